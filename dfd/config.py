@@ -1,0 +1,41 @@
+"""What every stage's settings have in common: frozen, checked on the way in, saved with the run as JSON.
+
+A stage's own settings stand beside the code that they steer (faces/extract.py, clips/sampling.py, …).
+"""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dfd.errors import ConfigError
+
+
+class Config(BaseModel):
+    """Settings of one stage. A field's description is its meaning and unit; its bounds are what is accepted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any], where: str) -> Self:
+        """Settings out of `values`, for example of a checkpoint. `where` names the place in the error.
+
+        Raises: ConfigError: an unknown key, a wrong type or a value out of range, with the choices.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise ConfigError(f"{where}: {explain(cls, error)}") from None
+
+    def replace(self, **changes: Any) -> Self:
+        """The same settings with some changed, checked again."""
+        return self.read({**self.model_dump(), **changes}, type(self).__name__)
+
+
+def explain(model: type[BaseModel], error: ValidationError) -> str:
+    """The first thing wrong in `error`, in one line: which field, which value, what would be right."""
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown setting {name!r}; there are {', '.join(model.model_fields)}"
+    return f"{name} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"

@@ -1,0 +1,52 @@
+"""What can go wrong, as types. Every message says what happened, to which value, and what would be right.
+
+    DfdError
+    ├── ConfigError       an option, a recipe or a saved config that does not hold
+    ├── ManifestError     a folder, metadata.json or CSV that does not describe videos
+    ├── VideoReadError    one video that cannot be read; costs that video only
+    ├── StoreError        a face-track dataset that is missing, damaged or built with other settings
+    ├── CheckpointError   weights, a checkpoint or a bundle that does not fit
+    └── SubmissionError   a submission.csv that Kaggle would not take
+"""
+
+from pathlib import Path
+
+
+class DfdError(Exception):
+    """Anything a user can mend. The command line prints it as one line and exits with status 1."""
+
+
+class ConfigError(DfdError):
+    """An option, a recipe or a saved config that does not hold."""
+
+
+class ManifestError(DfdError):
+    """A folder, a metadata.json or a CSV that does not describe videos."""
+
+
+class VideoReadError(DfdError):
+    """One video that cannot be read.
+
+    >>> str(VideoReadError("a.mp4", "no video stream"))
+    'a.mp4: no video stream'
+    """
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        super().__init__(path, reason)  # both arguments, so that the error survives pickling out of a worker
+        self.path = Path(path)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class StoreError(DfdError):
+    """A face-track dataset that is missing, damaged or built with other settings."""
+
+
+class CheckpointError(DfdError):
+    """Weights, a checkpoint or a bundle that does not fit."""
+
+
+class SubmissionError(DfdError):
+    """A submission.csv that Kaggle would not take."""

@@ -1,0 +1,1 @@
+"""Inference: members packed together (bundle), and from videos to a submission.csv (predict)."""

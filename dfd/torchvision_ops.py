@@ -1,0 +1,61 @@
+"""Makes torchvision import beside a CPU-only torch.
+
+Importing this module is all it takes; do so before timm, facenet_pytorch or pytorch_lightning, which import torchvision.
+
+The registry's torchvision is built for CUDA. Its native library needs libcudart, so beside a CPU build of torch it
+is left unloaded, and `import torchvision` ends in "operator torchvision::nms does not exist". Only two operators are
+missed at import (nms and qnms), and only nms is ever called here (by MTCNN). Where torchvision is whole this module
+imports it and changes nothing.
+"""
+
+import torch
+
+MISSING = "operator torchvision::nms does not exist"
+SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+
+
+def nms(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float) -> torch.Tensor:
+    """Greedy non-maximum suppression, as torchvision.ops.nms computes it.
+
+    boxes (N,4) XYXY, scores (N,): returns int64 indices of the boxes kept, by falling score. A box is dropped when
+    its intersection over union with a kept one exceeds `iou_threshold`.
+
+    >>> boxes = torch.tensor([[0.0, 0, 10, 10], [1, 0, 11, 10], [20, 20, 30, 30]])
+    >>> nms(boxes, torch.tensor([0.8, 0.9, 0.7]), 0.5).tolist()
+    [1, 2]
+    """
+    order = torch.argsort(scores, descending=True, stable=True).numpy()
+    x1, y1, x2, y2 = boxes.detach().numpy().T
+    areas = (x2 - x1) * (y2 - y1)
+    kept: list[int] = []
+    while len(order):
+        best, rest = order[0], order[1:]
+        kept.append(int(best))
+        width = (x2[rest].clip(max=x2[best]) - x1[rest].clip(min=x1[best])).clip(min=0)
+        height = (y2[rest].clip(max=y2[best]) - y1[rest].clip(min=y1[best])).clip(min=0)
+        overlap = width * height
+        order = rest[overlap <= iou_threshold * (areas[best] + areas[rest] - overlap)]
+    return torch.tensor(kept, dtype=torch.int64)
+
+
+# The registrations live as long as these two objects.
+_schemas: torch.library.Library | None = None
+
+
+def _ensure() -> None:
+    global _schemas
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError as error:
+        if MISSING not in str(error):
+            raise
+        _schemas = torch.library.Library("torchvision", "FRAGMENT")
+        for name in ("nms", "qnms"):
+            _schemas.define(name + SCHEMA)
+        _schemas.impl("nms", nms, "CPU")
+        import torchvision.extension
+
+        torchvision.extension._has_ops = lambda: True
+
+
+_ensure()

@@ -1,0 +1,1 @@
+"""Training: settings by name (recipes), one run (module, fit), all folds (crossval)."""

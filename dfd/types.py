@@ -1,0 +1,172 @@
+"""The nouns that travel the road from a video to a row of submission.csv: frozen, and checked at birth.
+
+NumPy up to clips/dataset.py, torch after it; uint8 until the model. Shapes: T frames, H height, W width, N faces,
+S side of a square crop, B clips in a batch. Boxes are XYXY in pixels, x to the right and y down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+
+Label = Literal[0, 1]
+"""1 fake, 0 real."""
+
+Status = Literal["ok", "no_face", "unreadable", "missing", "timed_out", "out_of_budget", "error"]
+"""How a video ended: scored; no face found; no frame readable; file not there; killed at its time limit;
+the run's clock had run out; an exception that nobody foresaw."""
+
+STATUSES: tuple[str, ...] = get_args(Status)
+
+
+def _check(array: NDArray[Any], name: str, shape: tuple[int | None, ...], dtype: type) -> None:
+    """Raise ValueError unless `array` has `dtype` and `shape` (None: any length)."""
+    fits = array.ndim == len(shape) and all(want in (None, got) for want, got in zip(shape, array.shape, strict=True))
+    if not fits or array.dtype != dtype:
+        wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
+        raise ValueError(f"{name} is {array.shape} {array.dtype}, not {wanted} {np.dtype(dtype)}")
+
+
+def _check_increasing(indices: NDArray[np.int64], name: str) -> None:
+    if np.any(np.diff(indices) <= 0) or np.any(indices < 0):
+        raise ValueError(f"{name} must be increasing frame indices of at least 0, got {indices.tolist()[:8]}…")
+
+
+@dataclass(frozen=True)
+class Video:
+    """One video file and what is known of it.
+
+    name: how the manifest and submission.csv call it: a path relative to its folder, with forward slashes.
+    label: 1 fake, 0 real, None unknown.
+    source: name of the real video a fake was made from; a real or unknown video's own name. Never empty: it is the
+        group that folds keep together.
+    """
+
+    path: Path
+    name: str
+    label: Label | None = None
+    source: str = ""
+    fold: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.label not in (0, 1, None):
+            raise ValueError(f"label of {self.name} is {self.label!r}, not 1 (fake), 0 (real) or None")
+        if not self.source:
+            object.__setattr__(self, "source", self.name)
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Decoded pictures of one video, in time order: always a chunk, since 300 frames of 1080p are 1.9 GB.
+
+    images: (T,H,W,3) uint8 RGB, upright. indices: (T,) int64, increasing positions in the video. fps: frames a second.
+    missing: how many of the frames asked for could not be read.
+    """
+
+    images: NDArray[np.uint8]
+    indices: NDArray[np.int64]
+    fps: float
+    missing: int = 0
+
+    def __post_init__(self) -> None:
+        _check(self.images, "images", (None, None, None, 3), np.uint8)
+        _check(self.indices, "indices", (len(self.images),), np.int64)
+        _check_increasing(self.indices, "indices")
+        if not (np.isfinite(self.fps) and self.fps > 0):
+            raise ValueError(f"fps is {self.fps}, not a positive number")
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+@dataclass(frozen=True)
+class Detections:
+    """The faces found in one frame; N may be 0, nothing is ever None.
+
+    boxes: (N,4) float32 XYXY pixels. confidences: (N,) float32 in [0,1], falling. landmarks: (N,5,2) float32 pixels:
+    left eye, right eye, nose, left and right corner of the mouth, as seen in the picture.
+    """
+
+    boxes: NDArray[np.float32]
+    confidences: NDArray[np.float32]
+    landmarks: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        _check(self.boxes, "boxes", (None, 4), np.float32)
+        _check(self.confidences, "confidences", (len(self.boxes),), np.float32)
+        _check(self.landmarks, "landmarks", (len(self.boxes), 5, 2), np.float32)
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+@dataclass(frozen=True)
+class FaceTrack:
+    """One face through time, cut out square with one box size, so that the crop itself never jitters.
+
+    images: (T,S,S,3) uint8 RGB. indices: (T,) int64, increasing positions in the video. boxes: (T,4) float32 XYXY, the
+    face's square box in the upright source frame, of the same size in every frame; images show `margin` times that box
+    about its centre. landmarks: (T,5,2) float32 in pixels of the crop. confidence: the detector's mean, in [0,1].
+    fps: of the video. video: its name. track: number within the video, 0 for the longest.
+    """
+
+    images: NDArray[np.uint8]
+    indices: NDArray[np.int64]
+    boxes: NDArray[np.float32]
+    landmarks: NDArray[np.float32]
+    confidence: float
+    margin: float
+    fps: float
+    video: str
+    track: int
+
+    def __post_init__(self) -> None:
+        frames, side = self.images.shape[:2]
+        _check(self.images, "images", (frames, side, side, 3), np.uint8)
+        _check(self.indices, "indices", (frames,), np.int64)
+        _check_increasing(self.indices, "indices")
+        _check(self.boxes, "boxes", (frames, 4), np.float32)
+        _check(self.landmarks, "landmarks", (frames, 5, 2), np.float32)
+        if self.margin < 1:
+            raise ValueError(f"margin is {self.margin}: a crop narrower than its face (margin < 1) is never stored")
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+@dataclass(frozen=True)
+class Clips:
+    """What a model reads: images (B,3,T,S,S) uint8, labels (B,) float32 (1 fake), names: the B videos they are of."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class VideoScore:
+    """One row of submission.csv and how it came about.
+
+    probability: of being fake, in [0,1]. logits: one a clip, before aggregation and calibration. reason: one line when
+    status is not ok. seconds: wall clock spent on this video.
+    """
+
+    name: str
+    probability: float
+    status: Status
+    seconds: float = 0.0
+    reason: str = ""
+    logits: tuple[float, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.probability <= 1.0:  # also false for NaN
+            raise ValueError(f"probability of {self.name} is {self.probability}, not in [0, 1]")
+        if self.status not in STATUSES:
+            raise ValueError(f"status of {self.name} is {self.status!r}, not one of {', '.join(STATUSES)}")
