@@ -114,7 +114,7 @@ class FaceTrack:
     images: (T,S,S,3) uint8 RGB. indices: (T,) int64, increasing positions in the video. boxes: (T,4) float32 XYXY, the
     face's square box in the upright source frame, of the same size in every frame; images show `margin` times that box
     about its centre. landmarks: (T,5,2) float32 in pixels of the crop. confidence: the detector's mean, in [0,1].
-    fps: of the video. video: its name. track: number within the video, 0 for the longest.
+    fps: of the video. video: its name. track: number within the video, in order of their ends.
     """
 
     images: NDArray[np.uint8]

@@ -1,0 +1,100 @@
+# The verbs of dfd. `make help` lists them; every verb sets up .venv by itself.
+PYTHON ?= python3
+WORK   ?= work
+RECIPE ?= tiny
+FOLDS  ?= 5
+HOURS  ?= 8.5
+
+# One's own data: VIDEOS=folder. Without it everything runs on the mini-DFDC, a sample that dfd makes.
+MINI   := $(WORK)/mini-dfdc
+ifdef VIDEOS
+NAME   := $(notdir $(abspath $(VIDEOS)))
+else
+NAME   := mini
+VIDEOS := $(MINI)/$(if $(BUNDLE),test_videos,train_sample_videos)
+TEST   ?= $(MINI)/test_videos
+SAMPLE ?= $(MINI)/sample_submission.csv
+LABELS ?= $(MINI)/test_labels.csv
+NEEDS  := $(MINI)/sample.json
+endif
+FACES   ?= $(WORK)/$(NAME)/faces
+RUN     ?= $(WORK)/$(NAME)/run-$(RECIPE)
+WEIGHTS ?= $(WORK)/imagenet-lite0.pt
+OUT     ?= submission/submission.csv
+
+DFD     := .venv/bin/dfd
+READY   := .venv/.ready
+MODEL    = --recipe $(RECIPE) --model.weights $(WEIGHTS)
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help setup submission faces train crossval test check bench clean
+
+help:  ## list the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo "  VIDEOS=folder    your videos, with a metadata.json where they have labels (default: the mini-DFDC)"
+	@echo "  RECIPE=$(RECIPE)      tiny: seconds, shows the machinery · cpu: minutes, learns"
+	@echo "  BUNDLE=folder    for submission: score VIDEOS with this bundle, without training"
+	@echo "  TEST=folder      for submission: train on VIDEOS, score these; SAMPLE=csv names the rows, LABELS=csv scores them"
+
+setup: $(READY)  ## make .venv with the pinned packages
+
+$(READY): requirements.txt setup.cfg pyproject.toml
+	@echo "Setting up .venv: a few minutes, once."
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements.txt -e .
+	@touch $@
+
+$(MINI)/sample.json: | $(READY)
+	$(DFD) sample $(MINI)
+
+$(WEIGHTS): | $(READY)
+	@mkdir -p $(dir $@)
+	@$(DFD) weights imagenet-lite0 --out $@ > $@.log || { cat $@.log; exit 1; }
+
+faces: $(READY) $(NEEDS)  ## build the face-track dataset of VIDEOS
+	$(DFD) faces "$(VIDEOS)" --out "$(FACES)"
+
+train: faces $(WEIGHTS)  ## train one model on VIDEOS with RECIPE
+	$(DFD) train "$(FACES)" $(MODEL) --out "$(RUN)-one"
+
+crossval: faces $(WEIGHTS)  ## train every fold, print the local leaderboard score
+	$(DFD) crossval "$(FACES)" $(MODEL) --folds $(FOLDS) --out "$(RUN)"
+
+ifdef BUNDLE
+submission: $(READY) $(NEEDS)  ## from videos to a scored submission.csv, everything on the way
+	$(DFD) predict "$(VIDEOS)" --bundle "$(BUNDLE)" --out $(OUT) $(if $(SAMPLE),--sample "$(SAMPLE)") --faces "$(WORK)/$(NAME)/test-faces" --report submission/report.json --hours $(HOURS)
+	$(if $(LABELS),$(DFD) score $(OUT) --labels "$(LABELS)")
+else ifdef TEST
+submission: crossval
+	$(DFD) bundle "$(RUN)" --out "$(RUN)-bundle"
+	$(DFD) predict "$(TEST)" --bundle "$(RUN)-bundle" --out $(OUT) $(if $(SAMPLE),--sample "$(SAMPLE)") --faces "$(WORK)/$(NAME)/test-faces" --report submission/report.json --hours $(HOURS)
+	$(if $(SAMPLE),$(DFD) validate $(OUT) --sample "$(SAMPLE)")
+	$(if $(LABELS),$(DFD) score $(OUT) --labels "$(LABELS)")
+	@echo
+	@echo "Face tracks   $(FACES)"
+	@echo "Cross-valid.  $(RUN)/oof.csv, metrics.csv, folds.csv, score.json"
+	@echo "Bundle        $(RUN)-bundle"
+	@echo "Submission    $(OUT), and submission/report.json on how each video ended"
+	@echo
+	@echo "Your own videos: make submission VIDEOS=train_folder TEST=test_folder RECIPE=cpu"
+	@echo "Only score some: make submission VIDEOS=folder BUNDLE=$(RUN)-bundle"
+else
+submission:
+	@echo "make submission: VIDEOS is $(VIDEOS); say what to score: TEST=folder (trains on VIDEOS first), or BUNDLE=folder (scores VIDEOS)" >&2; exit 1
+endif
+
+test: $(READY)  ## run the tests
+	.venv/bin/pytest
+
+check: $(READY)  ## lint, format and types
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+bench: $(READY)  ## measure what README says of speed
+	.venv/bin/python -m benchmarks
+
+clean:  ## remove what make made, but for .venv
+	rm -rf "$(WORK)" submission/submission.csv submission/report.json

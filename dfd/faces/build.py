@@ -1,0 +1,63 @@
+"""Building a face-track dataset: every video through a worker, every failure on record, resumed where it stopped."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from dfd.faces.extract import Extraction, FacesConfig, extract_tracks
+from dfd.faces.store import FaceStore, VideoRecord
+from dfd.types import Video
+from dfd.videos.workers import each_video
+
+Progress = Callable[[int, int, str], None]
+"""Told (done, of how many, what was done last)."""
+
+
+def build_store(
+    videos: Sequence[Video],
+    folder: Path,
+    config: FacesConfig,
+    workers: int = 0,
+    timeout: float = 120.0,
+    progress: Progress | None = None,
+) -> FaceStore:
+    """The dataset in `folder`, with every one of `videos` on record and tables written.
+
+    Videos on record whose file has not changed are left alone. workers: processes, 0 for one a core. timeout: seconds
+    a video may take. Raises StoreError when `folder` holds something else or other settings.
+    """
+    store = FaceStore.create(folder, config)
+    todo = [video for video in videos if store.record(video) is None]
+    for done, record in enumerate(store_videos(store, todo, workers, timeout), 1):
+        if progress:
+            progress(done, len(todo), record.video)
+    store.write_tables()
+    return store
+
+
+def store_videos(
+    store: FaceStore, videos: Sequence[Video], workers: int = 0, timeout: float = 120.0, until: float | None = None
+) -> Iterator[VideoRecord]:
+    """Put `videos` into `store`, yielding each one's record as it comes.
+
+    until: reading of time.monotonic at which to stop: what is not done by then is yielded as "out_of_budget", and is
+    not on record, so that a later run does it.
+    """
+    if not videos:
+        return
+    arguments = (store.folder, store.config)
+    for outcome in each_video(_store_video, videos, *arguments, workers=workers, timeout=timeout, until=until):
+        if outcome.status == "ok":
+            record = store.record(outcome.video)
+            if record is None:
+                outcome = replace(outcome, status="error", reason="the file changed while it was read")
+            else:
+                yield record
+                continue
+        yield store.write_failure(outcome)
+
+
+def _store_video(video: Video, folder: Path, config: FacesConfig) -> None:
+    """In a worker: one video's tracks into the store."""
+    told = Extraction()
+    FaceStore(folder, config).write(video, extract_tracks(video, config, told), told)

@@ -1,0 +1,56 @@
+"""Where the faces are in a picture: MTCNN, whose weights ship inside the facenet-pytorch wheel.
+
+The only door to facenet_pytorch. Source: Zhang et al. 2016, "Joint face detection and alignment using multi-task
+cascaded convolutional networks".
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import dfd.torchvision_ops  # noqa: F401  # before facenet_pytorch, which imports torchvision
+from dfd.types import Detections
+
+from facenet_pytorch import MTCNN  # isort: skip
+
+
+class Detector:
+    """MTCNN with its cascade's usual thresholds.
+
+    min_face: side in pixels of the smallest face looked for; the cost falls with its square.
+    thresholds: least confidence after each of the three networks, in [0,1].
+    """
+
+    def __init__(
+        self,
+        min_face: int = 40,
+        thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7),
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self._min_face = min_face
+        self._mtcnn = MTCNN(min_face_size=min_face, thresholds=list(thresholds), keep_all=True, device=device)
+
+    def detect(self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> list[Detections]:
+        """The faces of each of N pictures (H,W,3) uint8 RGB of one size; coordinates are pixels of that picture."""
+        if len(images) == 0:
+            return []
+        if min(images[0].shape[:2]) < self._min_face:  # MTCNN's pyramid has no level: it would raise
+            return [_detections(None, None, None) for _ in images]
+        with torch.inference_mode():
+            found = self._mtcnn.detect(np.stack(images), landmarks=True)
+        return [_detections(boxes, scores, points) for boxes, scores, points in zip(*found, strict=True)]
+
+
+def _detections(boxes: object, scores: object, points: object) -> Detections:
+    """MTCNN's answer for one picture, of which every part is None where there is no face."""
+    if boxes is None:
+        return Detections(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty((0, 5, 2), np.float32))
+    confidences = np.asarray(scores, np.float32).reshape(-1)
+    order = np.argsort(-confidences, kind="stable")  # facenet_pytorch sorts by area
+    return Detections(
+        np.asarray(boxes, np.float32).reshape(-1, 4)[order],
+        confidences[order],
+        np.asarray(points, np.float32).reshape(-1, 5, 2)[order],
+    )

@@ -1,0 +1,90 @@
+"""A model on disk with everything it takes to feed it: the one reader of checkpoints."""
+
+import importlib.metadata
+import platform
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from dfd.clips.sampling import ClipConfig
+from dfd.config import Config
+from dfd.errors import CheckpointError, ConfigError
+from dfd.faces.extract import FacesConfig
+from dfd.models import ModelConfig, build
+
+FORMAT = 1
+KEY = "dfd"
+"""Where the header stands in a checkpoint, beside what Lightning keeps there."""
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the numbers, as they are installed here."""
+    packages = ("dfd", "torch", "timm", "facenet-pytorch", "av", "numpy", "opencv-python-headless")
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
+
+
+class Header(Config):
+    """What a checkpoint says of itself."""
+
+    format: int = FORMAT
+    model: ModelConfig
+    clip: ClipConfig
+    faces: FacesConfig
+    prior: float = Field(description="share of fakes among the clips that it was trained on")
+    training: dict[str, Any] = Field(default_factory=dict, description="recipe, its settings, seed, fold")
+    videos: tuple[str, ...] = Field((), description="names of the videos that it was trained on")
+    versions: dict[str, str] = Field(default_factory=versions)
+
+
+def read_checkpoint(path: Path) -> tuple[Header, dict[str, torch.Tensor]]:
+    """Header and weights of a training checkpoint or a bundle's member. Raises CheckpointError."""
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist: a run keeps its checkpoint in checkpoints/last.ckpt")
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{path} is not a checkpoint that can be read: {_first_line(error)}") from None
+    about = saved.get(KEY) if isinstance(saved, dict) else None
+    if not isinstance(about, dict):
+        raise CheckpointError(f"{path} is not a checkpoint of dfd: it has no {KEY!r} header")
+    if about.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} is of format {about.get('format')!r}; this version reads {FORMAT}: train it anew"
+        )
+    try:
+        header = Header.read(about, str(path))
+    except ConfigError as error:
+        raise CheckpointError(str(error)) from None
+    weights = {name.removeprefix("model."): tensor for name, tensor in saved["state_dict"].items()}
+    return header, weights
+
+
+def write_checkpoint(path: Path, header: Header, weights: dict[str, torch.Tensor]) -> None:
+    """Header and weights alone, without the optimizer's state; atomic."""
+    partial = path.with_name(f".{path.name}.partial")
+    torch.save({KEY: header.model_dump(mode="json"), "state_dict": weights}, partial)
+    partial.replace(path)
+
+
+def load_model(path: Path) -> tuple[nn.Module, Header]:
+    """The model in evaluation mode and its header. Raises CheckpointError when the weights do not fit it."""
+    header, weights = read_checkpoint(path)
+    model = build_model(header.model.replace(weights=None), header.clip)  # its own weights come next
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} does not fit {header.model.name}: {_first_line(error)}") from None
+    return model.eval(), header
+
+
+def build_model(model: ModelConfig, clip: ClipConfig) -> nn.Module:
+    """The network that `model` names, for clips as `clip` describes them."""
+    return build(model, clip.length, clip.size, clip.size)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

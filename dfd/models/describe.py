@@ -1,0 +1,115 @@
+"""What an architecture is made of, what it costs, and how fast it is on this machine."""
+
+import time
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from dfd.models import REGISTRY, ClipModel, ModelConfig, build
+
+LISTED = (
+    *(nn.Conv2d, nn.Conv3d),
+    *(nn.MaxPool2d, nn.MaxPool3d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
+    *(nn.Flatten, nn.Linear, nn.RNNBase),
+)
+"""Kinds of layer that a description lists: convolution, pooling, flatten, dense and recurrent."""
+
+
+def describe(config: ModelConfig, frames: int, height: int, width: int) -> dict[str, Any]:
+    """The layers of a network, in the order in which a clip of this size passes them; nothing is computed.
+
+    Returns {"name", "parameters", "layers": [{"name", "output_shape", "parameters"}, …]}, one entry a convolution,
+    pooling, flatten, dense or recurrent layer. output_shape leaves out the batch: [channels, frames, height, width], or
+    [features] of a clip or of each of its frames. Weights are not read.
+
+    Raises: ConfigError: as `build`.
+
+    >>> described = describe(ModelConfig(name="journal_separable"), frames=15, height=1080, width=1920)
+    >>> described["parameters"], described["layers"][1]
+    (1660, {'name': 'conv3d_1', 'output_shape': [3, 13, 270, 480], 'parameters': 30})
+    """
+    model = _abstract(config, frames, height, width)
+    layers: list[dict[str, Any]] = []
+
+    def note(name: str, layer: nn.Module, output: Any) -> None:
+        shape = _shape(output[0] if isinstance(layer, nn.RNNBase) else output)
+        layers.append({"name": name, "output_shape": shape, "parameters": count_parameters(layer)})
+
+    for path, layer in model.named_modules():
+        if isinstance(layer, LISTED):
+            name = path.removeprefix("layers.")
+            layer.register_forward_hook(lambda layer, _, output, name=name: note(name, layer, output))
+    model(_clips(model, "meta"))
+    return {"name": config.name, "parameters": count_parameters(model), "layers": layers}
+
+
+def table(frames: int = 16, side: int = 112) -> list[dict[str, Any]]:
+    """One row an architecture with its default settings, for clips of `frames` pictures of `side` pixels squared.
+
+    Each has name, family, temporal, parameters, multiply_adds (of one clip), clips_per_second (measured here and now,
+    a clip at a time) and purpose. Takes about a minute on two cores.
+    """
+    return [
+        {
+            "name": name,
+            "family": architecture.family,
+            "temporal": architecture.temporal,
+            "parameters": count_parameters(_abstract(ModelConfig(name=name), frames, side, side)),
+            "multiply_adds": multiply_adds(ModelConfig(name=name), frames, side, side),
+            "clips_per_second": clips_per_second(build(ModelConfig(name=name), frames, side, side)),
+            "purpose": architecture.purpose,
+        }
+        for name, architecture in REGISTRY.items()
+    ]
+
+
+def count_parameters(module: nn.Module) -> int:
+    """How many numbers `module` can learn, frozen ones included."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def multiply_adds(config: ModelConfig, frames: int, height: int, width: int) -> int:
+    """Multiplications, each with its addition, for the logit of one clip; nothing is computed.
+
+    >>> multiply_adds(ModelConfig(name="journal_conv3d"), frames=3, height=3, width=3)
+    1061
+    """
+    model = _abstract(config, frames, height, width)
+    with FlopCounterMode(display=False) as counter:
+        model(_clips(model, "meta"))
+    return counter.get_total_flops() // 2
+
+
+def clips_per_second(model: ClipModel, seconds: float = 1.0) -> float:
+    """Clips a second through `model`, one at a time, on the GPU if there is one; over `seconds`, at least 2 clips."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = model.to(device).eval()
+    clips = _clips(model, device)
+    with torch.inference_mode():
+        model(clips).tolist()  # the first clip pays for memory and choice of kernels; tolist waits for the GPU
+        done, start = 0, time.perf_counter()
+        while done < 2 or time.perf_counter() - start < seconds:
+            model(clips).tolist()
+            done += 1
+        return done / (time.perf_counter() - start)
+
+
+def _abstract(config: ModelConfig, frames: int, height: int, width: int) -> ClipModel:
+    """The network on the meta device: shapes without numbers, so that 1080x1920 costs no memory."""
+    with torch.device("meta"):
+        return build(config.replace(weights=None), frames, height, width).eval()
+
+
+def _clips(model: ClipModel, device: str) -> Tensor:
+    return torch.zeros((1, 3, *model.clip), dtype=torch.uint8, device=device)
+
+
+def _shape(output: Tensor) -> list[int]:
+    if output.ndim == 5:
+        return list(output.shape[1:])
+    if output.ndim == 4:  # frames of one clip, side by side
+        frames, channels, height, width = output.shape
+        return [channels, frames, height, width]
+    return [output.shape[-1]]

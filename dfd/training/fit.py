@@ -1,0 +1,168 @@
+"""One training: a run folder with its settings, its curve and a checkpoint that carries all it takes to be used.
+
+    config.json              recipe, seed, data, versions
+    metrics.csv              a row an epoch: loss and accuracy on training clips
+    checkpoints/last.ckpt    weights, optimizer, header; what a stopped run goes on from
+"""
+
+import json
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from dfd.clips.balance import Balance, balance
+from dfd.clips.dataset import ClipDataset, EpochSampler, collate
+from dfd.errors import ConfigError
+from dfd.faces.build import Progress
+from dfd.faces.extract import FacesConfig
+from dfd.faces.store import VideoRecord
+from dfd.models.checkpoint import Header, build_model, read_checkpoint, versions
+from dfd.training.module import ClipClassifier
+from dfd.training.recipes import Recipe
+
+import pytorch_lightning as pl  # isort: skip
+from pytorch_lightning.callbacks import ModelCheckpoint  # isort: skip
+from pytorch_lightning.loggers import CSVLogger  # isort: skip
+
+CHECKPOINT = Path("checkpoints") / "last.ckpt"
+
+
+class Told(pl.Callback):
+    """Tells `progress` of every step."""
+
+    def __init__(self, progress: Progress, steps: int, what: str) -> None:
+        self.progress, self.steps, self.what = progress, steps, what
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """After each step."""
+        self.progress(trainer.global_step, self.steps, f"{self.what}, epoch {trainer.current_epoch + 1}")
+
+
+def usable(videos: Sequence[VideoRecord]) -> list[VideoRecord]:
+    """The videos that can be trained on: with a label and a track."""
+    return [video for video in videos if video.label is not None and video.tracks]
+
+
+def train(
+    videos: Sequence[VideoRecord],
+    faces: FacesConfig,
+    recipe: Recipe,
+    out: Path,
+    what: str = "training",
+    progress: Progress | None = None,
+) -> Path:
+    """Train on `videos` in the run folder `out`; returns the checkpoint's path.
+
+    A finished run with the same settings and data is returned as it is, a stopped one goes on. Raises ConfigError when
+    `out` holds another run, a class is missing, or the clips are wider than the stored crops.
+    """
+    videos = usable(videos)
+    share = balance([video.label or 0 for video in videos], recipe.train.slices)
+    if recipe.clip.margin > faces.margin:
+        raise ConfigError(f"clip.margin is {recipe.clip.margin}, wider than the stored crops' {faces.margin}: lower it, or build them wider")
+    config = {
+        "recipe": recipe.model_dump(mode="json"),
+        "faces": faces.model_dump(mode="json"),
+        "videos": {video.video: video.label for video in videos},
+    }
+    claim(out, config)
+    checkpoint = out / CHECKPOINT
+    header = Header(
+        model=recipe.model,
+        clip=recipe.clip,
+        faces=faces,
+        prior=share.prior,
+        training=recipe.train.model_dump(mode="json"),
+        videos=tuple(video.video for video in videos),
+    )
+    if checkpoint.is_file() and read_checkpoint(checkpoint) and (out / "done").exists():
+        return checkpoint
+    _fit(videos, share, recipe, header, out, what, progress)
+    (out / "done").touch()
+    return checkpoint
+
+
+def claim(out: Path, config: dict[str, Any]) -> None:
+    """Make `out` the folder of a run with `config`, or check that it is one. Raises ConfigError when it is another's."""
+    path = out / "config.json"
+    config = json.loads(json.dumps({**config}, default=str))
+    if path.is_file():
+        try:
+            there = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            there = None
+        there = {key: value for key, value in there.items() if key != "versions"} if isinstance(there, dict) else {}
+        if there != config:
+            changed = ", ".join(_changed(there, config)[:4]) or "its contents"
+            raise ConfigError(f"{out} is a run with other settings or data ({changed}): name another folder, or delete it")
+        return
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise ConfigError(f"{out} is not empty and not a run (no config.json): name a new folder")
+    out.mkdir(parents=True, exist_ok=True)
+    partial = out / ".config.json.partial"
+    partial.write_text(json.dumps({**config, "versions": versions()}, indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def _fit(
+    videos: Sequence[VideoRecord], share: Balance, recipe: Recipe, header: Header, out: Path, what: str, progress: Progress | None
+) -> None:
+    train_config = recipe.train
+    with _quiet():
+        pl.seed_everything(train_config.seed, workers=True, verbose=False)
+        dataset = ClipDataset(videos, recipe.clip, share, train_config.per_load, train_config.seed)
+        loads = max(1, train_config.batch // train_config.per_load)
+        loader = DataLoader(
+            dataset,
+            batch_size=loads,
+            sampler=EpochSampler(len(dataset), train_config.seed),
+            collate_fn=collate,
+            num_workers=train_config.loaders,
+            persistent_workers=train_config.loaders > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+        steps = len(loader) * train_config.epochs
+        module = ClipClassifier(build_model(recipe.model, recipe.clip), train_config, header, steps)
+        checkpoint = out / CHECKPOINT
+        keeper = ModelCheckpoint(checkpoint.parent, checkpoint.stem, save_top_k=1, enable_version_counter=False)
+        trainer = pl.Trainer(
+            max_epochs=train_config.epochs,
+            accelerator="auto",
+            devices=1,
+            precision=train_config.precision,  # type: ignore[arg-type]
+            gradient_clip_val=train_config.clip_norm,
+            logger=CSVLogger(out, name="", version=""),
+            callbacks=[keeper, *([Told(progress, steps, what)] if progress else [])],
+            log_every_n_steps=1,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+        trainer.fit(module, loader, ckpt_path=checkpoint if checkpoint.is_file() else None, weights_only=True)
+
+
+class _quiet(warnings.catch_warnings):
+    """Lightning's remarks are about its defaults, which are chosen here with care."""
+
+    def __enter__(self) -> None:  # type: ignore[override]
+        super().__enter__()
+        warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
+        for name in ("pytorch_lightning", "lightning_fabric", "pytorch_lightning.utilities.rank_zero"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _changed(old: dict[str, Any], new: dict[str, Any], at: str = "") -> list[str]:
+    """Names of the settings that differ."""
+    names = []
+    for key in {**old, **new}:
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            names += _changed(a, b, f"{at}{key}.")
+        elif a != b:
+            names.append(f"{at}{key}: {a!r}, now {b!r}")
+    return names

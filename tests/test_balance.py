@@ -1,0 +1,29 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dfd.clips.balance import balance
+from dfd.errors import ConfigError
+
+
+def test_the_journal_takes_5_of_a_fake_and_21_of_a_real_video():
+    share = balance([1] * 323 + [0] * 77, 5)  # DFDC's train sample: 323 fakes, 77 real, 4.2 to 1
+    assert (share.fake, share.real) == (5, 21)
+    assert share.prior == pytest.approx(323 * 5 / (323 * 5 + 77 * 21))
+
+
+def test_the_rarer_class_gives_more_whichever_it_is():
+    assert (balance([0] * 9 + [1] * 3, 2).fake, balance([0] * 9 + [1] * 3, 2).real) == (6, 2)
+
+
+@given(st.integers(1, 500), st.integers(1, 500), st.integers(1, 20))
+def test_the_prior_is_close_to_a_half(reals, fakes, slices):
+    share = balance([0] * reals + [1] * fakes, slices)
+    assert min(share.real, share.fake) == slices
+    assert abs(share.prior - 0.5) < 0.13  # rounding of 1.5 slices to 2 at worst
+
+
+@pytest.mark.parametrize("labels", [[0, 0], [1], []])
+def test_one_class_is_refused(labels):
+    with pytest.raises(ConfigError, match=r"\d real and \d fake"):
+        balance(labels, 5)
