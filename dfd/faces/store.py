@@ -19,6 +19,7 @@ from hashlib import sha1
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -210,7 +211,7 @@ def load_track(record: TrackRecord) -> FaceTrack:
     try:
         with np.load(path) as about:
             indices, boxes, landmarks = about["indices"], about["boxes"], about["landmarks"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
         raise StoreError(f"{path} cannot be read ({error}): delete its folder and build it again") from None
     images = load_crops(record, np.arange(record.frames))
     return FaceTrack(images, indices, boxes, landmarks, record.confidence, record.margin, record.fps, record.video, record.track)

@@ -27,25 +27,97 @@ class Architecture:
 
 
 REGISTRY: dict[str, Architecture] = {
-    "frame": Architecture(recurrent.Frame, "2D", "the baseline that every temporal model must beat", False, True),
+    "frame": Architecture(
+        recurrent.Frame,
+        family="2D",
+        purpose="the baseline that every temporal model must beat",
+        temporal=False,
+        takes_weights=True,
+    ),
     "lstm": Architecture(
-        recurrent.Lstm, "2D + sequence", "a trained frame model, and how its frames follow", True, True
+        recurrent.Lstm,
+        family="2D + sequence",
+        purpose="a trained frame model, to add the order of its frames",
+        temporal=True,
+        takes_weights=True,
     ),
-    "gru": Architecture(recurrent.Gru, "2D + sequence", "as lstm, a quarter lighter", True, True),
+    "gru": Architecture(
+        recurrent.Gru,
+        family="2D + sequence",
+        purpose="as lstm, with a quarter fewer recurrent weights",
+        temporal=True,
+        takes_weights=True,
+    ),
     "attention": Architecture(
-        recurrent.Attention, "2D + sequence", "fakes that show in a few frames only", False, True
+        recurrent.Attention,
+        family="2D + sequence",
+        purpose="a trained frame model, to find the few frames that tell",
+        temporal=False,
+        takes_weights=True,
     ),
-    "time_only": Architecture(conv3d.TimeOnly, "2D + time", "flicker, place by place", True, True),
+    "time_only": Architecture(
+        conv3d.TimeOnly,
+        family="2D + sequence",
+        purpose="flicker that stays in one place of the picture",
+        temporal=True,
+        takes_weights=True,
+    ),
     "inflated": Architecture(
-        inflated.Inflated, "2D inflated", "motion between neighbours, from 2D weights", True, True
+        inflated.Inflated,
+        family="2D inflated",
+        purpose="motion between neighbouring frames, from 2D weights",
+        temporal=True,
+        takes_weights=True,
     ),
-    "factorized": Architecture(conv3d.Factorized, "3D", "no weights at hand; three sizes", True, False),
-    "r3d_18": Architecture(conv3d.r3d_18, "3D, Kinetics", "full 3D, with Kinetics weights and a GPU", True, True),
-    "mc3_18": Architecture(conv3d.mc3_18, "3D, Kinetics", "a third of r3d_18's parameters", True, True),
-    "r2plus1d_18": Architecture(conv3d.r2plus1d_18, "3D, Kinetics", "the most accurate on Kinetics", True, True),
-    "journal_conv3d": Architecture(journal.conv3d, "journal", "where it began: three 3D convolutions", True, False),
-    "journal_separable": Architecture(journal.separable, "journal", "one kernel an axis, very small", True, False),
-    "journal_separable_large": Architecture(journal.separable_large, "journal", "the same, seven blocks", True, False),
+    "factorized": Architecture(
+        conv3d.Factorized,
+        family="3D",
+        purpose="training from nothing; tiny, small and base",
+        temporal=True,
+        takes_weights=False,
+    ),
+    "r3d_18": Architecture(
+        conv3d.r3d_18,
+        family="3D, Kinetics",
+        purpose="a GPU and Kinetics weights: full 3D",
+        temporal=True,
+        takes_weights=True,
+    ),
+    "mc3_18": Architecture(
+        conv3d.mc3_18,
+        family="3D, Kinetics",
+        purpose="the same in a third of the parameters",
+        temporal=True,
+        takes_weights=True,
+    ),
+    "r2plus1d_18": Architecture(
+        conv3d.r2plus1d_18,
+        family="3D, Kinetics",
+        purpose="the same, the most accurate of the three on Kinetics",
+        temporal=True,
+        takes_weights=True,
+    ),
+    "journal_conv3d": Architecture(
+        journal.conv3d,
+        family="journal",
+        purpose="comparison: the first model, three cubes",
+        temporal=True,
+        takes_weights=False,
+    ),
+    "journal_separable": Architecture(
+        journal.separable,
+        family="journal",
+        purpose="comparison: the second, a kernel an axis",
+        temporal=True,
+        takes_weights=False,
+    ),
+    "journal_separable_large": Architecture(
+        journal.separable_large,
+        family="journal",
+        purpose="comparison: the second, seven blocks deep",
+        temporal=True,
+        takes_weights=False,
+    ),
 }
 
 

@@ -7,31 +7,46 @@ import timm
 from timm.models import group_parameters
 
 from dfd.errors import ConfigError
-from dfd.models.contract import ModelConfig
+from dfd.models.contract import ClipSize, ModelConfig
 from dfd.models.weights import load_backbone
 
 FROZEN_GROUPS = 3
 """The stem and the first two stages, as timm's own grouping of layers counts them."""
 
 
-def create_backbone(config: ModelConfig) -> Any:
+def create_backbone(config: ModelConfig, clip: ClipSize) -> Any:
     """The timm network that `config` names, without a classifier: frames (N,3,H,W) in, features (N,F) out.
 
     Random weights, or those of `config.weights`; then frozen as `config.freeze` says.
 
-    Raises: ConfigError: timm knows no such network. CheckpointError: weights that do not fit it.
+    Raises: ConfigError: timm knows no such network, or it cannot be had with these settings. CheckpointError: weights
+    that do not fit it.
     """
-    architecture = config.backbone.partition(".")[0]
-    if not timm.is_model(architecture):
-        near = difflib.get_close_matches(architecture, timm.list_models(), n=3)
-        raise ConfigError(f"backbone is {config.backbone!r}, which timm lacks; near it are {', '.join(near) or 'none'}")
-    backbone = timm.create_model(
-        config.backbone, pretrained=False, num_classes=0, drop_path_rate=config.drop_path or None
-    )
+    known = _known(config.backbone)
+    options: dict[str, Any] = {"drop_path_rate": config.drop_path} if config.drop_path else {}
+    if known.fixed_input_size:  # a transformer, whose positions are counted when it is built
+        options["img_size"] = (clip.height, clip.width)
+    try:
+        backbone = timm.create_model(config.backbone, pretrained=False, num_classes=0, **options)
+    except TypeError:
+        raise ConfigError(f"backbone {config.backbone!r} cannot be built with {options}") from None
     if config.weights is not None:
-        load_backbone(backbone, config.weights, backbone.pretrained_cfg["classifier"])
+        load_backbone(backbone, config.weights, known.classifier)
     freeze(backbone, config)
     return backbone
+
+
+def _known(name: str) -> Any:
+    """timm's record of a network and its pretraining; ConfigError if there is none."""
+    architecture = name.partition(".")[0]
+    if not timm.is_model(architecture):
+        near = difflib.get_close_matches(architecture, timm.list_models(), n=3)
+        raise ConfigError(f"backbone is {name!r}, which timm lacks; near it are {', '.join(near) or 'none'}")
+    try:
+        return timm.get_pretrained_cfg(name)
+    except RuntimeError:
+        tagged = ", ".join(timm.list_pretrained(f"{architecture}.*"))
+        raise ConfigError(f"backbone is {name!r}, a pretraining that timm lacks; it has {tagged or 'none'}") from None
 
 
 def freeze(backbone: Any, config: ModelConfig) -> None:

@@ -8,10 +8,11 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 from torchvision.models import video
 
+from dfd.errors import ConfigError
 from dfd.models.contract import ActivationName, ClipModel, ClipSize, ModelConfig
 from dfd.models.layers import ACTIVATIONS, mean_and_max, small_head, zero_head
 from dfd.models.recurrent import Frame
-from dfd.models.weights import load_backbone
+from dfd.models.weights import load_backbone, load_head
 
 Triple = tuple[int, int, int]
 
@@ -104,6 +105,8 @@ class TimeOnly(Frame):
 
     def __init__(self, config: ModelConfig, clip: ClipSize) -> None:
         super().__init__(config, clip)
+        if self.backbone.pretrained_cfg["fixed_input_size"]:
+            raise ConfigError(f"time_only needs a convolutional backbone, with feature maps, not {config.backbone!r}")
         self.time = nn.Sequential(
             nn.Conv3d(
                 self.backbone.num_features, config.hidden, (5, 1, 1), padding=(2, 0, 0), padding_mode="replicate"
@@ -130,8 +133,6 @@ class Torchvision(ClipModel):
         network = make(weights=None)
         features = network.fc.in_features
         network.fc = nn.Identity()
-        if config.weights is not None:
-            load_backbone(network, config.weights, classifier="fc")
         self.backbone = network
         frozen: dict[str, tuple[nn.Module, ...]] = {
             "none": (),
@@ -142,6 +143,9 @@ class Torchvision(ClipModel):
             part.requires_grad_(False)
         self.dropout = nn.Dropout(config.dropout)
         self.head = small_head(features)
+        if config.weights is not None:
+            load_backbone(network, config.weights, classifier="fc")
+            load_head(self.head, config.weights)
 
     def logits(self, pixels: Tensor) -> Tensor:
         """The network's pooled features, through a new head."""

@@ -45,11 +45,11 @@ def describe(config: ModelConfig, frames: int, height: int, width: int) -> dict[
     return {"name": config.name, "parameters": count_parameters(model), "layers": layers}
 
 
-def table(frames: int = 16, side: int = 112) -> list[dict[str, Any]]:
+def table(frames: int = 16, side: int = 112, seconds: float = 1.0) -> list[dict[str, Any]]:
     """One row an architecture with its default settings, for clips of `frames` pictures of `side` pixels squared.
 
     Each has name, family, temporal, parameters, multiply_adds (of one clip), clips_per_second (measured here and now,
-    a clip at a time) and purpose. Takes about a minute on two cores.
+    a clip at a time, for `seconds`) and purpose. About half a minute on two cores.
     """
     return [
         {
@@ -58,7 +58,7 @@ def table(frames: int = 16, side: int = 112) -> list[dict[str, Any]]:
             "temporal": architecture.temporal,
             "parameters": count_parameters(_abstract(ModelConfig(name=name), frames, side, side)),
             "multiply_adds": multiply_adds(ModelConfig(name=name), frames, side, side),
-            "clips_per_second": clips_per_second(build(ModelConfig(name=name), frames, side, side)),
+            "clips_per_second": clips_per_second(build(ModelConfig(name=name), frames, side, side), seconds),
             "purpose": architecture.purpose,
         }
         for name, architecture in REGISTRY.items()
@@ -83,17 +83,21 @@ def multiply_adds(config: ModelConfig, frames: int, height: int, width: int) -> 
 
 
 def clips_per_second(model: ClipModel, seconds: float = 1.0) -> float:
-    """Clips a second through `model`, one at a time, on the GPU if there is one; over `seconds`, at least 2 clips."""
+    """Clips a second through `model`, one at a time, on the GPU if there is one: the fastest of all within `seconds`.
+
+    The fastest, and of two at least, since whatever else the machine does can only slow a clip down.
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = model.to(device).eval()
     clips = _clips(model, device)
+    took: list[float] = []
     with torch.inference_mode():
         model(clips).tolist()  # the first clip pays for memory and choice of kernels; tolist waits for the GPU
-        done, start = 0, time.perf_counter()
-        while done < 2 or time.perf_counter() - start < seconds:
+        while len(took) < 2 or sum(took) < seconds:
+            start = time.perf_counter()
             model(clips).tolist()
-            done += 1
-        return done / (time.perf_counter() - start)
+            took.append(time.perf_counter() - start)
+    return 1 / min(took)
 
 
 def _abstract(config: ModelConfig, frames: int, height: int, width: int) -> ClipModel:

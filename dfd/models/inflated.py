@@ -6,7 +6,7 @@ Sources: Carreira and Zisserman 2017, "Quo vadis, action recognition?"; the sequ
 Deepfake Detection Challenge, which puts a third of the weight in each tap.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -47,13 +47,7 @@ class Inflated(Frame):
 
     def __init__(self, config: ModelConfig, clip: ClipSize) -> None:
         super().__init__(config, clip)
-        # timm's InvertedResidual is the block that has both; depthwise separable and edge residual blocks lack one.
-        blocks = [
-            block for block in self.backbone.modules() if hasattr(block, "conv_pw") and hasattr(block, "conv_pwl")
-        ]
-        blocks = [
-            block for block in blocks if block.conv_pw.kernel_size == (1, 1) and block.conv_pw.weight.requires_grad
-        ]
+        blocks = [block for block in self.backbone.modules() if _inflatable(block)]
         if not blocks:
             raise ConfigError(
                 f"nothing to inflate in {config.backbone!r} with freeze {config.freeze!r}: "
@@ -62,3 +56,9 @@ class Inflated(Frame):
         for block in blocks:
             block.conv_pw = TemporalTaps(block.conv_pw, clip.frames, config.inflation)
         self.backbone.to(memory_format=torch.channels_last)
+
+
+def _inflatable(block: Any) -> bool:
+    """Whether `block` is an inverted residual that learns: in timm these alone have both convolutions."""
+    inverted = hasattr(block, "conv_pw") and hasattr(block, "conv_pwl")
+    return inverted and block.conv_pw.kernel_size == (1, 1) and block.conv_pw.weight.requires_grad

@@ -10,18 +10,21 @@ from torch import Tensor, nn
 from dfd.models.backbone import create_backbone
 from dfd.models.contract import ClipModel, ClipSize, ModelConfig
 from dfd.models.layers import mean_and_max, small_head, zero_head
+from dfd.models.weights import load_head
 
 
 class Frame(ClipModel):
     """The baseline that every temporal model must beat: the mean of the frames' logits."""
 
     def __init__(self, config: ModelConfig, clip: ClipSize) -> None:
-        backbone = create_backbone(config)
+        backbone = create_backbone(config, clip)
         super().__init__(clip, backbone.pretrained_cfg["mean"], backbone.pretrained_cfg["std"])
         # Channels last in memory doubles the speed of a CPU's 2D convolutions.
         self.backbone = backbone.to(memory_format=torch.channels_last)
         self.dropout = nn.Dropout(config.dropout)
         self.head = small_head(backbone.head_hidden_size)
+        if config.weights is not None:
+            load_head(self.head, config.weights)
 
     def maps(self, pixels: Tensor) -> Tensor:
         """The backbone's feature maps of each frame: (B,3,T,H,W) -> (B*T,C,h,w), a clip's frames side by side."""

@@ -38,11 +38,13 @@ def read_tensors(path: Path) -> Any:
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors by name in `path`.
+    """The tensors by name in `path`: a state dict, or the one inside a training checkpoint.
 
     Raises: CheckpointError: as `read_tensors`, or the file holds something else.
     """
     state = read_tensors(path)
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = {str(name).removeprefix("model."): value for name, value in state["state_dict"].items()}
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CheckpointError(f"{path}: not a state dict: a dict of tensors by name is wanted")
     return state
@@ -66,6 +68,21 @@ def load_backbone(model: nn.Module, path: Path, classifier: str = "classifier") 
             wanted.pop(name, None)
     _refuse_mismatch(path, wanted, state)
     model.load_state_dict(state, strict=False)
+
+
+def load_head(head: nn.Linear, path: Path) -> None:
+    """Load the last layer too, if `path` holds one of dfd's own networks: its `head.` part; else leave `head` alone.
+
+    So a sequence model can start from a trained `frame` model as a whole.
+
+    Raises: CheckpointError: the head in the file is of another shape.
+    """
+    prefix = "head."
+    state = read_state_dict(path)
+    if any(name.startswith("backbone.") for name in state):
+        state = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        _refuse_mismatch(path, head.state_dict(), state)
+        head.load_state_dict(state)
 
 
 def _refuse_mismatch(path: Path, wanted: dict[str, Tensor], state: dict[str, Tensor]) -> None:

@@ -9,12 +9,11 @@ from pathlib import Path
 import av
 import numpy as np
 from av.container import OutputContainer
-from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 PRESET = "veryfast"
 MUXER = {"movflags": "+faststart", "fflags": "+bitexact"}
-"""The index before the pictures, so that what is left of a file cut short can be read; no version of the writer in it."""
+"""The index before the pictures, so that a file cut short can be read as far as it goes; no version of the writer."""
 ROTATIONS = (0, 90, 180, 270)
 
 
@@ -29,10 +28,10 @@ def write_video(
 ) -> None:
     """Write `images` to `path` as an H.264 yuv420p MP4, whole or not at all.
 
-    images: (T,H,W,3) uint8 RGB, an array or any iterable of T >= 1 pictures of one size. An odd height or width grows by
-    one pixel, a repeat of the last row or column, since 4:2:0 halves both. fps: pictures a second. crf: x264's quality, 0
-    (near lossless) to 51. keyframe_every: frames from one key frame to the next; 1 makes every frame one, so that any
-    frame decodes by itself. rotation: degrees, 0, 90, 180 or 270, that a player turns the stored pictures
+    images: (T,H,W,3) uint8 RGB, an array or any iterable of T >= 1 pictures of one size. An odd height or width grows
+    by one pixel, a repeat of the last row or column, since 4:2:0 halves both. fps: pictures a second, 0.01 to 1000.
+    crf: x264's quality, 0 (best) to 51. keyframe_every: frames from one key frame to the next; at 1 every frame is
+    one and decodes by itself. rotation: degrees, 0, 90, 180 or 270, that a reader is told to turn the stored pictures
     counter-clockwise.
 
     Raises ValueError for pictures or settings that do not hold, OSError when the file cannot be written.

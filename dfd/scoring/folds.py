@@ -1,0 +1,145 @@
+"""Folds that leak nothing: a real video and everything made from it stand on one side.
+
+A frame of folds has a row a video: filename, label (1 fake, 0 real), source (the real video it was made from, its own
+name if real), group (which videos hang together) and fold (from 0).
+"""
+
+import csv
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold
+
+from dfd.errors import ConfigError
+
+COLUMNS = {"filename": str, "label": int, "source": str, "group": str, "fold": int}
+ATTEMPTS = 20
+"""Shuffles tried for a split that gives every fold both classes; with few groups the first may not."""
+
+
+def source_groups(names: Sequence[str], sources: Sequence[str]) -> list[str]:
+    """The group of each video: everything that sources link, each group called by its smallest name.
+
+    A source that is not among `names` still holds its fakes together. An empty source is the video's own name.
+
+    >>> source_groups(["fake", "real", "swap", "alone"], ["real", "real", "lost", "alone"])
+    ['fake', 'fake', 'lost', 'alone']
+    """
+    parent: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        parent.setdefault(name, name)
+        while parent[name] != name:
+            parent[name] = parent[parent[name]]  # halves the path for the next one
+            name = parent[name]
+        return name
+
+    for name, source in zip(names, sources, strict=True):
+        first, second = sorted((root(name), root(source or name)))
+        parent[second] = first
+    return [root(name) for name in names]
+
+
+def assign_folds(
+    names: Sequence[str], labels: Sequence[int], sources: Sequence[str], folds: int = 5, seed: int = 0
+) -> pd.DataFrame:
+    """A frame of folds, rows by filename: groups whole, every fold with both classes, in shares as even as groups allow.
+
+    The same whatever the order of the videos. Raises ConfigError for a name given twice, a label that is not 0 or 1,
+    fewer than two folds, or a class in fewer groups than there are folds.
+
+    >>> frame = assign_folds(["a", "b", "a2", "b2"], [0, 0, 1, 1], ["a", "b", "a", "b"], folds=2)
+    >>> frame.groupby("fold")["group"].unique().map(list).tolist()
+    [['b'], ['a']]
+    """
+    if not len(names) == len(labels) == len(sources):
+        raise ConfigError(
+            f"{len(names)} names, {len(labels)} labels and {len(sources)} sources: give each video one of each"
+        )
+    own = [source or name for name, source in zip(names, sources, strict=True)]
+    frame = pd.DataFrame({"filename": names, "label": labels, "source": own, "group": source_groups(names, own)})
+    frame = frame.sort_values("filename", ignore_index=True)
+    _check_possible(frame, folds)
+    for attempt in range(ATTEMPTS):
+        frame["fold"] = _split(frame, folds, seed + attempt)
+        if (frame.groupby("fold")["label"].nunique() == 2).sum() == folds:
+            return frame
+    raise ConfigError(f"no split into {folds} folds gives each of them real videos and fakes: take fewer folds")
+
+
+def check_folds(frame: pd.DataFrame) -> None:
+    """Raise ConfigError if a column is missing, a file name stands twice, or anything crosses folds, naming it.
+
+    Groups are also worked out anew from the sources, so that a wrong group column hides nothing.
+    """
+    missing = [column for column in COLUMNS if column not in frame]
+    if missing:
+        raise ConfigError(f"folds have no column {missing[0]!r}; they take {', '.join(COLUMNS)}")
+    linked = source_groups(frame["filename"].tolist(), frame["source"].tolist())
+    keys = {"filename": frame["filename"], "group": frame["group"], "source": frame["source"]}
+    for what, key in {**keys, "group linked by sources,": pd.Series(linked, index=frame.index)}.items():
+        crossing = frame["fold"].groupby(key).nunique() > 1
+        if crossing.any():
+            name = crossing.index[crossing][0]
+            found = sorted(set(frame["fold"][key == name].tolist()))
+            raise ConfigError(f"{what} {name!r} is in folds {', '.join(map(str, found))}: it must be in one")
+    twice = frame["filename"][frame["filename"].duplicated()]
+    if len(twice):
+        raise ConfigError(
+            f"filename {twice.iloc[0]!r} stands twice in fold {frame['fold'][twice.index[0]]}: name it once"
+        )
+
+
+def write_folds(path: Path, frame: pd.DataFrame) -> None:
+    """Write a frame of folds as CSV: checked, whole or not at all."""
+    check_folds(frame)
+    partial = path.with_name(f".{path.name}.partial")
+    # Quoted throughout, since csv leaves a bare carriage return in a name unquoted.
+    frame[list(COLUMNS)].to_csv(partial, index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    os.replace(partial, path)
+
+
+def read_folds(path: Path) -> pd.DataFrame:
+    """What write_folds wrote. Raises ConfigError when it cannot be read, or does not pass check_folds."""
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+        check_folds(frame)
+        return frame[list(COLUMNS)].astype({"label": int, "fold": int})
+    except (OSError, ValueError) as error:  # pandas' own errors of parsing are ValueErrors
+        raise ConfigError(f"{path} is no CSV of folds with {', '.join(COLUMNS)}: {error}") from None
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def _check_possible(frame: pd.DataFrame, folds: int) -> None:
+    if folds < 2:
+        raise ConfigError(f"folds is {folds}: cross-validation takes at least 2")
+    twice = frame["filename"][frame["filename"].duplicated()]
+    if len(twice):
+        raise ConfigError(f"filename {twice.iloc[0]!r} is given twice: name each video once")
+    wrong = frame[~frame["label"].isin([0, 1])]
+    if len(wrong):
+        raise ConfigError(
+            f"label of {wrong['filename'].iloc[0]!r} is {wrong['label'].iloc[0]!r}, not 0 (real) or 1 (fake)"
+        )
+    for label, kind in ((0, "real"), (1, "fake")):
+        groups = frame["group"][frame["label"] == label].nunique()
+        if groups < folds:
+            most = f"at most {groups} folds" if groups > 1 else "too few for any folds"
+            raise ConfigError(f"folds is {folds}, but there are {groups} {kind} groups only: {most}")
+
+
+def _split(frame: pd.DataFrame, folds: int, seed: int) -> np.ndarray:
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    fold = np.full(len(frame), -1)
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "The least populated class", UserWarning
+        )  # it counts videos; groups are counted here
+        for number, (_, held) in enumerate(splitter.split(frame, frame["label"], frame["group"])):
+            fold[held] = number
+    return fold

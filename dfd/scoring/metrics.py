@@ -1,0 +1,311 @@
+"""How good probabilities of a fake are: measures, how sure they are, and what they mean.
+
+Throughout: labels (N,) are 1 fake, 0 real; probabilities (N,) are of being fake, in [0, 1]; losses are in nats, and
+every error in them is a SubmissionError that names the first bad index.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import average_precision_score, brier_score_loss, confusion_matrix, roc_auc_score, roc_curve
+
+from dfd.errors import SubmissionError
+
+CLIP = 1e-15
+"""How far from 0 and 1 a probability is kept before its logarithm is taken: one confident error costs 34.5 nats."""
+BINS = 15
+"""Bins of equal width that the calibration error is taken over (Guo et al. 2017)."""
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+def clip(probabilities: ArrayLike) -> Floats:
+    """`probabilities` within [CLIP, 1 - CLIP], in float64, where 1 - CLIP is not yet 1.
+
+    >>> clip([0, 0.25, 1]).tolist()
+    [1e-15, 0.25, 0.999999999999999]
+    """
+    return np.clip(np.asarray(probabilities, np.float64), CLIP, 1 - CLIP)
+
+
+def log_loss(labels: ArrayLike, probabilities: ArrayLike) -> float:
+    """Mean of -ln(probability of the true class), as Kaggle computes it: it depends on the mix of the classes.
+
+    >>> round(log_loss([1, 1, 1, 0], [0.5, 0.5, 0.5, 0.5]), 4)
+    0.6931
+    >>> round(log_loss([1, 1, 1, 0], [0.75, 0.75, 0.75, 0.75]), 4)
+    0.5623
+    """
+    return float(_losses(*_checked(labels, probabilities)).mean())
+
+
+def balanced_log_loss(labels: ArrayLike, probabilities: ArrayLike) -> float:
+    """Mean of the real videos' log loss and the fakes': the log loss were half of them fakes, as in DFDC's tests.
+
+    Raises SubmissionError when there is no real video, or no fake.
+
+    >>> round(balanced_log_loss([1, 1, 1, 0], [0.75, 0.75, 0.75, 0.75]), 4)
+    0.837
+    """
+    y, p = _checked(labels, probabilities)
+    if y.min() == y.max():
+        raise SubmissionError(f"every label is {y[0]}: a balanced log loss takes real videos (0) and fakes (1)")
+    losses = _losses(y, p)
+    return float((losses[y == 0].mean() + losses[y == 1].mean()) / 2)
+
+
+def evaluate(
+    labels: ArrayLike, probabilities: ArrayLike, groups: Sequence[str] | None = None, rounds: int = 1000, seed: int = 0
+) -> dict[str, Any]:
+    """Every measure, as what JSON can hold; None, never NaN, where one takes a class that is missing.
+
+    groups: (N,) what is resampled together for the intervals, such as a real video with its fakes; without, each row
+    is its own. `*_interval`: [low, high], the 2.5th and 97.5th percentile over `rounds` group bootstraps (those that
+    drew both classes); None with fewer than two groups. average_error: mean |probability - label|.
+    quantized_average_error: the same with rounded probabilities, of which exactly 0.5 is a 0. calibration_error: over
+    BINS bins. The order of the rows changes nothing.
+
+    >>> result = evaluate([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9])
+    >>> result["confusion"], result["auc"], result["average_error"], result["quantized_average_error"]
+    ({'real_as_real': 1, 'real_as_fake': 1, 'fake_as_real': 1, 'fake_as_fake': 1}, 0.75, 0.35, 0.5)
+    """
+    y, p = _checked(labels, probabilities)
+    order = np.lexsort((y, p))
+    codes = np.arange(len(y)) if groups is None else _codes(groups, len(y))[order]
+    y, p = y[order], p[order]
+    losses = _losses(y, p)
+    measures = {**_losses_by_class(y, losses), **_ranking(y, p), **_decisions(y, p), **_distances(y, p)}
+    drawn = _bootstrap(y, losses, codes, rounds, seed, p)
+    counts = {"videos": len(y), "fakes": int(y.sum()), "groups": int(codes.max()) + 1}
+    return {**counts, **measures, **{f"{name}_interval": interval for name, interval in drawn.items()}}
+
+
+def compare(
+    labels: ArrayLike,
+    a: ArrayLike,
+    b: ArrayLike,
+    groups: Sequence[str] | None = None,
+    rounds: int = 1000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Is `b` better than `a` on the same videos? The losses of b minus those of a, paired row by row.
+
+    Returns log_loss and balanced_log_loss (negative: b is better), each with its `_interval` as in evaluate(), and
+    `sentence`, which says it in words.
+
+    >>> compare([0, 0, 1, 1], [0.5] * 4, [0.2] * 2 + [0.8] * 2)["sentence"]
+    'b is better than a by 0.470 of balanced log loss (95 % interval 0.470 to 0.470).'
+    """
+    y, first = _checked(labels, a)
+    _, second = _checked(labels, b)
+    gained = _losses(y, second) - _losses(y, first)
+    codes = np.arange(len(y)) if groups is None else _codes(groups, len(y))
+    means = _losses_by_class(y, gained)
+    drawn = _bootstrap(y, gained, codes, rounds, seed)
+    result = {name: means[name] for name in drawn} | {f"{name}_interval": drawn[name] for name in drawn}
+    return {**result, "sentence": _verdict(result, len(y))}
+
+
+def explain_score(result: Mapping[str, Any]) -> list[str]:
+    """What the numbers of evaluate() mean, in sentences; no log loss without the mix of classes that it is of.
+
+    >>> for line in explain_score(evaluate([1, 1, 1, 0], [0.75] * 4)):
+    ...     print(line)
+    4 videos: 3 fake, 1 real.
+    Log loss 0.562 on this mix (75 % fake), where the constant 0.75 gives 0.562: no better than knowing the mix alone.
+    Balanced log loss 0.837, on a mix of half fakes as in the competition's tests, where the constant 0.5 gives 0.693: \
+worse than a constant.
+    DFDC's first place had 0.428 on the private board, half fakes: about what AUC 0.88 gives; the AUC here is 0.500.
+    """
+    videos, fakes = result["videos"], result["fakes"]
+    share = fakes / videos
+    chance = _entropy(share)
+    lines = [f"{videos} videos: {fakes} fake, {videos - fakes} real."]
+    if result.get("unlabelled") or result.get("missing"):
+        lines.append(
+            f"Left out: {result.get('unlabelled', 0)} rows without a label, {result.get('missing', 0)} labels without a row."
+        )
+    worth = "better" if result["log_loss"] < chance - 5e-4 else "no better"
+    lines.append(
+        f"Log loss {result['log_loss']:.3f} on this mix ({100 * share:.0f} % fake), where the constant {share:.2f} gives "
+        f"{chance:.3f}: {worth} than knowing the mix alone."
+    )
+    if result["balanced_log_loss"] is None:
+        return [*lines, "With one class alone nothing says how well real and fake are told apart."]
+    return lines + _explain_balanced(result)
+
+
+def _explain_balanced(result: Mapping[str, Any]) -> list[str]:
+    loss, interval = result["balanced_log_loss"], result["balanced_log_loss_interval"]
+    chance = math.log(2)
+    worth = "better than" if loss < chance - 5e-4 else "worse than" if loss > chance + 5e-4 else "no better than"
+    lines = [
+        f"Balanced log loss {loss:.3f}, on a mix of half fakes as in the competition's tests, where the constant 0.5 gives "
+        f"{chance:.3f}: {worth} a constant."
+    ]
+    if interval is not None and interval[0] < interval[1]:
+        told = (
+            "" if not interval[0] <= chance <= interval[1] else ", which includes a constant's: too few videos to tell"
+        )
+        lines.append(
+            f"Its 95 % interval, over {result['groups']} groups resampled, is {interval[0]:.3f} to {interval[1]:.3f}{told}."
+        )
+    lines.append(
+        "DFDC's first place had 0.428 on the private board, half fakes: about what AUC 0.88 gives; "
+        f"the AUC here is {result['auc']:.3f}."
+    )
+    return lines
+
+
+def _verdict(result: Mapping[str, Any], videos: int) -> str:
+    name = "log_loss" if result["balanced_log_loss"] is None else "balanced_log_loss"
+    what = "log loss on one class alone" if name == "log_loss" else "balanced log loss"
+    difference, interval = result[name], result[f"{name}_interval"]
+    if interval is None:
+        return f"b differs from a by {difference:+.3f} of {what}; one group alone says nothing of how sure that is."
+    low, high = sorted(abs(bound) for bound in interval)
+    if interval[0] <= 0 <= interval[1]:
+        between = f"{interval[0]:+.3f} to {interval[1]:+.3f}"
+        return f"{videos} videos do not tell a and b apart: {difference:+.3f} of {what} (95 % interval {between})."
+    better, worse = ("b", "a") if difference < 0 else ("a", "b")
+    return (
+        f"{better} is better than {worse} by {abs(difference):.3f} of {what} (95 % interval {low:.3f} to {high:.3f})."
+    )
+
+
+def _checked(labels: ArrayLike, probabilities: ArrayLike) -> tuple[Integers, Floats]:
+    """Both as arrays (N,). Raises SubmissionError."""
+    given = np.asarray(labels, dtype=object)
+    try:
+        p = np.asarray(probabilities, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise SubmissionError(f"probabilities must be numbers from 0 to 1: {error}") from None
+    if given.ndim != 1 or given.shape != p.shape:
+        raise SubmissionError(f"labels {given.shape} and probabilities {p.shape} must be two lists of one length")
+    if not len(p):
+        raise SubmissionError("there is nothing to score: no labels and no probabilities")
+    for index, label in enumerate(given.tolist()):
+        if label not in (0, 1):
+            raise SubmissionError(f"label at index {index} is {label!r}, not 0 (real) or 1 (fake)")
+    wrong = np.flatnonzero(~((p >= 0) & (p <= 1)))  # NaN compares false
+    if len(wrong):
+        raise SubmissionError(f"probability at index {wrong[0]} is {p[wrong[0]]}, not a number from 0 to 1")
+    return given.astype(np.int64), p
+
+
+def _codes(groups: Sequence[str], rows: int) -> Integers:
+    """The number of each row's group, from 0."""
+    if len(groups) != rows:
+        raise SubmissionError(f"there are {len(groups)} groups for {rows} rows: give each row its group")
+    return np.unique(np.asarray(groups), return_inverse=True)[1].astype(np.int64)
+
+
+def _losses(y: Integers, p: Floats) -> Floats:
+    kept = clip(p)
+    return -np.log(np.where(y == 1, kept, 1 - kept))
+
+
+def _losses_by_class(y: Integers, losses: Floats) -> dict[str, float | None]:
+    real, fake = _mean(losses[y == 0]), _mean(losses[y == 1])
+    return {
+        "log_loss": _mean(losses),
+        "balanced_log_loss": None if real is None or fake is None else (real + fake) / 2,
+        "real_log_loss": real,
+        "fake_log_loss": fake,
+    }
+
+
+def _ranking(y: Integers, p: Floats) -> dict[str, float | None]:
+    """How well fakes stand above real videos, whatever the probabilities are. None with one class."""
+    if y.min() == y.max():
+        return {"auc": None, "average_precision": None, "equal_error_rate": None}
+    false_alarms, caught, _ = roc_curve(y, p)
+    equal = np.interp(0.0, false_alarms - (1 - caught), false_alarms)
+    return {
+        "auc": float(roc_auc_score(y, p)),
+        "average_precision": float(average_precision_score(y, p)),
+        "equal_error_rate": float(equal),
+    }
+
+
+def _decisions(y: Integers, p: Floats) -> dict[str, Any]:
+    """What comes of calling fake whatever is above 0.5."""
+    (rr, rf), (fr, ff) = confusion_matrix(y, p > 0.5, labels=[0, 1]).tolist()
+    return {
+        "accuracy": (rr + ff) / len(y),
+        "real_accuracy": rr / (rr + rf) if rr + rf else None,
+        "fake_accuracy": ff / (fr + ff) if fr + ff else None,
+        "quantized_average_error": (rf + fr) / len(y),
+        "confusion": {"real_as_real": rr, "real_as_fake": rf, "fake_as_real": fr, "fake_as_fake": ff},
+    }
+
+
+def _distances(y: Integers, p: Floats) -> dict[str, float]:
+    """How far the probabilities are from the labels, one by one and in bins."""
+    bins = np.minimum((p * BINS).astype(np.int64), BINS - 1)
+    gaps = np.bincount(bins, weights=p - y, minlength=BINS)
+    return {
+        "average_error": float(np.abs(p - y).mean()),
+        "brier": float(brier_score_loss(y, p, pos_label=1)),
+        "calibration_error": float(np.abs(gaps).sum() / len(y)),
+    }
+
+
+def _mean(values: Floats) -> float | None:
+    return float(values.mean()) if len(values) else None
+
+
+def _entropy(share: float) -> float:
+    """Log loss of the best constant, `share`, on a mix with that share of fakes, in nats."""
+    return -sum(part * math.log(part) for part in (share, 1 - share) if part > 0)
+
+
+def _bootstrap(
+    y: Integers, losses: Floats, codes: Integers, rounds: int, seed: int, p: Floats | None = None
+) -> dict[str, list[float] | None]:
+    """95 % intervals of the loss, the balanced loss and, given `p`, the AUC, over groups drawn with replacement.
+
+    A round is a weight for each group, so that a loss is a product with the groups' sums, and an AUC one cumulated
+    sum over the real videos: 1,000 rounds of 119,146 rows take seconds and the memory of one round.
+    """
+    groups = int(codes.max()) + 1
+    sums = np.stack([np.bincount(codes, row, groups) for row in (y == 0, y == 1, losses * (y == 0), losses * (y == 1))])
+    auc = None if p is None else _weighted_auc(y, p, codes)
+    rng = np.random.default_rng(seed)
+    totals, areas = np.empty((rounds, 4)), np.empty(rounds)
+    with np.errstate(invalid="ignore", divide="ignore"):  # a round without one of the classes is NaN, and left out
+        for draw in range(rounds):
+            weights = np.bincount(rng.integers(groups, size=groups), minlength=groups).astype(np.float64)
+            totals[draw] = sums @ weights
+            if auc is not None:
+                areas[draw] = auc(weights)
+        reals, fakes, of_reals, of_fakes = totals.T
+        drawn = {
+            "log_loss": (of_reals + of_fakes) / (reals + fakes),
+            "balanced_log_loss": (of_reals / reals + of_fakes / fakes) / 2,
+        } | ({"auc": areas} if auc is not None else {})
+    return {name: _interval(values) if groups > 1 else None for name, values in drawn.items()}
+
+
+def _weighted_auc(y: Integers, p: Floats, codes: Integers) -> Callable[[Floats], float]:
+    """The AUC as a function of the groups' weights: the share of pairs of a real video and a fake in right order."""
+    real, fake = np.flatnonzero(y == 0), np.flatnonzero(y == 1)
+    real = real[np.argsort(p[real], kind="stable")]
+    below, upto = (np.searchsorted(p[real], p[fake], side) for side in ("left", "right"))
+    group_of_real, group_of_fake = codes[real], codes[fake]
+
+    def auc(weights: Floats) -> float:
+        passed = np.concatenate([[0.0], np.cumsum(weights[group_of_real])])
+        of_fakes = weights[group_of_fake]
+        return float(of_fakes @ (passed[below] + passed[upto]) / (2 * passed[-1] * of_fakes.sum()))  # a tie is half
+
+    return auc
+
+
+def _interval(drawn: Floats) -> list[float] | None:
+    drawn = drawn[np.isfinite(drawn)]
+    return [float(bound) for bound in np.percentile(drawn, [2.5, 97.5])] if len(drawn) else None

@@ -1,0 +1,335 @@
+"""Reading videos: the one door to PyAV and decord.
+
+PyAV reads by default. It names what is wrong with a file, gives the frames of a file cut short, and converts only the
+pictures that are wanted; decord converts every picture that it decodes and gives nothing at all of a file cut short.
+"""
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from dfd.errors import VideoReadError
+from dfd.types import Frames
+
+Decoder = Literal["pyav", "decord"]
+
+THREADS = 1
+"""Threads a video: videos are read in processes of their own, and two of one thread beat one of two."""
+DEMUXERS = "mov,matroska,avi,flv,asf,mpegts,mpeg,ogg"
+"""FFmpeg's readers that stay inside their file. Playlists (hls, concat, dash) open other files that they name."""
+SKIPPERS = ("h264", "hevc")
+"""Decoders that take it packet by packet whether a picture that no other depends on is to be left undecoded."""
+EXACT = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
+"""Containers in which decord finds frames exactly."""
+UNKNOWN_FPS = 25.0
+"""Taken where a file tells no rate."""
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a container claims. width, height: of the upright picture, in pixels. frames: 0 when not told.
+
+    fps: frames a second. rotation: degrees, 0, 90, 180 or 270, that the stored pictures are turned counter-clockwise to
+    stand upright.
+    """
+
+    path: Path
+    width: int
+    height: int
+    frames: int
+    fps: float
+    rotation: int
+
+
+def probe(path: Path | str) -> VideoInfo:
+    """What the container of `path` claims. Raises VideoReadError: not a video file, or no picture decodes."""
+    path = Path(path)
+    with _open(path) as stream:
+        for _, frame in _pictures(stream, _Index()):
+            stack = _Stack(frame, 0)
+            height, width = stack.shape[:2]
+            return VideoInfo(path, width, height, _claimed(stream), _fps(stream), 90 * stack.turns)
+    raise VideoReadError(path, "no picture decodes")
+
+
+def read_frames(
+    path: Path | str,
+    indices: Sequence[int] | NDArray[np.int64],
+    *,
+    long_side: int | None = None,
+    decoder: Decoder = "pyav",
+) -> Frames:
+    """The frames at `indices`: positions of at least 0 in the order they are shown, in any order, repeats read once.
+
+    long_side: longest side of the pictures in pixels; larger ones are reduced, smaller ones left. Frames that cannot be
+    read or lie past the end are left out and counted in `missing`. Raises VideoReadError when none can be read.
+    """
+    path = Path(path)
+    wanted = np.unique(np.asarray(indices, np.int64))
+    if not len(wanted) or wanted[0] < 0:
+        raise ValueError(f"indices are {wanted.tolist()[:8]}, not one or more positions of at least 0")
+    if decoder == "decord":
+        return _read_with_decord(path, wanted, long_side)
+    if decoder != "pyav":
+        raise ValueError(f"decoder is {decoder!r}, not one of {', '.join(get_args(Decoder))}")
+    index = _read_index(path)
+    asked = set(wanted.tolist())
+    with _open(path) as stream:
+        stack: _Stack | None = None
+        for position, frame in _pictures(stream, index, asked):
+            if position in asked:
+                stack = _Stack(frame, len(wanted), long_side) if stack is None else stack
+                stack.add(position, frame)
+            if position >= wanted[-1]:
+                break
+        if stack is None:
+            raise VideoReadError(path, f"none of the {len(wanted)} frames asked for can be read, of {index.promised}")
+        return stack.take(_fps(stream), missing=len(wanted) - len(stack))
+
+
+def stream_frames(path: Path | str, chunk: int, *, long_side: int | None = None) -> Iterator[Frames]:
+    """All frames in order, `chunk` (at least 1) at a time, each chunk's arrays its own.
+
+    long_side: as in read_frames. The last chunk's `missing` is what the container promises and the file does not give.
+    Raises VideoReadError when no frame can be read.
+    """
+    if chunk < 1:
+        raise ValueError(f"chunk is {chunk}, not at least 1")
+    path = Path(path)
+    index = _read_index(path)
+    with _open(path) as stream:
+        fps, read = _fps(stream), 0
+        stack: _Stack | None = None
+        for position, frame in _pictures(stream, index):
+            if stack is None:
+                stack = _Stack(frame, min(chunk, index.shown), long_side)
+            elif len(stack) == stack.capacity:  # only now is it known not to be the last
+                yield stack.take(fps)
+            stack.add(position, frame)
+            read += 1
+        if stack is None:
+            raise VideoReadError(path, "no picture decodes")
+        yield stack.take(fps, missing=max(0, index.promised - read))
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[VideoStream]:
+    """The video stream of `path`, read in one thread. Whatever fails on the way is a VideoReadError."""
+    options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
+    try:
+        _check_regular(path)
+        with path.open("rb") as file, av.open(file, container_options=options, metadata_errors="replace") as container:
+            stream = container.streams.best("video")
+            if not isinstance(stream, VideoStream) or stream.disposition & stream.disposition.attached_pic:
+                raise VideoReadError(path, "no video stream")
+            if stream.codec_context is None:
+                raise VideoReadError(path, "no decoder for its codec")
+            stream.codec_context.thread_count = THREADS
+            yield stream
+    except (FFmpegError, OSError) as error:
+        raise VideoReadError(path, (error.strerror or str(error)).lower()) from None
+
+
+def _check_regular(path: Path) -> None:
+    """Raise VideoReadError unless `path` is a file with bytes in it: to open a FIFO would wait for ever."""
+    if not path.exists():
+        raise VideoReadError(path, "no such file")
+    if path.is_dir():
+        raise VideoReadError(path, "a folder, not a video file")
+    if not path.is_file():
+        raise VideoReadError(path, "not a regular file")
+    if not path.stat().st_size:
+        raise VideoReadError(path, "the file is empty")
+
+
+def _fps(stream: VideoStream) -> float:
+    rate = stream.average_rate or stream.guessed_rate or stream.base_rate
+    return float(rate) if rate and rate > 0 else UNKNOWN_FPS
+
+
+def _claimed(stream: VideoStream) -> int:
+    """Frames that the container promises to show; 0 when not told."""
+    entries = stream.index_entries
+    if "mp4" in stream.container.format.name and len(entries):
+        return sum(not entry.is_discard for entry in entries)  # its count has what an edit list cuts away in it
+    return stream.frames
+
+
+@dataclass(frozen=True)
+class _Index:
+    """A stream's packets, before any is decoded.
+
+    positions: of the frames by presentation time, in the order shown; empty where the times cannot be relied on, and
+    frames are counted instead. keys: presentation times of the key frames, rising. plain: decord finds the same
+    frames. shown: frames that there are packets for. promised: as the container says, but never fewer than shown.
+    """
+
+    positions: dict[int | None, int] = field(default_factory=dict)
+    keys: tuple[int, ...] = ()
+    plain: bool = False
+    shown: int = 0
+    promised: int = 0
+
+
+def _read_index(path: Path) -> _Index:
+    """One pass over the packets, which decodes nothing."""
+    with _open(path) as stream:
+        claimed, container = _claimed(stream), stream.container.format.name
+        packets = [(p.pts, p.is_keyframe, p.is_discard) for p in _packets(stream)]
+        delayed = stream.codec_context.has_b_frames
+    shown = sum(not hidden for *_, hidden in packets)
+    promised = max(claimed, shown)
+    times = [time for time, *_ in packets if time is not None]
+    order = sorted(times)
+    # A container without presentation times (AVI) repeats the decoding order, which B-frames belie.
+    if (delayed and times == order) or len(set(times)) < len(packets):
+        return _Index(shown=shown, promised=promised)
+    keys = [i for i, (_, key, _) in enumerate(packets) if key]
+    closed = all(times[i] == order[i] for i in keys)  # no frame is shown before the key frame that it follows
+    hidden = {time for time, _, discarded in packets if discarded}
+    positions: dict[int | None, int] = {t: i for i, t in enumerate(t for t in order if t not in hidden)}
+    return _Index(positions, tuple(sorted(times[i] for i in keys)), closed and container in EXACT, shown, promised)
+
+
+def _packets(stream: VideoStream) -> Iterator[Packet]:
+    """The stream's packets in decoding order, up to the end or the first that cannot be reached."""
+    container = stream.container
+    assert isinstance(container, InputContainer)
+    try:
+        for packet in container.demux(stream):
+            if packet.size and not packet.is_corrupt:  # an empty one would end the decoder
+                yield packet
+    except FFmpegError:
+        return
+
+
+def _needed(stream: VideoStream, index: _Index, asked: set[int] | None = None) -> Iterator[Packet | None]:
+    """The packets that the frames `asked` for (None: all) depend on, each from its key frame on.
+
+    None stands where packets are left out, and at the end: there the decoder gives what it holds back.
+    """
+    if asked is None or not index.positions:
+        yield from _packets(stream)
+        yield None
+        return
+    starts: dict[int | None, set[int | None]] = {}
+    for time, position in index.positions.items():
+        if position in asked and time is not None:
+            key = bisect_right(index.keys, time)
+            starts.setdefault(index.keys[key - 1] if key else None, set()).add(time)
+    owed, skipped = starts.pop(None, set()), False
+    for packet in _packets(stream):
+        owed |= starts.pop(packet.pts, set())
+        if owed:
+            if skipped:
+                yield None
+            skipped = False
+            if stream.codec_context.name in SKIPPERS:
+                stream.codec_context.skip_frame = "DEFAULT" if packet.pts in owed else "NONREF"
+            owed.discard(packet.pts)
+            yield packet
+        elif starts:
+            skipped = True
+        else:
+            break
+    yield None
+
+
+def _pictures(stream: VideoStream, index: _Index, asked: set[int] | None = None) -> Iterator[tuple[int, VideoFrame]]:
+    """(position, frame) in rising order: those `asked` for (None: all), and some of those that they depend on."""
+    last = -1
+    for packet in _needed(stream, index, asked):
+        try:
+            frames = stream.decode(packet)
+        except FFmpegError:
+            frames = []
+        if packet is None:
+            stream.codec_context.flush_buffers()  # it can begin at another key frame now
+        for frame in frames:
+            position = index.positions.get(frame.pts, -1) if index.positions else last + 1
+            if position > last:  # a lost key frame makes the decoder give frames out of order
+                last = position
+                if not frame.is_corrupt:
+                    yield position, frame
+
+
+class _Stack:
+    """Pictures on their way to becoming a Frames, converted straight into one array.
+
+    All are turned as the video's first picture is and have its size, whatever their own. turns: quarter turns
+    counter-clockwise. shape: (H,W,3), upright.
+    """
+
+    def __init__(self, first: VideoFrame, capacity: int, long_side: int | None = None) -> None:
+        self.turns = round(first.rotation / 90) % 4
+        self._width, self._height = _reduced(first.width, first.height, long_side)
+        size = (self._width, self._height) if self.turns % 2 else (self._height, self._width)
+        self.shape = (*size, 3)
+        self.capacity = capacity
+        self._begin()
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def _begin(self) -> None:
+        self._images = np.empty((self.capacity, *self.shape), np.uint8)
+        self._positions: list[int] = []
+
+    def add(self, position: int, frame: VideoFrame) -> None:
+        # AREA averages where it reduces; pictures that keep their size are the same, bit for bit, by any method.
+        image = frame.to_ndarray(
+            width=self._width, height=self._height, format="rgb24", interpolation="AREA", threads=THREADS
+        )
+        self._images[len(self)] = np.rot90(image, self.turns)
+        self._positions.append(position)
+
+    def take(self, fps: float, missing: int = 0) -> Frames:
+        """What was added, and begin anew."""
+        frames = Frames(self._images[: len(self)], np.array(self._positions, np.int64), fps, missing)
+        self._begin()
+        return frames
+
+
+def _reduced(width: int, height: int, long_side: int | None) -> tuple[int, int]:
+    """The size with its longer side at most `long_side`.
+
+    >>> _reduced(1920, 1080, 960), _reduced(320, 240, 960)
+    ((960, 540), (320, 240))
+    """
+    ratio = min(1.0, (long_side or math.inf) / max(width, height))
+    return max(1, round(width * ratio)), max(1, round(height * ratio))
+
+
+def _read_with_decord(path: Path, wanted: NDArray[np.int64], long_side: int | None) -> Frames:
+    """read_frames through decord, of those files only in which it finds the same frames as PyAV."""
+    import decord  # loads a second FFmpeg, which only those who ask for it pay for
+
+    info, index = probe(path), _read_index(path)
+    width, height = _reduced(info.width, info.height, long_side)
+    inside = wanted[wanted < index.shown]
+    if not len(inside):
+        raise VideoReadError(path, f"none of the {len(wanted)} frames asked for can be read, of {index.shown}")
+    decord.logging.set_level(decord.logging.QUIET)
+    try:
+        reader = decord.VideoReader(str(path), width=width, height=height, num_threads=THREADS)
+        # It counts frames that an edit list hides, waits for ever for frames that are promised and not there, and goes
+        # astray in open groups of pictures and in other containers.
+        if len(reader) != index.shown or not index.plain:
+            raise VideoReadError(path, "decord does not find its frames exactly: read it with pyav")
+        images = reader.get_batch(inside).asnumpy()
+    except (decord.DECORDError, RuntimeError) as error:
+        raise VideoReadError(path, f"decord: {str(error).splitlines()[0]}") from None
+    return Frames(images, inside, info.fps, missing=len(wanted) - len(inside))

@@ -1,0 +1,50 @@
+"""Real small videos: the astronaut of scikit-image, moving, so that there is a face to find and to follow."""
+
+import json
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes share two cores with worker processes
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+
+from dfd.videos.encode import write_video
+
+
+def moving_face(frames: int, shift: float = 1.0, size: tuple[int, int] = (240, 320), start: int = 0) -> np.ndarray:
+    """(T,H,W,3): a face of about 110 pixels that drifts to the right by `shift` pixels a frame."""
+    picture = skimage.data.astronaut()[0:260, 60:460]
+    height, width = size
+    moves = [np.float32([[1, 0, -40 + (start + i) * shift], [0, 1, 0]]) for i in range(frames)]
+    return np.stack([cv2.warpAffine(picture, m, (width, height), borderMode=cv2.BORDER_REPLICATE) for m in moves])
+
+
+@pytest.fixture(scope="session")
+def face_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """45 frames at 15 a second, one moving face."""
+    path = tmp_path_factory.mktemp("face") / "face.mp4"
+    write_video(path, moving_face(45), 15, crf=20, keyframe_every=15)
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 8 videos in DFDC's form: 4 real ones, of two tints each with its fake, a brightened face."""
+    folder = tmp_path_factory.mktemp("videos")
+    rng = np.random.default_rng(0)
+    metadata: dict[str, dict[str, str]] = {}
+    for number in range(4):
+        images = moving_face(20, shift=0.5, start=int(rng.integers(0, 20))).astype(np.float32)
+        tint = rng.uniform(0.6, 1.0, 3)
+        real = np.clip(images * tint, 0, 255).astype(np.uint8)
+        fake = real.copy()
+        fake[:, ::2] = fake[:, ::2] // 2  # combed: easy to tell
+        for name, pictures in ((f"real{number}.mp4", real), (f"fake{number}.mp4", fake)):
+            write_video(folder / name, pictures, 15, crf=20, keyframe_every=10)
+        metadata[f"real{number}.mp4"] = {"label": "REAL", "split": "train"}
+        metadata[f"fake{number}.mp4"] = {"label": "FAKE", "split": "train", "original": f"real{number}.mp4"}
+    (folder / "metadata.json").write_text(json.dumps(metadata))
+    return folder

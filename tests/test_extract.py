@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+from tests.conftest import moving_face
+
+from dfd.errors import VideoReadError
+from dfd.faces import extract
+from dfd.faces.extract import Extraction, FacesConfig, extract_tracks
+from dfd.types import Video
+from dfd.videos.encode import write_video
+
+CONFIG = FacesConfig(size=128)
+
+
+def tracks(path, config=CONFIG, told=None):
+    return list(extract_tracks(Video(path, path.name), config, told))
+
+
+def test_a_moving_face_is_one_track_over_the_whole_video(face_video):
+    told = Extraction()
+    (track,) = tracks(face_video, told=told)
+    assert track.indices.tolist() == list(range(45))
+    assert track.images.shape == (45, 128, 128, 3)
+    assert (told.frames, told.missing) == (45, 0)
+    sides = track.boxes[:, 2:] - track.boxes[:, :2]
+    assert np.ptp(sides) < 1e-3  # one box size a track
+    drift = track.boxes[-1, 0] - track.boxes[0, 0]
+    assert drift == pytest.approx(-44, abs=4) or drift == pytest.approx(44, abs=4)  # a pixel a frame
+    assert np.abs(np.diff(track.boxes[:, 0])).max() <= 3  # it slides and never jumps
+
+
+def test_the_face_stands_still_in_its_crops(face_video):
+    (track,) = tracks(face_video)
+    middle = track.images[:, 32:96, 32:96].astype(float)
+    assert np.abs(middle[5] - middle[40]).mean() < 12
+    assert track.landmarks.reshape(-1, 2).min() > 0
+    assert track.landmarks.reshape(-1, 2).max() < 128
+    eyes, mouth = track.landmarks[:, :2, 1].mean(), track.landmarks[:, 3:, 1].mean()
+    assert eyes < 64 < mouth
+
+
+def test_chunks_change_next_to_nothing(face_video, monkeypatch):
+    (whole,) = tracks(face_video)
+    monkeypatch.setattr(extract, "CHUNK_BYTES", 320 * 240 * 3 * 9)
+    (parts,) = tracks(face_video)
+    assert np.array_equal(whole.indices, parts.indices)
+    assert np.abs(whole.boxes - parts.boxes).max() < 6
+    monkeypatch.setattr(extract, "CHUNK_BYTES", 1)  # frames so large that one fills a chunk
+    (single,) = tracks(face_video)
+    assert np.array_equal(whole.indices, single.indices)
+
+
+def test_a_face_that_comes_and_goes(tmp_path):
+    face = moving_face(24, shift=0)
+    empty = np.full_like(face, 60)
+    write_video(tmp_path / "goes.mp4", np.concatenate([empty[:8], face, empty]), 15)
+    (track,) = tracks(tmp_path / "goes.mp4")
+    assert 8 <= track.indices[0] <= 12
+    assert 27 <= track.indices[-1] <= 31  # cut at the last sighting, not held into the empty frames
+    write_video(tmp_path / "blinks.mp4", np.concatenate([face[:8], empty[:4], face[:12]]), 15)
+    (track,) = tracks(tmp_path / "blinks.mp4")
+    assert track.indices.tolist() == list(range(len(track)))  # a short gap is bridged
+
+
+def test_a_face_that_comes_back_after_long_is_another_track(tmp_path):
+    face = moving_face(12, shift=0)
+    write_video(tmp_path / "twice.mp4", np.concatenate([face, np.full_like(face, 60), np.full_like(face, 60), face]), 15)
+    first, second = tracks(tmp_path / "twice.mp4")
+    assert (first.track, second.track) == (0, 1)
+    assert first.indices[-1] < 12
+    assert second.indices[0] >= 36
+
+
+def test_one_frame_is_a_track_of_one(tmp_path):
+    write_video(tmp_path / "one.mp4", moving_face(1), 15)
+    (track,) = tracks(tmp_path / "one.mp4")
+    assert len(track) == 1
+
+
+def test_no_face_says_why(tmp_path):
+    write_video(tmp_path / "dark.mp4", np.full((10, 120, 160, 3), 4, np.uint8), 15)
+    told = Extraction()
+    assert tracks(tmp_path / "dark.mp4", told=told) == []
+    assert told.reason.startswith("no face in 4 of 10 frames looked at, and the pictures are dark")
+
+
+def test_a_long_track_is_split_so_that_memory_is_bounded(face_video, monkeypatch):
+    monkeypatch.setattr(extract, "LONGEST_TRACK", 12)
+    monkeypatch.setattr(extract, "CHUNK_BYTES", 320 * 240 * 3 * 8)
+    found = tracks(face_video)
+    assert len(found) >= 2
+    assert max(len(track) for track in found) <= 20
+    frames = np.concatenate([track.indices for track in found])
+    assert len(frames) == len(set(frames.tolist()))
+
+
+def test_what_cannot_be_read_raises(tmp_path):
+    (tmp_path / "text.mp4").write_text("not a video")
+    with pytest.raises(VideoReadError):
+        tracks(tmp_path / "text.mp4")

@@ -1,0 +1,63 @@
+"""The import rule: a module imports only from those above it, and each awkward library has one door."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import dfd
+
+ROOT = Path(dfd.__file__).parent
+ORDER = (
+    "torchvision_ops", "types", "errors", "config", "videos", "faces", "clips", "sample", "models", "scoring",
+    "inference", "training", "report", "cli", "__main__",
+)  # fmt: skip
+DOORS = {"decord": "videos/", "av": "videos/", "facenet_pytorch": "faces/detect.py", "timm": "models/"}
+SCORING_MAY_IMPORT = {"numpy", "pandas", "sklearn", "pydantic", "dfd"}
+MODULES = sorted(ROOT.rglob("*.py"))
+
+
+def imports(path):
+    """Names that a module imports, dfd's with their submodule."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module or ""
+            if node.module == "dfd":
+                yield from (f"dfd.{alias.name}" for alias in node.names)
+
+
+def floor(name):
+    return ORDER.index(name.removesuffix(".py"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_imports_come_from_above_and_through_the_doors(path):
+    place = path.relative_to(ROOT)
+    for name in imports(path):
+        top, *rest = name.split(".")
+        assert top not in {"tests", "kernels", "benchmarks"}, name
+        if top in DOORS:
+            assert place.as_posix().startswith(DOORS[top]), f"{name} has one door: dfd/{DOORS[top]}"
+        if top == "dfd" and rest and rest[0] in ORDER and place.parts[0] != "__init__.py":
+            assert floor(rest[0]) <= floor(place.parts[0]), f"{name} stands below {place}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "scoring").glob("*.py")), ids=lambda p: p.name)
+def test_scoring_is_numpy_pandas_and_scikit_learn(path):
+    import sys
+
+    for name in imports(path):
+        top = name.split(".")[0]
+        assert top in SCORING_MAY_IMPORT or top in sys.stdlib_module_names, name
+
+
+def test_every_folder_has_its_floor():
+    assert {path.relative_to(ROOT).parts[0].removesuffix(".py") for path in MODULES} - {"__init__"} <= set(ORDER)
+
+
+def test_the_library_does_not_know_where_it_runs():
+    for path in MODULES:
+        assert "/kaggle" not in path.read_text(encoding="utf-8"), path

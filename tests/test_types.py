@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dfd.types import Detections, FaceTrack, Frames, Video, VideoScore
+
+
+def frames(count=3, indices=None, fps=30.0):
+    indices = np.arange(count) if indices is None else np.array(indices)
+    return Frames(np.zeros((count, 4, 6, 3), np.uint8), indices.astype(np.int64), fps)
+
+
+def track(margin=1.6, **changes):
+    parts = {
+        "images": np.zeros((2, 8, 8, 3), np.uint8),
+        "indices": np.array([4, 5]),
+        "boxes": np.zeros((2, 4), np.float32),
+        "landmarks": np.zeros((2, 5, 2), np.float32),
+    }
+    return FaceTrack(**{**parts, **changes}, confidence=0.9, margin=margin, fps=30, video="a.mp4", track=0)
+
+
+def test_a_real_video_is_its_own_source():
+    assert Video(Path("a.mp4"), "a.mp4").source == "a.mp4"
+    assert Video(Path("b.mp4"), "b.mp4", 1, "a.mp4").source == "a.mp4"
+
+
+@pytest.mark.parametrize("label", [2, -1, "FAKE"])
+def test_an_unknown_label_is_refused(label):
+    with pytest.raises(ValueError, match="1 \\(fake\\), 0 \\(real\\) or None"):
+        Video(Path("a.mp4"), "a.mp4", label)
+
+
+@pytest.mark.parametrize("indices", [[0, 0, 1], [2, 1, 3], [-1, 0, 1]])
+def test_frames_are_in_time_order(indices):
+    with pytest.raises(ValueError, match="increasing"):
+        frames(indices=indices)
+
+
+@pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_rate_is_positive(fps):
+    with pytest.raises(ValueError, match="fps"):
+        frames(fps=fps)
+
+
+def test_pictures_are_uint8_rgb():
+    with pytest.raises(ValueError, match=r"images is \(2, 4, 6, 3\) float32"):
+        Frames(np.zeros((2, 4, 6, 3), np.float32), np.arange(2), 30)  # type: ignore[arg-type]
+
+
+def test_detections_agree_in_number():
+    with pytest.raises(ValueError, match="confidences"):
+        Detections(np.zeros((2, 4), np.float32), np.zeros(3, np.float32), np.zeros((2, 5, 2), np.float32))
+
+
+def test_a_track_is_square_and_as_long_as_its_indices():
+    assert len(track()) == 2
+    with pytest.raises(ValueError, match="images"):
+        track(images=np.zeros((2, 8, 9, 3), np.uint8))
+    with pytest.raises(ValueError, match="boxes"):
+        track(boxes=np.zeros((3, 4), np.float32))
+    with pytest.raises(ValueError, match="margin"):
+        track(margin=0.9)
+
+
+@pytest.mark.parametrize("probability", [-0.01, 1.01, float("nan")])
+def test_a_probability_is_one(probability):
+    with pytest.raises(ValueError, match="not in \\[0, 1\\]"):
+        VideoScore("a.mp4", probability, "ok")
+
+
+def test_an_unknown_status_is_refused():
+    with pytest.raises(ValueError, match="'fine', not one of ok, no_face"):
+        VideoScore("a.mp4", 0.5, "fine")  # type: ignore[arg-type]
