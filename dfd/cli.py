@@ -15,13 +15,13 @@ from pydantic import ValidationError
 
 import dfd
 from dfd import sample as mini
+from dfd.clips.sampling import ClipConfig
 from dfd.config import explain
 from dfd.errors import ConfigError, DfdError, ManifestError
 from dfd.faces.build import build_store
 from dfd.faces.extract import FacesConfig
 from dfd.faces.store import FaceStore
-from dfd.clips.sampling import ClipConfig
-from dfd.inference.bundle import load_bundle, write_bundle
+from dfd.inference.bundle import load_bundle
 from dfd.inference.predict import faces_of, predict
 from dfd.models import REGISTRY, ModelConfig
 from dfd.models import describe as described
@@ -31,8 +31,8 @@ from dfd.scoring.submission import score_submission, validate_submission
 from dfd.training import crossval as cv
 from dfd.training.audit import audit
 from dfd.training.fit import CHECKPOINT, train
-from dfd.training.recipes import RECIPES, Recipe, recipe
 from dfd.training.module import TrainConfig
+from dfd.training.recipes import RECIPES, Recipe, recipe
 from dfd.videos.manifest import read_labels, read_sample, read_videos
 
 app = App(
@@ -42,7 +42,9 @@ app = App(
     help_epilogue="Start: dfd sample OUT, then dfd faces, crossval, bundle, predict, score. Each says what comes next.",
 )
 Flat = Parameter(name="*")
-RecipeName = Annotated[str, Parameter(help=f"Settings to start from: {', '.join(RECIPES)}. The options below override.")]
+RecipeName = Annotated[
+    str, Parameter(help=f"Settings to start from: {', '.join(RECIPES)}. The options below override.")
+]
 NO_MODEL, NO_CLIP, NO_TRAIN = ModelConfig(), ClipConfig(), TrainConfig()
 
 
@@ -77,7 +79,8 @@ def faces(
 
     Parameters
     ----------
-    videos: A folder of videos, with or without a metadata.json, a data set in the layout of DFDC, FaceForensics++ or Celeb-DF, or one video.
+    videos: A folder of videos, with a metadata.json where they have labels, a data set in the layout of DFDC,
+        FaceForensics++ or Celeb-DF, or one video.
     out: Folder of the dataset.
     workers: Processes; 0 for one a core.
     timeout: Seconds that a video may take.
@@ -95,14 +98,16 @@ def faces(
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     seconds = sum(record.seconds for record in records) / max(1, len(records))
     show.say(
-        f"{len(records)} videos, {len(tracks)} tracks, {sum(t.frames for t in tracks)} crops in {out}: {size / 1e6:.1f} MB, "
-        f"{seconds:.2f} s a video in its worker, {time.monotonic() - start:.1f} s this time."
+        f"{len(records)} videos, {len(tracks)} tracks, {sum(t.frames for t in tracks)} crops in {out}: "
+        f"{size / 1e6:.1f} MB, {seconds:.2f} s a video in its worker, {time.monotonic() - start:.1f} s this time."
     )
     show.say(f"Next: dfd crossval {out} --recipe cpu --folds 5 --out RUN")
 
 
 @app.command
-def models(name: str | None = None, /, *, json_: Annotated[bool, Parameter(name="--json")] = False, clip: str = "15x1080x1920") -> None:
+def models(
+    name: str | None = None, /, *, json_: Annotated[bool, Parameter(name="--json")] = False, clip: str = "15x1080x1920"
+) -> None:
     """List the models, or every layer of the model NAME.
 
     Parameters
@@ -208,7 +213,11 @@ def crossval(
     settings = _recipe(recipe, model, clip, train_)
     with show.bar("crossval") as tell:
         made = cv.crossval(FaceStore.open(faces), settings, folds, out, tell)
-    show.say(f"Local leaderboard: {out / 'oof.csv'}, {len(made.scores)} videos, each scored by a model trained without its group", "bold")
+    show.say(
+        f"Local leaderboard: {out / 'oof.csv'}, {len(made.scores)} videos, each scored by a model "
+        "that has not seen it, nor what it was made from, nor what was made from it",
+        "bold",
+    )
     show.score(made.score)
     show.statuses(Counter(score.status for score in made.scores))
     show.calibration(made.fitted)
@@ -232,7 +241,9 @@ def audit_(faces: Path, /, *, folds: int = 5, seed: int = 0, threshold: float = 
     show.table(found.checks)
     show.table(found.duplicates, "Near-duplicates in different folds")
     if found.duplicates:
-        raise ConfigError(f"{len(found.duplicates)} pairs of near-duplicate tracks cross folds: give them one source in metadata.json")
+        raise ConfigError(
+            f"{len(found.duplicates)} pairs of near-duplicate tracks cross folds: give them one source in metadata.json"
+        )
     show.say("Nothing crosses folds.")
 
 

@@ -1,12 +1,12 @@
 """What can go wrong, as types. Every message says what happened, to which value, and what would be right.
 
-    DfdError
-    ├── ConfigError       an option, a recipe or a saved config that does not hold
-    ├── ManifestError     a folder, metadata.json or CSV that does not describe videos
-    ├── VideoReadError    one video that cannot be read; costs that video only
-    ├── StoreError        a face-track dataset that is missing, damaged or built with other settings
-    ├── CheckpointError   weights, a checkpoint or a bundle that does not fit
-    └── SubmissionError   a submission.csv that Kaggle would not take
+DfdError
+├── ConfigError       an option, a recipe or a saved config that does not hold
+├── ManifestError     a folder, metadata.json or CSV that does not describe videos
+├── VideoReadError    one video that cannot be read; costs that video only
+├── StoreError        a face-track dataset that is missing, damaged or built with other settings
+├── CheckpointError   weights, a checkpoint or a bundle that does not fit
+└── SubmissionError   a submission.csv that Kaggle would not take
 """
 
 from pathlib import Path

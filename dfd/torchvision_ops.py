@@ -1,6 +1,6 @@
 """Makes torchvision import beside a CPU-only torch.
 
-Importing this module is all it takes; do so before timm, facenet_pytorch or pytorch_lightning, which import torchvision.
+Importing this module is all it takes: before timm, facenet_pytorch or pytorch_lightning, which import torchvision.
 
 The registry's torchvision is built for CUDA. Its native library needs libcudart, so beside a CPU build of torch it
 is left unloaded, and `import torchvision` ends in "operator torchvision::nms does not exist". Only two operators are
@@ -45,7 +45,7 @@ _schemas: torch.library.Library | None = None
 def _ensure() -> None:
     global _schemas
     try:
-        import torchvision  # noqa: F401
+        import torchvision
     except RuntimeError as error:
         if MISSING not in str(error):
             raise

@@ -11,14 +11,23 @@ import numpy as np
 import pytest
 import skimage.data
 
+from dfd.clips.sampling import ClipConfig
+from dfd.faces.build import build_store
+from dfd.faces.extract import FacesConfig
+from dfd.faces.store import FaceStore
+from dfd.models import ModelConfig
+from dfd.training.module import TrainConfig
+from dfd.training.recipes import Recipe
+from dfd.types import Video
 from dfd.videos.encode import write_video
+from dfd.videos.manifest import read_videos
 
 
 def moving_face(frames: int, shift: float = 1.0, size: tuple[int, int] = (240, 320), start: int = 0) -> np.ndarray:
     """(T,H,W,3): a face of about 110 pixels that drifts to the right by `shift` pixels a frame."""
     picture = skimage.data.astronaut()[0:260, 60:460]
     height, width = size
-    moves = [np.float32([[1, 0, -40 + (start + i) * shift], [0, 1, 0]]) for i in range(frames)]
+    moves = [np.array([[1, 0, -40 + (start + i) * shift], [0, 1, 0]], np.float32) for i in range(frames)]
     return np.stack([cv2.warpAffine(picture, m, (width, height), borderMode=cv2.BORDER_REPLICATE) for m in moves])
 
 
@@ -48,3 +57,23 @@ def small_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         metadata[f"fake{number}.mp4"] = {"label": "FAKE", "split": "train", "original": f"real{number}.mp4"}
     (folder / "metadata.json").write_text(json.dumps(metadata))
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_store(small_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceStore:
+    """The face-track dataset of small_dataset, and of an unreadable file that has a label too."""
+    folder = tmp_path_factory.mktemp("faces") / "store"
+    broken = small_dataset.parent / "broken.mp4"
+    broken.write_bytes(b"not a video")
+    videos = [*read_videos(small_dataset), Video(broken, "broken.mp4", 1)]
+    return build_store(videos, folder, FacesConfig(size=64, detect_side=320), workers=1)
+
+
+@pytest.fixture(scope="session")
+def small_recipe() -> Recipe:
+    """Seconds: the journal's first network on small clips."""
+    return Recipe(
+        model=ModelConfig(name="journal_conv3d"),
+        clip=ClipConfig(length=6, size=48, clips=2),
+        train=TrainConfig(epochs=2, slices=2, batch=4, lr=3e-3),
+    )

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from tests.conftest import moving_face
 
 from dfd.errors import VideoReadError
 from dfd.faces import extract
 from dfd.faces.extract import Extraction, FacesConfig, extract_tracks
 from dfd.types import Video
 from dfd.videos.encode import write_video
+from tests.conftest import moving_face
 
 CONFIG = FacesConfig(size=128)
 
@@ -63,7 +63,9 @@ def test_a_face_that_comes_and_goes(tmp_path):
 
 def test_a_face_that_comes_back_after_long_is_another_track(tmp_path):
     face = moving_face(12, shift=0)
-    write_video(tmp_path / "twice.mp4", np.concatenate([face, np.full_like(face, 60), np.full_like(face, 60), face]), 15)
+    write_video(
+        tmp_path / "twice.mp4", np.concatenate([face, np.full_like(face, 60), np.full_like(face, 60), face]), 15
+    )
     first, second = tracks(tmp_path / "twice.mp4")
     assert (first.track, second.track) == (0, 1)
     assert first.indices[-1] < 12

@@ -502,6 +502,13 @@ def test_time_only_never_looks_sideways() -> None:
     assert kernels == [(5, 1, 1), (5, 1, 1)]
 
 
+def test_a_still_clip_has_no_flicker_at_its_ends() -> None:
+    time = small("time_only").get_submodule("time")
+    still = torch.rand(1, 256, 1, 2, 2).expand(1, 256, FRAMES, 2, 2)
+    seen = time(still)
+    torch.testing.assert_close(seen, seen[:, :, :1].expand_as(seen))
+
+
 def test_factorized_grows_with_its_size() -> None:
     sizes = ["tiny", "small", "base"]
     costs = [multiply_adds(ModelConfig.read({"name": "factorized", "size": size}, ""), 16, 112, 112) for size in sizes]

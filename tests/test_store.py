@@ -20,7 +20,7 @@ def made_track(video="a.mp4", number=0, frames=12, size=64):
     return FaceTrack(
         images=images,
         indices=np.arange(5, 5 + frames),
-        boxes=np.tile(np.float32([10, 20, 40, 50]), (frames, 1)),
+        boxes=np.tile(np.array([10, 20, 40, 50], np.float32), (frames, 1)),
         landmarks=np.random.default_rng(0).random((frames, 5, 2)).astype(np.float32),
         confidence=0.97,
         margin=1.6,
@@ -99,10 +99,10 @@ def test_tables_have_a_row_a_video_and_a_row_a_track(store, video):
     import pandas as pd
 
     store.write(video, [made_track(), made_track(number=1, frames=3)], Extraction(frames=30, faces=9))
-    store.write_failure(Outcome(Video(video.path, "z, \"z\".mp4"), "timed_out", "killed after 6 s", seconds=6))
+    store.write_failure(Outcome(Video(video.path, 'z, "z".mp4'), "timed_out", "killed after 6 s", seconds=6))
     store.write_tables()
     videos, tracks = (pd.read_csv(store.folder / name) for name in ("videos.csv", "index.csv"))
-    assert videos["video"].tolist() == ["a.mp4", "z, \"z\".mp4"]
+    assert videos["video"].tolist() == ["a.mp4", 'z, "z".mp4']
     assert videos["tracks"].tolist() == [2, 0]
     assert videos["status"].tolist() == ["ok", "timed_out"]
     assert tracks["frames"].tolist() == [12, 3]

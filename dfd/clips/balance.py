@@ -31,7 +31,9 @@ def balance(labels: Sequence[Label], slices: int) -> Balance:
     fakes = sum(labels)
     reals = len(labels) - fakes
     if not fakes or not reals:
-        raise ConfigError(f"the training videos are {reals} real and {fakes} fake: a model needs some of both to learn from")
+        raise ConfigError(
+            f"the training videos are {reals} real and {fakes} fake: a model needs some of both to learn from"
+        )
     real = slices if reals >= fakes else round(slices * fakes / reals)
     fake = slices if fakes >= reals else round(slices * reals / fakes)
     return Balance(real, fake, fakes * fake / (fakes * fake + reals * real))

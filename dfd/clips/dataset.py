@@ -45,7 +45,9 @@ class ClipDataset(Dataset[Clips]):
     item) alone, so that neither the number of workers nor a resumed run changes them.
     """
 
-    def __init__(self, videos: Sequence[VideoRecord], config: ClipConfig, balance: Balance, per_load: int, seed: int) -> None:
+    def __init__(
+        self, videos: Sequence[VideoRecord], config: ClipConfig, balance: Balance, per_load: int, seed: int
+    ) -> None:
         self.config = config
         self.seed = seed
         self.slices = [

@@ -10,7 +10,7 @@ Positions = NDArray[np.int64]
 
 
 class ClipConfig(Config):
-    """What a model is fed. Saved with it: a network shown another margin or rate than its own loses most of its skill."""
+    """What a model is fed. Saved with it: shown another margin or rate than its own it loses most of its skill."""
 
     length: int = Field(16, ge=1, le=256, description="frames in a clip")
     fps: float = Field(15.0, gt=0, le=240, description="frames a second within a clip, reached by leaving frames out")

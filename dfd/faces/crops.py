@@ -5,9 +5,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
+Box = NDArray[np.float32]
 
 
-def cut(image: Picture, centre: NDArray[np.floating], side: float, margin: float, size: int) -> tuple[Picture, Picture]:
+def cut(image: Picture, centre: NDArray[np.floating], side: float, margin: float, size: int) -> tuple[Picture, Box]:
     """The square of `margin * side` pixels about `centre` (x, y), resized to (size,size,3), and the face's box in it.
 
     Beyond the picture's edge its border pixel is repeated. The square starts on a whole pixel, so that pixels are

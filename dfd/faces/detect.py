@@ -39,7 +39,7 @@ class Detector:
         if min(images[0].shape[:2]) < self._min_face:  # MTCNN's pyramid has no level: it would raise
             return [_detections(None, None, None) for _ in images]
         with torch.inference_mode():
-            found = self._mtcnn.detect(np.stack(images), landmarks=True)
+            found = self._mtcnn.detect(np.stack(list(images)), landmarks=True)
         return [_detections(boxes, scores, points) for boxes, scores, points in zip(*found, strict=True)]
 
 

@@ -1,7 +1,7 @@
 """From a video to its face tracks, in one pass over the pictures.
 
-Each chunk of full-size frames is looked at on a few reduced key frames, faces are linked to the tracks so far, and every
-frame's crop is cut from the full-size picture before the chunk is dropped.
+Each chunk of full-size frames is looked at on a few reduced key frames, faces are linked to the tracks so far, and
+every frame's crop is cut from the full-size picture before the chunk is dropped.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ from dfd.videos.decode import VideoInfo, probe, stream_frames
 CHUNK_BYTES = 300_000_000
 """Pictures held at a time: 48 frames of 1080p."""
 LONGEST_TRACK = 900
-"""Frames after which a track ends and another begins, which bounds the memory that a long video takes (180 MB a face)."""
+"""Frames after which a track ends and another begins: bounds the memory that a long video takes (180 MB a face)."""
 
 
 class FacesConfig(Config):
@@ -31,7 +31,9 @@ class FacesConfig(Config):
 
     margin: float = Field(1.6, ge=1, le=3, description="width of a stored crop, in widths of the face's box")
     size: int = Field(256, ge=32, le=1024, description="side of a stored crop, in pixels")
-    detect_side: int = Field(960, ge=64, le=8192, description="longer side of the copy that faces are looked for on, in pixels")
+    detect_side: int = Field(
+        960, ge=64, le=8192, description="longer side of the copy that faces are looked for on, in pixels"
+    )
     detect_every: float = Field(0.27, gt=0, le=10, description="time between two looks for faces, in seconds")
     min_face: int = Field(40, ge=20, description="side of the smallest face looked for, in pixels of that copy")
     faces: int = Field(3, ge=1, le=20, description="most faces followed at a time")
@@ -42,7 +44,7 @@ class Extraction:
     """What became of one video, filled in while its tracks are taken.
 
     frames: pictures read. missing: pictures that the file promises and does not give. faces: sightings of faces in
-    key frames, tracked or not. brightness: mean of the key frames' pixels, 0 to 255: tells a dark video from an empty one.
+    key frames, tracked or not. brightness: mean of the key frames' pixels, 0 to 255.
     """
 
     frames: int = 0

@@ -199,9 +199,14 @@ def load_crops(record: TrackRecord, positions: Sequence[int] | NDArray[np.int64]
     try:
         frames = read_frames(record.path, unique)
     except VideoReadError as error:
-        raise StoreError(f"{error.path} cannot be read ({error.reason}): delete its folder and build it again") from None
+        raise StoreError(
+            f"{error.path} cannot be read ({error.reason}): delete its folder and build it again"
+        ) from None
     if frames.missing:
-        raise StoreError(f"{record.path}: {frames.missing} of {len(unique)} frames cannot be read: delete its folder and build it again")
+        raise StoreError(
+            f"{record.path}: {frames.missing} of {len(unique)} frames cannot be read: "
+            "delete its folder and build it again"
+        )
     return np.asarray(frames.images[where])
 
 
@@ -214,7 +219,9 @@ def load_track(record: TrackRecord) -> FaceTrack:
     except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
         raise StoreError(f"{path} cannot be read ({error}): delete its folder and build it again") from None
     images = load_crops(record, np.arange(record.frames))
-    return FaceTrack(images, indices, boxes, landmarks, record.confidence, record.margin, record.fps, record.video, record.track)
+    return FaceTrack(
+        images, indices, boxes, landmarks, record.confidence, record.margin, record.fps, record.video, record.track
+    )
 
 
 def folder_name(video: str) -> str:

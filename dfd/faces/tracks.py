@@ -15,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 from dfd.types import Detections
 
 LEAST_OVERLAP = 0.3
-"""Least intersection over union of a face with itself a key frame later; a head crossing the picture in a second keeps it."""
+"""Least intersection over union of a face with itself a key frame later."""
 MOST_MISSED = 3
 """Key frames in a row without the face before its track ends: under a second."""
 SIZE_CHANGE = 1.35

@@ -1,7 +1,7 @@
 """A bundle: a folder with all that a prediction takes, ready to be attached to a kernel.
 
-    bundle.json    members with their sha256, preprocessing, calibration, the score it earned out of fold
-    member-0.pt …  weights with their headers
+bundle.json    members with their sha256, preprocessing, calibration, the score it earned out of fold
+member-0.pt …  weights with their headers
 """
 
 import hashlib
@@ -117,7 +117,9 @@ def load_bundle(folder: Path, device: torch.device | str = "cpu") -> Bundle:
     """The bundle in `folder`, each file checked against its sha256. Raises CheckpointError."""
     path = folder / "bundle.json"
     if not path.is_file():
-        raise CheckpointError(f"{folder} is not a bundle (no bundle.json): make one with `dfd bundle RUN --out {folder}`")
+        raise CheckpointError(
+            f"{folder} is not a bundle (no bundle.json): make one with `dfd bundle RUN --out {folder}`"
+        )
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -134,7 +136,9 @@ def load_bundle(folder: Path, device: torch.device | str = "cpu") -> Bundle:
 def _member(folder: Path, entry: MemberEntry, device: torch.device | str) -> tuple[nn.Module, Header]:
     path = folder / entry.file
     if Path(entry.file).name != entry.file:
-        raise CheckpointError(f"{folder / 'bundle.json'} names {entry.file!r}, which is not a file of the bundle's folder")
+        raise CheckpointError(
+            f"{folder / 'bundle.json'} names {entry.file!r}, which is not a file of the bundle's folder"
+        )
     if not path.is_file():
         raise CheckpointError(f"{path} is missing: copy the bundle again, or make it anew")
     if (found := _sha256(path)) != entry.sha256:

@@ -33,7 +33,9 @@ def _checkpoints(run: Path) -> list[Path]:
         raise CheckpointError(f"{run} has no checkpoints/last.ckpt: name a run folder of dfd train or dfd crossval")
     for path in found:
         if not (path.parent.parent / "done").exists():
-            raise CheckpointError(f"{path.parent.parent} is a run that was stopped: give its command again to finish it")
+            raise CheckpointError(
+                f"{path.parent.parent} is a run that was stopped: give its command again to finish it"
+            )
     return found
 
 

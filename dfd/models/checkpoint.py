@@ -3,7 +3,6 @@
 import importlib.metadata
 import platform
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from dfd.config import Config
 from dfd.errors import CheckpointError, ConfigError
 from dfd.faces.extract import FacesConfig
 from dfd.models import ModelConfig, build
+from dfd.models.weights import read_tensors
 
 FORMAT = 1
 KEY = "dfd"
@@ -42,12 +42,7 @@ class Header(Config):
 
 def read_checkpoint(path: Path) -> tuple[Header, dict[str, torch.Tensor]]:
     """Header and weights of a training checkpoint or a bundle's member. Raises CheckpointError."""
-    if not path.is_file():
-        raise CheckpointError(f"{path} does not exist: a run keeps its checkpoint in checkpoints/last.ckpt")
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
-        raise CheckpointError(f"{path} is not a checkpoint that can be read: {_first_line(error)}") from None
+    saved = read_tensors(path)
     about = saved.get(KEY) if isinstance(saved, dict) else None
     if not isinstance(about, dict):
         raise CheckpointError(f"{path} is not a checkpoint of dfd: it has no {KEY!r} header")

@@ -16,7 +16,7 @@ ActivationName = Literal["elu", "relu", "tanh", "sigmoid", "gelu"]
 class ModelConfig(Config):
     """Which architecture, and how it is built. Its name is one of REGISTRY's; the clip's size comes from the data."""
 
-    name: str = Field(description="architecture, a name that `dfd models` lists")
+    name: str = Field("lstm", description="architecture, a name that `dfd models` lists")
     backbone: str = Field(
         default="tf_efficientnet_lite0",
         description="timm network that reads single frames (frame, lstm, gru, …, inflated)",

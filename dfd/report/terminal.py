@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from dfd.inference.predict import Prediction
@@ -110,7 +118,11 @@ def score(result: Mapping[str, Any]) -> None:
 def calibration(fitted: Fitted) -> None:
     """What calibration made of the out-of-fold score."""
     used = fitted.calibration
-    kept = "identity" if (used.scale, used.offset) == (1.0, 0.0) else f"sigmoid({used.scale:.3f} * logit {used.offset:+.3f})"
+    kept = (
+        "identity"
+        if (used.scale, used.offset) == (1.0, 0.0)
+        else f"sigmoid({used.scale:.3f} * logit {used.offset:+.3f})"
+    )
     say(f"Calibration for the bundle: {kept}; {fitted.reason}.")
 
 

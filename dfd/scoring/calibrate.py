@@ -67,5 +67,9 @@ def fit_if_better(logits: Sequence[float], labels: Sequence[int], folds: Sequenc
     before = balanced_log_loss(labels, [plain.probability(logit) for logit in logits])
     after = balanced_log_loss(labels, nested(logits, labels, folds))
     if after >= before:
-        return Fitted(plain, before, after, f"fitted on the other folds it gave {after:.4f}, not less than {before:.4f}")
-    return Fitted(fit(logits, labels), before, after, f"fitted on the other folds it gave {after:.4f}, less than {before:.4f}")
+        return Fitted(
+            plain, before, after, f"fitted on the other folds it gave {after:.4f}, not less than {before:.4f}"
+        )
+    return Fitted(
+        fit(logits, labels), before, after, f"fitted on the other folds it gave {after:.4f}, less than {before:.4f}"
+    )

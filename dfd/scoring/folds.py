@@ -5,7 +5,6 @@ name if real), group (which videos hang together) and fold (from 0).
 """
 
 import csv
-import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,8 +25,8 @@ def source_groups(names: Sequence[str], sources: Sequence[str]) -> list[str]:
 
     A source that is not among `names` still holds its fakes together. An empty source is the video's own name.
 
-    >>> source_groups(["fake", "real", "swap", "alone"], ["real", "real", "lost", "alone"])
-    ['fake', 'fake', 'lost', 'alone']
+    >>> source_groups(["a", "b", "c", "d"], ["b", "b", "b", "absent"])
+    ['a', 'a', 'a', 'absent']
     """
     parent: dict[str, str] = {}
 
@@ -47,7 +46,7 @@ def source_groups(names: Sequence[str], sources: Sequence[str]) -> list[str]:
 def assign_folds(
     names: Sequence[str], labels: Sequence[int], sources: Sequence[str], folds: int = 5, seed: int = 0
 ) -> pd.DataFrame:
-    """A frame of folds, rows by filename: groups whole, every fold with both classes, in shares as even as groups allow.
+    """A frame of folds, rows by filename: groups whole, and both classes in every fold, as evenly as groups allow.
 
     The same whatever the order of the videos. Raises ConfigError for a name given twice, a label that is not 0 or 1,
     fewer than two folds, or a class in fewer groups than there are folds.
@@ -100,7 +99,7 @@ def write_folds(path: Path, frame: pd.DataFrame) -> None:
     partial = path.with_name(f".{path.name}.partial")
     # Quoted throughout, since csv leaves a bare carriage return in a name unquoted.
     frame[list(COLUMNS)].to_csv(partial, index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def read_folds(path: Path) -> pd.DataFrame:
@@ -124,13 +123,13 @@ def _check_possible(frame: pd.DataFrame, folds: int) -> None:
     wrong = frame[~frame["label"].isin([0, 1])]
     if len(wrong):
         raise ConfigError(
-            f"label of {wrong['filename'].iloc[0]!r} is {wrong['label'].iloc[0]!r}, not 0 (real) or 1 (fake)"
+            f"label of {wrong['filename'].iloc[0]!r} is {wrong['label'].iloc[0]}, not 0 (real) or 1 (fake)"
         )
     for label, kind in ((0, "real"), (1, "fake")):
         groups = frame["group"][frame["label"] == label].nunique()
         if groups < folds:
-            most = f"at most {groups} folds" if groups > 1 else "too few for any folds"
-            raise ConfigError(f"folds is {folds}, but there are {groups} {kind} groups only: {most}")
+            most = f"at most {groups} folds" if groups > 1 else "it takes 2 or more"
+            raise ConfigError(f"folds is {folds}, with {groups} {kind} group{'s' * (groups != 1)} only: {most}")
 
 
 def _split(frame: pd.DataFrame, folds: int, seed: int) -> np.ndarray:

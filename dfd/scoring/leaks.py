@@ -6,8 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def near_duplicates(pictures: NDArray[np.floating], groups: Sequence[str], threshold: float = 0.995) -> list[tuple[int, int, float]]:
-    """Pairs of `pictures` (N,D), of different groups, whose correlation is `threshold` or more: (i, j, correlation), i < j.
+def near_duplicates(
+    pictures: NDArray[np.floating], groups: Sequence[str], threshold: float = 0.995
+) -> list[tuple[int, int, float]]:
+    """Pairs of `pictures` (N,D) of different groups that correlate by `threshold` or more: (i, j, correlation), i < j.
 
     A picture of one colour correlates with nothing.
 
@@ -21,7 +23,7 @@ def near_duplicates(pictures: NDArray[np.floating], groups: Sequence[str], thres
     found = []
     for i in range(len(unit) - 1):  # a row at a time: N squared of DFDC's videos is no matrix to hold
         alike = unit[i + 1 :] @ unit[i]
-        for j in np.flatnonzero(alike >= threshold) + i + 1:
+        for j in (np.flatnonzero(alike >= threshold) + i + 1).tolist():
             if groups[i] != groups[j]:
-                found.append((i, int(j), round(float(alike[j - i - 1]), 6)))
+                found.append((i, j, round(float(alike[j - i - 1]), 6)))
     return found

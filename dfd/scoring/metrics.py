@@ -18,6 +18,8 @@ CLIP = 1e-15
 """How far from 0 and 1 a probability is kept before its logarithm is taken: one confident error costs 34.5 nats."""
 BINS = 15
 """Bins of equal width that the calibration error is taken over (Guo et al. 2017)."""
+NEGLIGIBLE = 5e-4
+"""A difference of losses that three decimals do not show."""
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -113,26 +115,24 @@ def compare(
 def explain_score(result: Mapping[str, Any]) -> list[str]:
     """What the numbers of evaluate() mean, in sentences; no log loss without the mix of classes that it is of.
 
-    >>> for line in explain_score(evaluate([1, 1, 1, 0], [0.75] * 4)):
+    >>> for line in explain_score(evaluate([1, 1, 1, 0], [0.75] * 4, rounds=0)):
     ...     print(line)
     4 videos: 3 fake, 1 real.
     Log loss 0.562 on this mix (75 % fake), where the constant 0.75 gives 0.562: no better than knowing the mix alone.
-    Balanced log loss 0.837, on a mix of half fakes as in the competition's tests, where the constant 0.5 gives 0.693: \
-worse than a constant.
+    Balanced log loss 0.837, on a mix of half fakes, where the constant 0.5 gives 0.693: worse than a constant.
     DFDC's first place had 0.428 on the private board, half fakes: about what AUC 0.88 gives; the AUC here is 0.500.
     """
     videos, fakes = result["videos"], result["fakes"]
     share = fakes / videos
     chance = _entropy(share)
     lines = [f"{videos} videos: {fakes} fake, {videos - fakes} real."]
-    if result.get("unlabelled") or result.get("missing"):
-        lines.append(
-            f"Left out: {result.get('unlabelled', 0)} rows without a label, {result.get('missing', 0)} labels without a row."
-        )
-    worth = "better" if result["log_loss"] < chance - 5e-4 else "no better"
+    unlabelled, missing = result.get("unlabelled", 0), result.get("missing", 0)
+    if unlabelled or missing:
+        lines.append(f"Left out: {unlabelled} rows without a label, {missing} labels without a row.")
+    worth = "better" if result["log_loss"] < chance - NEGLIGIBLE else "no better"
     lines.append(
-        f"Log loss {result['log_loss']:.3f} on this mix ({100 * share:.0f} % fake), where the constant {share:.2f} gives "
-        f"{chance:.3f}: {worth} than knowing the mix alone."
+        f"Log loss {result['log_loss']:.3f} on this mix ({100 * share:.0f} % fake), where the constant {share:.2f} "
+        f"gives {chance:.3f}: {worth} than knowing the mix alone."
     )
     if result["balanced_log_loss"] is None:
         return [*lines, "With one class alone nothing says how well real and fake are told apart."]
@@ -140,20 +140,18 @@ worse than a constant.
 
 
 def _explain_balanced(result: Mapping[str, Any]) -> list[str]:
-    loss, interval = result["balanced_log_loss"], result["balanced_log_loss_interval"]
-    chance = math.log(2)
-    worth = "better than" if loss < chance - 5e-4 else "worse than" if loss > chance + 5e-4 else "no better than"
+    loss, interval, chance = result["balanced_log_loss"], result["balanced_log_loss_interval"], math.log(2)
+    worth = (
+        "better than" if loss < chance - NEGLIGIBLE else "worse than" if loss > chance + NEGLIGIBLE else "as good as"
+    )
     lines = [
-        f"Balanced log loss {loss:.3f}, on a mix of half fakes as in the competition's tests, where the constant 0.5 gives "
-        f"{chance:.3f}: {worth} a constant."
+        f"Balanced log loss {loss:.3f}, on a mix of half fakes, where the constant 0.5 gives {chance:.3f}: "
+        f"{worth} a constant."
     ]
-    if interval is not None and interval[0] < interval[1]:
-        told = (
-            "" if not interval[0] <= chance <= interval[1] else ", which includes a constant's: too few videos to tell"
-        )
-        lines.append(
-            f"Its 95 % interval, over {result['groups']} groups resampled, is {interval[0]:.3f} to {interval[1]:.3f}{told}."
-        )
+    if interval is not None:
+        low, high = interval
+        doubt = ": too few videos to tell it from a constant's" if low <= chance <= high else ""
+        lines.append(f"Its 95 % interval, resampling {result['groups']} groups, is {low:.3f} to {high:.3f}{doubt}.")
     lines.append(
         "DFDC's first place had 0.428 on the private board, half fakes: about what AUC 0.88 gives; "
         f"the AUC here is {result['auc']:.3f}."
@@ -261,7 +259,7 @@ def _mean(values: Floats) -> float | None:
 
 def _entropy(share: float) -> float:
     """Log loss of the best constant, `share`, on a mix with that share of fakes, in nats."""
-    return -sum(part * math.log(part) for part in (share, 1 - share) if part > 0)
+    return sum(-part * math.log(part) for part in (share, 1 - share) if part > 0)
 
 
 def _bootstrap(

@@ -3,9 +3,9 @@
 Two columns, `filename,label`; label is the probability of being fake, with every digit that a float64 has.
 """
 
+import contextlib
 import csv
 import io
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,70 +21,70 @@ SHOWN = 3
 def write_submission(path: Path, probabilities: Mapping[str, float]) -> None:
     """Write a row for each name, in their order: whole or not at all, and read back bit for bit.
 
-    Raises SubmissionError for a probability outside [0, 1], a name that is not text in UTF-8, or a place that cannot
-    be written.
+    Raises SubmissionError for a probability outside [0, 1], a name that is not text, or a place that cannot be
+    written.
     """
-    bad = [f"{name!r} has {value!r}" for name, value in probabilities.items() if not 0 <= value <= 1]
-    _refuse(path, bad, "a probability is a number from 0 to 1")
-    rows = [f"{_quoted(name)},{float(value)!r}\n" for name, value in probabilities.items()]
+    bad = [f"{value} for {name!r}" for name, value in probabilities.items() if not 0 <= value <= 1]
+    _refuse(f"{path} cannot hold", bad, "a label is a number from 0 to 1")
+    rows = [f"{_quoted(name)},{float(value)!r}" for name, value in probabilities.items()]
     partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_bytes("".join([",".join(HEADER) + "\n", *rows]).encode("utf-8"))
-        os.replace(partial, path)
+        partial.write_bytes("\n".join([",".join(HEADER), *rows, ""]).encode("utf-8"))
+        partial.replace(path)
     except UnicodeEncodeError as error:
-        raise SubmissionError(f"{path}: a file name is not text: {error.object[error.start : error.end]!r}") from None
+        raise SubmissionError(f"{path} cannot hold a filename that is not text: {error}") from None
     except OSError as error:
         raise SubmissionError(f"{path} cannot be written: {error.strerror}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def read_submission(path: Path) -> dict[str, float]:
-    """Probability by file name, in the file's order. Raises SubmissionError naming the first rows that are wrong."""
+    """Probability by file name, in the file's order.
+
+    Raises SubmissionError, naming the first rows that are wrong: another header, a filename twice, a label that is
+    not a number from 0 to 1, not UTF-8.
+    """
     rows = _rows(path)
-    bad = [f"line {line} ({name!r}) has {text!r}" for line, name, text in rows if _probability(text) is None]
-    _refuse(path, bad, "a label is a number from 0 to 1")
+    bad = [f"line {line} has {text!r} for {name!r}" for line, name, text in rows if not _is_probability(text)]
+    _refuse(f"{path}:", bad, "a label is a number from 0 to 1")
     return {name: float(text) for _, name, text in rows}
 
 
 def validate_submission(path: Path, sample: Path) -> list[str]:
-    """Warnings about a submission that Kaggle would take: one that says little, or too much.
+    """Warnings about a submission that Kaggle would take, but that says little or too much.
 
     sample: a CSV of the same form, whose labels do not matter. Raises SubmissionError, naming the first offending
-    rows, for a file that Kaggle would not take: another header, rows missing, extra or twice, a label that is not a
-    number from 0 to 1, not UTF-8, no newline at the end.
+    rows, for a file that Kaggle would not take: whatever read_submission() refuses, rows missing from it or not in
+    the sample, no newline at the end.
     """
     probabilities = read_submission(path)
     wanted = dict.fromkeys(name for _, name, _ in _rows(sample))
-    _refuse(
-        path,
-        [repr(name) for name in wanted if name not in probabilities],
-        f"missing: each row of {sample.name} takes one",
-    )
-    _refuse(path, [repr(name) for name in probabilities if name not in wanted], f"not in {sample.name}: leave them out")
+    _refuse(f"{path} has no row for", [repr(n) for n in wanted if n not in probabilities], f"{sample} has one for each")
+    _refuse(f"{path} has rows for", [repr(n) for n in probabilities if n not in wanted], f"{sample} has none for them")
     if not path.read_bytes().endswith(b"\n"):
-        raise SubmissionError(f"{path}: the last line does not end in a newline: is the file cut off?")
+        raise SubmissionError(f"{path} does not end in a newline: has it been cut off? Write it anew")
     return _warnings(list(probabilities.values()))
 
 
 def score_submission(
     path: Path, labels: Mapping[str, int], groups: Mapping[str, str] | None = None, rounds: int = 1000
 ) -> dict[str, Any]:
-    """evaluate() of the rows that have a label, with the counts of those that have none (`unlabelled`) and of labels
-    that have no row (`missing`).
+    """The measures of evaluate() over the rows that have a label; `unlabelled` rows and `missing` ones are counted.
 
-    labels: 1 fake, 0 real, by file name. groups: what hangs together, by file name. Raises SubmissionError when the
-    file cannot be read, no row has a label, or a row with a label has no group.
+    labels: 1 fake, 0 real, by file name. groups: what is resampled together, by file name. Raises SubmissionError
+    when the file cannot be read, no row has a label, or a row with a label has no group.
     """
     probabilities = read_submission(path)
     names = [name for name in probabilities if name in labels]
     if not names:
-        raise SubmissionError(
-            f"{path}: none of its {len(probabilities)} rows has a label among {len(labels)}: are the file names the same?"
-        )
+        counts = f"{len(probabilities)} rows and {len(labels)} labels"
+        raise SubmissionError(f"{path} has no row with a label: {counts} share no filename; are these its labels?")
+    chosen = None
     if groups is not None:
-        _refuse(
-            path, [repr(name) for name in names if name not in groups], "without a group: give each labelled video one"
-        )
-    chosen = None if groups is None else [groups[name] for name in names]
+        _refuse("no group for", [repr(name) for name in names if name not in groups], "each labelled row takes one")
+        chosen = [groups[name] for name in names]
     result = evaluate([labels[name] for name in names], [probabilities[name] for name in names], chosen, rounds)
     return {**result, "unlabelled": len(probabilities) - len(names), "missing": len(labels) - len(names)}
 
@@ -92,8 +92,7 @@ def score_submission(
 def _rows(path: Path) -> list[tuple[int, str, str]]:
     """(line, filename, label as text) of each row. Raises SubmissionError unless the form is right."""
     try:
-        text = path.read_bytes().decode("utf-8")
-        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        reader = csv.reader(io.StringIO(path.read_bytes().decode("utf-8"), newline=""), strict=True)
         lines = [(reader.line_num, row) for row in reader]
     except OSError as error:
         raise SubmissionError(f"{path} cannot be read: {error.strerror}") from None
@@ -101,38 +100,35 @@ def _rows(path: Path) -> list[tuple[int, str, str]]:
         raise SubmissionError(f"{path} is not UTF-8 at byte {error.start}: save it as UTF-8") from None
     except csv.Error as error:
         raise SubmissionError(f"{path} is not CSV at line {reader.line_num}: {error}") from None
-    header = ",".join(lines[0][1]) if lines else ""
-    if not lines or lines[0][1] != HEADER:
-        raise SubmissionError(f"{path} begins with {header[:80]!r}, not with {','.join(HEADER)!r}")
-    ragged = [f"line {line} has {len(row)}" for line, row in lines[1:] if len(row) != 2]
-    _refuse(path, ragged, "a row has 2 columns, a filename with a comma stands in quotes")
+    header = lines[0][1] if lines else []
+    if header != HEADER:
+        raise SubmissionError(f"{path} begins with {','.join(header)[:80]!r}, not with {','.join(HEADER)!r}")
+    ragged = [f"line {line} has {len(row)}" for line, row in lines[1:] if len(row) != len(HEADER)]
+    _refuse(f"{path}:", ragged, "a row has 2 columns, a filename with a comma is quoted")
     rows = [(line, row[0], row[1]) for line, row in lines[1:]]
-    seen: dict[str, int] = {}
-    twice = [
-        f"{name!r} on lines {seen[name]} and {line}" for line, name, _ in rows if seen.setdefault(name, line) != line
-    ]
-    _refuse(path, twice, "a filename stands once")
+    first: dict[str, int] = {}
+    twice = [f"{name!r} on lines {first[name]} and {n}" for n, name, _ in rows if first.setdefault(name, n) != n]
+    _refuse(f"{path} has twice", twice, "a filename has one row")
     return rows
 
 
-def _probability(text: str) -> float | None:
-    """`text` as a number from 0 to 1; None when it is none. Underscores and other scripts' digits are Python's alone."""
+def _is_probability(text: str) -> bool:
     try:
-        value = float(text) if text.isascii() and "_" not in text else -1.0
+        value = float(text)
     except ValueError:
-        return None
-    return value if 0 <= value <= 1 else None
+        return False
+    return 0 <= value <= 1 and text.isascii() and "_" not in text  # float() takes 0_1, which no other reader does
 
 
-def _refuse(path: Path, bad: Sequence[str], rule: str) -> None:
+def _refuse(what: str, bad: Sequence[str], rule: str) -> None:
     """Raise SubmissionError naming the first of `bad`, if there is one, and what would be right."""
     if bad:
         more = f" and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
-        raise SubmissionError(f"{path}: {', '.join(bad[:SHOWN])}{more}: {rule}")
+        raise SubmissionError(f"{what} {', '.join(bad[:SHOWN])}{more}; {rule}")
 
 
 def _quoted(name: str) -> str:
-    """A field of CSV. Not csv.writer's, which before Python 3.13 leaves a bare carriage return unquoted."""
+    """A field of CSV; csv.writer would leave a lone carriage return unquoted, before Python 3.13."""
     return '"' + name.replace('"', '""') + '"' if any(mark in name for mark in ',"\r\n') else name
 
 
@@ -143,15 +139,11 @@ def _warnings(values: Sequence[float]) -> list[str]:
         return [f"every label is {values[0]}: a constant tells no video from another"]
     found = []
     halves, certain = values.count(0.5), sum(value in (0, 1) for value in values)
-    if halves * 2 > len(values):
-        found.append(f"{halves} of {len(values)} labels are exactly 0.5: most videos could not be scored")
-    if min(values) >= 0.5 or max(values) <= 0.5:
-        side = "above" if max(values) > 0.5 else "below"
-        found.append(
-            f"no label is {'below' if side == 'above' else 'above'} 0.5, though about half of the test are fakes"
-        )
+    if 2 * halves > len(values):
+        found.append(f"{halves} of {len(values)} labels are exactly 0.5, as for videos that could not be scored")
+    if max(values) <= 0.5 or min(values) >= 0.5:
+        side = "above" if max(values) <= 0.5 else "below"
+        found.append(f"no label is {side} 0.5, though about half of the videos should be fakes")
     if certain:
-        found.append(
-            f"{certain} labels are exactly 0 or 1: each costs 34.5 in log loss where it is wrong; 0.01 costs 4.6"
-        )
+        found.append(f"{certain} labels are exactly 0 or 1: each costs 34.5 of log loss if wrong, where 0.01 costs 4.6")
     return found

@@ -19,7 +19,7 @@ SIDE = 24
 
 @dataclass(frozen=True)
 class Audit:
-    """checks: a row a check with what it covered. duplicates: a row a pair of near-duplicate tracks in different folds."""
+    """checks: a row a check, with what it covered. duplicates: a row a pair of near-duplicate tracks across folds."""
 
     checks: list[dict[str, Any]]
     duplicates: list[dict[str, Any]]
@@ -41,14 +41,22 @@ def audit(store: FaceStore, folds: pd.DataFrame, threshold: float, progress: Pro
             progress(done, len(tracks), track.video)
     pairs = near_duplicates(np.stack(pictures), [group_of[t.video] for t in tracks], threshold) if pictures else []
     crossing = [
-        {"a": tracks[i].video, "b": tracks[j].video, "fold a": int(fold_of[tracks[i].video]), "fold b": int(fold_of[tracks[j].video]), "correlation": alike}
-        for i, j, alike in pairs
-        if fold_of[tracks[i].video] != fold_of[tracks[j].video]
-    ]  # fmt: skip
+        {"a": a, "fold a": int(fold_of[a]), "b": b, "fold b": int(fold_of[b]), "correlation": alike}
+        for a, b, alike in ((tracks[i].video, tracks[j].video, alike) for i, j, alike in pairs)
+        if fold_of[a] != fold_of[b]
+    ]
     checks = [
         {"check": "a video in one fold only", "covered": len(folds), "crossing": 0},
-        {"check": "a group (every fake with its source) in one fold only", "covered": folds["group"].nunique(), "crossing": 0},
-        {"check": "near-duplicate tracks of different groups in one fold", "covered": len(tracks), "crossing": len(crossing)},
+        {
+            "check": "a group (every fake with its source) in one fold only",
+            "covered": folds["group"].nunique(),
+            "crossing": 0,
+        },
+        {
+            "check": "near-duplicate tracks of different groups in one fold",
+            "covered": len(tracks),
+            "crossing": len(crossing),
+        },
     ]
     return Audit(checks, crossing)
 

@@ -47,7 +47,9 @@ def labelled(store: FaceStore) -> list[VideoRecord]:
     """The videos on record that have a label, with faces or without. Raises ConfigError when there is none."""
     records = [record for record in store.records() if record.label is not None]
     if not records:
-        raise ConfigError(f"{store.folder} has no video with a label: build it from a folder whose metadata.json says REAL or FAKE")
+        raise ConfigError(
+            f"{store.folder} has no video with a label: build it from a folder whose metadata.json says REAL or FAKE"
+        )
     return records
 
 
@@ -59,14 +61,18 @@ def split(records: Sequence[VideoRecord], folds: int, seed: int) -> pd.DataFrame
     return frame
 
 
-def crossval(store: FaceStore, recipe: Recipe, folds: int, out: Path, progress: Progress | None = None) -> CrossValidation:
+def crossval(
+    store: FaceStore, recipe: Recipe, folds: int, out: Path, progress: Progress | None = None
+) -> CrossValidation:
     """Train and score every fold into `out`; what is finished there already is kept.
 
     Raises ConfigError when `out` holds another run, or the videos cannot be split so that each side has both classes.
     """
     records = labelled(store)
     frame = split(records, folds, recipe.train.seed)
-    claim(out, {"recipe": recipe.model_dump(mode="json"), "faces": store.config.model_dump(mode="json"), "folds": folds})
+    claim(
+        out, {"recipe": recipe.model_dump(mode="json"), "faces": store.config.model_dump(mode="json"), "folds": folds}
+    )
     write_folds(out / "folds.csv", frame)
     fold_of = dict(zip(frame["filename"], frame["fold"], strict=True))
     scores: dict[str, VideoScore] = {}

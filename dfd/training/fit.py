@@ -1,14 +1,15 @@
 """One training: a run folder with its settings, its curve and a checkpoint that carries all it takes to be used.
 
-    config.json              recipe, seed, data, versions
-    metrics.csv              a row an epoch: loss and accuracy on training clips
-    checkpoints/last.ckpt    weights, optimizer, header; what a stopped run goes on from
+config.json              recipe, seed, data, versions
+metrics.csv              a row an epoch: loss and accuracy on training clips
+checkpoints/last.ckpt    weights, optimizer, header; what a stopped run goes on from
 """
 
 import json
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,10 @@ def train(
     videos = usable(videos)
     share = balance([video.label or 0 for video in videos], recipe.train.slices)
     if recipe.clip.margin > faces.margin:
-        raise ConfigError(f"clip.margin is {recipe.clip.margin}, wider than the stored crops' {faces.margin}: lower it, or build them wider")
+        raise ConfigError(
+            f"clip.margin is {recipe.clip.margin}, wider than the stored crops' {faces.margin}: "
+            "lower it, or build the crops wider"
+        )
     config = {
         "recipe": recipe.model_dump(mode="json"),
         "faces": faces.model_dump(mode="json"),
@@ -88,7 +92,7 @@ def train(
 
 
 def claim(out: Path, config: dict[str, Any]) -> None:
-    """Make `out` the folder of a run with `config`, or check that it is one. Raises ConfigError when it is another's."""
+    """Make `out` the folder of a run with `config`, or check that it is. Raises ConfigError when it is another's."""
     path = out / "config.json"
     config = json.loads(json.dumps({**config}, default=str))
     if path.is_file():
@@ -99,7 +103,9 @@ def claim(out: Path, config: dict[str, Any]) -> None:
         there = {key: value for key, value in there.items() if key != "versions"} if isinstance(there, dict) else {}
         if there != config:
             changed = ", ".join(_changed(there, config)[:4]) or "its contents"
-            raise ConfigError(f"{out} is a run with other settings or data ({changed}): name another folder, or delete it")
+            raise ConfigError(
+                f"{out} is a run with other settings or data ({changed}): name another folder, or delete it"
+            )
         return
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise ConfigError(f"{out} is not empty and not a run (no config.json): name a new folder")
@@ -110,7 +116,13 @@ def claim(out: Path, config: dict[str, Any]) -> None:
 
 
 def _fit(
-    videos: Sequence[VideoRecord], share: Balance, recipe: Recipe, header: Header, out: Path, what: str, progress: Progress | None
+    videos: Sequence[VideoRecord],
+    share: Balance,
+    recipe: Recipe,
+    header: Header,
+    out: Path,
+    what: str,
+    progress: Progress | None,
 ) -> None:
     train_config = recipe.train
     with _quiet():
@@ -125,6 +137,7 @@ def _fit(
             num_workers=train_config.loaders,
             persistent_workers=train_config.loaders > 0,
             pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),  # its own, or it would draw from the model's, and elsewhere when resumed
         )
         steps = len(loader) * train_config.epochs
         module = ClipClassifier(build_model(recipe.model, recipe.clip), train_config, header, steps)
@@ -146,14 +159,14 @@ def _fit(
         trainer.fit(module, loader, ckpt_path=checkpoint if checkpoint.is_file() else None, weights_only=True)
 
 
-class _quiet(warnings.catch_warnings):
+@contextmanager
+def _quiet() -> Iterator[None]:
     """Lightning's remarks are about its defaults, which are chosen here with care."""
-
-    def __enter__(self) -> None:  # type: ignore[override]
-        super().__enter__()
+    for name in ("pytorch_lightning", "lightning_fabric", "pytorch_lightning.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
-        for name in ("pytorch_lightning", "lightning_fabric", "pytorch_lightning.utilities.rank_zero"):
-            logging.getLogger(name).setLevel(logging.ERROR)
+        yield
 
 
 def _changed(old: dict[str, Any], new: dict[str, Any], at: str = "") -> list[str]:

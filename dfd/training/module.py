@@ -20,17 +20,23 @@ class TrainConfig(Config):
     """How a model is trained. Saved with it."""
 
     epochs: int = Field(8, ge=1, le=10_000, description="times that every training video is gone through")
-    slices: int = Field(2, ge=1, le=1000, description="clips an epoch of each video of the commoner class; the rarer gives more")
+    slices: int = Field(
+        2, ge=1, le=1000, description="clips an epoch of each video of the commoner class; the rarer gives more"
+    )
     per_load: int = Field(2, ge=1, le=100, description="clips taken of a track each time that it is opened")
     batch: int = Field(8, ge=1, le=4096, description="clips a step")
     lr: float = Field(1e-3, gt=0, le=1, description="peak learning rate of what starts untrained")
     backbone_lr: float = Field(0.1, gt=0, le=1, description="learning rate of a pretrained backbone, as a factor of lr")
     weight_decay: float = Field(0.01, ge=0, le=1, description="AdamW's weight decay")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps over which the learning rate rises")
-    smoothing: float = Field(0.05, ge=0, lt=0.5, description="label smoothing: 1 becomes 1 - smoothing, 0 becomes smoothing")
+    smoothing: float = Field(
+        0.05, ge=0, lt=0.5, description="label smoothing: 1 becomes 1 - smoothing, 0 becomes smoothing"
+    )
     flip: bool = Field(True, description="mirror half of the clips")
     clip_norm: float = Field(1.0, gt=0, description="largest norm of a step's gradient")
-    precision: str = Field("32-true", pattern="^(32-true|bf16-mixed|16-mixed)$", description="of arithmetic: 32-true, bf16-mixed, 16-mixed")
+    precision: str = Field(
+        "32-true", pattern="^(32-true|bf16-mixed|16-mixed)$", description="of arithmetic: 32-true, bf16-mixed, 16-mixed"
+    )
     loaders: int = Field(0, ge=0, le=64, description="processes that load clips; 0 loads in the training process")
     seed: int = Field(0, ge=0, description="of weights, clips and order")
 
@@ -44,6 +50,10 @@ class ClipClassifier(pl.LightningModule):
         self.config = config
         self.header = header
         self.steps = steps
+
+    def on_train_epoch_start(self) -> None:
+        """An epoch's dropout and mirroring hang on its number alone, so that a resumed run draws the same."""
+        torch.manual_seed(self.config.seed * 100_003 + self.current_epoch)
 
     def training_step(self, batch: Clips, _: int) -> torch.Tensor:
         """Mean loss of the batch."""
@@ -87,7 +97,9 @@ class ClipClassifier(pl.LightningModule):
 
     def transfer_batch_to_device(self, batch: Clips, device: torch.device, dataloader_idx: int) -> Clips:
         """Lightning rebuilds dataclasses in place, which frozen ones refuse."""
-        return Clips(batch.images.to(device, non_blocking=True), batch.labels.to(device, non_blocking=True), batch.names)
+        return Clips(
+            batch.images.to(device, non_blocking=True), batch.labels.to(device, non_blocking=True), batch.names
+        )
 
     def _pretrained(self) -> list[nn.Parameter]:
         """The backbone's parameters, where it started from weights."""

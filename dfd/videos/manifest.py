@@ -1,0 +1,198 @@
+"""Which videos there are, and what is known of them: a folder, its metadata.json or its layout, and CSV files."""
+
+import csv
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from dfd.errors import ManifestError
+from dfd.types import Label, Video
+
+SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".webm", ".mkv", ".m4v"})
+LABELS: dict[str, Label] = {"REAL": 0, "FAKE": 1}
+METADATA = "metadata.json"
+FORGERIES = "manipulated_sequences"
+"""FaceForensics++'s folder of fakes, beside original_sequences."""
+CELEB_FAKES = "Celeb-synthesis"
+CELEB_REALS = ("Celeb-real", "YouTube-real")
+
+
+def read_videos(path: Path | str) -> list[Video]:
+    """The videos of `path`, sorted by name.
+
+    path: one video file; a folder of videos with a metadata.json as DFDC's, or without; a folder of DFDC's parts, each
+    with its own, whose name then stands before its videos' names; a folder laid out as FaceForensics++ or as Celeb-DF,
+    of which labels and sources are read off the names. A fake's source is the name of its original, there or not.
+
+    Raises ManifestError: nothing there, no videos, or a metadata.json that does not hold.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ManifestError(f"{path} is not there: give a video or a folder of videos")
+    if not path.is_dir():
+        return [Video(path, path.name)]
+    videos = sorted(_of_folder(path), key=lambda video: video.name)
+    if not videos:
+        raise ManifestError(f"{path} holds no videos ({' '.join(sorted(SUFFIXES))}), nor a layout that is known")
+    return videos
+
+
+def _of_folder(folder: Path) -> Iterator[Video]:
+    parts = sorted(file.parent for file in folder.glob(f"*/{METADATA}"))
+    if (folder / METADATA).is_file():
+        yield from _of_metadata(folder, "")
+    elif parts:
+        for part in parts:
+            yield from _of_metadata(part, f"{part.name}/")
+    elif (folder / FORGERIES).is_dir() or (folder / "original_sequences").is_dir():
+        yield from _of_faceforensics(folder)
+    elif (folder / CELEB_FAKES).is_dir() or any((folder / name).is_dir() for name in CELEB_REALS):
+        yield from _of_celeb_df(folder)
+    else:
+        yield from (Video(file, file.name) for file in _files(folder, "*"))
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    """The video files that match, less hidden ones, such as the ._name.mp4 that macOS leaves."""
+    found = folder.glob(pattern)
+    return [f for f in found if f.suffix.lower() in SUFFIXES and not f.name.startswith(".") and f.is_file()]
+
+
+def _of_metadata(folder: Path, prefix: str) -> list[Video]:
+    """The videos of one folder with a metadata.json, `prefix` before their names."""
+    where = folder / METADATA
+    entries = _read_metadata(where)
+    videos = []
+    for name, entry in entries.items():
+        original = entry.get("original")
+        if not isinstance(original, str | None):
+            raise ManifestError(f"{where}: original of {name} is {original!r}: give a file name or null")
+        source = prefix + original if original else ""
+        videos.append(Video(_inside(folder, name, where), prefix + name, _label(entry, name, where), source))
+    absent = [video.path.name for video in videos if not video.path.exists()]
+    if absent:
+        raise ManifestError(f"{where} names {len(absent)} of {len(videos)} files that are not there: first {absent[0]}")
+    return videos
+
+
+def _read_metadata(path: Path) -> dict[str, dict[str, Any]]:
+    """The entries of a metadata.json: an object of objects, by file name."""
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ManifestError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise ManifestError(f"{path} is not JSON: {error}") from None
+    if not isinstance(entries, dict):
+        raise ManifestError(f'{path} is not a JSON object like {{"a.mp4": {{"label": "FAKE"}}}}')
+    for name, entry in entries.items():
+        if not isinstance(entry, dict):
+            raise ManifestError(f'{path}: {name} is {entry!r}, not an object like {{"label": "FAKE"}}')
+    return entries
+
+
+def _label(entry: Mapping[str, Any], name: str, where: Path) -> Label | None:
+    label = entry.get("label")
+    if label is None:
+        return None
+    if label not in ("REAL", "FAKE"):
+        raise ManifestError(f"{where}: label of {name} is {label!r}: give FAKE or REAL")
+    return LABELS[label]
+
+
+def _inside(folder: Path, name: str, where: Path) -> Path:
+    """The path of `name` in `folder`. Raises ManifestError when it would leave it, as it stands or through a link."""
+    path, parts = folder / name, PurePosixPath(name)
+    try:
+        path.exists()  # fails where a name is longer than the file system takes
+        leaves = not path.resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError) as error:
+        raise ManifestError(f"{where} names {name[:80]!r}, which no file can be called: {error}") from None
+    if leaves or not name or "\\" in name or parts.is_absolute() or ".." in parts.parts:
+        raise ManifestError(f"{where} names {name!r}, which lies outside {folder}: give a name within the folder")
+    return path
+
+
+def _of_faceforensics(folder: Path) -> Iterator[Video]:
+    """original_sequences/youtube/c23/videos/000.mp4 is the source of manipulated_sequences/*/c23/videos/000_003.mp4.
+
+    DeepFakeDetection's are actors': 01__talking.mp4, of DeepFakeDetection's 01_02__talking__AB12.mp4.
+    """
+    for file in _files(folder, "*_sequences/*/*/videos/*"):
+        kind, method, compression, _, name = file.relative_to(folder).parts
+        if compression == "masks":  # videos too, of where the picture was changed
+            continue
+        people = "actors" if method == "DeepFakeDetection" else "youtube"
+        original = re.sub(r"^(\d+)_\d+(?:(__.+?)__\w+)?(?=\.)", r"\1\2", name)
+        yield _made(file, folder, kind == FORGERIES, f"original_sequences/{people}/{compression}/videos/{original}")
+
+
+def _of_celeb_df(folder: Path) -> Iterator[Video]:
+    """Celeb-real/id0_0000.mp4 is the source of Celeb-synthesis/id0_id1_0000.mp4."""
+    for kind in (*CELEB_REALS, CELEB_FAKES):
+        for file in _files(folder, f"{kind}/*"):
+            original = re.sub(r"^(id\d+)_id\d+_", r"\1_", file.name)
+            yield _made(file, folder, kind == CELEB_FAKES, f"Celeb-real/{original}")
+
+
+def _made(file: Path, folder: Path, fake: bool, original: str) -> Video:
+    name = file.relative_to(folder).as_posix()
+    return Video(file, name, 1, original) if fake else Video(file, name, 0)
+
+
+def read_sample(path: Path | str, folder: Path | str) -> list[Video]:
+    """The videos that a sample_submission.csv asks for, in its order, unlabelled; files of `folder` may be missing.
+
+    Raises ManifestError: no such CSV or folder, no column filename, no rows, a name twice or one that leaves `folder`.
+    """
+    path, folder = Path(path), Path(folder)
+    if not folder.is_dir():
+        raise ManifestError(f"{folder} is not a folder: give the one with the videos of {path}")
+    return [Video(_inside(folder, name, path), name) for name, _ in _rows(path, ["filename"])]
+
+
+def read_labels(path: Path | str) -> dict[str, Label]:
+    """Label (1 fake, 0 real) by file name, of a CSV `filename,label` or of a metadata.json, less its unlabelled videos.
+
+    Raises ManifestError, which names the row: no such file, a column missing, no labels, a name twice, another label.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".json":
+        known = {name: _label(entry, name, path) for name, entry in _read_metadata(path).items()}
+        labels = {name: label for name, label in known.items() if label is not None}
+    else:
+        labels = {name: _number(row["label"], name, path) for name, row in _rows(path, ["filename", "label"])}
+    if not labels:
+        raise ManifestError(f"{path} has no labels")
+    return labels
+
+
+def _number(text: str, name: str, path: Path) -> Label:
+    try:
+        return {0.0: LABELS["REAL"], 1.0: LABELS["FAKE"]}[float(text)]
+    except (ValueError, KeyError):
+        raise ManifestError(f"{path}: label of {name} is {text!r}: give 1 (fake) or 0 (real)") from None
+
+
+def _rows(path: Path, columns: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """(file name, row) of a CSV with `columns`, each name once."""
+    seen: set[str] = set()
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, restval="", strict=True)
+            lacking = [column for column in columns if column not in (reader.fieldnames or [])]
+            if lacking:
+                raise ManifestError(f"{path} has no column {lacking[0]}; its first line should be filename,label")
+            for row in reader:
+                name = row["filename"]
+                if not name or name in seen:
+                    fault = f"{name} again" if name else "no file name"
+                    raise ManifestError(f"{path}, line {reader.line_num}: {fault}; give each video one row")
+                seen.add(name)
+                yield name, row
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ManifestError(f"{path} is not a CSV that can be read: {error}") from None
+    if not seen:
+        raise ManifestError(f"{path} has no rows")

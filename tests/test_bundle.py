@@ -1,0 +1,110 @@
+import json
+
+import pytest
+import torch
+
+from dfd.clips.sampling import ClipConfig
+from dfd.errors import CheckpointError, ConfigError
+from dfd.faces.extract import FacesConfig
+from dfd.inference.bundle import load_bundle, write_bundle
+from dfd.models import ModelConfig
+from dfd.models.checkpoint import Header, build_model, write_checkpoint
+from dfd.scoring.calibrate import Calibration
+
+
+def checkpoint(path, seed, faces=None, **clip):
+    torch.manual_seed(seed)
+    config = ClipConfig(length=4, size=32, clips=2).replace(**clip)
+    header = Header(
+        model=ModelConfig(name="journal_conv3d"), clip=config, faces=faces or FacesConfig(size=64), prior=0.5
+    )
+    write_checkpoint(path, header, build_model(header.model, config).state_dict())
+    return path
+
+
+@pytest.fixture
+def two(tmp_path):
+    return [checkpoint(tmp_path / f"{seed}.ckpt", seed) for seed in (1, 2)]
+
+
+@pytest.fixture
+def tracks(small_store):
+    return next(record.tracks for record in small_store.records() if record.tracks)
+
+
+def test_a_bundle_averages_its_members(two, tracks, tmp_path):
+    write_bundle(tmp_path / "both", two, None, "", {})
+    singles = []
+    for path in two:
+        write_bundle(tmp_path / path.stem, [path], None, "", {})
+        singles.append(load_bundle(tmp_path / path.stem).clip_logits(tracks))
+    both = load_bundle(tmp_path / "both").clip_logits(tracks)
+    assert both == pytest.approx([(a + b) / 2 for a, b in zip(*singles, strict=True)], abs=1e-5)
+    assert len(both) == 2
+
+
+def test_members_of_different_clips_agree_on_one_logit(tmp_path, tracks):
+    paths = [checkpoint(tmp_path / "a.ckpt", 1), checkpoint(tmp_path / "b.ckpt", 2, clips=5)]
+    write_bundle(tmp_path / "bundle", paths, None, "", {})
+    singles = []
+    for path in paths:
+        write_bundle(tmp_path / path.stem, [path], None, "", {})
+        logits = load_bundle(tmp_path / path.stem).clip_logits(tracks)
+        singles.append(sum(logits) / len(logits))
+    assert load_bundle(tmp_path / "bundle").clip_logits(tracks) == pytest.approx([sum(singles) / 2], abs=1e-5)
+
+
+def test_the_calibration_is_applied(two, tmp_path):
+    calibration = Calibration(scale=0.5, offset=1.0)
+    write_bundle(tmp_path / "b", two, calibration, "fitted", {"log_loss": 0.5})
+    bundle = load_bundle(tmp_path / "b")
+    assert bundle.probability([1.0, 3.0]) == calibration.probability(2.0)
+    assert bundle.info.score == {"log_loss": 0.5}
+
+
+def test_the_same_checkpoints_give_the_same_bundle(two, tmp_path):
+    infos = [write_bundle(tmp_path / name, two, None, "", {}) for name in "ab"]
+    assert infos[0] == infos[1]
+
+
+def test_a_changed_byte_is_noticed(two, tmp_path):
+    write_bundle(tmp_path / "b", two, None, "", {})
+    path = tmp_path / "b" / "member-1.pt"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"member-1\.pt has sha256"):
+        load_bundle(tmp_path / "b")
+    path.unlink()
+    with pytest.raises(CheckpointError, match=r"member-1\.pt is missing"):
+        load_bundle(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 9}, "not of format 1"),
+        ({"members": [{"file": "../x.pt", "sha256": "0", "model": "lstm"}]}, "not a file of the bundle's folder"),
+        ({"faces": {"margin": 99}}, "margin"),
+        ({"wings": 2}, "unknown setting 'wings'"),
+    ],
+)
+def test_a_bundle_json_that_does_not_hold(two, tmp_path, change, message):
+    write_bundle(tmp_path / "b", two, None, "", {})
+    path = tmp_path / "b" / "bundle.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(CheckpointError, match=message):
+        load_bundle(tmp_path / "b")
+
+
+def test_what_is_not_a_bundle(two, tmp_path):
+    with pytest.raises(CheckpointError, match="no bundle.json"):
+        load_bundle(tmp_path)
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        write_bundle(tmp_path / "b", [], None, "", {})
+    with pytest.raises(ConfigError, match="not a bundle"):
+        write_bundle(tmp_path, two, None, "", {})
+    other = checkpoint(tmp_path / "c.ckpt", 3, FacesConfig(size=128))
+    with pytest.raises(CheckpointError, match="other face crops"):
+        write_bundle(tmp_path / "b", [*two, other], None, "", {})
+    assert not (tmp_path / "b").exists()

@@ -1,0 +1,84 @@
+import pytest
+import torch
+
+from dfd.clips.sampling import ClipConfig
+from dfd.errors import CheckpointError
+from dfd.faces.extract import FacesConfig
+from dfd.models import ModelConfig
+from dfd.models.checkpoint import KEY, Header, build_model, load_model, read_checkpoint, versions, write_checkpoint
+
+CLIP = ClipConfig(length=4, size=32)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    header = Header(model=ModelConfig(name="journal_conv3d"), clip=CLIP, faces=FacesConfig(), prior=0.5, videos=("a",))
+    model = build_model(header.model, CLIP)
+    path = tmp_path / "model.pt"
+    write_checkpoint(path, header, model.state_dict())
+    return path, model.eval(), header
+
+
+def test_a_model_comes_back_with_the_same_logits(saved):
+    path, model, header = saved
+    clips = torch.randint(0, 256, (2, 3, 4, 32, 32), dtype=torch.uint8)
+    loaded, about = load_model(path)
+    assert about == header
+    assert torch.equal(loaded(clips), model(clips))
+
+
+def test_the_header_has_the_versions(saved):
+    assert saved[2].versions == versions()
+    assert {"python", "dfd", "torch", "timm"} <= set(versions())
+
+
+def broken(saved, change):
+    path = saved[0]
+    content = torch.load(path, weights_only=True)
+    change(content)
+    torch.save(content, path)
+    return path
+
+
+def test_another_version_is_named(saved):
+    path = broken(saved, lambda c: c[KEY].update(format=7))
+    with pytest.raises(CheckpointError, match="is of format 7; this version reads 1"):
+        read_checkpoint(path)
+
+
+def test_an_unknown_setting_is_named(saved):
+    path = broken(saved, lambda c: c[KEY]["clip"].update(sise=3))
+    with pytest.raises(CheckpointError, match="unknown|sise"):
+        read_checkpoint(path)
+
+
+def test_weights_of_another_shape_are_refused(saved):
+    name = next(iter(torch.load(saved[0], weights_only=True)["state_dict"]))
+    path = broken(saved, lambda c: c["state_dict"].pop(name))
+    with pytest.raises(CheckpointError, match="does not fit journal_conv3d"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 not a zip"])
+def test_what_is_not_a_checkpoint_is_refused(tmp_path, content):
+    (tmp_path / "x.ckpt").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"x\.ckpt"):
+        read_checkpoint(tmp_path / "x.ckpt")
+
+
+def test_somebody_elses_checkpoint_is_refused(tmp_path):
+    torch.save({"state_dict": {}}, tmp_path / "x.ckpt")
+    with pytest.raises(CheckpointError, match="no 'dfd' header"):
+        read_checkpoint(tmp_path / "x.ckpt")
+    with pytest.raises(CheckpointError, match="no such file"):
+        read_checkpoint(tmp_path / "y.ckpt")
+
+
+def test_code_in_a_checkpoint_is_not_run(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (print, ("run!",))
+
+    torch.save({KEY: {"format": 1}, "state_dict": {}, "x": Evil()}, tmp_path / "evil.ckpt")
+    with pytest.raises(CheckpointError, match=r"evil\.ckpt"):
+        read_checkpoint(tmp_path / "evil.ckpt")

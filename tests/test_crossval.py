@@ -1,0 +1,73 @@
+import json
+
+import pandas as pd
+import pytest
+
+from dfd.errors import ConfigError
+from dfd.faces.store import FaceStore
+from dfd.models.checkpoint import read_checkpoint
+from dfd.scoring.metrics import balanced_log_loss, log_loss
+from dfd.scoring.submission import read_submission
+from dfd.training.crossval import crossval, labelled, read_scores
+
+
+@pytest.fixture(scope="module")
+def made(small_store, small_recipe, tmp_path_factory):
+    return crossval(small_store, small_recipe, 2, tmp_path_factory.mktemp("run") / "cv")
+
+
+def test_no_model_is_scored_on_what_it_has_seen(made):
+    frame = pd.read_csv(made.out / "folds.csv")
+    for fold in range(2):
+        header, _ = read_checkpoint(made.out / f"fold-{fold}" / "checkpoints" / "last.ckpt")
+        held = frame[frame["fold"] == fold]
+        assert not set(header.videos) & set(held["filename"])
+        seen = frame[frame["filename"].isin(header.videos)]
+        assert not set(seen["group"]) & set(held["group"])
+        assert set(read_submission(made.out / f"fold-{fold}" / "oof.csv")) == set(held["filename"])
+
+
+def test_every_labelled_video_has_one_row_the_unreadable_too(made, small_store):
+    rows = read_submission(made.out / "oof.csv")
+    assert set(rows) == {record.video for record in small_store.records()}
+    assert rows["broken.mp4"] == 0.5
+    assert {s.name: s.status for s in read_scores(made.out / "oof.json")}["broken.mp4"] == "unreadable"
+
+
+def test_the_score_is_that_of_the_file(made, small_store):
+    rows = read_submission(made.out / "oof.csv")
+    labels = [int(record.label) for record in small_store.records()]
+    probabilities = [rows[record.video] for record in small_store.records()]
+    assert made.score["log_loss"] == pytest.approx(log_loss(labels, probabilities), abs=1e-12)
+    assert made.score["balanced_log_loss"] == pytest.approx(balanced_log_loss(labels, probabilities), abs=1e-12)
+    assert json.loads((made.out / "score.json").read_text())["score"]["videos"] == 9
+
+
+def test_the_clips_logits_are_kept(made, small_recipe):
+    for score in read_scores(made.out / "oof.json"):
+        assert len(score.logits) == (0 if score.status == "unreadable" else small_recipe.clip.clips)
+
+
+def test_a_second_run_reuses_the_first(made, small_store, small_recipe):
+    times = {path: path.stat().st_mtime_ns for path in made.out.rglob("last.ckpt")}
+    again = crossval(small_store, small_recipe, 2, made.out)
+    assert {path: path.stat().st_mtime_ns for path in made.out.rglob("last.ckpt")} == times
+    assert again.scores == made.scores
+
+
+def test_other_settings_need_another_folder(made, small_store, small_recipe):
+    other = small_recipe.replace(train=small_recipe.train.replace(epochs=3))
+    with pytest.raises(ConfigError, match="recipe.train.epochs: 2, now 3"):
+        crossval(small_store, other, 2, made.out)
+
+
+def test_more_folds_than_real_groups_are_refused(small_store, small_recipe, tmp_path):
+    with pytest.raises(ConfigError, match="fold"):
+        crossval(small_store, small_recipe, 8, tmp_path / "cv")
+    assert not (tmp_path / "cv").exists()
+
+
+def test_a_dataset_without_labels_is_refused(tmp_path, small_store):
+    store = FaceStore.create(tmp_path / "faces", small_store.config)
+    with pytest.raises(ConfigError, match="no video with a label"):
+        labelled(store)

@@ -1,0 +1,422 @@
+import os
+import random
+import struct
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dfd.errors import VideoReadError
+from dfd.types import Frames
+from dfd.videos import decode
+from dfd.videos.decode import probe, read_frames, stream_frames
+from dfd.videos.encode import write_video
+
+BITS = 8
+
+
+def numbered(count: int) -> np.ndarray:
+    """(T,32,128,3): picture i shows i in binary, a block of 16 pixels a bit, over a block row that drifts."""
+    images = np.full((count, 32, 16 * BITS, 3), 16, np.uint8)
+    for i in range(count):
+        for bit in range(BITS):
+            if i >> bit & 1:
+                images[i, :16, 16 * bit : 16 * bit + 16] = 235
+        images[i, 16:, i % 100 : i % 100 + 16, 0] = 200
+    return images
+
+
+def numbers(images: np.ndarray) -> list[int]:
+    """The numbers that pictures of numbered() show, at any size."""
+    blocks = images[:, : images.shape[1] // 2].mean((1, 3)).reshape(len(images), BITS, -1).mean(2)
+    return ((blocks > 128) @ (1 << np.arange(BITS))).tolist()
+
+
+def encode(
+    path: Path, images: np.ndarray, codec: str, times: Sequence[int] | None = None, shift: int = 0, **options: str
+) -> Path:
+    """Write with any codec; times: milliseconds, by default 25 frames a second; shift: frames cut off by an edit list."""
+    pixels = options.pop("pixels", "yuv420p")
+    with av.open(path, "w") as container:
+        stream = container.add_stream(codec, rate=25, options=options)  # type: ignore[call-overload]
+        stream.width, stream.height, stream.pix_fmt = images.shape[2], images.shape[1], pixels
+        stream.codec_context.thread_count = 1
+        if times is not None:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        packets = []
+        for i, picture in enumerate(images):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            frame.pts = i if times is None else times[i]
+            packets += stream.encode(frame)
+        for packet in [*packets, *stream.encode()]:
+            packet.pts -= round(shift / 25 / packet.time_base)
+            packet.dts -= round(shift / 25 / packet.time_base)
+            container.mux(packet)
+    return path
+
+
+VARIABLE = np.cumsum(np.random.default_rng(0).integers(20, 120, 40)).tolist()
+FILES: dict[str, dict[str, Any]] = {
+    "key_frames.mp4": {"codec": "libx264", "g": "1"},
+    "closed.mp4": {"codec": "libx264", "g": "12"},
+    "closed.mkv": {"codec": "libx264", "g": "12"},
+    "open.mp4": {"codec": "libx264", "x264-params": "keyint=12:min-keyint=1:open-gop=1:bframes=3:scenecut=0"},
+    "fragments.mp4": {"codec": "libx264", "g": "12", "movflags": "frag_keyframe+empty_moov"},
+    "variable.mp4": {"codec": "libx264", "g": "12", "times": VARIABLE},
+    "variable.mkv": {"codec": "libx264", "g": "12", "times": VARIABLE},
+    "transport.ts": {"codec": "libx264", "g": "12"},
+    "flash.flv": {"codec": "libx264", "g": "12"},
+    "h264.avi": {"codec": "libx264", "g": "12"},
+    "mpeg4.avi": {"codec": "mpeg4", "g": "12", "bf": "2", "b": "2000000"},
+    "mpeg2.mpg": {"codec": "mpeg2video", "g": "12", "bf": "2", "b": "4000000"},
+    "hevc.mp4": {"codec": "libx265", "x265-params": "keyint=12:open-gop=1:log-level=none"},
+    "vp9.webm": {"codec": "libvpx-vp9", "g": "12", "lag-in-frames": "16", "cpu-used": "8"},
+    "motion.avi": {"codec": "mjpeg", "pixels": "yuvj420p"},
+}
+
+
+@pytest.fixture(scope="session")
+def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Writes a file of FILES, 40 numbered pictures, once."""
+    folder = tmp_path_factory.mktemp("files")
+
+    def write(name: str) -> Path:
+        path = folder / name
+        return path if path.exists() else encode(path, numbered(40), **FILES[name])
+
+    return write
+
+
+def everything(path: Path, chunk: int = 7) -> Frames:
+    """All that stream_frames gives, as one."""
+    chunks = list(stream_frames(path, chunk))
+    images = np.concatenate([c.images for c in chunks])
+    return Frames(images, np.concatenate([c.indices for c in chunks]), chunks[0].fps, chunks[-1].missing)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_frame_i_is_the_ith_shown_however_it_is_reached(make: Callable[[str], Path], name: str) -> None:
+    path = make(name)
+    every = everything(path)
+    assert numbers(every.images) == every.indices.tolist() == list(range(40))
+    assert every.missing == 0
+    draw = random.Random(0)
+    for wanted in [[0], [39], [11, 12, 13], *(draw.sample(range(40), draw.randint(1, 6)) for _ in range(10))]:
+        frames = read_frames(path, wanted)
+        assert frames.indices.tolist() == sorted(wanted)
+        np.testing.assert_array_equal(frames.images, every.images[frames.indices])
+
+
+@settings(max_examples=25, deadline=None)
+@given(wanted=st.lists(st.integers(0, 60), min_size=1, max_size=8), name=st.sampled_from(["closed.mp4", "open.mp4"]))
+def test_any_positions_give_those_there_are_and_count_the_rest(
+    make: Callable[[str], Path], wanted: list[int], name: str
+) -> None:
+    there = sorted({i for i in wanted if i < 40})
+    if not there:
+        with pytest.raises(VideoReadError, match="none of the .* frames asked for can be read, of 40"):
+            read_frames(make(name), wanted)
+        return
+    frames = read_frames(make(name), wanted)
+    assert frames.indices.tolist() == numbers(frames.images) == there
+    assert frames.missing == len(set(wanted)) - len(there)
+
+
+@pytest.mark.parametrize("name", ["key_frames.mp4", "closed.mp4", "closed.mkv", "variable.mp4", "vp9.webm"])
+def test_decord_gives_the_same_pictures(make: Callable[[str], Path], name: str) -> None:
+    ours, theirs = (read_frames(make(name), [3, 14, 38, 50], decoder=d) for d in ("pyav", "decord"))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(ours.images, theirs.images)
+    assert theirs.indices.tolist() == [3, 14, 38]
+    assert (ours.missing, ours.fps) == (theirs.missing, theirs.fps)
+
+
+@pytest.mark.parametrize("name", ["open.mp4", "hevc.mp4", "h264.avi", "transport.ts", "mpeg2.mpg"])
+def test_decord_is_refused_where_it_gives_other_frames(make: Callable[[str], Path], name: str) -> None:
+    with pytest.raises(VideoReadError, match="read it with pyav"):
+        read_frames(make(name), [14], decoder="decord")
+
+
+def test_no_packet_is_decoded_in_vain(make: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Any] = []
+    needed = decode._needed
+
+    def counted(*arguments: Any) -> Any:
+        for packet in needed(*arguments):
+            sent.append(packet)
+            yield packet
+
+    monkeypatch.setattr(decode, "_needed", counted)
+    read_frames(make("key_frames.mp4"), [5, 30])
+    assert [packet is not None for packet in sent] == [True, False, True]
+    sent.clear()
+    read_frames(make("closed.mp4"), [24, 25])  # the third group of 12 begins at 24
+    assert 2 <= sum(packet is not None for packet in sent) <= 6  # 25 leans on later ones
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_pictures_stand_upright(tmp_path: Path, rotation: int) -> None:
+    stored = numbered(4)
+    write_video(tmp_path / "stored.mp4", stored, 25)
+    write_video(tmp_path / "a.mp4", stored, 25, rotation=rotation)
+    upright = np.rot90(read_frames(tmp_path / "stored.mp4", range(4)).images, rotation // 90, axes=(1, 2))
+    info = probe(tmp_path / "a.mp4")
+    assert (info.height, info.width, info.rotation) == (*upright.shape[1:3], rotation)
+    np.testing.assert_array_equal(everything(tmp_path / "a.mp4").images, upright)
+    for decoder in ("pyav", "decord"):
+        np.testing.assert_array_equal(read_frames(tmp_path / "a.mp4", range(4), decoder=decoder).images, upright)  # type: ignore[arg-type]
+        small = read_frames(tmp_path / "a.mp4", [3], decoder=decoder, long_side=64).images  # type: ignore[arg-type]
+        assert small.shape == (1, 16, 64, 3) if rotation % 180 == 0 else (1, 64, 16, 3)
+        assert np.abs(small[0].astype(int) - upright[3, ::2, ::2]).mean() < 4
+
+
+@pytest.mark.parametrize(("long_side", "size"), [(None, (32, 128)), (128, (32, 128)), (999, (32, 128)), (50, (12, 50))])
+def test_longer_side_is_reduced_and_never_enlarged(
+    make: Callable[[str], Path], long_side: int | None, size: tuple[int, int]
+) -> None:
+    path = make("closed.mp4")
+    chunks = list(stream_frames(path, 16, long_side=long_side))
+    assert {c.images.shape[1:3] for c in chunks} == {size}
+    assert read_frames(path, [2], long_side=long_side).images.shape[1:3] == size
+    if long_side == 50:  # 50 is no multiple of 8 blocks: read where a block's middle lies
+        middles = chunks[0].images[:, 2, [3, 9, 15, 21, 28, 34, 40, 46]].mean(2) > 128
+        assert (middles @ (1 << np.arange(BITS))).tolist() == list(range(16))
+
+
+@pytest.mark.parametrize(("chunk", "lengths"), [(1, [1] * 40), (15, [15, 15, 10]), (20, [20, 20]), (10**9, [40])])
+def test_chunks(make: Callable[[str], Path], chunk: int, lengths: list[int]) -> None:
+    chunks = list(stream_frames(make("closed.mp4"), chunk))
+    assert [len(c) for c in chunks] == lengths
+    assert [n for c in chunks for n in numbers(c.images)] == list(range(40))  # none overwritten by a later one
+    assert not any(np.shares_memory(a.images, b.images) for a, b in zip(chunks, chunks[1:], strict=False))
+
+
+def test_probe_tells_what_the_container_claims(make: Callable[[str], Path], tmp_path: Path) -> None:
+    info = probe(make("closed.mp4"))
+    assert (info.width, info.height, info.frames, info.fps, info.rotation) == (128, 32, 40, 25.0, 0)
+    assert probe(make("closed.mkv")).frames == 0
+    times = [0, 100, 500]
+    assert probe(encode(tmp_path / "a.mp4", numbered(3), "libx264", times)).fps == pytest.approx(3 / 0.6, rel=0.4)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "tolerance"), [("yuv420p", 8), ("yuv444p", 8), ("yuv420p10le", 8), ("yuvj420p", 8), ("gray", 0)]
+)
+def test_pixel_formats_keep_their_colours(tmp_path: Path, pixels: str, tolerance: int) -> None:
+    red = np.full((3, 32, 64, 3), (200, 40, 60), np.uint8)
+    path = encode(tmp_path / "a.mp4", red, "libx264", pixels=pixels, crf="5")
+    got = read_frames(path, [1]).images[0].astype(int)
+    if pixels == "gray":  # 0.299 * 200 + 0.587 * 40 + 0.114 * 60 = 90.1
+        assert np.abs(got - 90).max() <= 2
+    else:
+        assert np.abs(got - red[0]).max() <= tolerance
+
+
+def test_edit_list_hides_frames_from_count_and_position(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mp4", numbered(40), "libx264", shift=15, g="10", bf="0")
+    every = everything(path)
+    assert probe(path).frames == len(every) == 25
+    assert every.missing == 0
+    assert numbers(every.images) == list(range(15, 40))
+    assert numbers(read_frames(path, [0, 7, 24]).images) == [15, 22, 39]
+
+
+def packets_of(path: Path) -> list[tuple[int, int]]:
+    """(byte position, size) of a file's packets."""
+    with av.open(path) as container:
+        return [(p.pos or 0, p.size) for p in container.demux(video=0) if p.size]
+
+
+def test_file_cut_short_gives_its_frames(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    write_video(path, numbered(40), 25)
+    position, size = packets_of(path)[23]
+    path.write_bytes(path.read_bytes()[: position + size // 2])
+    every = everything(path)
+    assert numbers(every.images) == every.indices.tolist() == list(range(23))
+    assert every.missing == 17
+    assert probe(path).frames == 40
+    some = read_frames(path, [3, 22, 23, 39])
+    assert (numbers(some.images), some.missing) == ([3, 22], 2)
+    with pytest.raises(VideoReadError, match="of 40"):
+        read_frames(path, [23])
+    with pytest.raises(VideoReadError, match="decord"):
+        read_frames(path, [3], decoder="decord")
+
+
+def test_broken_packet_costs_its_frame_and_shifts_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    write_video(path, numbered(40), 25)
+    written = bytearray(path.read_bytes())
+    position, size = packets_of(path)[10]
+    written[position : position + size] = bytes(size)
+    path.write_bytes(written)
+    every = everything(path)
+    assert numbers(every.images) == every.indices.tolist() == [*range(10), *range(11, 40)]
+    assert every.missing == 1
+    some = read_frames(path, [9, 10, 11])
+    assert (numbers(some.images), some.missing) == ([9, 11], 1)
+    with pytest.raises(VideoReadError, match="none of the 1 frames"):
+        read_frames(path, [10])
+
+
+def test_broken_key_frame_costs_no_frame_before_it_nor_any_group_after(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    write_video(path, numbered(60), 25, keyframe_every=20)
+    written = bytearray(path.read_bytes())
+    position, size = packets_of(path)[20]
+    written[position : position + size] = bytes(size)
+    path.write_bytes(written)
+    every = everything(path)
+    assert {*range(18), *range(40, 60)} <= set(every.indices.tolist())
+    assert every.missing == 60 - len(every) > 0
+    whole = [i for i, n in enumerate(every.indices) if n < 18 or n >= 40]
+    assert numbers(every.images[whole]) == every.indices[whole].tolist()
+
+
+def test_count_that_promises_too_much(make: Callable[[str], Path], tmp_path: Path) -> None:
+    written = bytearray(make("motion.avi").read_bytes())
+    length = written.index(b"strh") + 8 + 32
+    assert struct.unpack_from("<I", written, length) == (40,)
+    struct.pack_into("<I", written, length, 431)
+    path = tmp_path / "a.avi"
+    path.write_bytes(written)
+    assert probe(path).frames == 431
+    every = everything(path)
+    assert (numbers(every.images), every.missing) == (list(range(40)), 391)
+    with pytest.raises(VideoReadError, match="of 431"):
+        read_frames(path, [40])
+    with pytest.raises(VideoReadError, match="none of"):
+        read_frames(path, [300], decoder="decord")
+
+
+def test_size_that_changes_on_the_way_is_brought_to_the_first(tmp_path: Path) -> None:
+    small = encode(tmp_path / "small.ts", numbered(10), "libx264", g="5")
+    large = encode(tmp_path / "large.ts", np.repeat(np.repeat(numbered(10), 2, 1), 2, 2), "libx264", g="5")
+    path = tmp_path / "both.ts"
+    path.write_bytes(small.read_bytes() + large.read_bytes())
+    every = everything(path)
+    assert every.images.shape[1:] == (32, 128, 3)
+    assert numbers(every.images) == [*range(10), *range(10)]
+
+
+def hostile(folder: Path, kind: str) -> Path:
+    """A path that is no video."""
+    path = folder / f"{kind}.mp4"
+    real = folder / "real.mp4"
+    write_video(real, numbered(3), 25)
+    contents: dict[str, bytes] = {
+        "empty": b"",
+        "text": b"This is not a video.\n" * 50,
+        "noise": random.Random(0).randbytes(5000),
+        "playlist": f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{real}\n#EXT-X-ENDLIST\n".encode(),
+        "concat": f"ffconcat version 1.0\nfile '{real.name}'\n".encode(),
+        "codec": real.read_bytes().replace(b"avc1", b"zzz9"),
+        "index only": real.read_bytes()[: real.read_bytes().index(b"mdat") + 4],
+        "no index": real.read_bytes().replace(b"moov", b"free"),
+    }
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "loop":
+        path.symlink_to(path)
+    elif kind == "sound":
+        with av.open(path, "w") as container:
+            stream = container.add_stream("aac", rate=44100)
+            sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+            sound.sample_rate = 44100
+            container.mux([*stream.encode(sound), *stream.encode()])
+    elif kind in contents:
+        path.write_bytes(contents[kind])
+    return path.rename(path.with_suffix(".m3u8")) if kind == "playlist" else path
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("missing", "no such file"),
+        ("loop", "no such file"),
+        ("folder", "a folder, not a video file"),
+        ("fifo", "not a regular file"),
+        ("empty", "the file is empty"),
+        ("text", "invalid data"),
+        ("noise", "invalid data"),
+        ("playlist", "none of the kinds"),
+        ("concat", "none of the kinds"),
+        ("sound", "no video stream"),
+        ("codec", "its codec is unknown"),
+        ("index only", "no picture decodes|none of the"),
+        ("no index", "invalid data"),
+        ("a\0b", "no such file"),
+        ("x" * 300, "file name too long"),
+    ],
+)
+def test_what_is_no_video_says_so(tmp_path: Path, kind: str, reason: str) -> None:
+    path = hostile(tmp_path, kind)
+    readers: list[Callable[[], Any]] = [
+        lambda: probe(path),
+        lambda: read_frames(path, [0]),
+        lambda: read_frames(path, [0], decoder="decord"),
+        lambda: next(stream_frames(path, 4)),
+    ]
+    for read in readers:
+        with pytest.raises(VideoReadError, match=reason) as caught:
+            read()
+        assert caught.value.path == path
+        assert "\n" not in str(caught.value)
+
+
+def test_cover_of_a_song_is_no_video(tmp_path: Path) -> None:
+    encode(tmp_path / "cover.mp4", numbered(1), "mjpeg", pixels="yuvj420p")
+    written = (tmp_path / "cover.mp4").read_bytes()
+    assert b"mjpeg" not in written[:4]
+    path = tmp_path / "song.mkv"
+    with av.open(path, "w") as container:
+        stream = container.add_stream("aac", rate=44100)
+        container.add_attachment("cover.jpg", "image/jpeg", b"\xff\xd8\xff\xd9")
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        sound.sample_rate = 44100
+        container.mux([*stream.encode(sound), *stream.encode()])
+    with pytest.raises(VideoReadError, match="no video stream"):
+        probe(path)
+
+
+@pytest.mark.parametrize("name", ["concat:a|b.mp4", "%03d.mp4", "видео 1.mp4", "a,b'\".mp4", os.fsdecode(b"\xff.mp4")])
+def test_names_mean_nothing(tmp_path: Path, name: str) -> None:
+    write_video(tmp_path / "a.mp4", numbered(3), 25)
+    path = (tmp_path / "a.mp4").rename(tmp_path / name)
+    assert numbers(read_frames(path, [1]).images) == [1]
+
+
+def test_damaged_bytes_never_raise_anything_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    write_video(path, numbered(12), 25, keyframe_every=6)
+    written = path.read_bytes()
+    draw = random.Random(1)
+    read = 0
+    for _ in range(150):
+        damaged = bytearray(written)
+        for _ in range(draw.randint(1, 20)):
+            damaged[draw.randrange(len(damaged))] = draw.randrange(256)
+        path.write_bytes(damaged[: draw.choice([len(damaged), draw.randrange(1, len(damaged))])])
+        try:
+            frames = everything(path)
+        except VideoReadError:
+            continue
+        read += 1
+        assert len(frames) + frames.missing >= 1
+    assert 20 < read < 150
+
+
+@pytest.mark.parametrize("indices", [[], [-1], [3, -2]])
+def test_positions_that_cannot_be_are_a_callers_mistake(make: Callable[[str], Path], indices: list[int]) -> None:
+    with pytest.raises(ValueError, match="not one or more positions of at least 0"):
+        read_frames(make("closed.mp4"), indices)
+    with pytest.raises(ValueError, match="chunk is 0"):
+        next(stream_frames(make("closed.mp4"), 0))

@@ -1,0 +1,136 @@
+import struct
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dfd.videos.decode import probe, read_frames
+from dfd.videos.encode import write_video
+
+
+def ramp(frames: int, height: int = 48, width: int = 64) -> np.ndarray:
+    """A slope of brightness that rises by 4 a frame."""
+    slope = np.linspace(20, 160, width)[None, None, :, None] + 4 * np.arange(frames)[:, None, None, None]
+    return np.broadcast_to(slope, (frames, height, width, 3)).astype(np.uint8)
+
+
+def test_pictures_come_back(tmp_path: Path) -> None:
+    images = ramp(12)
+    write_video(tmp_path / "a.mp4", images, 25)
+    frames = read_frames(tmp_path / "a.mp4", range(12))
+    assert (frames.fps, frames.missing, frames.indices.tolist()) == (25.0, 0, list(range(12)))
+    error = np.abs(frames.images.astype(int) - images)
+    assert error.mean() < 1
+    assert error.max() <= 6
+
+
+def test_crf_trades_size_for_likeness(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), dtype=np.uint8)
+    sizes = []
+    for crf in (10, 30, 50):
+        write_video(tmp_path / "a.mp4", noise, 25, crf=crf)
+        sizes.append((tmp_path / "a.mp4").stat().st_size)
+    assert sizes[0] > 2 * sizes[1] > 4 * sizes[2]
+
+
+def test_same_pictures_same_bytes_from_array_or_generator(tmp_path: Path) -> None:
+    images = ramp(20)
+    write_video(tmp_path / "a.mp4", images, 30, keyframe_every=7)
+    write_video(tmp_path / "b.mp4", (picture for picture in images), 30, keyframe_every=7)
+    written = (tmp_path / "a.mp4").read_bytes()
+    assert written == (tmp_path / "b.mp4").read_bytes()
+    assert b"Lavf" not in written
+    header = written.index(b"mvhd")
+    assert struct.unpack(">II", written[header + 8 : header + 16]) == (0, 0)  # created, modified
+
+
+def test_index_stands_before_the_pictures(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.mp4", ramp(3), 30)
+    written = (tmp_path / "a.mp4").read_bytes()
+    assert written.index(b"moov") < written.index(b"mdat")
+
+
+@settings(max_examples=12, deadline=None)
+@given(height=st.integers(2, 40), width=st.integers(2, 40))
+def test_odd_sides_grow_by_a_repeat_of_the_last_line(
+    height: int, width: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("odd") / "a.mp4"
+    images = np.full((2, height, width, 3), 60, np.uint8)
+    images[:, -1] = 200
+    images[:, :, -1] = 200
+    write_video(path, images, 25, crf=1)
+    got = read_frames(path, [0, 1]).images.astype(int)
+    assert got.shape == (2, height + height % 2, width + width % 2, 3)
+    even = np.pad(images, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    assert np.abs(got - even).max() <= 8
+
+
+@pytest.mark.parametrize(("every", "keys"), [(1, [0, 1, 2, 3, 4, 5, 6, 7]), (3, [0, 3, 6]), (100, [0])])
+def test_key_frames_stand_where_they_are_asked_for(tmp_path: Path, every: int, keys: list[int]) -> None:
+    cuts = np.where(np.arange(8) % 2, 255, 0)[:, None, None, None] * np.ones((8, 32, 32, 3))  # a scene cut each frame
+    write_video(tmp_path / "a.mp4", cuts.astype(np.uint8), 25, keyframe_every=every)
+    with av.open(tmp_path / "a.mp4") as container:
+        stream = container.streams.video[0]
+        packets = [(p.pts, p.is_keyframe) for p in container.demux(stream) if p.size]
+        assert stream.codec_context.name == "h264"
+        assert stream.codec_context.pix_fmt == "yuv420p"
+    times = sorted(time for time, _ in packets if time is not None)
+    assert [times.index(time) for time, key in packets if key and time is not None] == keys
+
+
+@pytest.mark.parametrize(
+    ("fps", "rate"), [(29.97002997002997, Fraction(30000, 1001)), (29.97, Fraction(2997, 100)), (7.5, Fraction(15, 2))]
+)
+def test_fps_is_exact(tmp_path: Path, fps: float, rate: Fraction) -> None:
+    write_video(tmp_path / "a.mp4", ramp(5), fps)
+    with av.open(tmp_path / "a.mp4") as container:
+        assert container.streams.video[0].average_rate == rate
+    assert probe(tmp_path / "a.mp4").fps == float(rate)
+
+
+def test_failure_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    write_video(path, ramp(3), 25)
+    before = path.read_bytes()
+
+    def breaking() -> Iterator[np.ndarray]:
+        yield from ramp(5)
+        raise RuntimeError("the source broke")
+
+    with pytest.raises(RuntimeError, match="the source broke"):
+        write_video(path, breaking(), 25)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("images", "settings", "message"),
+    [
+        (np.empty((0, 8, 8, 3), np.uint8), {}, "no pictures"),
+        (np.zeros((2, 8, 8, 3), np.float32), {}, "float32"),
+        (np.zeros((2, 8, 8), np.uint8), {}, r"picture 0 is \(8, 8\)"),
+        ([np.zeros((8, 8, 3), np.uint8), np.zeros((8, 10, 3), np.uint8)], {}, r"picture 1 is \(8, 10, 3\)"),
+        (ramp(2), {"fps": 0}, "fps is 0"),
+        (ramp(2), {"fps": float("nan")}, "fps is nan"),
+        (ramp(2), {"keyframe_every": 0}, "keyframe_every is 0"),
+        (ramp(2), {"rotation": 45}, "rotation is 45"),
+    ],
+)
+def test_what_does_not_hold_is_named(
+    tmp_path: Path, images: np.ndarray, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        write_video(tmp_path / "a.mp4", images, **{"fps": 25, **settings})
+    assert not list(tmp_path.iterdir())
+
+
+def test_folder_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        write_video(tmp_path / "no" / "a.mp4", ramp(2), 25)

@@ -1,0 +1,111 @@
+import pandas as pd
+import pytest
+import torch
+
+from dfd.errors import ConfigError
+from dfd.models import ModelConfig
+from dfd.models.checkpoint import load_model, read_checkpoint
+from dfd.training.fit import CHECKPOINT, train
+from dfd.training.recipes import RECIPES, recipe
+
+
+@pytest.fixture
+def videos(small_store):
+    return small_store.records()
+
+
+def weights(path):
+    return read_checkpoint(path)[1]
+
+
+def test_a_run_folder_has_its_settings_curve_and_checkpoint(videos, small_store, small_recipe, tmp_path):
+    told = []
+    path = train(videos, small_store.config, small_recipe, tmp_path / "run", "here", lambda *args: told.append(args))
+    assert path == tmp_path / "run" / CHECKPOINT
+    assert (tmp_path / "run" / "config.json").is_file()
+    curve = pd.read_csv(tmp_path / "run" / "metrics.csv")
+    assert curve["epoch"].tolist() == [0, 1]
+    assert curve["loss"].between(0.01, 5).all()
+    assert told[-1] == (told[-1][1], told[-1][1], "here, epoch 2")
+    model, header = load_model(path)
+    assert header.clip == small_recipe.clip
+    assert header.faces == small_store.config
+    assert header.prior == 0.5
+    assert set(header.videos) == {v.video for v in videos if v.tracks}  # the broken one is left out
+    assert not model.training
+
+
+def test_the_same_settings_give_the_same_weights(videos, small_store, small_recipe, tmp_path):
+    a, b = (weights(train(videos, small_store.config, small_recipe, tmp_path / name)) for name in "ab")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    other = small_recipe.replace(train=small_recipe.train.replace(seed=1))
+    c = weights(train(videos, small_store.config, other, tmp_path / "c"))
+    assert any(not torch.equal(a[name], c[name]) for name in a)
+
+
+def test_a_finished_run_is_kept_and_another_one_refused(videos, small_store, small_recipe, tmp_path):
+    path = train(videos, small_store.config, small_recipe, tmp_path / "run")
+    before = path.stat().st_mtime_ns
+    train(videos, small_store.config, small_recipe, tmp_path / "run")
+    assert path.stat().st_mtime_ns == before
+    other = small_recipe.replace(train=small_recipe.train.replace(lr=0.5))
+    with pytest.raises(ConfigError, match=r"other settings or data \(recipe.train.lr: 0.003, now 0.5\)"):
+        train(videos, small_store.config, other, tmp_path / "run")
+    with pytest.raises(ConfigError, match="videos.real0.mp4"):
+        train([v for v in videos if v.video != "real0.mp4"], small_store.config, small_recipe, tmp_path / "run")
+
+
+def test_a_stopped_run_goes_on_to_the_weights_of_an_uninterrupted_one(videos, small_store, small_recipe, tmp_path):
+    whole = weights(train(videos, small_store.config, small_recipe, tmp_path / "whole"))
+
+    class Stopped(Exception):
+        pass
+
+    def stop(done, total, _):
+        if done == total // 2 + 1:  # in the second epoch, after the first one's checkpoint
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train(videos, small_store.config, small_recipe, tmp_path / "stopped", progress=stop)
+    resumed = weights(train(videos, small_store.config, small_recipe, tmp_path / "stopped"))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_a_network_learns_what_is_easy(videos, small_store, small_recipe, tmp_path):
+    easy = small_recipe.replace(
+        model=ModelConfig(name="factorized", size="tiny", drop_path=0, dropout=0),
+        train=small_recipe.train.replace(epochs=10, lr=1e-2, smoothing=0),
+    )
+    train(videos, small_store.config, easy, tmp_path / "run")
+    losses = pd.read_csv(tmp_path / "run" / "metrics.csv")["loss"]
+    assert losses.iloc[-1] < 0.3
+
+
+def test_clips_wider_than_the_crops_are_refused(videos, small_store, small_recipe, tmp_path):
+    wide = small_recipe.replace(clip=small_recipe.clip.replace(margin=2.0))
+    with pytest.raises(ConfigError, match=r"clip.margin is 2.0, wider than the stored crops' 1.6"):
+        train(videos, small_store.config, wide, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_class_is_refused_and_nothing_written(videos, small_store, small_recipe, tmp_path):
+    with pytest.raises(ConfigError, match="4 real and 0 fake"):
+        train([v for v in videos if v.label == 0], small_store.config, small_recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_is_no_run_is_not_touched(videos, small_store, small_recipe, tmp_path):
+    (tmp_path / "mine.txt").touch()
+    with pytest.raises(ConfigError, match="not empty and not a run"):
+        train(videos, small_store.config, small_recipe, tmp_path)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_says_what_it_is_for(name):
+    assert recipe(name).train.epochs >= 1
+    assert len(RECIPES[name].__doc__ or "") > 20
+
+
+def test_an_unknown_recipe_names_the_choices():
+    with pytest.raises(ConfigError, match="unknown recipe 'huge'; there are tiny, cpu"):
+        recipe("huge")

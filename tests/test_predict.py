@@ -1,0 +1,105 @@
+import json
+import time
+
+import pytest
+
+from dfd.faces.build import store_videos
+from dfd.faces.store import FaceStore
+from dfd.inference.bundle import load_bundle, write_bundle
+from dfd.inference.predict import PRIOR, faces_of, predict, score_video
+from dfd.scoring.submission import read_submission
+from dfd.types import Video
+from tests.test_bundle import checkpoint
+
+
+@pytest.fixture
+def bundle(tmp_path, small_store):
+    path = checkpoint(tmp_path / "m.ckpt", 5, small_store.config)
+    write_bundle(tmp_path / "bundle", [path], None, "", {})
+    return load_bundle(tmp_path / "bundle")
+
+
+def test_the_file_is_whole_before_the_first_video_and_at_every_moment(small_store, bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr("dfd.inference.predict.WRITE_EVERY", 0.0)
+    out = tmp_path / "submission.csv"
+    records = small_store.records()
+    names = [*(record.video for record in records), "not, there.mp4"]
+    seen = []
+
+    def watched():
+        for record in records:
+            seen.append(read_submission(out))
+            yield record
+
+    made = predict(names, watched(), bundle, out)
+    assert [list(rows) for rows in seen] == [names] * len(records)
+    assert set(seen[0].values()) == {PRIOR}
+    assert [sum(p != PRIOR for p in rows.values()) for rows in seen] == sorted(
+        sum(p != PRIOR for p in r.values()) for r in seen
+    )
+    final = read_submission(out)
+    assert final == {score.name: score.probability for score in made.scores}
+    assert {s.name: s.status for s in made.scores if s.status != "ok"} == {
+        "broken.mp4": "unreadable",
+        "not, there.mp4": "missing",
+    }
+    assert final["broken.mp4"] == final["not, there.mp4"] == PRIOR
+    assert out.read_text().splitlines()[0] == "filename,label"
+
+
+def test_a_video_has_the_same_score_whoever_stands_beside_it(small_store, bundle, tmp_path):
+    records = small_store.records()
+    names = [record.video for record in records]
+    forward = predict(names, records, bundle, tmp_path / "a.csv")
+    backward = predict(names, records[::-1], bundle, tmp_path / "b.csv")
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+    alone = score_video(records[2], bundle)
+    assert alone.probability == {s.name: s.probability for s in forward.scores}[alone.name]
+    assert len(backward.scores) == len(names)
+
+
+def test_a_record_that_no_row_asks_for_is_left_out(small_store, bundle, tmp_path):
+    made = predict(["real0.mp4"], small_store.records(), bundle, tmp_path / "s.csv")
+    assert [score.name for score in made.scores] == ["real0.mp4"]
+
+
+def test_a_damaged_track_costs_its_video_only(small_store, bundle, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(small_store.folder, copy)
+    store = FaceStore.open(copy)
+    next(copy.glob("tracks/real1*/0.mp4")).write_bytes(b"")
+    made = predict([r.video for r in store.records()], store.records(), bundle, tmp_path / "s.csv")
+    status = {score.name: score.status for score in made.scores}
+    assert status["real1.mp4"] == "error"
+    assert status["real0.mp4"] == "ok"
+    (row,) = [row for row in made.report()["fell_back"] if row["filename"] == "real1.mp4"]
+    assert "0.mp4" in row["reason"]
+
+
+def test_the_report_counts_every_row_and_is_json(small_store, bundle, tmp_path):
+    records = small_store.records()
+    report = predict([r.video for r in records], records, bundle, tmp_path / "s.csv").report()
+    assert report["videos"] == sum(report["statuses"].values()) == 9
+    assert json.loads(json.dumps(report)) == report
+
+
+def test_faces_on_record_are_not_looked_for_again(small_store, small_dataset, tmp_path):
+    videos = [Video(small_dataset / "real0.mp4", "real0.mp4", 0), Video(tmp_path / "gone.mp4", "gone.mp4")]
+    store = FaceStore.create(tmp_path / "faces", small_store.config)
+    first = {record.video: record for record in faces_of(videos, store, workers=1)}
+    assert {name: record.status for name, record in first.items()} == {"real0.mp4": "ok", "gone.mp4": "missing"}
+    start = time.monotonic()
+    again = {record.video: record for record in faces_of(videos, store, workers=1)}
+    assert time.monotonic() - start < 0.5
+    assert again == first
+
+
+def test_what_is_not_done_in_time_is_out_of_budget_and_done_by_a_later_run(small_store, small_dataset, tmp_path):
+    videos = [Video(small_dataset / "real0.mp4", "real0.mp4", 0)]
+    store = FaceStore.create(tmp_path / "faces", small_store.config)
+    (late,) = store_videos(store, videos, workers=1, until=time.monotonic())
+    assert late.status == "out_of_budget"
+    (done,) = faces_of(videos, store, workers=1)
+    assert done.status == "ok"
