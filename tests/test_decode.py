@@ -3,8 +3,9 @@ import random
 import struct
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import av
 import numpy as np
@@ -41,15 +42,15 @@ def numbers(images: np.ndarray) -> list[int]:
 def encode(
     path: Path, images: np.ndarray, codec: str, times: Sequence[int] | None = None, shift: int = 0, **options: str
 ) -> Path:
-    """Write with any codec; times: milliseconds, by default 25 frames a second; shift: frames cut off by an edit list."""
+    """Write with any codec. times: milliseconds (25 frames a second). shift: frames cut off by an edit list."""
     pixels = options.pop("pixels", "yuv420p")
     with av.open(path, "w") as container:
-        stream = container.add_stream(codec, rate=25, options=options)  # type: ignore[call-overload]
+        stream: Any = container.add_stream(codec, rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt = images.shape[2], images.shape[1], pixels
         stream.codec_context.thread_count = 1
         if times is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
-        packets = []
+        packets: list[Any] = []
         for i, picture in enumerate(images):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
             frame.pts = i if times is None else times[i]
@@ -66,7 +67,7 @@ FILES: dict[str, dict[str, Any]] = {
     "key_frames.mp4": {"codec": "libx264", "g": "1"},
     "closed.mp4": {"codec": "libx264", "g": "12"},
     "closed.mkv": {"codec": "libx264", "g": "12"},
-    "open.mp4": {"codec": "libx264", "x264-params": "keyint=12:min-keyint=1:open-gop=1:bframes=3:scenecut=0"},
+    "open.mp4": {"codec": "libx264", "x264-params": "keyint=12:min-keyint=1:open-gop=1:bframes=3:b-adapt=0:scenecut=0"},
     "fragments.mp4": {"codec": "libx264", "g": "12", "movflags": "frag_keyframe+empty_moov"},
     "variable.mp4": {"codec": "libx264", "g": "12", "times": VARIABLE},
     "variable.mkv": {"codec": "libx264", "g": "12", "times": VARIABLE},
@@ -120,7 +121,7 @@ def test_any_positions_give_those_there_are_and_count_the_rest(
 ) -> None:
     there = sorted({i for i in wanted if i < 40})
     if not there:
-        with pytest.raises(VideoReadError, match="none of the .* frames asked for can be read, of 40"):
+        with pytest.raises(VideoReadError, match=r"none of the \d+ frames asked for can be read, of 40"):
             read_frames(make(name), wanted)
         return
     frames = read_frames(make(name), wanted)
@@ -130,7 +131,7 @@ def test_any_positions_give_those_there_are_and_count_the_rest(
 
 @pytest.mark.parametrize("name", ["key_frames.mp4", "closed.mp4", "closed.mkv", "variable.mp4", "vp9.webm"])
 def test_decord_gives_the_same_pictures(make: Callable[[str], Path], name: str) -> None:
-    ours, theirs = (read_frames(make(name), [3, 14, 38, 50], decoder=d) for d in ("pyav", "decord"))  # type: ignore[arg-type]
+    ours, theirs = (read_frames(make(name), [3, 14, 38, 50], decoder=d) for d in get_args(decode.Decoder))
     np.testing.assert_array_equal(ours.images, theirs.images)
     assert theirs.indices.tolist() == [3, 14, 38]
     assert (ours.missing, ours.fps) == (theirs.missing, theirs.fps)
@@ -153,7 +154,7 @@ def test_no_packet_is_decoded_in_vain(make: Callable[[str], Path], monkeypatch: 
 
     monkeypatch.setattr(decode, "_needed", counted)
     read_frames(make("key_frames.mp4"), [5, 30])
-    assert [packet is not None for packet in sent] == [True, False, True]
+    assert sum(packet is not None for packet in sent) == 2
     sent.clear()
     read_frames(make("closed.mp4"), [24, 25])  # the third group of 12 begins at 24
     assert 2 <= sum(packet is not None for packet in sent) <= 6  # 25 leans on later ones
@@ -161,17 +162,17 @@ def test_no_packet_is_decoded_in_vain(make: Callable[[str], Path], monkeypatch: 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
 def test_pictures_stand_upright(tmp_path: Path, rotation: int) -> None:
-    stored = numbered(4)
+    stored = np.repeat(np.repeat(numbered(4), 2, 1), 2, 2)
     write_video(tmp_path / "stored.mp4", stored, 25)
     write_video(tmp_path / "a.mp4", stored, 25, rotation=rotation)
     upright = np.rot90(read_frames(tmp_path / "stored.mp4", range(4)).images, rotation // 90, axes=(1, 2))
     info = probe(tmp_path / "a.mp4")
     assert (info.height, info.width, info.rotation) == (*upright.shape[1:3], rotation)
     np.testing.assert_array_equal(everything(tmp_path / "a.mp4").images, upright)
-    for decoder in ("pyav", "decord"):
-        np.testing.assert_array_equal(read_frames(tmp_path / "a.mp4", range(4), decoder=decoder).images, upright)  # type: ignore[arg-type]
-        small = read_frames(tmp_path / "a.mp4", [3], decoder=decoder, long_side=64).images  # type: ignore[arg-type]
-        assert small.shape == (1, 16, 64, 3) if rotation % 180 == 0 else (1, 64, 16, 3)
+    for decoder in get_args(decode.Decoder):
+        np.testing.assert_array_equal(read_frames(tmp_path / "a.mp4", range(4), decoder=decoder).images, upright)
+        small = read_frames(tmp_path / "a.mp4", [3], decoder=decoder, long_side=128).images
+        assert small.shape == ((1, 32, 128, 3) if rotation % 180 == 0 else (1, 128, 32, 3))
         assert np.abs(small[0].astype(int) - upright[3, ::2, ::2]).mean() < 4
 
 
@@ -193,7 +194,7 @@ def test_chunks(make: Callable[[str], Path], chunk: int, lengths: list[int]) -> 
     chunks = list(stream_frames(make("closed.mp4"), chunk))
     assert [len(c) for c in chunks] == lengths
     assert [n for c in chunks for n in numbers(c.images)] == list(range(40))  # none overwritten by a later one
-    assert not any(np.shares_memory(a.images, b.images) for a, b in zip(chunks, chunks[1:], strict=False))
+    assert not any(np.shares_memory(a.images, b.images) for a, b in pairwise(chunks))
 
 
 def test_probe_tells_what_the_container_claims(make: Callable[[str], Path], tmp_path: Path) -> None:
@@ -211,8 +212,8 @@ def test_pixel_formats_keep_their_colours(tmp_path: Path, pixels: str, tolerance
     red = np.full((3, 32, 64, 3), (200, 40, 60), np.uint8)
     path = encode(tmp_path / "a.mp4", red, "libx264", pixels=pixels, crf="5")
     got = read_frames(path, [1]).images[0].astype(int)
-    if pixels == "gray":  # 0.299 * 200 + 0.587 * 40 + 0.114 * 60 = 90.1
-        assert np.abs(got - 90).max() <= 2
+    if pixels == "gray":  # 0.299 * 200 + 0.587 * 40 + 0.114 * 60 = 90.1, or (90.1 - 16) * 255 / 219 = 86.3
+        assert np.unique(got).tolist() in ([86], [90])
     else:
         assert np.abs(got - red[0]).max() <= tolerance
 
@@ -297,12 +298,23 @@ def test_count_that_promises_too_much(make: Callable[[str], Path], tmp_path: Pat
 
 def test_size_that_changes_on_the_way_is_brought_to_the_first(tmp_path: Path) -> None:
     small = encode(tmp_path / "small.ts", numbered(10), "libx264", g="5")
-    large = encode(tmp_path / "large.ts", np.repeat(np.repeat(numbered(10), 2, 1), 2, 2), "libx264", g="5")
+    large = encode(
+        tmp_path / "large.ts", np.repeat(np.repeat(numbered(20)[10:], 2, 1), 2, 2), "libx264", shift=-10, g="5"
+    )
     path = tmp_path / "both.ts"
     path.write_bytes(small.read_bytes() + large.read_bytes())
     every = everything(path)
     assert every.images.shape[1:] == (32, 128, 3)
-    assert numbers(every.images) == [*range(10), *range(10)]
+    assert numbers(every.images) == every.indices.tolist() == list(range(20))
+
+
+def test_stream_that_begins_midway_ends_the_reading(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.flv", numbered(600), "libx264", g="12")
+    sound = bytes([8, 0, 0, 3, 0, 93, 192, 0, 0, 0, 0, 0x2F, 0, 0]) + struct.pack(">I", 14)  # a tag at 24 s
+    path.write_bytes(path.read_bytes() + sound)
+    every = everything(path, 100)
+    assert every.indices.tolist() == list(range(600))
+    assert numbers(every.images) == [i % 256 for i in range(600)]
 
 
 def hostile(folder: Path, kind: str) -> Path:
@@ -318,7 +330,7 @@ def hostile(folder: Path, kind: str) -> Path:
         "concat": f"ffconcat version 1.0\nfile '{real.name}'\n".encode(),
         "codec": real.read_bytes().replace(b"avc1", b"zzz9"),
         "index only": real.read_bytes()[: real.read_bytes().index(b"mdat") + 4],
-        "no index": real.read_bytes().replace(b"moov", b"free"),
+        "no index": real.read_bytes().replace(b"moov", b"none"),
     }
     if kind == "folder":
         path.mkdir()
@@ -372,21 +384,6 @@ def test_what_is_no_video_says_so(tmp_path: Path, kind: str, reason: str) -> Non
         assert "\n" not in str(caught.value)
 
 
-def test_cover_of_a_song_is_no_video(tmp_path: Path) -> None:
-    encode(tmp_path / "cover.mp4", numbered(1), "mjpeg", pixels="yuvj420p")
-    written = (tmp_path / "cover.mp4").read_bytes()
-    assert b"mjpeg" not in written[:4]
-    path = tmp_path / "song.mkv"
-    with av.open(path, "w") as container:
-        stream = container.add_stream("aac", rate=44100)
-        container.add_attachment("cover.jpg", "image/jpeg", b"\xff\xd8\xff\xd9")
-        sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
-        sound.sample_rate = 44100
-        container.mux([*stream.encode(sound), *stream.encode()])
-    with pytest.raises(VideoReadError, match="no video stream"):
-        probe(path)
-
-
 @pytest.mark.parametrize("name", ["concat:a|b.mp4", "%03d.mp4", "видео 1.mp4", "a,b'\".mp4", os.fsdecode(b"\xff.mp4")])
 def test_names_mean_nothing(tmp_path: Path, name: str) -> None:
     write_video(tmp_path / "a.mp4", numbered(3), 25)
@@ -411,6 +408,7 @@ def test_damaged_bytes_never_raise_anything_else(tmp_path: Path) -> None:
             continue
         read += 1
         assert len(frames) + frames.missing >= 1
+        assert 0.1 <= frames.fps <= 1000
     assert 20 < read < 150
 
 

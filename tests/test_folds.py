@@ -132,7 +132,7 @@ class TestAssignFolds:
             ((["a", "b"], [0, 1], ["a", "b"]), 1, "folds is 1: cross-validation takes at least 2"),
             ((["a", "a"], [0, 1], ["a", "b"]), 2, "filename 'a' is given twice"),
             ((["a", "b"], [0, 2], ["a", "b"]), 2, "label of 'b' is 2, not 0 .real. or 1 .fake."),
-            ((["a", "b"], [0], ["a", "b"]), 2, "2 names, 1 labels and 2 sources"),
+            ((["a", "b"], [0], ["a", "b"]), 2, "2 names, 1 labels, 2 sources"),
         ],
     )
     def test_errors_name_what_is_wrong(self, videos, count, message):
@@ -152,7 +152,7 @@ class TestCheckFolds:
             ({"fold": [0, 1, 1, 1]}, "group 'a' is in folds 0, 1: it must be in one"),
             ({"fold": [0, 1, 1, 1], "group": list("abcd")}, "source 'b' is in folds 0, 1"),
             ({"filename": list("abca"), "group": list("wxyz"), "source": list("wxyz")}, "filename 'a' is in folds"),
-            ({"filename": ["a", "a", "c", "d"]}, "filename 'a' stands twice in fold 0"),
+            ({"filename": ["a", "a", "c", "d"]}, "filename 'a' stands twice: name each video once"),
             # c is made from b, a fake of a: nothing in one column crosses, the chain does
             ({"source": ["a", "a", "b", "d"], "group": list("aacd")}, "group linked by sources, 'a' is in folds 0, 1"),
         ],
@@ -164,6 +164,13 @@ class TestCheckFolds:
     def test_a_missing_column_is_named(self):
         with pytest.raises(ConfigError, match="no column 'source'; they take filename, label, source, group, fold"):
             check_folds(frame().drop(columns="source"))
+
+    @pytest.mark.parametrize("column", ["filename", "label", "source", "group", "fold"])
+    def test_a_missing_value_is_named(self, column):
+        lacking = frame().astype(object)
+        lacking.loc[2, column] = None
+        with pytest.raises(ConfigError, match=f"row 2 has no {column}: give each video one"):
+            check_folds(lacking)
 
     @quick
     @given(st.integers(0, 10_000))
@@ -183,9 +190,15 @@ class TestFile:
         pd.testing.assert_frame_equal(read_folds(tmp_path / "folds.csv"), made)
         assert [path.name for path in tmp_path.iterdir()] == ["folds.csv"]
 
-    def test_odd_names_survive(self, tmp_path):
-        odd = ["NA", "001", 'a,"b"', "two\nlines", "bare\rreturn", " 視频 ", "null", "1e5"]
-        made = assign_folds(odd, [0, 1] * 4, odd, folds=2)
+    @pytest.mark.parametrize(
+        "odd",
+        [
+            ["NA", "001", 'a,"b"', "two\nlines", "bare\rreturn", " 视频 ", "null", "1e5"],
+            ["001", "1", "1.0", "010"],  # a column of nothing but numbers is text all the same
+        ],
+    )
+    def test_odd_names_survive(self, tmp_path, odd):
+        made = assign_folds(odd, [0, 1] * (len(odd) // 2), odd, folds=2)
         write_folds(tmp_path / "folds.csv", made)
         assert read_folds(tmp_path / "folds.csv").to_dict("list") == made.to_dict("list")
 

@@ -129,7 +129,12 @@ class TestEvaluate:
     def test_calibration_error_cancels_within_a_bin_only(self):
         assert evaluate([0, 1], [0.5, 0.5])["calibration_error"] == pytest.approx(0)  # half of those said to be half
         assert evaluate([0, 1], [0.45, 0.55])["calibration_error"] == pytest.approx(0.45)  # bins 6 and 8
-        assert evaluate([1, 1], [0.95, 1.0])["calibration_error"] == pytest.approx(0.05 / 2)  # 1 is in the last bin
+        assert evaluate([0, 1], [0.41, 0.48])["calibration_error"] == pytest.approx(
+            (0.41 + 0.52) / 2
+        )  # 6.15, 7.2 of 15
+        assert evaluate([1, 0], [0.95, 1.0])["calibration_error"] == pytest.approx(
+            (1 - 0.05) / 2
+        )  # 1 is in the last bin
 
     @quick
     @given(both_classes)

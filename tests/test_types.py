@@ -46,7 +46,7 @@ def test_a_rate_is_positive(fps):
 
 def test_pictures_are_uint8_rgb():
     with pytest.raises(ValueError, match=r"images is \(2, 4, 6, 3\) float32"):
-        Frames(np.zeros((2, 4, 6, 3), np.float32), np.arange(2), 30)  # type: ignore[arg-type]
+        Frames(np.zeros((2, 4, 6, 3), np.float32), np.arange(2), 30)
 
 
 def test_detections_agree_in_number():
@@ -72,4 +72,4 @@ def test_a_probability_is_one(probability):
 
 def test_an_unknown_status_is_refused():
     with pytest.raises(ValueError, match="'fine', not one of ok, no_face"):
-        VideoScore("a.mp4", 0.5, "fine")  # type: ignore[arg-type]
+        VideoScore("a.mp4", 0.5, "fine")

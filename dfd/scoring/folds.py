@@ -5,7 +5,6 @@ name if real), group (which videos hang together) and fold (from 0).
 """
 
 import csv
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from dfd.errors import ConfigError
 
-COLUMNS = {"filename": str, "label": int, "source": str, "group": str, "fold": int}
+COLUMNS = ["filename", "label", "source", "group", "fold"]
 ATTEMPTS = 20
 """Shuffles tried for a split that gives every fold both classes; with few groups the first may not."""
 
@@ -56,9 +55,7 @@ def assign_folds(
     [['b'], ['a']]
     """
     if not len(names) == len(labels) == len(sources):
-        raise ConfigError(
-            f"{len(names)} names, {len(labels)} labels and {len(sources)} sources: give each video one of each"
-        )
+        raise ConfigError(f"{len(names)} names, {len(labels)} labels, {len(sources)} sources: a video has one of each")
     own = [source or name for name, source in zip(names, sources, strict=True)]
     frame = pd.DataFrame({"filename": names, "label": labels, "source": own, "group": source_groups(names, own)})
     frame = frame.sort_values("filename", ignore_index=True)
@@ -71,13 +68,16 @@ def assign_folds(
 
 
 def check_folds(frame: pd.DataFrame) -> None:
-    """Raise ConfigError if a column is missing, a file name stands twice, or anything crosses folds, naming it.
+    """Raise ConfigError if a column or value is missing, a file name stands twice or anything crosses folds: naming it.
 
     Groups are also worked out anew from the sources, so that a wrong group column hides nothing.
     """
     missing = [column for column in COLUMNS if column not in frame]
     if missing:
         raise ConfigError(f"folds have no column {missing[0]!r}; they take {', '.join(COLUMNS)}")
+    for column in COLUMNS:
+        if frame[column].isna().any():
+            raise ConfigError(f"row {int(frame[column].isna().argmax())} has no {column}: give each video one")
     linked = source_groups(frame["filename"].tolist(), frame["source"].tolist())
     keys = {"filename": frame["filename"], "group": frame["group"], "source": frame["source"]}
     for what, key in {**keys, "group linked by sources,": pd.Series(linked, index=frame.index)}.items():
@@ -88,9 +88,7 @@ def check_folds(frame: pd.DataFrame) -> None:
             raise ConfigError(f"{what} {name!r} is in folds {', '.join(map(str, found))}: it must be in one")
     twice = frame["filename"][frame["filename"].duplicated()]
     if len(twice):
-        raise ConfigError(
-            f"filename {twice.iloc[0]!r} stands twice in fold {frame['fold'][twice.index[0]]}: name it once"
-        )
+        raise ConfigError(f"filename {twice.iloc[0]!r} stands twice: name each video once")
 
 
 def write_folds(path: Path, frame: pd.DataFrame) -> None:
@@ -98,7 +96,7 @@ def write_folds(path: Path, frame: pd.DataFrame) -> None:
     check_folds(frame)
     partial = path.with_name(f".{path.name}.partial")
     # Quoted throughout, since csv leaves a bare carriage return in a name unquoted.
-    frame[list(COLUMNS)].to_csv(partial, index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    frame[COLUMNS].to_csv(partial, index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
     partial.replace(path)
 
 
@@ -107,7 +105,7 @@ def read_folds(path: Path) -> pd.DataFrame:
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
         check_folds(frame)
-        return frame[list(COLUMNS)].astype({"label": int, "fold": int})
+        return frame[COLUMNS].astype({"label": int, "fold": int})
     except (OSError, ValueError) as error:  # pandas' own errors of parsing are ValueErrors
         raise ConfigError(f"{path} is no CSV of folds with {', '.join(COLUMNS)}: {error}") from None
     except ConfigError as error:
@@ -122,23 +120,19 @@ def _check_possible(frame: pd.DataFrame, folds: int) -> None:
         raise ConfigError(f"filename {twice.iloc[0]!r} is given twice: name each video once")
     wrong = frame[~frame["label"].isin([0, 1])]
     if len(wrong):
-        raise ConfigError(
-            f"label of {wrong['filename'].iloc[0]!r} is {wrong['label'].iloc[0]}, not 0 (real) or 1 (fake)"
-        )
-    for label, kind in ((0, "real"), (1, "fake")):
-        groups = frame["group"][frame["label"] == label].nunique()
+        name, label = wrong["filename"].iloc[0], wrong["label"].iloc[0]
+        raise ConfigError(f"label of {name!r} is {label}, not 0 (real) or 1 (fake)")
+    for kind, videos in (("real", frame[frame["label"] == 0]), ("fake", frame[frame["label"] == 1])):
+        groups = videos["group"].nunique()
         if groups < folds:
             most = f"at most {groups} folds" if groups > 1 else "it takes 2 or more"
             raise ConfigError(f"folds is {folds}, with {groups} {kind} group{'s' * (groups != 1)} only: {most}")
 
 
 def _split(frame: pd.DataFrame, folds: int, seed: int) -> np.ndarray:
+    """The fold of each row, (N,) from 0."""
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     fold = np.full(len(frame), -1)
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "The least populated class", UserWarning
-        )  # it counts videos; groups are counted here
-        for number, (_, held) in enumerate(splitter.split(frame, frame["label"], frame["group"])):
-            fold[held] = number
+    for number, (_, held) in enumerate(splitter.split(frame, frame["label"], frame["group"])):
+        fold[held] = number
     return fold

@@ -141,9 +141,9 @@ def explain_score(result: Mapping[str, Any]) -> list[str]:
 
 def _explain_balanced(result: Mapping[str, Any]) -> list[str]:
     loss, interval, chance = result["balanced_log_loss"], result["balanced_log_loss_interval"], math.log(2)
-    worth = (
-        "better than" if loss < chance - NEGLIGIBLE else "worse than" if loss > chance + NEGLIGIBLE else "as good as"
-    )
+    worth = "as good as"
+    if abs(loss - chance) > NEGLIGIBLE:
+        worth = "better than" if loss < chance else "worse than"
     lines = [
         f"Balanced log loss {loss:.3f}, on a mix of half fakes, where the constant 0.5 gives {chance:.3f}: "
         f"{worth} a constant."
@@ -170,9 +170,8 @@ def _verdict(result: Mapping[str, Any], videos: int) -> str:
         between = f"{interval[0]:+.3f} to {interval[1]:+.3f}"
         return f"{videos} videos do not tell a and b apart: {difference:+.3f} of {what} (95 % interval {between})."
     better, worse = ("b", "a") if difference < 0 else ("a", "b")
-    return (
-        f"{better} is better than {worse} by {abs(difference):.3f} of {what} (95 % interval {low:.3f} to {high:.3f})."
-    )
+    by = f"by {abs(difference):.3f} of {what} (95 % interval {low:.3f} to {high:.3f})"
+    return f"{better} is better than {worse} {by}."
 
 
 def _checked(labels: ArrayLike, probabilities: ArrayLike) -> tuple[Integers, Floats]:

@@ -27,7 +27,7 @@ from dfd.models.checkpoint import load_model
 from dfd.scoring.calibrate import Fitted, fit_if_better
 from dfd.scoring.folds import assign_folds, check_folds, write_folds
 from dfd.scoring.submission import read_submission, score_submission, write_submission
-from dfd.training.fit import claim, train, usable
+from dfd.training.fit import claim, train
 from dfd.training.recipes import Recipe
 from dfd.types import VideoScore
 
@@ -153,6 +153,3 @@ def _share(progress: Progress | None, fold: int, folds: int) -> Progress | None:
 def _gather_curves(out: Path, folds: int) -> None:
     curves = [pd.read_csv(out / f"fold-{fold}" / "metrics.csv").assign(fold=fold) for fold in range(folds)]
     pd.concat(curves).to_csv(out / "metrics.csv", index=False)
-
-
-__all__ = ["CrossValidation", "crossval", "labelled", "score_fold", "split", "usable"]

@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils.data import DataLoader
 
-from dfd.clips.balance import Balance, balance
+from dfd.clips.balance import balance
 from dfd.clips.dataset import ClipDataset, EpochSampler, collate
 from dfd.errors import ConfigError
 from dfd.faces.build import Progress
 from dfd.faces.extract import FacesConfig
 from dfd.faces.store import VideoRecord
-from dfd.models.checkpoint import Header, build_model, read_checkpoint, versions
+from dfd.models.checkpoint import Header, build_model, versions
 from dfd.training.module import ClipClassifier
 from dfd.training.recipes import Recipe
 
@@ -36,12 +37,13 @@ CHECKPOINT = Path("checkpoints") / "last.ckpt"
 class Told(pl.Callback):
     """Tells `progress` of every step."""
 
-    def __init__(self, progress: Progress, steps: int, what: str) -> None:
-        self.progress, self.steps, self.what = progress, steps, what
+    def __init__(self, progress: Progress, what: str) -> None:
+        self.progress, self.what = progress, what
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """After each step."""
-        self.progress(trainer.global_step, self.steps, f"{self.what}, epoch {trainer.current_epoch + 1}")
+        steps = int(trainer.estimated_stepping_batches)
+        self.progress(trainer.global_step, steps, f"{self.what}, epoch {trainer.current_epoch + 1}")
 
 
 def usable(videos: Sequence[VideoRecord]) -> list[VideoRecord]:
@@ -74,8 +76,6 @@ def train(
         "faces": faces.model_dump(mode="json"),
         "videos": {video.video: video.label for video in videos},
     }
-    claim(out, config)
-    checkpoint = out / CHECKPOINT
     header = Header(
         model=recipe.model,
         clip=recipe.clip,
@@ -84,11 +84,13 @@ def train(
         training=recipe.train.model_dump(mode="json"),
         videos=tuple(video.video for video in videos),
     )
-    if checkpoint.is_file() and read_checkpoint(checkpoint) and (out / "done").exists():
-        return checkpoint
-    _fit(videos, share, recipe, header, out, what, progress)
-    (out / "done").touch()
-    return checkpoint
+    model = seeded_model(recipe)  # before anything is written: a model that cannot be built leaves no folder
+    claim(out, config)
+    if not (out / "done").exists():
+        dataset = ClipDataset(videos, recipe.clip, share, recipe.train.per_load, recipe.train.seed)
+        _fit(ClipClassifier(model, recipe.train, header), dataset, out, what, progress)
+        (out / "done").touch()
+    return out / CHECKPOINT
 
 
 def claim(out: Path, config: dict[str, Any]) -> None:
@@ -115,42 +117,34 @@ def claim(out: Path, config: dict[str, Any]) -> None:
     partial.replace(path)
 
 
-def _fit(
-    videos: Sequence[VideoRecord],
-    share: Balance,
-    recipe: Recipe,
-    header: Header,
-    out: Path,
-    what: str,
-    progress: Progress | None,
-) -> None:
-    train_config = recipe.train
+def seeded_model(recipe: Recipe) -> nn.Module:
+    """The network of `recipe` as it is before training, by its seed. Raises ConfigError, CheckpointError."""
+    torch.manual_seed(recipe.train.seed)
+    return build_model(recipe.model, recipe.clip)
+
+
+def _fit(module: ClipClassifier, dataset: ClipDataset, out: Path, what: str, progress: Progress | None) -> None:
+    config, checkpoint = module.config, out / CHECKPOINT
+    loader = DataLoader(
+        dataset,
+        batch_size=max(1, config.batch // config.per_load),
+        sampler=EpochSampler(len(dataset), config.seed),
+        collate_fn=collate,
+        num_workers=config.loaders,
+        persistent_workers=config.loaders > 0,
+        pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator(),  # its own, or it would draw from the model's, and elsewhere when resumed
+    )
+    keeper = ModelCheckpoint(checkpoint.parent, checkpoint.stem, save_top_k=1, enable_version_counter=False)
     with _quiet():
-        pl.seed_everything(train_config.seed, workers=True, verbose=False)
-        dataset = ClipDataset(videos, recipe.clip, share, train_config.per_load, train_config.seed)
-        loads = max(1, train_config.batch // train_config.per_load)
-        loader = DataLoader(
-            dataset,
-            batch_size=loads,
-            sampler=EpochSampler(len(dataset), train_config.seed),
-            collate_fn=collate,
-            num_workers=train_config.loaders,
-            persistent_workers=train_config.loaders > 0,
-            pin_memory=torch.cuda.is_available(),
-            generator=torch.Generator(),  # its own, or it would draw from the model's, and elsewhere when resumed
-        )
-        steps = len(loader) * train_config.epochs
-        module = ClipClassifier(build_model(recipe.model, recipe.clip), train_config, header, steps)
-        checkpoint = out / CHECKPOINT
-        keeper = ModelCheckpoint(checkpoint.parent, checkpoint.stem, save_top_k=1, enable_version_counter=False)
         trainer = pl.Trainer(
-            max_epochs=train_config.epochs,
+            max_epochs=config.epochs,
             accelerator="auto",
             devices=1,
-            precision=train_config.precision,  # type: ignore[arg-type]
-            gradient_clip_val=train_config.clip_norm,
+            precision=config.precision,  # type: ignore[arg-type]
+            gradient_clip_val=config.clip_norm,
             logger=CSVLogger(out, name="", version=""),
-            callbacks=[keeper, *([Told(progress, steps, what)] if progress else [])],
+            callbacks=[keeper, *([Told(progress, what)] if progress else [])],
             log_every_n_steps=1,
             enable_progress_bar=False,
             enable_model_summary=False,

@@ -44,12 +44,11 @@ class TrainConfig(Config):
 class ClipClassifier(pl.LightningModule):
     """A model of the registry under Lightning's loop, which never asks which one it holds."""
 
-    def __init__(self, model: nn.Module, config: TrainConfig, header: Header, steps: int) -> None:
+    def __init__(self, model: nn.Module, config: TrainConfig, header: Header) -> None:
         super().__init__()
         self.model = model
         self.config = config
         self.header = header
-        self.steps = steps
 
     def on_train_epoch_start(self) -> None:
         """An epoch's dropout and mirroring hang on its number alone, so that a resumed run draws the same."""
@@ -108,7 +107,8 @@ class ClipClassifier(pl.LightningModule):
 
     def _rate(self, step: int) -> float:
         """The factor on the learning rate: linear warm-up, then half a cosine down to 0."""
-        rise = max(1, round(self.config.warmup * self.steps))
+        steps = int(self.trainer.estimated_stepping_batches)
+        rise = max(1, round(self.config.warmup * steps))
         if step < rise:
             return (step + 1) / rise
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, self.steps - rise))))
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, steps - rise))))

@@ -126,7 +126,7 @@ def _open(path: Path) -> Iterator[VideoStream]:
     options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
     try:
         _check_regular(path)
-        with path.open("rb") as file, av.open(file, container_options=options, metadata_errors="replace") as container:
+        with av.open(f"file:{path}", container_options=options, metadata_errors="replace") as container:
             stream = container.streams.best("video")
             if not isinstance(stream, VideoStream) or stream.disposition & stream.disposition.attached_pic:
                 raise VideoReadError(path, "no video stream")
@@ -151,7 +151,7 @@ def _check_regular(path: Path) -> None:
 
 def _fps(stream: VideoStream) -> float:
     rate = stream.average_rate or stream.guessed_rate or stream.base_rate
-    return float(rate) if rate and rate > 0 else 25.0
+    return float(rate) if rate and 0.1 <= rate <= 1000 else 25.0  # none told, or none that can be
 
 
 def _claimed(stream: VideoStream) -> int:
@@ -202,9 +202,9 @@ def _packets(stream: VideoStream) -> Iterator[Packet]:
     assert isinstance(container, InputContainer)
     try:
         for packet in container.demux(stream):
-            if packet.size and not packet.is_corrupt:  # an empty one would end the decoder
+            if packet.size:  # an empty one would end the decoder
                 yield packet
-    except FFmpegError:
+    except (FFmpegError, IndexError):  # IndexError: PyAV's, where another stream begins midway
         return
 
 

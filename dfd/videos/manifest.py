@@ -192,7 +192,9 @@ def _rows(path: Path, columns: list[str]) -> Iterator[tuple[str, dict[str, str]]
                     raise ManifestError(f"{path}, line {reader.line_num}: {fault}; give each video one row")
                 seen.add(name)
                 yield name, row
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ManifestError(f"{path} is not a CSV that can be read: {error}") from None
+    except OSError as error:
+        raise ManifestError(f"{path} cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ManifestError(f"{path} is not a CSV: {error}") from None
     if not seen:
         raise ManifestError(f"{path} has no rows")

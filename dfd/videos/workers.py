@@ -87,7 +87,7 @@ def _outcome(video: Video, future: Any, timeout: float) -> Outcome:
     except TimeoutError:
         return Outcome(video, "timed_out", f"killed after {timeout:g} s", seconds=timeout)
     except VideoReadError as error:
-        status: Status = "unreadable" if video.path.exists() else "missing"
+        status: Status = "unreadable" if os.path.lexists(video.path) else "missing"
         return Outcome(video, status, _line(error.reason))
     except ProcessExpired as error:
         return Outcome(video, "error", f"its worker process died (exit code {error.exitcode})")

@@ -1,0 +1,256 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dfd.errors import ManifestError
+from dfd.types import Video
+from dfd.videos.manifest import read_labels, read_sample, read_videos
+
+
+def lay(folder: Path, *names: str) -> Path:
+    """Empty files: a manifest opens no video."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def describe(folder: Path, entries: Any) -> Path:
+    (folder / "metadata.json").write_text(entries if isinstance(entries, str) else json.dumps(entries))
+    return folder
+
+
+def brief(videos: list[Video]) -> list[tuple[str, int | None, str]]:
+    return [(video.name, video.label, video.source) for video in videos]
+
+
+def test_one_file(tmp_path: Path) -> None:
+    path = lay(tmp_path, "a b.mp4") / "a b.mp4"
+    assert read_videos(path) == [Video(path, "a b.mp4")]
+    assert read_videos(path)[0].source == "a b.mp4"
+
+
+def test_folder_of_videos_by_name_and_nothing_else(tmp_path: Path) -> None:
+    lay(tmp_path, "b.mp4", "A.MOV", "c.webm", "d.mkv", "e.m4v", "f.avi", "._b.mp4", "notes.txt", "sub/g.mp4")
+    (tmp_path / "folder.mp4").mkdir()
+    found = read_videos(str(tmp_path))
+    assert [video.name for video in found] == ["A.MOV", "b.mp4", "c.webm", "d.mkv", "e.m4v", "f.avi"]
+    assert all(video.label is None and video.path == tmp_path / video.name for video in found)
+
+
+def test_dfdc_metadata(tmp_path: Path) -> None:
+    lay(tmp_path, "b.mp4", "a.mp4", "c.mp4", "d.mp4", "not listed.mp4")
+    describe(
+        tmp_path,
+        {
+            "b.mp4": {"label": "FAKE", "split": "train", "original": "elsewhere.mp4"},
+            "a.mp4": {"label": "REAL", "split": "train", "original": None},
+            "c.mp4": {"split": "test"},
+            "d.mp4": {"label": "FAKE", "original": "a.mp4"},
+        },
+    )
+    assert brief(read_videos(tmp_path)) == [
+        ("a.mp4", 0, "a.mp4"),
+        ("b.mp4", 1, "elsewhere.mp4"),
+        ("c.mp4", None, "c.mp4"),
+        ("d.mp4", 1, "a.mp4"),
+    ]
+
+
+def test_dfdc_parts_keep_their_names_apart(tmp_path: Path) -> None:
+    for part in ("dfdc_train_part_0", "dfdc_train_part_1"):
+        lay(tmp_path / part, "x.mp4", "y.mp4")
+        entries = {"x.mp4": {"label": "FAKE", "original": "y.mp4"}, "y.mp4": {"label": "REAL"}}
+        describe(tmp_path / part, entries)
+    found = read_videos(tmp_path)
+    assert brief(found) == [
+        ("dfdc_train_part_0/x.mp4", 1, "dfdc_train_part_0/y.mp4"),
+        ("dfdc_train_part_0/y.mp4", 0, "dfdc_train_part_0/y.mp4"),
+        ("dfdc_train_part_1/x.mp4", 1, "dfdc_train_part_1/y.mp4"),
+        ("dfdc_train_part_1/y.mp4", 0, "dfdc_train_part_1/y.mp4"),
+    ]
+    assert found[2].path == tmp_path / "dfdc_train_part_1" / "x.mp4"
+
+
+def test_faceforensics_layout(tmp_path: Path) -> None:
+    lay(
+        tmp_path,
+        "original_sequences/youtube/c23/videos/000.mp4",
+        "original_sequences/youtube/c40/videos/000.mp4",
+        "original_sequences/actors/c23/videos/01__talking_against_wall.mp4",
+        "manipulated_sequences/Deepfakes/c23/videos/000_003.mp4",
+        "manipulated_sequences/Face2Face/c40/videos/000_003.mp4",
+        "manipulated_sequences/Deepfakes/masks/videos/000_003.mp4",
+        "manipulated_sequences/DeepFakeDetection/c23/videos/01_02__talking_against_wall__9TDCEK1Q.mp4",
+    )
+    actor = "original_sequences/actors/c23/videos/01__talking_against_wall.mp4"
+    assert brief(read_videos(tmp_path)) == [
+        ("manipulated_sequences/DeepFakeDetection/c23/videos/01_02__talking_against_wall__9TDCEK1Q.mp4", 1, actor),
+        (
+            "manipulated_sequences/Deepfakes/c23/videos/000_003.mp4",
+            1,
+            "original_sequences/youtube/c23/videos/000.mp4",
+        ),
+        (
+            "manipulated_sequences/Face2Face/c40/videos/000_003.mp4",
+            1,
+            "original_sequences/youtube/c40/videos/000.mp4",
+        ),
+        (actor, 0, actor),
+        *[(name, 0, name) for name in (f"original_sequences/youtube/{c}/videos/000.mp4" for c in ("c23", "c40"))],
+    ]
+
+
+def test_celeb_df_layout(tmp_path: Path) -> None:
+    lay(tmp_path, "Celeb-real/id0_0000.mp4", "YouTube-real/00000.mp4", "Celeb-synthesis/id0_id16_0000.mp4")
+    assert brief(read_videos(tmp_path)) == [
+        ("Celeb-real/id0_0000.mp4", 0, "Celeb-real/id0_0000.mp4"),
+        ("Celeb-synthesis/id0_id16_0000.mp4", 1, "Celeb-real/id0_0000.mp4"),
+        ("YouTube-real/00000.mp4", 0, "YouTube-real/00000.mp4"),
+    ]
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="no is not there"):
+        read_videos(tmp_path / "no")
+    with pytest.raises(ManifestError, match="holds no videos"):
+        read_videos(lay(tmp_path, "readme.txt"))
+    with pytest.raises(ManifestError, match="holds no videos"):
+        read_videos(describe(tmp_path, {}))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not JSON"),
+        ("\ufffe", "is not"),
+        ("[" * 100_000, "is not JSON"),
+        ("[1]", "is not a JSON object"),
+        ('{"a.mp4": "FAKE"}', "a.mp4 is 'FAKE', not an object"),
+        ('{"a.mp4": {"label": "fake"}}', "label of a.mp4 is 'fake': give FAKE or REAL"),
+        ('{"a.mp4": {"label": 1}}', "label of a.mp4 is 1: give FAKE or REAL"),
+        ('{"a.mp4": {"label": ["FAKE"]}}', "give FAKE or REAL"),
+        ('{"a.mp4": {"label": "FAKE", "original": 3}}', "original of a.mp4 is 3"),
+        ('{"a.mp4": {}, "c.mp4": {}, "d.mp4": {}}', "names 2 of 3 files that are not there: first c.mp4"),
+    ],
+)
+def test_metadata_that_does_not_hold(tmp_path: Path, text: str, message: str) -> None:
+    describe(lay(tmp_path, "a.mp4"), text)
+    with pytest.raises(ManifestError, match=message) as caught:
+        read_videos(tmp_path)
+    assert str(tmp_path / "metadata.json") in str(caught.value)
+
+
+OUTSIDE = ["../a.mp4", "/etc/passwd", "b/../../a.mp4", "..", "b\\a.mp4", "C:\\a.mp4", "link/a.mp4", "link.mp4", ""]
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_names_never_leave_the_folder(tmp_path: Path, name: str) -> None:
+    lay(tmp_path, "a.mp4")
+    folder = lay(tmp_path / "videos", "b/a.mp4")
+    (folder / "link").symlink_to(tmp_path)
+    (folder / "link.mp4").symlink_to(tmp_path / "a.mp4")
+    describe(folder, {name: {"label": "REAL"}})
+    with pytest.raises(ManifestError, match="outside"):
+        read_videos(folder)
+    sample = tmp_path / "sample.csv"
+    sample.write_text(f'filename,label\nb/a.mp4,0\n"{name}",0\n')
+    with pytest.raises(ManifestError, match="outside" if name else "line 3: no file name"):
+        read_sample(sample, folder)
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".mp4", "a\0.mp4", "\ud800.mp4"])
+def test_names_that_no_file_can_have(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ManifestError, match="no file can be called"):
+        read_videos(describe(tmp_path, {name: {}}))
+
+
+def test_link_within_the_folder_is_fine(tmp_path: Path) -> None:
+    lay(tmp_path, "a.mp4")
+    (tmp_path / "b.mp4").symlink_to("a.mp4")
+    assert [video.name for video in read_videos(describe(tmp_path, {"b.mp4": {}}))] == ["b.mp4"]
+
+
+def test_sample_keeps_its_order_and_what_is_missing(tmp_path: Path) -> None:
+    folder = lay(tmp_path / "videos", "b.mp4", "a.mp4")
+    sample = tmp_path / "sample.csv"
+    sample.write_text("filename,label\nb.mp4,0.5\ngone.mp4,0.5\na.mp4,0.5\n")
+    assert read_sample(sample, folder) == [Video(folder / name, name) for name in ("b.mp4", "gone.mp4", "a.mp4")]
+
+
+@pytest.mark.parametrize("name", ["a,b.mp4", 'say "hi".mp4', " a b .mp4", "видео.mp4", "影片.mp4", "a'b.mp4"])
+def test_names_of_any_kind(tmp_path: Path, name: str) -> None:
+    quoted = name.replace('"', '""')
+    sample = tmp_path / "sample.csv"
+    sample.write_text(f'\ufefffilename,label\r\n"{quoted}",1\r\n', encoding="utf-8")
+    assert [video.name for video in read_sample(sample, tmp_path)] == [name]
+    assert read_labels(sample) == {name: 1}
+    assert [video.name for video in read_videos(describe(lay(tmp_path, name), {name: {}}))] == [name]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "has no column filename"),
+        ("name,label\na.mp4,0\n", "has no column filename"),
+        ("filename,label\n", "has no rows"),
+        ("filename,label\na.mp4,0\nb.mp4,0\na.mp4,0\n", "line 4: a.mp4 again"),
+        ("filename,label\n,0\n", "line 2: no file name"),
+        ('filename,label\n"a.mp4,0\n', "is not a CSV"),
+        ("filename,label\n\udcff,0\n", "is not a CSV"),
+    ],
+)
+def test_csv_that_does_not_hold(tmp_path: Path, text: str, message: str) -> None:
+    sample = tmp_path / "sample.csv"
+    sample.write_text(text, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(ManifestError, match=message):
+        read_sample(sample, tmp_path)
+    with pytest.raises(ManifestError, match=message):
+        read_labels(sample)
+
+
+def test_sample_or_folder_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "sample.csv").write_text("filename,label\na.mp4,0\n")
+    with pytest.raises(ManifestError, match="no is not a folder"):
+        read_sample(tmp_path / "sample.csv", tmp_path / "no")
+    with pytest.raises(ManifestError, match="no.csv cannot be read: No such file"):
+        read_sample(tmp_path / "no.csv", tmp_path)
+
+
+def test_labels_of_either_form(tmp_path: Path) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text("label,filename,note\n1,a.mp4,x\n0,b.mp4,y\n1.0,c.mp4,z\n")
+    assert read_labels(table) == {"a.mp4": 1, "b.mp4": 0, "c.mp4": 1}
+    describe(tmp_path, {"a.mp4": {"label": "FAKE"}, "b.mp4": {"label": "REAL"}, "c.mp4": {}})
+    assert read_labels(tmp_path / "metadata.json") == {"a.mp4": 1, "b.mp4": 0}
+
+
+@pytest.mark.parametrize("label", ["0.5", "FAKE", "", "nan", "2"])
+def test_labels_that_are_none(tmp_path: Path, label: str) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text(f"filename,label\na.mp4,1\nb.mp4,{label}\n")
+    with pytest.raises(ManifestError, match=rf"label of b.mp4 is '{label}': give 1 \(fake\) or 0 \(real\)"):
+        read_labels(table)
+
+
+def test_labels_that_are_not_there(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("filename\na.mp4\n")
+    with pytest.raises(ManifestError, match="has no column label"):
+        read_labels(tmp_path / "labels.csv")
+    with pytest.raises(ManifestError, match="has no labels"):
+        read_labels(describe(tmp_path, {"a.mp4": {}}) / "metadata.json")
+    with pytest.raises(ManifestError, match="cannot be read"):
+        read_labels(tmp_path / "no.json")
+
+
+@given(st.dictionaries(st.from_regex(r"[a-z]{3}\.mp4", fullmatch=True), st.sampled_from(["REAL", "FAKE"]), min_size=1))
+def test_labels_agree_with_videos(tmp_path_factory: pytest.TempPathFactory, entries: dict[str, str]) -> None:
+    folder = lay(tmp_path_factory.mktemp("dfdc"), *entries)
+    describe(folder, {name: {"label": label} for name, label in entries.items()})
+    found = read_videos(folder)
+    assert [video.name for video in found] == sorted(entries)
+    assert {video.name: video.label for video in found} == read_labels(folder / "metadata.json")
