@@ -21,6 +21,7 @@ from dfd.faces.build import build_store
 from dfd.faces.extract import FacesConfig
 from dfd.faces.store import FaceStore
 from dfd.inference.bundle import load_bundle
+from dfd.inference.pack import pack_runs
 from dfd.inference.predict import faces_of, predict
 from dfd.models import REGISTRY, ModelConfig
 from dfd.models import describe as described

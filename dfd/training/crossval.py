@@ -27,7 +27,7 @@ from dfd.models.checkpoint import load_model
 from dfd.scoring.calibrate import Fitted, fit_if_better
 from dfd.scoring.folds import assign_folds, check_folds, write_folds
 from dfd.scoring.submission import read_submission, score_submission, write_submission
-from dfd.training.fit import claim, train
+from dfd.training.fit import claim, seeded_model, train
 from dfd.training.recipes import Recipe
 from dfd.types import VideoScore
 
@@ -70,6 +70,7 @@ def crossval(
     """
     records = labelled(store)
     frame = split(records, folds, recipe.train.seed)
+    seeded_model(recipe)  # before anything is written: one that cannot be built leaves no folder
     claim(
         out, {"recipe": recipe.model_dump(mode="json"), "faces": store.config.model_dump(mode="json"), "folds": folds}
     )

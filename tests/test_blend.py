@@ -1,0 +1,204 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dfd.clips.blend import BlendConfig, face_mask, self_blend
+from dfd.errors import ConfigError
+
+FACE = np.array([[40.0, 40], [60, 40], [50, 52], [42, 62], [58, 62]])  # eyes 20 pixels apart
+PLAIN = BlendConfig(jitter=0, ripple=0)
+STILL = BlendConfig(jitter=0, ripple=0, shift=0, zoom=0, drift=0, ratios=(1.0,))
+
+
+def mask(face, config=PLAIN, seed=0, size=(100, 100)):
+    return face_mask(face, *size, np.random.default_rng(seed), config)
+
+
+def middle(weights):
+    """Where the weight of a mask lies: (x, y)."""
+    y, x = np.mgrid[: weights.shape[0], : weights.shape[1]]
+    return np.array([(x * weights).sum(), (y * weights).sum()]) / weights.sum()
+
+
+def clip(frames=12, seed=1, size=100):
+    """Smooth noise of many colours, still, with a still face."""
+    rng = np.random.default_rng(seed)
+    image = np.kron(rng.integers(30, 220, (size // 5, size // 5, 3)), np.ones((5, 5, 1))).astype(np.uint8)
+    return np.repeat(image[None], frames, axis=0), np.repeat(FACE[None], frames, axis=0)
+
+
+@given(st.integers(0, 10**6), st.floats(-30, 130), st.floats(-30, 130), st.floats(0.05, 8), st.floats(0, 7))
+def test_a_mask_is_soft_between_zero_and_one_wherever_the_face_is(seed, x, y, size, angle):
+    turn = size * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    face = (FACE - FACE.mean(axis=0)) @ turn.T + (x, y)
+    got = mask(face, BlendConfig(), seed, (90, 110))
+    assert got.shape == (90, 110)
+    assert got.dtype == np.float32
+    assert got.min() >= 0
+    assert got.max() <= 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_mask_follows_its_face_and_grows_with_it(seed):
+    here = mask(FACE, seed=seed)
+    there = mask(FACE + (7, -3), seed=seed)
+    assert np.array_equal(there[5:-10, 12:], here[8:-7, 5:-7])
+    twice = mask(2 * FACE, seed=seed, size=(200, 200))
+    assert twice.sum() / here.sum() == pytest.approx(4, rel=0.15)
+    assert middle(twice) == pytest.approx(2 * middle(here), abs=1.5)
+
+
+def test_a_mask_moves_by_parts_of_a_pixel():
+    places = [middle(mask(FACE + (step / 4, 0)))[0] for step in range(5)]
+    assert np.diff(places) == pytest.approx([0.25] * 4, abs=0.08)
+
+
+def test_masks_lie_on_the_face_and_most_cover_its_middle():
+    masks = [mask(FACE, seed=seed) for seed in range(60)]
+    assert np.mean([m[52, 50] > 0.5 for m in masks]) > 0.85  # the nose; a mask of the mouth alone is drawn 1 in 20
+    # 20 pixels are an eye distance: at most 1.15 to the side, 1.2 up and 1.85 down of (50, 40), plus the soft border.
+    for m in masks:
+        ys, xs = np.nonzero(m)
+        assert xs.min() >= 50 - 20 * 1.4
+        assert xs.max() <= 50 + 20 * 1.4
+        assert ys.min() >= 40 - 20 * 1.45
+        assert ys.max() <= 40 + 20 * 2.1
+
+
+def test_masks_of_one_face_come_in_many_shapes():
+    assert len({mask(FACE, seed=seed).tobytes() for seed in range(20)}) == 20
+    areas = [float(mask(FACE, seed=seed).sum()) for seed in range(60)]
+    assert max(areas) > 4 * min(areas)
+
+
+def test_a_profile_keeps_the_size_that_its_height_tells():
+    profile = FACE.copy()
+    profile[:, 0] = 50 + (FACE[:, 0] - 50) * 0.1  # eyes 2 pixels apart; eyes to mouth still 22, over 1.07 is 20.6
+    assert mask(profile).sum() > 0.9 * mask(FACE).sum()
+
+
+@pytest.mark.parametrize("face", [FACE + 500, FACE * 0, FACE * 0 + 50], ids=["beside", "corner", "point"])
+def test_no_face_in_the_picture_no_mask(face):
+    assert mask(face).max() == 0
+
+
+def test_in_a_plain_picture_the_fake_is_the_mix_that_the_mask_says():
+    images, landmarks = clip()
+    images[:] = 100
+    config = STILL.replace(change_target=0)
+    twin, fake, masks = self_blend(images, landmarks, np.random.default_rng(3), config)
+    assert np.array_equal(twin, images)
+    t, y, x = np.unravel_index(masks.argmax(), masks.shape)
+    assert masks[t, y, x] == 1
+    changed = fake[t, y, x].astype(np.float64)
+    assert np.abs(changed - 100).max() > 3
+    mixed = masks[..., None] * changed + (1 - masks[..., None]) * 100.0
+    assert np.abs(fake - mixed).max() <= 0.5 + 1e-3
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=25, deadline=None)
+def test_twin_and_fake_are_equal_outside_the_mask(seed):
+    images, landmarks = clip(frames=3)
+    before = images.copy()
+    twin, fake, masks = self_blend(images, landmarks, np.random.default_rng(seed), BlendConfig())
+    assert np.array_equal(images, before)
+    assert twin.shape == fake.shape == images.shape
+    assert twin.dtype == fake.dtype == np.uint8
+    assert masks.shape == images.shape[:3]
+    assert np.array_equal(fake[masks == 0], twin[masks == 0])
+    assert np.any(fake != twin)
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=15, deadline=None)
+def test_at_ratio_zero_the_fake_is_its_twin(seed):
+    images, landmarks = clip(frames=2)
+    twin, fake, masks = self_blend(images, landmarks, np.random.default_rng(seed), BlendConfig(ratios=(0.0,)))
+    assert np.array_equal(fake, twin)
+    assert masks.max() == 0
+
+
+def test_the_mask_holds_no_more_than_the_ratio():
+    images, landmarks = clip(frames=2)
+    for seed in range(5):
+        _, _, masks = self_blend(images, landmarks, np.random.default_rng(seed), BlendConfig(ratios=(0.25,)))
+        assert 0.2 < masks.max() <= 0.25
+
+
+def test_the_side_that_is_recoloured_is_chosen():
+    images, landmarks = clip()
+    for seed in range(8):
+        twin, _, _ = self_blend(images, landmarks, np.random.default_rng(seed), BlendConfig(change_target=0))
+        assert np.array_equal(twin, images)
+        twin, _, _ = self_blend(images, landmarks, np.random.default_rng(seed), BlendConfig(change_target=1))
+        assert not np.array_equal(twin, images)
+
+
+def test_all_is_drawn_once_a_clip():
+    """A still picture of a still face, without drift, has a still fake."""
+    images, landmarks = clip()
+    for seed in range(8):
+        twin, fake, masks = self_blend(images, landmarks, np.random.default_rng(seed), BlendConfig(drift=0))
+        assert (twin == twin[0]).all()
+        assert (fake == fake[0]).all()
+        assert (masks == masks[0]).all()
+
+
+def test_drift_is_slow_and_of_the_deviation_asked_for():
+    images, landmarks = clip(frames=150)
+    config = STILL.replace(drift=0.1)  # of 20 pixels: 2
+    ways = []
+    for seed in range(4):
+        _, _, masks = self_blend(images, landmarks, np.random.default_rng(seed), config)
+        ways.append(np.array([middle(m) for m in masks]))
+    steps = np.concatenate([np.linalg.norm(np.diff(way, axis=0), axis=1) for way in ways])
+    assert 0 < steps.max() < 1.5
+    away = np.concatenate(ways) - middle(np.mean([m for m in masks], axis=0))
+    assert 1 < np.concatenate([way - way.mean(axis=0) for way in ways]).std() < 3
+    assert np.abs(away).max() > 2
+
+
+def test_a_detectors_jitter_does_not_shake_the_mask():
+    images, landmarks = clip(frames=60)
+    shaken = landmarks + np.random.default_rng(0).normal(0, 1.5, (60, 1, 2))  # each face as a whole
+    _, _, masks = self_blend(images, shaken, np.random.default_rng(0), STILL)
+    way = np.array([middle(m) for m in masks])
+    assert np.diff(way, axis=0).std() < 0.25 * np.diff(shaken.mean(axis=1), axis=0).std()
+
+
+def test_the_same_seed_gives_the_same_fake_and_another_does_not():
+    images, landmarks = clip()
+    first, again, other = (
+        self_blend(images, landmarks, np.random.default_rng(seed), BlendConfig()) for seed in (5, 5, 6)
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first[1], other[1])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (2, 200)])
+def test_pictures_of_a_pixel_or_two_are_blended_too(size):
+    images = np.full((2, *size, 3), 90, np.uint8)
+    for seed in range(6):
+        twin, fake, masks = self_blend(images, np.repeat(FACE[None], 2, 0), np.random.default_rng(seed), BlendConfig())
+        assert twin.shape == fake.shape == (2, *size, 3)
+        assert masks.shape == (2, *size)
+
+
+def test_what_is_no_clip_is_refused():
+    images, landmarks = clip(frames=3)
+    rng, config = np.random.default_rng(0), BlendConfig()
+    with pytest.raises(ValueError, match=r"images are \(3, 100, 100, 3\) float64"):
+        self_blend(images.astype(np.float64), landmarks, rng, config)
+    with pytest.raises(ValueError, match=r"landmarks are \(2, 5, 2\), not \(3, 5, 2\)"):
+        self_blend(images, landmarks[:2], rng, config)
+    with pytest.raises(ValueError, match="finite"):
+        self_blend(images, landmarks * np.nan, rng, config)
+
+
+def test_ratios_outside_zero_to_one_are_refused():
+    with pytest.raises(ConfigError, match="ratios"):
+        BlendConfig.read({"ratios": (0.5, 1.5)}, "blend")
+    with pytest.raises(ConfigError, match="ratios"):
+        BlendConfig.read({"ratios": ()}, "blend")
