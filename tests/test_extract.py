@@ -82,7 +82,7 @@ def test_no_face_says_why(tmp_path):
     write_video(tmp_path / "dark.mp4", np.full((10, 120, 160, 3), 4, np.uint8), 15)
     told = Extraction()
     assert tracks(tmp_path / "dark.mp4", told=told) == []
-    assert told.reason.startswith("no face in 4 of 10 frames looked at, and the pictures are dark")
+    assert told.reason.startswith("no face on 4 frames looked at, of 10, and the pictures are dark")
 
 
 def test_a_long_track_is_split_so_that_memory_is_bounded(face_video, monkeypatch):

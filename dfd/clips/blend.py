@@ -70,6 +70,8 @@ def face_mask(
     (True, 0.0)
     """
     face = _Face.of(np.asarray(landmarks, np.float64))
+    if face.unit < 1:
+        return np.zeros((height, width), np.float32)
     outline = _ripple(_outline(rng), rng, config.ripple)
     outline = outline * rng.normal(1, config.jitter) + rng.normal(0, config.jitter, 2)
     shrink, soften, sigma = rng.uniform(0.09, 0.45), rng.uniform(0.09, 0.45), rng.uniform(0.09, 0.8)

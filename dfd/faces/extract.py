@@ -58,7 +58,7 @@ class Extraction:
         """One line on why there is no track."""
         dark = f", and the pictures are dark (mean {self.brightness:.0f} of 255)" if self.brightness < 30 else ""
         found = "no face" if not self.faces else f"{self.faces} faint or fleeting faces only"
-        return f"{found} in {self.keys} of {self.frames} frames looked at{dark}"
+        return f"{found} on {self.keys} frames looked at, of {self.frames}{dark}"
 
 
 @dataclass(eq=False)

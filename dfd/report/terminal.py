@@ -1,10 +1,13 @@
 """Bars and tables on the terminal. Colours and bars vanish when the output is a file or a pipe; tables stay."""
 
+from __future__ import annotations
+
+import json as jsonlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -18,12 +21,15 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from dfd.inference.predict import Prediction
-from dfd.scoring.calibrate import Fitted
 from dfd.scoring.metrics import explain_score
 
+if TYPE_CHECKING:  # both import torch, which a score need not wait for
+    from dfd.inference.predict import Prediction
+    from dfd.scoring.calibrate import Fitted
+
+SHOWN = 12
+"""Reasons that are printed; the rest stands in the files."""
 STATUS_MEANS = {
-    "ok": "scored",
     "no_face": "no face found",
     "unreadable": "no picture could be read",
     "missing": "no such file",
@@ -39,6 +45,11 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 def say(text: str, style: str | None = None) -> None:
     """A line of plain text."""
     console.print(text, style=style, markup=False)
+
+
+def json(value: Any) -> None:
+    """One JSON object and nothing else, for other programs."""
+    print(jsonlib.dumps(value, indent=1))
 
 
 @contextmanager
@@ -78,14 +89,15 @@ def table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
     wide.print(drawn)
 
 
-def statuses(counts: Mapping[str, int], fell_back: Sequence[Mapping[str, str]] = (), show: int = 12) -> None:
-    """How the videos ended, and the reason for each that fell back."""
-    table([{"status": name, "videos": count, "": STATUS_MEANS.get(name, "")} for name, count in counts.items()])
+def statuses(counts: Mapping[str, int], fell_back: Sequence[Mapping[str, str]] = (), ok: str = "scored") -> None:
+    """How the videos ended, and the reason for the first that fell back. ok: what it means that one did not."""
+    means = {"ok": ok, **STATUS_MEANS}
+    table([{"status": name, "videos": count, "meaning": means[name]} for name, count in counts.items()])
     if fell_back:
         say("")
-        table([{"filename": r["filename"], "status": r["status"], "reason": r["reason"]} for r in fell_back[:show]])
-        if len(fell_back) > show:
-            say(f"… and {len(fell_back) - show} more")
+        table([{"filename": r["filename"], "status": r["status"], "reason": r["reason"]} for r in fell_back[:SHOWN]])
+        if len(fell_back) > SHOWN:
+            say(f"… and {len(fell_back) - SHOWN} more")
 
 
 def score(result: Mapping[str, Any]) -> None:

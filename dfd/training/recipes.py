@@ -29,7 +29,7 @@ def tiny() -> Recipe:
 def cpu() -> Recipe:
     """Minutes on two cores: a small backbone, fine-tuned slowly, with an LSTM that can only add to it."""
     return Recipe(
-        model=ModelConfig(name="lstm", hidden=64),
+        model=ModelConfig(name="lstm", freeze="stem", hidden=64),
         clip=ClipConfig(length=8, fps=7.5, size=128, clips=4),
         train=TrainConfig(epochs=8, slices=2, batch=8, lr=1e-3),
     )

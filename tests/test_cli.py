@@ -1,0 +1,131 @@
+import importlib
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from sklearn.metrics import log_loss
+
+from dfd.cli import COMMANDS, main
+from dfd.training.recipes import RECIPES
+
+RECIPE = (
+    "--recipe tiny --model.name journal_conv3d --model.freeze none --clip.length 6 --clip.size 48 --train.epochs 1"
+).split()
+
+
+def dfd(capsys, *arguments):
+    """Exit status, standard output and standard error of one command."""
+    try:
+        main([str(argument) for argument in arguments])
+        status = 0
+    except SystemExit as stop:
+        status = int(stop.code or 0)
+    return status, *capsys.readouterr()
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_the_list_says_of_a_command_what_its_docstring_says(path):
+    module, name = path.split(":")
+    function = getattr(importlib.import_module(f"dfd.cli.{module}"), name)
+    assert (function.__doc__ or "").splitlines()[0] == COMMANDS[path]
+
+
+def test_help_teaches_every_setting_and_recipe(capsys):
+    status, out, _ = dfd(capsys, "crossval", "--help")
+    assert status == 0
+    for text in ("--train.lr", "--clip.margin", "--model.weights", "in widths of", *RECIPES):
+        assert text in out
+
+
+def test_scoring_does_not_wait_for_torch():
+    code = "import sys, dfd.cli.scoring; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_from_videos_to_a_scored_submission(capsys, small_dataset, tmp_path):
+    faces, run, bundle, out = (tmp_path / name for name in ("faces", "run", "bundle", "submission.csv"))
+    names = sorted(path.name for path in small_dataset.glob("*.mp4"))
+    sample = tmp_path / "sample_submission.csv"
+    pd.DataFrame({"filename": [*names, "gone.mp4"], "label": 0.5}).to_csv(sample, index=False)
+
+    status, text, _ = dfd(capsys, "faces", small_dataset, "--out", faces, "--size", 64, "--detect-side", 320)
+    assert status == 0
+    assert "8 videos, 8 tracks" in text
+    status, text, _ = dfd(capsys, "audit", faces, "--folds", 2, "--threshold", 1.0)
+    assert (status, "Nothing crosses folds." in text) == (0, True)
+    status, text, _ = dfd(capsys, "crossval", faces, "--folds", 2, "--out", run, *RECIPE)
+    assert status == 0
+    assert "balanced log loss" in text
+    assert dfd(capsys, "bundle", run, "--out", bundle)[0] == 0
+    report = tmp_path / "report.json"
+    arguments = ("--bundle", bundle, "--sample", sample, "--out", out, "--report", report, "--faces", faces)
+    status, text, _ = dfd(capsys, "predict", small_dataset, *arguments)
+    assert status == 0
+    assert "gone.mp4" in text
+    assert json.loads(report.read_text())["statuses"] == {"ok": 8, "missing": 1}
+    assert dfd(capsys, "validate", out, "--sample", sample)[0] == 0
+    status, text, _ = dfd(capsys, "score", out, "--labels", small_dataset / "metadata.json", "--json")
+    rows = pd.read_csv(out).iloc[:-1]
+    labels = rows["filename"].str.startswith("fake").astype(int)
+    assert json.loads(text)["log_loss"] == pytest.approx(log_loss(labels, rows["label"]), abs=1e-9)
+    assert json.loads(text)["videos"] == 8
+
+
+def test_one_fold_alone_is_scored_on_what_was_left_out(capsys, small_store, tmp_path):
+    run = tmp_path / "run"
+    status, text, _ = dfd(capsys, "train", small_store.folder, "--fold", 1, "--folds", 2, "--out", run, *RECIPE)
+    assert status == 0
+    held = set(pd.read_csv(run / "oof.csv")["filename"])
+    assert 0 < len(held) < 9
+    assert not held & set(json.loads((run / "config.json").read_text())["videos"])
+    assert dfd(capsys, "bundle", run, "--out", tmp_path / "bundle")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["faces", "{tmp}/none", "--out", "{tmp}/out"], 1, "none is not there"),
+        (["faces", "{tmp}/empty", "--out", "{tmp}/out"], 1, "empty"),
+        (["faces", "{videos}", "--out", "{tmp}/out", "--margin", "9"], 1, "margin is '9': input should be less than"),
+        (["faces", "{videos}", "--out", "{tmp}/out", "--wings", "9"], 1, "Unknown option: --wings. There are --out"),
+        (["faces", "{videos}", "--out", "{tmp}/full"], 1, "not empty and not a face-track dataset"),
+        (["faces"], 2, "VIDEOS requires an argument"),
+        (["fly"], 2, "Unknown command"),
+        (["crossval", "{tmp}/empty", "--out", "{tmp}/out"], 1, "no faces.json"),
+        (["crossval", "{faces}", "--out", "{tmp}/out", "--recipe", "huge"], 1, "'huge'; there are tiny, cpu"),
+        (
+            ["crossval", "{faces}", "--out", "{tmp}/out", "--folds", "2", "--model.name", "resnet"],
+            1,
+            "unknown model 'resnet'",
+        ),
+        (
+            ["crossval", "{faces}", "--out", "{tmp}/out", "--folds", "2", "--model.weights", "{tmp}/no.pt"],
+            1,
+            "no such file of weights",
+        ),
+        (["crossval", "{faces}", "--out", "{tmp}/out", "--train.lr", "fast"], 1, "lr is 'fast'"),
+        (["crossval", "{faces}", "--out", "{tmp}/out", "--folds", "50"], 1, "fold"),
+        (["train", "{faces}", "--out", "{tmp}/out", "--fold", "7"], 1, "fold is 7: with 5 folds it is one of 0 to 4"),
+        (["bundle", "{tmp}/empty", "--out", "{tmp}/out"], 1, "no checkpoints/last.ckpt"),
+        (["predict", "{videos}", "--bundle", "{tmp}/empty", "--out", "{tmp}/out"], 1, "no bundle.json"),
+        (["models", "lstm", "--clip", "3x4"], 1, "as in 15x1080x1920"),
+        (["weights", "imagenet-huge", "--out", "{tmp}/out"], 1, "imagenet-lite0"),
+        (["score", "{tmp}/none.csv", "--labels", "{videos}/metadata.json"], 1, "none.csv"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(
+    capsys, small_dataset, small_store, tmp_path, arguments, status, message
+):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").touch()
+    before = sorted(tmp_path.rglob("*"))
+    places = {"tmp": tmp_path, "videos": small_dataset, "faces": small_store.folder}
+    found, out, err = dfd(capsys, *(argument.format(**places) for argument in arguments))
+    assert found == status
+    assert message in err
+    assert err.count("\n") == 1
+    assert "Traceback" not in err + out
+    assert sorted(tmp_path.rglob("*")) == before
