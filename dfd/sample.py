@@ -242,8 +242,7 @@ def _broken(out: Path, files: Path, rng: np.random.Generator, names: Iterator[st
     _write(paths["cut short"], twin, CUT.fps)
     os.truncate(paths["cut short"], paths["cut short"].stat().st_size * 6 // 10)
     _write(paths["one frame"], fake[:1], CUT.fps)
-    sideways = np.rot90(film(TURNED, files, rng)[0], k=-1, axes=(1, 2))
-    _write(paths["turned"], sideways, TURNED.fps, rotation=90)
+    _write(paths["turned"], np.rot90(film(TURNED, files, rng)[0], -1, axes=(1, 2)), TURNED.fps, rotation=90)
     _write(paths["two faces"], film(TWO, files, rng)[1][0], TWO.fps)
     _write(paths["no face"], read_frames(files / "no_face.mp4", range(48), long_side=640).images, 24)
     for about, path in paths.items():
@@ -305,12 +304,12 @@ def _write_tables(out: Path, made: Sequence[Made], seed: int) -> None:
     """Write metadata.json, the CSVs, README.txt and sample.json."""
     trained = {Path(m.path).name: m for m in sorted(made) if m.path.startswith(TRAIN)}
     tested = {Path(m.path).name: m for m in sorted(made) if m.path.startswith(TEST)}
-    labels = ("REAL", "FAKE")
-    rows = {n: {"label": labels[m.label], "split": "train", "original": m.original} for n, m in trained.items()}
+    label = ("REAL", "FAKE")
+    rows = {n: {"label": label[m.label], "split": "train", "original": m.original} for n, m in trained.items()}
     (out / TRAIN / "metadata.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
     for file, row in (("sample_submission.csv", "{},0.5\n"), ("test_labels.csv", "{},{}\n")):
-        lines = [row.format(name, m.label) for name, m in tested.items()]
-        (out / file).write_text("filename,label\n" + "".join(lines), encoding="utf-8")
+        lines = ["filename,label\n", *(row.format(name, m.label) for name, m in tested.items())]
+        (out / file).write_text("".join(lines), encoding="utf-8")
     sources = "\n".join("  {} {} ({}): {}".format(*PACKAGES[file.split("/")[0]], file) for file in FILES)
     counts = {"trained": len(trained), "tested": len(tested), "people": len(TRAINED)}
     text = README.format(version=VERSION, seed=seed, sources=sources, **counts)

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 import skimage.data
+import torch
 
-from dfd.faces.detect import Detector
+from dfd.faces.detect import Detector, area_resample
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +48,21 @@ def test_several_faces_come_by_falling_confidence(detector):
 
 def test_no_pictures_no_answer(detector):
     assert detector.detect([]) == []
+
+
+def test_reducing_by_opencv_finds_what_adaptive_pooling_finds(detector, monkeypatch):
+    picture = [skimage.data.astronaut()]
+    (ours,) = detector.detect(picture)
+    plain = lambda images, size: torch.nn.functional.interpolate(images, size=size, mode="area")  # noqa: E731
+    monkeypatch.setattr("facenet_pytorch.models.utils.detect_face.imresample", plain)
+    (theirs,) = detector.detect(picture)
+    assert np.abs(ours.boxes - theirs.boxes).max() < 4  # of a face of 110 pixels
+    assert np.abs(ours.landmarks - theirs.landmarks).max() < 2
+    monkeypatch.setattr("facenet_pytorch.models.utils.detect_face.imresample", None)
+    with pytest.raises(TypeError):  # it is what the detector calls
+        detector.detect(picture)
+
+
+def test_areas_are_averaged():
+    picture = torch.tensor([[[[0.0, 2, 4, 6], [2, 4, 6, 8]]]]).repeat(1, 3, 1, 1)
+    assert area_resample(picture, (1, 2))[0, 0].tolist() == [[2.0, 6.0]]

@@ -66,7 +66,7 @@ def _encode(
     if first is None:
         raise ValueError("no pictures to write")
     rate = Fraction(fps).limit_denominator(1001)  # 29.97002997… is 30000/1001 again
-    options = {"preset": PRESET, "threads": "1", "sc_threshold": "0", **options}
+    options = {"preset": PRESET, "threads": "1", "sc_threshold": "0", "mbtree": "0", **options}  # its look-ahead varies
     stream = container.add_stream("libx264", rate=rate, options=options)
     height, width = np.shape(first)[:2]
     stream.width, stream.height = width + width % 2, height + height % 2
