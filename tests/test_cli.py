@@ -10,9 +10,20 @@ from sklearn.metrics import log_loss
 from dfd.cli import COMMANDS, main
 from dfd.training.recipes import RECIPES
 
-RECIPE = (
-    "--recipe tiny --model.name journal_conv3d --model.freeze none --clip.length 6 --clip.size 48 --train.epochs 1"
-).split()
+RECIPE = [
+    "--recipe",
+    "tiny",
+    "--model.name",
+    "journal_conv3d",
+    "--model.freeze",
+    "none",
+    "--clip.length",
+    "6",
+    "--clip.size",
+    "48",
+    "--train.epochs",
+    "1",
+]
 
 
 def dfd(capsys, *arguments):
@@ -75,7 +86,7 @@ def test_from_videos_to_a_scored_submission(capsys, small_dataset, tmp_path):
 
 def test_one_fold_alone_is_scored_on_what_was_left_out(capsys, small_store, tmp_path):
     run = tmp_path / "run"
-    status, text, _ = dfd(capsys, "train", small_store.folder, "--fold", 1, "--folds", 2, "--out", run, *RECIPE)
+    status, _text, _ = dfd(capsys, "train", small_store.folder, "--fold", 1, "--folds", 2, "--out", run, *RECIPE)
     assert status == 0
     held = set(pd.read_csv(run / "oof.csv")["filename"])
     assert 0 < len(held) < 9

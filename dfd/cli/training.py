@@ -2,7 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -43,14 +43,33 @@ def models(
         clip: Frames, height and width of the clip to show a model's layers at.
     """
     if name is None:
-        rows = described.table()
-        return show.json(rows) if json_ else show.table(rows)
+        with show.bar("models") as tell:
+            rows = described.table(progress=tell)
+        return show.json(rows) if json_ else _show_registry(rows)
     frames, height, width = _clip_shape(clip)
     about = described.describe(ModelConfig.read({"name": name}, "dfd models"), frames, height, width)
     if json_:
         return show.json(about)
     show.table([{**row, "output_shape": "x".join(map(str, row["output_shape"]))} for row in about["layers"]])
     return show.say(f"{about['name']}: {about['parameters']:,} parameters; {REGISTRY[name].purpose}")
+
+
+def _show_registry(rows: list[dict[str, Any]]) -> None:
+    show.table(
+        [
+            {
+                "name": row["name"],
+                "family": row["family"],
+                "sees order": "yes" if row["temporal"] else "no",
+                "parameters": f"{row['parameters']:,}",
+                "million multiply-adds": f"{row['multiply_adds'] / 1e6:,.0f}",
+                "clips a second here": f"{row['clips_per_second']:.1f}",
+                "for": row["purpose"],
+            }
+            for row in rows
+        ]
+    )
+    show.say("Clips of 16 frames of 112 pixels, one at a time. Next: dfd models NAME for a model's layers.")
 
 
 def weights(name: str, /, *, out: Path) -> None:

@@ -82,7 +82,10 @@ def table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
         return
     drawn = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name, value in rows[0].items():
-        drawn.add_column(name, justify="right" if isinstance(value, int | float) else "left", overflow="fold")
+        number = isinstance(value, int | float) or (
+            isinstance(value, str) and value.replace(",", "").replace(".", "").isdigit()
+        )
+        drawn.add_column(name, justify="right" if number else "left", overflow="fold")
     for row in rows:
         drawn.add_row(*(_cell(value) for value in row.values()))
     wide = Console(file=sys.stdout, highlight=False, width=console.width if console.is_terminal else 160, markup=False)
