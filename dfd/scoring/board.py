@@ -1,0 +1,58 @@
+"""The competition's board: what a log loss is worth, and the labels of its public test, which are known by now."""
+
+import csv
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+PUBLIC_TEST = Path(__file__).with_name("public_test.csv")
+PUBLIC_PARTS = (0, 1, 2)
+"""Parts of the training set that hold the 400 videos of the public test."""
+
+
+class Entry(NamedTuple):
+    """Log losses of one entry on the public and the private board, where they are known."""
+
+    who: str
+    public: float | None
+    private: float | None
+
+
+BOARD = (
+    Entry("1st, seven EfficientNet-B7", None, 0.42798),
+    Entry("2nd, WS-DAN ensemble", 0.28680, 0.42842),
+    Entry("5th, seven 3D networks and one 2D", 0.253, 0.43711),
+    Entry("15th, frame models and an LSTM", 0.24397, 0.46099),
+    Entry("0.5 in every row", 0.69315, 0.69315),
+)
+SHIFT = 0.2
+"""About what entries lost from the public to the private board, whose videos were of another kind."""
+
+
+@cache
+def public_test_labels() -> Mapping[str, int]:
+    """The labels (1 fake) of the 400 videos of the public test.
+
+    >>> labels = public_test_labels()
+    >>> len(labels), sum(labels.values())
+    (400, 200)
+    """
+    with PUBLIC_TEST.open(encoding="utf-8", newline="") as file:
+        return {row["filename"]: int(row["label"]) for row in csv.DictReader(file)}
+
+
+def compare_with_board(loss: float) -> list[dict[str, Any]]:
+    """A row an entry of the board, and one for `loss`, a balanced log loss, in rising order of the public board."""
+    rows = [{"entry": e.who, "public": e.public, "private": e.private} for e in BOARD]
+    rows.append({"entry": "this submission, here", "public": loss, "private": None})
+    return sorted(rows, key=lambda row: (row["public"] is None, row["public"] or row["private"]))
+
+
+def seen_in_training(names: tuple[str, ...]) -> list[str]:
+    """Videos of the public test among training videos `names`, whatever folder they are in.
+
+    >>> seen_in_training(("dfdc_train_part_0/aassnaulhq.mp4", "zzz.mp4"))
+    ['aassnaulhq.mp4']
+    """
+    return sorted({name.rsplit("/", 1)[-1] for name in names} & set(public_test_labels()))

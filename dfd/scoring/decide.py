@@ -1,0 +1,120 @@
+"""Which aggregation and calibration serve best: chosen out of fold, and judged where the choice was not made.
+
+A choice made and scored on the same predictions flatters itself. So the whole procedure, choosing included, is judged
+nested: every fold is scored by a rule that was chosen and fitted on the other folds. It is adopted only if that lowers
+the balanced log loss; otherwise the plain rule stays, with the reason.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dfd.config import Config
+from dfd.scoring.aggregate import CLIPS, TRACKS, Aggregation, aggregate
+from dfd.scoring.calibrate import METHODS, Calibration, methods_for
+from dfd.scoring.metrics import balanced_log_loss
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One video's out-of-fold prediction. tracks: its clips' logits, by track; confidences: the detector's, by track."""
+
+    tracks: tuple[tuple[float, ...], ...]
+    confidences: tuple[float, ...]
+    label: int
+    fold: int
+
+
+class Rule(Config):
+    """From clips' logits to a probability."""
+
+    aggregation: Aggregation = Aggregation()
+    calibration: Calibration = Calibration()
+
+    def probability(self, tracks: Sequence[Sequence[float]], confidences: Sequence[float]) -> float:
+        """A video's probability of being fake.
+
+        >>> Rule().probability([[1.0, -1.0]], [0.99])
+        0.5
+        """
+        return self.calibration.probability(aggregate(tracks, confidences, self.aggregation))
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The rule adopted, and balanced log losses out of fold: `before` with the plain rule, `after` with the procedure.
+
+    probabilities: each video's under a rule that was chosen without its fold. Both losses are None where there is too
+    little to judge by.
+    """
+
+    rule: Rule
+    before: float | None
+    after: float | None
+    reason: str
+    probabilities: tuple[float, ...] = ()
+
+
+def decide(videos: Sequence[Judged]) -> Decision:
+    """The rule for a bundle of the models that made `videos`.
+
+    Raises SubmissionError when a logit is not finite.
+    """
+    folds = np.array([video.fold for video in videos])
+    labels = np.array([video.label for video in videos])
+    known = [fold for fold in np.unique(folds) if len(set(labels[folds != fold].tolist())) == 2]
+    if len(known) < 3 or len(known) < len(np.unique(folds)):
+        return Decision(Rule(), None, None, "it takes three folds and both classes outside of each to judge by")
+    plain = [Rule().probability(video.tracks, video.confidences) for video in videos]
+    before = balanced_log_loss(labels, plain)
+    probabilities = np.empty(len(videos))
+    for fold in known:
+        rule = choose([video for video in videos if video.fold != fold])
+        for place in np.flatnonzero(folds == fold):
+            probabilities[place] = rule.probability(videos[place].tracks, videos[place].confidences)
+    after = balanced_log_loss(labels, probabilities)
+    if after >= before:
+        reason = (
+            f"choosing and fitting on the other folds gave {after:.4f}, not less than the plain rule's {before:.4f}"
+        )
+        return Decision(Rule(), before, after, reason, tuple(probabilities.tolist()))
+    reason = f"choosing and fitting on the other folds gave {after:.4f}, less than the plain rule's {before:.4f}"
+    return Decision(choose(videos), before, after, reason, tuple(probabilities.tolist()))
+
+
+def choose(videos: Sequence[Judged]) -> Rule:
+    """The aggregation and calibration with the least balanced log loss on folds that they were not fitted on.
+
+    The plain rule where no other is better.
+    """
+    labels = [video.label for video in videos]
+    folds = np.array([video.fold for video in videos])
+    best, least = ("identity", Aggregation()), np.inf
+    for aggregation in _aggregations(videos):
+        logits = np.array([aggregate(video.tracks, video.confidences, aggregation) for video in videos])
+        for method in methods_for(len(videos)):
+            loss = _left_out(logits, np.array(labels), folds, method)
+            if loss < least - 1e-9:  # of equals the first, which is the plainest
+                best, least = (method, aggregation), loss
+    method, aggregation = best
+    logits = np.array([aggregate(video.tracks, video.confidences, aggregation) for video in videos])
+    return Rule(aggregation=aggregation, calibration=METHODS[method](logits.tolist(), labels))
+
+
+def _aggregations(videos: Sequence[Judged]) -> list[Aggregation]:
+    """All ways; of tracks only the mean where every video has one."""
+    several = any(len(video.tracks) > 1 for video in videos)
+    return [Aggregation(clips=c, tracks=t) for t in (TRACKS if several else TRACKS[:1]) for c in CLIPS]
+
+
+def _left_out(logits: np.ndarray, labels: np.ndarray, folds: np.ndarray, method: str) -> float:
+    """Balanced log loss when every fold is calibrated by a fit on the others; infinite where that cannot be."""
+    probabilities = np.empty(len(logits))
+    for fold in np.unique(folds):
+        inside, outside = folds == fold, folds != fold
+        if len(set(labels[outside].tolist())) < 2:
+            return float("inf")
+        fitted = METHODS[method](logits[outside].tolist(), labels[outside].tolist())
+        probabilities[inside] = [fitted.probability(value) for value in logits[inside]]
+    return balanced_log_loss(labels, probabilities)

@@ -1,0 +1,75 @@
+import math
+
+import numpy as np
+import pytest
+
+from dfd.scoring.aggregate import Aggregation
+from dfd.scoring.calibrate import Calibration
+from dfd.scoring.decide import Judged, Rule, choose, decide
+from dfd.scoring.metrics import balanced_log_loss
+
+
+def videos(count=200, scale=1.0, signal=1.5, folds=5, clips=3, seed=0):
+    """Videos with `clips` clips; logits are right when divided by `scale`."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for number in range(count):
+        label = number % 2
+        centre = (label * 2 - 1) * signal**2 / 2 + rng.normal(0, signal)
+        logits = tuple(float(scale * (centre + rng.normal(0, 0.3))) for _ in range(clips))
+        made.append(Judged((logits,), (0.99,), label, number // 2 % folds))
+    return made
+
+
+def test_logits_three_times_too_large_are_softened():
+    made = decide(videos(scale=3.0))
+    assert made.after < made.before
+    assert made.rule.calibration.scale == pytest.approx(1 / 3, rel=0.35)
+    assert "less than the plain rule's" in made.reason
+
+
+def test_noise_keeps_the_plain_rule():
+    made = decide(videos(count=40, signal=1e-6, seed=3))
+    assert made.rule == Rule()
+    assert "not less than" in made.reason
+    assert made.before == pytest.approx(math.log(2), abs=0.05)
+
+
+def test_a_fold_is_scored_by_a_rule_that_has_not_seen_it():
+    """Labels of a fold turned round change the rules of the other folds, and nothing of its own predictions."""
+    straight = videos(count=60, scale=2.0)
+    turned = [Judged(v.tracks, v.confidences, 1 - v.label if v.fold == 2 else v.label, v.fold) for v in straight]
+    a, b = decide(straight).probabilities, decide(turned).probabilities
+    assert all(x == y for x, y, v in zip(a, b, straight, strict=True) if v.fold == 2)
+    assert any(x != y for x, y, v in zip(a, b, straight, strict=True) if v.fold != 2)
+
+
+def test_the_losses_are_those_of_the_probabilities():
+    made = decide(videos(scale=3.0))
+    labels = [video.label for video in videos(scale=3.0)]
+    assert made.after == pytest.approx(balanced_log_loss(labels, made.probabilities), abs=1e-12)
+
+
+def test_of_two_faces_the_fake_one_decides():
+    rng = np.random.default_rng(0)
+    made = []
+    for number in range(200):
+        label = number % 2
+        faces = [tuple(rng.normal(-3, 0.5, 2).tolist()), tuple(rng.normal(3 if label else -3, 0.5, 2).tolist())]
+        made.append(Judged(tuple(faces), (0.9, 0.9), label, number // 2 % 5))
+    assert choose(made).aggregation.tracks == "max"
+
+
+@pytest.mark.parametrize(
+    ("labels", "folds"),
+    [([], []), ([1, 1, 1], [0, 1, 2]), ([1, 0, 1, 0], [0, 0, 1, 1]), ([1, 1, 0], [0, 1, 2])],
+)
+def test_too_little_to_judge_by_keeps_the_plain_rule(labels, folds):
+    made = decide([Judged(((1.0,),), (1.0,), y, k) for y, k in zip(labels, folds, strict=True)])
+    assert (made.rule, made.before) == (Rule(), None)
+
+
+def test_a_rule_survives_json_and_says_what_it_does():
+    rule = Rule(aggregation=Aggregation(tracks="max"), calibration=Calibration(scale=0.5, offset=1.0))
+    assert Rule.model_validate_json(rule.model_dump_json()) == rule
+    assert rule.probability([[1.0], [-2.0]], [1.0, 1.0]) == pytest.approx(1 / (1 + math.exp(-1.5)))
