@@ -6,7 +6,7 @@ S side of a square crop, B clips in a batch. Boxes are XYXY in pixels, x to the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -154,8 +154,9 @@ class Clips:
 class VideoScore:
     """One row of submission.csv and how it came about.
 
-    probability: of being fake, in [0,1]. logits: one a clip, before aggregation and calibration. reason: one line when
-    status is not ok. seconds: wall clock spent on this video.
+    probability: of being fake, in [0,1]. reason: one line when status is not ok. seconds: wall clock spent on it.
+    tracks: for each face track its clips' logits, before aggregation and calibration. confidences: the detector's mean,
+    a number a track.
     """
 
     name: str
@@ -163,7 +164,8 @@ class VideoScore:
     status: Status
     seconds: float = 0.0
     reason: str = ""
-    logits: tuple[float, ...] = field(default=())
+    tracks: tuple[tuple[float, ...], ...] = ()
+    confidences: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.probability <= 1.0:  # also false for NaN

@@ -9,14 +9,15 @@ from dfd.faces.extract import FacesConfig
 from dfd.inference.bundle import load_bundle, write_bundle
 from dfd.models import ModelConfig
 from dfd.models.checkpoint import Header, build_model, write_checkpoint
-from dfd.scoring.calibrate import Calibration
+from dfd.scoring.calibrate import Calibration, prior_offset
+from dfd.scoring.decide import Rule
 
 
-def checkpoint(path, seed, faces=None, **clip):
+def checkpoint(path, seed, faces=None, prior=0.5, **clip):
     torch.manual_seed(seed)
     config = ClipConfig(length=4, size=32, clips=2).replace(**clip)
     header = Header(
-        model=ModelConfig(name="journal_conv3d"), clip=config, faces=faces or FacesConfig(size=64), prior=0.5
+        model=ModelConfig(name="journal_conv3d"), clip=config, faces=faces or FacesConfig(size=64), prior=prior
     )
     write_checkpoint(path, header, build_model(header.model, config).state_dict())
     return path
@@ -33,42 +34,42 @@ def tracks(small_store):
 
 
 def test_a_bundle_averages_its_members(two, tracks, tmp_path):
-    write_bundle(tmp_path / "both", two, None, "", {})
+    write_bundle(tmp_path / "both", two)
     singles = []
     for path in two:
-        write_bundle(tmp_path / path.stem, [path], None, "", {})
-        singles.append(load_bundle(tmp_path / path.stem).clip_logits(tracks))
-    both = load_bundle(tmp_path / "both").clip_logits(tracks)
+        write_bundle(tmp_path / path.stem, [path])
+        singles.append(load_bundle(tmp_path / path.stem).logits(tracks[0]))
+    both = load_bundle(tmp_path / "both").logits(tracks[0])
     assert both == pytest.approx([(a + b) / 2 for a, b in zip(*singles, strict=True)], abs=1e-5)
     assert len(both) == 2
 
 
 def test_members_of_different_clips_agree_on_one_logit(tmp_path, tracks):
     paths = [checkpoint(tmp_path / "a.ckpt", 1), checkpoint(tmp_path / "b.ckpt", 2, clips=5)]
-    write_bundle(tmp_path / "bundle", paths, None, "", {})
+    write_bundle(tmp_path / "bundle", paths)
     singles = []
     for path in paths:
-        write_bundle(tmp_path / path.stem, [path], None, "", {})
-        logits = load_bundle(tmp_path / path.stem).clip_logits(tracks)
+        write_bundle(tmp_path / path.stem, [path])
+        logits = load_bundle(tmp_path / path.stem).logits(tracks[0])
         singles.append(sum(logits) / len(logits))
-    assert load_bundle(tmp_path / "bundle").clip_logits(tracks) == pytest.approx([sum(singles) / 2], abs=1e-5)
+    assert load_bundle(tmp_path / "bundle").logits(tracks[0]) == pytest.approx([sum(singles) / 2], abs=1e-5)
 
 
-def test_the_calibration_is_applied(two, tmp_path):
-    calibration = Calibration(scale=0.5, offset=1.0)
-    write_bundle(tmp_path / "b", two, calibration, "fitted", {"log_loss": 0.5})
+def test_the_rule_is_kept(two, tmp_path):
+    rule = Rule(calibration=Calibration(scale=0.5, offset=1.0))
+    write_bundle(tmp_path / "b", two, rule, "fitted", {"log_loss": 0.5})
     bundle = load_bundle(tmp_path / "b")
-    assert bundle.probability([1.0, 3.0]) == calibration.probability(2.0)
+    assert bundle.info.rule == rule
     assert bundle.info.score == {"log_loss": 0.5}
 
 
 def test_the_same_checkpoints_give_the_same_bundle(two, tmp_path):
-    infos = [write_bundle(tmp_path / name, two, None, "", {}) for name in "ab"]
+    infos = [write_bundle(tmp_path / name, two) for name in "ab"]
     assert infos[0] == infos[1]
 
 
 def test_a_changed_byte_is_noticed(two, tmp_path):
-    write_bundle(tmp_path / "b", two, None, "", {})
+    write_bundle(tmp_path / "b", two)
     path = tmp_path / "b" / "member-1.pt"
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -90,7 +91,7 @@ def test_a_changed_byte_is_noticed(two, tmp_path):
     ],
 )
 def test_a_bundle_json_that_does_not_hold(two, tmp_path, change, message):
-    write_bundle(tmp_path / "b", two, None, "", {})
+    write_bundle(tmp_path / "b", two)
     path = tmp_path / "b" / "bundle.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(CheckpointError, match=message):
@@ -101,10 +102,18 @@ def test_what_is_not_a_bundle(two, tmp_path):
     with pytest.raises(CheckpointError, match="no bundle.json"):
         load_bundle(tmp_path)
     with pytest.raises(CheckpointError, match="no checkpoint"):
-        write_bundle(tmp_path / "b", [], None, "", {})
+        write_bundle(tmp_path / "b", [])
     with pytest.raises(ConfigError, match="not a bundle"):
-        write_bundle(tmp_path, two, None, "", {})
+        write_bundle(tmp_path, two)
     other = checkpoint(tmp_path / "c.ckpt", 3, FacesConfig(size=128))
     with pytest.raises(CheckpointError, match="other face crops"):
-        write_bundle(tmp_path / "b", [*two, other], None, "", {})
+        write_bundle(tmp_path / "b", [*two, other])
     assert not (tmp_path / "b").exists()
+
+
+def test_a_model_of_mostly_fakes_is_moved_to_a_test_of_half_fakes(tmp_path, tracks):
+    logits = []
+    for prior in (0.5, 0.84):
+        write_bundle(tmp_path / f"{prior}", [checkpoint(tmp_path / f"{prior}.ckpt", 1, prior=prior)])
+        logits.append(load_bundle(tmp_path / f"{prior}").logits(tracks[0]))
+    assert logits[1] == pytest.approx([logit + prior_offset(0.84) for logit in logits[0]], abs=1e-5)

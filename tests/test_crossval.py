@@ -45,7 +45,9 @@ def test_the_score_is_that_of_the_file(made, small_store):
 
 def test_the_clips_logits_are_kept(made, small_recipe):
     for score in read_scores(made.out / "oof.json"):
-        assert len(score.logits) == (0 if score.status == "unreadable" else small_recipe.clip.clips)
+        lengths = [] if score.status == "unreadable" else [small_recipe.clip.clips]
+        assert [len(logits) for logits in score.tracks] == lengths
+        assert len(score.confidences) == len(lengths)
 
 
 def test_a_second_run_reuses_the_first(made, small_store, small_recipe):

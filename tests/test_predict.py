@@ -15,7 +15,7 @@ from tests.test_bundle import checkpoint
 @pytest.fixture
 def bundle(tmp_path, small_store):
     path = checkpoint(tmp_path / "m.ckpt", 5, small_store.config)
-    write_bundle(tmp_path / "bundle", [path], None, "", {})
+    write_bundle(tmp_path / "bundle", [path])
     return load_bundle(tmp_path / "bundle")
 
 

@@ -8,8 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dfd.errors import SubmissionError
+from dfd.scoring.board import public_test_labels
 from dfd.scoring.metrics import evaluate
-from dfd.scoring.submission import read_submission, score_submission, validate_submission, write_submission
+from dfd.scoring.submission import (
+    compare_submissions,
+    loss_by_status,
+    read_submission,
+    score_submission,
+    validate_submission,
+    write_submission,
+)
 
 ODD = {
     "a,b.mp4": 0.1, 'say "hi".mp4': 0.2, "two\nlines.mp4": 0.3, "bare\rreturn.mp4": 0.4, "crlf\r\n.mp4": 0.45,
@@ -207,3 +215,41 @@ class TestScore:
         path = write(tmp_path / "s.csv", "a,0.5", "b,0.5")
         with pytest.raises(SubmissionError, match="no group for 'b'; each labelled row takes one"):
             score_submission(path, {"a": 0, "b": 1}, {"a": "a"})
+
+
+class TestStatuses:
+    def test_what_each_status_costs_by_hand(self, tmp_path):
+        path = write(tmp_path / "s.csv", "a,0.5", "b,0.25", "c,0.75", "d,0.9")
+        found = loss_by_status(path, {"a": 1, "b": 0, "c": 0}, {"a": "no_face"})
+        assert found["no_face"] == {"videos": 1, "log_loss": pytest.approx(math.log(2))}
+        assert found["ok"] == {"videos": 2, "log_loss": pytest.approx(-(math.log(0.75) + math.log(0.25)) / 2)}
+
+
+class TestComparison:
+    def test_the_better_of_two_by_hand(self, tmp_path):
+        a = write(tmp_path / "a.csv", "x,0.5", "y,0.5", "only_a,0.1")
+        b = write(tmp_path / "b.csv", "y,0.8", "x,0.2")
+        labels = {"x": 0, "y": 1, "only_a": 0}
+        found = compare_submissions(a, b, labels, {name: name for name in labels})
+        assert found["balanced_log_loss"] == pytest.approx(math.log(0.5) - math.log(0.8))
+        assert found["sentence"].startswith("b is better than a by 0.470")
+
+    def test_nothing_shared_is_an_error(self, tmp_path):
+        a, b = write(tmp_path / "a.csv", "x,0.5"), write(tmp_path / "b.csv", "y,0.5")
+        with pytest.raises(SubmissionError, match="share no row with a label"):
+            compare_submissions(a, b, {"x": 1, "y": 0}, {"x": "x", "y": "y"})
+
+
+class TestPublicTest:
+    """The two files that an outsider would try first, each against a computation of its own."""
+
+    def test_a_half_in_every_row(self, tmp_path):
+        path = write(tmp_path / "s.csv", *(f"{name},0.5" for name in public_test_labels()))
+        assert score_submission(path, public_test_labels())["log_loss"] == pytest.approx(math.log(2), abs=1e-12)
+
+    def test_the_truth_with_every_tenth_turned_round(self, tmp_path):
+        labels = public_test_labels()
+        rows = [f"{name},{0.9 if (y == 1) != (i % 10 == 0) else 0.1}" for i, (name, y) in enumerate(labels.items())]
+        found = score_submission(write(tmp_path / "s.csv", *rows), labels)
+        assert found["log_loss"] == pytest.approx(-0.9 * math.log(0.9) - 0.1 * math.log(0.1), abs=1e-12)
+        assert found["accuracy"] == pytest.approx(0.9)

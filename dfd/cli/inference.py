@@ -27,7 +27,7 @@ def bundle(runs: Annotated[list[Path], Parameter(negative=())], /, *, out: Path)
         out: Folder of the bundle.
     """
     info = pack_runs(runs, out)
-    show.say(f"{len(info.members)} models in {out}. {info.calibration_reason}")
+    show.say(f"{len(info.members)} models in {out}. {info.rule_reason}.")
     show.say(f"Next: dfd predict VIDEOS --bundle {out} --out submission.csv")
 
 

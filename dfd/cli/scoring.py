@@ -1,38 +1,96 @@
 """Commands about submissions."""
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from dfd.errors import SubmissionError
 from dfd.report import terminal as show
-from dfd.scoring.submission import score_submission, validate_submission
-from dfd.videos.manifest import read_labels
+from dfd.scoring.board import SHIFT, compare_with_board, public_test_labels
+from dfd.scoring.folds import source_groups
+from dfd.scoring.ledger import record_submission
+from dfd.scoring.submission import compare_submissions, loss_by_status, score_submission, validate_submission
+from dfd.videos.manifest import read_labels, read_sources
 
 
-def validate(submission: Path, /, *, sample: Path) -> None:
+def validate(submission: Path, /, *, sample: Path, record: Path | None = None, bundle: Path | None = None) -> None:
     """Would Kaggle take SUBMISSION? Exit status 1, with the first bad rows, if not.
 
     Args:
         submission: A submission.csv.
         sample: The competition's sample_submission.csv.
+        record: Ledger to add a row to: date, commit, hashes, the bundle's score. Takes --bundle.
+        bundle: The bundle that made it.
     """
+    if (record is None) != (bundle is None):
+        raise SubmissionError("--record and --bundle go together: the ledger says which bundle made the submission")
     for warning in validate_submission(submission, sample):
         show.say(f"Warning: {warning}", "yellow")
     show.say(f"{submission} is a valid submission.")
+    if record is not None and bundle is not None:
+        record_submission(record, submission, bundle)
+        show.say(f"Recorded in {record}.")
 
 
 def score(
-    submission: Path, /, *, labels: Path, json_: Annotated[bool, Parameter(name="--json", negative=())] = False
+    submission: Path,
+    /,
+    *,
+    labels: Path | None = None,
+    report: Path | None = None,
+    against: Path | None = None,
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> None:
     """Score SUBMISSION: log loss as the competition computes it, and what explains it.
 
     Args:
         submission: A submission.csv.
-        labels: A CSV with filename,label (1 fake, 0 real), or a metadata.json.
+        labels: A CSV with filename,label (1 fake, 0 real) and, if known, source; or a metadata.json. Without it, the
+            labels of the 400 videos of the competition's public test, which are known by now.
+        report: What dfd predict --report wrote: the loss of each status, too.
+        against: Another submission: is this one better than that one?
         json_: Print one JSON object and nothing else.
     """
-    result = score_submission(submission, read_labels(labels))
+    known = read_labels(labels) if labels else public_test_labels()
+    sources = read_sources(labels) if labels else {}
+    names = list(known)
+    groups = dict(zip(names, source_groups(names, [sources.get(name, name) for name in names]), strict=True))
+    result = score_submission(submission, known, groups)
+    if report:
+        result["by_status"] = loss_by_status(submission, known, _statuses(report))
+    if against:
+        result["against"] = compare_submissions(against, submission, known, groups)
+    if labels is None:
+        result["public_test"] = True
     if json_:
         return show.json(result)
-    return show.score(result)
+    if labels is None:
+        show.say("No labels given: scored on the videos of the competition's public test, whose labels are known.")
+    show.score(result)
+    if report:
+        show.say("")
+        show.table([{"status": status, **about} for status, about in result["by_status"].items()])
+    if against:
+        show.say(f"a is {against}, b is {submission}: {result['against']['sentence']}")
+    if labels is None and result["balanced_log_loss"] is not None:
+        _show_board(result["balanced_log_loss"])
+    return None
+
+
+def _show_board(loss: float) -> None:
+    show.say("")
+    show.table(compare_with_board(loss))
+    show.say(
+        f"From the public to the private board entries lost about {SHIFT}: its videos were of another kind. "
+        "The public videos are parts 0, 1 and 2 of the training set: a model trained on those has seen the answers."
+    )
+
+
+def _statuses(report: Path) -> dict[str, str]:
+    try:
+        rows: list[dict[str, Any]] = json.loads(report.read_text(encoding="utf-8"))["fell_back"]
+        return {row["filename"]: row["status"] for row in rows}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SubmissionError(f"{report} is not a report of dfd predict: {error}") from None

@@ -159,7 +159,7 @@ def crossval(
     )
     show.score(made.score)
     show.statuses(Counter(score.status for score in made.scores))
-    show.calibration(made.fitted)
+    show.decision(made.decision)
     show.say(f"Next: dfd bundle {out} --out BUNDLE")
 
 

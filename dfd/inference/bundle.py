@@ -24,7 +24,8 @@ from dfd.faces.extract import FacesConfig
 from dfd.faces.store import TrackRecord
 from dfd.models.checkpoint import Header, load_model, read_checkpoint, versions, write_checkpoint
 from dfd.scoring.aggregate import mean_logit
-from dfd.scoring.calibrate import Calibration
+from dfd.scoring.calibrate import prior_offset
+from dfd.scoring.decide import Rule
 
 FORMAT = 1
 
@@ -43,8 +44,8 @@ class BundleInfo(Config):
     format: int = FORMAT
     faces: FacesConfig
     members: tuple[MemberEntry, ...]
-    calibration: Calibration = Calibration()
-    calibration_reason: str = "the identity: there are no out-of-fold predictions to fit one on"
+    rule: Rule = Rule()
+    rule_reason: str = "the plain rule: there are no out-of-fold predictions to choose another on"
     score: dict[str, Any] = Field(default_factory=dict, description="measures of the out-of-fold predictions")
     versions: dict[str, str] = Field(default_factory=versions)
 
@@ -56,28 +57,32 @@ class Bundle:
     info: BundleInfo
     members: tuple[tuple[nn.Module, Header], ...]
 
-    def clip_logits(self, tracks: Sequence[TrackRecord]) -> list[float]:
-        """One logit a clip of all `tracks`, each the mean over the members. Raises StoreError, naming the file."""
-        by_clip: dict[ClipConfig, list[nn.Module]] = {}
+    def logits(self, track: TrackRecord) -> tuple[float, ...]:
+        """One logit a clip of `track`, the mean over the members, each for a test of half fakes.
+
+        Raises StoreError, naming the file.
+        """
+        by_clip: dict[ClipConfig, list[tuple[nn.Module, Header]]] = {}
         for model, header in self.members:
-            by_clip.setdefault(header.clip, []).append(model)
+            by_clip.setdefault(header.clip, []).append((model, header))
         per_member: list[torch.Tensor] = []
         with torch.inference_mode():
-            for config, models in by_clip.items():
-                clips = torch.cat([scored_clips(record, config, config.clips) for record in tracks])
-                clips = clips.to(next(models[0].parameters()).device)
-                per_member += [model(clips).float().cpu() for model in models]
+            for config, members in by_clip.items():
+                clips = scored_clips(track, config, config.clips)
+                for model, header in members:
+                    logits = model(clips.to(next(model.parameters()).device)).float().cpu()
+                    per_member.append(logits + prior_offset(header.prior))
         if len({len(logits) for logits in per_member}) > 1:  # members with clips of other lengths: a mean of means
-            return [mean_logit([mean_logit(logits.tolist()) for logits in per_member])]
-        return torch.stack(per_member).mean(dim=0).tolist()
-
-    def probability(self, logits: Sequence[float]) -> float:
-        """A video's calibrated probability of being fake from its clips' logits."""
-        return self.info.calibration.probability(mean_logit(logits))
+            return (mean_logit([mean_logit(logits.tolist()) for logits in per_member]),)
+        return tuple(torch.stack(per_member).mean(dim=0).tolist())
 
 
 def write_bundle(
-    out: Path, checkpoints: Sequence[Path], calibration: Calibration | None, reason: str, score: dict[str, Any]
+    out: Path,
+    checkpoints: Sequence[Path],
+    rule: Rule | None = None,
+    reason: str = "",
+    score: dict[str, Any] | None = None,
 ) -> BundleInfo:
     """Pack `checkpoints` into the folder `out`; nothing is left of it on failure.
 
@@ -102,9 +107,9 @@ def write_bundle(
             path = partial / f"member-{number}.pt"
             write_checkpoint(path, header, weights)
             members.append(MemberEntry(file=path.name, sha256=_sha256(path), model=header.model.name))
-        info = BundleInfo(faces=faces, members=tuple(members), score=score)
-        if calibration is not None:
-            info = info.replace(calibration=calibration, calibration_reason=reason)
+        info = BundleInfo(faces=faces, members=tuple(members), score=score or {})
+        if rule is not None:
+            info = info.replace(rule=rule, rule_reason=reason)
         (partial / "bundle.json").write_text(info.model_dump_json(indent=1) + "\n", encoding="utf-8")
         shutil.rmtree(out, ignore_errors=True)
         partial.replace(out)

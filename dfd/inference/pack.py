@@ -7,22 +7,21 @@ from typing import Any
 
 from dfd.errors import CheckpointError
 from dfd.inference.bundle import BundleInfo, write_bundle
-from dfd.scoring.calibrate import Calibration
+from dfd.scoring.decide import Rule
 
 
 def pack_runs(runs: Sequence[Path], out: Path) -> BundleInfo:
     """Bundle the models of `runs` (of a cross-validation every fold's) into `out`.
 
-    The calibration is that of a cross-validation when there is exactly one run and it is one: a mixture of others
-    has no out-of-fold predictions of its own. Raises CheckpointError for a folder without a checkpoint.
+    The rule from logits to a probability is that of a cross-validation where there is one run and it is one: several
+    runs together have no out-of-fold predictions. Raises CheckpointError for a folder without a checkpoint.
     """
     checkpoints = [path for run in runs for path in _checkpoints(run)]
     judged = _judgement(runs[0]) if len(runs) == 1 else None
     if judged is None:
-        return write_bundle(out, checkpoints, None, "", {})
-    kept = judged["calibration"]
-    calibration = Calibration.read(kept["calibration"], str(runs[0] / "score.json"))
-    return write_bundle(out, checkpoints, calibration, kept["reason"], judged["score"])
+        return write_bundle(out, checkpoints)
+    rule = Rule.read(judged["decision"]["rule"], str(runs[0] / "score.json"))
+    return write_bundle(out, checkpoints, rule, judged["decision"]["reason"], judged["score"])
 
 
 def _checkpoints(run: Path) -> list[Path]:

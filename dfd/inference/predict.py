@@ -75,12 +75,15 @@ def score_video(record: VideoRecord, bundle: Bundle) -> VideoScore:
     start = time.perf_counter()
     if not record.tracks:
         return VideoScore(record.video, PRIOR, record.status, record.seconds, record.reason)
+    main = record.main_tracks()
     try:
-        logits = bundle.clip_logits(record.main_tracks())
+        logits = tuple(bundle.logits(track) for track in main)
     except StoreError as error:
         return VideoScore(record.video, PRIOR, "error", record.seconds, str(error))
+    sure = tuple(track.confidence for track in main)
+    probability = bundle.info.rule.probability(logits, sure)
     seconds = record.seconds + time.perf_counter() - start
-    return VideoScore(record.video, bundle.probability(logits), "ok", seconds, logits=tuple(logits))
+    return VideoScore(record.video, probability, "ok", seconds, tracks=logits, confidences=sure)
 
 
 def faces_of(

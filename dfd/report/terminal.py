@@ -25,7 +25,7 @@ from dfd.scoring.metrics import explain_score
 
 if TYPE_CHECKING:  # both import torch, which a score need not wait for
     from dfd.inference.predict import Prediction
-    from dfd.scoring.calibrate import Fitted
+    from dfd.scoring.decide import Decision
 
 SHOWN = 12
 """Reasons that are printed; the rest stands in the files."""
@@ -130,15 +130,14 @@ def score(result: Mapping[str, Any]) -> None:
         say(line)
 
 
-def calibration(fitted: Fitted) -> None:
-    """What calibration made of the out-of-fold score."""
-    used = fitted.calibration
-    kept = (
-        "identity"
-        if (used.scale, used.offset) == (1.0, 0.0)
-        else f"sigmoid({used.scale:.3f} * logit {used.offset:+.3f})"
+def decision(made: Decision) -> None:
+    """The rule from clips to a probability that a bundle gets, and why."""
+    how, fitted = made.rule.aggregation, made.rule.calibration
+    curve = (
+        f"{len(fitted.knots)} knots" if fitted.knots else f"sigmoid({fitted.scale:.3f} * logit {fitted.offset:+.3f})"
     )
-    say(f"Calibration for the bundle: {kept}; {fitted.reason}.")
+    say(f"Rule for the bundle: clips by {how.clips}, tracks by {how.tracks}, {fitted.method}: {curve}.")
+    say(f"Why: {made.reason}.")
 
 
 def prediction(made: Prediction, out: Path) -> None:

@@ -1,7 +1,7 @@
 """From a video's clips to its one logit, in two steps: clips to their track, tracks to the video.
 
-Each way is a pure function of logits (N,), N >= 1, with its name in CLIPS or TRACKS. Which one serves best is a question
-for out-of-fold predictions (scoring/decide.py), never for the test.
+Each way is a pure function of logits (N,), N >= 1, with its name in CLIPS or TRACKS. Which one serves best is a
+question for out-of-fold predictions (scoring/decide.py), never for the test.
 """
 
 from collections.abc import Callable, Sequence

@@ -18,7 +18,7 @@ from dfd.scoring.metrics import balanced_log_loss
 
 @dataclass(frozen=True)
 class Judged:
-    """One video's out-of-fold prediction. tracks: its clips' logits, by track; confidences: the detector's, by track."""
+    """One video's out-of-fold prediction. tracks: its clips' logits, by track. confidences: the detector's, too."""
 
     tracks: tuple[tuple[float, ...], ...]
     confidences: tuple[float, ...]
@@ -71,7 +71,7 @@ def decide(videos: Sequence[Judged]) -> Decision:
     probabilities = np.empty(len(videos))
     for fold in known:
         rule = choose([video for video in videos if video.fold != fold])
-        for place in np.flatnonzero(folds == fold):
+        for place in np.flatnonzero(folds == fold).tolist():
             probabilities[place] = rule.probability(videos[place].tracks, videos[place].confidences)
     after = balanced_log_loss(labels, probabilities)
     if after >= before:

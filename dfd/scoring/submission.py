@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dfd.errors import SubmissionError
-from dfd.scoring.metrics import evaluate
+from dfd.scoring.metrics import compare, evaluate, log_loss
 
 HEADER = ["filename", "label"]
 SHOWN = 3
@@ -87,6 +87,37 @@ def score_submission(
         chosen = [groups[name] for name in names]
     result = evaluate([labels[name] for name in names], [probabilities[name] for name in names], chosen, rounds)
     return {**result, "unlabelled": len(probabilities) - len(names), "missing": len(labels) - len(names)}
+
+
+def loss_by_status(path: Path, labels: Mapping[str, int], statuses: Mapping[str, str]) -> dict[str, dict[str, float]]:
+    """For each status that a row with a label ended in ("ok" where none is given): videos and their mean log loss.
+
+    Tells what the videos without a face, or unreadable ones, cost. Raises SubmissionError as score_submission.
+    """
+    probabilities = read_submission(path)
+    found: dict[str, list[str]] = {}
+    for name in probabilities:
+        if name in labels:
+            found.setdefault(statuses.get(name, "ok"), []).append(name)
+    return {
+        status: {"videos": len(of), "log_loss": log_loss([labels[n] for n in of], [probabilities[n] for n in of])}
+        for status, of in sorted(found.items())
+    }
+
+
+def compare_submissions(
+    a: Path, b: Path, labels: Mapping[str, int], groups: Mapping[str, str], rounds: int = 1000
+) -> dict[str, Any]:
+    """compare() of the submissions `a` and `b` on the videos that both have and `labels` knows.
+
+    Raises SubmissionError as score_submission.
+    """
+    first, second = read_submission(a), read_submission(b)
+    names = [name for name in first if name in second and name in labels]
+    if not names:
+        raise SubmissionError(f"{a} and {b} share no row with a label: are both of the same videos?")
+    sides = ([first[name] for name in names], [second[name] for name in names])
+    return compare([labels[name] for name in names], *sides, [groups[name] for name in names], rounds)
 
 
 def _rows(path: Path) -> list[tuple[int, str, str]]:

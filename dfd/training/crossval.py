@@ -7,7 +7,7 @@ submission form; what is measured is that file.
     fold-K/                    a run folder: the training without fold K, and oof.csv, that model's scores of fold K
     oof.csv                    out-of-fold predictions in submission form: what is scored
     oof.json                   the same with every clip's logit, and each video's status
-    metrics.csv, score.json    the folds' curves; the measures, and what calibration made of them
+    metrics.csv, score.json    the folds' curves; the measures, and the rule that was decided on for a bundle
 """
 
 import json
@@ -24,9 +24,9 @@ from dfd.faces.store import FaceStore, VideoRecord
 from dfd.inference.bundle import Bundle, BundleInfo
 from dfd.inference.predict import Prediction, predict
 from dfd.models.checkpoint import load_model
-from dfd.scoring.calibrate import Fitted, fit_if_better
+from dfd.scoring.decide import Decision, Judged, decide
 from dfd.scoring.folds import assign_folds, check_folds, write_folds
-from dfd.scoring.submission import read_submission, score_submission, write_submission
+from dfd.scoring.submission import score_submission, write_submission
 from dfd.training.fit import claim, seeded_model, train
 from dfd.training.recipes import Recipe
 from dfd.types import VideoScore
@@ -34,12 +34,12 @@ from dfd.types import VideoScore
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """What came of it. score: the measures of oof.csv. fitted: the calibration that a bundle of this run gets."""
+    """What came of it. score: the measures of oof.csv. decision: the rule that a bundle of this run gets."""
 
     out: Path
     folds: pd.DataFrame
     score: dict[str, Any]
-    fitted: Fitted
+    decision: Decision
     scores: tuple[VideoScore, ...]
 
 
@@ -119,7 +119,10 @@ def write_scores(path: Path, scores: Sequence[VideoScore]) -> None:
 def read_scores(path: Path) -> list[VideoScore]:
     """What write_scores wrote."""
     rows = json.loads(path.read_text(encoding="utf-8"))
-    return [VideoScore(**{**row, "logits": tuple(row["logits"])}) for row in rows]
+    return [
+        VideoScore(**{**row, "tracks": tuple(map(tuple, row["tracks"])), "confidences": tuple(row["confidences"])})
+        for row in rows
+    ]
 
 
 def _judge(out: Path, frame: pd.DataFrame, scores: Sequence[VideoScore]) -> CrossValidation:
@@ -128,19 +131,12 @@ def _judge(out: Path, frame: pd.DataFrame, scores: Sequence[VideoScore]) -> Cros
     groups = dict(zip(frame["filename"], frame["group"], strict=True))
     score = score_submission(out / "oof.csv", labels, groups)
     fold_of = dict(zip(frame["filename"], frame["fold"], strict=True))
-    judged = [s for s in scores if s.status == "ok"]
-    fitted = calibration_of([(s, labels[s.name], int(fold_of[s.name])) for s in judged])
-    about = {"score": score, "calibration": {**vars(fitted), "calibration": fitted.calibration.model_dump()}}
+    decision = decide(
+        [Judged(s.tracks, s.confidences, labels[s.name], int(fold_of[s.name])) for s in scores if s.status == "ok"]
+    )
+    about = {"score": score, "decision": {**vars(decision), "rule": decision.rule.model_dump()}}
     (out / "score.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    if read_submission(out / "oof.csv") != {s.name: s.probability for s in scores}:
-        raise ConfigError(f"{out / 'oof.csv'} is not what was predicted: is another run writing to {out}?")
-    return CrossValidation(out, frame, score, fitted, tuple(scores))
-
-
-def calibration_of(judged: Sequence[tuple[VideoScore, int, int]]) -> Fitted:
-    """The calibration for (score, label, fold) of the videos that were scored out of fold."""
-    logits = [sum(score.logits) / len(score.logits) for score, _, _ in judged]
-    return fit_if_better(logits, [label for _, label, _ in judged], [fold for _, _, fold in judged])
+    return CrossValidation(out, frame, score, decision, tuple(scores))
 
 
 def _share(progress: Progress | None, fold: int, folds: int) -> Progress | None:

@@ -169,6 +169,17 @@ def read_labels(path: Path | str) -> dict[str, Label]:
     return labels
 
 
+def read_sources(path: Path | str) -> dict[str, str]:
+    """The source of each video by file name, of a CSV with a column `source` or of a metadata.json; else its own name.
+
+    Raises ManifestError as read_labels does.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".json":
+        return {name: str(entry.get("original") or name) for name, entry in _read_metadata(path).items()}
+    return {name: row.get("source") or name for name, row in _rows(path, ["filename"])}
+
+
 def _number(text: str, name: str, path: Path) -> Label:
     try:
         return {0.0: LABELS["REAL"], 1.0: LABELS["FAKE"]}[float(text)]

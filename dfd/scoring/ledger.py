@@ -1,0 +1,66 @@
+"""The ledger of submissions: what was submitted when, from which code and which bundle, and what it had earned."""
+
+import csv
+import hashlib
+import json
+import os
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dfd.errors import SubmissionError
+
+COLUMNS = ("date", "commit", "submission_sha256", "bundle_sha256", "balanced_log_loss", "interval_low", "interval_high")
+
+
+def record_submission(ledger: Path, submission: Path, bundle: Path) -> dict[str, str]:
+    """Append a row to `ledger` for `submission`, made with the bundle in the folder `bundle`; returns the row.
+
+    The score is the bundle's own, out of fold; empty where it has none. Raises SubmissionError when the bundle cannot
+    be read or the ledger is of another form.
+    """
+    about = bundle / "bundle.json"
+    try:
+        score: dict[str, Any] = json.loads(about.read_text(encoding="utf-8")).get("score") or {}
+    except (OSError, ValueError) as error:
+        raise SubmissionError(f"{about} cannot be read for the ledger: {error}") from None
+    low, high = score.get("balanced_log_loss_interval") or ("", "")
+    values = (datetime.now(UTC).isoformat(timespec="seconds"), _commit(), _sha256(submission), _sha256(about))
+    row = dict(zip(COLUMNS, map(str, (*values, score.get("balanced_log_loss", ""), low, high)), strict=True))
+    rows = [*_read(ledger), row]
+    partial = ledger.with_name(f".{ledger.name}.{os.getpid()}.partial")
+    with partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    partial.replace(ledger)
+    return row
+
+
+def _read(ledger: Path) -> list[dict[str, str]]:
+    if not ledger.exists():
+        return []
+    with ledger.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        rows = list(reader)
+    if tuple(reader.fieldnames or ()) != COLUMNS:
+        raise SubmissionError(f"{ledger} is not a ledger: its first line should be {','.join(COLUMNS)}")
+    return rows
+
+
+def _commit() -> str:
+    """The commit of the working directory, with a + where it has been changed; empty outside a repository."""
+    try:
+        head = _git("rev-parse", "--short=12", "HEAD")
+        return head + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
