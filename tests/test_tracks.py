@@ -50,10 +50,10 @@ def test_a_face_gone_for_long_ends_its_track_at_its_last_sighting():
 def test_a_face_that_grows_begins_a_new_track_with_a_new_box():
     tracker = Tracker(faces=3)
     tracker.update(0, found(square(50, 50, 20)))
-    tracker.live[0].fix_side()
+    tracker.live[0].fix_box()
     tracker.update(8, found(square(50, 50, 30)))
     assert len(tracker.ended) == len(tracker.live) == 1
-    tracker.live[0].fix_side()
+    tracker.live[0].fix_box()
     assert (tracker.ended[0].side, tracker.live[0].side) == (20, 30)
 
 
@@ -61,7 +61,7 @@ def test_one_box_size_a_track_is_the_median():
     tracker = Tracker(faces=3)
     for key, side in enumerate((20, 22, 30)):
         tracker.update(key, found(square(50, 50, side)))
-    tracker.live[0].fix_side()
+    tracker.live[0].fix_box()
     assert tracker.live[0].side == 22
 
 
@@ -91,3 +91,15 @@ def test_overlaps_are_symmetric_and_one_with_themselves(a, b):
     assert ((shared >= 0) & (shared <= 1 + 1e-9)).all()
     assert np.allclose(shared, overlaps(b, a).T)
     assert np.allclose(np.diag(overlaps(a, a)), 1)
+
+
+def test_the_box_follows_the_landmarks_where_the_detectors_box_jitters():
+    tracker = Tracker(faces=1)
+    for key, jitter in enumerate([0, 3, -2, 2, -3, 0]):
+        x = 50 + 4 * key
+        eyes = np.full((1, 5, 2), (x, 40), np.float32)
+        box = np.array([square(x + jitter, 50)], np.float32)
+        tracker.update(8 * key, Detections(box, np.ones(1, np.float32), eyes))
+    tracker.live[0].fix_box()
+    centres, _ = tracker.live[0].place(np.arange(0, 41, 8))
+    assert centres.tolist() == [[50 + 4 * key, 50] for key in range(6)]

@@ -152,7 +152,7 @@ def _cut_chunk(frames: Frames, config: FacesConfig, tracker: Tracker, cuttings: 
     for track in tracker.live:
         track.hold(end)
     for track in [*tracker.live, *tracker.ended]:
-        track.fix_side()
+        track.fix_box()
         cutting = cuttings.setdefault(id(track), _Cutting(track))
         stop = end if track in tracker.live else track.seen[-1].index
         rows = np.flatnonzero((frames.indices >= track.sightings[0].index) & (frames.indices <= stop))

@@ -40,16 +40,24 @@ class Track:
     sightings: list[Sighting]
     missed: int = 0
     side: float = 0.0
+    offset: NDArray[np.float32] = field(default_factory=lambda: np.zeros(2, np.float32))
 
     @property
     def seen(self) -> list[Sighting]:
         """Where the detector found the face."""
         return [sighting for sighting in self.sightings if sighting.seen]
 
-    def fix_side(self) -> None:
-        """Settle the side of the square box, in pixels: the median over what has been seen. It never changes again."""
+    def fix_box(self) -> None:
+        """Settle the square box: its side in pixels and its place relative to the landmarks. It never changes again.
+
+        Medians over what has been seen. The box follows the landmarks' mean, which jitters half as much as the
+        detector's own box does (1 % of its side against 2 % from frame to frame, measured on five clips).
+        """
         if not self.side:
-            self.side = float(np.median([_side(sighting.box) for sighting in self.seen]))
+            boxes = np.stack([sighting.box for sighting in self.seen])
+            middles = np.stack([sighting.landmarks.mean(axis=0) for sighting in self.seen])
+            self.side = float(np.median([_side(box) for box in boxes]))
+            self.offset = np.median((boxes[:, :2] + boxes[:, 2:]) / 2 - middles, axis=0).astype(np.float32)
 
     def hold(self, index: int) -> None:
         """Assume the face at frame `index` where it was last."""
@@ -60,13 +68,9 @@ class Track:
     def place(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Box centres (T,2) and landmarks (T,5,2) at `indices`, on straight lines between sightings."""
         known = [sighting.index for sighting in self.sightings]
-        boxes = np.stack([sighting.box for sighting in self.sightings])
-        rows = np.concatenate([(boxes[:, :2] + boxes[:, 2:]) / 2, self._landmarks()], axis=1)
-        lines = np.stack([np.interp(indices, known, column) for column in rows.T], axis=1)
-        return lines[:, :2], lines[:, 2:].reshape(-1, 5, 2)
-
-    def _landmarks(self) -> NDArray[np.float32]:
-        return np.stack([sighting.landmarks.reshape(10) for sighting in self.sightings])
+        points = np.stack([sighting.landmarks.reshape(10) for sighting in self.sightings])
+        landmarks = np.stack([np.interp(indices, known, column) for column in points.T], axis=1).reshape(-1, 5, 2)
+        return landmarks.mean(axis=1) + self.offset, landmarks
 
 
 @dataclass
