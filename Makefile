@@ -28,10 +28,11 @@ MODEL    = --recipe $(RECIPE) --model.weights $(WEIGHTS)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup submission faces train crossval test check bench clean
+.PHONY: help setup submission faces pretrain train crossval test check bench clean \
+	kernel-build kernel-check kernel-simulate kernel-push kernel-status kernel-logs kernel-output wheelhouse wheelhouse-push
 
 help:  ## list the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "  VIDEOS=folder    your videos, with a metadata.json where they have labels (default: the mini-DFDC)"
 	@echo "  RECIPE=$(RECIPE)      tiny: seconds, shows the machinery · cpu: minutes, learns"
@@ -55,6 +56,10 @@ $(WEIGHTS): | $(READY)
 
 faces: $(READY) $(NEEDS)  ## build the face-track dataset of VIDEOS
 	$(DFD) faces "$(VIDEOS)" --out "$(FACES)"
+
+pretrain: $(READY) $(WEIGHTS)  ## train a network of single frames on STILLS=folder, pictures of faces with index.csv
+	@test -n "$(STILLS)" || { echo "make pretrain: STILLS=folder names the pictures" >&2; exit 1; }
+	$(DFD) pretrain "$(STILLS)" --model.weights "$(WEIGHTS)" --out "$(WORK)/pretrained"
 
 train: faces $(WEIGHTS)  ## train one model on VIDEOS with RECIPE
 	$(DFD) train "$(FACES)" $(MODEL) --out "$(RUN)-one"
@@ -84,6 +89,40 @@ else
 submission:
 	@echo "make submission: VIDEOS is $(VIDEOS); say what to score: TEST=folder (trains on VIDEOS first), or BUNDLE=folder (scores VIDEOS)" >&2; exit 1
 endif
+
+KERNEL ?= predict
+KERNELS = .venv/bin/python -m kernels
+CHANGES = $(foreach change,$(SET),--set $(change)) $(if $(RESUME),--resume)
+
+kernel-build: $(READY)  ## KERNEL=faces|train|predict (SET="recipe=tiny hours=8", RESUME=1): one script for Kaggle
+	$(KERNELS) build $(KERNEL) $(CHANGES)
+
+kernel-check: $(READY)  ## everything about it that Kaggle would refuse
+	$(KERNELS) check $(KERNEL) $(CHANGES)
+
+kernel-simulate: $(READY) $(MINI)/sample.json build/wheelhouse/MANIFEST.json  ## run it here as Kaggle would (EXACT=1: in its very versions)
+	$(KERNELS) simulate $(KERNEL) $(CHANGES) $(if $(EXACT),--exact)
+
+kernel-push: $(READY)  ## run it on Kaggle, as committed (BUNDLE=folder for predict, WAIT=minutes)
+	$(KERNELS) push $(KERNEL) $(CHANGES) $(if $(BUNDLE),--bundle "$(BUNDLE)") $(if $(WAIT),--wait $(WAIT))
+
+kernel-status: $(READY)  ## where it stands (WAIT=minutes to its end)
+	$(KERNELS) status $(KERNEL) $(if $(WAIT),--wait $(WAIT))
+
+kernel-logs: $(READY)  ## what it printed
+	$(KERNELS) logs $(KERNEL)
+
+kernel-output: $(READY)  ## fetch what it made, validate and score it (LABELS=csv)
+	$(KERNELS) output $(KERNEL) $(if $(filter command,$(origin LABELS)),--labels "$(LABELS)")
+
+wheelhouse: $(READY)  ## gather the packages that Kaggle lacks
+	$(KERNELS) wheelhouse
+
+wheelhouse-push: $(READY)  ## make them the newest version of your private dataset dfd-wheelhouse
+	$(KERNELS) wheelhouse --push
+
+build/wheelhouse/MANIFEST.json: kernels/wheelhouse.json | $(READY)
+	$(KERNELS) wheelhouse
 
 test: $(READY)  ## run the tests
 	.venv/bin/pytest

@@ -4,7 +4,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks import clips, faces
+from benchmarks import clips, faces, scoring
 from benchmarks.subject import find_video
 from dfd.report import terminal as show
 
@@ -16,7 +16,8 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dfd-bench-") as folder:
         video = arguments.video or find_video(Path(folder))
-        rows = [*faces.measure(video, Path(folder) / "faces"), *clips.measure(video, Path(folder) / "faces")]
+        store = Path(folder) / "faces"
+        rows = [*scoring.measure(Path(folder)), *faces.measure(video, store), *clips.measure(video, store)]
     show.table(rows)
 
 

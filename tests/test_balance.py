@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfd.clips.balance import balance
+from dfd.clips.balance import balance, both_classes
 from dfd.errors import ConfigError
 
 
@@ -27,3 +27,11 @@ def test_the_prior_is_close_to_a_half(reals, fakes, slices):
 def test_one_class_is_refused(labels):
     with pytest.raises(ConfigError, match=r"\d real and \d fake"):
         balance(labels, 5)
+
+
+def test_real_videos_alone_will_do_when_all_fakes_are_made_of_them():
+    assert both_classes([0, 0, 0], made=1) == (3, 0)
+    with pytest.raises(ConfigError, match="--train.self-blend 1 makes the fakes"):
+        both_classes([0, 0, 0], made=0.9)
+    with pytest.raises(ConfigError, match="0 real and 2 fake"):
+        both_classes([1, 1], made=1)

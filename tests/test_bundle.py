@@ -6,9 +6,9 @@ import torch
 from dfd.clips.sampling import ClipConfig
 from dfd.errors import CheckpointError, ConfigError
 from dfd.faces.extract import FacesConfig
-from dfd.inference.bundle import load_bundle, write_bundle
+from dfd.inference.bundle import Bundle, golden_clip, load_bundle, write_bundle
 from dfd.models import ModelConfig
-from dfd.models.checkpoint import Header, build_model, write_checkpoint
+from dfd.models.checkpoint import Header, build_model, read_checkpoint, write_checkpoint
 from dfd.scoring.calibrate import Calibration, prior_offset
 from dfd.scoring.decide import Rule
 
@@ -21,6 +21,10 @@ def checkpoint(path, seed, faces=None, prior=0.5, **clip):
     )
     write_checkpoint(path, header, build_model(header.model, config).state_dict())
     return path
+
+
+GOLDEN = [[74, 95, 65], [77, 57, 70], [80, 66, 105]]
+"""The first three pixels of a golden clip, by channel."""
 
 
 @pytest.fixture
@@ -117,3 +121,101 @@ def test_a_model_of_mostly_fakes_is_moved_to_a_test_of_half_fakes(tmp_path, trac
         write_bundle(tmp_path / f"{prior}", [checkpoint(tmp_path / f"{prior}.ckpt", 1, prior=prior)])
         logits.append(load_bundle(tmp_path / f"{prior}").logits(tracks[0]))
     assert logits[1] == pytest.approx([logit + prior_offset(0.84) for logit in logits[0]], abs=1e-5)
+
+
+def test_a_network_that_answers_otherwise_than_when_it_was_bundled_is_refused(two, tmp_path):
+    info = write_bundle(tmp_path / "b", two)
+    path = tmp_path / "b" / "bundle.json"
+    for shift, fine in ((0.0009, True), (0.0011, False)):
+        about = info.model_dump(mode="json")
+        about["members"][1]["golden"] += shift
+        about["versions"]["torch"] = "1.0"
+        path.write_text(json.dumps(about))
+        if fine:
+            load_bundle(tmp_path / "b")
+        else:
+            with pytest.raises(
+                CheckpointError, match=r"member-1\.pt gives its golden clip .* torch 1\.0 \(here .*--force"
+            ):
+                load_bundle(tmp_path / "b")
+    assert len(load_bundle(tmp_path / "b", force=True).members) == 2
+
+
+def test_force_takes_a_changed_file(two, tmp_path):
+    write_bundle(tmp_path / "b", two)
+    (tmp_path / "b" / "member-1.pt").write_bytes((tmp_path / "b" / "member-0.pt").read_bytes())
+    with pytest.raises(CheckpointError, match="sha256"):
+        load_bundle(tmp_path / "b")
+    load_bundle(tmp_path / "b", force=True)
+
+
+def test_the_golden_clip_is_the_same_everywhere_and_fills_the_range():
+    header = Header(
+        model=ModelConfig(name="journal_conv3d"),
+        clip=ClipConfig(length=4, size=32),
+        faces=FacesConfig(size=64),
+        prior=0.5,
+    )
+    clip = golden_clip(header)
+    assert clip.shape == (1, 3, 4, 32, 32)
+    assert clip[0, :, 0, 0, :3].tolist() == GOLDEN
+    assert clip.min() < 60
+    assert clip.max() > 195
+    assert (clip[:, :, 1:] != clip[:, :, :-1]).float().mean() > 0.9
+
+
+def test_a_network_that_gives_no_number_is_not_bundled(tmp_path):
+    path = checkpoint(tmp_path / "m.ckpt", 1)
+    header, weights = read_checkpoint(path)
+    write_checkpoint(path, header, {name: weight * torch.nan for name, weight in weights.items()})
+    with pytest.raises(CheckpointError, match="its weights are broken"):
+        write_bundle(tmp_path / "b", [path])
+    assert not (tmp_path / "b").exists()
+
+
+class Failing(torch.nn.Module):
+    def __init__(self, answer):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.answer = answer
+
+    def forward(self, clips):
+        return self.answer(clips)
+
+
+def out_of_memory(clips):
+    raise RuntimeError("CUDA out of memory.\nTried to allocate")
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (out_of_memory, "member 1 left out: RuntimeError: CUDA out of memory. Tried to allocate"),
+        (
+            lambda clips: torch.full((len(clips),), torch.nan),
+            "member 1 left out: ValueError: its logits are [nan, nan]",
+        ),
+    ],
+)
+def test_a_member_that_fails_is_left_out_for_the_video(two, tracks, tmp_path, answer, reason):
+    write_bundle(tmp_path / "b", two)
+    bundle = load_bundle(tmp_path / "b")
+    (first, _), (_, header) = bundle.members
+    broken = Bundle(bundle.info, ((first, bundle.members[0][1]), (Failing(answer), header)))
+    alone = Bundle(bundle.info, (bundle.members[0],))
+    made = broken.video_logits([tracks[0], tracks[0]])
+    assert made.tracks == alone.video_logits([tracks[0], tracks[0]]).tracks
+    assert made.left_out == (reason,)
+    with pytest.raises(CheckpointError, match="every member failed; member 0 left out"):
+        Bundle(bundle.info, ((Failing(answer), header),)).logits(tracks[0])
+
+
+def test_fewer_clips_and_members(tmp_path, tracks):
+    paths = [checkpoint(tmp_path / f"{seed}.ckpt", seed, clips=4) for seed in range(3)]
+    write_bundle(tmp_path / "b", paths)
+    bundle = load_bundle(tmp_path / "b")
+    counts = [len(bundle.video_logits([tracks[0]], clips=share).tracks[0]) for share in (1.0, 0.5, 0.0)]
+    assert counts == [4, 2, 1]
+    one = Bundle(bundle.info, bundle.members[:1])
+    for share in (0.0, 0.4):
+        assert bundle.video_logits([tracks[0]], members=share) == one.video_logits([tracks[0]])

@@ -2,13 +2,18 @@ import numpy as np
 import pytest
 import torch
 
-from dfd.clips.balance import Balance
-from dfd.clips.dataset import ClipDataset, EpochSampler, collate, load_clips, scored_clips
+from dfd.clips.augment import NOTHING, AugmentConfig
+from dfd.clips.balance import Balance, DrawConfig
+from dfd.clips.dataset import EpochSampler, SliceDataset, collate, load_clips, scored_clips
 from dfd.clips.sampling import ClipConfig
 from dfd.faces.store import load_crops
 
 CONFIG = ClipConfig(length=6, size=48, margin=1.3, clips=2)
 SHARE = Balance(real=5, fake=2, prior=2 / 7)
+
+
+def slices(videos, seed=0, augment=NOTHING):
+    return SliceDataset(videos, CONFIG, SHARE, DrawConfig(per_load=2, seed=seed), augment)
 
 
 @pytest.fixture
@@ -31,7 +36,7 @@ def test_scored_clips_are_the_same_every_time(videos):
 
 
 def test_each_class_gives_its_slices(videos):
-    dataset = ClipDataset(videos, CONFIG, SHARE, per_load=2, seed=0)
+    dataset = slices(videos)
     items = [dataset[0, i] for i in range(len(dataset))]
     counts = {record.video: 0 for record in videos}
     for item in items:
@@ -42,7 +47,7 @@ def test_each_class_gives_its_slices(videos):
 
 
 def test_clips_are_drawn_anew_each_epoch_and_the_same_on_each_run(videos):
-    a, b = (ClipDataset(videos, CONFIG, SHARE, per_load=2, seed=7) for _ in range(2))
+    a, b = (slices(videos, 7, AugmentConfig(codec=0.5)) for _ in range(2))
     assert torch.equal(a[3, 1].images, b[3, 1].images)
     assert not torch.equal(a[3, 1].images, a[4, 1].images)
 
@@ -58,7 +63,7 @@ def test_the_order_changes_with_the_epoch_and_covers_everything():
 
 
 def test_a_batch_is_its_items_one_after_another(videos):
-    dataset = ClipDataset(videos, CONFIG, SHARE, per_load=2, seed=0)
+    dataset = slices(videos)
     batch = collate([dataset[0, 0], dataset[0, 1]])
     assert batch.images.shape[0] == len(batch.labels) == len(batch.names)
     assert torch.equal(batch.images[:2], dataset[0, 0].images)

@@ -1,5 +1,7 @@
+import cv2
 import numpy as np
 import pytest
+import skimage.data
 
 from dfd.errors import VideoReadError
 from dfd.faces import extract
@@ -83,6 +85,33 @@ def test_no_face_says_why(tmp_path):
     told = Extraction()
     assert tracks(tmp_path / "dark.mp4", told=told) == []
     assert told.reason.startswith("no face on 4 frames looked at, of 10, and the pictures are dark")
+
+
+def test_a_face_that_is_not_found_at_first_is_looked_for_less_strictly(tmp_path):
+    write_video(tmp_path / "dim.mp4", (moving_face(24) * 0.08).astype(np.uint8), 15, crf=20, keyframe_every=15)
+    told = Extraction()
+    (track,) = tracks(tmp_path / "dim.mp4", told=told)
+    assert told.caveat == "a faint face"
+    assert told.frames == 24  # of one pass
+    assert 0.5 <= track.confidence < 0.95
+    assert tracks(tmp_path / "dim.mp4")[0].boxes.tolist() == track.boxes.tolist()
+
+
+@pytest.mark.parametrize("picture", ["coffee", "chelsea", "coins", "brick", "grass", "text"])
+def test_where_there_is_no_face_none_is_found_less_strictly(tmp_path, picture):
+    image = np.atleast_3d(getattr(skimage.data, picture)())[..., :3]
+    image = cv2.resize(np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3))), (360, 240))
+    write_video(tmp_path / "none.mp4", np.stack([image[:, i : i + 320] for i in range(12)]), 15)
+    assert tracks(tmp_path / "none.mp4") == []
+
+
+@pytest.mark.parametrize("count", [1, 9, 20, 45, 100])
+def test_no_more_frames_are_looked_at_than_asked_for(face_video, monkeypatch, count):
+    monkeypatch.setattr(extract, "CHUNK_BYTES", 320 * 240 * 3 * 8)
+    told = Extraction()
+    (track,) = tracks(face_video, FacesConfig(size=64, frames=count), told)
+    assert told.frames == min(count, 45)
+    assert track.indices.tolist() == list(range(min(count, 45)))
 
 
 def test_a_long_track_is_split_so_that_memory_is_bounded(face_video, monkeypatch):

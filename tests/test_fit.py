@@ -2,10 +2,11 @@ import pandas as pd
 import pytest
 import torch
 
+from dfd.clips.augment import NOTHING
 from dfd.errors import ConfigError
 from dfd.models import ModelConfig
 from dfd.models.checkpoint import load_model, read_checkpoint
-from dfd.training.fit import CHECKPOINT, train
+from dfd.training.fit import CHECKPOINT, seeded_model, train
 from dfd.training.recipes import RECIPES, recipe
 
 
@@ -55,7 +56,14 @@ def test_a_finished_run_is_kept_and_another_one_refused(videos, small_store, sma
         train([v for v in videos if v.video != "real0.mp4"], small_store.config, small_recipe, tmp_path / "run")
 
 
-def test_a_stopped_run_goes_on_to_the_weights_of_an_uninterrupted_one(videos, small_store, small_recipe, tmp_path):
+HARD = {"self_blend": 0.5, "mixup": 0.5, "cutmix": 0.2, "ema": 0.9, "optimizer": "nd-adam", "accumulate": 2}
+
+
+@pytest.mark.parametrize("settings", [{}, HARD, {"balance": "slices"}, {"optimizer": "nadam", "ema": 0.99}])
+def test_a_stopped_run_goes_on_to_the_weights_of_an_uninterrupted_one(
+    videos, small_store, small_recipe, tmp_path, settings
+):
+    small_recipe = small_recipe.replace(train=small_recipe.train.replace(**settings))
     whole = weights(train(videos, small_store.config, small_recipe, tmp_path / "whole"))
 
     class Stopped(Exception):
@@ -67,14 +75,71 @@ def test_a_stopped_run_goes_on_to_the_weights_of_an_uninterrupted_one(videos, sm
 
     with pytest.raises(Stopped):
         train(videos, small_store.config, small_recipe, tmp_path / "stopped", progress=stop)
-    resumed = weights(train(videos, small_store.config, small_recipe, tmp_path / "stopped"))
+    told = []
+    path = train(
+        videos, small_store.config, small_recipe, tmp_path / "stopped", progress=lambda *args: told.append(args)
+    )
+    assert told[0][0] >= told[-1][1] // 2  # it went on with the second epoch
+    resumed = weights(path)
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_loading_in_other_processes_changes_nothing(videos, small_store, small_recipe, tmp_path):
+    small_recipe = small_recipe.replace(train=small_recipe.train.replace(self_blend=0.5, epochs=1))
+    here = weights(train(videos, small_store.config, small_recipe, tmp_path / "here"))
+    two = small_recipe.replace(train=small_recipe.train.replace(loaders=2))
+    there = weights(train(videos, small_store.config, two, tmp_path / "there"))
+    assert all(torch.equal(here[name], there[name]) for name in here)
+
+
+def test_the_checkpoint_has_the_mean_of_the_weights_and_those_that_learn(videos, small_store, small_recipe, tmp_path):
+    plain = train(videos, small_store.config, small_recipe, tmp_path / "plain")
+    averaged = small_recipe.replace(train=small_recipe.train.replace(ema=0.99))
+    path = train(videos, small_store.config, averaged, tmp_path / "averaged")
+    saved = torch.load(path, weights_only=True)
+    last = weights(plain)
+    assert all(torch.equal(saved["learning"][f"model.{name}"], last[name]) for name in last)
+    model, _ = load_model(path)
+    mean = model.state_dict()
+    assert any(not torch.equal(mean[name], last[name]) for name in last)
+    # After four steps the mean is of the last few: between the start and the end, nearer to the end.
+    start = seeded_model(small_recipe).state_dict()
+    name = max((n for n in last if last[n].is_floating_point()), key=lambda n: (last[n] - start[n]).norm())
+    assert 0 < (mean[name] - last[name]).norm() < (last[name] - start[name]).norm()
+
+
+def test_real_videos_alone_are_enough_with_self_blended_fakes(videos, small_store, small_recipe, tmp_path):
+    alone = small_recipe.replace(train=small_recipe.train.replace(self_blend=1, epochs=1))
+    path = train([v for v in videos if v.label == 0], small_store.config, alone, tmp_path / "run")
+    assert load_model(path)[1].prior == 0.5
+
+
+def test_what_needs_pairs_is_refused_without_them(videos, small_store, small_recipe, tmp_path):
+    for name in ("self_blend", "mixup", "cutmix"):
+        lonely = small_recipe.replace(train=small_recipe.train.replace(balance="slices", **{name: 0.5}))
+        with pytest.raises(ConfigError, match="set balance to pairs"):
+            train(videos, small_store.config, lonely, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_slices_store_the_prior_that_they_give(videos, small_store, small_recipe, tmp_path):
+    sliced = small_recipe.replace(train=small_recipe.train.replace(balance="slices", epochs=1, slices=1))
+    few = [v for v in videos if v.video not in ("real0.mp4", "real1.mp4", "real2.mp4", "fake3.mp4")]
+    assert load_model(train(few, small_store.config, sliced, tmp_path / "run"))[1].prior == 0.5  # 3 of 3 and 1 of 1
+
+
+def test_a_step_is_of_as_many_clips_as_accumulate_says(videos, small_store, small_recipe, tmp_path):
+    told = []
+    two = small_recipe.replace(train=small_recipe.train.replace(accumulate=2, epochs=1, slices=4, batch=4))
+    train(videos, small_store.config, two, tmp_path / "run", progress=lambda *args: told.append(args))
+    assert told[-1][:2] == (4, 4)  # 4 real videos, 4 clips of each beside 4 of a fake: 32, in 8 batches of 4
 
 
 def test_a_network_learns_what_is_easy(videos, small_store, small_recipe, tmp_path):
     easy = small_recipe.replace(
         model=ModelConfig(name="factorized", size="tiny", drop_path=0, dropout=0),
         train=small_recipe.train.replace(epochs=10, lr=1e-2, smoothing=0),
+        augment=NOTHING,
     )
     train(videos, small_store.config, easy, tmp_path / "run")
     losses = pd.read_csv(tmp_path / "run" / "metrics.csv")["loss"]
@@ -86,6 +151,12 @@ def test_clips_wider_than_the_crops_are_refused(videos, small_store, small_recip
     with pytest.raises(ConfigError, match=r"clip.margin is 2.0, wider than the stored crops' 1.6"):
         train(videos, small_store.config, wide, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_batch_smaller_than_what_comes_together_is_refused(videos, small_store, small_recipe, tmp_path):
+    small = small_recipe.replace(train=small_recipe.train.replace(batch=3))
+    with pytest.raises(ConfigError, match="batch is 3, less than the 4 clips that come together.*per_load, 2"):
+        train(videos, small_store.config, small, tmp_path / "run")
 
 
 def test_one_class_is_refused_and_nothing_written(videos, small_store, small_recipe, tmp_path):
@@ -107,5 +178,5 @@ def test_every_recipe_says_what_it_is_for(name):
 
 
 def test_an_unknown_recipe_names_the_choices():
-    with pytest.raises(ConfigError, match="unknown recipe 'huge'; there are tiny, cpu"):
+    with pytest.raises(ConfigError, match="unknown recipe 'huge'; there are tiny, cpu, gpu, kaggle, stills"):
         recipe("huge")

@@ -37,8 +37,10 @@ def test_one_file(tmp_path: Path) -> None:
 def test_folder_of_videos_by_name_and_nothing_else(tmp_path: Path) -> None:
     lay(tmp_path, "b.mp4", "A.MOV", "c.webm", "d.mkv", "e.m4v", "f.avi", "._b.mp4", "notes.txt", "sub/g.mp4")
     (tmp_path / "folder.mp4").mkdir()
+    (tmp_path / "nowhere.mp4").symlink_to("gone")
     found = read_videos(str(tmp_path))
-    assert [video.name for video in found] == ["A.MOV", "b.mp4", "c.webm", "d.mkv", "e.m4v", "f.avi"]
+    names = ["A.MOV", "b.mp4", "c.webm", "d.mkv", "e.m4v", "f.avi", "folder.mp4", "nowhere.mp4"]
+    assert [video.name for video in found] == names  # what cannot be read is put on record later
     assert all(video.label is None and video.path == tmp_path / video.name for video in found)
 
 
@@ -173,6 +175,13 @@ def test_link_within_the_folder_is_fine(tmp_path: Path) -> None:
     lay(tmp_path, "a.mp4")
     (tmp_path / "b.mp4").symlink_to("a.mp4")
     assert [video.name for video in read_videos(describe(tmp_path, {"b.mp4": {}}))] == ["b.mp4"]
+
+
+def test_a_link_to_itself_leads_nowhere_else(tmp_path: Path) -> None:
+    (tmp_path / "loop.mp4").symlink_to("loop.mp4")
+    sample = tmp_path / "sample.csv"
+    sample.write_text("filename,label\nloop.mp4,0.5\n")
+    assert [video.name for video in read_sample(sample, tmp_path)] == ["loop.mp4"]
 
 
 def test_sample_keeps_its_order_and_what_is_missing(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 import json
 import time
+from dataclasses import replace
 
 import pytest
 
 from dfd.faces.build import store_videos
+from dfd.faces.extract import Extraction, extract_tracks
 from dfd.faces.store import FaceStore
+from dfd.inference.budget import Budget
 from dfd.inference.bundle import load_bundle, write_bundle
 from dfd.inference.predict import PRIOR, faces_of, predict, score_video
 from dfd.scoring.submission import read_submission
@@ -103,3 +106,35 @@ def test_what_is_not_done_in_time_is_out_of_budget_and_done_by_a_later_run(small
     assert late.status == "out_of_budget"
     (done,) = faces_of(videos, store, workers=1)
     assert done.status == "ok"
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_scored(small_store, small_dataset, tmp_path):
+    path = tmp_path / "real0.mp4"
+    path.write_bytes((small_dataset / "real0.mp4").read_bytes())
+    video = Video(path, "real0.mp4")
+    store = FaceStore.create(tmp_path / "faces", small_store.config)
+
+    def tracks():
+        yield from extract_tracks(video, store.config)
+        path.write_bytes(path.read_bytes() + b"more")
+
+    store.write(video, tracks(), Extraction())
+    assert store.record(video) is None
+
+
+def test_when_the_time_is_up_what_has_faces_is_not_scored_and_what_failed_says_why(small_store, bundle, tmp_path):
+    records = small_store.records()
+    made = predict([r.video for r in records], records, bundle, tmp_path / "s.csv", budget=Budget(9, -1.0))
+    assert {score.status for score in made.scores if score.name != "broken.mp4"} == {"out_of_budget"}
+    assert {score.name: score.status for score in made.scores}["broken.mp4"] == "unreadable"
+    assert {score.probability for score in made.scores} == {PRIOR}
+
+
+def test_the_report_says_which_rows_have_a_caveat(small_store, bundle, tmp_path):
+    records = [replace(record, reason="a faint face") for record in small_store.records() if record.tracks]
+    report = predict([r.video for r in records], records, bundle, tmp_path / "s.csv").report()
+    assert report["caveats"] == [{"filename": r.video, "reason": "a faint face"} for r in records]
+    assert report["fell_back"] == []
+    assert len(report["slowest"]) == 5
+    times = [row["seconds"] for row in report["slowest"]]
+    assert times == sorted(times, reverse=True)

@@ -16,6 +16,7 @@ from dfd.sample import write_sample
 from dfd.training.audit import audit as audit_folds
 from dfd.training.crossval import labelled, split
 from dfd.videos.manifest import read_videos
+from dfd.videos.workers import MEMORY
 
 
 def sample(out: Path, /, *, seed: int = 0) -> None:
@@ -40,6 +41,7 @@ def faces(
     out: Path,
     workers: int = 0,
     timeout: float = 120.0,
+    memory: float = MEMORY,
     config: Annotated[FacesConfig, Parameter(name="*")] = FacesConfig(),  # noqa: B008  # frozen
 ) -> None:
     """Build or continue the face-track dataset of VIDEOS in OUT.
@@ -50,12 +52,13 @@ def faces(
         out: Folder of the dataset.
         workers: Processes; 0 for one a core.
         timeout: Seconds that a video may take.
+        memory: Gigabytes that a video may take.
         config: Settings.
     """
     found = read_videos(videos)
     start = time.monotonic()
     with show.bar("faces") as tell:
-        store = build_store(found, out, config, workers, timeout, tell)
+        store = build_store(found, out, config, workers, timeout, tell, memory)
     names = {video.name for video in found}
     records = [record for record in store.records() if record.video in names]
     fell_back = [{"filename": r.video, "status": r.status, "reason": r.reason} for r in records if r.status != "ok"]
@@ -84,6 +87,7 @@ def audit(faces: Path, /, *, folds: int = 5, seed: int = 0, threshold: float = 0
         found = audit_folds(store, split(labelled(store), folds, seed), threshold, tell)
     show.table(found.checks)
     show.table(found.duplicates, "Near-duplicates in different folds")
+    show.table(found.unchanged, "Fakes whose face is their source's: are they labelled right?")
     if found.duplicates:
         raise ConfigError(
             f"{len(found.duplicates)} pairs of near-duplicate tracks cross folds: give them one source in metadata.json"

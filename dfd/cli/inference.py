@@ -1,22 +1,19 @@
 """Commands about bundles and predictions."""
 
-import json
-import tempfile
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from dfd.errors import ManifestError
-from dfd.faces.store import FaceStore
 from dfd.inference.bundle import load_bundle
 from dfd.inference.pack import pack_runs
-from dfd.inference.predict import faces_of
-from dfd.inference.predict import predict as predict_videos
+from dfd.inference.predict import write_report
+from dfd.inference.run import Settings, run
 from dfd.report import terminal as show
 from dfd.videos.manifest import read_sample, read_videos
+from dfd.videos.workers import MEMORY
 
 
 def bundle(runs: Annotated[list[Path], Parameter(negative=())], /, *, out: Path) -> None:
@@ -43,9 +40,13 @@ def predict(
     hours: float = 8.5,
     workers: int = 0,
     timeout: float = 120.0,
+    memory: float = MEMORY,
     device: str = "cpu",
+    force: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Score VIDEOS with a bundle into OUT, a whole and valid submission from the first second.
+
+    Killed, the same command goes on where it was.
 
     Args:
         videos: A folder of videos or one video.
@@ -54,25 +55,23 @@ def predict(
         sample: sample_submission.csv: a row for each of its rows. Without it, one for each video.
         faces: Face-track dataset to use and continue; without it, a temporary one.
         report: JSON file to write: counts by status, seconds, rows that fell back.
-        hours: Time after which the rest gets 0.5.
+        hours: Time to keep: where it is short, videos are looked at less thoroughly, and at its end the rest gets 0.5.
         workers: Processes that look for faces; 0 for one a core.
         timeout: Seconds that a video may take.
+        memory: Gigabytes that a video may take.
         device: cpu or cuda.
+        force: Use a bundle whose files have changed or whose networks answer otherwise than where it was made.
     """
-    until = time.monotonic() + hours * 3600
+    start = time.monotonic()
     if sample is not None and not videos.is_dir():
         raise ManifestError(f"{videos} is not a folder: name the folder that holds the videos of {sample}")
     rows = read_sample(sample, videos) if sample is not None else read_videos(videos)
-    loaded = load_bundle(bundle, device)
-    with ExitStack() as stack:
-        folder = faces or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dfd-faces-")))
-        store = FaceStore.create(folder, loaded.info.faces)
-        tell = stack.enter_context(show.bar("predict"))
-        names = [video.name for video in rows]
-        made = predict_videos(names, faces_of(rows, store, workers, timeout, until), loaded, out, tell)
+    loaded = load_bundle(bundle, device, force)
+    settings = Settings(hours * 3600 - (time.monotonic() - start), workers, timeout, memory, faces)
+    with show.bar("predict") as tell:
+        made = run(rows, loaded, out, settings, tell, show.tell)
     if report is not None:
-        report.parent.mkdir(parents=True, exist_ok=True)
-        report.write_text(json.dumps(made.report(), indent=1) + "\n", encoding="utf-8")
+        write_report(report, made)
     show.prediction(made, out)
     check = f"dfd validate {out} --sample {sample}; " if sample else ""
     show.say(f"Next: {check}dfd score {out} --labels LABELS")

@@ -6,16 +6,22 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from dfd.clips.augment import AugmentConfig
+from dfd.clips.blend import BlendConfig
 from dfd.clips.sampling import ClipConfig
-from dfd.errors import ConfigError
+from dfd.clips.stills import read_stills
+from dfd.config import Config
+from dfd.errors import CheckpointError, ConfigError
 from dfd.faces.store import FaceStore
 from dfd.models import REGISTRY, ModelConfig
 from dfd.models import describe as described
 from dfd.models import weights as pretrained
+from dfd.models.checkpoint import read_checkpoint
 from dfd.report import terminal as show
 from dfd.scoring.submission import score_submission
 from dfd.training import crossval as cv
 from dfd.training import fit
+from dfd.training import pretrain as pretraining
 from dfd.training.module import TrainConfig
 from dfd.training.recipes import RECIPES, Recipe
 from dfd.training.recipes import recipe as named_recipe
@@ -25,7 +31,11 @@ RecipeName = Annotated[str, Parameter(help=f"Settings to start from; the options
 Model = Annotated[ModelConfig, Parameter(show_default=False)]
 Clip = Annotated[ClipConfig, Parameter(show_default=False)]
 Train = Annotated[TrainConfig, Parameter(name="--train", show_default=False)]
-NO_MODEL, NO_CLIP, NO_TRAIN = ModelConfig(), ClipConfig(), TrainConfig()
+Augment = Annotated[AugmentConfig, Parameter(show_default=False)]
+Blend = Annotated[BlendConfig, Parameter(show_default=False)]
+NO_MODEL, NO_CLIP, NO_TRAIN, NO_AUGMENT, NO_BLEND = (
+    ModelConfig(), ClipConfig(), TrainConfig(), AugmentConfig(), BlendConfig(),
+)  # fmt: skip
 
 
 def models(
@@ -95,6 +105,8 @@ def train(
     model: Model = NO_MODEL,
     clip: Clip = NO_CLIP,
     train_: Train = NO_TRAIN,
+    augment: Augment = NO_AUGMENT,
+    blend: Blend = NO_BLEND,
 ) -> None:
     """Train one model on FACES; with --fold, without that fold, on which it is then scored.
 
@@ -106,8 +118,11 @@ def train(
         model: The network.
         clip: What it is fed.
         train_: How it learns.
+        augment: How training clips are changed.
+        blend: How self-blended fakes are made.
     """
-    store, settings = FaceStore.open(faces), _recipe(recipe, model, clip, train_)
+    store = FaceStore.open(faces)
+    settings = _recipe(recipe, model=model, clip=clip, train=train_, augment=augment, blend=blend)
     records = cv.labelled(store)
     held = set()
     if fold is not None:
@@ -116,6 +131,7 @@ def train(
         frame = cv.split(records, folds, settings.train.seed)
         held = set(frame.loc[frame["fold"] == fold, "filename"])
     seen = [record for record in records if record.video not in held]
+    _heed_margin(settings)
     with show.bar("train") as tell:
         if held:
             kept = [record for record in records if record.video in held]
@@ -138,6 +154,8 @@ def crossval(
     model: Model = NO_MODEL,
     clip: Clip = NO_CLIP,
     train_: Train = NO_TRAIN,
+    augment: Augment = NO_AUGMENT,
+    blend: Blend = NO_BLEND,
 ) -> None:
     """Train every fold of FACES and print the local leaderboard score, out of fold.
 
@@ -148,8 +166,11 @@ def crossval(
         model: The network.
         clip: What it is fed.
         train_: How it learns.
+        augment: How training clips are changed.
+        blend: How self-blended fakes are made.
     """
-    settings = _recipe(recipe, model, clip, train_)
+    settings = _recipe(recipe, model=model, clip=clip, train=train_, augment=augment, blend=blend)
+    _heed_margin(settings)
     with show.bar("crossval") as tell:
         made = cv.crossval(FaceStore.open(faces), settings, folds, out, tell)
     show.say(
@@ -163,13 +184,64 @@ def crossval(
     show.say(f"Next: dfd bundle {out} --out BUNDLE")
 
 
-def _recipe(name: str, model: ModelConfig, clip: ClipConfig, training: TrainConfig) -> Recipe:
+def pretrain(
+    stills: Path,
+    /,
+    *,
+    out: Path,
+    recipe: RecipeName = "stills",
+    fold: int | None = None,
+    folds: int = 5,
+    model: Model = NO_MODEL,
+    clip: Clip = NO_CLIP,
+    train_: Train = NO_TRAIN,
+    augment: Augment = NO_AUGMENT,
+) -> None:
+    """Train a network of single frames on STILLS, pictures of faces: what others start from.
+
+    Args:
+        stills: A folder of pictures with an index.csv: file,label,source.
+        out: Run folder; a stopped run goes on.
+        fold: Fold to leave out, from 0, and to score.
+        folds: How many there are.
+        model: The network.
+        clip: What it is fed; its margin is that of the pictures.
+        train_: How it learns.
+        augment: How pictures are changed.
+    """
+    settings = _recipe(recipe, model=model, clip=clip, train=train_, augment=augment)
+    with show.bar("pretrain") as tell:
+        score = pretraining.pretrain(read_stills(stills), settings, out, fold, folds, tell)
+    show.say(f"The model is in {out / fit.CHECKPOINT}, its curve in {out / 'metrics.csv'}.")
+    if score:
+        show.score(score)
+    start = f"--model.weights {out / fit.CHECKPOINT} --clip.margin {settings.clip.margin:g}"
+    show.say(f"Next: dfd crossval FACES --recipe cpu {start} --out RUN")
+
+
+def _heed_margin(recipe: Recipe) -> None:
+    """Say so when the weights to start from know faces at another margin than they will see."""
+    try:
+        known = read_checkpoint(recipe.model.weights)[0].clip.margin if recipe.model.weights else recipe.clip.margin
+    except CheckpointError:  # weights of somebody else, or none: building the network tells
+        return
+    if known != recipe.clip.margin:
+        show.say(
+            f"The weights were trained at a margin of {known:g}, and this run feeds {recipe.clip.margin:g}, at which "
+            f"they lose much of what they know: --clip.margin {known:g} keeps it"
+        )
+
+
+def _recipe(name: str, **given: Config) -> Recipe:
     """The recipe with what was given on the command line in place of its own."""
     base = named_recipe(name)
     return Recipe(
-        model=base.model.replace(**model.model_dump(exclude_unset=True)),
-        clip=base.clip.replace(**clip.model_dump(exclude_unset=True)),
-        train=base.train.replace(**training.model_dump(exclude_unset=True)),
+        **{
+            part: getattr(base, part).replace(**given[part].model_dump(exclude_unset=True))
+            if part in given
+            else getattr(base, part)
+            for part in Recipe.model_fields
+        }
     )
 
 

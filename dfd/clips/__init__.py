@@ -1,1 +1,1 @@
-"""Clips: which frames of a face track (sampling), as a training set (dataset, balance), self-blended fakes (blend)."""
+"""Clips: frames of a face track (sampling), read (dataset), in pairs, as stills, changed (augment, blend, mix)."""

@@ -1,10 +1,36 @@
-"""Class balance by slices a video: the journal took 5 of a fake and 21 of a real video, for 4.2 fakes a real one."""
+"""Class balance: how many clips an epoch takes of real and of fake videos, and which go side by side."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+from pydantic import Field
+
+from dfd.config import Config
 from dfd.errors import ConfigError
 from dfd.types import Label
+
+
+class DrawConfig(Config):
+    """What an epoch's clips are drawn from."""
+
+    balance: Literal["pairs", "slices"] = Field(
+        "pairs",
+        description="pairs: a real and a fake clip side by side, changed alike; slices: more of the rarer class, alone",
+    )
+    slices: int = Field(
+        2, ge=1, le=1000, description="clips an epoch of each video of the commoner class; the rarer gives more"
+    )
+    per_load: int = Field(2, ge=1, le=100, description="clips taken of a track each time that it is opened")
+    self_blend: float = Field(
+        0.0, ge=0, le=1, description="share of fakes made by blending a real clip with itself; 1: no others are used"
+    )
+    aligned: float = Field(
+        0.5, ge=0, le=1, description="share of pairs in which the real clip is the fake's source, frame by frame"
+    )
+    mixup: float = Field(0.0, ge=0, le=1, description="share of aligned pairs that are mixed, labels and all")
+    cutmix: float = Field(0.0, ge=0, le=1, description="share of pairs that swap a box of space and time")
+    seed: int = Field(0, ge=0, description="of weights, clips and order")
 
 
 @dataclass(frozen=True)
@@ -28,12 +54,22 @@ def balance(labels: Sequence[Label], slices: int) -> Balance:
     >>> balance([1] * 42 + [0] * 10, slices=5)  # the journal's 5 and 21
     Balance(real=21, fake=5, prior=0.5)
     """
-    fakes = sum(labels)
-    reals = len(labels) - fakes
-    if not fakes or not reals:
-        raise ConfigError(
-            f"the training videos are {reals} real and {fakes} fake: a model needs some of both to learn from"
-        )
+    reals, fakes = both_classes(labels)
     real = slices if reals >= fakes else round(slices * fakes / reals)
     fake = slices if fakes >= reals else round(slices * reals / fakes)
     return Balance(real, fake, fakes * fake / (fakes * fake + reals * real))
+
+
+def both_classes(labels: Sequence[Label], made: float = 0.0) -> tuple[int, int]:
+    """How many are real and how many fake. Raises ConfigError when a class is missing.
+
+    made: the share of fakes that are made of real ones; at 1 no other is needed.
+    """
+    fakes = sum(labels)
+    reals = len(labels) - fakes
+    if not reals or (not fakes and made < 1):
+        more = "; with real videos alone, --train.self-blend 1 makes the fakes" if reals else ""
+        raise ConfigError(
+            f"the training videos are {reals} real and {fakes} fake: a model needs some of both to learn from{more}"
+        )
+    return reals, fakes

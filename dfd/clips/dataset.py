@@ -1,21 +1,27 @@
 """From stored tracks to the uint8 tensors that a model reads."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
-from dfd.clips.balance import Balance
-from dfd.clips.sampling import ClipConfig, even_clips, random_clips
+from dfd.clips.augment import AugmentConfig, Draw, thinned_clips
+from dfd.clips.balance import Balance, DrawConfig
+from dfd.clips.sampling import ClipConfig, Positions, even_clips
 from dfd.faces.crops import narrow
-from dfd.faces.store import TrackRecord, VideoRecord, load_crops
+from dfd.faces.store import TrackRecord, VideoRecord, load_crops, load_geometry
 from dfd.types import Clips
 
+Picture = NDArray[np.uint8]
+Points = NDArray[np.float32]
 
-def load_clips(record: TrackRecord, positions: NDArray[np.int64], config: ClipConfig) -> torch.Tensor:
+
+def load_clips(record: TrackRecord, positions: Positions, config: ClipConfig) -> torch.Tensor:
     """The clips (N,3,T,S,S) uint8 at `positions` (N,T) of a track: the one way from the store to a model.
 
     Raises StoreError when the track cannot be read; ValueError when it was stored narrower than `config.margin`.
@@ -31,6 +37,31 @@ def scored_clips(record: TrackRecord, config: ClipConfig, count: int) -> torch.T
 
 
 @dataclass(frozen=True)
+class Raw:
+    """A clip as stored: images (T,S,S,3) uint8 of `margin`; landmarks (T,5,2) in its pixels, None where not known."""
+
+    images: Picture
+    margin: float
+    landmarks: Points | None
+    video: str
+
+
+class TrainingClips(Dataset[Clips], ABC):
+    """Training clips by (epoch, number): drawn anew in every epoch, by (seed, epoch, number) alone.
+
+    So neither the number of loading processes nor a resumed run changes them. clips: how many an item has, at most.
+    """
+
+    clips: int
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, item: tuple[int, int]) -> Clips: ...
+
+
+@dataclass(frozen=True)
 class Slice:
     """One load of a video in an epoch: its tracks, of which one is drawn, and how many clips to take of it."""
 
@@ -38,23 +69,27 @@ class Slice:
     clips: int
 
 
-class ClipDataset(Dataset[Clips]):
-    """Training clips: an item is `per_load` random clips of one track, or fewer at the end of a video's share.
+class SliceDataset(TrainingClips):
+    """An item is `per_load` random clips of one track, or fewer at the end of a video's share.
 
-    A video gives as many clips an epoch as `balance` says for its class, drawn anew in every epoch: by (seed, epoch,
-    item) alone, so that neither the number of workers nor a resumed run changes them.
+    A video gives as many clips an epoch as `balance` says for its class.
     """
 
     def __init__(
-        self, videos: Sequence[VideoRecord], config: ClipConfig, balance: Balance, per_load: int, seed: int
+        self,
+        videos: Sequence[VideoRecord],
+        config: ClipConfig,
+        balance: Balance,
+        draw: DrawConfig,
+        augment: AugmentConfig,
     ) -> None:
-        self.config = config
-        self.seed = seed
+        self.config, self.draw, self.augment = config, draw, augment
+        self.clips = draw.per_load
         self.slices = [
-            Slice(video.main_tracks(), min(per_load, total - taken))
+            Slice(video.main_tracks(), min(draw.per_load, total - taken))
             for video in videos
             for total in [balance.slices(video.label or 0)]
-            for taken in range(0, total, per_load)
+            for taken in range(0, total, draw.per_load)
         ]
 
     def __len__(self) -> int:
@@ -63,12 +98,36 @@ class ClipDataset(Dataset[Clips]):
     def __getitem__(self, item: tuple[int, int]) -> Clips:
         epoch, number = item
         part = self.slices[number]
-        rng = np.random.default_rng([self.seed, epoch, number])
-        weights = np.array([record.frames for record in part.tracks], float)
-        record = part.tracks[rng.choice(len(weights), p=weights / weights.sum())]
-        images = load_clips(record, random_clips(record.frames, record.fps, self.config, part.clips, rng), self.config)
-        label = float(record.label or 0)
-        return Clips(images, torch.full((part.clips,), label), (record.video,) * part.clips)
+        rng = np.random.default_rng([self.draw.seed, epoch, number])
+        track = a_track(part.tracks, rng)
+        positions = thinned_clips(track.frames, track.fps, self.config, part.clips, rng, self.augment)
+        clips = [changed(raw, Draw.of(rng, self.augment), self.config) for raw in load_raw(track, positions)]
+        return as_clips(clips, [float(track.label or 0)] * len(clips), [track.video] * len(clips))
+
+
+def a_track(tracks: Sequence[TrackRecord], rng: np.random.Generator) -> TrackRecord:
+    """One of a video's tracks, a longer one more often."""
+    weights = np.array([track.frames for track in tracks], float)
+    return tracks[rng.choice(len(weights), p=weights / weights.sum())]
+
+
+def load_raw(track: TrackRecord, positions: Positions) -> list[Raw]:
+    """The clips at `positions` (N,T) of a track, as stored. Raises StoreError naming the file."""
+    crops = load_crops(track, positions.reshape(-1))
+    landmarks = load_geometry(track)[2]
+    clips = crops.reshape(*positions.shape, *crops.shape[1:])
+    return [Raw(clip, track.margin, landmarks[at], track.video) for clip, at in zip(clips, positions, strict=True)]
+
+
+def changed(raw: Raw, draw: Draw, config: ClipConfig) -> Picture:
+    """A stored clip as a model reads it, (T,size,size,3) uint8, with the changes of `draw`."""
+    return draw(raw.images, raw.margin, config.margin, config.size, raw.landmarks)
+
+
+def as_clips(clips: Sequence[Picture], labels: Sequence[float], names: Sequence[str]) -> Clips:
+    """Clips (T,S,S,3) uint8 with labels in [0,1], as tensors."""
+    images = torch.from_numpy(np.ascontiguousarray(np.stack(clips).transpose(0, 4, 1, 2, 3)))
+    return Clips(images, torch.tensor(labels, dtype=torch.float32), tuple(names))
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -98,3 +157,9 @@ def collate(items: Sequence[Clips]) -> Clips:
         torch.cat([item.labels for item in items]),
         tuple(name for item in items for name in item.names),
     )
+
+
+def one_thread(_: int = 0) -> None:
+    """For a loading process: OpenCV's threads do not survive a fork, and one process a core is the faster use."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)

@@ -7,7 +7,7 @@ from pathlib import Path
 from dfd.faces.extract import Extraction, FacesConfig, extract_tracks
 from dfd.faces.store import FaceStore, VideoRecord
 from dfd.types import Video
-from dfd.videos.workers import each_video
+from dfd.videos.workers import MEMORY, Limits, each_video
 
 Progress = Callable[[int, int, str], None]
 """Told (done, of how many, what was done last)."""
@@ -20,15 +20,16 @@ def build_store(
     workers: int = 0,
     timeout: float = 120.0,
     progress: Progress | None = None,
+    memory: float = MEMORY,
 ) -> FaceStore:
     """The dataset in `folder`, with every one of `videos` on record and tables written.
 
-    Videos on record whose file has not changed are left alone. workers: processes, 0 for one a core. timeout: seconds
-    a video may take. Raises StoreError when `folder` holds something else or other settings.
+    Videos on record whose file has not changed are left alone. Limits as of each_video. Raises StoreError when `folder`
+    holds something else or other settings.
     """
     store = FaceStore.create(folder, config)
     todo = [video for video in videos if store.record(video) is None]
-    for done, record in enumerate(store_videos(store, todo, workers, timeout), 1):
+    for done, record in enumerate(store_videos(store, todo, workers, timeout, memory=memory), 1):
         if progress:
             progress(done, len(todo), record.video)
     store.write_tables()
@@ -36,25 +37,31 @@ def build_store(
 
 
 def store_videos(
-    store: FaceStore, videos: Sequence[Video], workers: int = 0, timeout: float = 120.0, until: float | None = None
+    store: FaceStore,
+    videos: Sequence[Video],
+    workers: int = 0,
+    timeout: float = 120.0,
+    until: float | None = None,
+    memory: float = MEMORY,
+    choose: Callable[[Video], FaceStore] | None = None,
 ) -> Iterator[VideoRecord]:
-    """Put `videos` into `store`, yielding each one's record as it comes.
+    """Put `videos` into `store`, yielding each one's record as it comes. Limits as of each_video.
 
-    until: reading of time.monotonic at which to stop: what is not done by then is yielded as "out_of_budget", and is
-    not on record, so that a later run does it.
+    What is not done by `until` is yielded as "out_of_budget" and is not on record, so that a later run does it.
+    choose: asked, when a video's turn comes, for the store that it goes into instead.
     """
-    if not videos:
-        return
-    arguments = (store.folder, store.config)
-    for outcome in each_video(_store_video, videos, *arguments, workers=workers, timeout=timeout, until=until):
-        if outcome.status == "ok":
-            record = store.record(outcome.video)
-            if record is None:
-                outcome = replace(outcome, status="error", reason="the file changed while it was read")
-            else:
-                yield record
-                continue
-        yield store.write_failure(outcome)
+    place: dict[str, FaceStore] = {}
+
+    def arguments(video: Video) -> tuple[Path, FacesConfig]:
+        chosen = place[video.name] = choose(video) if choose else store
+        return chosen.folder, chosen.config
+
+    for outcome in each_video(_store_video, videos, arguments, Limits(workers, timeout, until, memory)):
+        chosen = place.get(outcome.video.name, store)
+        record = chosen.record(outcome.video) if outcome.status == "ok" else None
+        if outcome.status == "ok" and record is None:
+            outcome = replace(outcome, status="error", reason="the file changed while it was read")
+        yield record or chosen.write_failure(outcome)
 
 
 def _store_video(video: Video, folder: Path, config: FacesConfig) -> None:

@@ -18,7 +18,8 @@ from dfd.faces.crops import cut, to_crop
 from dfd.faces.detect import Detector
 from dfd.faces.tracks import Track, Tracker
 from dfd.types import Detections, FaceTrack, Frames, Video
-from dfd.videos.decode import VideoInfo, probe, stream_frames
+from dfd.videos.decode import VideoInfo
+from dfd.videos.fallback import Source, open_source
 
 CHUNK_BYTES = 300_000_000
 """Pictures held at a time: 48 frames of 1080p."""
@@ -37,6 +38,23 @@ class FacesConfig(Config):
     detect_every: float = Field(0.27, gt=0, le=10, description="time between two looks for faces, in seconds")
     min_face: int = Field(40, ge=20, description="side of the smallest face looked for, in pixels of that copy")
     faces: int = Field(3, ge=1, le=20, description="most faces followed at a time")
+    frames: int | None = Field(
+        None, ge=1, description="look at no more than so many frames, the first; all if not given"
+    )
+
+
+@dataclass(frozen=True)
+class Look:
+    """How sure the detector must be. thresholds: after each of its three networks; birth: for a new track."""
+
+    thresholds: tuple[float, float, float]
+    birth: float
+
+
+USUAL = Look((0.6, 0.7, 0.7), 0.9)
+FAINT = Look((0.4, 0.5, 0.5), 0.5)
+"""For a second pass where the usual look finds no face: finds dark ones, and ones that lie on their side, and none in
+thirteen moving pictures of noise, brick, grass, text, coins, a cat, a cup and the like."""
 
 
 @dataclass
@@ -52,6 +70,13 @@ class Extraction:
     faces: int = 0
     keys: int = 0
     brightness: float = 0.0
+    caveat: str = ""
+
+    def begin(self, caveat: str) -> None:
+        """Count anew: the video is read from its beginning."""
+        self.frames = self.missing = self.faces = self.keys = 0
+        self.brightness = 0.0
+        self.caveat = caveat
 
     @property
     def reason(self) -> str:
@@ -75,19 +100,33 @@ class _Cutting:
 def extract_tracks(video: Video, config: FacesConfig, told: Extraction | None = None) -> Iterator[FaceTrack]:
     """The face tracks of `video`, each as soon as it ends; `track` counts them from 0 in that order.
 
-    A track is seen in two key frames or more, unless the video has only one. `told` is filled in on the way.
+    A track is seen in two key frames or more, unless the video has only one. A video without any is looked at again,
+    less strictly; one in which PyAV finds no picture is read by decord. `told` is filled in on the way.
     Raises VideoReadError when no picture can be read.
     """
     told = told if told is not None else Extraction()
-    info = probe(video.path)
-    stride = max(1, round(info.fps * config.detect_every))
-    tracker = Tracker(config.faces)
+    source = open_source(video.path)
+    for look in (USUAL, FAINT):
+        caveats = ["read by decord"] * (source.decoder == "decord") + ["a faint face"] * (look is FAINT)
+        told.begin(", ".join(caveats))
+        none = True
+        for track in _tracks(video, source, config, look, told):
+            none = False
+            yield track
+        if not none:
+            return
+
+
+def _tracks(video: Video, source: Source, config: FacesConfig, look: Look, told: Extraction) -> Iterator[FaceTrack]:
+    """One pass over the video."""
+    stride = max(1, round(source.info.fps * config.detect_every))
+    tracker = Tracker(config.faces, look.birth)
     cuttings: dict[int, _Cutting] = {}
     count = 0
-    fps = info.fps
-    for frames in stream_frames(video.path, _chunk(info, stride)):
+    fps = source.info.fps
+    for frames in _first(source.stream(_chunk(source.info, stride)), config.frames):
         fps = frames.fps
-        _look(frames, stride, config, tracker, told)
+        _look(frames, stride, config, look, tracker, told)
         _cut_chunk(frames, config, tracker, cuttings)
         for track in _finished(tracker, cuttings):
             if kept := _track(cuttings.pop(id(track)), config, video, fps, count):
@@ -102,6 +141,17 @@ def extract_tracks(video: Video, config: FacesConfig, told: Extraction | None = 
             count += 1
 
 
+def _first(chunks: Iterator[Frames], count: int | None) -> Iterator[Frames]:
+    """The first `count` frames of a video; all where it is None."""
+    for frames in chunks:
+        if count is None or len(frames) < count:
+            yield frames
+            count = None if count is None else count - len(frames)
+        else:
+            yield Frames(frames.images[:count], frames.indices[:count], frames.fps)
+            return
+
+
 def _chunk(info: VideoInfo, stride: int) -> int:
     """Frames held at a time: as many strides as CHUNK_BYTES takes, or fewer frames than one where pictures are huge."""
     fitting = max(1, CHUNK_BYTES // max(1, info.width * info.height * 3))
@@ -109,17 +159,17 @@ def _chunk(info: VideoInfo, stride: int) -> int:
 
 
 @cache
-def _detector(min_face: int) -> Detector:
-    return Detector(min_face)  # one a process: a worker reads many videos
+def _detector(min_face: int, look: Look) -> Detector:
+    return Detector(min_face, look.thresholds)  # one a process: a worker reads many videos
 
 
-def _look(frames: Frames, stride: int, config: FacesConfig, tracker: Tracker, told: Extraction) -> None:
+def _look(frames: Frames, stride: int, config: FacesConfig, look: Look, tracker: Tracker, told: Extraction) -> None:
     """Find faces on the chunk's key frames: every `stride`-th of the video, its first, and the chunk's last."""
     last = len(frames) - 1
     keys = [i for i in range(len(frames)) if (told.frames + i) % stride == 0 or i == last]
     pictures = [_reduce(frames.images[i], config.detect_side) for i in keys]
     scale = frames.images.shape[2] / pictures[0].shape[1]
-    for i, found in zip(keys, _detector(config.min_face).detect(pictures), strict=True):
+    for i, found in zip(keys, _detector(config.min_face, look).detect(pictures), strict=True):
         scaled = Detections(found.boxes * np.float32(scale), found.confidences, found.landmarks * np.float32(scale))
         tracker.update(int(frames.indices[i]), _inside(scaled, frames.images.shape[1:3]))
         told.faces += len(found)

@@ -121,7 +121,7 @@ class FaceStore:
         if not path.is_file():
             return None
         about = _read_json(path)
-        if about["file"] != _stamp(video.path):
+        if about["file"] != file_stamp(video.path):
             return None
         if (about["label"], about["source"]) != (video.label, video.source):  # the metadata was corrected
             about |= {"label": video.label, "source": video.source}
@@ -133,13 +133,13 @@ class FaceStore:
 
         told: what extract_tracks fills in while its tracks are taken.
         """
-        start = time.perf_counter()
+        start, stamp = time.perf_counter(), file_stamp(video.path)  # before it is read: it may change meanwhile
         partial = self._partial(video.name)
         try:
             rows = [_write_track(partial, track) for track in tracks]
-            about = {"status": "ok", "reason": ""} if rows else {"status": "no_face", "reason": told.reason}
+            about = {"status": "ok" if rows else "no_face", "reason": told.caveat if rows else told.reason}
             counts = {"frames": told.frames, "missing": told.missing, "faces": told.faces}
-            self._finish(video, partial, {**about, **counts, "seconds": time.perf_counter() - start}, rows)
+            self._finish(video, partial, {**about, **counts, "seconds": time.perf_counter() - start}, rows, stamp)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
@@ -149,10 +149,12 @@ class FaceStore:
         A video for which the time was too short is not put on record: a later run does it.
         """
         video = outcome.video
+        for left in (self.folder / "tracks").glob(f".{folder_name(video.name)[:150]}.*.partial"):
+            shutil.rmtree(left, ignore_errors=True)  # of a worker that was killed
         about = {"status": outcome.status, "reason": outcome.reason, "seconds": outcome.seconds}
         about |= {"frames": 0, "missing": 0, "faces": 0}
         if outcome.status != "out_of_budget":
-            self._finish(video, self._partial(video.name), about, [])
+            self._finish(video, self._partial(video.name), about, [], file_stamp(video.path))
         return VideoRecord(video=video.name, label=video.label, source=video.source, **about, tracks=())  # type: ignore[arg-type]
 
     def write_tables(self) -> None:
@@ -177,8 +179,15 @@ class FaceStore:
         path.mkdir()
         return path
 
-    def _finish(self, video: Video, partial: Path, told: dict[str, Any], rows: list[dict[str, Any]]) -> None:
-        record = {"video": video.name, "label": video.label, "source": video.source, "file": _stamp(video.path)}
+    def _finish(
+        self,
+        video: Video,
+        partial: Path,
+        told: dict[str, Any],
+        rows: list[dict[str, Any]],
+        stamp: dict[str, int] | None,
+    ) -> None:
+        record = {"video": video.name, "label": video.label, "source": video.source, "file": stamp}
         _write_json(partial / "video.json", {**record, **told, "tracks": rows})
         place = self._place(video.name)
         shutil.rmtree(place, ignore_errors=True)
@@ -210,14 +219,19 @@ def load_crops(record: TrackRecord, positions: Sequence[int] | NDArray[np.int64]
     return np.asarray(frames.images[where])
 
 
-def load_track(record: TrackRecord) -> FaceTrack:
-    """The whole track, as stored. Raises StoreError."""
+def load_geometry(record: TrackRecord) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+    """A track's indices (T,), boxes (T,4) and landmarks (T,5,2), as FaceTrack has them. Raises StoreError."""
     path = record.path.with_suffix(".npz")
     try:
         with np.load(path) as about:
-            indices, boxes, landmarks = about["indices"], about["boxes"], about["landmarks"]
+            return about["indices"], about["boxes"], about["landmarks"]
     except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
         raise StoreError(f"{path} cannot be read ({error}): delete its folder and build it again") from None
+
+
+def load_track(record: TrackRecord) -> FaceTrack:
+    """The whole track, as stored. Raises StoreError."""
+    indices, boxes, landmarks = load_geometry(record)
     images = load_crops(record, np.arange(record.frames))
     return FaceTrack(
         images, indices, boxes, landmarks, record.confidence, record.margin, record.fps, record.video, record.track
@@ -248,7 +262,7 @@ def _write_track(folder: Path, track: FaceTrack) -> dict[str, Any]:
     return {**about, "margin": track.margin, "confidence": round(track.confidence, 6)}
 
 
-def _stamp(path: Path) -> dict[str, int] | None:
+def file_stamp(path: Path) -> dict[str, int] | None:
     """Size and time of the file that a record is of; None where there is no file."""
     if not path.exists():
         return None

@@ -1,17 +1,19 @@
 """A bundle: a folder with all that a prediction takes, ready to be attached to a kernel.
 
-bundle.json    members with their sha256, preprocessing, calibration, the score it earned out of fold
+bundle.json    members with sha256 and golden logit, preprocessing, calibration, versions, the score earned out of fold
 member-0.pt …  weights with their headers
 """
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import nn
@@ -20,6 +22,7 @@ from dfd.clips.dataset import scored_clips
 from dfd.clips.sampling import ClipConfig
 from dfd.config import Config
 from dfd.errors import CheckpointError, ConfigError
+from dfd.faces.crops import narrow
 from dfd.faces.extract import FacesConfig
 from dfd.faces.store import TrackRecord
 from dfd.models.checkpoint import Header, load_model, read_checkpoint, versions, write_checkpoint
@@ -28,14 +31,19 @@ from dfd.scoring.calibrate import prior_offset
 from dfd.scoring.decide import Rule
 
 FORMAT = 1
+GOLDEN_TOLERANCE = 1e-3
+"""Of a golden logit: kinds of CPU differ by 1e-5, another resizing or another network by more."""
+MODEL_ERRORS = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError)
+"""What a network may raise: torch's own errors, out of memory included, are RuntimeErrors."""
 
 
 class MemberEntry(Config):
-    """One network of a bundle."""
+    """One network of a bundle. golden: its logit of golden_clip() where the bundle was made."""
 
     file: str
     sha256: str
     model: str
+    golden: float | None = None
 
 
 class BundleInfo(Config):
@@ -49,6 +57,18 @@ class BundleInfo(Config):
     score: dict[str, Any] = Field(default_factory=dict, description="measures of the out-of-fold predictions")
     versions: dict[str, str] = Field(default_factory=versions)
 
+    def sha256(self) -> str:
+        """Of all that decides a prediction: the members stand in it with their own sha256."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Logits:
+    """Of a video: for each track its clips' logits. left_out: members that failed, and why."""
+
+    tracks: tuple[tuple[float, ...], ...]
+    left_out: tuple[str, ...] = ()
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -60,21 +80,48 @@ class Bundle:
     def logits(self, track: TrackRecord) -> tuple[float, ...]:
         """One logit a clip of `track`, the mean over the members, each for a test of half fakes.
 
-        Raises StoreError, naming the file.
+        Raises StoreError, naming the file; CheckpointError when every member fails.
         """
-        by_clip: dict[ClipConfig, list[tuple[nn.Module, Header]]] = {}
-        for model, header in self.members:
-            by_clip.setdefault(header.clip, []).append((model, header))
-        per_member: list[torch.Tensor] = []
-        with torch.inference_mode():
-            for config, members in by_clip.items():
-                clips = scored_clips(track, config, config.clips)
-                for model, header in members:
-                    logits = model(clips.to(next(model.parameters()).device)).float().cpu()
-                    per_member.append(logits + prior_offset(header.prior))
-        if len({len(logits) for logits in per_member}) > 1:  # members with clips of other lengths: a mean of means
-            return (mean_logit([mean_logit(logits.tolist()) for logits in per_member]),)
-        return tuple(torch.stack(per_member).mean(dim=0).tolist())
+        return self.video_logits([track]).tracks[0]
+
+    def video_logits(self, tracks: Sequence[TrackRecord], clips: float = 1.0, members: float = 1.0) -> Logits:
+        """logits() of each of a video's tracks. clips, members: share of them to use, in [0,1]; at least one of each.
+
+        A member that fails on one of the tracks, or gives what is no number, is left out for the video.
+        """
+        used = self.members[: max(1, round(len(self.members) * members))]
+        loaded: dict[ClipConfig, list[torch.Tensor]] = {}
+        for _, header in used:
+            if header.clip not in loaded:
+                count = max(1, round(header.clip.clips * clips))
+                loaded[header.clip] = [scored_clips(track, header.clip, count) for track in tracks]
+        answers: list[list[torch.Tensor]] = []
+        left_out: list[str] = []
+        for number, (model, header) in enumerate(used):
+            try:
+                answers.append([_answer(model, header, images) for images in loaded[header.clip]])
+            except MODEL_ERRORS as error:
+                reason = " ".join(str(error).split())[:200]
+                left_out.append(f"member {number} left out: {type(error).__name__}: {reason}")
+        if not answers:
+            raise CheckpointError(f"every member failed; {left_out[0]}")
+        return Logits(tuple(_mean(each) for each in zip(*answers, strict=True)), tuple(left_out))
+
+
+def _answer(model: nn.Module, header: Header, clips: torch.Tensor) -> torch.Tensor:
+    """Logits (N,) float32 of clips (N,3,T,S,S). Raises ValueError where one is not finite."""
+    with torch.inference_mode():
+        logits = model(clips.to(next(model.parameters()).device)).float().cpu()
+    if not torch.isfinite(logits).all():
+        raise ValueError(f"its logits are {logits.tolist()}")
+    return logits + prior_offset(header.prior)
+
+
+def _mean(answers: Sequence[torch.Tensor]) -> tuple[float, ...]:
+    """Over members. Where they have clips of other lengths, and so other clips: one logit, a mean of means."""
+    if len({len(logits) for logits in answers}) > 1:
+        return (mean_logit([mean_logit(logits.tolist()) for logits in answers]),)
+    return tuple(torch.stack(list(answers)).mean(dim=0).tolist())
 
 
 def write_bundle(
@@ -106,7 +153,8 @@ def write_bundle(
         for number, (header, weights) in enumerate(read):
             path = partial / f"member-{number}.pt"
             write_checkpoint(path, header, weights)
-            members.append(MemberEntry(file=path.name, sha256=_sha256(path), model=header.model.name))
+            golden = golden_logit(*load_model(path))
+            members.append(MemberEntry(file=path.name, sha256=_sha256(path), model=header.model.name, golden=golden))
         info = BundleInfo(faces=faces, members=tuple(members), score=score or {})
         if rule is not None:
             info = info.replace(rule=rule, rule_reason=reason)
@@ -118,8 +166,11 @@ def write_bundle(
     return info
 
 
-def load_bundle(folder: Path, device: torch.device | str = "cpu") -> Bundle:
-    """The bundle in `folder`, each file checked against its sha256. Raises CheckpointError."""
+def load_bundle(folder: Path, device: torch.device | str = "cpu", force: bool = False) -> Bundle:
+    """The bundle in `folder`, each file checked against its sha256 and each network by its golden logit.
+
+    force: go on where one of these does not hold. Raises CheckpointError.
+    """
     path = folder / "bundle.json"
     if not path.is_file():
         raise CheckpointError(
@@ -135,10 +186,12 @@ def load_bundle(folder: Path, device: torch.device | str = "cpu") -> Bundle:
         info = BundleInfo.read(about, str(path))
     except ConfigError as error:
         raise CheckpointError(str(error)) from None
-    return Bundle(info, tuple(_member(folder, entry, device) for entry in info.members))
+    return Bundle(info, tuple(_member(folder, entry, info, device, force) for entry in info.members))
 
 
-def _member(folder: Path, entry: MemberEntry, device: torch.device | str) -> tuple[nn.Module, Header]:
+def _member(
+    folder: Path, entry: MemberEntry, info: BundleInfo, device: torch.device | str, force: bool
+) -> tuple[nn.Module, Header]:
     path = folder / entry.file
     if Path(entry.file).name != entry.file:
         raise CheckpointError(
@@ -146,10 +199,48 @@ def _member(folder: Path, entry: MemberEntry, device: torch.device | str) -> tup
         )
     if not path.is_file():
         raise CheckpointError(f"{path} is missing: copy the bundle again, or make it anew")
-    if (found := _sha256(path)) != entry.sha256:
+    if (found := _sha256(path)) != entry.sha256 and not force:
         raise CheckpointError(f"{path} has sha256 {found[:12]}…, not {entry.sha256[:12]}…: copy the bundle again")
     model, header = load_model(path)
+    if entry.golden is not None and not force:
+        _check_golden(path, golden_logit(model, header), entry.golden, info)
     return model.to(device), header
+
+
+def _check_golden(path: Path, found: float, wanted: float, info: BundleInfo) -> None:
+    """Raise CheckpointError unless a network answers here as it did where the bundle was made."""
+    if abs(found - wanted) <= GOLDEN_TOLERANCE:
+        return
+    here = versions()
+    other = [f"{name} {was} (here {here.get(name)})" for name, was in info.versions.items() if here.get(name) != was]
+    raise CheckpointError(
+        f"{path} gives its golden clip a logit of {found:.4f}, not {wanted:.4f} as when it was bundled, with "
+        f"{', '.join(other) or 'the same versions'}: install those, bundle the run anew, or take --force"
+    )
+
+
+def golden_clip(header: Header) -> torch.Tensor:
+    """A clip (1,3,T,S,S) uint8 for the network of `header`, narrowed and resized as crops out of a store are.
+
+    A gradient that moves, with noise that is the same everywhere: a multiplicative hash of each pixel's number, since
+    the numbers that a library's generator draws may change with its version.
+    """
+    side, frames = header.faces.size, header.clip.length
+    shape = (frames, side, side, 3)
+    noise = (np.arange(np.prod(shape), dtype=np.uint32) * np.uint32(2654435761) >> np.uint32(25)).reshape(shape)
+    time, row, column, channel = np.indices(shape, dtype=np.uint32)
+    images = ((128 * (row + (channel + 1) * column) // (4 * side) + 4 * time) % 128 + noise).astype(np.uint8)
+    crops = narrow(images, header.faces.margin, header.clip.margin, header.clip.size)
+    return torch.from_numpy(np.ascontiguousarray(crops.transpose(3, 0, 1, 2)[None]))
+
+
+def golden_logit(model: nn.Module, header: Header) -> float:
+    """The logit of golden_clip(), on the CPU. Raises CheckpointError where it is no number."""
+    with torch.inference_mode():
+        logit = float(model(golden_clip(header)).float())
+    if not math.isfinite(logit):
+        raise CheckpointError(f"a network ({header.model.name}) gives a logit of {logit}: its weights are broken")
+    return logit
 
 
 def _sha256(path: Path) -> str:

@@ -47,6 +47,11 @@ def say(text: str, style: str | None = None) -> None:
     console.print(text, style=style, markup=False)
 
 
+def tell(text: str) -> None:
+    """A line about what goes on, on stderr: not a result."""
+    errors.print(text, markup=False)
+
+
 def json(value: Any) -> None:
     """One JSON object and nothing else, for other programs."""
     print(jsonlib.dumps(value, indent=1))
@@ -144,6 +149,13 @@ def prediction(made: Prediction, out: Path) -> None:
     """Statuses of a prediction, with a warning when many videos fell back."""
     report = made.report()
     statuses(report["statuses"], report["fell_back"])
+    if report["resumed"]:
+        say(f"{report['resumed']} rows are of an earlier run that was stopped.")
+    if list(report["tiers"]) not in ([], ["full"]):
+        say("")
+        table([{"looked at": tier, "videos": count} for tier, count in report["tiers"].items()])
+    if report["caveats"]:
+        say(f"{len(report['caveats'])} videos were scored with a caveat; the report (--report) says which.")
     share = len(report["fell_back"]) / max(1, report["videos"])
     if share > 0.05:
         say(f"Warning: {share:.0%} of the rows could not be scored and say 0.5.", "yellow")

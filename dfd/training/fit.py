@@ -18,7 +18,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from dfd.clips.balance import balance
-from dfd.clips.dataset import ClipDataset, EpochSampler, collate
+from dfd.clips.dataset import EpochSampler, SliceDataset, TrainingClips, collate, one_thread
+from dfd.clips.pairs import PairDataset
 from dfd.errors import ConfigError
 from dfd.faces.build import Progress
 from dfd.faces.extract import FacesConfig
@@ -65,30 +66,59 @@ def train(
     `out` holds another run, a class is missing, or the clips are wider than the stored crops.
     """
     videos = usable(videos)
-    share = balance([video.label or 0 for video in videos], recipe.train.slices)
     if recipe.clip.margin > faces.margin:
         raise ConfigError(
             f"clip.margin is {recipe.clip.margin}, wider than the stored crops' {faces.margin}: "
             "lower it, or build the crops wider"
         )
-    config = {
-        "recipe": recipe.model_dump(mode="json"),
-        "faces": faces.model_dump(mode="json"),
-        "videos": {video.video: video.label for video in videos},
-    }
+    clips, prior = training_clips(videos, recipe)
     header = Header(
         model=recipe.model,
         clip=recipe.clip,
         faces=faces,
-        prior=share.prior,
-        training=recipe.train.model_dump(mode="json"),
+        prior=prior,
+        training=recipe.model_dump(mode="json", exclude={"model", "clip"}),
         videos=tuple(video.video for video in videos),
     )
+    data = {"videos": {video.video: video.label for video in videos}}
+    return run(clips, header, recipe, data, out, what, progress)
+
+
+def training_clips(videos: Sequence[VideoRecord], recipe: Recipe) -> tuple[TrainingClips, float]:
+    """What `recipe` draws from `videos`, and the share of fakes in it. Raises ConfigError when a class is missing."""
+    config = recipe.train
+    if config.balance == "pairs":
+        return PairDataset(videos, recipe.clip, config, recipe.augment, recipe.blend), 0.5
+    if config.self_blend or config.mixup or config.cutmix:
+        raise ConfigError("self_blend, mixup and cutmix need a real clip beside each fake: set balance to pairs")
+    share = balance([video.label or 0 for video in videos], config.slices)
+    return SliceDataset(videos, recipe.clip, share, config, recipe.augment), share.prior
+
+
+def run(
+    clips: TrainingClips,
+    header: Header,
+    recipe: Recipe,
+    data: dict[str, Any],
+    out: Path,
+    what: str = "training",
+    progress: Progress | None = None,
+) -> Path:
+    """Train `recipe` on `clips` in the run folder `out`, or go on there; returns the checkpoint's path.
+
+    data: names of what is trained on, with labels: another run's folder is told by it. Raises ConfigError when `out`
+    holds another run.
+    """
+    config = {"recipe": recipe.model_dump(mode="json"), "faces": header.faces.model_dump(mode="json"), **data}
+    if recipe.train.batch < clips.clips:
+        raise ConfigError(
+            f"batch is {recipe.train.batch}, less than the {clips.clips} clips that come together: raise it, or lower "
+            f"per_load, {recipe.train.per_load}"
+        )
     model = seeded_model(recipe)  # before anything is written: a model that cannot be built leaves no folder
     claim(out, config)
     if not (out / "done").exists():
-        dataset = ClipDataset(videos, recipe.clip, share, recipe.train.per_load, recipe.train.seed)
-        _fit(ClipClassifier(model, recipe.train, header), dataset, out, what, progress)
+        _fit(ClipClassifier(model, recipe.train, header), clips, out, what, progress)
         (out / "done").touch()
     return out / CHECKPOINT
 
@@ -123,14 +153,15 @@ def seeded_model(recipe: Recipe) -> nn.Module:
     return build_model(recipe.model, recipe.clip)
 
 
-def _fit(module: ClipClassifier, dataset: ClipDataset, out: Path, what: str, progress: Progress | None) -> None:
+def _fit(module: ClipClassifier, dataset: TrainingClips, out: Path, what: str, progress: Progress | None) -> None:
     config, checkpoint = module.config, out / CHECKPOINT
     loader = DataLoader(
         dataset,
-        batch_size=max(1, config.batch // config.per_load),
+        batch_size=max(1, config.batch // dataset.clips),
         sampler=EpochSampler(len(dataset), config.seed),
         collate_fn=collate,
         num_workers=config.loaders,
+        worker_init_fn=one_thread,
         persistent_workers=config.loaders > 0,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(),  # its own, or it would draw from the model's, and elsewhere when resumed
@@ -143,6 +174,7 @@ def _fit(module: ClipClassifier, dataset: ClipDataset, out: Path, what: str, pro
             devices=1,
             precision=config.precision,  # type: ignore[arg-type]
             gradient_clip_val=config.clip_norm,
+            accumulate_grad_batches=config.accumulate,
             logger=CSVLogger(out, name="", version=""),
             callbacks=[keeper, *([Told(progress, what)] if progress else [])],
             log_every_n_steps=1,

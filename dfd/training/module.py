@@ -1,4 +1,4 @@
-"""The training step: any model of the registry, binary cross-entropy on clips, AdamW with warm-up and cosine."""
+"""The training step: any model of the registry, binary cross-entropy on clips, warm-up and cosine, averaged weights."""
 
 import math
 from typing import Any
@@ -7,38 +7,42 @@ import torch
 from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel
 
 import dfd.torchvision_ops  # noqa: F401  # before pytorch_lightning, which imports torchvision
-from dfd.config import Config
+from dfd.clips.balance import DrawConfig
 from dfd.models.checkpoint import KEY, Header
+from dfd.training.optimizers import OptimizerName, create_optimizer
 from dfd.types import Clips
 
 import pytorch_lightning as pl  # isort: skip
 
+LEARNING = "learning"
+"""Where a checkpoint has the weights that go on learning, when "state_dict" is their mean."""
 
-class TrainConfig(Config):
+
+class TrainConfig(DrawConfig):
     """How a model is trained. Saved with it."""
 
-    epochs: int = Field(8, ge=1, le=10_000, description="times that every training video is gone through")
-    slices: int = Field(
-        2, ge=1, le=1000, description="clips an epoch of each video of the commoner class; the rarer gives more"
-    )
-    per_load: int = Field(2, ge=1, le=100, description="clips taken of a track each time that it is opened")
-    batch: int = Field(8, ge=1, le=4096, description="clips a step")
+    epochs: int = Field(8, ge=1, le=10_000, description="times that the training videos are gone through")
+    batch: int = Field(8, ge=1, le=4096, description="clips that go through the network at a time")
+    accumulate: int = Field(1, ge=1, le=1024, description="batches whose gradients make one step")
+    optimizer: OptimizerName = Field("adamw", description="sgd, adam, adamw, nadam, amsgrad, nd-adam")
     lr: float = Field(1e-3, gt=0, le=1, description="peak learning rate of what starts untrained")
     backbone_lr: float = Field(0.1, gt=0, le=1, description="learning rate of a pretrained backbone, as a factor of lr")
-    weight_decay: float = Field(0.01, ge=0, le=1, description="AdamW's weight decay")
+    weight_decay: float = Field(0.01, ge=0, le=1, description="of weights; never of biases and normalisation")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps over which the learning rate rises")
     smoothing: float = Field(
         0.05, ge=0, lt=0.5, description="label smoothing: 1 becomes 1 - smoothing, 0 becomes smoothing"
     )
-    flip: bool = Field(True, description="mirror half of the clips")
+    ema: float = Field(
+        0.0, ge=0, lt=1, description="decay a step of the running mean of weights that is kept as the model; 0: none"
+    )
     clip_norm: float = Field(1.0, gt=0, description="largest norm of a step's gradient")
     precision: str = Field(
         "32-true", pattern="^(32-true|bf16-mixed|16-mixed)$", description="of arithmetic: 32-true, bf16-mixed, 16-mixed"
     )
     loaders: int = Field(0, ge=0, le=64, description="processes that load clips; 0 loads in the training process")
-    seed: int = Field(0, ge=0, description="of weights, clips and order")
 
 
 class ClipClassifier(pl.LightningModule):
@@ -49,17 +53,22 @@ class ClipClassifier(pl.LightningModule):
         self.model = model
         self.config = config
         self.header = header
+        # Held in a list: else its weights would be the module's own, and in the checkpoint twice.
+        self.average = [AveragedModel(model, avg_fn=self._mean, use_buffers=True)] if config.ema else []
+        self.steps_averaged = 0
+
+    def on_fit_start(self) -> None:
+        """The mean lives where the model does."""
+        for average in self.average:
+            average.to(self.device)
 
     def on_train_epoch_start(self) -> None:
-        """An epoch's dropout and mirroring hang on its number alone, so that a resumed run draws the same."""
+        """An epoch's dropout hangs on its number alone, so that a resumed run draws the same."""
         torch.manual_seed(self.config.seed * 100_003 + self.current_epoch)
 
     def training_step(self, batch: Clips, _: int) -> torch.Tensor:
         """Mean loss of the batch."""
         images = batch.images
-        if self.config.flip:
-            mirrored = torch.rand(len(images), device=images.device) < 0.5
-            images = torch.where(mirrored[:, None, None, None, None], images.flip(-1), images)
         logits = self.model(images)
         targets = batch.labels * (1 - 2 * self.config.smoothing) + self.config.smoothing
         loss = F.binary_cross_entropy_with_logits(logits, targets)
@@ -71,13 +80,14 @@ class ClipClassifier(pl.LightningModule):
         return loss
 
     def configure_optimizers(self) -> Any:
-        """AdamW: pretrained weights slowly, the rest at lr; no decay of biases and normalisation."""
+        """Pretrained weights slowly, the rest at lr; no decay of biases and normalisation."""
         pretrained = {id(p) for p in self._pretrained()}
         groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
         for parameter in self.model.parameters():
             if parameter.requires_grad:
                 groups.setdefault((id(parameter) in pretrained, parameter.ndim > 1), []).append(parameter)
-        optimizer = torch.optim.AdamW(
+        optimizer = create_optimizer(
+            self.config.optimizer,
             [
                 {
                     "params": parameters,
@@ -85,14 +95,33 @@ class ClipClassifier(pl.LightningModule):
                     "weight_decay": self.config.weight_decay if decays else 0.0,
                 }
                 for (slow, decays), parameters in groups.items()
-            ]
+            ],
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def on_train_batch_end(self, *_: Any) -> None:
+        """After a step (not after each batch, where several make one) the weights enter their mean."""
+        if self.average and self.global_step > self.steps_averaged:
+            self.average[0].update_parameters(self.model)
+            self.steps_averaged = self.global_step
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The checkpoint says what it is and how to feed it."""
+        """The checkpoint says what it is and how to feed it; its weights are the mean, where there is one."""
         checkpoint[KEY] = self.header.model_dump(mode="json")
+        for average in self.average:
+            checkpoint[LEARNING] = checkpoint["state_dict"]
+            mean = average.module.state_dict()
+            checkpoint["state_dict"] = {f"model.{name}": tensor for name, tensor in mean.items()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """A stopped run goes on with the weights that learn."""
+        for average in self.average:
+            mean = checkpoint["state_dict"]
+            average.module.load_state_dict({name.removeprefix("model."): tensor for name, tensor in mean.items()})
+            average.n_averaged.fill_(checkpoint["global_step"])
+            self.steps_averaged = checkpoint["global_step"]
+            checkpoint["state_dict"] = checkpoint[LEARNING]
 
     def transfer_batch_to_device(self, batch: Clips, device: torch.device, dataloader_idx: int) -> Clips:
         """Lightning rebuilds dataclasses in place, which frozen ones refuse."""
@@ -104,6 +133,13 @@ class ClipClassifier(pl.LightningModule):
         """The backbone's parameters, where it started from weights."""
         backbone = getattr(self.model, "backbone", None)
         return list(backbone.parameters()) if self.header.model.weights and isinstance(backbone, nn.Module) else []
+
+    def _mean(self, mean: torch.Tensor, now: torch.Tensor, steps: torch.Tensor | int) -> torch.Tensor:
+        """The running mean after one more step; in the first steps the mean of a tenth of them, not of the start."""
+        if not now.is_floating_point():
+            return now
+        decay = min(self.config.ema, (1 + int(steps)) / (10 + int(steps)))
+        return mean.lerp(now, 1 - decay)
 
     def _rate(self, step: int) -> float:
         """The factor on the learning rate: linear warm-up, then half a cosine down to 0."""

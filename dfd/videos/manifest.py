@@ -55,9 +55,12 @@ def _of_folder(folder: Path) -> Iterator[Video]:
 
 
 def _files(folder: Path, pattern: str) -> list[Path]:
-    """The video files that match, less hidden ones, such as the ._name.mp4 that macOS leaves."""
+    """What matches and is called a video, less hidden files, such as the ._name.mp4 that macOS leaves.
+
+    Also what is no file, or cannot be read: it is put on record when it is opened.
+    """
     found = folder.glob(pattern)
-    return [f for f in found if f.suffix.lower() in SUFFIXES and not f.name.startswith(".") and f.is_file()]
+    return [f for f in found if f.suffix.lower() in SUFFIXES and not f.name.startswith(".")]
 
 
 def _of_metadata(folder: Path, prefix: str) -> list[Video]:
@@ -108,6 +111,8 @@ def _inside(folder: Path, name: str, where: Path) -> Path:
     try:
         path.exists()  # fails where a name is longer than the file system takes
         leaves = not path.resolve().is_relative_to(folder.resolve())
+    except RuntimeError:  # a link that leads to itself leads nowhere else
+        leaves = False
     except (OSError, ValueError) as error:
         raise ManifestError(f"{where} names {name[:80]!r}, which no file can be called: {error}") from None
     if leaves or not name or "\\" in name or parts.is_absolute() or ".." in parts.parts:

@@ -1,0 +1,158 @@
+"""Training clips in pairs: a real and a fake clip side by side in every batch, changed alike."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dfd.clips.augment import AugmentConfig, Draw, thinned_clips
+from dfd.clips.balance import DrawConfig, both_classes
+from dfd.clips.blend import BlendConfig, self_blend
+from dfd.clips.dataset import Picture, Points, Raw, TrainingClips, a_track, as_clips, changed, load_raw
+from dfd.clips.mix import cutmix, mixup
+from dfd.clips.sampling import ClipConfig, Positions
+from dfd.faces.store import TrackRecord, VideoRecord, load_geometry
+from dfd.types import Clips, Label
+
+ALIGNED = 0.8
+"""Intersection over union of two faces' boxes from which their crops show the same place, and can be mixed."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A real and a fake clip that go through training side by side. aligned: they show the same place and time."""
+
+    real: Raw
+    fake: Raw
+    aligned: bool
+
+
+class PairedClips(TrainingClips):
+    """Items of as many real as fake clips; subclasses say which. A pair's two clips are changed by one draw."""
+
+    def __init__(self, config: ClipConfig, draw: DrawConfig, augment: AugmentConfig) -> None:
+        self.config, self.draw, self.augment = config, draw, augment
+        self.clips = 2 * draw.per_load
+
+    @abstractmethod
+    def pairs(self, epoch: int, number: int, rng: np.random.Generator) -> list[Pair]:
+        """The pairs of an item, as stored."""
+
+    def __getitem__(self, item: tuple[int, int]) -> Clips:
+        rng = np.random.default_rng([self.draw.seed, *item])
+        pairs = self.pairs(*item, rng)
+        finished = [self._finish(pair, rng) for pair in pairs]
+        reals, fakes, shares = zip(*finished, strict=True)
+        names = [pair.real.video for pair in pairs] + [pair.fake.video for pair in pairs]
+        return as_clips([*reals, *fakes], [*shares, *(1 - share for share in shares)], names)
+
+    def _finish(self, pair: Pair, rng: np.random.Generator) -> tuple[Picture, Picture, float]:
+        """Real and fake clip (T,S,S,3) as a model reads them, and how much of each is the other."""
+        draw = Draw.of(rng, self.augment)
+        real, fake = (changed(raw, draw, self.config) for raw in (pair.real, pair.fake))
+        mixes, cuts = rng.random(2) < (self.draw.mixup, self.draw.cutmix)
+        if pair.aligned and mixes:
+            return mixup(real, fake, rng)
+        return cutmix(real, fake, rng) if cuts else (real, fake, 0.0)
+
+
+class PairDataset(PairedClips):
+    """An item is `per_load` pairs: of two videos, or of one real video and what self-blending makes of it.
+
+    An epoch goes through the videos of the commoner class `slices` times, through the others as often as it takes. A
+    fake goes beside its own source, the same frames where both are found there, or beside the next real video.
+    """
+
+    def __init__(
+        self,
+        videos: Sequence[VideoRecord],
+        config: ClipConfig,
+        draw: DrawConfig,
+        augment: AugmentConfig,
+        blend: BlendConfig,
+    ) -> None:
+        super().__init__(config, draw, augment)
+        both_classes([video.label or 0 for video in videos], draw.self_blend)
+        self.blend = blend
+        self.reals = [video for video in videos if video.label == 0]
+        self.fakes = [video for video in videos if video.label == 1] if draw.self_blend < 1 else []
+        self.by_name = {video.video: video for video in self.reals}
+
+    def __len__(self) -> int:
+        return -(-self.draw.slices * max(len(self.reals), len(self.fakes)) // self.draw.per_load)
+
+    def pairs(self, epoch: int, number: int, rng: np.random.Generator) -> list[Pair]:
+        """`per_load` pairs of one track each side."""
+        real = self.reals[turn(self.draw.seed, epoch, 0, len(self.reals), number)]
+        if rng.random() < self.draw.self_blend:
+            return self._blended(real, rng)
+        fake = self.fakes[turn(self.draw.seed, epoch, 1, len(self.fakes), number)]
+        return self._real_fakes(real, fake, rng)
+
+    def _blended(self, video: VideoRecord, rng: np.random.Generator) -> list[Pair]:
+        track = a_track(video.main_tracks(), rng)
+        return [self._blend(raw, rng) for raw in load_raw(track, self._positions(track, rng))]
+
+    def _blend(self, raw: Raw, rng: np.random.Generator) -> Pair:
+        if raw.landmarks is None:
+            raise ValueError(f"{raw.video} has no landmarks to blend by")
+        twin, fake, _ = self_blend(raw.images, raw.landmarks, rng, self.blend)
+        return Pair(replace(raw, images=twin), replace(raw, images=fake), aligned=True)
+
+    def _real_fakes(self, real: VideoRecord, fake: VideoRecord, rng: np.random.Generator) -> list[Pair]:
+        track = a_track(fake.main_tracks(), rng)
+        positions = self._positions(track, rng)
+        source = self.by_name.get(fake.source)
+        same = same_frames(track, positions, source) if source and rng.random() < self.draw.aligned else None
+        if same is None:
+            twin = a_track(real.main_tracks(), rng)
+            reals = load_raw(twin, self._positions(twin, rng))
+        else:
+            reals = load_raw(*same)
+        return [Pair(a, b, same is not None) for a, b in zip(reals, load_raw(track, positions), strict=True)]
+
+    def _positions(self, track: TrackRecord, rng: np.random.Generator) -> Positions:
+        return thinned_clips(track.frames, track.fps, self.config, self.draw.per_load, rng, self.augment)
+
+
+def same_frames(track: TrackRecord, positions: Positions, other: VideoRecord) -> tuple[TrackRecord, Positions] | None:
+    """Where the face at `positions` of a track is in another video: its track there and the positions in it.
+
+    None unless one of that video's tracks has all those frames, with boxes in the same place.
+    """
+    indices, boxes, _ = load_geometry(track)
+    for candidate in other.main_tracks():
+        there, beside, _ = load_geometry(candidate)
+        at = np.minimum(np.searchsorted(there, indices[positions]), len(there) - 1)
+        if np.array_equal(there[at], indices[positions]) and overlap(boxes[positions], beside[at]).min() >= ALIGNED:
+            return candidate, at
+    return None
+
+
+def overlap(a: Points, b: Points) -> Points:
+    """Intersection over union of boxes (...,4) XYXY, one with its counterpart: (...) in [0,1].
+
+    >>> overlap(np.array([0, 0, 2, 2]), np.array([0, 1, 2, 3])).round(3).item()
+    0.333
+    """
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    shared = np.maximum(sides, 0).prod(axis=-1)
+    areas = (a[..., 2:] - a[..., :2]).prod(axis=-1) + (b[..., 2:] - b[..., :2]).prod(axis=-1)
+    return shared / (areas - shared)
+
+
+def turn(seed: int, epoch: int, label: Label, count: int, number: int) -> int:
+    """Which of a class's `count` is in turn: each once in every `count` numbers, in an order drawn by (seed, epoch).
+
+    >>> sorted(turn(0, 3, 1, 4, number) for number in range(8))
+    [0, 0, 1, 1, 2, 2, 3, 3]
+    """
+    return int(_order(seed, epoch, label, count, number // count)[number % count])
+
+
+@lru_cache(maxsize=8)
+def _order(seed: int, epoch: int, label: int, count: int, lap: int) -> NDArray[np.int64]:
+    return np.random.default_rng([seed, epoch, label, lap]).permutation(count)

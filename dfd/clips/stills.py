@@ -1,0 +1,117 @@
+"""Pictures of faces with labels, as clips of one frame: what a network of single frames can be trained on first.
+
+A folder of pictures and its index.csv with the columns file, label (REAL or FAKE, or 0 and 1) and source: the name of
+the video or person that a real picture is of and a fake was made from.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+
+from dfd.clips.augment import NOTHING, AugmentConfig, Draw
+from dfd.clips.balance import DrawConfig, both_classes
+from dfd.clips.dataset import Picture, Raw, as_clips, changed
+from dfd.clips.pairs import Pair, PairedClips, turn
+from dfd.clips.sampling import ClipConfig
+from dfd.errors import ManifestError, StoreError
+from dfd.types import Label
+
+LABELS: dict[str, Label] = {"REAL": 0, "0": 0, "FAKE": 1, "1": 1}
+COLUMNS = ("file", "label", "source")
+
+
+@dataclass(frozen=True)
+class Still:
+    """One picture. name: as index.csv has it. label: 1 fake, 0 real. source: what it is of or was made from."""
+
+    path: Path
+    name: str
+    label: Label
+    source: str
+
+
+def read_stills(folder: Path) -> list[Still]:
+    """The pictures that the index.csv in `folder` lists, in its order.
+
+    Raises ManifestError: no such file, a column or picture is missing, a label is another, or a picture is there twice.
+    """
+    path = folder / "index.csv"
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        reason = "no such file" if not path.is_file() else " ".join(str(error).split())
+        raise ManifestError(f"{path} cannot be read ({reason}): it lists pictures as file,label,source") from None
+    absent = [column for column in COLUMNS if column not in table]
+    if absent:
+        raise ManifestError(f"{path} has no column {absent[0]!r}: it needs {', '.join(COLUMNS)}")
+    foreign = table.loc[~table["label"].isin(LABELS), "label"]
+    if len(foreign):
+        raise ManifestError(f"{path} has the label {foreign.iloc[0]!r}: a label is REAL, FAKE, 0 or 1")
+    twice = table.loc[table["file"].duplicated(), "file"]
+    if len(twice):
+        raise ManifestError(f"{path} lists {twice.iloc[0]!r} twice")
+    rows = zip(table["file"], table["label"], table["source"], strict=True)
+    stills = [Still(folder / name, name, LABELS[label], source or name) for name, label, source in rows]
+    lost = next((still for still in stills if not still.path.is_file()), None)
+    if lost:
+        raise ManifestError(f"{path} lists {lost.name!r}, which is not in {folder}")
+    return stills
+
+
+def load_still(still: Still) -> Picture:
+    """The largest centred square of a picture, (S,S,3) uint8 RGB. Raises StoreError naming the file."""
+    code = np.frombuffer(still.path.read_bytes(), np.uint8)
+    image = cv2.imdecode(code, cv2.IMREAD_COLOR) if len(code) else None
+    if image is None:
+        raise StoreError(f"{still.path} is not a picture that can be read: take it out of index.csv")
+    side = min(image.shape[:2])
+    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    return np.asarray(cv2.cvtColor(image[top : top + side, left : left + side], cv2.COLOR_BGR2RGB))
+
+
+class StillDataset(PairedClips):
+    """Pairs of pictures: a fake beside a real one of its own source where there is one, as often as `aligned` says.
+
+    config.margin is that of the pictures: they are never cut narrower, but for the zoom and shift of `augment`.
+    """
+
+    def __init__(self, stills: Sequence[Still], config: ClipConfig, draw: DrawConfig, augment: AugmentConfig) -> None:
+        super().__init__(config, draw, augment)
+        both_classes([still.label for still in stills])
+        self.reals = [still for still in stills if still.label == 0]
+        self.fakes = [still for still in stills if still.label == 1]
+        self.of_source: dict[str, list[Still]] = {}
+        for still in self.reals:
+            self.of_source.setdefault(still.source, []).append(still)
+
+    def __len__(self) -> int:
+        return -(-self.draw.slices * max(len(self.reals), len(self.fakes)) // self.draw.per_load)
+
+    def pairs(self, epoch: int, number: int, rng: np.random.Generator) -> list[Pair]:
+        """`per_load` pairs of pictures."""
+        count = self.draw.per_load
+        return [self._pair(epoch, number * count + i, rng) for i in range(count)]
+
+    def _pair(self, epoch: int, number: int, rng: np.random.Generator) -> Pair:
+        real, fake = (
+            group[turn(self.draw.seed, epoch, group[0].label, len(group), number)] for group in (self.reals, self.fakes)
+        )
+        own = self.of_source.get(fake.source, [])
+        if own and rng.random() < self.draw.aligned:
+            real = own[rng.integers(len(own))]
+        return Pair(self._raw(real), self._raw(fake), aligned=real.source == fake.source)
+
+    def _raw(self, still: Still) -> Raw:
+        return Raw(load_still(still)[None], self.config.margin, None, still.name)
+
+
+def still_clips(stills: Sequence[Still], config: ClipConfig) -> torch.Tensor:
+    """Pictures as a model reads them, (N,3,1,size,size) uint8, unchanged but in size."""
+    plain = Draw.of(np.random.default_rng(0), NOTHING)
+    clips = [changed(Raw(load_still(still)[None], config.margin, None, still.name), plain, config) for still in stills]
+    return as_clips(clips, [], ()).images

@@ -1,0 +1,135 @@
+"""The clock of a prediction: how thoroughly the videos that are left can be looked at in the time that is left."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+MARGIN = 0.95
+"""Share of the time left that the tier chosen may be expected to take."""
+UP = 0.75
+"""The same for a more thorough tier than the present one, so that they do not alternate."""
+RECENT = 20
+"""Videos that the running mean of seconds goes back to."""
+GUESS = 4
+"""Videos for which the guess at a tier's cost stands until it is measured."""
+RESERVE = 2.0
+"""Seconds kept for what comes after the last video. Of long times a hundredth is kept, of short ones a tenth."""
+
+
+@dataclass(frozen=True)
+class Tier:
+    """How thoroughly a video is looked at.
+
+    cost: guess at its seconds a video, the first tier's being 1. frames: looked at for faces, from the beginning; None
+    for all. clips, members: share of the bundle's that is scored, at least one of each.
+    """
+
+    name: str
+    cost: float
+    frames: int | None = None
+    clips: float = 1.0
+    members: float = 1.0
+
+
+TIERS = (
+    Tier("full", 1.0),
+    Tier("half the clips", 0.85, clips=0.5),
+    Tier("half the clips, half the members", 0.75, clips=0.5, members=0.5),
+    Tier("150 frames, half the clips, half the members", 0.4, frames=150, clips=0.5, members=0.5),
+    Tier("64 frames, one clip, one member", 0.2, frames=64, clips=0.0, members=0.0),
+)
+"""From the most thorough down: first less of what the score loses least by."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """From one tier to another when `done` videos were done and there were `left` seconds."""
+
+    tier: str
+    done: int
+    left: float
+
+
+class Budget:
+    """Measures seconds a video as videos are finished, and picks the tier that fits what is left.
+
+    videos: how many there are to do. seconds: how long all may take, from now on. workers: that look for faces at a
+    time. tell: told of each change.
+    """
+
+    def __init__(
+        self,
+        videos: int,
+        seconds: float,
+        workers: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
+        self._clock, self._tell = clock, tell
+        self._last = clock()
+        self.until = self._last + seconds - max(0.01 * seconds, min(RESERVE, 0.1 * seconds))
+        self.changes: list[Change] = []
+        self.used: Counter[str] = Counter()
+        self._videos, self._workers, self._done, self._now = videos, workers, 0, 0
+        self._begun: set[str] = set()
+        self._chosen: dict[str, int] = {}
+        self._expected: list[float] = []  # seconds a video in each tier; empty before the first video
+        self._measured: Counter[int] = Counter()
+
+    def left(self) -> float:
+        """Seconds until the time is up, negative after that."""
+        return self.until - self._clock()
+
+    def begin(self, name: str) -> int:
+        """Number of the tier at which to look for faces in the video `name`, whose turn it is."""
+        self._begun.add(name)
+        self._chosen[name] = self._now
+        return self._now
+
+    def tier(self, name: str) -> Tier:
+        """The tier at which to score it: by now it may be a lesser one than it began with."""
+        self._chosen[name] = max(self._chosen.get(name, 0), self._now)
+        return TIERS[self._chosen[name]]
+
+    def finish(self, name: str, faces: float, scoring: float) -> None:
+        """The video `name` is done. faces, scoring: seconds that looking for its faces and scoring them took.
+
+        They give the first estimate, and from then on the clock does: while workers start nothing is finished.
+        """
+        now, tier = self._clock(), self._chosen.pop(name, 0)
+        passed, self._last = now - self._last, now
+        self._done += 1
+        self.used[TIERS[tier].name] += 1
+        if self._expected:
+            self._measure(tier, passed)
+        else:
+            first = scoring + (faces / self._workers if name in self._begun else 0.0)
+            self._expected = [first * other.cost / TIERS[tier].cost for other in TIERS]
+        self._choose()
+
+    def _measure(self, tier: int, passed: float) -> None:
+        """Move the mean of `tier`; once it is well known its change is the machine's, and the other tiers' too."""
+        self._measured[tier] += 1
+        count = self._measured[tier]
+        old = self._expected[tier]
+        new = old + (passed - old) / min(count + GUESS, RECENT)
+        drift = new / old if count > RECENT and old > 0 else 1.0
+        self._expected = [seconds * drift for seconds in self._expected]
+        self._expected[tier] = new
+
+    def _choose(self) -> None:
+        remaining = self._videos - self._done
+        left = self.left()
+        if remaining <= 0 or left <= 0:
+            return
+        fits = [
+            seconds * remaining <= left * (UP if number < self._now else MARGIN)
+            for number, seconds in enumerate(self._expected)
+        ]
+        chosen = fits.index(True) if any(fits) else len(TIERS) - 1
+        if chosen != self._now:
+            self._now = chosen
+            self.changes.append(Change(TIERS[chosen].name, self._done, round(left, 3)))
+            if self._tell:
+                self._tell(f"{remaining} videos left and {left:.0f} s for them: from here on {TIERS[chosen].name}.")

@@ -1,0 +1,77 @@
+"""A prediction from videos to submission.csv, which keeps its time and goes on after a kill.
+
+submission.csv              whole at every moment
+submission.journal.jsonl    the videos that are finished; gone when the run has ended
+.submission.csv.faces/      face tracks until they are scored, where no dataset is named; gone when the run has ended
+"""
+
+import shutil
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from dfd.faces.build import Progress
+from dfd.faces.store import FaceStore, VideoRecord
+from dfd.inference.budget import TIERS, Budget
+from dfd.inference.bundle import Bundle
+from dfd.inference.journal import Journal
+from dfd.inference.predict import Prediction, faces_of, predict
+from dfd.types import Video
+from dfd.videos.workers import MEMORY, available_cores
+
+
+@dataclass(frozen=True)
+class Settings:
+    """seconds: that the run may take. workers, timeout, memory: Limits'. faces: a dataset to use and continue."""
+
+    seconds: float = 8.5 * 3600
+    workers: int = 0
+    timeout: float = 120.0
+    memory: float = MEMORY
+    faces: Path | None = None
+
+
+def run(
+    videos: Sequence[Video],
+    bundle: Bundle,
+    out: Path,
+    settings: Settings = Settings(),
+    progress: Progress | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> Prediction:
+    """Score `videos` into `out`, a row for each. What an earlier run of the same command finished is not done again.
+
+    tell: told when the tier changes. Raises SubmissionError where `out` cannot be written or another run writes it;
+    StoreError where settings.faces is no dataset for this bundle.
+    """
+    scratch = out.with_name(f".{out.name}.faces")
+    with ExitStack() as stack:
+        journal = stack.enter_context(Journal(out.with_suffix(".journal.jsonl"), bundle.info.sha256(), videos))
+        shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed: this one alone has the journal
+        stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+        todo = [video for video in videos if video.name not in journal.scores]
+        budget = Budget(len(todo), settings.seconds, settings.workers or available_cores(), tell=tell)
+        stores = _stores(bundle, scratch, settings.faces)
+        limits = (settings.workers, settings.timeout, budget.until, settings.memory)
+        found = faces_of(todo, stores[0], *limits, choose=lambda video: stores[budget.begin(video.name)])
+        records = stack.enter_context(closing(_forgotten(found, scratch)))
+        return predict([video.name for video in videos], records, bundle, out, progress, budget, journal)
+
+
+def _stores(bundle: Bundle, scratch: Path, faces: Path | None) -> list[FaceStore]:
+    """The store of each tier. What a lesser one finds is kept for this run only."""
+    stores: dict[int | None, FaceStore] = {}
+    for tier in TIERS:
+        if tier.frames not in stores:
+            folder = faces if faces and tier.frames is None else scratch / str(tier.frames or "all")
+            stores[tier.frames] = FaceStore.create(folder, bundle.info.faces.replace(frames=tier.frames))
+    return [stores[tier.frames] for tier in TIERS]
+
+
+def _forgotten(records: Iterator[VideoRecord], scratch: Path) -> Generator[VideoRecord, None, None]:
+    """The same records; once one is scored, its tracks are removed from `scratch`."""
+    for record in records:
+        yield record
+        for folder in {track.path.parent for track in record.tracks if scratch in track.path.parents}:
+            shutil.rmtree(folder, ignore_errors=True)

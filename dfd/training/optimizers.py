@@ -1,0 +1,102 @@
+"""Optimizers by name: torch's own, and ND-Adam."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.linalg import vector_norm
+from torch.optim import SGD, Adam, AdamW, NAdam, Optimizer
+
+OptimizerName = Literal["sgd", "adam", "adamw", "nadam", "amsgrad", "nd-adam"]
+
+MOMENTUM = 0.9
+"""Of SGD, with Nesterov's correction."""
+
+
+class NDAdam(Optimizer):
+    """Adam in which each unit's weights keep their norm and turn only: the vector of what enters one output is a unit.
+
+    A unit's gradient is projected to stand at right angles to its weights, one second moment serves the whole unit, and
+    after each step the weights are brought back to the norm that they started with: the learning rate is an angle.
+    Parameters of one dimension, and those with a unit of zeros, take AdamW's steps. Source: Zhang, Ma, Li and Wu 2017,
+    "Normalized Direction-preserving Adam", algorithm 1, whose norm is 1; here it is the network's own, so that
+    pretrained weights keep their meaning.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """One step. closure: computes the loss again, and its gradients."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._advance(parameter, group)
+        return loss
+
+    def _advance(self, parameter: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[parameter]
+        inner = tuple(range(1, parameter.ndim))
+        if not state:
+            self._begin(parameter, inner)
+        gradient = parameter.grad
+        assert gradient is not None
+        if "norm" in state:
+            direction = parameter / state["norm"]
+            gradient = gradient - (gradient * direction).sum(dim=inner, keepdim=True) * direction
+            square = gradient.square().sum(dim=inner, keepdim=True)
+        else:
+            square = gradient.square()
+        state["step"] += 1
+        steps, (fade, fade_square) = int(state["step"]), group["betas"]
+        state["first"].lerp_(gradient, 1 - fade)
+        state["second"].lerp_(square, 1 - fade_square)
+        size = (state["second"] / (1 - fade_square**steps)).sqrt_().add_(group["eps"])
+        step = group["lr"] / (1 - fade**steps) * state["first"] / size
+        if "norm" in state:
+            moved = direction - step
+            parameter.copy_(moved * (state["norm"] / vector_norm(moved, dim=inner, keepdim=True)))
+        else:
+            parameter.mul_(1 - group["lr"] * group["weight_decay"]).sub_(step)
+
+    def _begin(self, parameter: Tensor, inner: tuple[int, ...]) -> None:
+        """Units are found once: a weight of zeros, as of a head that starts at 0, has no direction to keep."""
+        state = self.state[parameter]
+        state["step"] = torch.zeros(())
+        state["first"] = torch.zeros_like(parameter)
+        norm = vector_norm(parameter, dim=inner, keepdim=True) if inner else torch.zeros(())
+        if bool((norm > 0).all()):
+            state["norm"] = norm
+        state["second"] = torch.zeros_like(norm if "norm" in state else parameter)
+
+
+MAKERS: dict[OptimizerName, Callable[..., Optimizer]] = {
+    "sgd": partial(SGD, momentum=MOMENTUM, nesterov=True),
+    "adam": Adam,
+    "adamw": AdamW,
+    "nadam": partial(NAdam, decoupled_weight_decay=True),
+    "amsgrad": partial(AdamW, amsgrad=True),
+    "nd-adam": NDAdam,
+}
+
+
+def create_optimizer(name: OptimizerName, groups: list[dict[str, Any]]) -> Optimizer:
+    """The optimizer called `name` over groups of parameters, each with its "lr" and "weight_decay".
+
+    Decay is decoupled from the gradient (AdamW's way) but for sgd and adam, where it is added to it.
+    """
+    return MAKERS[name](groups)

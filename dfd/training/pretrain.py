@@ -1,0 +1,84 @@
+"""Training on pictures of faces: a network of single frames, from which sequence and video networks then start."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dfd.clips.stills import Still, StillDataset, still_clips
+from dfd.errors import ConfigError
+from dfd.faces.build import Progress
+from dfd.faces.extract import FacesConfig
+from dfd.models.checkpoint import Header, load_model
+from dfd.scoring.folds import assign_folds, check_folds
+from dfd.scoring.submission import score_submission, write_submission
+from dfd.training.fit import run
+from dfd.training.recipes import Recipe
+
+BATCH = 64
+"""Pictures scored at a time."""
+
+
+def pretrain(
+    stills: Sequence[Still],
+    recipe: Recipe,
+    out: Path,
+    fold: int | None = None,
+    folds: int = 5,
+    progress: Progress | None = None,
+) -> dict[str, Any] | None:
+    """Train on `stills` in the run folder `out`; with `fold`, without that fold, and return the score on it.
+
+    A stopped run goes on. The pictures of one source are in one fold. oof.csv has the scores of the fold, score.json
+    their measures. Raises ConfigError when the model reads more than one frame, a class is missing, there is no such
+    fold, or `out` holds another run.
+    """
+    if recipe.clip.length != 1:
+        raise ConfigError(f"clip.length is {recipe.clip.length}: a picture is a clip of 1 frame")
+    held: list[Still] = []
+    if fold is not None:
+        held = _fold(stills, fold, folds, recipe.train.seed)
+        names = {still.name for still in held}
+        stills = [still for still in stills if still.name not in names]
+    clips = StillDataset(stills, recipe.clip, recipe.train, recipe.augment)
+    header = Header(
+        model=recipe.model,
+        clip=recipe.clip,
+        faces=FacesConfig(margin=max(FacesConfig().margin, recipe.clip.margin)),
+        prior=0.5,
+        training=recipe.model_dump(mode="json", exclude={"model", "clip"}),
+        videos=tuple(sorted({still.source for still in stills})),
+    )
+    data = {"stills": len(stills), "fold": fold, "folds": folds}
+    checkpoint = run(clips, header, recipe, data, out, "pretraining", progress)
+    return _score(held, checkpoint, out, progress) if held else None
+
+
+def _fold(stills: Sequence[Still], fold: int, folds: int, seed: int) -> list[Still]:
+    if not 0 <= fold < folds:
+        raise ConfigError(f"fold is {fold}: with {folds} folds it is one of 0 to {folds - 1}")
+    frame = assign_folds([s.name for s in stills], [s.label for s in stills], [s.source for s in stills], folds, seed)
+    check_folds(frame)
+    names = set(frame.loc[frame["fold"] == fold, "filename"])
+    return [still for still in stills if still.name in names]
+
+
+def _score(held: Sequence[Still], checkpoint: Path, out: Path, progress: Progress | None) -> dict[str, Any]:
+    """The measures of `held`, groups resampled whole; written beside the run."""
+    model, header = load_model(checkpoint)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    device = next(model.parameters()).device
+    probabilities: dict[str, float] = {}
+    for start in range(0, len(held), BATCH):
+        part = held[start : start + BATCH]
+        with torch.inference_mode():
+            scores = model(still_clips(part, header.clip).to(device)).double().sigmoid().tolist()
+        probabilities |= {still.name: score for still, score in zip(part, scores, strict=True)}
+        if progress:
+            progress(len(probabilities), len(held), "scoring the fold kept aside")
+    write_submission(out / "oof.csv", probabilities)
+    score = score_submission(out / "oof.csv", {s.name: s.label for s in held}, {s.name: s.source for s in held})
+    (out / "score.json").write_text(json.dumps(score, indent=1) + "\n", encoding="utf-8")
+    return score

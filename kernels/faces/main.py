@@ -1,0 +1,38 @@
+"""Build a face-track dataset of the attached videos, into /kaggle/working/faces/faces.tar."""
+
+from collections import Counter
+from typing import Any
+
+from kernels.session import Session
+
+SETTINGS: dict[str, Any] = {"videos": "", "options": {}, "timeout": 120.0, "hours": 8.0}
+
+
+def main() -> None:
+    """Stops by its own clock; the next version, pushed with --resume, goes on with the videos that are left."""
+    with Session("faces", SETTINGS) as session:
+        earlier = session.earlier("faces")
+        session.install_wheels()
+        from dfd.faces.build import store_videos
+        from dfd.faces.extract import FacesConfig
+        from dfd.faces.store import FaceStore
+
+        videos = session.videos(SETTINGS["videos"])
+        place = session.scratch / "faces"
+        if earlier:
+            session.unpack(earlier, place)
+        store = FaceStore.create(place, FacesConfig.read(SETTINGS["options"], "options"))
+        todo = [video for video in videos if store.record(video) is None]
+        made = []
+        for record in store_videos(store, todo, timeout=SETTINGS["timeout"], until=session.until):
+            made.append(record)
+            session.tell(len(made), len(todo), record.video)
+        store.write_tables()
+        session.pack(place)
+        left = sum(record.status == "out_of_budget" for record in made)
+        statuses = dict(Counter(record.status for record in store.records()))
+        session.finish("unfinished" if left else "done", reason=f"{left} videos left", statuses=statuses)
+
+
+if __name__ == "__main__":
+    main()

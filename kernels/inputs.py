@@ -1,0 +1,143 @@
+"""What is attached to a kernel, found by marker files: Kaggle mounts one source at different paths on different days.
+
+/kaggle/input/<slug>, /kaggle/input/datasets/<owner>/<slug>, /kaggle/input/competitions/<slug> and
+/kaggle/input/notebooks/<owner>/<slug> all occur, at times in one session. It runs on Kaggle before anything is
+installed, so it imports the standard library only.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from kernels import KernelError
+
+MANIFEST = "MANIFEST.json"
+"""In the folder of everything that is handed on: {"kind": what it is, "files": {name: sha256}}."""
+METADATA = "metadata.json"
+SAMPLE = "sample_submission.csv"
+TEST_VIDEOS = "test_videos"
+DEPTH = 6
+"""Folders below the root that are looked into: notebooks/<owner>/<slug>/… and what a dataset nests."""
+LISTED = 60
+"""Lines of a listing of what is mounted."""
+
+
+def find(root: Path, wanted: Callable[[Path], bool]) -> list[Path]:
+    """The folders under `root` that are `wanted`, by path; nothing is looked for inside of one."""
+    found: list[Path] = []
+
+    def look(folder: Path, depth: int) -> None:
+        if wanted(folder):
+            found.append(folder)
+        elif depth:
+            for inner in folders(folder):
+                look(inner, depth - 1)
+
+    if root.is_dir():
+        look(root, DEPTH)
+    return found
+
+
+def folders(folder: Path) -> list[Path]:
+    """The folders in a folder, by name."""
+    return sorted(path for path in folder.iterdir() if path.is_dir())
+
+
+def competition(root: Path) -> Path | None:
+    """The folder with test_videos/ and sample_submission.csv; None where it is not mounted (yet)."""
+    found = find(root, lambda folder: (folder / SAMPLE).is_file() and (folder / TEST_VIDEOS).is_dir())
+    return found[0] if found else None
+
+
+def videos(root: Path, name: str) -> list[Path]:
+    """The folders of videos with labels: each with a metadata.json, or with `name` the folder called so."""
+    if name:
+        return find(root, lambda folder: folder.name == name)
+    return find(root, lambda folder: (folder / METADATA).is_file())
+
+
+def of_kind(root: Path, kind: str) -> list[Path]:
+    """The folders whose MANIFEST.json says that they are a `kind`: wheels, faces, run or bundle."""
+    return find(root, lambda folder: (folder / MANIFEST).is_file() and read_manifest(folder)["kind"] == kind)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What the MANIFEST.json of `folder` says; a foreign one is of kind ""."""
+    try:
+        about = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        about = None
+    if not isinstance(about, dict) or not isinstance(about.get("files"), dict):
+        return {"kind": "", "files": {}}
+    return {"kind": "", **about}
+
+
+def write_manifest(folder: Path, kind: str) -> str:
+    """Write the MANIFEST.json of all files in `folder`, and return the sha256 that stands for all of them."""
+    files = {path.relative_to(folder).as_posix(): sha256(path) for path in _files(folder)}
+    partial = folder / f".{MANIFEST}.partial"
+    partial.write_text(json.dumps({"kind": kind, "files": files}, indent=1) + "\n", encoding="utf-8")
+    partial.replace(folder / MANIFEST)
+    return identity(files)
+
+
+def identity(files: Mapping[str, str]) -> str:
+    """One sha256 for files by name and sha256, whatever their order.
+
+    >>> identity({"a": "1", "b": "2"}) == identity({"b": "2", "a": "1"})
+    True
+    """
+    return hashlib.sha256(json.dumps(dict(files), sort_keys=True).encode()).hexdigest()
+
+
+def fault(folder: Path) -> str:
+    """What is wrong with a folder's files by its MANIFEST.json, in a few words; "" when each has its sha256."""
+    for name, wanted in read_manifest(folder)["files"].items():
+        path = folder / name
+        if not path.is_file():
+            return f"{path} is missing"
+        if (got := sha256(path)) != wanted:
+            return f"{path} has sha256 {got[:12]}…, its manifest says {str(wanted)[:12]}…"
+    return ""
+
+
+def sha256(path: Path) -> str:
+    """Of a file's bytes, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def videos_of(found: list[Path]) -> list[Any]:
+    """The videos of several folders as one list. Raises KernelError when two of them have one name."""
+    from dfd.videos.manifest import read_videos
+
+    first: dict[str, Path] = {}
+    all_videos = [video for folder in found for video in read_videos(folder)]
+    for video in all_videos:
+        if first.setdefault(video.name, video.path) != video.path:
+            raise KernelError(f"{video.path} and {first[video.name]} have one name: attach one of them")
+    return all_videos
+
+
+def listing(root: Path, depth: int = 3) -> list[str]:
+    """What is mounted under `root`, folders with how much they hold, for a log."""
+
+    def lines(folder: Path, level: int) -> Iterator[str]:
+        inside = folders(folder)
+        rest = sum(1 for _ in folder.iterdir()) - len(inside)
+        yield f"{'  ' * level}{folder}/ ({rest} files)"
+        if level < depth:
+            for inner in inside:
+                yield from lines(inner, level + 1)
+
+    if not root.is_dir():
+        return [f"{root} does not exist"]
+    every = list(lines(root, 0))
+    return every[:LISTED] + ([f"… and {len(every) - LISTED} folders more"] if len(every) > LISTED else [])
+
+
+def _files(folder: Path) -> list[Path]:
+    hidden = {MANIFEST, f".{MANIFEST}.partial"}
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in hidden)

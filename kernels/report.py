@@ -1,0 +1,73 @@
+"""What a run came to, rehearsed or fetched from Kaggle: the same report for both."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from dfd.errors import DfdError, SubmissionError
+from dfd.report import terminal as show
+from dfd.scoring.submission import score_submission, validate_submission
+from dfd.videos.manifest import read_labels
+from kernels import KernelError, inputs
+from kernels.session import REPORT
+
+PUBLIC_TEST = 4000
+"""Videos that the competition's own run had to score within nine hours."""
+
+
+def report(folder: Path, labels: Path | None = None) -> str:
+    """Print what the kernel whose output is in `folder` did, judge what it made, and return its status.
+
+    labels: of the videos that it scored. Raises KernelError when it failed or left no report, SubmissionError when
+    its submission.csv is not one that Kaggle would take.
+    """
+    about = read_report(folder)
+    show.say(
+        f"Kernel {about['kernel']}, commit {about['commit']}, content {about['sha256'][:12]}: "
+        f"{about['status']} after {about['seconds']:.0f} s on Python {about['python']}."
+    )
+    if about["status"] == "failed":
+        raise KernelError(f"kernel {about['kernel']} failed: {about['reason']}")
+    if about["status"] == "unfinished":
+        show.say(f"Unfinished: {about['reason']}. Push it again with --resume.")
+    if "statuses" in about:
+        show.statuses(about["statuses"], ok="has face tracks")
+    if "score" in about:
+        show.score(about["score"])
+    if "prediction" in about:
+        _judge_submission(folder, about["prediction"], labels)
+    return str(about["status"])
+
+
+def read_report(folder: Path) -> dict[str, Any]:
+    """kernel.json. Raises KernelError when there is none."""
+    path = folder / REPORT
+    try:
+        about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        _ = about["kernel"], about["status"], about["sha256"], about["seconds"]
+    except (OSError, ValueError, TypeError, LookupError):
+        raise KernelError(f"{path} is not a kernel's report: did the kernel end? See its log beside it") from None
+    return about
+
+
+def _judge_submission(folder: Path, prediction: dict[str, Any], labels: Path | None) -> None:
+    show.statuses(prediction["statuses"], prediction["fell_back"])
+    pace = prediction["seconds_a_video"]
+    show.say(
+        f"{pace:.2f} s a video: {PUBLIC_TEST} videos in {pace * PUBLIC_TEST / 3600:.1f} hours, of the 9 there were."
+    )
+    submission = folder / "submission.csv"
+    if submission.is_file() and submission.read_bytes()[:1] == b"{":
+        raise KernelError(f"{submission} is an error of Kaggle's, not a submission: fetch it again")
+    try:
+        warnings = validate_submission(submission, folder / inputs.SAMPLE)
+    except SubmissionError as error:
+        raise SubmissionError(f"not a valid submission: {error}") from None
+    for warning in warnings:
+        show.say(f"Warning: {warning}", "yellow")
+    show.say(f"{submission} is a valid submission.")
+    if labels is not None:
+        try:
+            show.score(score_submission(submission, read_labels(labels)))
+        except DfdError as error:
+            raise KernelError(f"{submission} is valid, but cannot be scored: {error}") from None

@@ -1,0 +1,237 @@
+"""A kernel's session on Kaggle: its inputs, its wheels, its clock, and the report that it leaves behind.
+
+    with Session("predict", SETTINGS) as session:
+        data = session.competition()
+        session.install_wheels()
+        …
+        session.finish("done", …)
+
+Whatever goes wrong ends in one sentence, an exit status of 1 and a kernel.json that says so. Only the standard
+library is imported before install_wheels().
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from dfd.errors import DfdError
+from kernels import KernelError, inputs
+
+ROOT = "DFD_KAGGLE"
+"""Environment variable: where /kaggle is in a rehearsal."""
+REHEARSAL = "DFD_REHEARSAL"
+"""Environment variable, set in a rehearsal: nothing comes late there, and a machine without a GPU will do."""
+REPORT = "kernel.json"
+LOCK = "wheelhouse.json"
+MOUNT_WAIT = 180.0
+"""Seconds that a source may be late: now and then a session begins before its inputs are there."""
+TELL_EVERY = 30.0
+"""Seconds between two lines about progress: a log is kept for every one of them."""
+OLDEST_GPU = (7, 0)
+"""Compute capability that torch still has kernels for."""
+
+Found = TypeVar("Found")
+
+
+class OutOfTimeError(KernelError):
+    """The kernel's own clock has run out, before Kaggle's does."""
+
+
+class Session:
+    """Paths, clock and report of one kernel. settings: main.py's; "hours" is when it stops by itself."""
+
+    def __init__(self, name: str, settings: Mapping[str, Any], clock: Callable[[], float] = time.monotonic) -> None:
+        """Start the clock."""
+        self.name, self.settings, self._clock = name, dict(settings), clock
+        self.root = Path(os.environ.get(ROOT, "/kaggle"))
+        self.input, self.working, self.scratch = (self.root / part for part in ("input", "working", "temp"))
+        self.rehearsal = REHEARSAL in os.environ
+        self.start = clock()
+        self.until = self.start + 3600 * float(self.settings["hours"])
+        self._told = self.start
+        self._done: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        """Say what runs."""
+        for folder in (self.working, self.scratch):
+            folder.mkdir(parents=True, exist_ok=True)
+        built = built_as()
+        self.say(f"dfd kernel {self.name}: commit {built['commit']}, content {built['sha256'][:12]}, {self.settings}")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        """Leave a report in any case; an error that a user can mend is one sentence."""
+        if error is None:
+            if not self._done:
+                self.finish("failed", reason="main() ended without a result")
+            return
+        line = " ".join(str(error).split()) if isinstance(error, DfdError) else f"{type(error).__name__}: {error}"
+        self.finish("failed", reason=line)
+        if isinstance(error, DfdError):
+            raise SystemExit(f"dfd kernel {self.name}: {line}") from None
+
+    def say(self, text: str) -> None:
+        """A line of the log, with the seconds since the start."""
+        print(f"[{self._clock() - self.start:7.1f} s] {text}", flush=True)
+
+    def tell(self, done: int, total: int, what: str) -> None:
+        """Progress, now and then."""
+        if self._clock() - self._told >= TELL_EVERY or done == total:
+            self._told = self._clock()
+            self.say(f"{done} of {total}: {what}")
+
+    def tell_or_stop(self, done: int, total: int, what: str) -> None:
+        """Progress, now and then. Raises OutOfTimeError once the hours are over."""
+        if self._clock() >= self.until:
+            raise OutOfTimeError(f"stopped after {self.settings['hours']} hours, at {done} of {total}: {what}")
+        self.tell(done, total, what)
+
+    def competition(self) -> Path:
+        """The competition's folder. Raises KernelError when it is not attached."""
+        return self._await("the competition's test_videos/ and sample_submission.csv", inputs.competition)
+
+    def videos(self, name: str) -> list[Any]:
+        """The videos of every attached folder with a metadata.json, or of the one called `name`."""
+        what = f"a folder called {name}" if name else "a folder of videos with a metadata.json"
+        return inputs.videos_of(self._await(what, lambda root: inputs.videos(root, name)))
+
+    def attached(self, kind: str, identity: str = "") -> Path:
+        """The folder of a `kind` (faces, bundle, …), whole by its sha256; with `identity`, that very one.
+
+        Raises KernelError when none is attached, several are, or one is damaged or of another version.
+        """
+        what = f"a folder whose {inputs.MANIFEST} says {kind}"
+        if identity:
+            what += f" with content {identity[:12]}"
+
+        def look(root: Path) -> list[Path]:
+            found = inputs.of_kind(root, kind)
+            return [f for f in found if inputs.identity(inputs.read_manifest(f)["files"]).startswith(identity)]
+
+        found = self._await(what, look)
+        if len(found) > 1:
+            raise KernelError(f"{len(found)} folders of kind {kind}: {found[0]}, {found[1]}; attach one of them")
+        if damage := inputs.fault(found[0]):
+            raise KernelError(f"{damage}: upload it again")
+        return found[0]
+
+    def earlier(self, kind: str) -> Path | None:
+        """What an earlier version of this kernel left, where it was built to go on from that; else None.
+
+        Raises KernelError when it should be there and is not, or is damaged: hours of work would be done again.
+        """
+        if not built_as()["resume"]:
+            return None
+        found = self.attached(kind)
+        self.say(f"goes on from {found}")
+        return found
+
+    def install_wheels(self) -> None:
+        """Put the locked wheels on the path, out of the attached wheelhouse; torch and numpy stay the image's.
+
+        Raises KernelError when one of them is missing, damaged or refused by pip.
+        """
+        lock: dict[str, str] = json.loads(Path(__file__).with_name(LOCK).read_text(encoding="utf-8"))
+        folder = self._await(
+            f"a wheelhouse with the {len(lock)} wheels of {LOCK}",
+            lambda root: [f for f in inputs.of_kind(root, "wheels") if _holds(f, lock)],
+        )[0]
+        for name, wanted in lock.items():
+            if (got := inputs.sha256(folder / name)) != wanted:
+                raise KernelError(f"{folder / name} has sha256 {got[:12]}…, not {wanted[:12]}…: upload it again")
+        target = self.scratch / "wheels"
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-cache-dir"]
+        command += ["--disable-pip-version-check", "--root-user-action=ignore", "--target", str(target)]
+        done = subprocess.run([*command, *(str(folder / n) for n in lock)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise KernelError(f"pip could not install the wheels of {folder}: {done.stderr.strip()[-300:]}")
+        sys.path.insert(1, str(target))
+        self.say(f"installed {', '.join('-'.join(name.split('-')[:2]) for name in lock)}")
+
+    def device(self) -> str:
+        """cuda, tried with a real operation. Raises KernelError where it does not work: better now than in hours."""
+        import torch
+
+        if torch.cuda.is_available() and torch.cuda.get_device_capability() >= OLDEST_GPU:
+            torch.ones(2, device="cuda").sum().item()
+            self.say(f"GPU: {torch.cuda.get_device_name()} × {torch.cuda.device_count()}")
+            return "cuda"
+        if not self.rehearsal:
+            raise KernelError(
+                "no GPU that torch can use: push with machine_shape NvidiaTeslaT4, and look at your quota"
+            )
+        self.say("no GPU here; on Kaggle the kernel would end now")
+        return "cpu"
+
+    def unpack(self, folder: Path, to: Path) -> Path:
+        """The face-track dataset in an attached folder of faces, unpacked to `to`."""
+        with tarfile.open(folder / "faces.tar") as archive:
+            archive.extractall(to, filter="data")
+        return to
+
+    def pack(self, store: Path) -> None:
+        """A face-track dataset as one file of the output, which may not hold many: faces/faces.tar."""
+        place = self.working / "faces"
+        place.mkdir(exist_ok=True)
+        with tarfile.open(place / ".faces.tar.partial", "w") as archive:
+            archive.add(store, ".")
+        (place / ".faces.tar.partial").replace(place / "faces.tar")
+        inputs.write_manifest(place, "faces")
+
+    def go_on(self, kind: str) -> Path:
+        """The folder working/<kind>, with what an earlier version of this kernel left there."""
+        place = self.working / kind
+        if earlier := self.earlier(kind):
+            shutil.copytree(earlier, place)
+            (place / inputs.MANIFEST).unlink()
+        return place
+
+    def finish(self, status: str, **about: Any) -> None:
+        """Write kernel.json: what ran, how it ended (done, unfinished, failed) and what came of it."""
+        self._done = {
+            "kernel": self.name,
+            "status": status,
+            **built_as(),
+            "settings": self.settings,
+            "seconds": round(self._clock() - self.start, 1),
+            "python": ".".join(map(str, sys.version_info[:3])),
+            **about,
+        }
+        partial = self.working / f".{REPORT}.partial"
+        partial.write_text(json.dumps(self._done, indent=1) + "\n", encoding="utf-8")
+        partial.replace(self.working / REPORT)
+        self.say(f"{status}: {about.get('reason') or 'see ' + REPORT}")
+
+    def _await(self, what: str, look: Callable[[Path], Found | None]) -> Found:
+        """What `look` finds, waiting for a late mount. Raises KernelError after a listing of what is there."""
+        until = self._clock() + (1.0 if self.rehearsal else MOUNT_WAIT)
+        while not (found := look(self.input)):
+            if self._clock() >= until:
+                print("\n".join(["mounted:", *inputs.listing(self.input)]), flush=True)
+                raise KernelError(f"{self.input} has not {what}: attach it to the kernel; what is mounted stands above")
+            time.sleep(0.5 if self.rehearsal else 5)
+        self.say(f"found {what}")
+        return found
+
+
+def built_as() -> dict[str, Any]:
+    """Commit and content hash of the script that runs, and whether it goes on from its own last output (resume)."""
+    path = Path(__file__).resolve().parents[1] / "built.json"
+    if not path.is_file():
+        return {"commit": "not built", "sha256": "not built", "resume": False}
+    built: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return built
+
+
+def _holds(folder: Path, lock: Mapping[str, str]) -> bool:
+    """Whether a wheelhouse's manifest promises every locked wheel: an older version of it does not."""
+    files = inputs.read_manifest(folder)["files"]
+    return all(files.get(name) == wanted for name, wanted in lock.items())

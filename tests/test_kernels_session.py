@@ -1,0 +1,176 @@
+"""What runs on Kaggle: finding inputs wherever they are mounted, the clock, the report."""
+
+import json
+
+import pytest
+
+from dfd.errors import ConfigError
+from dfd.training.crossval import crossval
+from kernels import KernelError, inputs
+from kernels import session as sessions
+from kernels.session import OutOfTimeError, Session
+
+
+@pytest.fixture
+def kaggle(tmp_path, monkeypatch):
+    monkeypatch.setenv(sessions.ROOT, str(tmp_path))
+    monkeypatch.setenv(sessions.REHEARSAL, "1")
+    (tmp_path / "input").mkdir()
+    return tmp_path
+
+
+def folder(root, kind="bundle", **files):
+    root.mkdir(parents=True)
+    for name, text in (files or {"member": "weights"}).items():
+        (root / name).write_text(text)
+    return inputs.write_manifest(root, kind)
+
+
+def ended(root):
+    return json.loads((root / "working" / "kernel.json").read_text())
+
+
+@pytest.mark.parametrize("place", ["dfd-bundle", "datasets/me/dfd-bundle", "notebooks/me/dfd-train/bundle"])
+def test_a_source_is_found_wherever_it_is_mounted(kaggle, place):
+    folder(kaggle / "input" / place)
+    with Session("predict", {"hours": 1}) as session:
+        assert session.attached("bundle") == kaggle / "input" / place
+        session.finish("done")
+
+
+@pytest.mark.parametrize("place", ["dfdc", "competitions/dfdc"])
+def test_the_competition_is_found_by_its_files(kaggle, place):
+    (kaggle / "input" / place / "test_videos").mkdir(parents=True)
+    assert inputs.competition(kaggle / "input") is None
+    (kaggle / "input" / place / "sample_submission.csv").touch()
+    assert inputs.competition(kaggle / "input") == kaggle / "input" / place
+
+
+def test_a_late_source_is_waited_for(kaggle, monkeypatch):
+    monkeypatch.delenv(sessions.REHEARSAL)
+    naps = []
+
+    def sleep(seconds):
+        naps.append(seconds)
+        if len(naps) == 3:
+            folder(kaggle / "input" / "late")
+
+    monkeypatch.setattr(sessions.time, "sleep", sleep)
+    assert Session("predict", {"hours": 1}).attached("bundle") == kaggle / "input" / "late"
+    assert naps == [5, 5, 5]
+
+
+def test_a_missing_source_ends_in_one_sentence_and_a_listing(kaggle, capsys):
+    (kaggle / "input" / "datasets" / "me").mkdir(parents=True)
+    told = "dfd kernel predict: .* has not a folder whose MANIFEST.json says bundle"
+    with pytest.raises(SystemExit, match=told), Session("predict", {"hours": 1}) as session:
+        session.attached("bundle")
+    out, _ = capsys.readouterr()
+    assert f"mounted:\n{kaggle / 'input'}/ (0 files)\n  {kaggle / 'input/datasets'}/ (0 files)" in out
+    assert ended(kaggle)["status"] == "failed"
+
+
+def test_an_older_version_of_a_source_is_not_taken(kaggle):
+    identity = folder(kaggle / "input" / "bundle", member="new")
+    session = Session("predict", {"hours": 1})
+    assert session.attached("bundle", identity).name == "bundle"
+    with pytest.raises(KernelError, match="with content 0123456789ab"):
+        session.attached("bundle", "0123456789abcdef")
+
+
+def test_two_sources_of_a_kind_and_damaged_ones_are_refused(kaggle):
+    folder(kaggle / "input" / "a")
+    (kaggle / "input" / "a" / "member").write_text("changed")
+    with pytest.raises(KernelError, match=r"member has sha256 \w{12}…, its manifest says \w{12}…: upload it again"):
+        Session("predict", {"hours": 1}).attached("bundle")
+    (kaggle / "input" / "a" / "member").unlink()
+    with pytest.raises(KernelError, match="member is missing: upload it again"):
+        Session("predict", {"hours": 1}).attached("bundle")
+    folder(kaggle / "input" / "b")
+    with pytest.raises(KernelError, match="2 folders of kind bundle"):
+        Session("predict", {"hours": 1}).attached("bundle")
+
+
+def test_a_wheelhouse_without_the_locked_wheels_is_no_wheelhouse(kaggle):
+    folder(kaggle / "input" / "wheels", "wheels", **{"old-1.0-py3-none-any.whl": "x"})
+    with pytest.raises(KernelError, match="has not a wheelhouse with the"):
+        Session("predict", {"hours": 1}).install_wheels()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"kind": "bundle"}', '{"kind": "bundle", "files": []}'])
+def test_a_foreign_manifest_is_of_no_kind(tmp_path, text):
+    (tmp_path / "MANIFEST.json").write_text(text)
+    assert inputs.read_manifest(tmp_path)["kind"] == ""
+    assert inputs.of_kind(tmp_path, "bundle") == []
+
+
+def test_videos_of_one_name_are_not_mixed(kaggle, small_dataset):
+    for name in ("a", "b"):
+        (kaggle / "input" / name).symlink_to(small_dataset)
+    with pytest.raises(KernelError, match="have one name"):
+        Session("faces", {"hours": 1}).videos("")
+    assert len(Session("faces", {"hours": 1}).videos("a")) == 8
+
+
+def test_the_report_says_how_it_ended(kaggle):
+    with Session("train", {"hours": 1, "folds": 2}) as session:
+        session.finish("done", score={"videos": 3})
+    assert {"kernel": "train", "status": "done", "settings": {"hours": 1, "folds": 2}}.items() <= ended(kaggle).items()
+    with Session("train", {"hours": 1}):
+        pass
+    assert ended(kaggle)["reason"] == "main() ended without a result"
+    with pytest.raises(SystemExit, match="dfd kernel train: folds is 1"), Session("train", {"hours": 1}):
+        raise ConfigError("folds is 1")
+    with pytest.raises(ZeroDivisionError), Session("train", {"hours": 1}):
+        print(1 / 0)
+    assert ended(kaggle)["reason"] == "ZeroDivisionError: division by zero"
+
+
+def test_the_clock(kaggle, capsys):
+    now = [100.0]
+    session = Session("train", {"hours": 0.01}, clock=lambda: now[0])
+    assert session.until == pytest.approx(136)
+    session.tell_or_stop(1, 9, "first")
+    now[0] += 31
+    session.tell_or_stop(2, 9, "second")
+    now[0] += 6
+    with pytest.raises(OutOfTimeError, match=r"stopped after 0.01 hours, at 3 of 9: third"):
+        session.tell_or_stop(3, 9, "third")
+    assert "31.0 s] 2 of 9: second" in capsys.readouterr().out
+
+
+def test_the_clock_ends_a_training_between_two_steps(kaggle, small_store, small_recipe, tmp_path):
+    session = Session("train", {"hours": 1e-9})
+    with pytest.raises(OutOfTimeError):
+        crossval(small_store, small_recipe, 2, tmp_path / "run", session.tell_or_stop)
+    assert not list((tmp_path / "run").glob("*/done"))
+    assert (tmp_path / "run" / "config.json").is_file()
+
+
+def test_a_face_dataset_travels_as_one_file(kaggle, small_store):
+    session = Session("faces", {"hours": 1})
+    session.working.mkdir()
+    session.pack(small_store.folder)
+    assert sorted(path.name for path in (session.working / "faces").iterdir()) == ["MANIFEST.json", "faces.tar"]
+    there = session.unpack(session.working / "faces", session.scratch / "faces")
+    files = [sorted(p.relative_to(root) for root in [r] for p in r.rglob("*")) for r in (there, small_store.folder)]
+    assert files[0] == files[1]
+
+
+def test_without_a_gpu_a_kernel_ends_at_once(kaggle, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert Session("train", {"hours": 1}).device() == "cpu"
+    monkeypatch.delenv(sessions.REHEARSAL)
+    with pytest.raises(KernelError, match="no GPU that torch can use"):
+        Session("train", {"hours": 1}).device()
+
+
+def test_a_kernel_goes_on_only_where_it_was_built_to(kaggle, monkeypatch):
+    session = Session("train", {"hours": 1})
+    assert session.earlier("run") is None
+    monkeypatch.setattr(sessions, "built_as", lambda: {"resume": True})
+    with pytest.raises(KernelError, match="has not a folder whose MANIFEST.json says run"):
+        session.earlier("run")
+    folder(kaggle / "input" / "dfd-train" / "run", "run", config="{}")
+    place = session.go_on("run")
+    assert [path.name for path in place.iterdir()] == ["config"]

@@ -1,0 +1,205 @@
+"""Rehearsals of the three kernels on small videos, faces feeding train feeding predict, and their limits."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+
+from dfd.errors import DfdError
+from kernels import KernelError, image, inputs, places, sandbox
+from kernels.build import Sources, build
+from kernels.report import report
+from kernels.simulate import attached, output, simulate
+from tests.kernel_workshop import checkout, commit, stock, use
+
+FACES = {"options": {"size": 64, "detect_side": 320}}
+RECIPE = {
+    "recipe": "tiny",
+    "folds": 2,
+    "weights": "",
+    "options": {
+        "model": {"name": "journal_conv3d", "freeze": "none"},
+        "clip": {"length": 6, "size": 48},
+        "train": {"epochs": 1},
+    },
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def workshop(tmp_path_factory):
+    root = checkout(tmp_path_factory.mktemp("checkout"))
+    stock(root)
+    commit(root)
+    with pytest.MonkeyPatch.context() as patch:
+        use(patch, root)
+        patch.setenv("KAGGLE_KEY", "never-seen-by-a-rehearsal")
+        yield root
+
+
+@pytest.fixture(scope="module")
+def competition(small_dataset, tmp_path_factory):
+    """A folder like the competition's: three test videos, one of which is no video, and a label for each."""
+    folder = tmp_path_factory.mktemp("competition")
+    shutil.copytree(small_dataset, folder / "train_sample_videos")
+    (folder / "test_videos").mkdir()
+    for name in ("real0.mp4", "fake1.mp4"):
+        shutil.copy(small_dataset / name, folder / "test_videos")
+    (folder / "test_videos" / "broken.mp4").write_bytes(b"no video")
+    names = ["broken.mp4", "fake1.mp4", "real0.mp4"]
+    pd.DataFrame({"filename": names, "label": 0.5}).to_csv(folder / "sample_submission.csv", index=False)
+    pd.DataFrame({"filename": names, "label": [1, 1, 0]}).to_csv(folder / "test_labels.csv", index=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def faces(competition):
+    built = build("faces", changes=FACES)
+    assert simulate(built, competition, {}) == "done"
+    return json.loads((output("faces") / "kernel.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def train(faces, competition):
+    built = build("train", changes=RECIPE)
+    assert simulate(built, competition, {}, long_layout=False) == "done"
+    return json.loads((output("train") / "kernel.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def finished(train, tmp_path_factory):
+    """A copy of what kernel train left: a rehearsal clears the place of the last."""
+    return shutil.copytree(output("train"), tmp_path_factory.mktemp("finished") / "train")
+
+
+def test_faces_leaves_one_file_and_its_hash(faces):
+    built = build("faces", changes=FACES)
+    assert (faces["commit"], faces["sha256"]) == (built.commit, built.sha256)
+    assert faces["statuses"] == {"ok": 8}
+    assert sorted(p.name for p in output("faces").rglob("*") if p.is_file()) == [
+        "MANIFEST.json",
+        "faces.tar",
+        "kernel.json",
+    ]
+    assert inputs.fault(output("faces") / "faces") == ""
+
+
+def test_train_makes_a_bundle_out_of_faces(train, finished):
+    assert train["score"]["videos"] == 8
+    folder = finished / "bundle"
+    assert inputs.read_manifest(folder)["kind"] == "bundle"
+    assert set(inputs.read_manifest(folder)["files"]) == {p.name for p in folder.iterdir()} - {"MANIFEST.json"}
+
+
+def test_predict_makes_a_valid_scored_submission(finished, competition, capfd):
+    assert (
+        simulate(build("predict"), competition, {"dfd-train": finished}, labels=competition / "test_labels.csv")
+        == "done"
+    )
+    out, _ = capfd.readouterr()
+    rows = pd.read_csv(output("predict") / "submission.csv")
+    assert list(rows["filename"]) == ["broken.mp4", "fake1.mp4", "real0.mp4"]
+    assert rows["label"][0] == 0.5
+    assert (rows["label"][1:] != 0.5).all()
+    for words in ("is a valid submission", "balanced log loss", "unreadable", "4000 videos in", "COMPLETE after"):
+        assert words in out
+
+
+def test_a_rehearsal_has_no_network_no_credentials_and_a_read_only_input(competition, workshop, tmp_path):
+    script = tmp_path / "main.py"
+    script.write_text(
+        "import os, pathlib, socket\n"
+        "for address in (('127.0.0.1', 80), ('192.0.2.1', 80)):\n"
+        "    try: socket.create_connection(address, 2); raise SystemExit('connected')\n"
+        "    except OSError as error: print('no network:', error)\n"
+        "assert not [k for k in os.environ if k == 'KAGGLE_KEY' or k == 'PYTHONPATH']\n"
+        "root = pathlib.Path(os.environ['DFD_KAGGLE'])\n"
+        "for name in ('input/new', 'input/datasets/o/s/new'):\n"
+        "    try: (root / name).write_text('x'); print('written', name)\n"
+        "    except OSError as error: print(error)\n"
+        "for name in ('pebble', 'dfd', 'av', 'pytest'):\n"
+        "    try: __import__(name); raise SystemExit(name + ' is there')\n"
+        "    except ModuleNotFoundError: pass\n"
+        "import numpy\n"
+        "(root / 'working/made').write_text(os.getcwd())\n"
+    )
+    for namespaces in {False, sandbox.has_namespaces()}:
+        source, tree, log = (tmp_path / f"{part}-{namespaces}" for part in ("source", "tree", "log"))
+        source.mkdir()
+        python = image.make_environment(tmp_path / f"environment-{namespaces}", blocked=not namespaces)
+        ended = sandbox.run(python, script, tree, {"datasets/o/s": source}, sandbox.Limits(30), log, namespaces)
+        assert ended.status == "COMPLETE", log.read_text()
+        assert log.read_text().count("no network") == 2
+        if namespaces:
+            assert not list(source.iterdir())
+            assert log.read_text().count("Read-only file system") == 2
+            assert (tree / "working/made").read_text() == "/kaggle/working"
+
+
+@pytest.mark.parametrize(
+    ("code", "limits", "status", "reason"),
+    [
+        ("import time; time.sleep(60)", {"seconds": 1.0}, "CANCEL_ACKNOWLEDGED", "max allowed execution duration"),
+        ("x = bytearray(300_000_000); import time; time.sleep(60)", {"memory": 2e8}, "ERROR", "more memory"),
+        ("open('big', 'wb').write(bytes(5_000_000)); import time; time.sleep(60)", {"disk": 1e6}, "ERROR", "is full"),
+        ("raise SystemExit(3)", {}, "ERROR", "exit status 3"),
+        ("import subprocess as s; s.Popen(['sleep', '60'])", {}, "COMPLETE", ""),
+    ],
+)
+def test_limits(tmp_path, code, limits, status, reason):
+    (tmp_path / "main.py").write_text(code)
+    python = image.make_environment(tmp_path / "environment", blocked=False)
+    limit = sandbox.Limits(**{"seconds": 20.0, **limits})
+    ended = sandbox.run(
+        python, tmp_path / "main.py", tmp_path / "tree", {}, limit, tmp_path / "log", sandbox.has_namespaces()
+    )
+    assert ended.status == status
+    assert reason in ended.reason
+    assert ended.seconds < 15
+
+
+def test_training_goes_on_where_it_stopped(finished, competition, tmp_path):
+    earlier = tmp_path / "earlier"
+    shutil.copytree(finished / "run", earlier / "run")
+    shutil.rmtree(earlier / "run" / "fold-1")
+    inputs.write_manifest(earlier / "run", "run")
+    again = build("train", changes=RECIPE, sources=Sources(resume=True))
+    assert again.metadata["kernel_sources"] == ["OWNER/dfd-faces", "OWNER/dfd-train"]
+    assert simulate(again, competition, {"dfd-train": earlier}) == "done"
+    assert "goes on from" in (places.built("train") / "log.txt").read_text()
+    kept = [folder / "run/fold-0/checkpoints/last.ckpt" for folder in (output("train"), earlier)]
+    assert inputs.sha256(kept[0]) == inputs.sha256(kept[1])
+    assert (output("train") / "run/score.json").read_text() == (finished / "run/score.json").read_text()
+
+
+def test_sources_that_are_not_here_say_how_to_make_them(competition, tmp_path, workshop):
+    with pytest.raises(KernelError, match="OWNER/dfd-faces is not here .*simulate faces"):
+        attached(build("train"), competition, {"dfd-faces": tmp_path / "none"}, True)
+    with pytest.raises(KernelError, match="kernels wheelhouse"):
+        attached(build("train"), competition, {"dfd-wheelhouse": tmp_path / "none"}, True)
+    places_long = attached(build("faces"), competition, {}, True)
+    assert "competitions/deepfake-detection-challenge/test_videos" in places_long
+    assert "datasets/OWNER/dfd-wheelhouse" in places_long
+    assert not any("labels" in place for place in places_long)
+    assert set(attached(build("faces"), competition, {}, False)) >= {"dfd-wheelhouse"}
+
+
+def test_a_folder_without_a_report_is_no_output(tmp_path):
+    with pytest.raises(DfdError, match="is not a kernel's report"):
+        report(tmp_path)
+
+
+def test_an_exact_rehearsal_needs_its_python(monkeypatch, competition):
+    monkeypatch.setattr(image, "PYTHON", "3.99")
+    monkeypatch.setattr(sandbox, "has_namespaces", lambda: True)
+    with pytest.raises(KernelError, match="python3.99 is not installed"):
+        simulate(build("faces"), competition, {}, exact=True)
+    monkeypatch.setattr(sandbox, "has_namespaces", lambda: False)
+    with pytest.raises(KernelError, match="leave out --exact"):
+        simulate(build("faces"), competition, {}, exact=True)
+
+
+def test_the_image_has_nothing_that_kaggle_lacks():
+    found = set(image.image_packages())
+    assert {"torch", "numpy", "timm", "pip", "pydantic-core"} <= found
+    assert not found & {"dfd", "pebble", "av", "decord", "facenet-pytorch", "cyclopts", "pytest", "scikit-image"}

@@ -1,0 +1,159 @@
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from dfd.clips.augment import NOTHING, AugmentConfig
+from dfd.clips.balance import DrawConfig
+from dfd.clips.blend import BlendConfig
+from dfd.clips.dataset import scored_clips
+from dfd.clips.pairs import PairDataset, same_frames, turn
+from dfd.clips.sampling import ClipConfig
+from dfd.errors import ConfigError, StoreError
+from dfd.faces.store import FaceStore
+
+CONFIG = ClipConfig(length=6, size=48, margin=1.3, clips=2)
+STRONG = AugmentConfig(flip=0.5, zoom=0.2, shift=0.1, colour=1, reduce=0.5, jpeg=0.5, codec=0.2, rate=0.5, cutout=0.5)
+
+
+@pytest.fixture
+def videos(small_store):
+    return [record for record in small_store.records() if record.tracks]
+
+
+def dataset(videos, augment=NOTHING, blend=None, **draw):
+    return PairDataset(videos, CONFIG, DrawConfig(**{"per_load": 2, **draw}), augment, blend or BlendConfig())
+
+
+def items(data, epoch=0):
+    return [data[epoch, number] for number in range(len(data))]
+
+
+def test_an_item_has_as_many_real_as_fake_clips_and_an_epoch_every_video(videos):
+    batches = items(dataset(videos, slices=2))
+    assert len(batches) == 4
+    for batch in batches:
+        assert batch.images.shape == (4, 3, 6, 48, 48)
+        assert batch.images.dtype == torch.uint8
+        assert batch.labels.tolist() == [0, 0, 1, 1]
+        assert ["fake" in name for name in batch.names] == [False, False, True, True]
+    assert {name for batch in batches for name in batch.names} >= {video.video for video in videos if video.label}
+
+
+def test_the_rarer_class_comes_as_often_as_the_commoner(videos):
+    reals = [video for video in videos if video.label == 0]
+    few = [*reals[:1], *(video for video in videos if video.label == 1)]
+    batches = items(dataset(few, slices=4, aligned=0))
+    assert len(batches) == 8
+    assert {name for batch in batches for name in batch.names[2:]} == {f"fake{n}.mp4" for n in range(4)}
+
+
+def test_a_fake_goes_beside_its_own_source(videos):
+    for batch in items(dataset(videos, aligned=1)):
+        assert [name.replace("real", "fake") for name in batch.names[:2]] == list(batch.names[2:])
+        # The test's fakes are their sources with every other line darkened: beside them at the same time and place.
+        real, fake = batch.images[0].float(), batch.images[2].float()
+        assert np.corrcoef(real.mean(dim=(0, 1)).flatten(), fake.mean(dim=(0, 1)).flatten())[0, 1] > 0.7
+
+
+def test_the_same_frames_are_found_by_their_numbers(videos):
+    by_name = {video.video: video for video in videos}
+    fake, real = by_name["fake1.mp4"], by_name["real1.mp4"]
+    positions = np.array([[0, 3, 5], [2, 2, 7]])
+    found = same_frames(fake.main_tracks()[0], positions, real)
+    assert found is not None
+    assert found[0].video == "real1.mp4"
+    assert np.array_equal(found[1], positions)
+
+
+def test_self_blended_fakes_alone_need_no_fake(videos):
+    reals = [video for video in videos if video.label == 0]
+    batches = items(dataset(reals, slices=2, self_blend=1))
+    assert len(batches) == 4
+    for batch in batches:
+        assert batch.labels.tolist() == [0, 0, 1, 1]
+        assert batch.names[:2] == batch.names[2:]
+    different = [not torch.equal(batch.images[:2], batch.images[2:]) for batch in batches]
+    assert all(different)
+    with pytest.raises(ConfigError, match=r"4 real and 0 fake.*--train.self-blend 1 makes the fakes"):
+        dataset(reals, self_blend=0.5)
+    with pytest.raises(ConfigError, match="0 real and 4 fake"):
+        dataset([video for video in videos if video.label == 1], self_blend=1)
+
+
+def test_real_fakes_are_not_used_when_all_are_to_be_self_blended(videos):
+    batches = items(dataset(videos, self_blend=1))
+    assert not any("fake" in name for batch in batches for name in batch.names)
+
+
+def test_half_of_the_fakes_can_be_self_blended(videos, monkeypatch):
+    monkeypatch.setattr(PairDataset, "_blended", lambda *_: ["made"])
+    monkeypatch.setattr(PairDataset, "_real_fakes", lambda *_: ["found"])
+    data = dataset(videos, self_blend=0.5)
+    rng = np.random.default_rng(0)
+    drawn = [data.pairs(epoch, 0, rng)[0] for epoch in range(400)]
+    assert drawn.count("made") / 400 == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_fake_that_shows_nothing_of_the_changed_face_is_its_twin_whatever_both_go_through(videos):
+    """At a ratio of 0 a twin and its fake are equal: any difference would be a shortcut of the pipeline."""
+    nothing = BlendConfig(ratios=(0.0,))
+    for batch in items(dataset(videos, STRONG, nothing, self_blend=1)):
+        assert torch.equal(batch.images[:2], batch.images[2:])
+
+
+def test_the_changed_face_lies_within_the_picture_of_its_twin(videos):
+    batch = dataset(videos, self_blend=1, blend=BlendConfig(ratios=(1.0,)))[0, 0]
+    difference = (batch.images[0].int() - batch.images[2].int()).abs().amax(dim=(0, 1))
+    assert difference[10:40, 10:40].max() > 3
+    assert difference[0].max() <= 3
+
+
+def test_an_item_hangs_on_seed_epoch_and_number_alone(videos):
+    a, b = (dataset(videos, STRONG, self_blend=0.5, mixup=0.5, cutmix=0.5, seed=7) for _ in range(2))
+    list(map(a.__getitem__, [(0, 0), (1, 2)]))  # what was drawn before does not matter
+    assert torch.equal(a[3, 1].images, b[3, 1].images)
+    assert torch.equal(a[3, 1].labels, b[3, 1].labels)
+    assert not torch.equal(a[3, 1].images, a[4, 1].images)
+    assert not torch.equal(a[3, 1].images, dataset(videos, STRONG, self_blend=0.5, seed=8)[3, 1].images)
+
+
+def test_mixed_pairs_have_mixed_labels_that_are_half_fake_together(videos):
+    for settings in ({"mixup": 1, "self_blend": 1}, {"mixup": 1, "aligned": 1}, {"cutmix": 1, "aligned": 0}):
+        labels = torch.stack([batch.labels for batch in items(dataset(videos, **settings))])
+        assert torch.allclose(labels[:, :2] + labels[:, 2:], torch.ones(4, 2))
+        assert ((labels > 0) & (labels < 1)).any()
+        assert (labels[:, :2] <= 0.5).all()
+
+
+def test_faces_that_are_not_aligned_are_not_blended_into_each_other(videos):
+    unrelated = [v for v in videos if v.video in ("real0.mp4", "fake1.mp4")]
+    assert dataset(unrelated, mixup=1, aligned=1)[0, 0].labels.tolist() == [0, 0, 1, 1]
+    at_other_times = [v for v in videos if v.video in ("real0.mp4", "fake0.mp4")]
+    assert dataset(at_other_times, mixup=1, aligned=0)[0, 0].labels.tolist() == [0, 0, 1, 1]
+
+
+def test_what_is_trained_on_unchanged_is_what_is_scored(videos):
+    still = [video for video in videos if video.video in ("real0.mp4", "fake0.mp4")]
+    track = still[1].main_tracks()[0]
+    whole = ClipConfig(length=track.frames, size=48, margin=1.3)
+    data = PairDataset(still, whole, DrawConfig(per_load=1, aligned=0), NOTHING, BlendConfig())
+    assert torch.equal(data[0, 0].images[:1], scored_clips(track, whole, 1))
+
+
+def test_a_track_that_cannot_be_read_stops_training_and_is_named(small_store, tmp_path):
+    folder = tmp_path / "store"
+    shutil.copytree(small_store.folder, folder)
+    for path in folder.glob("tracks/real*/0.mp4"):
+        path.write_bytes(b"damaged")
+    videos = [record for record in FaceStore.open(folder).records() if record.tracks]
+    with pytest.raises(StoreError, match=r"real\d.mp4/0.mp4 cannot be read.*build it again"):
+        items(dataset(videos))
+
+
+def test_everyone_has_a_turn_before_anyone_has_another():
+    for lap in range(3):
+        assert sorted(turn(1, 0, 1, 5, 5 * lap + n) for n in range(5)) == list(range(5))
+    orders = {tuple(turn(1, epoch, label, 5, n) for n in range(5)) for epoch in range(5) for label in (0, 1)}
+    assert len(orders) > 5

@@ -1,0 +1,124 @@
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from dfd.clips.augment import NOTHING, AugmentConfig
+from dfd.clips.balance import DrawConfig
+from dfd.clips.sampling import ClipConfig
+from dfd.clips.stills import StillDataset, load_still, read_stills, still_clips
+from dfd.errors import ConfigError, ManifestError, StoreError
+
+CONFIG = ClipConfig(length=1, size=32, margin=1.0)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Six people, each real and fake: the fake is the real one with a bright square."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for person in range(6):
+        real = np.kron(rng.integers(20, 180, (8, 8, 3)), np.ones((6, 6, 1))).astype(np.uint8)
+        fake = real.copy()
+        fake[16:32, 16:32] = 255
+        for name, image, label in ((f"r{person}.png", real, "REAL"), (f"f{person}.png", fake, "FAKE")):
+            cv2.imwrite(str(tmp_path / name), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+            rows.append({"file": name, "label": label, "source": f"r{person}.mp4", "place": person})
+    pd.DataFrame(rows).to_csv(tmp_path / "index.csv", index=False)
+    return tmp_path
+
+
+def index(folder, rows):
+    (folder / "index.csv").write_text("file,label,source\n" + "".join(f"{row}\n" for row in rows))
+
+
+def test_an_index_lists_pictures_with_label_and_source(folder):
+    stills = read_stills(folder)
+    assert len(stills) == 12
+    assert (stills[1].name, stills[1].label, stills[1].source) == ("f0.png", 1, "r0.mp4")
+    index(folder, ["r0.png,0,", "f0.png,1,r0.png"])
+    assert [(s.label, s.source) for s in read_stills(folder)] == [(0, "r0.png"), (1, "r0.png")]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,label\nr0.png,REAL\n", "has no column 'source': it needs file, label, source"),
+        ("file,label,source\nr0.png,real?,a\n", "has the label 'real\\?': a label is REAL, FAKE, 0 or 1"),
+        ("file,label,source\nr0.png,0,a\nr0.png,1,a\n", "lists 'r0.png' twice"),
+        ("file,label,source\ngone.png,0,a\n", "lists 'gone.png', which is not in"),
+        ("", "index.csv cannot be read"),
+    ],
+)
+def test_an_index_that_does_not_hold_is_refused(folder, text, message):
+    (folder / "index.csv").write_text(text)
+    with pytest.raises(ManifestError, match=message):
+        read_stills(folder)
+
+
+def test_a_folder_without_an_index_is_refused(tmp_path):
+    with pytest.raises(ManifestError, match=r"no such file\): it lists pictures as file,label,source"):
+        read_stills(tmp_path)
+
+
+def test_the_largest_centred_square_of_a_picture_is_taken(folder):
+    image = np.zeros((40, 60, 3), np.uint8)
+    image[:, 10:50, 0] = 200  # red, and OpenCV writes blue first
+    cv2.imwrite(str(folder / "r0.png"), image[:, :, ::-1])
+    square = load_still(read_stills(folder)[0])
+    assert square.shape == (40, 40, 3)
+    assert square.reshape(-1, 3).tolist() == [[200, 0, 0]] * 1600
+
+
+@pytest.mark.parametrize("content", [b"", b"not a picture"])
+def test_a_damaged_picture_is_named(folder, content):
+    (folder / "f3.png").write_bytes(content)
+    with pytest.raises(StoreError, match="f3.png is not a picture that can be read: take it out of index.csv"):
+        still_clips(read_stills(folder), CONFIG)
+
+
+def test_a_fake_goes_beside_its_own_source(folder):
+    data = StillDataset(read_stills(folder), CONFIG, DrawConfig(slices=1, per_load=1, aligned=1), NOTHING)
+    assert len(data) == 6
+    batches = [data[0, n] for n in range(6)]
+    assert sorted(batch.names[1] for batch in batches) == [f"f{n}.png" for n in range(6)]
+    for batch in batches:
+        assert batch.images.shape == (2, 3, 1, 32, 32)
+        assert batch.names[0] == batch.names[1].replace("f", "r", 1)
+        assert batch.labels.tolist() == [0, 1]
+        assert (batch.images[1, :, 0, 13:19, 13:19] == 255).all()
+        assert torch.equal(batch.images[0, :, 0, :8], batch.images[1, :, 0, :8])
+
+
+def test_without_alignment_any_two_go_together(folder):
+    data = StillDataset(read_stills(folder), CONFIG, DrawConfig(slices=4, per_load=2, aligned=0), NOTHING)
+    batches = [data[0, n] for n in range(len(data))]
+    assert len(batches) == 12
+    assert all(batch.labels.tolist() == [0, 0, 1, 1] for batch in batches)
+    names = [name for batch in batches for name in batch.names]
+    assert all(names.count(f"{kind}{n}.png") == 4 for kind in "rf" for n in range(6))
+
+
+def test_both_of_a_pair_are_changed_alike(folder):
+    strong = AugmentConfig(flip=0.5, zoom=0.2, colour=1, noise=1, jpeg=0, reduce=0, codec=0, cutout=1)
+    data = StillDataset(read_stills(folder), CONFIG, DrawConfig(per_load=1, aligned=1), strong)
+    plain = StillDataset(read_stills(folder), CONFIG, DrawConfig(per_load=1, aligned=1), NOTHING)
+    for number in range(6):
+        batch = data[2, number]
+        assert not torch.equal(batch.images, plain[2, number].images)
+        real, fake = batch.images[:, :, 0].int()
+        outside = torch.cat([(real - fake)[:, :5].flatten(), (real - fake)[:, -5:].flatten()])
+        assert outside.abs().max() <= 2  # saturation and resizing touch the square's own pixels, not the border
+
+
+def test_scored_pictures_are_unchanged_but_in_size(folder):
+    clips = still_clips(read_stills(folder)[:3], CONFIG.replace(size=48))
+    assert clips.shape == (3, 3, 1, 48, 48)
+    assert np.array_equal(clips[1, :, 0].permute(1, 2, 0), load_still(read_stills(folder)[1]))
+
+
+def test_one_class_is_refused(folder):
+    index(folder, ["r0.png,REAL,a", "r1.png,REAL,b"])
+    with pytest.raises(ConfigError, match="2 real and 0 fake"):
+        StillDataset(read_stills(folder), CONFIG, DrawConfig(), NOTHING)
