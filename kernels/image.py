@@ -1,6 +1,6 @@
 """An environment with the packages of Kaggle's image and no others, in the versions that are installed here.
 
-So a kernel that leans on something which Kaggle does not have fails in the rehearsal: on pebble or PyAV before the
+So a kernel that leans on something which Kaggle does not have fails in the rehearsal: on PyAV before the
 wheelhouse, on dfd from this checkout.
 """
 

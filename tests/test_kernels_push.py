@@ -21,7 +21,7 @@ PREDICT, TRAIN, WHEELS = "tester/dfd-predict", "tester/dfd-train", "tester/dfd-w
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
     root = checkout(tmp_path_factory.mktemp("checkout"))
-    stock(root, ("pebble",))
+    stock(root, ("facenet-pytorch",))
     commit(root)
     return root
 
@@ -333,7 +333,7 @@ def test_the_wheelhouse_is_gathered_and_pushed_and_pushed_again(server, run, mon
     wheels, other = tmp_path / "wheels", checkout(tmp_path / "other")
     wheels.mkdir()
     use(monkeypatch, other)
-    monkeypatch.setattr(wheelhouse, "PACKAGES", ("pebble", "facenet-pytorch"))
+    monkeypatch.setattr(wheelhouse, "PACKAGES", ("decord", "facenet-pytorch"))
     for package in wheelhouse.PACKAGES:
         installed_wheel(package, wheels)
     monkeypatch.setenv("PIP_NO_INDEX", "1")

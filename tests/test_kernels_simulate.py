@@ -117,7 +117,7 @@ def test_a_rehearsal_has_no_network_no_credentials_and_a_read_only_input(competi
         "for name in ('input/new', 'input/datasets/o/s/new'):\n"
         "    try: (root / name).write_text('x'); print('written', name)\n"
         "    except OSError as error: print(error)\n"
-        "for name in ('pebble', 'dfd', 'av', 'pytest'):\n"
+        "for name in ('facenet_pytorch', 'dfd', 'av', 'pytest'):\n"
         "    try: __import__(name); raise SystemExit(name + ' is there')\n"
         "    except ModuleNotFoundError: pass\n"
         "import numpy\n"
@@ -202,4 +202,4 @@ def test_an_exact_rehearsal_needs_its_python(monkeypatch, competition):
 def test_the_image_has_nothing_that_kaggle_lacks():
     found = set(image.image_packages())
     assert {"torch", "numpy", "timm", "pip", "pydantic-core"} <= found
-    assert not found & {"dfd", "pebble", "av", "decord", "facenet-pytorch", "cyclopts", "pytest", "scikit-image"}
+    assert not found & {"dfd", "av", "decord", "facenet-pytorch", "cyclopts", "pytest", "scikit-image"}

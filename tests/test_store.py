@@ -169,3 +169,14 @@ def test_the_same_input_gives_the_same_bytes(store, video, tmp_path):
     shutil.rmtree(place)
     store.write(video, [made_track()], Extraction())
     assert first == {p.name: p.read_bytes() for p in place.iterdir() if p.suffix in (".mp4", ".npz")}
+
+
+def test_what_a_killed_worker_left_is_removed_when_its_video_comes_again(small_dataset, tmp_path):
+    store = FaceStore.create(tmp_path / "faces", FacesConfig(size=64))
+    names = ["x" * 170 + "1.mp4", "x" * 170 + "2.mp4"]
+    first, second = (store._partial(name) for name in names)
+    (first / "0.mp4").write_bytes(b"half")
+    assert second.exists()  # long names that begin alike are kept apart
+    store.write_failure(Outcome(Video(tmp_path / names[0], names[0]), "timed_out", "killed after 1 s"))
+    assert not first.exists()
+    assert second.exists()

@@ -149,8 +149,7 @@ class FaceStore:
         A video for which the time was too short is not put on record: a later run does it.
         """
         video = outcome.video
-        for left in (self.folder / "tracks").glob(f".{folder_name(video.name)[:150]}.*.partial"):
-            shutil.rmtree(left, ignore_errors=True)  # of a worker that was killed
+        self._sweep(video.name)
         about = {"status": outcome.status, "reason": outcome.reason, "seconds": outcome.seconds}
         about |= {"frames": 0, "missing": 0, "faces": 0}
         if outcome.status != "out_of_budget":
@@ -174,10 +173,15 @@ class FaceStore:
         return self.folder / "tracks" / folder_name(name)
 
     def _partial(self, name: str) -> Path:
-        path = self.folder / "tracks" / f".{folder_name(name)[:150]}.{os.getpid()}.partial"
-        shutil.rmtree(path, ignore_errors=True)
+        self._sweep(name)
+        path = self.folder / "tracks" / f".{sha1(name.encode()).hexdigest()}.{os.getpid()}.partial"
         path.mkdir()
         return path
+
+    def _sweep(self, name: str) -> None:
+        """Remove what a worker left that was killed while it wrote this video."""
+        for left in (self.folder / "tracks").glob(f".{sha1(name.encode()).hexdigest()}.*.partial"):
+            shutil.rmtree(left, ignore_errors=True)
 
     def _finish(
         self,
