@@ -2,13 +2,16 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import skimage.data
 import torch
 
 from dfd.clips.augment import NOTHING, AugmentConfig
 from dfd.clips.balance import DrawConfig
+from dfd.clips.blend import BlendConfig
 from dfd.clips.sampling import ClipConfig
-from dfd.clips.stills import StillDataset, load_still, read_stills, still_clips
+from dfd.clips.stills import StillDataset, find_landmarks, load_still, read_stills, still_clips
 from dfd.errors import ConfigError, ManifestError, StoreError
+from dfd.faces.detect import Detector
 
 CONFIG = ClipConfig(length=1, size=32, margin=1.0)
 
@@ -122,3 +125,49 @@ def test_one_class_is_refused(folder):
     index(folder, ["r0.png,REAL,a", "r1.png,REAL,b"])
     with pytest.raises(ConfigError, match="2 real and 0 fake"):
         StillDataset(read_stills(folder), CONFIG, DrawConfig(), NOTHING)
+
+
+@pytest.fixture(scope="module")
+def astronaut(tmp_path_factory):
+    """A face cut tightly, a picture without one, and a fake of each: the face is of 110 pixels at (180, 60)."""
+    folder = tmp_path_factory.mktemp("tight")
+    face = skimage.data.astronaut()[60:172, 168:280]
+    grey = np.full((64, 64, 3), 128, np.uint8)
+    rows = []
+    for name, image, label in (("face.png", face, 0), ("grey.png", grey, 0), ("fake.png", 255 - face, 1)):
+        cv2.imwrite(str(folder / name), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        rows.append({"file": name, "label": label, "source": name})
+    pd.DataFrame(rows).to_csv(folder / "index.csv", index=False)
+    return read_stills(folder)
+
+
+def test_landmarks_are_found_in_pictures_cut_as_tight_as_the_face(astronaut):
+    told = []
+    found = find_landmarks(astronaut[:2], lambda *args: told.append(args))
+    assert list(found) == ["face.png"]
+    # The same landmarks as in the whole photograph, to a few pixels.
+    whole = Detector().detect([skimage.data.astronaut()])[0]
+    assert np.abs(found["face.png"] - (whole.landmarks[0] - (168, 60))).max() < 5
+    assert told[-1][:2] == (2, 2)
+
+
+def test_a_real_picture_is_blended_with_itself_where_its_face_was_found(astronaut):
+    draw = DrawConfig(per_load=1, slices=1, self_blend=1)
+    config = CONFIG.replace(size=112)
+    data = StillDataset(astronaut, config, draw, NOTHING, BlendConfig(), find_landmarks(astronaut))
+    assert len(data) == 1  # the picture without a face is left out
+    blends = [data[epoch, 0] for epoch in range(3)]
+    for clips in blends:
+        assert clips.names == ("face.png", "face.png")
+        assert clips.labels.tolist() == [0, 1]
+        different = (clips.images[0] != clips.images[1]).any(dim=0)[0]
+        assert different.any()
+        assert not different[:4].any() or not different[:, :4].any()  # not all over: what lies beside the face is equal
+    assert not torch.equal(blends[0].images, blends[1].images)
+    with pytest.raises(ConfigError, match="no face was found in any real picture"):
+        StillDataset(astronaut[1:2], config, draw, NOTHING, BlendConfig(), {})
+
+
+def test_without_blending_pictures_without_landmarks_serve(astronaut):
+    data = StillDataset(astronaut, CONFIG, DrawConfig(per_load=1, slices=1, self_blend=0.5), NOTHING)
+    assert {data[0, number].names for number in range(2)} == {("face.png", "fake.png"), ("grey.png", "fake.png")}

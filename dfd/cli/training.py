@@ -196,6 +196,7 @@ def pretrain(
     clip: Clip = NO_CLIP,
     train_: Train = NO_TRAIN,
     augment: Augment = NO_AUGMENT,
+    blend: Blend = NO_BLEND,
 ) -> None:
     """Train a network of single frames on STILLS, pictures of faces: what others start from.
 
@@ -208,8 +209,9 @@ def pretrain(
         clip: What it is fed; its margin is that of the pictures.
         train_: How it learns.
         augment: How pictures are changed.
+        blend: How self-blended fakes are made.
     """
-    settings = _recipe(recipe, model=model, clip=clip, train=train_, augment=augment)
+    settings = _recipe(recipe, model=model, clip=clip, train=train_, augment=augment, blend=blend)
     with show.bar("pretrain") as tell:
         score = pretraining.pretrain(read_stills(stills), settings, out, fold, folds, tell)
     show.say(f"The model is in {out / fit.CHECKPOINT}, its curve in {out / 'metrics.csv'}.")

@@ -109,18 +109,22 @@ def run(
     data: names of what is trained on, with labels: another run's folder is told by it. Raises ConfigError when `out`
     holds another run.
     """
-    config = {"recipe": recipe.model_dump(mode="json"), "faces": header.faces.model_dump(mode="json"), **data}
     if recipe.train.batch < clips.clips:
         raise ConfigError(
             f"batch is {recipe.train.batch}, less than the {clips.clips} clips that come together: raise it, or lower "
             f"per_load, {recipe.train.per_load}"
         )
     model = seeded_model(recipe)  # before anything is written: a model that cannot be built leaves no folder
-    claim(out, config)
+    claim(out, settings(recipe, header.faces, data))
     if not (out / "done").exists():
         _fit(ClipClassifier(model, recipe.train, header), clips, out, what, progress)
         (out / "done").touch()
     return out / CHECKPOINT
+
+
+def settings(recipe: Recipe, faces: FacesConfig, data: dict[str, Any]) -> dict[str, Any]:
+    """What config.json says of a run, but for the versions that it was made with."""
+    return {"recipe": recipe.model_dump(mode="json"), "faces": faces.model_dump(mode="json"), **data}
 
 
 def claim(out: Path, config: dict[str, Any]) -> None:
