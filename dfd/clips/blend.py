@@ -3,9 +3,9 @@
 What is left is what every face swap leaves: a border, two colours, a face that does not quite move with its head.
 The recipe is that of Shiohara and Yamasaki 2022, "Detecting Deepfakes with Self-Blended Images", with two changes: the
 mask is an oval through five landmarks instead of the hull of 81, and all is drawn once a clip, not once a frame, so
-that a fake does not flicker. Clips of several frames are also faked in time: the face drifts against its head, flickers,
-or repeats and skips frames of its own (Yan et al. 2024, "Generalizing Deepfake Video Detection with Plug-and-Play";
-Wang et al. 2023, "AltFreezing"). Lengths are in eye distances, so that they hold at any size.
+that a fake does not flicker unless it is meant to. Clips of several frames are also faked in time: the face drifts
+against its head, flickers, or repeats and skips frames of its own (Yan et al. 2024, "Generalizing Deepfake Video
+Detection with Plug-and-Play"; Wang et al. 2023, "AltFreezing"). Lengths are in eye distances: they hold at any size.
 """
 
 from typing import Literal, NamedTuple, get_args
@@ -31,9 +31,9 @@ PERSISTENCE = 6.0
 """Frames (standard deviation) over which drift is smoothed."""
 
 Motion = Literal["still", "drift", "flicker", "stutter"]
-"""What a changed face does over a clip. still: it moves with its head. drift: it slides about on it slowly. flicker: its
-brightness is unsteady, and now and then a frame keeps the face that it had. stutter: it repeats or skips frames that
-the head does not."""
+"""What a changed face does over a clip. still: it moves with its head. drift: it slides about on it slowly. flicker:
+its brightness is unsteady, and now and then a frame keeps the face that it had. stutter: it repeats or skips frames
+that the head does not."""
 
 GAIN = (0.01, 0.04)
 """Of flicker: how much of its brightness a face gains or loses from frame to frame (std)."""
@@ -233,7 +233,7 @@ class _Look(NamedTuple):
 class _Film(NamedTuple):
     """What the changed face does over a clip of T frames.
 
-    frames: (T,) which frame's face is shown in each. gains: (T,) factor on its brightness; 0 keeps the frame's own face.
+    frames: (T,) which frame's face is shown in each. gains: (T,) factor on its brightness; 0: the frame keeps its own.
     drift: (T,2) how far it slid on its head, in eye distances.
     """
 
