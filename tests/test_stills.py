@@ -82,7 +82,9 @@ def test_a_damaged_picture_is_named(folder, content):
 
 
 def test_a_fake_goes_beside_its_own_source(folder):
-    data = StillDataset(read_stills(folder), CONFIG, DrawConfig(slices=1, per_load=1, aligned=1), NOTHING)
+    data = StillDataset(
+        read_stills(folder), CONFIG, DrawConfig(slices=1, per_load=1, aligned=1), NOTHING, BlendConfig()
+    )
     assert len(data) == 6
     batches = [data[0, n] for n in range(6)]
     assert sorted(batch.names[1] for batch in batches) == [f"f{n}.png" for n in range(6)]
@@ -95,7 +97,9 @@ def test_a_fake_goes_beside_its_own_source(folder):
 
 
 def test_without_alignment_any_two_go_together(folder):
-    data = StillDataset(read_stills(folder), CONFIG, DrawConfig(slices=4, per_load=2, aligned=0), NOTHING)
+    data = StillDataset(
+        read_stills(folder), CONFIG, DrawConfig(slices=4, per_load=2, aligned=0), NOTHING, BlendConfig()
+    )
     batches = [data[0, n] for n in range(len(data))]
     assert len(batches) == 12
     assert all(batch.labels.tolist() == [0, 0, 1, 1] for batch in batches)
@@ -105,8 +109,8 @@ def test_without_alignment_any_two_go_together(folder):
 
 def test_both_of_a_pair_are_changed_alike(folder):
     strong = AugmentConfig(flip=0.5, zoom=0.2, colour=1, noise=1, jpeg=0, reduce=0, codec=0, cutout=1)
-    data = StillDataset(read_stills(folder), CONFIG, DrawConfig(per_load=1, aligned=1), strong)
-    plain = StillDataset(read_stills(folder), CONFIG, DrawConfig(per_load=1, aligned=1), NOTHING)
+    data = StillDataset(read_stills(folder), CONFIG, DrawConfig(per_load=1, aligned=1), strong, BlendConfig())
+    plain = StillDataset(read_stills(folder), CONFIG, DrawConfig(per_load=1, aligned=1), NOTHING, BlendConfig())
     for number in range(6):
         batch = data[2, number]
         assert not torch.equal(batch.images, plain[2, number].images)
@@ -124,7 +128,7 @@ def test_scored_pictures_are_unchanged_but_in_size(folder):
 def test_one_class_is_refused(folder):
     index(folder, ["r0.png,REAL,a", "r1.png,REAL,b"])
     with pytest.raises(ConfigError, match="2 real and 0 fake"):
-        StillDataset(read_stills(folder), CONFIG, DrawConfig(), NOTHING)
+        StillDataset(read_stills(folder), CONFIG, DrawConfig(), NOTHING, BlendConfig())
 
 
 @pytest.fixture(scope="module")
@@ -169,5 +173,5 @@ def test_a_real_picture_is_blended_with_itself_where_its_face_was_found(astronau
 
 
 def test_without_blending_pictures_without_landmarks_serve(astronaut):
-    data = StillDataset(astronaut, CONFIG, DrawConfig(per_load=1, slices=1, self_blend=0.5), NOTHING)
+    data = StillDataset(astronaut, CONFIG, DrawConfig(per_load=1, slices=1, self_blend=0.5), NOTHING, BlendConfig())
     assert {data[0, number].names for number in range(2)} == {("face.png", "fake.png"), ("grey.png", "fake.png")}

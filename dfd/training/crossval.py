@@ -27,7 +27,8 @@ from dfd.models.checkpoint import load_model
 from dfd.scoring.decide import Decision, Judged, decide
 from dfd.scoring.folds import assign_folds, check_folds, write_folds
 from dfd.scoring.submission import score_submission, write_submission
-from dfd.training.fit import claim, seeded_model, train
+from dfd.training.fit import claim, train
+from dfd.training.loop import seeded_model
 from dfd.training.recipes import Recipe
 from dfd.types import VideoScore
 

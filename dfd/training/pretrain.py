@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from dfd.clips.balance import both_classes
 from dfd.clips.dataset import Points
 from dfd.clips.stills import Still, StillDataset, find_landmarks, still_clips
-from dfd.clips.balance import both_classes
 from dfd.errors import ConfigError
 from dfd.faces.build import Progress
 from dfd.faces.extract import FacesConfig
 from dfd.models.checkpoint import Header, load_model
 from dfd.scoring.folds import assign_folds, check_folds
 from dfd.scoring.submission import score_submission, write_submission
-from dfd.training.fit import claim, run, seeded_model, settings
+from dfd.training.fit import claim, run, settings
+from dfd.training.loop import seeded_model
 from dfd.training.recipes import Recipe
 
 BATCH = 64
