@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from dfd.clips.balance import balance
 from dfd.clips.dataset import SliceDataset, TrainingClips
 from dfd.clips.pairs import PairDataset
@@ -26,6 +28,8 @@ from dfd.training.recipes import Recipe
 
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
 DONE = "done"
+ABOUT = ("versions", "parameters")
+"""What config.json says beside the settings: they do not tell one run from another."""
 
 
 def usable(videos: Sequence[VideoRecord]) -> list[VideoRecord]:
@@ -93,8 +97,8 @@ def run(
     data: names of what is trained on, with labels: another run's folder is told by it. Raises as train does.
     """
     _check_batch(recipe, clips.clips, means.devices)
-    seeded_model(recipe)  # before anything is written: a model that cannot be built leaves no folder
-    claim(out, settings(recipe, header.faces, data))
+    model = seeded_model(recipe)  # before anything is written: a model that cannot be built leaves no folder
+    claim(out, settings(recipe, header.faces, data), model)
     if not (out / DONE).exists():
         carry_out(Job(recipe, header, clips, out / CHECKPOINT, out / "metrics.csv", what, means), progress)
         (out / DONE).touch()
@@ -122,8 +126,11 @@ def settings(recipe: Recipe, faces: FacesConfig, data: dict[str, Any]) -> dict[s
     return {"recipe": recipe.model_dump(mode="json"), "faces": faces.model_dump(mode="json"), **data}
 
 
-def claim(out: Path, config: dict[str, Any]) -> None:
-    """Make `out` the folder of a run with `config`, or check that it is. Raises ConfigError when it is another's."""
+def claim(out: Path, config: dict[str, Any], model: nn.Module) -> None:
+    """Make `out` the folder of a run of `model` with `config`, or check that it is.
+
+    Raises ConfigError when it is another's.
+    """
     path = out / "config.json"
     config = json.loads(json.dumps({**config}, default=str))
     if path.is_file():
@@ -131,7 +138,7 @@ def claim(out: Path, config: dict[str, Any]) -> None:
             there = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:
             there = None
-        there = {key: value for key, value in there.items() if key != "versions"} if isinstance(there, dict) else {}
+        there = {key: value for key, value in there.items() if key not in ABOUT} if isinstance(there, dict) else {}
         if there != config:
             changed = ", ".join(_changed(there, config)[:4]) or "its contents"
             raise ConfigError(
@@ -142,7 +149,8 @@ def claim(out: Path, config: dict[str, Any]) -> None:
         raise ConfigError(f"{out} is not empty and not a run (no config.json): name a new folder")
     out.mkdir(parents=True, exist_ok=True)
     partial = out / ".config.json.partial"
-    partial.write_text(json.dumps({**config, "versions": versions()}, indent=1) + "\n", encoding="utf-8")
+    about = {"versions": versions(), "parameters": sum(parameter.numel() for parameter in model.parameters())}
+    partial.write_text(json.dumps({**config, **about}, indent=1) + "\n", encoding="utf-8")
     partial.replace(path)
 
 

@@ -17,6 +17,7 @@ from dfd.faces.extract import FacesConfig
 from dfd.models.checkpoint import Header, load_model
 from dfd.scoring.folds import assign_folds, check_folds
 from dfd.scoring.submission import score_submission, write_submission
+from dfd.training.clock import ALONE, Means
 from dfd.training.fit import claim, run, settings
 from dfd.training.loop import seeded_model
 from dfd.training.recipes import Recipe
@@ -32,6 +33,7 @@ def pretrain(
     fold: int | None = None,
     folds: int = 5,
     progress: Progress | None = None,
+    means: Means = ALONE,
 ) -> dict[str, Any] | None:
     """Train on `stills` in the run folder `out`; with `fold`, without that fold, and return the score on it.
 
@@ -47,11 +49,11 @@ def pretrain(
         held = _fold(stills, fold, folds, recipe.train.seed)
         names = {still.name for still in held}
         stills = [still for still in stills if still.name not in names]
-    seeded_model(recipe)  # before anything is written: a network that cannot be built leaves no folder
+    model = seeded_model(recipe)  # before anything is written: a network that cannot be built leaves no folder
     faces = FacesConfig(margin=max(FacesConfig().margin, recipe.clip.margin))
     data = {"stills": len(stills), "fold": fold, "folds": folds}
     both_classes([still.label for still in stills], recipe.train.self_blend)
-    claim(out, settings(recipe, faces, data))
+    claim(out, settings(recipe, faces, data), model)
     landmarks = _landmarks(stills, recipe, out / "landmarks.npz", progress)
     clips = StillDataset(stills, recipe.clip, recipe.train, recipe.augment, recipe.blend, landmarks)
     header = Header(
@@ -62,7 +64,7 @@ def pretrain(
         training=recipe.model_dump(mode="json", exclude={"model", "clip"}),
         videos=tuple(sorted({still.source for still in stills})),
     )
-    checkpoint = run(clips, header, recipe, data, out, "pretraining", progress)
+    checkpoint = run(clips, header, recipe, data, out, "pretraining", progress, means)
     return _score(held, checkpoint, out, progress) if held else None
 
 
