@@ -66,6 +66,7 @@ class Mirror:
 
     def _open(self) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # a new database is no news
         try:
             from mlflow import MlflowClient
             from mlflow.exceptions import MlflowException
