@@ -1,4 +1,4 @@
-"""Rehearsals of the three kernels on small videos, faces feeding train feeding predict, and their limits."""
+"""Rehearsals of the three kernels on the mini-DFDC, faces feeding train feeding predict, and their limits."""
 
 import json
 import shutil
@@ -11,6 +11,7 @@ from kernels import KernelError, image, inputs, places, sandbox
 from kernels.build import Sources, build
 from kernels.report import report
 from kernels.simulate import attached, output, simulate
+from tests.conftest import short_sample
 from tests.kernel_workshop import checkout, commit, stock, use
 
 FACES = {"options": {"size": 64, "detect_side": 320}}
@@ -38,18 +39,9 @@ def workshop(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def competition(small_dataset, tmp_path_factory):
-    """A folder like the competition's: three test videos, one of which is no video, and a label for each."""
-    folder = tmp_path_factory.mktemp("competition")
-    shutil.copytree(small_dataset, folder / "train_sample_videos")
-    (folder / "test_videos").mkdir()
-    for name in ("real0.mp4", "fake1.mp4"):
-        shutil.copy(small_dataset / name, folder / "test_videos")
-    (folder / "test_videos" / "broken.mp4").write_bytes(b"no video")
-    names = ["broken.mp4", "fake1.mp4", "real0.mp4"]
-    pd.DataFrame({"filename": names, "label": 0.5}).to_csv(folder / "sample_submission.csv", index=False)
-    pd.DataFrame({"filename": names, "label": [1, 1, 0]}).to_csv(folder / "test_labels.csv", index=False)
-    return folder
+def competition(tmp_path_factory):
+    """The mini-DFDC, which has the competition's form: 24 labelled videos, and 16 to score, six of which break things."""
+    return short_sample(tmp_path_factory.mktemp("competition") / "mini-dfdc")
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +67,7 @@ def finished(train, tmp_path_factory):
 def test_faces_leaves_one_file_and_its_hash(faces):
     built = build("faces", changes=FACES)
     assert (faces["commit"], faces["sha256"]) == (built.commit, built.sha256)
-    assert faces["statuses"] == {"ok": 8}
+    assert faces["statuses"] == {"ok": 24}
     assert sorted(p.name for p in output("faces").rglob("*") if p.is_file()) == [
         "MANIFEST.json",
         "faces.tar",
@@ -85,22 +77,21 @@ def test_faces_leaves_one_file_and_its_hash(faces):
 
 
 def test_train_makes_a_bundle_out_of_faces(train, finished):
-    assert train["score"]["videos"] == 8
+    assert (train["score"]["videos"], train["score"]["fakes"]) == (24, 14)
     folder = finished / "bundle"
     assert inputs.read_manifest(folder)["kind"] == "bundle"
     assert set(inputs.read_manifest(folder)["files"]) == {p.name for p in folder.iterdir()} - {"MANIFEST.json"}
 
 
 def test_predict_makes_a_valid_scored_submission(finished, competition, capfd):
-    assert (
-        simulate(build("predict"), competition, {"dfd-train": finished}, labels=competition / "test_labels.csv")
-        == "done"
-    )
+    labels = competition / "test_labels.csv"
+    assert simulate(build("predict"), competition, {"dfd-train": finished}, labels=labels) == "done"
     out, _ = capfd.readouterr()
     rows = pd.read_csv(output("predict") / "submission.csv")
-    assert list(rows["filename"]) == ["broken.mp4", "fake1.mp4", "real0.mp4"]
-    assert rows["label"][0] == 0.5
-    assert (rows["label"][1:] != 0.5).all()
+    assert list(rows["filename"]) == list(pd.read_csv(competition / "sample_submission.csv")["filename"])
+    about = json.loads((competition / "sample.json").read_text())["videos"]
+    kinds = rows["filename"].map(lambda name: about[f"test_videos/{name}"])
+    assert set(kinds[rows["label"] == 0.5]) == {"empty", "no face"}
     for words in ("is a valid submission", "balanced log loss", "unreadable", "4000 videos in", "COMPLETE after"):
         assert words in out
 
