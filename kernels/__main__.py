@@ -11,12 +11,15 @@ from cyclopts import App, CycloptsError, Parameter
 from dfd.errors import DfdError
 from dfd.report import terminal as show
 from kernels import KernelError, client, datasets, follow, places, wheelhouse
+from kernels import resume as resuming
 from kernels.build import OWNER, Sources, read_metadata
 from kernels.build import build as make
 from kernels.check import faults
+from kernels.push import examine
 from kernels.push import push as push_built
 from kernels.report import report
 from kernels.sandbox import GIB, Limits
+from kernels.simulate import output as last_output
 from kernels.simulate import simulate as rehearse
 
 app = App(name="python -m kernels", help="Build, check, rehearse and push a kernel: faces, train or predict.")
@@ -25,6 +28,8 @@ Changes = Annotated[
     Parameter(name="--set", negative=(), help="A setting of main.py, as in hours=8 or recipe=tiny; repeat it."),
 ]
 MINI = Path("work/mini-dfdc")
+BUNDLE = "dfd-bundle"
+"""The dataset that a bundle made here travels as."""
 
 
 @app.command
@@ -100,7 +105,11 @@ def simulate(
     beside = competition / "test_labels.csv"
     labels = labels or (beside if beside.is_file() else None)
     folders = {slug: Path(folder) for slug, folder in _pairs(source, "--source")}
-    built = make(name, None, _changes(set_), Sources(resume))
+    changes, sources = _changes(set_), Sources()
+    if resume:
+        sources, left, earlier = resuming.from_here(name, folders.get(f"dfd-{name}", last_output(name)))
+        folders, changes = {**folders, **left}, resuming.settle(name, earlier, changes)
+    built = make(name, None, changes, sources)
     limits = Limits(seconds, memory * GIB, disk * GIB)
     rehearse(built, competition, folders, layout == "long", limits, labels, exact)
     show.say(f"Next: python -m kernels push {name}")
@@ -125,15 +134,21 @@ def push(
         resume: Attach the kernel's own last output, to go on from.
         wait: Minutes to try again while all of the account's sessions are taken.
     """
-    changes, sources = _changes(set_), Sources(resume)
+    changes, sources = _changes(set_), Sources()
     if bundle is not None:
         if name != "predict":
             raise KernelError(f"kernel {name} takes no bundle: predict does")
-        datasets.kind_of(bundle)
+        datasets.check_kind(bundle, "bundle")
     account = client.account()
     if bundle is not None:
-        dataset, identity = datasets.upload(bundle, "dfd-bundle", account)
-        changes, sources = {**changes, "bundle": identity}, Sources(resume, dataset)
+        dataset = f"{account}/{BUNDLE}"
+        examine(make(name, account, changes, Sources(resume, dataset)), account, but=dataset)
+        dataset, identity = datasets.upload(bundle, BUNDLE, account)
+        changes, sources = {**changes, "bundle": identity}, Sources(bundle=dataset)
+    if resume:
+        examine(make(name, account, changes, Sources(resume)), account)
+        sources, earlier = resuming.from_kaggle(name, account, show.say)
+        changes = resuming.settle(name, earlier, changes)
     pushed = push_built(make(name, account, changes, sources), account, wait, show.say)
     show.say(f"Pushed {pushed.name}, version {pushed.version}, commit {pushed.commit}: {pushed.url}")
     show.say(f"Next: python -m kernels status {name}")

@@ -68,10 +68,16 @@ unpack()
 
 @dataclass(frozen=True)
 class Sources:
-    """Changes to what is attached. resume: this kernel's own last output; bundle: a dataset in place of train's."""
+    """Changes to what is attached.
+
+    bundle: a dataset in place of train's. resume: this kernel's own last output, or what a dataset holds of it
+    (earlier), which must be that very one (identity).
+    """
 
     resume: bool = False
     bundle: str = ""
+    earlier: str = ""
+    identity: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,7 @@ def build(
     packed = pack(contents())
     about = {"commit": commit(), "sha256": hashlib.sha256(packed).hexdigest()}
     payload = base64.b85encode(lzma.compress(packed, preset=9 | lzma.PRESET_EXTREME)).decode()
-    built = {**about, "resume": sources.resume}
+    built = {**about, "resume": sources.resume, "earlier": sources.identity}
     script = SCRIPT.format(name=name, built=built, payload=payload, main=main, **about)
     folder = places.built(name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -169,7 +175,10 @@ def read_metadata(name: str, owner: str | None, sources: Sources) -> dict[str, A
     if not isinstance(metadata, dict):
         raise KernelError(f'{path} is not a JSON object like {{"id": "{OWNER}/dfd-{name}", …}}')
     if sources.resume:
-        metadata["kernel_sources"] = [*metadata.get("kernel_sources", []), metadata.get("id")]
+        if name == "predict":
+            raise KernelError("kernel predict begins anew each time: leave out --resume")
+        key = "dataset_sources" if sources.earlier else "kernel_sources"
+        metadata[key] = [*metadata.get(key, []), sources.earlier or metadata.get("id")]
     if sources.bundle:
         metadata["kernel_sources"] = []
         metadata["dataset_sources"] = [*metadata.get("dataset_sources", []), sources.bundle]

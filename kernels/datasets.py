@@ -13,7 +13,7 @@ from slugify import slugify
 from kernels import KernelError, client, inputs, ledger
 from kernels.ledger import Entry
 
-MARKERS = {"bundle": "bundle.json", "faces": "faces.tar", "wheels": inputs.MANIFEST}
+MARKERS = {"bundle": "bundle.json", "faces": "faces.tar", "run": "run.tar", "wheels": inputs.MANIFEST}
 """The file that shows what kind a folder is of."""
 CREATED = re.compile(r"(?:private|public) Dataset is being created\. Please check progress at (\S+)", re.IGNORECASE)
 VERSIONED = re.compile(r"Dataset version is being created\. Please check progress at (\S+)", re.IGNORECASE)
@@ -24,13 +24,19 @@ PAUSE = 10.0
 
 
 def kind_of(folder: Path) -> str:
-    """bundle, faces or wheels. Raises KernelError for a folder of another kind."""
+    """bundle, faces, run or wheels. Raises KernelError for a folder of another kind."""
     if not folder.is_dir():
         raise KernelError(f"{folder} is not there: name a folder that `dfd bundle` made")
     for kind, marker in MARKERS.items():
         if (folder / marker).is_file():
             return kind
     raise KernelError(f"{folder} has none of {', '.join(MARKERS.values())}: name a folder that `dfd bundle` made")
+
+
+def check_kind(folder: Path, kind: str) -> None:
+    """Raises KernelError for a folder of another kind."""
+    if (found := kind_of(folder)) != kind:
+        raise KernelError(f"{folder} holds {found}, no {kind}: name a folder that `dfd {kind}` made")
 
 
 def upload(

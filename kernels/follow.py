@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kernels import KernelError, client
-from kernels.session import REPORT
+from kernels.session import REPORT, SUBMISSION
 
 ENDED = frozenset({"COMPLETE", "ERROR", "CANCEL_ACKNOWLEDGED"})
 FAILED = ENDED - {"COMPLETE"}
@@ -32,7 +32,11 @@ def status(
         tell(f"{kernel} is {state.lower()}")
         sleep(PAUSE)
     if state in FAILED:
-        raise KernelError(f"{kernel} ended as {state}{': ' + why if why else ''}; see its log: python -m kernels logs")
+        name = kernel.rpartition("/dfd-")[2]
+        again = "" if name == "predict" else f"; go on from what it left: python -m kernels push {name} --resume"
+        raise KernelError(
+            f"{kernel} ended as {state}{': ' + why if why else ''}; see its log: python -m kernels logs {name}{again}"
+        )
     return state
 
 
@@ -41,21 +45,30 @@ def fetch(name: str, kernel: str, out: Path, everything: bool = False) -> Path:
 
     Raises KernelError when there is nothing, or a file that is an error message of Kaggle's.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    pattern = ".*" if everything else WANTED[name]
-    client.asked(
-        "kernels", "output", kernel, "-p", str(out), "-o", "-q", "--page-size", "200", "--file-pattern", pattern
-    )
-    for path in sorted(out.rglob("*")):
-        if path.is_file() and re.match(rb'\s*\{"code": ?[45]\d\d', path.read_bytes()[:40]):
-            words = path.read_text(encoding="utf-8", errors="replace")[:120]
-            path.unlink()
-            raise KernelError(f"{path} could not be fetched, Kaggle says {words}: fetch it again")
+    for earlier in (REPORT, SUBMISSION):  # an earlier version's must not pass for this one's
+        (out / earlier).unlink(missing_ok=True)
+    download(kernel, out, ".*" if everything else WANTED[name])
     if not (out / REPORT).is_file():
         raise KernelError(
             f"{kernel} has no {REPORT}: it has not ended, or was stopped; python -m kernels status {name}"
         )
     return out
+
+
+def download(kernel: str, out: Path, pattern: str) -> None:
+    """Fetch the files whose names match `pattern` of what the last version of owner/slug that ran made into `out`.
+
+    Raises KernelError for a file that is an error message of Kaggle's.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    client.asked(
+        "kernels", "output", kernel, "-p", str(out), "-o", "-q", "--page-size", "200", "--file-pattern", pattern
+    )
+    for path in sorted(out.rglob("*")):
+        if path.is_file() and re.match(rb'\s*\{"code": ?[45]\d\d', _start_of(path)):
+            words = path.read_text(encoding="utf-8", errors="replace")[:120]
+            path.unlink()
+            raise KernelError(f"{path} could not be fetched, Kaggle says {words}: fetch it again")
 
 
 def log(kernel: str, out: Path) -> str:
@@ -66,3 +79,8 @@ def log(kernel: str, out: Path) -> str:
     if not path.is_file():
         raise KernelError(f"{kernel} has no log yet")
     return client.kernel_log(path)
+
+
+def _start_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(40)

@@ -40,8 +40,7 @@ def push(
     Raises KernelError before anything is sent: faults, another's kernel, a dirty tree, a source that is not ready; or
     after: no session, no quota left, or a source that Kaggle did not attach.
     """
-    for condition in (check, owned, committed, ready):
-        condition(built, account)
+    examine(built, account)
     until = time.monotonic() + wait * 60
     while True:
         try:
@@ -53,7 +52,15 @@ def push(
             sleep(PAUSE)
 
 
-def check(built: Built, _account: str) -> None:
+def examine(built: Built, account: str, but: str = "") -> None:
+    """Raises KernelError for whatever can be known before anything is sent. but: a source that is yet to be made."""
+    check(built)
+    owned(built, account)
+    committed(built)
+    ready(built, but)
+
+
+def check(built: Built) -> None:
     """Raises KernelError with the first fault."""
     found = faults(built)
     if found:
@@ -70,7 +77,7 @@ def owned(built: Built, account: str) -> None:
         )
 
 
-def committed(built: Built, _account: str) -> None:
+def committed(built: Built) -> None:
     """Raises KernelError unless what travels is as committed."""
     changed = uncommitted()
     if built.commit == "unknown":
@@ -79,9 +86,11 @@ def committed(built: Built, _account: str) -> None:
         raise KernelError(f"{len(changed)} files are not as committed, first {changed[0]}: commit them, then push")
 
 
-def ready(built: Built, _account: str) -> None:
-    """Raises KernelError for a source that is missing or not ready: the kernel would run without it."""
+def ready(built: Built, but: str = "") -> None:
+    """Raises KernelError for a source that is missing or not ready: the kernel would run without it. but: a source."""
     for dataset in built.metadata.get("dataset_sources", []):
+        if dataset == but:
+            continue
         try:
             status = dataset_status(dataset)
         except KernelError as error:
@@ -89,6 +98,8 @@ def ready(built: Built, _account: str) -> None:
         if status != "ready":
             raise KernelError(f"dataset {dataset} is not ready: {status}; push again in some minutes")
     for kernel in built.metadata.get("kernel_sources", []):
+        if kernel == built.metadata["id"]:  # which goes on from itself, however it ended: kernels/resume.py has looked
+            continue
         try:
             status, why = kernel_status(kernel)
         except KernelError as error:

@@ -9,7 +9,7 @@ from dfd.report import terminal as show
 from dfd.scoring.submission import score_submission, validate_submission
 from dfd.videos.manifest import read_labels
 from kernels import KernelError, inputs
-from kernels.session import REPORT
+from kernels.session import REPORT, SUBMISSION
 
 PUBLIC_TEST = 4000
 """Videos that the competition's own run had to score within nine hours."""
@@ -28,6 +28,9 @@ def report(folder: Path, labels: Path | None = None) -> str:
     )
     if about["status"] == "failed":
         raise KernelError(f"kernel {about['kernel']} failed: {about['reason']}")
+    if about["status"] == "cut off":
+        again = "with a smaller hours" if about["kernel"] == "predict" else "with --resume"
+        raise KernelError(f"kernel {about['kernel']} was cut off before its end: push it again {again}")
     if about["status"] == "unfinished":
         show.say(f"Unfinished: {about['reason']}. Push it again with --resume.")
     if "statuses" in about:
@@ -56,7 +59,7 @@ def _judge_submission(folder: Path, prediction: dict[str, Any], labels: Path | N
     show.say(
         f"{pace:.2f} s a video: {PUBLIC_TEST} videos in {pace * PUBLIC_TEST / 3600:.1f} hours, of the 9 there were."
     )
-    submission = folder / "submission.csv"
+    submission = folder / SUBMISSION
     if submission.is_file() and submission.read_bytes()[:1] == b"{":
         raise KernelError(f"{submission} is an error of Kaggle's, not a submission: fetch it again")
     try:

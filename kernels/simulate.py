@@ -55,7 +55,9 @@ def simulate(
     if ended.files > sandbox.MOST_FILES:
         raise KernelError(f"{ended.files} files of output: Kaggle keeps {sandbox.MOST_FILES}; pack them")
     if ended.status != "COMPLETE":
-        raise KernelError(f"kernel {built.name} ended as {ended.status}: {_last_words(log) or ended.reason}")
+        why = _last_words(log) if ended.failed else ended.reason
+        again = "" if built.name == "predict" else f"; go on: python -m kernels simulate {built.name} --resume"
+        raise KernelError(f"kernel {built.name} ended as {ended.status}: {why or ended.reason}{again}")
     return report(output(built.name), labels if built.name == "predict" else None)
 
 

@@ -226,7 +226,7 @@ def test_a_source_that_is_not_ready(server, whole, wheels, train, told):
     server.datasets = {WHEELS: wheels}
     server.statuses = {TRAIN: train}
     with pytest.raises(KernelError, match=re.escape(told)):
-        pushing.ready(whole, "tester")
+        pushing.ready(whole)
 
 
 def test_a_bundle_made_here_travels_as_a_dataset(server, run, tmp_path):

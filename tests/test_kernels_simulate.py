@@ -2,14 +2,17 @@
 
 import json
 import shutil
+import tempfile
+import time
 
 import pandas as pd
 import pytest
 
 from dfd.errors import DfdError
-from kernels import KernelError, image, inputs, places, sandbox
-from kernels.build import Sources, build
-from kernels.report import report
+from kernels import KernelError, image, inputs, resume, sandbox
+from kernels.__main__ import main
+from kernels.build import build
+from kernels.report import read_report, report
 from kernels.simulate import attached, output, simulate
 from tests.conftest import short_sample
 from tests.kernel_workshop import checkout, commit, stock, use
@@ -40,7 +43,7 @@ def workshop(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def competition(tmp_path_factory):
-    """The mini-DFDC, which has the competition's form: 24 labelled videos, and 16 to score, six of which break things."""
+    """The mini-DFDC, in the competition's form: 24 labelled videos, and 16 to score, six of which break things."""
     return short_sample(tmp_path_factory.mktemp("competition") / "mini-dfdc")
 
 
@@ -149,18 +152,60 @@ def test_limits(tmp_path, code, limits, status, reason):
     assert ended.seconds < 15
 
 
-def test_training_goes_on_where_it_stopped(finished, competition, tmp_path):
-    earlier = tmp_path / "earlier"
-    shutil.copytree(finished / "run", earlier / "run")
+@pytest.fixture
+def cut_off(finished, competition, tmp_path, monkeypatch):
+    """A training that is cut off at nine hours, which are over once it has a checkpoint."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def now():
+        begun = any(tmp_path.glob("dfd-train-*/kaggle/working/run/fold-0/checkpoints/last.ckpt"))
+        return time.monotonic() + (32_400 if begun else 0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sandbox, "now", now)
+        told = "ended as CANCEL_ACKNOWLEDGED: .* exceeded the max allowed execution duration.*simulate train --resume"
+        with pytest.raises(KernelError, match=told):
+            simulate(build("train", changes=RECIPE), competition, {})
+    with pytest.raises(KernelError, match="kernel train was cut off before its end: push it again with --resume"):
+        report(output("train"))
+    return output("train")
+
+
+def test_training_goes_on_where_it_was_cut_off(cut_off, finished, competition, capfd):
+    shutil.copytree(cut_off / "run", cut_off.parent / "kept")
+    with pytest.raises(SystemExit) as stop:
+        main(["simulate", "train", "--competition", str(competition), "--resume"])
+    out, err = capfd.readouterr()
+    assert not stop.value.code, err
+    assert "goes on from /kaggle/input/datasets/OWNER/dfd-train-earlier" in out or not sandbox.has_namespaces()
+    whole = json.loads((finished / "run/score.json").read_text())
+    assert json.loads((output("train") / "run/score.json").read_text()) == whole
+    assert read_report(output("train"))["settings"]["options"] == RECIPE["options"]
+    assert (output("train") / "run/config.json").read_bytes() == (cut_off.parent / "kept/config.json").read_bytes()
+    with pytest.raises(KernelError, match="kernel train is done"):
+        resume.from_here("train", output("train"))
+
+
+def test_what_stopped_by_its_own_clock_is_gone_on_from_as_it_stands(finished, competition, tmp_path):
+    earlier = shutil.copytree(finished, tmp_path / "earlier")
     shutil.rmtree(earlier / "run" / "fold-1")
     inputs.write_manifest(earlier / "run", "run")
-    again = build("train", changes=RECIPE, sources=Sources(resume=True))
+    about = json.loads((earlier / "kernel.json").read_text())
+    (earlier / "kernel.json").write_text(json.dumps({**about, "status": "unfinished"}))
+    sources, folders, settings = resume.from_here("train", earlier)
+    again = build("train", changes=settings, sources=sources)
     assert again.metadata["kernel_sources"] == ["OWNER/dfd-faces", "OWNER/dfd-train"]
-    assert simulate(again, competition, {"dfd-train": earlier}) == "done"
-    assert "goes on from" in (places.built("train") / "log.txt").read_text()
+    assert simulate(again, competition, folders) == "done"
     kept = [folder / "run/fold-0/checkpoints/last.ckpt" for folder in (output("train"), earlier)]
     assert inputs.sha256(kept[0]) == inputs.sha256(kept[1])
     assert (output("train") / "run/score.json").read_text() == (finished / "run/score.json").read_text()
+
+
+def test_a_rehearsal_that_left_nothing_cannot_be_gone_on_from(tmp_path):
+    with pytest.raises(KernelError, match="holds nothing to go on from: rehearse train without --resume first"):
+        resume.from_here("train", tmp_path)
+    with pytest.raises(KernelError, match="predict begins anew each time"):
+        resume.from_here("predict", tmp_path)
 
 
 def test_sources_that_are_not_here_say_how_to_make_them(competition, tmp_path, workshop):
