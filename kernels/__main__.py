@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from dfd.errors import DfdError
 from dfd.report import terminal as show
-from kernels import KernelError, client, datasets, follow, places, wheelhouse
+from kernels import KernelError, client, datasets, follow, pin, places, wheelhouse
 from kernels import resume as resuming
 from kernels.build import OWNER, Sources, read_metadata
 from kernels.build import build as make
@@ -27,13 +28,22 @@ Changes = Annotated[
     list[str],
     Parameter(name="--set", negative=(), help="A setting of main.py, as in hours=8 or recipe=tiny; repeat it."),
 ]
+Latest = Annotated[bool, Parameter(negative=())]
 MINI = Path("work/mini-dfdc")
 BUNDLE = "dfd-bundle"
 """The dataset that a bundle made here travels as."""
 
 
 @app.command
-def build(name: str, /, *, owner: str = "", set_: Changes = [], resume: bool = False) -> None:  # noqa: B006
+def build(
+    name: str,
+    /,
+    *,
+    owner: str = "",
+    set_: Changes = [],  # noqa: B006
+    resume: bool = False,
+    latest: Latest = False,
+) -> None:
     """Write build/NAME/main.py and kernel-metadata.json: one script, with dfd packed into it.
 
     Args:
@@ -41,15 +51,24 @@ def build(name: str, /, *, owner: str = "", set_: Changes = [], resume: bool = F
         owner: Your Kaggle account; a push fills it in.
         set_: Settings.
         resume: Attach the kernel's own last output, to go on from.
+        latest: In Kaggle's newest image, not in the pinned one.
     """
-    built = make(name, owner, _changes(set_), Sources(resume))
+    built = make(name, owner, _changes(set_), Sources(resume, latest=latest))
     size = len(built.script.encode())
     show.say(f"Built {built.folder}: {size / 1000:.0f} kB, commit {built.commit}, content {built.sha256[:12]}.")
     show.say(f"Next: python -m kernels check {name}")
 
 
 @app.command
-def check(name: str, /, *, owner: str = "", set_: Changes = [], resume: bool = False) -> None:  # noqa: B006
+def check(
+    name: str,
+    /,
+    *,
+    owner: str = "",
+    set_: Changes = [],  # noqa: B006
+    resume: bool = False,
+    latest: Latest = False,
+) -> None:
     """Build NAME, and say everything about it that Kaggle would refuse, ignore or trip over.
 
     Args:
@@ -57,8 +76,9 @@ def check(name: str, /, *, owner: str = "", set_: Changes = [], resume: bool = F
         owner: Your Kaggle account.
         set_: Settings.
         resume: Attach the kernel's own last output, to go on from.
+        latest: In Kaggle's newest image, not in the pinned one.
     """
-    built = make(name, owner, _changes(set_), Sources(resume))
+    built = make(name, owner, _changes(set_), Sources(resume, latest=latest))
     found = faults(built)
     for fault in found:
         show.say(fault)
@@ -93,7 +113,7 @@ def simulate(
         labels: Of its test videos; test_labels.csv in that folder, if it is there.
         source: What stands for a dataset or a kernel's output, as in dfd-train=FOLDER; repeat it.
         set_: Settings.
-        resume: Attach what the last rehearsal of NAME left, to go on from.
+        resume: Go on from what the last rehearsal of NAME left, with its settings.
         layout: long: /kaggle/input/datasets/<owner>/<slug>; short: /kaggle/input/<slug>. Kaggle does both.
         seconds: When it is cut off.
         memory: Most GiB of memory.
@@ -123,6 +143,7 @@ def push(
     set_: Changes = [],  # noqa: B006
     bundle: Path | None = None,
     resume: bool = False,
+    latest: Latest = False,
     wait: float = 0,
 ) -> None:
     """Build, check and push NAME as committed; it runs at once.
@@ -131,7 +152,8 @@ def push(
         name: faces, train or predict.
         set_: Settings.
         bundle: For predict: a bundle made here, uploaded as a dataset in place of what kernel train made.
-        resume: Attach the kernel's own last output, to go on from.
+        resume: Go on from the last version of it: from what it left, with its settings.
+        latest: In Kaggle's newest image, not in the pinned one.
         wait: Minutes to try again while all of the account's sessions are taken.
     """
     changes, sources = _changes(set_), Sources()
@@ -149,7 +171,8 @@ def push(
         examine(make(name, account, changes, Sources(resume)), account)
         sources, earlier = resuming.from_kaggle(name, account, show.say)
         changes = resuming.settle(name, earlier, changes)
-    pushed = push_built(make(name, account, changes, sources), account, wait, show.say)
+    built = make(name, account, changes, replace(sources, latest=latest))
+    pushed = push_built(built, account, wait, show.say)
     show.say(f"Pushed {pushed.name}, version {pushed.version}, commit {pushed.commit}: {pushed.url}")
     show.say(f"Next: python -m kernels status {name}")
 
@@ -191,6 +214,23 @@ def output(name: str, /, *, out: Path | None = None, labels: Path | None = None,
     folder = follow.fetch(name, _kernel(name), out or places.built(name) / "output", everything)
     show.say(f"Fetched into {folder}.")
     report(folder, labels)
+
+
+@app.command
+def image(name: str, /, *, move: bool = False) -> None:
+    """Say which image of Kaggle's the last version of NAME ran in, beside the pinned one.
+
+    Args:
+        name: faces, train or predict.
+        move: Pin that image from now on, in kernels/image.json.
+    """
+    found = follow.image(_kernel(name))
+    rows = pin.differences(pin.pinned(), found)
+    show.table(rows) if rows else show.say(f"It ran in the pinned image, {found.docker_image}.")
+    if move and rows:
+        pin.move(found)
+        show.say(f"{places.image()} pins {found.docker_image}: commit it.")
+        show.say(f"Next: python -m kernels simulate {name} --exact")
 
 
 @app.command(name="wheelhouse")

@@ -19,10 +19,11 @@ from typing import Any
 
 import dfd
 from kernels import KernelError, places
+from kernels.pin import pinned
 
 OWNER = "OWNER"
 """Stands for the Kaggle account in kernel-metadata.json."""
-RUNTIME = ("kernels/__init__.py", "kernels/inputs.py", "kernels/session.py", "kernels/wheelhouse.json")
+RUNTIME = tuple(f"kernels/{n}" for n in ("__init__.py", "inputs.py", "session.py", "image.json", "wheelhouse.json"))
 """What travels beside dfd."""
 SOURCES = ("dataset_sources", "kernel_sources", "competition_sources", "model_sources")
 
@@ -68,16 +69,17 @@ unpack()
 
 @dataclass(frozen=True)
 class Sources:
-    """Changes to what is attached.
+    """Changes to what is attached, and to what it runs in.
 
     bundle: a dataset in place of train's. resume: this kernel's own last output, or what a dataset holds of it
-    (earlier), which must be that very one (identity).
+    (earlier), which must be that very one (identity). latest: in Kaggle's newest image, not in the pinned one.
     """
 
     resume: bool = False
     bundle: str = ""
     earlier: str = ""
     identity: str = ""
+    latest: bool = False
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,7 @@ def read_metadata(name: str, owner: str | None, sources: Sources) -> dict[str, A
         raise KernelError(f"{path} cannot be read: {error}") from None
     if not isinstance(metadata, dict):
         raise KernelError(f'{path} is not a JSON object like {{"id": "{OWNER}/dfd-{name}", …}}')
+    metadata = {**({"docker_image_pinning_type": "latest"} if sources.latest else pinned().metadata()), **metadata}
     if sources.resume:
         if name == "predict":
             raise KernelError("kernel predict begins anew each time: leave out --resume")

@@ -19,6 +19,7 @@ from slugify import slugify
 
 from dfd.errors import DfdError
 from kernels.build import OWNER, Built
+from kernels.pin import pinned
 
 LARGEST = 900_000
 """Bytes of a script: Kaggle refuses 1 MB, after the upload."""
@@ -128,11 +129,15 @@ def _sources(built: Built) -> Iterator[str]:
 
 
 def _image(built: Built) -> Iterator[str]:
+    """The pinned one, by its digest, or with --latest none at all: what Kaggle then runs changes without a word."""
     image, pinning = (built.metadata.get(key) for key in ("docker_image", "docker_image_pinning_type"))
-    if image is not None and "@sha256:" not in str(image):
-        yield f"docker_image is {image!r}: pin it by its digest, as in gcr.io/kaggle-images/python@sha256:…"
-    if pinning not in (None, "original", "latest"):
-        yield f"docker_image_pinning_type is {pinning!r}: original or latest is wanted"
+    wanted = pinned().docker_image
+    if pinning not in ("original", "latest"):
+        yield f"docker_image_pinning_type is {pinning!r}: original is wanted, or latest"
+    elif pinning == "original" and image != wanted:
+        yield f"docker_image is {image!r}, but kernels/image.json pins {wanted}"
+    elif pinning == "latest" and image is not None:
+        yield f"docker_image is {image!r}, and docker_image_pinning_type latest: leave one of them out"
 
 
 def _size(built: Built) -> Iterator[str]:

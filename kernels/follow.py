@@ -1,11 +1,15 @@
 """After a push: where it stands, what it says, and what it made."""
 
+import json
 import re
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from kernels import KernelError, client
+from kernels import KernelError, client, places
+from kernels.pin import DIGEST, Image, seen
+from kernels.report import read_report
 from kernels.session import REPORT, SUBMISSION
 
 ENDED = frozenset({"COMPLETE", "ERROR", "CANCEL_ACKNOWLEDGED"})
@@ -69,6 +73,18 @@ def download(kernel: str, out: Path, pattern: str) -> None:
             words = path.read_text(encoding="utf-8", errors="replace")[:120]
             path.unlink()
             raise KernelError(f"{path} could not be fetched, Kaggle says {words}: fetch it again")
+
+
+def image(kernel: str) -> Image:
+    """The image that the last version of owner/slug ran in. Raises KernelError when Kaggle or its report do not say."""
+    with tempfile.TemporaryDirectory(prefix="dfd-image-") as temporary:
+        folder = Path(temporary)
+        client.asked("kernels", "pull", kernel, "-p", str(folder), "-m")
+        ran_in = str(json.loads((folder / places.METADATA).read_text(encoding="utf-8")).get("docker_image"))
+        if not DIGEST.fullmatch(ran_in):
+            raise KernelError(f"Kaggle does not say in which image {kernel} ran: its docker_image is {ran_in!r}")
+        download(kernel, folder, f"^{REPORT}$")
+        return seen(ran_in, read_report(folder))
 
 
 def log(kernel: str, out: Path) -> str:

@@ -28,6 +28,11 @@ def lock() -> Path:
     return ROOT / "kernels" / "wheelhouse.json"
 
 
+def image() -> Path:
+    """The image that kernels run in."""
+    return ROOT / "kernels" / "image.json"
+
+
 def ledger() -> Path:
     """What was pushed: a line a version."""
     return ROOT / "kernels" / "ledger.csv"

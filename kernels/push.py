@@ -20,6 +20,8 @@ PAUSE = 60.0
 ADVICE = {
     "Notebook not found": "is the owner yours, and do id and title agree?",
     "title is already in use": "another of your kernels has this title: change id and title",
+    "docker": "has Kaggle taken the pinned image away? Push with --latest",
+    "403": "if the pinned image is what it refuses, push with --latest",
 }
 
 

@@ -9,6 +9,7 @@ from dfd.report import terminal as show
 from dfd.scoring.submission import score_submission, validate_submission
 from dfd.videos.manifest import read_labels
 from kernels import KernelError, inputs
+from kernels.pin import differences, pinned, seen
 from kernels.session import REPORT, SUBMISSION
 
 PUBLIC_TEST = 4000
@@ -26,6 +27,9 @@ def report(folder: Path, labels: Path | None = None) -> str:
         f"Kernel {about['kernel']}, commit {about['commit']}, content {about['sha256'][:12]}: "
         f"{about['status']} after {about['seconds']:.0f} s on Python {about['python']}."
     )
+    if about.get("image"):  # on Kaggle, that is
+        for row in differences(pinned(), seen(str(about["image"]), about)):
+            show.say(f"Not as pinned: {row['what']} is {row['there']}, pinned is {row['pinned']}.", "yellow")
     if about["status"] == "failed":
         raise KernelError(f"kernel {about['kernel']} failed: {about['reason']}")
     if about["status"] == "cut off":

@@ -17,7 +17,9 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -30,7 +32,7 @@ ROOT = "DFD_KAGGLE"
 REHEARSAL = "DFD_REHEARSAL"
 """Environment variable, set in a rehearsal: nothing comes late there, and a machine without a GPU will do."""
 REPORT, SUBMISSION = "kernel.json", "submission.csv"
-LOCK = "wheelhouse.json"
+LOCK, IMAGE = "wheelhouse.json", "image.json"
 MOUNT_WAIT = 180.0
 """Seconds that a source may be late: now and then a session begins before its inputs are there."""
 TELL_EVERY = 30.0
@@ -60,6 +62,7 @@ class Session:
         self.until = self.start + 3600 * float(self.settings["hours"])
         self._told = self._packed = self.start
         self._finished = False
+        self._versions = installed(json.loads(Path(__file__).with_name(IMAGE).read_text(encoding="utf-8"))["versions"])
 
     def __enter__(self) -> Self:
         """Say what runs."""
@@ -231,6 +234,8 @@ class Session:
             "settings": self.settings,
             "seconds": round(self._clock() - self.start, 1),
             "python": ".".join(map(str, sys.version_info[:3])),
+            "image": os.environ.get("KAGGLE_DOCKER_IMAGE", ""),
+            "versions": self._versions,
             **about,
         }
         partial = self.working / f".{REPORT}.partial"
@@ -259,6 +264,15 @@ def built_as() -> dict[str, Any]:
         return {"commit": "not built", "sha256": "not built", "resume": False, "earlier": ""}
     built: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return built
+
+
+def installed(packages: Iterable[str]) -> dict[str, str]:
+    """The versions of those packages that are installed here."""
+    found = {}
+    for name in packages:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def _holds(folder: Path, lock: Mapping[str, str]) -> bool:

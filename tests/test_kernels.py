@@ -13,10 +13,10 @@ from dataclasses import replace
 
 import pytest
 
-from kernels import KernelError, inputs, places
+from kernels import KernelError, inputs, pin, places
 from kernels import build as kernel_build
 from kernels.__main__ import main
-from kernels.build import build, pack
+from kernels.build import Sources, build, pack
 from kernels.check import KEYS, LARGEST, faults, packed_files
 from tests.kernel_workshop import HERE, checkout, commit, use
 
@@ -156,8 +156,10 @@ def test_a_setting_that_does_not_hold_is_refused(changes, message):
         ("competition_sources", ["c/dfdc"], "leave out what stands before"),
         ("kernel_sources", ["code/tester/train"], "leave out what stands before"),
         ("model_sources", ["tester/model/pytorch/small"], "owner/model/framework/variation/version"),
-        ("docker_image", "python:latest", "pin it by its digest"),
-        ("docker_image_pinning_type", "newest", "original or latest"),
+        ("docker_image", "gcr.io/kaggle-images/python:v170", "but kernels/image.json pins gcr.io/kaggle-"),
+        ("docker_image", None, "but kernels/image.json pins gcr.io/kaggle-"),
+        ("docker_image_pinning_type", "newest", "original is wanted, or latest"),
+        ("docker_image_pinning_type", "latest", "leave one of them out"),
     ],
 )
 def test_metadata_that_kaggle_would_trip_over(built, key, value, message):
@@ -168,8 +170,6 @@ def test_what_is_right_is_let_through(built):
     more = {
         "id_no": 12,
         "keywords": ["gpu"],
-        "docker_image": "gcr.io/kaggle-images/python@sha256:12",
-        "docker_image_pinning_type": "original",
         "model_sources": ["tester/model/pyTorch/small/1"],
         "dataset_sources": ["tester/wheels/3"],
         "enable_gpu": False,
@@ -178,6 +178,22 @@ def test_what_is_right_is_let_through(built):
     made = replace(built, metadata={**built.metadata, **more})
     assert faults(made) == []
     assert set(made.metadata) == KEYS
+
+
+def test_kernels_run_in_the_pinned_image_or_said_so_in_the_newest(built):
+    assert re.fullmatch(r"gcr\.io/[a-z-]+/python@sha256:[0-9a-f]{64}", built.metadata["docker_image"])
+    newest = build("train", sources=Sources(latest=True))
+    assert "docker_image" not in newest.metadata
+    assert newest.metadata["docker_image_pinning_type"] == "latest"
+    assert faults(replace(newest, script="print(1)\n")) == []
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"docker_image": "python:3", "python": "3.12", "versions": {}}'])
+def test_what_pins_no_image_is_refused(tmp_path, monkeypatch, text):
+    monkeypatch.setattr(places, "image", lambda: tmp_path / "image.json")
+    (tmp_path / "image.json").write_text(text)
+    with pytest.raises(KernelError, match="image.json"):
+        pin.pinned()
 
 
 @pytest.mark.parametrize("hours", [0, 8.84, 9, "8"])

@@ -1,12 +1,14 @@
 """What runs on Kaggle: finding inputs wherever they are mounted, the clock, the report."""
 
 import json
+import shutil
 
 import pytest
 
 from dfd.errors import ConfigError
+from dfd.faces.store import FaceStore
 from dfd.training.crossval import crossval
-from kernels import KernelError, inputs
+from kernels import KernelError, inputs, resume
 from kernels import session as sessions
 from kernels.session import OutOfTimeError, Session
 
@@ -157,6 +159,30 @@ def test_a_face_dataset_travels_as_one_file(kaggle, small_store):
     assert files[0] == files[1]
 
 
+def test_faces_on_their_way_are_packed_now_and_then(kaggle, small_store, tmp_path):
+    now, store = [0.0], tmp_path / "store"
+    shutil.copytree(small_store.folder, store)
+    half_made = store / "tracks" / ".name.7.partial"
+    half_made.mkdir()
+    (half_made / "0.mp4").write_bytes(b"half")
+    session = Session("faces", {"hours": 1}, clock=lambda: now[0])
+    session.working.mkdir()
+    session.pack_now_and_then(store)
+    assert not (session.working / "faces").exists()
+    now[0] = sessions.PACK_EVERY
+    session.pack_now_and_then(store)
+    there = FaceStore.open(session.unpack(session.working / "faces", session.scratch / "faces"))
+    assert [(r.video, r.frames) for r in there.records()] == [(r.video, r.frames) for r in small_store.records()]
+    assert not (there.folder / "tracks" / half_made.name).exists()
+    assert inputs.fault(session.working / "faces") == ""
+
+
+def test_what_was_cut_off_says_so(kaggle):
+    session = Session("train", {"hours": 1})
+    session.__enter__()
+    assert (ended(kaggle)["status"], ended(kaggle)["settings"]) == ("cut off", {"hours": 1})
+
+
 def test_without_a_gpu_a_kernel_ends_at_once(kaggle, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert Session("train", {"hours": 1}).device() == "cpu"
@@ -168,9 +194,27 @@ def test_without_a_gpu_a_kernel_ends_at_once(kaggle, monkeypatch):
 def test_a_kernel_goes_on_only_where_it_was_built_to(kaggle, monkeypatch):
     session = Session("train", {"hours": 1})
     assert session.earlier("run") is None
-    monkeypatch.setattr(sessions, "built_as", lambda: {"resume": True})
+    monkeypatch.setattr(sessions, "built_as", lambda: {"resume": True, "earlier": ""})
     with pytest.raises(KernelError, match="has not a folder whose MANIFEST.json says run"):
         session.earlier("run")
     folder(kaggle / "input" / "dfd-train" / "run", "run", config="{}")
+    session.working.mkdir()
     place = session.go_on("run")
     assert [path.name for path in place.iterdir()] == ["config"]
+
+
+def test_a_kernel_goes_on_from_the_very_dataset_that_it_was_built_for(kaggle, monkeypatch, tmp_path):
+    left = tmp_path / "output" / "run"
+    (left / "fold-0").mkdir(parents=True)
+    (left / "config.json").write_text("{}")
+    (left / "fold-0" / "last.ckpt").write_text("weights")
+    assert resume.stage("train", left.parent, kaggle / "input" / "dfd-train-earlier")
+    identity = inputs.identity(inputs.read_manifest(kaggle / "input" / "dfd-train-earlier")["files"])
+    session = Session("train", {"hours": 1})
+    session.working.mkdir()
+    monkeypatch.setattr(sessions, "built_as", lambda: {"resume": True, "earlier": "0" * 64})
+    with pytest.raises(KernelError, match="says run with content 000000000000"):
+        session.go_on("run")
+    monkeypatch.setattr(sessions, "built_as", lambda: {"resume": True, "earlier": identity})
+    place = session.go_on("run")
+    assert {p.relative_to(place).as_posix() for p in place.rglob("*")} == {"config.json", "fold-0", "fold-0/last.ckpt"}

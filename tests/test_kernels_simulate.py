@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from dfd.errors import DfdError
-from kernels import KernelError, image, inputs, resume, sandbox
+from kernels import KernelError, image, inputs, pin, resume, sandbox
 from kernels.__main__ import main
 from kernels.build import build
 from kernels.report import read_report, report
@@ -226,7 +226,7 @@ def test_a_folder_without_a_report_is_no_output(tmp_path):
 
 
 def test_an_exact_rehearsal_needs_its_python(monkeypatch, competition):
-    monkeypatch.setattr(image, "PYTHON", "3.99")
+    monkeypatch.setattr(image, "pinned", lambda: pin.Image("", "3.99", {}))
     monkeypatch.setattr(sandbox, "has_namespaces", lambda: True)
     with pytest.raises(KernelError, match="python3.99 is not installed"):
         simulate(build("faces"), competition, {}, exact=True)
