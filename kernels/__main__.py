@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,8 +14,8 @@ from kernels import KernelError, client, datasets, follow, pin, places, wheelhou
 from kernels import resume as resuming
 from kernels.build import OWNER, Sources, read_metadata
 from kernels.build import build as make
-from kernels.check import faults
-from kernels.push import examine
+from kernels.check import OLDEST, faults, newer_pythons
+from kernels.push import check_taken, prepare
 from kernels.push import push as push_built
 from kernels.report import report
 from kernels.sandbox import GIB, Limits
@@ -30,8 +29,6 @@ Changes = Annotated[
 ]
 Latest = Annotated[bool, Parameter(negative=())]
 MINI = Path("work/mini-dfdc")
-BUNDLE = "dfd-bundle"
-"""The dataset that a bundle made here travels as."""
 
 
 @app.command
@@ -56,7 +53,7 @@ def build(
     built = make(name, owner, _changes(set_), Sources(resume, latest=latest))
     size = len(built.script.encode())
     show.say(f"Built {built.folder}: {size / 1000:.0f} kB, commit {built.commit}, content {built.sha256[:12]}.")
-    show.say(f"Next: python -m kernels check {name}")
+    show.say(f"Next: make kernel-check KERNEL={name}")
 
 
 @app.command
@@ -86,7 +83,9 @@ def check(
         raise KernelError(f"{len(found)} faults in kernel {name}")
     waits = f" Its owner is yet {OWNER}: a push fills it in." if not owner else ""
     show.say(f"Kernel {name} is fit to be pushed.{waits}")
-    show.say(f"Next: python -m kernels simulate {name}")
+    tried = [".".join(map(str, OLDEST)), *newer_pythons()]
+    show.say(f"It compiles on Python {', '.join(tried)}, as far as they are installed here.")
+    show.say(f"Next: make kernel-simulate KERNEL={name}")
 
 
 @app.command
@@ -127,12 +126,13 @@ def simulate(
     folders = {slug: Path(folder) for slug, folder in _pairs(source, "--source")}
     changes, sources = _changes(set_), Sources()
     if resume:
-        sources, left, earlier = resuming.from_here(name, folders.get(f"dfd-{name}", last_output(name)))
-        folders, changes = {**folders, **left}, resuming.settle(name, earlier, changes)
+        left = resuming.from_here(name, folders.get(f"dfd-{name}", last_output(name)))
+        sources, changes = left.sources(OWNER), resuming.settle(name, left.settings, changes)
+        folders = {**folders, left.slug: left.folder}
     built = make(name, None, changes, sources)
     limits = Limits(seconds, memory * GIB, disk * GIB)
     rehearse(built, competition, folders, layout == "long", limits, labels, exact)
-    show.say(f"Next: python -m kernels push {name}")
+    show.say(f"Next: make kernel-push KERNEL={name}")
 
 
 @app.command
@@ -142,6 +142,7 @@ def push(
     *,
     set_: Changes = [],  # noqa: B006
     bundle: Path | None = None,
+    faces: Path | None = None,
     resume: bool = False,
     latest: Latest = False,
     wait: float = 0,
@@ -152,29 +153,19 @@ def push(
         name: faces, train or predict.
         set_: Settings.
         bundle: For predict: a bundle made here, uploaded as a dataset in place of what kernel train made.
+        faces: For train: a face-track dataset made here, in place of what kernel faces made.
         resume: Go on from the last version of it: from what it left, with its settings.
         latest: In Kaggle's newest image, not in the pinned one.
         wait: Minutes to try again while all of the account's sessions are taken.
     """
-    changes, sources = _changes(set_), Sources()
-    if bundle is not None:
-        if name != "predict":
-            raise KernelError(f"kernel {name} takes no bundle: predict does")
-        datasets.check_kind(bundle, "bundle")
-    account = client.account()
-    if bundle is not None:
-        dataset = f"{account}/{BUNDLE}"
-        examine(make(name, account, changes, Sources(resume, dataset)), account, but=dataset)
-        dataset, identity = datasets.upload(bundle, BUNDLE, account)
-        changes, sources = {**changes, "bundle": identity}, Sources(bundle=dataset)
-    if resume:
-        examine(make(name, account, changes, Sources(resume)), account)
-        sources, earlier = resuming.from_kaggle(name, account, show.say)
-        changes = resuming.settle(name, earlier, changes)
-    built = make(name, account, changes, replace(sources, latest=latest))
+    given = {kind: folder for kind, folder in (("bundle", bundle), ("faces", faces)) if folder is not None}
+    for kind, folder in given.items():
+        check_taken(name, kind, folder)
+    account, mine = client.account(), next(iter(given.values()), None)
+    built = prepare(name, account, _changes(set_), mine, resume, latest, show.say)
     pushed = push_built(built, account, wait, show.say)
     show.say(f"Pushed {pushed.name}, version {pushed.version}, commit {pushed.commit}: {pushed.url}")
-    show.say(f"Next: python -m kernels status {name}")
+    show.say(f"Next: make kernel-status KERNEL={name}")
 
 
 @app.command
@@ -188,7 +179,7 @@ def status(name: str, /, *, wait: float = 0) -> None:
     kernel = _kernel(name)
     state = follow.status(kernel, wait, show.say)
     show.say(f"{kernel} is {state.lower()}.")
-    show.say(f"Next: python -m kernels {'output' if state == 'COMPLETE' else 'status'} {name}")
+    show.say(f"Next: make kernel-{'output' if state == 'COMPLETE' else 'status'} KERNEL={name}")
 
 
 @app.command
@@ -230,7 +221,7 @@ def image(name: str, /, *, move: bool = False) -> None:
     if move and rows:
         pin.move(found)
         show.say(f"{places.image()} pins {found.docker_image}: commit it.")
-        show.say(f"Next: python -m kernels simulate {name} --exact")
+        show.say(f"Next: make kernel-simulate KERNEL={name} EXACT=1")
 
 
 @app.command(name="wheelhouse")
@@ -248,7 +239,7 @@ def gather(*, relock: bool = False, push: bool = False) -> None:
     if push:
         name, identity = datasets.upload(folder, "dfd-wheelhouse", account)
         show.say(f"Dataset {name} is ready, content {identity[:12]}.")
-    show.say(f"Next: python -m kernels {'simulate faces' if not push else 'push faces'}")
+    show.say(f"Next: make kernel-{'push' if push else 'simulate'} KERNEL=faces")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -37,9 +37,9 @@ def status(
         sleep(PAUSE)
     if state in FAILED:
         name = kernel.rpartition("/dfd-")[2]
-        again = "" if name == "predict" else f"; go on from what it left: python -m kernels push {name} --resume"
+        again = "" if name == "predict" else f"; go on from what it left: make kernel-push KERNEL={name} RESUME=1"
         raise KernelError(
-            f"{kernel} ended as {state}{': ' + why if why else ''}; see its log: python -m kernels logs {name}{again}"
+            f"{kernel} ended as {state}{': ' + why if why else ''}; see its log: make kernel-logs KERNEL={name}{again}"
         )
     return state
 
@@ -54,7 +54,7 @@ def fetch(name: str, kernel: str, out: Path, everything: bool = False) -> Path:
     download(kernel, out, ".*" if everything else WANTED[name])
     if not (out / REPORT).is_file():
         raise KernelError(
-            f"{kernel} has no {REPORT}: it has not ended, or was stopped; python -m kernels status {name}"
+            f"{kernel} has no {REPORT}: it has not ended, or was stopped; make kernel-status KERNEL={name} says which"
         )
     return out
 
@@ -73,6 +73,14 @@ def download(kernel: str, out: Path, pattern: str) -> None:
             words = path.read_text(encoding="utf-8", errors="replace")[:120]
             path.unlink()
             raise KernelError(f"{path} could not be fetched, Kaggle says {words}: fetch it again")
+
+
+def stopped_early(kernel: str) -> bool:
+    """Whether the last version of owner/slug, one of dfd's, stopped by its own clock with work left."""
+    with tempfile.TemporaryDirectory(prefix="dfd-report-") as temporary:
+        folder = Path(temporary)
+        download(kernel, folder, f"^{REPORT}$")
+        return (folder / REPORT).is_file() and read_report(folder)["status"] == "unfinished"
 
 
 def image(kernel: str) -> Image:

@@ -64,7 +64,7 @@ def exact_environment(folder: Path) -> Path:
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
         except FileNotFoundError:
-            raise KernelError(f"{name} is not installed: install it, or rehearse without --exact") from None
+            raise KernelError(f"{name} is not installed: install it, or rehearse without EXACT=1") from None
         if done.returncode:
             raise KernelError(f"no environment like the image's: {done.stderr.strip()[-300:]}")
     ready.touch()

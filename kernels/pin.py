@@ -1,7 +1,7 @@
 """The image of Kaggle's that kernels run in: pinned by its digest in kernels/image.json, with its Python and packages.
 
-Kaggle changes what it runs by default every month or two, its Python with it. A version pushed with --latest runs in
-the newest, says in kernel.json what it found there, and `python -m kernels image NAME --move` pins that.
+Kaggle changes what it runs by default every month or two, its Python with it. A version pushed with LATEST=1 runs in
+the newest, says in kernel.json what it found there, and `make kernel-image KERNEL=… MOVE=1` pins that.
 """
 
 import json

@@ -7,13 +7,13 @@ cancelled by hand there is nothing.
 
 import shutil
 import tarfile
-import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kernels import KernelError, client, datasets, follow, inputs, ledger, places
-from kernels.build import OWNER, Sources, read_metadata
+from kernels import KernelError, client, follow, inputs, ledger, places
+from kernels.build import Sources, read_metadata
 from kernels.report import read_report
 from kernels.session import REPORT
 
@@ -22,12 +22,35 @@ KINDS = {"faces": "faces", "train": "run"}
 STARTED = {"faces": "faces.tar", "train": "config.json"}
 """The file in that folder that shows that there is something to go on from."""
 ENDED_WELL = frozenset({"done", "unfinished"})
-FREE = frozenset({"hours", "timeout"})
+FREE = frozenset({"hours", "timeout", "faces"})
 """Settings that may change on the way."""
 
 
-def from_kaggle(name: str, account: str, tell: Callable[[str], None] = print) -> tuple[Sources, dict[str, Any]]:
-    """What to attach so that kernel `name` goes on from its last version, and that version's settings.
+@dataclass(frozen=True)
+class Left:
+    """What the last version of a kernel left. settings: that version's. folder: of its output, or as a dataset.
+
+    cut_off: it travels as a dataset, of that sha256 (identity).
+    """
+
+    name: str
+    settings: dict[str, Any]
+    folder: Path
+    cut_off: bool = False
+    identity: str = ""
+
+    @property
+    def slug(self) -> str:
+        """Its name on Kaggle, without the owner."""
+        return f"dfd-{self.name}-earlier" if self.cut_off else f"dfd-{self.name}"
+
+    def sources(self, account: str) -> Sources:
+        """What to attach."""
+        return Sources(resume=True, earlier=f"{account}/{self.slug}" if self.cut_off else "", identity=self.identity)
+
+
+def from_kaggle(name: str, account: str, scratch: Path, tell: Callable[[str], None] = print) -> Left:
+    """What the last version of kernel `name` left, fetched into `scratch` where Kaggle would not mount it.
 
     Raises KernelError: no version, one that still runs, one that is done, or none that left anything.
     """
@@ -35,52 +58,44 @@ def from_kaggle(name: str, account: str, tell: Callable[[str], None] = print) ->
     state, _ = client.kernel_status(kernel)
     if state not in follow.ENDED:
         raise KernelError(f"{kernel} is {state.lower()}: the next version can go on from it once it has ended")
-    with tempfile.TemporaryDirectory(prefix="dfd-earlier-") as temporary:
-        out, staged = Path(temporary) / "output", Path(temporary) / "staged"
-        wanted = "" if state == "COMPLETE" else f"|{KINDS[name]}/.*"
-        follow.download(kernel, out, rf"^({REPORT}{wanted})$")
-        settings = _settings(name, out)
-        if state == "COMPLETE":
-            return Sources(resume=True), settings
-        if stage(name, out, staged):
-            tell(f"{kernel} ended as {state.lower()}; what it left is sent back as a dataset.")
-            dataset, identity = datasets.upload(staged, f"dfd-{name}-earlier", account)
-            return Sources(resume=True, earlier=dataset, identity=identity), settings
+    wanted = "" if state == "COMPLETE" else f"|{KINDS[name]}/.*"
+    follow.download(kernel, scratch / "output", rf"^({REPORT}{wanted})$")
+    settings = _settings(name, scratch / "output")
+    if state == "COMPLETE":
+        return Left(name, settings, scratch / "output")
+    if left := staged(name, scratch / "output", scratch / "staged", settings):
+        tell(f"{kernel} ended as {state.lower()}; what it left is sent back as a dataset.")
+        return left
     if len(ledger.entries(kernel)) > 1:
         tell(f"{kernel} ended as {state.lower()} and left nothing: goes on from the last version that ended well.")
-        return Sources(resume=True), settings
-    raise KernelError(f"{kernel} ended as {state} and left nothing to go on from: push it without --resume")
+        return Left(name, settings, scratch / "output")
+    raise KernelError(f"{kernel} ended as {state} and left nothing to go on from: push it without RESUME=1")
 
 
-def from_here(name: str, folder: Path) -> tuple[Sources, dict[str, Path], dict[str, Any]]:
-    """The same for a rehearsal, of the output in `folder`: what to attach, where it is by its slug, the settings."""
-    if name not in KINDS:
-        read_metadata(name, None, Sources(resume=True))
+def from_here(name: str, folder: Path) -> Left:
+    """What the rehearsal whose output is in `folder` left. Raises KernelError as from_kaggle does."""
+    read_metadata(name, None, Sources(resume=True))
     settings = _settings(name, folder)
     if (folder / REPORT).is_file() and read_report(folder)["status"] in ENDED_WELL:
-        return Sources(resume=True), {f"dfd-{name}": folder}, settings
-    staged = places.built(name) / "earlier"
-    shutil.rmtree(staged, ignore_errors=True)
-    if not stage(name, folder, staged):
-        raise KernelError(f"{folder} holds nothing to go on from: rehearse {name} without --resume first")
-    slug = f"dfd-{name}-earlier"
-    identity = inputs.identity(inputs.read_manifest(staged)["files"])
-    return Sources(resume=True, earlier=f"{OWNER}/{slug}", identity=identity), {slug: staged}, settings
+        return Left(name, settings, folder)
+    shutil.rmtree(places.built(name) / "earlier", ignore_errors=True)
+    if left := staged(name, folder, places.built(name) / "earlier", settings):
+        return left
+    raise KernelError(f"{folder} holds nothing to go on from: rehearse {name} without RESUME=1 first")
 
 
-def stage(name: str, output: Path, staged: Path) -> bool:
-    """Make `staged` a folder that travels as a dataset, of what a cut-off run left in `output`; False for nothing."""
+def staged(name: str, output: Path, to: Path, settings: dict[str, Any]) -> Left | None:
+    """What a cut-off run left in `output`, made a folder that travels as a dataset; None for nothing."""
     kind = KINDS[name]
     if not (output / kind / STARTED[name]).is_file():
-        return False
-    staged.mkdir(parents=True)
+        return None
+    to.mkdir(parents=True)
     if kind == "faces":
-        shutil.copy(output / kind / "faces.tar", staged)
+        shutil.copy(output / kind / "faces.tar", to)
     else:
-        with tarfile.open(staged / f"{kind}.tar", "w") as archive:
+        with tarfile.open(to / f"{kind}.tar", "w") as archive:
             archive.add(output / kind, ".")
-    inputs.write_manifest(staged, kind)
-    return True
+    return Left(name, settings, to, cut_off=True, identity=inputs.write_manifest(to, kind))
 
 
 def settle(name: str, earlier: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,7 +104,7 @@ def settle(name: str, earlier: Mapping[str, Any], changes: Mapping[str, Any]) ->
         if key not in FREE and key in earlier and earlier[key] != value:
             raise KernelError(
                 f"setting {key} of kernel {name} is {value!r}, and what it goes on from has {earlier[key]!r}: leave it "
-                "out, or push without --resume"
+                "out, or push without RESUME=1"
             )
     return {**earlier, **changes}
 

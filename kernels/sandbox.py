@@ -149,7 +149,7 @@ def _entered(python: Path, tree: Path, sources: Mapping[str, Path]) -> list[str]
 
 
 def _linked(python: Path, tree: Path, sources: Mapping[str, Path]) -> list[str]:
-    """The command that runs the script without namespaces, its sources linked and their folders read-only."""
+    """The command that runs the script without namespaces, its sources linked: nothing keeps it from writing there."""
     for place, folder in sources.items():
         target = tree / "input" / place
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from dfd.scoring.board import public_test_labels
 from kernels import KernelError, datasets, follow, inputs, ledger, pin, places, wheelhouse
 from kernels import push as pushing
 from kernels.__main__ import main
@@ -157,7 +158,7 @@ def test_a_source_that_kaggle_drops_is_an_error(server, whole, key):
         ((401, "who"), "does not accept your credentials"),
         ((403, "Permission 'kernels.update' was denied"), "Permission 'kernels.update' was denied"),
         ((404, "nothing here"), "nothing here"),
-        ((429, "Too many requests"), "all sessions are taken (Too many requests)"),
+        ((429, "Too many requests"), "Kaggle is asked too often (Too many requests)"),
         ((500, "our fault"), "our fault"),
         ("drop", "Kaggle cannot be reached"),
     ],
@@ -220,16 +221,23 @@ def test_a_dirty_tree_is_not_sent(server, run, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("wheels", "train", "told"),
     [
+        (
+            ["READY"],
+            ["UNFINISHED"],
+            "dfd-train is unfinished and has no bundle yet: make kernel-push KERNEL=train",
+        ),
         (["BLOBS_RECEIVED"], ["COMPLETE"], "dataset tester/dfd-wheelhouse is not ready: blobs_received"),
         (None, ["COMPLETE"], "make wheelhouse-push"),
         (["READY"], ["RUNNING"], "kernel tester/dfd-train has no output to read: running"),
         (["READY"], ["ERROR"], "error: Your notebook tried to allocate more memory"),
-        (["READY"], None, "make kernel-push KERNEL=train first, or give a bundle"),
+        (["READY"], None, "make kernel-push KERNEL=train first, or give what it makes: BUNDLE=folder"),
     ],
 )
 def test_a_source_that_is_not_ready(server, whole, wheels, train, told):
     server.datasets = {WHEELS: wheels}
     server.statuses = {TRAIN: train}
+    if train == ["UNFINISHED"]:
+        trained(server, "COMPLETE", "unfinished")
     with pytest.raises(KernelError, match=re.escape(told)):
         pushing.ready(whole)
 
@@ -256,7 +264,30 @@ def test_a_bundle_made_here_travels_as_a_dataset(server, run, tmp_path):
     assert (status, "predict does" in err) == (1, True)
     (bundle / "bundle.json").rename(bundle / "faces.tar")
     status, _, err = run("push", "predict", "--bundle", bundle)
-    assert (status, "holds faces, no bundle: name a folder that `dfd bundle` made" in err) == (1, True)
+    assert (status, "holds faces to send, no bundle: name a folder that `dfd bundle` made" in err) == (1, True)
+
+
+def test_face_tracks_made_here_travel_as_a_dataset_and_are_gone_on_with(server, run, tmp_path):
+    store = tmp_path / "faces"
+    (store / "tracks" / "a.mp4").mkdir(parents=True)
+    (store / "faces.json").write_text("{}")
+    (store / "tracks" / "a.mp4" / "0.mp4").write_bytes(b"track")
+    status, _, err = run("push", "train", "--faces", store)
+    assert status == 0, err
+    [sent] = server.asked("SaveKernel")
+    assert sent["datasetDataSources"] == [WHEELS, "tester/dfd-face-tracks"]
+    assert "kernelDataSources" not in sent
+    manifest = json.loads(server.blobs[server.names.index("MANIFEST.json")])
+    identity = inputs.identity(manifest["files"])
+    assert (manifest["kind"], set(manifest["files"])) == ("faces", {"faces.tar"})
+    assert f"'faces': '{identity}'" in sent["text"]
+    trained(server, "COMPLETE", "unfinished", faces=identity)
+    status, _, err = run("push", "train", "--resume")
+    assert status == 0, err
+    again = server.asked("SaveKernel")[1]
+    assert again["datasetDataSources"] == [WHEELS, "tester/dfd-face-tracks"]
+    assert again["kernelDataSources"] == [TRAIN]
+    assert f"'faces': '{identity}'" in again["text"]
 
 
 def test_a_bundle_is_not_sent_for_a_kernel_that_will_not_be(server, run, tmp_path):
@@ -269,14 +300,14 @@ def test_a_bundle_is_not_sent_for_a_kernel_that_will_not_be(server, run, tmp_pat
     assert server.asked("CreateDataset") == server.asked("SaveKernel") == []
 
 
-SETTINGS = {"recipe": "tiny", "folds": 2, "weights": "", "options": {}, "hours": 8.5}
+SETTINGS = {"recipe": "tiny", "folds": 2, "weights": "", "options": {}, "hours": 8.5, "faces": ""}
 
 
-def trained(server, state, status, **files):
-    """As though kernel train had ended as `state`, with `status` in its kernel.json."""
+def trained(server, state, status, files=None, **settings):
+    """As though kernel train had ended as `state`, with `status` in its kernel.json, and had left `files` besides."""
     server.statuses |= {TRAIN: [state], "tester/dfd-faces": ["COMPLETE"]}
-    about = {**ABOUT, "kernel": "train", "status": status, "settings": SETTINGS}
-    server.output = {"kernel.json": json.dumps(about).encode(), **files}
+    about = {**ABOUT, "kernel": "train", "status": status, "settings": {**SETTINGS, **settings}}
+    server.output = {"kernel.json": json.dumps(about).encode(), **(files or {})}
 
 
 def test_a_run_goes_on_from_what_kaggle_mounts(server, run):
@@ -286,13 +317,13 @@ def test_a_run_goes_on_from_what_kaggle_mounts(server, run):
     [sent] = server.asked("SaveKernel")
     assert sent["kernelDataSources"] == ["tester/dfd-faces", TRAIN]
     assert sent["datasetDataSources"] == [WHEELS]
-    assert json.dumps({**SETTINGS, "hours": 2}).replace('"', "'") in sent["text"]
+    assert f"SETTINGS: dict[str, Any] = { ({**SETTINGS, 'hours': 2}) }" in sent["text"]
     assert "'resume': True, 'earlier': ''" in sent["text"]
 
 
 @pytest.mark.parametrize("state", ["CANCEL_ACKNOWLEDGED", "ERROR"])
 def test_a_run_that_was_cut_off_is_sent_back_and_gone_on_from(server, run, state):
-    trained(server, state, "cut off", **{"run/config.json": b"{}", "run/fold-0/checkpoints/last.ckpt": b"weights"})
+    trained(server, state, "cut off", {"run/config.json": b"{}", "run/fold-0/checkpoints/last.ckpt": b"weights"})
     status, out, err = run("push", "train", "--resume")
     assert status == 0, err
     assert f"{TRAIN} ended as {state.lower()}; what it left is sent back as a dataset" in out
@@ -324,14 +355,14 @@ def test_after_a_run_that_left_nothing_the_last_that_ended_well_is_gone_on_from(
     [
         ("RUNNING", "cut off", ["train"], "tester/dfd-train is running: the next version can go on from it once"),
         ("COMPLETE", "done", ["train"], "kernel train is done: there is nothing left to go on with"),
-        ("CANCEL_ACKNOWLEDGED", "cut off", ["train"], "left nothing to go on from: push it without --resume"),
+        ("CANCEL_ACKNOWLEDGED", "cut off", ["train"], "left nothing to go on from: push it without RESUME=1"),
         (
             "COMPLETE",
             "unfinished",
             ["train", "--set", "recipe=cpu"],
             "setting recipe of kernel train is 'cpu', and what",
         ),
-        ("COMPLETE", "done", ["predict"], "kernel predict begins anew each time: leave out --resume"),
+        ("COMPLETE", "done", ["predict"], "kernel predict begins anew each time: leave out RESUME=1"),
         (None, "done", ["train"], "Kernel not found"),
     ],
 )
@@ -350,7 +381,7 @@ def test_status_is_followed_to_the_end(server, run):
     assert status == 0
     assert re.findall(r"is (\w+)", out) == ["queued", "running", "complete"]
     server.statuses[PREDICT] = ["RUNNING"]
-    assert "is running.\nNext: python -m kernels status" in run("status", "predict")[1]
+    assert "is running.\nNext: make kernel-status KERNEL=predict" in run("status", "predict")[1]
 
 
 @pytest.mark.parametrize(("state", "told"), [("ERROR", "more memory"), ("CANCEL_ACKNOWLEDGED", "CANCEL_ACKNOWLEDGED")])
@@ -386,6 +417,19 @@ def test_output_is_fetched_validated_and_scored(server, run, tmp_path):
         assert words in out
     assert "0.1643" in out  # -(ln 0.9 + ln 0.8) / 2
     assert not (tmp_path / "out" / "checkpoint.ckpt").exists()
+
+
+def test_what_scores_the_public_test_is_scored_by_its_known_labels(server, run, tmp_path):
+    names = sorted(public_test_labels())
+    halves = "".join(["filename,label\n", *(f"{name},0.5\n" for name in names)]).encode()
+    made_output(server, **{"submission.csv": halves, "sample_submission.csv": halves})
+    status, out, err = run("output", "predict", "--out", tmp_path / "out")
+    assert status == 0, err
+    assert "0.6931" in out
+    assert "Scored on the competition's public test, whose labels are known." in out
+    assert "1st, seven EfficientNet-B7" in out
+    made_output(server)
+    assert "Not scored: no labels are given" in run("output", "predict", "--out", tmp_path / "out")[1]
 
 
 @pytest.mark.parametrize(
@@ -474,7 +518,7 @@ def test_the_wheelhouse_is_gathered_and_pushed_and_pushed_again(server, run, mon
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
     status, _, err = run("wheelhouse")
-    assert (status, "--relock" in err) == (1, True)
+    assert (status, "RELOCK=1" in err) == (1, True)
     server.datasets = {}
     status, out, _ = run("wheelhouse", "--relock", "--push")
     assert status == 0

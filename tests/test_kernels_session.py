@@ -208,13 +208,12 @@ def test_a_kernel_goes_on_from_the_very_dataset_that_it_was_built_for(kaggle, mo
     (left / "fold-0").mkdir(parents=True)
     (left / "config.json").write_text("{}")
     (left / "fold-0" / "last.ckpt").write_text("weights")
-    assert resume.stage("train", left.parent, kaggle / "input" / "dfd-train-earlier")
-    identity = inputs.identity(inputs.read_manifest(kaggle / "input" / "dfd-train-earlier")["files"])
+    sent = resume.staged("train", left.parent, kaggle / "input" / "dfd-train-earlier", {})
     session = Session("train", {"hours": 1})
     session.working.mkdir()
     monkeypatch.setattr(sessions, "built_as", lambda: {"resume": True, "earlier": "0" * 64})
     with pytest.raises(KernelError, match="says run with content 000000000000"):
         session.go_on("run")
-    monkeypatch.setattr(sessions, "built_as", lambda: {"resume": True, "earlier": identity})
+    monkeypatch.setattr(sessions, "built_as", lambda: {"resume": True, "earlier": sent.identity})
     place = session.go_on("run")
     assert {p.relative_to(place).as_posix() for p in place.rglob("*")} == {"config.json", "fold-0", "fold-0/last.ckpt"}

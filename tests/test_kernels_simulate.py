@@ -163,10 +163,10 @@ def cut_off(finished, competition, tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(sandbox, "now", now)
-        told = "ended as CANCEL_ACKNOWLEDGED: .* exceeded the max allowed execution duration.*simulate train --resume"
+        told = "ended as CANCEL_ACKNOWLEDGED: .* exceeded the max allowed execution duration.*KERNEL=train RESUME=1"
         with pytest.raises(KernelError, match=told):
             simulate(build("train", changes=RECIPE), competition, {})
-    with pytest.raises(KernelError, match="kernel train was cut off before its end: push it again with --resume"):
+    with pytest.raises(KernelError, match="kernel train was cut off before its end: push it again with RESUME=1"):
         report(output("train"))
     return output("train")
 
@@ -192,26 +192,26 @@ def test_what_stopped_by_its_own_clock_is_gone_on_from_as_it_stands(finished, co
     inputs.write_manifest(earlier / "run", "run")
     about = json.loads((earlier / "kernel.json").read_text())
     (earlier / "kernel.json").write_text(json.dumps({**about, "status": "unfinished"}))
-    sources, folders, settings = resume.from_here("train", earlier)
-    again = build("train", changes=settings, sources=sources)
+    left = resume.from_here("train", earlier)
+    again = build("train", changes=left.settings, sources=left.sources("OWNER"))
     assert again.metadata["kernel_sources"] == ["OWNER/dfd-faces", "OWNER/dfd-train"]
-    assert simulate(again, competition, folders) == "done"
+    assert simulate(again, competition, {left.slug: left.folder}) == "done"
     kept = [folder / "run/fold-0/checkpoints/last.ckpt" for folder in (output("train"), earlier)]
     assert inputs.sha256(kept[0]) == inputs.sha256(kept[1])
     assert (output("train") / "run/score.json").read_text() == (finished / "run/score.json").read_text()
 
 
 def test_a_rehearsal_that_left_nothing_cannot_be_gone_on_from(tmp_path):
-    with pytest.raises(KernelError, match="holds nothing to go on from: rehearse train without --resume first"):
+    with pytest.raises(KernelError, match="holds nothing to go on from: rehearse train without RESUME=1 first"):
         resume.from_here("train", tmp_path)
     with pytest.raises(KernelError, match="predict begins anew each time"):
         resume.from_here("predict", tmp_path)
 
 
 def test_sources_that_are_not_here_say_how_to_make_them(competition, tmp_path, workshop):
-    with pytest.raises(KernelError, match="OWNER/dfd-faces is not here .*simulate faces"):
+    with pytest.raises(KernelError, match="OWNER/dfd-faces is not here .*make kernel-simulate KERNEL=faces"):
         attached(build("train"), competition, {"dfd-faces": tmp_path / "none"}, True)
-    with pytest.raises(KernelError, match="kernels wheelhouse"):
+    with pytest.raises(KernelError, match="make wheelhouse"):
         attached(build("train"), competition, {"dfd-wheelhouse": tmp_path / "none"}, True)
     places_long = attached(build("faces"), competition, {}, True)
     assert "competitions/deepfake-detection-challenge/test_videos" in places_long
@@ -231,7 +231,7 @@ def test_an_exact_rehearsal_needs_its_python(monkeypatch, competition):
     with pytest.raises(KernelError, match="python3.99 is not installed"):
         simulate(build("faces"), competition, {}, exact=True)
     monkeypatch.setattr(sandbox, "has_namespaces", lambda: False)
-    with pytest.raises(KernelError, match="leave out --exact"):
+    with pytest.raises(KernelError, match="leave out EXACT=1"):
         simulate(build("faces"), competition, {}, exact=True)
 
 

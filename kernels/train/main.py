@@ -5,14 +5,16 @@ from typing import Any
 from kernels import inputs
 from kernels.session import OutOfTimeError, Session
 
-SETTINGS: dict[str, Any] = {"recipe": "cpu", "folds": 5, "weights": "imagenet-lite0", "options": {}, "hours": 8.5}
+SETTINGS: dict[str, Any] = {
+    "recipe": "cpu", "folds": 5, "weights": "imagenet-lite0", "options": {}, "hours": 8.5, "faces": "",
+}  # fmt: skip
 
 
 def main() -> None:
     """Stops by its own clock; the next version, pushed with --resume, goes on from the last finished epoch."""
     with Session("train", SETTINGS) as session:
         session.device()
-        attached = session.attached("faces")
+        attached = session.attached("faces", SETTINGS["faces"])
         session.install_wheels()
         from dfd.faces.store import FaceStore
         from dfd.inference.pack import pack_runs
