@@ -52,7 +52,9 @@ def build(
     """
     built = make(name, owner, _changes(set_), Sources(resume, latest=latest))
     size = len(built.script.encode())
-    show.say(f"Built {built.folder}: {size / 1000:.0f} kB, commit {built.commit}, content {built.sha256[:12]}.")
+    show.say(
+        f"Built {places.shown(built.folder)}: {size / 1000:.0f} kB, commit {built.commit}, content {built.sha256[:12]}."
+    )
     show.say(f"Next: make kernel-check KERNEL={name}")
 
 
@@ -203,7 +205,7 @@ def output(name: str, /, *, out: Path | None = None, labels: Path | None = None,
         everything: Also checkpoints and all else.
     """
     folder = follow.fetch(name, _kernel(name), out or places.built(name) / "output", everything)
-    show.say(f"Fetched into {folder}.")
+    show.say(f"Fetched into {places.shown(folder)}.")
     report(folder, labels)
 
 
@@ -220,7 +222,7 @@ def image(name: str, /, *, move: bool = False) -> None:
     show.table(rows) if rows else show.say(f"It ran in the pinned image, {found.docker_image}.")
     if move and rows:
         pin.move(found)
-        show.say(f"{places.image()} pins {found.docker_image}: commit it.")
+        show.say(f"{places.shown(places.image())} pins {found.docker_image}: commit it.")
         show.say(f"Next: make kernel-simulate KERNEL={name} EXACT=1")
 
 
@@ -235,7 +237,7 @@ def gather(*, relock: bool = False, push: bool = False) -> None:
     account = client.account() if push else ""
     folder = wheelhouse.gather(relock)
     size = sum(path.stat().st_size for path in folder.iterdir())
-    show.say(f"{len(list(folder.glob('*.whl')))} wheels in {folder}: {size / 1e6:.0f} MB.")
+    show.say(f"{len(list(folder.glob('*.whl')))} wheels in {places.shown(folder)}: {size / 1e6:.0f} MB.")
     if push:
         name, identity = datasets.upload(folder, "dfd-wheelhouse", account)
         show.say(f"Dataset {name} is ready, content {identity[:12]}.")

@@ -9,7 +9,7 @@ from dfd.report import terminal as show
 from dfd.scoring.board import compare_with_board, public_test_labels
 from dfd.scoring.submission import read_submission, score_submission, validate_submission
 from dfd.videos.manifest import read_labels
-from kernels import KernelError, inputs
+from kernels import KernelError, inputs, places
 from kernels.pin import differences, pinned, seen
 from kernels.session import REPORT, SUBMISSION
 
@@ -65,15 +65,16 @@ def _judge_submission(folder: Path, prediction: dict[str, Any], labels: Path | N
         f"{pace:.2f} s a video: {PUBLIC_TEST} videos in {pace * PUBLIC_TEST / 3600:.1f} hours, of the 9 there were."
     )
     submission = folder / SUBMISSION
+    shown = places.shown(submission)
     if submission.is_file() and submission.read_bytes()[:1] == b"{":
-        raise KernelError(f"{submission} is an error of Kaggle's, not a submission: fetch it again")
+        raise KernelError(f"{shown} is an error of Kaggle's, not a submission: fetch it again")
     try:
         warnings = validate_submission(submission, folder / inputs.SAMPLE)
     except SubmissionError as error:
         raise SubmissionError(f"not a valid submission: {error}") from None
     for warning in warnings:
         show.say(f"Warning: {warning}", "yellow")
-    show.say(f"{submission} is a valid submission.")
+    show.say(f"{shown} is a valid submission.")
     _score(submission, labels)
 
 

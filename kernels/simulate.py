@@ -50,7 +50,7 @@ def simulate(
     print(log.read_text(encoding="utf-8", errors="replace"), end="")
     show.say(
         f"{ended.status} after {ended.seconds:.1f} s; at most {ended.memory / sandbox.GIB:.2f} GiB of memory, "
-        f"{ended.disk / 1e6:.1f} MB in {ended.files} files of output. Log: {log}"
+        f"{ended.disk / 1e6:.1f} MB in {ended.files} files of output. Log: {places.shown(log)}"
     )
     if ended.files > sandbox.MOST_FILES:
         raise KernelError(f"{ended.files} files of output: Kaggle keeps {sandbox.MOST_FILES}; pack them")

@@ -280,7 +280,7 @@ def test_a_folder_without_git_builds_and_says_so(monkeypatch, tmp_path):
     assert build("faces").sha256 == first.sha256
 
 
-@pytest.mark.parametrize("module", [inputs, kernel_build])
+@pytest.mark.parametrize("module", [inputs, kernel_build, places])
 def test_examples(module):
     tried = doctest.testmod(module)
     assert tried.attempted
