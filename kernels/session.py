@@ -45,10 +45,6 @@ OLDEST_GPU = (7, 0)
 Found = TypeVar("Found")
 
 
-class OutOfTimeError(KernelError):
-    """The kernel's own clock has run out, before Kaggle's does."""
-
-
 class Session:
     """Paths, clock and report of one kernel. settings: main.py's; "hours" is when it stops by itself."""
 
@@ -93,12 +89,6 @@ class Session:
         if self._clock() - self._told >= TELL_EVERY or done == total:
             self._told = self._clock()
             self.say(f"{done} of {total}: {what}")
-
-    def tell_or_stop(self, done: int, total: int, what: str) -> None:
-        """Progress, now and then. Raises OutOfTimeError once the hours are over."""
-        if self._clock() >= self.until:
-            raise OutOfTimeError(f"stopped after {self.settings['hours']} hours, at {done} of {total}: {what}")
-        self.tell(done, total, what)
 
     def competition(self) -> Path:
         """The competition's folder. Raises KernelError when it is not attached."""

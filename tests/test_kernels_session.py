@@ -7,10 +7,9 @@ import pytest
 
 from dfd.errors import ConfigError
 from dfd.faces.store import FaceStore
-from dfd.training.crossval import crossval
 from kernels import KernelError, inputs, resume
 from kernels import session as sessions
-from kernels.session import OutOfTimeError, Session
+from kernels.session import Session
 
 
 @pytest.fixture
@@ -128,25 +127,17 @@ def test_the_report_says_how_it_ended(kaggle):
     assert ended(kaggle)["reason"] == "ZeroDivisionError: division by zero"
 
 
-def test_the_clock(kaggle, capsys):
+def test_the_clock_and_what_is_told_by_it(kaggle, capsys):
     now = [100.0]
     session = Session("train", {"hours": 0.01}, clock=lambda: now[0])
     assert session.until == pytest.approx(136)
-    session.tell_or_stop(1, 9, "first")
+    session.tell(1, 9, "first")
     now[0] += 31
-    session.tell_or_stop(2, 9, "second")
-    now[0] += 6
-    with pytest.raises(OutOfTimeError, match=r"stopped after 0.01 hours, at 3 of 9: third"):
-        session.tell_or_stop(3, 9, "third")
-    assert "31.0 s] 2 of 9: second" in capsys.readouterr().out
-
-
-def test_the_clock_ends_a_training_between_two_steps(kaggle, small_store, small_recipe, tmp_path):
-    session = Session("train", {"hours": 1e-9})
-    with pytest.raises(OutOfTimeError):
-        crossval(small_store, small_recipe, 2, tmp_path / "run", session.tell_or_stop)
-    assert not list((tmp_path / "run").glob("*/done"))
-    assert (tmp_path / "run" / "config.json").is_file()
+    session.tell(2, 9, "second")
+    session.tell(3, 9, "third")
+    session.tell(9, 9, "last")
+    out = capsys.readouterr().out
+    assert [line.partition("s] ")[2] for line in out.splitlines()] == ["2 of 9: second", "9 of 9: last"]
 
 
 def test_a_face_dataset_travels_as_one_file(kaggle, small_store):

@@ -27,7 +27,10 @@ from dfd.models.checkpoint import load_model
 from dfd.scoring.decide import Decision, Judged, decide
 from dfd.scoring.folds import assign_folds, check_folds, write_folds
 from dfd.scoring.submission import score_submission, write_submission
-from dfd.training.fit import claim, seeded_model, train
+from dfd.training.clock import ALONE, Means
+from dfd.training.fit import claim, train
+from dfd.training.fit import settings as run_settings
+from dfd.training.loop import seeded_model
 from dfd.training.recipes import Recipe
 from dfd.types import VideoScore
 
@@ -62,18 +65,18 @@ def split(records: Sequence[VideoRecord], folds: int, seed: int) -> pd.DataFrame
 
 
 def crossval(
-    store: FaceStore, recipe: Recipe, folds: int, out: Path, progress: Progress | None = None
+    store: FaceStore, recipe: Recipe, folds: int, out: Path, progress: Progress | None = None, means: Means = ALONE
 ) -> CrossValidation:
     """Train and score every fold into `out`; what is finished there already is kept.
 
-    Raises ConfigError when `out` holds another run, or the videos cannot be split so that each side has both classes.
+    Raises ConfigError when `out` holds another run, or the videos cannot be split so that each side has both classes;
+    OutOfTimeError at `means.until`.
     """
     records = labelled(store)
     frame = split(records, folds, recipe.train.seed)
-    seeded_model(recipe)  # before anything is written: one that cannot be built leaves no folder
-    claim(
-        out, {"recipe": recipe.model_dump(mode="json"), "faces": store.config.model_dump(mode="json"), "folds": folds}
-    )
+    model = seeded_model(recipe)  # before anything is written: one that cannot be built leaves no folder
+    about = {"folds": folds}
+    claim(out, run_settings(recipe, store.config, about), model)
     write_folds(out / "folds.csv", frame)
     fold_of = dict(zip(frame["filename"], frame["fold"], strict=True))
     scores: dict[str, VideoScore] = {}
@@ -81,7 +84,7 @@ def crossval(
         seen = [r for r in records if fold_of[r.video] != fold]
         held = [r for r in records if fold_of[r.video] == fold]
         told = _share(progress, fold, folds)
-        score_fold(seen, held, store, recipe, out / f"fold-{fold}", f"fold {fold + 1} of {folds}", told)
+        score_fold(seen, held, store, recipe, out / f"fold-{fold}", f"fold {fold + 1} of {folds}", told, means)
         scores |= {score.name: score for score in read_scores(out / f"fold-{fold}" / "oof.json")}
     ordered = tuple(scores[record.video] for record in records)
     write_submission(out / "oof.csv", {score.name: score.probability for score in ordered})
@@ -98,13 +101,16 @@ def score_fold(
     out: Path,
     what: str,
     progress: Progress | None = None,
+    means: Means = ALONE,
 ) -> Prediction | None:
     """Train on `seen` in the run folder `out` and score `held` into its oof.csv; None where that was done before."""
-    checkpoint = train(seen, store.config, recipe, out, what, progress)
+    checkpoint = train(seen, store.config, recipe, out, what, progress, means)
     if (out / "oof.json").is_file() and {s.name for s in read_scores(out / "oof.json")} == {r.video for r in held}:
         return None
     bundle = Bundle(BundleInfo(faces=store.config, members=()), (load_model(checkpoint),))
-    prediction = predict([record.video for record in held], held, bundle, out / "oof.csv")
+    prediction = predict(
+        [record.video for record in held], held, bundle, out / "oof.csv", progress=lambda *_: means.check()
+    )
     write_scores(out / "oof.json", prediction.scores)
     return prediction
 

@@ -9,7 +9,7 @@ SETTINGS: dict[str, Any] = {"videos": "", "options": {}, "timeout": 120.0, "hour
 
 
 def main() -> None:
-    """Stops by its own clock; the next version, pushed with --resume, goes on with the videos that are left."""
+    """Stops by its own clock; the next version, pushed with RESUME=1, goes on with the videos that are left."""
     with Session("faces", SETTINGS) as session:
         earlier = session.earlier("faces")
         session.install_wheels()
