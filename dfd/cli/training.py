@@ -30,11 +30,14 @@ from dfd.training import fit
 from dfd.training import pretrain as pretraining
 from dfd.training.clock import Means
 from dfd.training.module import TrainConfig
-from dfd.training.recipes import RECIPES, Recipe
+from dfd.training.recipes import RECIPES, Recipe, changes
 from dfd.training.recipes import recipe as named_recipe
 
-RECIPE_HELP = " ".join(f"{name}: {(make.__doc__ or '').strip()}" for name, make in RECIPES.items())
-RecipeName = Annotated[str, Parameter(help=f"Settings to start from; the options below override. {RECIPE_HELP}")]
+RECIPE_HELP = "\n\n".join(
+    f"{name}: {(make.__doc__ or '').strip()} ({', '.join(f'{key} {value}' for key, value in changes(make()).items())})"
+    for name, make in RECIPES.items()
+)
+RecipeName = Annotated[str, Parameter(help=f"Settings to start from; the options below override.\n\n{RECIPE_HELP}")]
 Model = Annotated[ModelConfig, Parameter(show_default=False)]
 Clip = Annotated[ClipConfig, Parameter(show_default=False)]
 Train = Annotated[TrainConfig, Parameter(name="--train", show_default=False)]

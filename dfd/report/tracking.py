@@ -139,7 +139,7 @@ def _flat(settings: dict[str, Any], at: str = "") -> dict[str, Any]:
     >>> _flat({"train": {"lr": 0.1}, "seed": None})
     {'train.lr': 0.1, 'seed': None}
     """
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, value in settings.items():
         flat |= _flat(value, f"{at}{key}.") if isinstance(value, dict) else {f"{at}{key}": value}
     return flat

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dfd.torchvision_ops  # noqa: F401  # before pytorch_lightning, which imports torchvision
 from dfd.errors import OutOfTimeError
-from dfd.training.module import ClipClassifier
 
 import pytorch_lightning as pl  # isort: skip
 
@@ -41,7 +41,7 @@ ALONE = Means()
 
 
 class Clock(pl.Callback):
-    """After each step: saves what was learned when that is long ago, and stops when another step would be too long.
+    """After each step of a ClipClassifier: saves when that is long ago, and stops when another step would be too long.
 
     Raises OutOfTimeError out of the loop then, once all is saved. The steps of an epoch that are done are done.
     """
@@ -51,7 +51,7 @@ class Clock(pl.Callback):
         self.slowest = self.saving = 0.0
         self.last = self.saved = time.monotonic()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: ClipClassifier, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
         """Between two steps, where weights and counts agree; at an epoch's end its own checkpoint is next."""
         now = time.monotonic()
         self.slowest, self.last = max(0.99 * self.slowest, now - self.last), now

@@ -6,25 +6,25 @@ from typing import Any
 
 import pandas as pd
 
+import dfd.torchvision_ops  # noqa: F401  # before pytorch_lightning, which imports torchvision
 from dfd.faces.build import Progress
-from dfd.training.module import ClipClassifier
 
 import pytorch_lightning as pl  # isort: skip
 
 
 class Curve(pl.Callback):
-    """Writes metrics.csv, rows of earlier epochs kept, and tells `progress` of every step."""
+    """Writes metrics.csv, rows of earlier epochs kept, and tells `progress` of every step of a ClipClassifier."""
 
     def __init__(self, path: Path, what: str, progress: Progress | None) -> None:
         self.path, self.what, self.progress = path, what, progress
         self.begun = time.monotonic()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: ClipClassifier, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
         """After each step."""
         if self.progress and trainer.is_global_zero:
             self.progress(trainer.global_step, module.steps, f"{self.what}, epoch {trainer.current_epoch + 1}")
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: ClipClassifier) -> None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         """After each epoch: its averages. seconds: since the epoch before, or since the run went on."""
         row = {
             "epoch": trainer.current_epoch,

@@ -5,8 +5,8 @@ import socket
 from typing import Any
 
 import torch
-from torch import multiprocessing
-from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
+from torch.multiprocessing import get_context
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 
 from dfd.errors import DfdError, TrainingError
 from dfd.faces.build import Progress
@@ -21,9 +21,9 @@ def carry_out(job: Job, progress: Progress | None) -> None:
     """Do the training. Raises what it raises; TrainingError when one of its processes died, and then none is left."""
     if job.means.devices == 1:
         return learn(job, 0, progress)
-    told: Any = multiprocessing.get_context("spawn").SimpleQueue()
+    told: Any = get_context("spawn").SimpleQueue()
     arguments = (job, _free_port(), told)
-    processes = multiprocessing.start_processes(_part, arguments, job.means.devices, join=False, start_method="spawn")
+    processes = start_processes(_part, arguments, job.means.devices, join=False, start_method="spawn")
     assert processes is not None
     try:
         while not processes.join(timeout=WAIT):

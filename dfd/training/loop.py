@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,7 +82,11 @@ def learn(job: Job, rank: int, progress: Progress | None) -> None:
             use_distributed_sampler=False,
         )
         resumed = job.checkpoint if job.checkpoint.is_file() else None
-        trainer.fit(module, loader, ckpt_path=resumed, weights_only=True)
+        try:
+            trainer.fit(module, loader, ckpt_path=resumed, weights_only=True)
+        except SystemExit:  # what Lightning makes of Ctrl-C, which it then ignores
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            raise KeyboardInterrupt from None
 
 
 class ClipLoader(DataLoader[Clips]):

@@ -31,11 +31,13 @@ def tiny() -> Recipe:
 
 
 def cpu() -> Recipe:
-    """Minutes on two cores: a small backbone, fine-tuned slowly, with an LSTM that can only add to it."""
+    """Minutes on two cores: a small backbone, fine-tuned gently, with an LSTM that can only add to it."""
     return Recipe(
         model=ModelConfig(name="lstm", freeze="stem", hidden=64),
-        clip=ClipConfig(length=4, fps=7.5, size=128, clips=8),
-        train=TrainConfig(epochs=8, slices=4, batch=16, lr=1e-3, backbone_lr=0.3, self_blend=0.3, ema=0.99),
+        clip=ClipConfig(length=4, fps=7.5, size=160, margin=1.0, clips=4),
+        train=TrainConfig(
+            epochs=6, slices=1, batch=8, lr=4e-4, backbone_lr=1.0, weight_decay=0.02, self_blend=0.3, ema=0.98
+        ),
     )
 
 
@@ -79,7 +81,7 @@ def stills() -> Recipe:
         model=ModelConfig(name="frame", freeze="stem", dropout=0.2),
         clip=ClipConfig(length=1, size=160, margin=1.0, clips=12),
         train=TrainConfig(
-            epochs=5,
+            epochs=6,
             slices=1,
             per_load=1,
             batch=32,
@@ -94,6 +96,21 @@ def stills() -> Recipe:
         ),
         augment=AugmentConfig(zoom=0.2, reduce=0.3, jpeg=0.3, codec=0.0, cutout=0.0),
     )
+
+
+def changes(recipe: Recipe) -> dict[str, object]:
+    """What a recipe sets, where that is not the default, by the names of the options that override it.
+
+    >>> changes(Recipe(model=ModelConfig(name="gru"), clip=ClipConfig(), train=TrainConfig(lr=0.1)))
+    {'model.name': 'gru', 'train.lr': 0.1}
+    """
+    plain = Recipe(model=ModelConfig(), clip=ClipConfig(), train=TrainConfig()).model_dump()
+    return {
+        f"{part}.{name}".replace("_", "-"): value
+        for part, settings in recipe.model_dump().items()
+        for name, value in settings.items()
+        if value != plain[part][name] or (part, name) == ("model", "name")
+    }
 
 
 RECIPES: dict[str, Callable[[], Recipe]] = {"tiny": tiny, "cpu": cpu, "gpu": gpu, "kaggle": kaggle, "stills": stills}
