@@ -31,7 +31,8 @@ MODEL    = --recipe $(RECIPE) --model.weights $(WEIGHTS)
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .PHONY: help setup submission faces pretrain train crossval mlflow test check bench clean \
-	kernel-build kernel-check kernel-simulate kernel-push kernel-status kernel-logs kernel-output wheelhouse wheelhouse-push
+	kernel-build kernel-check kernel-simulate kernel-push kernel-status kernel-logs kernel-output kernel-image \
+	wheelhouse wheelhouse-push
 
 help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -94,19 +95,21 @@ endif
 
 KERNEL ?= predict
 KERNELS = .venv/bin/python -m kernels
-CHANGES = $(foreach change,$(SET),--set $(change)) $(if $(RESUME),--resume)
+CHANGES = $(foreach change,$(SET),--set '$(change)') $(if $(RESUME),--resume)
+IMAGE   = $(if $(LATEST),--latest)
+GIVEN   = $(if $(BUNDLE),--bundle "$(BUNDLE)") $(if $(filter command,$(origin FACES)),--faces "$(FACES)")
 
-kernel-build: $(READY)  ## KERNEL=faces|train|predict (SET="recipe=tiny hours=8", RESUME=1): one script for Kaggle
-	$(KERNELS) build $(KERNEL) $(CHANGES)
+kernel-build: $(READY)  ## KERNEL=faces|train|predict (SET="recipe=tiny hours=8", RESUME=1, LATEST=1): one script for Kaggle
+	$(KERNELS) build $(KERNEL) $(CHANGES) $(IMAGE)
 
 kernel-check: $(READY)  ## everything about it that Kaggle would refuse
-	$(KERNELS) check $(KERNEL) $(CHANGES)
+	$(KERNELS) check $(KERNEL) $(CHANGES) $(IMAGE)
 
-kernel-simulate: $(READY) $(MINI)/sample.json build/wheelhouse/MANIFEST.json  ## run it here as Kaggle would (EXACT=1: in its very versions)
-	$(KERNELS) simulate $(KERNEL) $(CHANGES) $(if $(EXACT),--exact)
+kernel-simulate: $(READY) $(MINI)/sample.json build/wheelhouse/MANIFEST.json  ## run it here as Kaggle would (EXACT=1: in its very versions, CUT=seconds, LAYOUT=short)
+	$(KERNELS) simulate $(KERNEL) $(CHANGES) $(if $(EXACT),--exact) $(if $(CUT),--seconds $(CUT)) $(if $(LAYOUT),--layout $(LAYOUT))
 
-kernel-push: $(READY)  ## run it on Kaggle, as committed (BUNDLE=folder for predict, WAIT=minutes)
-	$(KERNELS) push $(KERNEL) $(CHANGES) $(if $(BUNDLE),--bundle "$(BUNDLE)") $(if $(WAIT),--wait $(WAIT))
+kernel-push: $(READY)  ## run it on Kaggle, as committed (BUNDLE=folder for predict, FACES=folder for train, WAIT=minutes)
+	$(KERNELS) push $(KERNEL) $(CHANGES) $(IMAGE) $(GIVEN) $(if $(WAIT),--wait $(WAIT))
 
 kernel-status: $(READY)  ## where it stands (WAIT=minutes to its end)
 	$(KERNELS) status $(KERNEL) $(if $(WAIT),--wait $(WAIT))
@@ -117,8 +120,11 @@ kernel-logs: $(READY)  ## what it printed
 kernel-output: $(READY)  ## fetch what it made, validate and score it (LABELS=csv)
 	$(KERNELS) output $(KERNEL) $(if $(filter command,$(origin LABELS)),--labels "$(LABELS)")
 
-wheelhouse: $(READY)  ## gather the packages that Kaggle lacks
-	$(KERNELS) wheelhouse
+kernel-image: $(READY)  ## which image of Kaggle's it ran in, beside the pinned one (MOVE=1: pin that from now on)
+	$(KERNELS) image $(KERNEL) $(if $(MOVE),--move)
+
+wheelhouse: $(READY)  ## gather the packages that Kaggle lacks (RELOCK=1 after a change of requirements.txt)
+	$(KERNELS) wheelhouse $(if $(RELOCK),--relock)
 
 wheelhouse-push: $(READY)  ## make them the newest version of your private dataset dfd-wheelhouse
 	$(KERNELS) wheelhouse --push

@@ -10,13 +10,16 @@ from cyclopts import App, CycloptsError, Parameter
 
 from dfd.errors import DfdError
 from dfd.report import terminal as show
-from kernels import KernelError, client, datasets, follow, places, wheelhouse
+from kernels import KernelError, client, datasets, follow, pin, places, wheelhouse
+from kernels import resume as resuming
 from kernels.build import OWNER, Sources, read_metadata
 from kernels.build import build as make
-from kernels.check import faults
+from kernels.check import OLDEST, faults, newer_pythons
+from kernels.push import check_taken, prepare
 from kernels.push import push as push_built
 from kernels.report import report
 from kernels.sandbox import GIB, Limits
+from kernels.simulate import output as last_output
 from kernels.simulate import simulate as rehearse
 
 app = App(name="python -m kernels", help="Build, check, rehearse and push a kernel: faces, train or predict.")
@@ -24,11 +27,20 @@ Changes = Annotated[
     list[str],
     Parameter(name="--set", negative=(), help="A setting of main.py, as in hours=8 or recipe=tiny; repeat it."),
 ]
+Latest = Annotated[bool, Parameter(negative=())]
 MINI = Path("work/mini-dfdc")
 
 
 @app.command
-def build(name: str, /, *, owner: str = "", set_: Changes = [], resume: bool = False) -> None:  # noqa: B006
+def build(
+    name: str,
+    /,
+    *,
+    owner: str = "",
+    set_: Changes = [],  # noqa: B006
+    resume: bool = False,
+    latest: Latest = False,
+) -> None:
     """Write build/NAME/main.py and kernel-metadata.json: one script, with dfd packed into it.
 
     Args:
@@ -36,15 +48,26 @@ def build(name: str, /, *, owner: str = "", set_: Changes = [], resume: bool = F
         owner: Your Kaggle account; a push fills it in.
         set_: Settings.
         resume: Attach the kernel's own last output, to go on from.
+        latest: In Kaggle's newest image, not in the pinned one.
     """
-    built = make(name, owner, _changes(set_), Sources(resume))
+    built = make(name, owner, _changes(set_), Sources(resume, latest=latest))
     size = len(built.script.encode())
-    show.say(f"Built {built.folder}: {size / 1000:.0f} kB, commit {built.commit}, content {built.sha256[:12]}.")
-    show.say(f"Next: python -m kernels check {name}")
+    show.say(
+        f"Built {places.shown(built.folder)}: {size / 1000:.0f} kB, commit {built.commit}, content {built.sha256[:12]}."
+    )
+    show.say(f"Next: make kernel-check KERNEL={name}")
 
 
 @app.command
-def check(name: str, /, *, owner: str = "", set_: Changes = [], resume: bool = False) -> None:  # noqa: B006
+def check(
+    name: str,
+    /,
+    *,
+    owner: str = "",
+    set_: Changes = [],  # noqa: B006
+    resume: bool = False,
+    latest: Latest = False,
+) -> None:
     """Build NAME, and say everything about it that Kaggle would refuse, ignore or trip over.
 
     Args:
@@ -52,8 +75,9 @@ def check(name: str, /, *, owner: str = "", set_: Changes = [], resume: bool = F
         owner: Your Kaggle account.
         set_: Settings.
         resume: Attach the kernel's own last output, to go on from.
+        latest: In Kaggle's newest image, not in the pinned one.
     """
-    built = make(name, owner, _changes(set_), Sources(resume))
+    built = make(name, owner, _changes(set_), Sources(resume, latest=latest))
     found = faults(built)
     for fault in found:
         show.say(fault)
@@ -61,7 +85,9 @@ def check(name: str, /, *, owner: str = "", set_: Changes = [], resume: bool = F
         raise KernelError(f"{len(found)} faults in kernel {name}")
     waits = f" Its owner is yet {OWNER}: a push fills it in." if not owner else ""
     show.say(f"Kernel {name} is fit to be pushed.{waits}")
-    show.say(f"Next: python -m kernels simulate {name}")
+    tried = [".".join(map(str, OLDEST)), *newer_pythons()]
+    show.say(f"It compiles on Python {', '.join(tried)}, as far as they are installed here.")
+    show.say(f"Next: make kernel-simulate KERNEL={name}")
 
 
 @app.command
@@ -88,7 +114,7 @@ def simulate(
         labels: Of its test videos; test_labels.csv in that folder, if it is there.
         source: What stands for a dataset or a kernel's output, as in dfd-train=FOLDER; repeat it.
         set_: Settings.
-        resume: Attach what the last rehearsal of NAME left, to go on from.
+        resume: Go on from what the last rehearsal of NAME left, with its settings.
         layout: long: /kaggle/input/datasets/<owner>/<slug>; short: /kaggle/input/<slug>. Kaggle does both.
         seconds: When it is cut off.
         memory: Most GiB of memory.
@@ -100,10 +126,15 @@ def simulate(
     beside = competition / "test_labels.csv"
     labels = labels or (beside if beside.is_file() else None)
     folders = {slug: Path(folder) for slug, folder in _pairs(source, "--source")}
-    built = make(name, None, _changes(set_), Sources(resume))
+    changes, sources = _changes(set_), Sources()
+    if resume:
+        left = resuming.from_here(name, folders.get(f"dfd-{name}", last_output(name)))
+        sources, changes = left.sources(OWNER), resuming.settle(name, left.settings, changes)
+        folders = {**folders, left.slug: left.folder}
+    built = make(name, None, changes, sources)
     limits = Limits(seconds, memory * GIB, disk * GIB)
     rehearse(built, competition, folders, layout == "long", limits, labels, exact)
-    show.say(f"Next: python -m kernels push {name}")
+    show.say(f"Next: make kernel-push KERNEL={name}")
 
 
 @app.command
@@ -113,7 +144,9 @@ def push(
     *,
     set_: Changes = [],  # noqa: B006
     bundle: Path | None = None,
+    faces: Path | None = None,
     resume: bool = False,
+    latest: Latest = False,
     wait: float = 0,
 ) -> None:
     """Build, check and push NAME as committed; it runs at once.
@@ -122,21 +155,19 @@ def push(
         name: faces, train or predict.
         set_: Settings.
         bundle: For predict: a bundle made here, uploaded as a dataset in place of what kernel train made.
-        resume: Attach the kernel's own last output, to go on from.
+        faces: For train: a face-track dataset made here, in place of what kernel faces made.
+        resume: Go on from the last version of it: from what it left, with its settings.
+        latest: In Kaggle's newest image, not in the pinned one.
         wait: Minutes to try again while all of the account's sessions are taken.
     """
-    changes, sources = _changes(set_), Sources(resume)
-    if bundle is not None:
-        if name != "predict":
-            raise KernelError(f"kernel {name} takes no bundle: predict does")
-        datasets.kind_of(bundle)
-    account = client.account()
-    if bundle is not None:
-        dataset, identity = datasets.upload(bundle, "dfd-bundle", account)
-        changes, sources = {**changes, "bundle": identity}, Sources(resume, dataset)
-    pushed = push_built(make(name, account, changes, sources), account, wait, show.say)
+    given = {kind: folder for kind, folder in (("bundle", bundle), ("faces", faces)) if folder is not None}
+    for kind, folder in given.items():
+        check_taken(name, kind, folder)
+    account, mine = client.account(), next(iter(given.values()), None)
+    built = prepare(name, account, _changes(set_), mine, resume, latest, show.say)
+    pushed = push_built(built, account, wait, show.say)
     show.say(f"Pushed {pushed.name}, version {pushed.version}, commit {pushed.commit}: {pushed.url}")
-    show.say(f"Next: python -m kernels status {name}")
+    show.say(f"Next: make kernel-status KERNEL={name}")
 
 
 @app.command
@@ -150,7 +181,7 @@ def status(name: str, /, *, wait: float = 0) -> None:
     kernel = _kernel(name)
     state = follow.status(kernel, wait, show.say)
     show.say(f"{kernel} is {state.lower()}.")
-    show.say(f"Next: python -m kernels {'output' if state == 'COMPLETE' else 'status'} {name}")
+    show.say(f"Next: make kernel-{'output' if state == 'COMPLETE' else 'status'} KERNEL={name}")
 
 
 @app.command
@@ -174,8 +205,25 @@ def output(name: str, /, *, out: Path | None = None, labels: Path | None = None,
         everything: Also checkpoints and all else.
     """
     folder = follow.fetch(name, _kernel(name), out or places.built(name) / "output", everything)
-    show.say(f"Fetched into {folder}.")
+    show.say(f"Fetched into {places.shown(folder)}.")
     report(folder, labels)
+
+
+@app.command
+def image(name: str, /, *, move: bool = False) -> None:
+    """Say which image of Kaggle's the last version of NAME ran in, beside the pinned one.
+
+    Args:
+        name: faces, train or predict.
+        move: Pin that image from now on, in kernels/image.json.
+    """
+    found = follow.image(_kernel(name))
+    rows = pin.differences(pin.pinned(), found)
+    show.table(rows) if rows else show.say(f"It ran in the pinned image, {found.docker_image}.")
+    if move and rows:
+        pin.move(found)
+        show.say(f"{places.shown(places.image())} pins {found.docker_image}: commit it.")
+        show.say(f"Next: make kernel-simulate KERNEL={name} EXACT=1")
 
 
 @app.command(name="wheelhouse")
@@ -189,11 +237,11 @@ def gather(*, relock: bool = False, push: bool = False) -> None:
     account = client.account() if push else ""
     folder = wheelhouse.gather(relock)
     size = sum(path.stat().st_size for path in folder.iterdir())
-    show.say(f"{len(list(folder.glob('*.whl')))} wheels in {folder}: {size / 1e6:.0f} MB.")
+    show.say(f"{len(list(folder.glob('*.whl')))} wheels in {places.shown(folder)}: {size / 1e6:.0f} MB.")
     if push:
         name, identity = datasets.upload(folder, "dfd-wheelhouse", account)
         show.say(f"Dataset {name} is ready, content {identity[:12]}.")
-    show.say(f"Next: python -m kernels {'simulate faces' if not push else 'push faces'}")
+    show.say(f"Next: make kernel-{'push' if push else 'simulate'} KERNEL=faces")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -12,13 +12,14 @@ import tarfile
 import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from slugify import slugify
 
 from dfd.errors import DfdError
 from kernels.build import OWNER, Built
+from kernels.pin import pinned
 
 LARGEST = 900_000
 """Bytes of a script: Kaggle refuses 1 MB, after the upload."""
@@ -26,6 +27,8 @@ LONGEST = 32_400
 """Seconds that a session may take: nine hours."""
 RESERVE = 600
 """Seconds that the kernel's own clock leaves before that, for what it writes at the end."""
+SHORTEST = 5
+"""Characters of a title, and of a slug."""
 OLDEST, NEWER = (3, 11), ("3.12", "3.13")
 KEYS = frozenset({
     "id", "id_no", "title", "code_file", "language", "kernel_type", "is_private", "enable_gpu", "enable_tpu",
@@ -89,6 +92,9 @@ def _keys(built: Built) -> Iterator[str]:
         value = built.metadata.get(key)
         if type(value) is not type(wanted) or value != wanted:  # 0 is no false, to Kaggle's client
             yield f"{key} is {value!r}: {wanted!r} is wanted"
+    for key, kind in (("id_no", int), ("keywords", list)):
+        if key in built.metadata and type(built.metadata[key]) is not kind:
+            yield f"{key} is {built.metadata[key]!r}: {'a number' if kind is int else 'a list'} is wanted"
     for key in ("enable_gpu", "enable_tpu"):
         if built.metadata.get(key) not in (None, False):
             yield f"{key} is {built.metadata[key]!r}: leave it out, and choose a GPU by machine_shape"
@@ -98,7 +104,9 @@ def _title(built: Built) -> Iterator[str]:
     name, title = str(built.metadata.get("id", "")), str(built.metadata.get("title", ""))
     if not re.fullmatch(rf"{ACCOUNT}/{NAME}", name):
         yield f"id is {name!r}: owner/slug in lower case is wanted, without a version"
-    if not 5 <= len(title) <= 50:
+    if len(built.slug) < SHORTEST:
+        yield f"id is {name!r}: its slug has {len(built.slug)} characters, at least {SHORTEST} are wanted"
+    if not SHORTEST <= len(title) <= 50:
         yield f"title {title!r} has {len(title)} characters: 5 to 50 are wanted"
     if slugify(title) != built.slug:
         yield f"title {title!r} makes the slug {slugify(title)!r}, id says {built.slug!r}: Kaggle goes by the title"
@@ -128,11 +136,15 @@ def _sources(built: Built) -> Iterator[str]:
 
 
 def _image(built: Built) -> Iterator[str]:
+    """The pinned one, by its digest, or with --latest none at all: what Kaggle then runs changes without a word."""
     image, pinning = (built.metadata.get(key) for key in ("docker_image", "docker_image_pinning_type"))
-    if image is not None and "@sha256:" not in str(image):
-        yield f"docker_image is {image!r}: pin it by its digest, as in gcr.io/kaggle-images/python@sha256:…"
-    if pinning not in (None, "original", "latest"):
-        yield f"docker_image_pinning_type is {pinning!r}: original or latest is wanted"
+    wanted = pinned().docker_image
+    if pinning not in ("original", "latest"):
+        yield f"docker_image_pinning_type is {pinning!r}: original is wanted, or latest"
+    elif pinning == "original" and image != wanted:
+        yield f"docker_image is {image!r}, but kernels/image.json pins {wanted}"
+    elif pinning == "latest" and image is not None:
+        yield f"docker_image is {image!r}, and docker_image_pinning_type latest: leave one of them out"
 
 
 def _size(built: Built) -> Iterator[str]:
@@ -174,7 +186,7 @@ def _compiles(built: Built) -> Iterator[str]:
                 compile(ast.parse(text, name, feature_version=OLDEST), name, "exec")
         except (SyntaxError, ValueError, SyntaxWarning, DeprecationWarning) as error:
             yield f"{name} does not compile on Python {'.'.join(map(str, OLDEST))}: {error}"
-    for version, python in _newer_pythons().items():
+    for version, python in newer_pythons().items():
         code = "import sys; compile(sys.stdin.read(), 'main.py', 'exec')"
         done = subprocess.run(
             [python, "-W", "error", "-c", code], input=built.script, capture_output=True, text=True, check=False
@@ -184,13 +196,17 @@ def _compiles(built: Built) -> Iterator[str]:
 
 
 @cache
-def _newer_pythons() -> dict[str, str]:
-    """Those of NEWER that run here: version managers leave stand-ins for what is not installed."""
-    found = {version: shutil.which(f"python{version}") for version in NEWER}
-    runs = [
-        v for v, p in found.items() if p and not subprocess.run([p, "-V"], capture_output=True, check=False).returncode
-    ]
-    return {version: str(found[version]) for version in runs}
+def newer_pythons() -> dict[str, str]:
+    """Those of NEWER that run here, by version. pyenv's stand-ins run only what is chosen: what they stand for does."""
+    runs: dict[str, str] = {}
+    for version in NEWER:
+        found = shutil.which(f"python{version}")
+        behind = Path(found).parents[1].glob(f"versions/{version}.*/bin/python{version}") if found else ()
+        for python in (found, *map(str, behind)):
+            if python and not subprocess.run([python, "-V"], capture_output=True, check=False).returncode:
+                runs[version] = python
+                break
+    return runs
 
 
 def _secrets(built: Built) -> Iterator[str]:

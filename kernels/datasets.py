@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import tarfile
 import tempfile
 import time
 from collections.abc import Callable
@@ -13,7 +14,11 @@ from slugify import slugify
 from kernels import KernelError, client, inputs, ledger
 from kernels.ledger import Entry
 
-MARKERS = {"bundle": "bundle.json", "faces": "faces.tar", "wheels": inputs.MANIFEST}
+STORE = "faces.json"
+MARKERS = (
+    ("bundle", "bundle.json"), ("faces", STORE), ("faces", "faces.tar"), ("run", "run.tar"),
+    ("wheels", inputs.MANIFEST),
+)  # fmt: skip
 """The file that shows what kind a folder is of."""
 CREATED = re.compile(r"(?:private|public) Dataset is being created\. Please check progress at (\S+)", re.IGNORECASE)
 VERSIONED = re.compile(r"Dataset version is being created\. Please check progress at (\S+)", re.IGNORECASE)
@@ -24,13 +29,16 @@ PAUSE = 10.0
 
 
 def kind_of(folder: Path) -> str:
-    """bundle, faces or wheels. Raises KernelError for a folder of another kind."""
+    """bundle, faces, run or wheels; "nothing" for a folder of no kind, or none at all."""
+    return next((kind for kind, marker in MARKERS if (folder / marker).is_file()), "nothing")
+
+
+def check_kind(folder: Path, kind: str) -> None:
+    """Raises KernelError for a folder of another kind."""
     if not folder.is_dir():
-        raise KernelError(f"{folder} is not there: name a folder that `dfd bundle` made")
-    for kind, marker in MARKERS.items():
-        if (folder / marker).is_file():
-            return kind
-    raise KernelError(f"{folder} has none of {', '.join(MARKERS.values())}: name a folder that `dfd bundle` made")
+        raise KernelError(f"{folder} is not there: name a folder that `dfd {kind}` made")
+    if (found := kind_of(folder)) != kind:
+        raise KernelError(f"{folder} holds {found} to send, no {kind}: name a folder that `dfd {kind}` made")
 
 
 def upload(
@@ -74,11 +82,15 @@ def upload(
 
 def _stage(folder: Path, staged: Path, name: str) -> str:
     """Links to the files, a manifest of them, and what Kaggle asks to know."""
-    if any(path.is_dir() for path in folder.iterdir()):
+    if (folder / STORE).is_file():  # a face-track dataset as `dfd faces` made it: many files, which travel as one
+        with tarfile.open(staged / "faces.tar", "w") as archive:
+            archive.add(folder, ".")
+    elif any(path.is_dir() for path in folder.iterdir()):
         raise KernelError(f"{folder} holds folders, which do not travel: only files do")
-    for path in folder.iterdir():
-        if path.name != inputs.MANIFEST:
-            shutil.copy2(path, staged)
+    else:
+        for path in folder.iterdir():
+            if path.name != inputs.MANIFEST:
+                shutil.copy2(path, staged)
     identity = inputs.write_manifest(staged, kind_of(folder))
     title = name.rpartition("/")[2].replace("-", " ")
     about = {"id": name, "title": title, "licenses": [{"name": "other"}]}

@@ -14,29 +14,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from kernels import KernelError
+from kernels.pin import pinned
 
-# What dfd's kernels lean on, in the image of August 2026: CUDA 12.8 and Python 3.12.
-PYTHON = "3.12"
-VERSIONS = {
-    "torch": "2.10.0",
-    "torchvision": "0.25.0",
-    "timm": "1.0.26",
-    "numpy": "2.0.2",
-    "pandas": "2.2.2",
-    "scipy": "1.16.3",
-    "scikit-learn": "1.6.1",
-    "pillow": "11.3.0",
-    "opencv-python-headless": "4.13.0.92",
-    "pytorch-lightning": "",
-    "torchmetrics": "",
-    "pydantic": "",
-    "pyyaml": "6.0.3",
-    "requests": "",
-    "rich": "",
-    "tqdm": "",
-    "pip": "",
-}
-"""Version by package; "" where the image takes the newest of its day."""
 BLOCKER = '''\
 """No network, for want of a namespace without one: only sockets of this machine's own processes connect."""
 import socket
@@ -78,13 +57,14 @@ def exact_environment(folder: Path) -> Path:
     python, ready = folder / "bin" / "python", folder / "ready"
     if ready.is_file():
         return python
-    name = f"python{PYTHON}"
-    wanted = [f"{package}=={version}" if version else package for package, version in VERSIONS.items()]
+    image = pinned()
+    name = f"python{image.python}"
+    wanted = [f"{package}=={version}" if version else package for package, version in image.versions.items()]
     for command in ([name, "-m", "venv", str(folder)], [str(python), "-m", "pip", "install", "--quiet", *wanted]):
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
         except FileNotFoundError:
-            raise KernelError(f"{name} is not installed: install it, or rehearse without --exact") from None
+            raise KernelError(f"{name} is not installed: install it, or rehearse without EXACT=1") from None
         if done.returncode:
             raise KernelError(f"no environment like the image's: {done.stderr.strip()[-300:]}")
     ready.touch()
@@ -92,9 +72,9 @@ def exact_environment(folder: Path) -> Path:
 
 
 def image_packages() -> list[str]:
-    """The installed packages that the image has: those of VERSIONS, and what they require."""
+    """The installed packages that the image has: those of kernels/image.json, and what they require."""
     found: set[str] = set()
-    todo = list(VERSIONS)
+    todo = list(pinned().versions)
     while todo:
         name = canonicalize_name(todo.pop())
         if name in found:
@@ -111,8 +91,9 @@ def image_packages() -> list[str]:
 
 def differences() -> list[dict[str, str]]:
     """A row a package of the image whose version here is another."""
-    rows = [{"package": "python", "on Kaggle": PYTHON, "here": f"{sys.version_info[0]}.{sys.version_info[1]}"}]
-    for name, wanted in VERSIONS.items():
+    image = pinned()
+    rows = [{"package": "python", "on Kaggle": image.python, "here": f"{sys.version_info[0]}.{sys.version_info[1]}"}]
+    for name, wanted in image.versions.items():
         try:
             here = metadata.version(name)
         except metadata.PackageNotFoundError:

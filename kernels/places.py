@@ -28,6 +28,20 @@ def lock() -> Path:
     return ROOT / "kernels" / "wheelhouse.json"
 
 
+def image() -> Path:
+    """The image that kernels run in."""
+    return ROOT / "kernels" / "image.json"
+
+
+def shown(path: Path) -> str:
+    """A path as it is printed: from here, where it lies below.
+
+    >>> shown(Path.cwd() / "build" / "predict"), shown(Path("/elsewhere"))
+    ('build/predict', '/elsewhere')
+    """
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
 def ledger() -> Path:
     """What was pushed: a line a version."""
     return ROOT / "kernels" / "ledger.csv"

@@ -6,10 +6,12 @@ from typing import Any
 
 from dfd.errors import DfdError, SubmissionError
 from dfd.report import terminal as show
-from dfd.scoring.submission import score_submission, validate_submission
+from dfd.scoring.board import compare_with_board, public_test_labels
+from dfd.scoring.submission import read_submission, score_submission, validate_submission
 from dfd.videos.manifest import read_labels
-from kernels import KernelError, inputs
-from kernels.session import REPORT
+from kernels import KernelError, inputs, places
+from kernels.pin import differences, pinned, seen
+from kernels.session import REPORT, SUBMISSION
 
 PUBLIC_TEST = 4000
 """Videos that the competition's own run had to score within nine hours."""
@@ -26,10 +28,16 @@ def report(folder: Path, labels: Path | None = None) -> str:
         f"Kernel {about['kernel']}, commit {about['commit']}, content {about['sha256'][:12]}: "
         f"{about['status']} after {about['seconds']:.0f} s on Python {about['python']}."
     )
+    if about.get("image"):  # on Kaggle, that is
+        for row in differences(pinned(), seen(str(about["image"]), about)):
+            show.say(f"Not as pinned: {row['what']} is {row['there']}, pinned is {row['pinned']}.", "yellow")
     if about["status"] == "failed":
         raise KernelError(f"kernel {about['kernel']} failed: {about['reason']}")
+    if about["status"] == "cut off":
+        again = "with a smaller hours" if about["kernel"] == "predict" else "with RESUME=1"
+        raise KernelError(f"kernel {about['kernel']} was cut off before its end: push it again {again}")
     if about["status"] == "unfinished":
-        show.say(f"Unfinished: {about['reason']}. Push it again with --resume.")
+        show.say(f"Unfinished: {about['reason']}. Push it again with RESUME=1.")
     if "statuses" in about:
         show.statuses(about["statuses"], ok="has face tracks")
     if "score" in about:
@@ -56,18 +64,32 @@ def _judge_submission(folder: Path, prediction: dict[str, Any], labels: Path | N
     show.say(
         f"{pace:.2f} s a video: {PUBLIC_TEST} videos in {pace * PUBLIC_TEST / 3600:.1f} hours, of the 9 there were."
     )
-    submission = folder / "submission.csv"
+    submission = folder / SUBMISSION
+    shown = places.shown(submission)
     if submission.is_file() and submission.read_bytes()[:1] == b"{":
-        raise KernelError(f"{submission} is an error of Kaggle's, not a submission: fetch it again")
+        raise KernelError(f"{shown} is an error of Kaggle's, not a submission: fetch it again")
     try:
         warnings = validate_submission(submission, folder / inputs.SAMPLE)
     except SubmissionError as error:
         raise SubmissionError(f"not a valid submission: {error}") from None
     for warning in warnings:
         show.say(f"Warning: {warning}", "yellow")
-    show.say(f"{submission} is a valid submission.")
-    if labels is not None:
-        try:
-            show.score(score_submission(submission, read_labels(labels)))
-        except DfdError as error:
-            raise KernelError(f"{submission} is valid, but cannot be scored: {error}") from None
+    show.say(f"{shown} is a valid submission.")
+    _score(submission, labels)
+
+
+def _score(submission: Path, labels: Path | None) -> None:
+    """By `labels`, or by those of the public test, which are known, where it is a submission for that."""
+    known = public_test_labels()
+    public = labels is None and set(read_submission(submission)) == set(known)
+    if labels is None and not public:
+        show.say("Not scored: no labels are given, and these are not the videos of the competition's public test.")
+        return
+    try:
+        score = score_submission(submission, read_labels(labels) if labels else known)
+    except DfdError as error:
+        raise KernelError(f"{submission} is valid, but cannot be scored: {error}") from None
+    show.score(score)
+    if public:
+        show.say("Scored on the competition's public test, whose labels are known.")
+        show.table(compare_with_board(score["balanced_log_loss"]))

@@ -16,6 +16,8 @@ from pathlib import Path
 import psutil
 
 GIB = 2**30
+now = time.monotonic
+"""The clock that cuts a script off."""
 POLL = 0.2
 """Seconds between two looks at a script's memory and disk."""
 MOST_FILES = 500
@@ -75,6 +77,11 @@ class Run:
     memory: int
     disk: int
     files: int
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended by itself, and not well."""
+        return self.status == "ERROR" and self.reason.startswith("the script ended")
 
 
 @cache
@@ -142,7 +149,7 @@ def _entered(python: Path, tree: Path, sources: Mapping[str, Path]) -> list[str]
 
 
 def _linked(python: Path, tree: Path, sources: Mapping[str, Path]) -> list[str]:
-    """The command that runs the script without namespaces, its sources linked and their folders read-only."""
+    """The command that runs the script without namespaces, its sources linked: nothing keeps it from writing there."""
     for place, folder in sources.items():
         target = tree / "input" / place
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -153,7 +160,7 @@ def _linked(python: Path, tree: Path, sources: Mapping[str, Path]) -> list[str]:
 def _watch(process: subprocess.Popen[bytes], working: Path, limits: Limits) -> tuple[str, int, int]:
     """Wait for the end, or for a limit: (why it was stopped or "", most memory, most disk), in Kaggle's words."""
     memory = disk = 0
-    until = time.monotonic() + limits.seconds
+    until = now() + limits.seconds
     while True:
         try:
             process.wait(POLL)
@@ -161,7 +168,7 @@ def _watch(process: subprocess.Popen[bytes], working: Path, limits: Limits) -> t
             memory, disk = max(memory, _memory(process.pid)), max(disk, _disk(working))
         else:
             return "", memory, max(disk, _disk(working))
-        if time.monotonic() > until:
+        if now() > until:
             return "Your notebook was stopped because it exceeded the max allowed execution duration.", memory, disk
         if memory > limits.memory:
             return "Your notebook tried to allocate more memory than is available.", memory, disk

@@ -17,7 +17,9 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -29,20 +31,18 @@ ROOT = "DFD_KAGGLE"
 """Environment variable: where /kaggle is in a rehearsal."""
 REHEARSAL = "DFD_REHEARSAL"
 """Environment variable, set in a rehearsal: nothing comes late there, and a machine without a GPU will do."""
-REPORT = "kernel.json"
-LOCK = "wheelhouse.json"
+REPORT, SUBMISSION = "kernel.json", "submission.csv"
+LOCK, IMAGE = "wheelhouse.json", "image.json"
 MOUNT_WAIT = 180.0
 """Seconds that a source may be late: now and then a session begins before its inputs are there."""
 TELL_EVERY = 30.0
 """Seconds between two lines about progress: a log is kept for every one of them."""
+PACK_EVERY = 1800.0
+"""Seconds between two times that a face-track dataset on its way is packed: a session may be cut off."""
 OLDEST_GPU = (7, 0)
 """Compute capability that torch still has kernels for."""
 
 Found = TypeVar("Found")
-
-
-class OutOfTimeError(KernelError):
-    """The kernel's own clock has run out, before Kaggle's does."""
 
 
 class Session:
@@ -56,21 +56,23 @@ class Session:
         self.rehearsal = REHEARSAL in os.environ
         self.start = clock()
         self.until = self.start + 3600 * float(self.settings["hours"])
-        self._told = self.start
-        self._done: dict[str, Any] = {}
+        self._told = self._packed = self.start
+        self._finished = False
+        self._versions = installed(json.loads(Path(__file__).with_name(IMAGE).read_text(encoding="utf-8"))["versions"])
 
     def __enter__(self) -> Self:
         """Say what runs."""
         for folder in (self.working, self.scratch):
             folder.mkdir(parents=True, exist_ok=True)
         built = built_as()
+        self._report("cut off", reason="it was stopped before its end")  # which stands if it is
         self.say(f"dfd kernel {self.name}: commit {built['commit']}, content {built['sha256'][:12]}, {self.settings}")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         """Leave a report in any case; an error that a user can mend is one sentence."""
         if error is None:
-            if not self._done:
+            if not self._finished:
                 self.finish("failed", reason="main() ended without a result")
             return
         line = " ".join(str(error).split()) if isinstance(error, DfdError) else f"{type(error).__name__}: {error}"
@@ -87,12 +89,6 @@ class Session:
         if self._clock() - self._told >= TELL_EVERY or done == total:
             self._told = self._clock()
             self.say(f"{done} of {total}: {what}")
-
-    def tell_or_stop(self, done: int, total: int, what: str) -> None:
-        """Progress, now and then. Raises OutOfTimeError once the hours are over."""
-        if self._clock() >= self.until:
-            raise OutOfTimeError(f"stopped after {self.settings['hours']} hours, at {done} of {total}: {what}")
-        self.tell(done, total, what)
 
     def competition(self) -> Path:
         """The competition's folder. Raises KernelError when it is not attached."""
@@ -130,7 +126,7 @@ class Session:
         """
         if not built_as()["resume"]:
             return None
-        found = self.attached(kind)
+        found = self.attached(kind, built_as()["earlier"])
         self.say(f"goes on from {found}")
         return found
 
@@ -178,37 +174,63 @@ class Session:
         return to
 
     def pack(self, store: Path) -> None:
-        """A face-track dataset as one file of the output, which may not hold many: faces/faces.tar."""
+        """A face-track dataset as one file of the output, which may not hold many: faces/faces.tar.
+
+        Workers may be writing meanwhile: their half-made folders, whose names begin with a dot, are left out.
+        """
         place = self.working / "faces"
         place.mkdir(exist_ok=True)
         with tarfile.open(place / ".faces.tar.partial", "w") as archive:
-            archive.add(store, ".")
+            for folder, folders, files in os.walk(store):
+                folders[:] = sorted(name for name in folders if not name.startswith("."))
+                for path in (Path(folder), *(Path(folder, name) for name in sorted(files) if not name.startswith("."))):
+                    archive.add(path, path.relative_to(store), recursive=False)
         (place / ".faces.tar.partial").replace(place / "faces.tar")
         inputs.write_manifest(place, "faces")
+        self._packed = self._clock()
+
+    def pack_now_and_then(self, store: Path) -> None:
+        """Pack it again when PACK_EVERY seconds have passed."""
+        if self._clock() - self._packed >= PACK_EVERY:
+            self.pack(store)
 
     def go_on(self, kind: str) -> Path:
-        """The folder working/<kind>, with what an earlier version of this kernel left there."""
-        place = self.working / kind
+        """The folder working/<kind>, with what an earlier version of this kernel left there.
+
+        It comes whole or not at all: this session may be cut off too.
+        """
+        place, partial = self.working / kind, self.working / f".{kind}.partial"
         if earlier := self.earlier(kind):
-            shutil.copytree(earlier, place)
-            (place / inputs.MANIFEST).unlink()
+            if (earlier / f"{kind}.tar").is_file():  # of a version that was cut off
+                with tarfile.open(earlier / f"{kind}.tar") as archive:
+                    archive.extractall(partial, filter="data")
+            else:
+                shutil.copytree(earlier, partial)
+            (partial / inputs.MANIFEST).unlink(missing_ok=True)
+            partial.replace(place)
         return place
 
     def finish(self, status: str, **about: Any) -> None:
         """Write kernel.json: what ran, how it ended (done, unfinished, failed) and what came of it."""
-        self._done = {
+        self._finished = True
+        self._report(status, **about)
+        self.say(f"{status}: {about.get('reason') or 'see ' + REPORT}")
+
+    def _report(self, status: str, **about: Any) -> None:
+        whole = {
             "kernel": self.name,
             "status": status,
             **built_as(),
             "settings": self.settings,
             "seconds": round(self._clock() - self.start, 1),
             "python": ".".join(map(str, sys.version_info[:3])),
+            "image": os.environ.get("KAGGLE_DOCKER_IMAGE", ""),
+            "versions": self._versions,
             **about,
         }
         partial = self.working / f".{REPORT}.partial"
-        partial.write_text(json.dumps(self._done, indent=1) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
         partial.replace(self.working / REPORT)
-        self.say(f"{status}: {about.get('reason') or 'see ' + REPORT}")
 
     def _await(self, what: str, look: Callable[[Path], Found | None]) -> Found:
         """What `look` finds, waiting for a late mount. Raises KernelError after a listing of what is there."""
@@ -223,12 +245,24 @@ class Session:
 
 
 def built_as() -> dict[str, Any]:
-    """Commit and content hash of the script that runs, and whether it goes on from its own last output (resume)."""
+    """Commit and content hash of the script that runs, and whether it goes on from its own last output.
+
+    resume: it does; earlier: the sha256 of the dataset that holds that output, "" for the output itself.
+    """
     path = Path(__file__).resolve().parents[1] / "built.json"
     if not path.is_file():
-        return {"commit": "not built", "sha256": "not built", "resume": False}
+        return {"commit": "not built", "sha256": "not built", "resume": False, "earlier": ""}
     built: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return built
+
+
+def installed(packages: Iterable[str]) -> dict[str, str]:
+    """The versions of those packages that are installed here."""
+    found = {}
+    for name in packages:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def _holds(folder: Path, lock: Mapping[str, str]) -> bool:

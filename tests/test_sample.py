@@ -14,14 +14,7 @@ from dfd import sample
 from dfd.errors import ConfigError, DfdError, VideoReadError
 from dfd.faces.detect import Detector
 from dfd.videos.decode import probe, read_frames, stream_frames
-
-SHORT = 0.5
-
-
-def make(folder, seed=0, progress=None):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sample, "SECONDS", SHORT)
-        return sample.write_sample(folder, seed, progress)
+from tests.conftest import short_sample
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +24,7 @@ def told():
 
 @pytest.fixture(scope="module")
 def mini(tmp_path_factory, told):
-    return make(tmp_path_factory.mktemp("sample") / "mini", progress=lambda *step: told.append(step))
+    return short_sample(tmp_path_factory.mktemp("sample") / "mini", progress=lambda *step: told.append(step))
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +174,7 @@ def test_progress_is_told_to_the_end(mini, told):
 
 
 def test_the_same_seed_gives_the_same_bytes(mini, tmp_path):
-    first, again = digests(mini), digests(make(tmp_path / "again"))
+    first, again = digests(mini), digests(short_sample(tmp_path / "again"))
     assert first == again
 
 

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 
 import numpy as np
@@ -65,8 +66,11 @@ def test_any_frames_in_any_order_with_repeats(store, video):
 def test_a_record_holds_until_the_file_changes(store, video):
     store.write(video, [made_track()], Extraction())
     assert store.record(video) is not None
-    video.path.write_bytes(b"other bytes, more of them")
+    os.utime(video.path, (1, 1))
     assert store.record(video) is None
+    assert store.record(video, by_time=False) is not None
+    video.path.write_bytes(b"other bytes, more of them")
+    assert store.record(video) is store.record(video, by_time=False) is None
 
 
 def test_a_corrected_label_is_taken_over(store, video):

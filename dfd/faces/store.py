@@ -115,13 +115,17 @@ class FaceStore:
             raise StoreError(f"{path} is of another format than {FORMAT}: build the dataset anew")
         return cls(folder, FacesConfig.read(about["settings"], str(path)))
 
-    def record(self, video: Video) -> VideoRecord | None:
-        """What is on record of `video`; None when there is nothing, or its file has changed since."""
+    def record(self, video: Video, by_time: bool = True) -> VideoRecord | None:
+        """What is on record of `video`; None when there is nothing, or its file has changed since.
+
+        by_time: a file of the same size counts as changed when its time is another; not where a mount sets the times.
+        """
         path = self._place(video.name) / "video.json"
         if not path.is_file():
             return None
         about = _read_json(path)
-        if about["file"] != file_stamp(video.path):
+        stamp = file_stamp(video.path)
+        if about["file"] != stamp and (by_time or not _same_size(about["file"], stamp)):
             return None
         if (about["label"], about["source"]) != (video.label, video.source):  # the metadata was corrected
             about |= {"label": video.label, "source": video.source}
@@ -272,6 +276,10 @@ def file_stamp(path: Path) -> dict[str, int] | None:
         return None
     stat = path.stat()
     return {"bytes": stat.st_size, "modified_ns": stat.st_mtime_ns}
+
+
+def _same_size(one: dict[str, int] | None, other: dict[str, int] | None) -> bool:
+    return one is not None and other is not None and one["bytes"] == other["bytes"]
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:

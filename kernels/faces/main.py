@@ -9,7 +9,7 @@ SETTINGS: dict[str, Any] = {"videos": "", "options": {}, "timeout": 120.0, "hour
 
 
 def main() -> None:
-    """Stops by its own clock; the next version, pushed with --resume, goes on with the videos that are left."""
+    """Stops by its own clock; the next version, pushed with RESUME=1, goes on with the videos that are left."""
     with Session("faces", SETTINGS) as session:
         earlier = session.earlier("faces")
         session.install_wheels()
@@ -22,11 +22,12 @@ def main() -> None:
         if earlier:
             session.unpack(earlier, place)
         store = FaceStore.create(place, FacesConfig.read(SETTINGS["options"], "options"))
-        todo = [video for video in videos if store.record(video) is None]
+        todo = [video for video in videos if store.record(video, by_time=False) is None]
         made = []
         for record in store_videos(store, todo, timeout=SETTINGS["timeout"], until=session.until):
             made.append(record)
             session.tell(len(made), len(todo), record.video)
+            session.pack_now_and_then(place)
         store.write_tables()
         session.pack(place)
         left = sum(record.status == "out_of_budget" for record in made)

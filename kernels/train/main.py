@@ -3,20 +3,24 @@
 from typing import Any
 
 from kernels import inputs
-from kernels.session import OutOfTimeError, Session
+from kernels.session import Session
 
-SETTINGS: dict[str, Any] = {"recipe": "cpu", "folds": 5, "weights": "imagenet-lite0", "options": {}, "hours": 8.5}
+SETTINGS: dict[str, Any] = {
+    "recipe": "cpu", "folds": 5, "weights": "imagenet-lite0", "options": {}, "hours": 8.5, "faces": "",
+}  # fmt: skip
 
 
 def main() -> None:
-    """Stops by its own clock; the next version, pushed with --resume, goes on from the last finished epoch."""
+    """Stops by its own clock; the next version, pushed with RESUME=1, goes on from there."""
     with Session("train", SETTINGS) as session:
         session.device()
-        attached = session.attached("faces")
+        attached = session.attached("faces", SETTINGS["faces"])
         session.install_wheels()
+        from dfd.errors import OutOfTimeError
         from dfd.faces.store import FaceStore
         from dfd.inference.pack import pack_runs
         from dfd.models.weights import extract_weights
+        from dfd.training.clock import Means
         from dfd.training.crossval import crossval
         from dfd.training.recipes import Recipe, recipe
 
@@ -28,7 +32,8 @@ def main() -> None:
         for part, changes in SETTINGS["options"].items():
             settings[part] |= changes
         try:
-            made = crossval(store, Recipe.read(settings, "options"), SETTINGS["folds"], run, session.tell_or_stop)
+            means = Means(until=session.until)
+            made = crossval(store, Recipe.read(settings, "options"), SETTINGS["folds"], run, session.tell, means)
         except OutOfTimeError as stopped:
             inputs.write_manifest(run, "run")
             session.finish("unfinished", reason=str(stopped))
