@@ -26,6 +26,7 @@ from dfd.scoring.metrics import explain_score
 if TYPE_CHECKING:  # both import torch, which a score need not wait for
     from dfd.inference.predict import Prediction
     from dfd.scoring.decide import Decision
+    from dfd.scoring.ensemble import Blend
 
 SHOWN = 12
 """Reasons that are printed; the rest stands in the files."""
@@ -142,6 +143,18 @@ def decision(made: Decision) -> None:
         f"{len(fitted.knots)} knots" if fitted.knots else f"sigmoid({fitted.scale:.3f} * logit {fitted.offset:+.3f})"
     )
     say(f"Rule for the bundle: clips by {how.clips}, tracks by {how.tracks}, {fitted.method}: {curve}.")
+    say(f"Why: {made.reason}.")
+
+
+def blend(made: Blend, runs: Sequence[Path]) -> None:
+    """What each of several runs counts for in a bundle, and why."""
+    alone = made.alone or (None,) * len(runs)
+    table(
+        [
+            {"run": str(run), "balanced log loss alone": loss, "weight": weight}
+            for run, loss, weight in zip(runs, alone, made.weights, strict=True)
+        ]
+    )
     say(f"Why: {made.reason}.")
 
 

@@ -22,6 +22,7 @@ from dfd.errors import ConfigError
 from dfd.faces.build import Progress
 from dfd.faces.store import FaceStore, VideoRecord
 from dfd.inference.bundle import Bundle, BundleInfo
+from dfd.inference.oof import read_scores, write_scores
 from dfd.inference.predict import Prediction, predict
 from dfd.models.checkpoint import load_model
 from dfd.scoring.decide import Decision, Judged, decide
@@ -107,22 +108,6 @@ def score_fold(
     prediction = predict([record.video for record in held], held, bundle, out / "oof.csv")
     write_scores(out / "oof.json", prediction.scores)
     return prediction
-
-
-def write_scores(path: Path, scores: Sequence[VideoScore]) -> None:
-    """Scores with their clips' logits, as JSON; atomic."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps([vars(score) for score in scores], indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
-
-
-def read_scores(path: Path) -> list[VideoScore]:
-    """What write_scores wrote."""
-    rows = json.loads(path.read_text(encoding="utf-8"))
-    return [
-        VideoScore(**{**row, "tracks": tuple(map(tuple, row["tracks"])), "confidences": tuple(row["confidences"])})
-        for row in rows
-    ]
 
 
 def _judge(out: Path, frame: pd.DataFrame, scores: Sequence[VideoScore]) -> CrossValidation:
