@@ -20,7 +20,7 @@ from dfd.models.checkpoint import read_checkpoint
 from dfd.report import terminal as show
 from dfd.scoring.submission import score_submission
 from dfd.training import crossval as cv
-from dfd.training import fit
+from dfd.training import fit, robustness
 from dfd.training import pretrain as pretraining
 from dfd.training.module import TrainConfig
 from dfd.training.recipes import RECIPES, Recipe
@@ -151,6 +151,7 @@ def crossval(
     out: Path,
     recipe: RecipeName = "cpu",
     folds: int = 5,
+    distort: Annotated[bool, Parameter(negative=())] = False,
     model: Model = NO_MODEL,
     clip: Clip = NO_CLIP,
     train_: Train = NO_TRAIN,
@@ -163,6 +164,7 @@ def crossval(
         faces: A face-track dataset.
         out: Run folder; what is finished there is kept.
         folds: Parts that the videos are split into, each fake with its source.
+        distort: Score the same models on distorted videos, too: a finished run is not trained again.
         model: The network.
         clip: What it is fed.
         train_: How it learns.
@@ -171,8 +173,9 @@ def crossval(
     """
     settings = _recipe(recipe, model=model, clip=clip, train=train_, augment=augment, blend=blend)
     _heed_margin(settings)
+    store = FaceStore.open(faces)
     with show.bar("crossval") as tell:
-        made = cv.crossval(FaceStore.open(faces), settings, folds, out, tell)
+        made = cv.crossval(store, settings, folds, out, tell)
     show.say(
         f"Local leaderboard: {out / 'oof.csv'}, {len(made.scores)} videos, each scored by a model "
         "that has not seen it, nor what it was made from, nor what was made from it",
@@ -181,6 +184,11 @@ def crossval(
     show.score(made.score)
     show.statuses(Counter(score.status for score in made.scores))
     show.decision(made.decision)
+    if distort:
+        with show.bar("distort") as tell:
+            found = robustness.distort(store, out, tell)
+        show.say("")
+        show.distortions(found)
     show.say(f"Next: dfd bundle {out} --out BUNDLE")
 
 

@@ -19,6 +19,7 @@ from pydantic import Field
 from torch import nn
 
 from dfd.clips.dataset import scored_clips
+from dfd.clips.distort import Distortion
 from dfd.clips.sampling import ClipConfig
 from dfd.config import Config
 from dfd.errors import CheckpointError, ConfigError
@@ -97,12 +98,14 @@ class Logits:
 class Bundle:
     """Networks in evaluation mode, what they are fed, and how their logits become a probability.
 
-    weights: what each member counts for; alike where none are given.
+    weights: what each member counts for; alike where none are given. distortion: what every clip is put through first,
+    to see what the networks make of it; None in use.
     """
 
     info: BundleInfo
     members: tuple[tuple[nn.Module, Header], ...]
     weights: tuple[float, ...] = ()
+    distortion: Distortion | None = None
 
     def logits(self, track: TrackRecord) -> tuple[float, ...]:
         """One logit a clip of `track`, the weighted mean over the members, each for a test of half fakes.
@@ -122,7 +125,7 @@ class Bundle:
         for _, header in used:
             if header.clip not in loaded:
                 count = max(1, round(header.clip.clips * clips))
-                loaded[header.clip] = [scored_clips(track, header.clip, count) for track in tracks]
+                loaded[header.clip] = [scored_clips(track, header.clip, count, self.distortion) for track in tracks]
         answers: list[list[list[float]]] = []
         weights: list[float] = []
         left_out: list[str] = []

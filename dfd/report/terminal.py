@@ -127,8 +127,7 @@ def score(result: Mapping[str, Any]) -> None:
     ]
     shown = []
     for name, key, note in rows:
-        interval = result.get(f"{key}_interval")
-        between = f"{interval[0]:.4f} to {interval[1]:.4f}" if interval and None not in interval else ""
+        between = _between(result.get(f"{key}_interval"))
         shown.append({"measure": name, "value": result.get(key), "95 % interval": between, "of": note})
     table(shown)
     say("")
@@ -144,6 +143,25 @@ def decision(made: Decision) -> None:
     )
     say(f"Rule for the bundle: clips by {how.clips}, tracks by {how.tracks}, {fitted.method}: {curve}.")
     say(f"Why: {made.reason}.")
+
+
+def distortions(found: Mapping[str, Mapping[str, Any]]) -> None:
+    """What a cross-validation scores on distorted videos, beside the videos as they are."""
+    rows = []
+    for name, result in found.items():
+        lost = result.get("against", {})
+        rows.append(
+            {
+                "distortion": name,
+                "balanced log loss": result["balanced_log_loss"],
+                "95 % interval": _between(result["balanced_log_loss_interval"]),
+                "worse by": lost.get("balanced_log_loss"),
+                "95 % interval of that": _between(lost.get("balanced_log_loss_interval")),
+                "AUC": result["auc"],
+                "what happened": result["means"],
+            }
+        )
+    table(rows, "The same models, and the videos that they have not seen, distorted")
 
 
 def blend(made: Blend, runs: Sequence[Path]) -> None:
@@ -173,6 +191,10 @@ def prediction(made: Prediction, out: Path) -> None:
     if share > 0.05:
         say(f"Warning: {share:.0%} of the rows could not be scored and say 0.5.", "yellow")
     say(f"Wrote {out}: {report['videos']} rows in {report['seconds']:.1f} s.")
+
+
+def _between(interval: Sequence[float] | None) -> str:
+    return f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else ""
 
 
 def _cell(value: Any) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 
 import pandas as pd
 
+from dfd.clips.distort import Distortion
 from dfd.errors import ConfigError
 from dfd.faces.build import Progress
 from dfd.faces.store import FaceStore, VideoRecord
@@ -102,11 +103,27 @@ def score_fold(
 ) -> Prediction | None:
     """Train on `seen` in the run folder `out` and score `held` into its oof.csv; None where that was done before."""
     checkpoint = train(seen, store.config, recipe, out, what, progress)
-    if (out / "oof.json").is_file() and {s.name for s in read_scores(out / "oof.json")} == {r.video for r in held}:
+    return score_held(held, checkpoint, out / "oof")
+
+
+def score_held(
+    held: Sequence[VideoRecord],
+    checkpoint: Path,
+    out: Path,
+    distortion: Distortion | None = None,
+    progress: Progress | None = None,
+) -> Prediction | None:
+    """Score `held` by the model in `checkpoint` into `out`.csv and `out`.json; None where that was done before.
+
+    distortion: what happened to the videos before.
+    """
+    table, detail = (out.with_name(f"{out.name}.{suffix}") for suffix in ("csv", "json"))
+    if detail.is_file() and {s.name for s in read_scores(detail)} == {r.video for r in held}:
         return None
-    bundle = Bundle(BundleInfo(faces=store.config, members=()), (load_model(checkpoint),))
-    prediction = predict([record.video for record in held], held, bundle, out / "oof.csv")
-    write_scores(out / "oof.json", prediction.scores)
+    model, header = load_model(checkpoint)
+    bundle = Bundle(BundleInfo(faces=header.faces, members=()), ((model, header),), distortion=distortion)
+    prediction = predict([record.video for record in held], held, bundle, table, progress)
+    write_scores(detail, prediction.scores)
     return prediction
 
 
