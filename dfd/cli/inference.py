@@ -78,4 +78,4 @@ def predict(
         write_report(report, made)
     show.prediction(made, out)
     check = f"dfd validate {out} --sample {sample}; " if sample else ""
-    show.say(f"Next: {check}dfd score {out} --labels LABELS")
+    show.say(f"Next: {check}dfd score {out} --labels LABELS --bundle {bundle}")

@@ -22,6 +22,7 @@ from dfd.scoring.submission import score_submission
 from dfd.training import crossval as cv
 from dfd.training import fit, robustness
 from dfd.training import pretrain as pretraining
+from dfd.training.groups import Grouping, split
 from dfd.training.module import TrainConfig
 from dfd.training.recipes import RECIPES, Recipe
 from dfd.training.recipes import recipe as named_recipe
@@ -33,6 +34,7 @@ Clip = Annotated[ClipConfig, Parameter(show_default=False)]
 Train = Annotated[TrainConfig, Parameter(name="--train", show_default=False)]
 Augment = Annotated[AugmentConfig, Parameter(show_default=False)]
 Blend = Annotated[BlendConfig, Parameter(show_default=False)]
+Groups = Annotated[Grouping, Parameter(name="*")]
 NO_MODEL, NO_CLIP, NO_TRAIN, NO_AUGMENT, NO_BLEND = (
     ModelConfig(), ClipConfig(), TrainConfig(), AugmentConfig(), BlendConfig(),
 )  # fmt: skip
@@ -128,7 +130,7 @@ def train(
     if fold is not None:
         if not 0 <= fold < folds:
             raise ConfigError(f"fold is {fold}: with {folds} folds it is one of 0 to {folds - 1}")
-        frame = cv.split(records, folds, settings.train.seed)
+        frame = split(records, folds, settings.train.seed)
         held = set(frame.loc[frame["fold"] == fold, "filename"])
     seen = [record for record in records if record.video not in held]
     _heed_margin(settings)
@@ -151,6 +153,7 @@ def crossval(
     out: Path,
     recipe: RecipeName = "cpu",
     folds: int = 5,
+    groups: Groups = Grouping(),  # noqa: B008  # frozen
     distort: Annotated[bool, Parameter(negative=())] = False,
     model: Model = NO_MODEL,
     clip: Clip = NO_CLIP,
@@ -164,6 +167,7 @@ def crossval(
         faces: A face-track dataset.
         out: Run folder; what is finished there is kept.
         folds: Parts that the videos are split into, each fake with its source.
+        groups: What else stands in one fold.
         distort: Score the same models on distorted videos, too: a finished run is not trained again.
         model: The network.
         clip: What it is fed.
@@ -175,7 +179,7 @@ def crossval(
     _heed_margin(settings)
     store = FaceStore.open(faces)
     with show.bar("crossval") as tell:
-        made = cv.crossval(store, settings, folds, out, tell)
+        made = cv.crossval(store, settings, folds, out, tell, groups)
     show.say(
         f"Local leaderboard: {out / 'oof.csv'}, {len(made.scores)} videos, each scored by a model "
         "that has not seen it, nor what it was made from, nor what was made from it",

@@ -1,7 +1,7 @@
 """Where the faces are in a picture: MTCNN, whose weights ship inside the facenet-pytorch wheel.
 
-The only door to facenet_pytorch. Source: Zhang et al. 2016, "Joint face detection and alignment using multi-task
-cascaded convolutional networks".
+With faces/embed.py the only door to facenet_pytorch. Source: Zhang et al. 2016, "Joint face detection and alignment
+using multi-task cascaded convolutional networks".
 """
 
 from collections.abc import Sequence

@@ -27,9 +27,10 @@ from dfd.inference.oof import read_scores, write_scores
 from dfd.inference.predict import Prediction, predict
 from dfd.models.checkpoint import load_model
 from dfd.scoring.decide import Decision, Judged, decide
-from dfd.scoring.folds import assign_folds, check_folds, write_folds
+from dfd.scoring.folds import write_folds
 from dfd.scoring.submission import score_submission, write_submission
 from dfd.training.fit import claim, seeded_model, train
+from dfd.training.groups import Grouping, settled, split
 from dfd.training.recipes import Recipe
 from dfd.types import VideoScore
 
@@ -55,26 +56,32 @@ def labelled(store: FaceStore) -> list[VideoRecord]:
     return records
 
 
-def split(records: Sequence[VideoRecord], folds: int, seed: int) -> pd.DataFrame:
-    """The fold of each video, groups whole: proved before it is returned."""
-    labels = [record.label or 0 for record in records]
-    frame = assign_folds([r.video for r in records], labels, [r.source for r in records], folds, seed)
-    check_folds(frame)
-    return frame
-
-
 def crossval(
-    store: FaceStore, recipe: Recipe, folds: int, out: Path, progress: Progress | None = None
+    store: FaceStore,
+    recipe: Recipe,
+    folds: int,
+    out: Path,
+    progress: Progress | None = None,
+    grouping: Grouping | None = None,
 ) -> CrossValidation:
-    """Train and score every fold into `out`; what is finished there already is kept.
+    """Train and score every fold into `out`; what is finished there already is kept, the folds too.
 
-    Raises ConfigError when `out` holds another run, or the videos cannot be split so that each side has both classes.
+    Raises ConfigError when `out` holds another run, the videos cannot be split so that each side has both classes, or a
+    group crosses folds.
     """
     records = labelled(store)
-    frame = split(records, folds, recipe.train.seed)
+    grouping = grouping or Grouping()
+    begun = (out / "folds.csv").is_file()
+    frame = settled(out, records) if begun else split(records, folds, recipe.train.seed, grouping, progress)
     seeded_model(recipe)  # before anything is written: one that cannot be built leaves no folder
     claim(
-        out, {"recipe": recipe.model_dump(mode="json"), "faces": store.config.model_dump(mode="json"), "folds": folds}
+        out,
+        {
+            "recipe": recipe.model_dump(mode="json"),
+            "faces": store.config.model_dump(mode="json"),
+            "folds": folds,
+            **_kind(grouping),
+        },
     )
     write_folds(out / "folds.csv", frame)
     fold_of = dict(zip(frame["filename"], frame["fold"], strict=True))
@@ -90,6 +97,12 @@ def crossval(
     write_scores(out / "oof.json", ordered)
     _gather_curves(out, folds)
     return _judge(out, frame, ordered)
+
+
+def _kind(grouping: Grouping) -> dict[str, Any]:
+    """What config.json says of the groups; nothing of the usual ones, nor where folds.csv comes from."""
+    kept = {"groups", "identity_distance"} if grouping.groups == "identity" else {"groups"}
+    return {} if grouping.groups == "source" else grouping.model_dump(include=kept)
 
 
 def score_fold(
