@@ -111,19 +111,22 @@ def statuses(counts: Mapping[str, int], fell_back: Sequence[Mapping[str, str]] =
 
 def score(result: Mapping[str, Any]) -> None:
     """The measures of a submission, each log loss with the mix it is of, and what they mean."""
-    mix = f"this mix, {result['fakes']} fake of {result['videos']}"
+    mix, confusion = f"this mix, {result['fakes']} fake of {result['videos']}", result["confusion"]
     rows = [
         ("balanced log loss", "balanced_log_loss", "half fakes, as the test was: the score to compare"),
         ("log loss", "log_loss", mix),
         ("  of the real", "real_log_loss", ""),
         ("  of the fakes", "fake_log_loss", ""),
         ("AUC", "auc", "a fake scores above a real one this often; a coin 0.5"),
+        ("average precision", "average_precision", f"a coin {result['fakes'] / result['videos']:.2f}, on this mix"),
+        ("equal error rate", "equal_error_rate", "share wrong of either class where both are alike; a coin 0.5"),
         ("accuracy", "accuracy", mix),
-        ("  of the real", "real_accuracy", ""),
-        ("  of the fakes", "fake_accuracy", ""),
+        ("  of the real", "real_accuracy", "{real_as_real} as real, {real_as_fake} as fake".format(**confusion)),
+        ("  of the fakes", "fake_accuracy", "{fake_as_real} as real, {fake_as_fake} as fake".format(**confusion)),
         ("average error", "average_error", "mean |probability - label|"),
         ("quantized average error", "quantized_average_error", "share on the wrong side of 0.5"),
         ("Brier score", "brier", "mean squared error of the probability"),
+        ("calibration error", "calibration_error", "mean gap of probability and share of fakes, in 15 bins"),
     ]
     shown = []
     for name, key, note in rows:
