@@ -65,7 +65,7 @@ class TestThePublicTest:
         wanted = -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p))
         assert status == 0
         assert found["log_loss"] == pytest.approx(wanted, abs=1e-12)
-        assert found["log_loss"] == pytest.approx(0.1 * -math.log(1e-15), abs=1e-9)
+        assert found["log_loss"] == pytest.approx(0.1 * -math.log(1e-15), rel=1e-4)  # 1 - 1e-15 is no float64
         wrong = [sum(1 for n in turned if truth[n] == label) / 200 for label in (0, 1)]
         assert (1 - found["real_accuracy"], 1 - found["fake_accuracy"]) == pytest.approx(wrong)
         assert found["quantized_average_error"] == 0.1
@@ -139,7 +139,7 @@ def test_every_measure_is_printed_and_each_loss_says_of_which_mix(capsys, tmp_pa
 def test_the_loss_of_each_status_and_the_better_of_two(capsys, tmp_path):
     labels = write(tmp_path / "labels.csv", [("a", 0), ("b", 1), ("c", 1), ("d", 0)])
     path = write(tmp_path / "s.csv", [("a", 0.2), ("b", 0.8), ("c", 0.5), ("d", 0.5)])
-    other = write(tmp_path / "o.csv", [(name, 0.5) for name in "abcd"])
+    other = write(tmp_path / "o.csv", [("a", 0.4), ("b", 0.6), ("c", 0.45), ("d", 0.55)])
     report = tmp_path / "report.json"
     rows = [{"filename": "c", "status": "no_face"}, {"filename": "d", "status": "unreadable"}]
     report.write_text(json.dumps({"fell_back": rows}))
@@ -149,7 +149,7 @@ def test_the_loss_of_each_status_and_the_better_of_two(capsys, tmp_path):
     assert status == 0
     assert table["no_face"] == table["unreadable"] == ["1", f"{math.log(2):.4f}"]
     assert table["ok"] == ["2", f"{-math.log(0.8):.4f}"]
-    assert "b is better than a by 0.235 of balanced log loss" in text
+    assert "b is better than a by 0.197 of balanced log loss" in text
 
 
 class TestValidate:
