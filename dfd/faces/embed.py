@@ -1,7 +1,7 @@
 """Whose face it is: pictures of one person lie near one another, for folds that keep a person on one side.
 
-Beside faces/detect.py the only door to facenet_pytorch. Source: Schroff et al. 2015, "FaceNet: a unified embedding for
-face recognition and clustering"; the network is InceptionResnetV1 (Szegedy et al. 2016). Its weights are a file.
+Source: Schroff et al. 2015, "FaceNet: a unified embedding for face recognition and clustering"; the network is
+facenet_pytorch's InceptionResnetV1 (Szegedy et al. 2016), whose weights are a file.
 """
 
 from pathlib import Path
@@ -11,10 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-import dfd.torchvision_ops  # noqa: F401  # before facenet_pytorch, which imports torchvision
 from dfd.errors import CheckpointError
-
-from facenet_pytorch import InceptionResnetV1  # isort: skip
+from dfd.faces.detect import embedding_network
 
 SIDE = 160
 """Side in pixels of the pictures that it was trained on, cut to the face's box."""
@@ -37,7 +35,7 @@ class Embedder:
             raise CheckpointError(f"{weights}: no such file of weights") from None
         except (OSError, EOFError, UnpicklingError, RuntimeError, ValueError, AttributeError) as error:
             raise CheckpointError(f"{weights}: not a state dict of torch.save ({type(error).__name__})") from None
-        net = InceptionResnetV1(pretrained=None)
+        net = embedding_network()
         try:
             net.load_state_dict(kept)
         except RuntimeError as error:
