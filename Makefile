@@ -22,13 +22,15 @@ RUN     ?= $(WORK)/$(NAME)/run-$(RECIPE)
 WEIGHTS ?= $(WORK)/imagenet-lite0.pt
 OUT     ?= submission/submission.csv
 
+export MLFLOW_TRACKING_URI ?= sqlite:///$(abspath $(WORK))/mlflow.db
+
 DFD     := .venv/bin/dfd
 READY   := .venv/.ready
 MODEL    = --recipe $(RECIPE) --model.weights $(WEIGHTS)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup submission faces pretrain train crossval test check bench clean \
+.PHONY: help setup submission faces pretrain train crossval mlflow test check bench clean \
 	kernel-build kernel-check kernel-simulate kernel-push kernel-status kernel-logs kernel-output wheelhouse wheelhouse-push
 
 help:  ## list the verbs
@@ -124,6 +126,10 @@ wheelhouse-push: $(READY)  ## make them the newest version of your private datas
 
 build/wheelhouse/MANIFEST.json: kernels/wheelhouse.json | $(READY)
 	$(KERNELS) wheelhouse
+
+mlflow: $(READY)  ## open the page of all runs
+	@echo "Runs of $(WORK): http://127.0.0.1:5000 (stop with Ctrl-C)"
+	MLFLOW_DISABLE_TELEMETRY=true .venv/bin/mlflow ui --backend-store-uri "$(MLFLOW_TRACKING_URI)"
 
 test: $(READY)  ## run the tests
 	.venv/bin/pytest

@@ -6,7 +6,9 @@ DfdError
 ├── VideoReadError    one video that cannot be read; costs that video only
 ├── StoreError        a face-track dataset that is missing, damaged or built with other settings
 ├── CheckpointError   weights, a checkpoint or a bundle that does not fit
-└── SubmissionError   a submission.csv that Kaggle would not take
+├── SubmissionError   a submission.csv that Kaggle would not take
+├── TrainingError     a training that broke off: a full disk, a process that died
+└── OutOfTimeError    a training that stopped in time; the same command goes on
 """
 
 from pathlib import Path
@@ -50,3 +52,11 @@ class CheckpointError(DfdError):
 
 class SubmissionError(DfdError):
     """A submission.csv that Kaggle would not take."""
+
+
+class TrainingError(DfdError):
+    """A training that broke off: a full disk, a process that died."""
+
+
+class OutOfTimeError(DfdError):
+    """A training that stopped in time, with everything on disk that it takes to go on: the same command does."""

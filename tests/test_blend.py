@@ -8,7 +8,8 @@ from dfd.errors import ConfigError
 
 FACE = np.array([[40.0, 40], [60, 40], [50, 52], [42, 62], [58, 62]])  # eyes 20 pixels apart
 PLAIN = BlendConfig(jitter=0, ripple=0)
-STILL = BlendConfig(jitter=0, ripple=0, shift=0, zoom=0, drift=0, ratios=(1.0,))
+MOVES = {"still": (1, 0, 0, 0), "drift": (0, 1, 0, 0), "flicker": (0, 0, 1, 0), "stutter": (0, 0, 0, 1)}
+STILL = BlendConfig(jitter=0, ripple=0, shift=0, zoom=0, drift=0, ratios=(1.0,), motions=MOVES["still"])
 
 
 def mask(face, config=PLAIN, seed=0, size=(100, 100)):
@@ -137,10 +138,11 @@ def test_the_side_that_is_recoloured_is_chosen():
 
 
 def test_all_is_drawn_once_a_clip():
-    """A still picture of a still face, without drift, has a still fake."""
+    """A still picture of a still face that moves with its head has a still fake."""
     images, landmarks = clip()
+    config = BlendConfig(motions=MOVES["still"])
     for seed in range(8):
-        twin, fake, masks = self_blend(images, landmarks, np.random.default_rng(seed), BlendConfig(drift=0))
+        twin, fake, masks = self_blend(images, landmarks, np.random.default_rng(seed), config)
         assert (twin == twin[0]).all()
         assert (fake == fake[0]).all()
         assert (masks == masks[0]).all()
@@ -148,7 +150,7 @@ def test_all_is_drawn_once_a_clip():
 
 def test_drift_is_slow_and_of_the_deviation_asked_for():
     images, landmarks = clip(frames=150)
-    config = STILL.replace(drift=0.1)  # of 20 pixels: 2
+    config = STILL.replace(drift=0.1, motions=MOVES["drift"])  # of 20 pixels: 2
     ways = []
     for seed in range(4):
         _, _, masks = self_blend(images, landmarks, np.random.default_rng(seed), config)
@@ -156,6 +158,54 @@ def test_drift_is_slow_and_of_the_deviation_asked_for():
     steps = np.concatenate([np.linalg.norm(np.diff(way, axis=0), axis=1) for way in ways])
     assert 0 < steps.max() < 1.5
     assert 1 < np.concatenate([way - way.mean(axis=0) for way in ways]).std() < 3
+
+
+def test_a_flickering_face_changes_its_brightness_and_at_times_is_the_frames_own():
+    images, landmarks = clip(frames=12)
+    images[:] = 100
+    config = STILL.replace(motions=MOVES["flicker"], change_target=0)
+    own = []
+    for seed in range(12):
+        twin, fake, masks = self_blend(images, landmarks, np.random.default_rng(seed), config)
+        assert (twin == twin[0]).all()
+        shown = [float(fake[t][masks[t] == 1].mean()) for t in range(12) if masks[t].max()]
+        assert 0 < np.std(shown) < 10  # 1 to 4 % of about 100
+        assert max(np.abs(np.diff(shown))) < 25
+        own.append(12 - len(shown))
+        assert np.array_equal(fake[[m.max() == 0 for m in masks]], twin[[m.max() == 0 for m in masks]])
+    assert set(own) <= {0, 1, 2, 3}
+    assert max(own) > 0
+
+
+def test_a_stuttering_face_repeats_or_skips_frames_that_its_head_does_not():
+    """A picture that grows brighter by 5 a frame: the face shows which frame it is of."""
+    images, landmarks = clip(frames=12)
+    images[:] = (60 + 5 * np.arange(12, dtype=np.uint8))[:, None, None, None]
+    config = STILL.replace(motions=MOVES["stutter"], change_target=1)  # the face itself keeps its colour
+    kinds = set()
+    for seed in range(20):
+        _, fake, masks = self_blend(images, landmarks, np.random.default_rng(seed), config)
+        of = np.array([(float(f[m == 1].mean()) - 60) / 5 for f, m in zip(fake, masks, strict=True)])
+        lag = np.rint(of - np.arange(12)).astype(int)
+        assert of == pytest.approx(np.rint(of), abs=0.01)
+        assert lag[0] == 0
+        if (lag < 0).any():
+            kinds.add("repeats")
+            assert lag.min() >= -5
+            assert lag[-1] in (0, lag.min())  # in step again, unless the clip ends before
+        else:
+            kinds.add("skips")
+            assert lag.max() <= 5
+            assert (np.diff(of) >= 0).all()
+    assert kinds == {"repeats", "skips"}
+
+
+def test_a_picture_of_one_frame_has_no_motion():
+    images, landmarks = clip(frames=1)
+    for motions in MOVES.values():
+        _, fake, _ = self_blend(images, landmarks, np.random.default_rng(2), STILL.replace(motions=motions))
+        still = self_blend(images, landmarks, np.random.default_rng(2), STILL)[1]
+        assert np.array_equal(fake, still)
 
 
 def test_a_detectors_jitter_does_not_shake_the_mask():
@@ -200,3 +250,9 @@ def test_ratios_outside_zero_to_one_are_refused():
         BlendConfig.read({"ratios": (0.5, 1.5)}, "blend")
     with pytest.raises(ConfigError, match="ratios"):
         BlendConfig.read({"ratios": ()}, "blend")
+
+
+@pytest.mark.parametrize("motions", [(0, 0, 0, 0), (1, 0, 0, -1), (1, 0, 0)])
+def test_motions_are_four_shares(motions):
+    with pytest.raises(ConfigError, match="motions"):
+        BlendConfig.read({"motions": motions}, "blend")

@@ -1,12 +1,20 @@
+import re
+import resource
+import shutil
+import time
+
 import pandas as pd
 import pytest
 import torch
 
 from dfd.clips.augment import NOTHING
-from dfd.errors import ConfigError
+from dfd.errors import ConfigError, OutOfTimeError, StoreError, TrainingError
+from dfd.faces.store import FaceStore
 from dfd.models import ModelConfig
 from dfd.models.checkpoint import load_model, read_checkpoint
-from dfd.training.fit import CHECKPOINT, seeded_model, train
+from dfd.training.clock import Means
+from dfd.training.fit import CHECKPOINT, train
+from dfd.training.loop import seeded_model
 from dfd.training.recipes import RECIPES, recipe
 
 
@@ -82,6 +90,119 @@ def test_a_stopped_run_goes_on_to_the_weights_of_an_uninterrupted_one(
     assert told[0][0] >= told[-1][1] // 2  # it went on with the second epoch
     resumed = weights(path)
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+@pytest.mark.parametrize("settings", [{"ema": 0.9}, {"loaders": 2, "self_blend": 0.5}, {"accumulate": 2, "batch": 4}])
+def test_a_run_that_stops_after_every_step_ends_as_an_uninterrupted_one(
+    videos, small_store, small_recipe, tmp_path, settings
+):
+    """Stopped by the clock in the middle of epochs, again and again: the same weights, the same curve."""
+    dropping = small_recipe.model.replace(name="factorized", size="tiny")  # draws dropout and skipped blocks
+    recipe = small_recipe.replace(model=dropping, train=small_recipe.train.replace(**settings))
+    whole = weights(train(videos, small_store.config, recipe, tmp_path / "whole"))
+    stops = 0
+    while not (tmp_path / "halting" / "done").exists():
+        try:
+            train(videos, small_store.config, recipe, tmp_path / "halting", means=Means(until=time.monotonic()))
+        except OutOfTimeError as stopped:
+            assert re.match(r"the time was up at step \d+ of \d+, in epoch [12]$", str(stopped))  # noqa: PT017
+            stops += 1
+    assert stops >= 2
+    halting = weights(tmp_path / "halting" / CHECKPOINT)
+    assert all(torch.equal(whole[name], halting[name]) for name in whole)
+    curves = [pd.read_csv(tmp_path / name / "metrics.csv").drop(columns="seconds") for name in ("whole", "halting")]
+    assert curves[0]["epoch"].tolist() == [0, 1]
+    pd.testing.assert_frame_equal(*curves)
+
+
+def test_two_processes_that_share_batches_learn_what_one_does(videos, small_store, small_recipe, tmp_path):
+    """Gradients are averaged over both; a network whose batch statistics are frozen ends with the same weights."""
+    still = small_recipe.replace(
+        model=ModelConfig(name="frame", freeze="all", dropout=0, drop_path=0, backbone="efficientnet_lite0"),
+        train=small_recipe.train.replace(batch=8, per_load=2, optimizer="sgd", lr=0.1, ema=0.5),
+    )
+    one = weights(train(videos, small_store.config, still, tmp_path / "one"))
+    told = []
+    path = train(
+        videos,
+        small_store.config,
+        still,
+        tmp_path / "two",
+        progress=lambda *args: told.append(args),
+        means=Means(devices=2),
+    )
+    two = weights(path)
+    assert all(torch.allclose(one[name], two[name], rtol=1e-4, atol=1e-6) for name in one)
+    start = seeded_model(still).state_dict()["head.weight"]
+    assert not torch.allclose(two["head.weight"], start)
+    assert told[-1][0] == told[-1][1]
+    curves = [pd.read_csv(tmp_path / name / "metrics.csv")["loss"] for name in ("one", "two")]
+    assert curves[1].tolist() == pytest.approx(curves[0].tolist(), rel=1e-4)
+
+
+def test_what_is_frozen_stays_as_it_was(videos, small_store, small_recipe, tmp_path):
+    """Its batch statistics too: they belong to the weights."""
+    frozen = ModelConfig(name="frame", freeze="stem", dropout=0, drop_path=0, backbone="efficientnet_lite0")
+    recipe = small_recipe.replace(model=frozen)
+    start = seeded_model(recipe).state_dict()
+    after = weights(train(videos, small_store.config, recipe, tmp_path / "run"))
+    moved = {name for name in start if not torch.equal(start[name], after[name])}
+    assert not any(name.startswith(("backbone.conv_stem", "backbone.bn1", "backbone.blocks.0")) for name in moved)
+    assert {"backbone.blocks.6.0.bn3.running_mean", "head.weight"} <= moved
+
+
+def test_what_goes_wrong_on_one_of_several_devices_is_told(videos, small_store, small_recipe, tmp_path):
+    copied = shutil.copytree(small_store.folder, tmp_path / "faces")
+    store = FaceStore.open(copied)
+    track = next(record for record in store.records() if record.tracks).tracks[0].path
+    track.write_bytes(b"not a video")
+    with pytest.raises(StoreError, match=re.escape(str(track))):
+        train(
+            store.records(),
+            store.config,
+            small_recipe.replace(train=small_recipe.train.replace(batch=8)),
+            tmp_path / "run",
+            means=Means(devices=2),
+        )
+
+
+@pytest.mark.parametrize("loaders", [0, 2])
+def test_a_track_that_cannot_be_read_stops_the_run_and_is_named(small_store, small_recipe, tmp_path, loaders):
+    store = FaceStore.open(shutil.copytree(small_store.folder, tmp_path / "faces"))
+    track = next(record for record in store.records() if record.tracks).tracks[0].path
+    track.write_bytes(b"not a video")
+    recipe = small_recipe.replace(train=small_recipe.train.replace(loaders=loaders))
+    with pytest.raises(StoreError, match=re.escape(str(track))) as caught:
+        train(store.records(), store.config, recipe, tmp_path / "run")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_full_disk_is_one_sentence_and_the_last_checkpoint_still_loads(
+    videos, small_store, small_recipe, tmp_path, monkeypatch
+):
+    """A file-size limit stands for the full disk: the system refuses in the middle of writing."""
+    with pytest.raises(OutOfTimeError):
+        train(videos, small_store.config, small_recipe, tmp_path / "run", means=Means(until=time.monotonic()))
+    before = weights(tmp_path / "run" / CHECKPOINT)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))
+    try:
+        with pytest.raises(TrainingError, match="the disk is full.*last.ckpt is as it was: the same command goes on"):
+            train(videos, small_store.config, small_recipe, tmp_path / "run")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    after = weights(tmp_path / "run" / CHECKPOINT)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    train(videos, small_store.config, small_recipe, tmp_path / "run")
+    assert (tmp_path / "run" / "done").exists()
+
+
+def test_devices_that_cannot_share_a_batch_are_refused(videos, small_store, small_recipe, tmp_path):
+    for batch, message in ((4, "batch is 4, less than the 4 clips .* on each of 2 devices"), (12, "multiple of 8")):
+        recipe = small_recipe.replace(train=small_recipe.train.replace(batch=batch))
+        with pytest.raises(ConfigError, match=message):
+            train(videos, small_store.config, recipe, tmp_path / "run", means=Means(devices=2))
+    assert not (tmp_path / "run").exists()
 
 
 def test_loading_in_other_processes_changes_nothing(videos, small_store, small_recipe, tmp_path):

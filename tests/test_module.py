@@ -33,9 +33,7 @@ def classifier(steps=100, model=None, **settings):
     model = model or ModelConfig(name="journal_conv3d")
     header = Header(model=model, clip=CLIP, faces=FacesConfig(), prior=0.5)
     torch.manual_seed(0)
-    module = ClipClassifier(build_model(model, CLIP), TrainConfig(**settings), header)
-    module._trainer = SimpleNamespace(estimated_stepping_batches=steps)
-    return module
+    return ClipClassifier(build_model(model, CLIP), TrainConfig(**settings), header, steps)
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -74,15 +72,16 @@ def test_the_learning_rate_rises_and_falls_as_half_a_cosine():
 
 def test_the_loss_is_of_smoothed_labels_and_what_is_told_of_plain_ones():
     module = classifier(smoothing=0.1)
-    told = {}
-    module.log_dict = lambda values, **_: told.update(values)
     module.model = Answers(torch.tensor([2.0, -1.0]))
     batch = Clips(torch.zeros(2, 3, 2, 32, 32, dtype=torch.uint8), torch.tensor([1.0, 1.0]), ("a", "b"))
     softplus = [math.log1p(math.exp(value)) for value in (-2.0, 1.0)]  # of a fake: log(1 + exp(-logit))
     plain = sum(softplus) / 2
     loss = module.training_step(batch, 0)
-    assert told["loss"].item() == pytest.approx(plain)
-    assert told["accuracy"].item() == 0.5
+    module._trainer = SimpleNamespace(strategy=SimpleNamespace(reduce=lambda sums, reduce_op: sums))
+    assert module.averages() == pytest.approx({"loss": plain, "accuracy": 0.5})
+    module.training_step(batch, 1)
+    assert module.averages() == pytest.approx({"loss": plain, "accuracy": 0.5})
+    assert module.told.tolist() == pytest.approx([4 * plain, 2, 4])
     # smoothed to 0.9: softplus(-z) + 0.1 z
     assert loss.item() == pytest.approx(plain + 0.1 * (2 - 1) / 2)
 

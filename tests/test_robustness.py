@@ -1,13 +1,15 @@
 import json
+import time
 
 import pytest
 
 from dfd.clips.distort import DISTORTIONS
-from dfd.errors import ConfigError
+from dfd.errors import ConfigError, OutOfTimeError
 from dfd.faces.store import FaceStore
 from dfd.inference.oof import read_scores
 from dfd.scoring.metrics import balanced_log_loss
 from dfd.scoring.submission import read_submission
+from dfd.training.clock import Means
 from dfd.training.crossval import crossval
 from dfd.training.robustness import CLEAN, distort
 
@@ -81,3 +83,12 @@ def test_what_is_no_cross_validation_of_these_videos_is_refused(finished, small_
     other = FaceStore.create(tmp_path / "faces", small_store.config)
     with pytest.raises(ConfigError, match=r"has no 'broken\.mp4'"):
         distort(other, made.out)
+
+
+def test_it_stops_in_time_and_goes_on(finished, small_store):
+    made, found, _ = finished
+    for path in made.out.glob("fold-*/distort/*"):
+        path.unlink()
+    with pytest.raises(OutOfTimeError):
+        distort(small_store, made.out, means=Means(until=time.monotonic()))
+    assert distort(small_store, made.out) == found

@@ -2,13 +2,16 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import skimage.data
 import torch
 
 from dfd.clips.augment import NOTHING, AugmentConfig
 from dfd.clips.balance import DrawConfig
+from dfd.clips.blend import BlendConfig
 from dfd.clips.sampling import ClipConfig
-from dfd.clips.stills import StillDataset, load_still, read_stills, still_clips
+from dfd.clips.stills import StillDataset, find_landmarks, load_still, read_stills, still_clips
 from dfd.errors import ConfigError, ManifestError, StoreError
+from dfd.faces.detect import Detector
 
 CONFIG = ClipConfig(length=1, size=32, margin=1.0)
 
@@ -79,7 +82,9 @@ def test_a_damaged_picture_is_named(folder, content):
 
 
 def test_a_fake_goes_beside_its_own_source(folder):
-    data = StillDataset(read_stills(folder), CONFIG, DrawConfig(slices=1, per_load=1, aligned=1), NOTHING)
+    data = StillDataset(
+        read_stills(folder), CONFIG, DrawConfig(slices=1, per_load=1, aligned=1), NOTHING, BlendConfig()
+    )
     assert len(data) == 6
     batches = [data[0, n] for n in range(6)]
     assert sorted(batch.names[1] for batch in batches) == [f"f{n}.png" for n in range(6)]
@@ -92,7 +97,9 @@ def test_a_fake_goes_beside_its_own_source(folder):
 
 
 def test_without_alignment_any_two_go_together(folder):
-    data = StillDataset(read_stills(folder), CONFIG, DrawConfig(slices=4, per_load=2, aligned=0), NOTHING)
+    data = StillDataset(
+        read_stills(folder), CONFIG, DrawConfig(slices=4, per_load=2, aligned=0), NOTHING, BlendConfig()
+    )
     batches = [data[0, n] for n in range(len(data))]
     assert len(batches) == 12
     assert all(batch.labels.tolist() == [0, 0, 1, 1] for batch in batches)
@@ -102,8 +109,8 @@ def test_without_alignment_any_two_go_together(folder):
 
 def test_both_of_a_pair_are_changed_alike(folder):
     strong = AugmentConfig(flip=0.5, zoom=0.2, colour=1, noise=1, jpeg=0, reduce=0, codec=0, cutout=1)
-    data = StillDataset(read_stills(folder), CONFIG, DrawConfig(per_load=1, aligned=1), strong)
-    plain = StillDataset(read_stills(folder), CONFIG, DrawConfig(per_load=1, aligned=1), NOTHING)
+    data = StillDataset(read_stills(folder), CONFIG, DrawConfig(per_load=1, aligned=1), strong, BlendConfig())
+    plain = StillDataset(read_stills(folder), CONFIG, DrawConfig(per_load=1, aligned=1), NOTHING, BlendConfig())
     for number in range(6):
         batch = data[2, number]
         assert not torch.equal(batch.images, plain[2, number].images)
@@ -121,4 +128,50 @@ def test_scored_pictures_are_unchanged_but_in_size(folder):
 def test_one_class_is_refused(folder):
     index(folder, ["r0.png,REAL,a", "r1.png,REAL,b"])
     with pytest.raises(ConfigError, match="2 real and 0 fake"):
-        StillDataset(read_stills(folder), CONFIG, DrawConfig(), NOTHING)
+        StillDataset(read_stills(folder), CONFIG, DrawConfig(), NOTHING, BlendConfig())
+
+
+@pytest.fixture(scope="module")
+def astronaut(tmp_path_factory):
+    """A face cut tightly, a picture without one, and a fake of each: the face is of 110 pixels at (180, 60)."""
+    folder = tmp_path_factory.mktemp("tight")
+    face = skimage.data.astronaut()[60:172, 168:280]
+    grey = np.full((64, 64, 3), 128, np.uint8)
+    rows = []
+    for name, image, label in (("face.png", face, 0), ("grey.png", grey, 0), ("fake.png", 255 - face, 1)):
+        cv2.imwrite(str(folder / name), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        rows.append({"file": name, "label": label, "source": name})
+    pd.DataFrame(rows).to_csv(folder / "index.csv", index=False)
+    return read_stills(folder)
+
+
+def test_landmarks_are_found_in_pictures_cut_as_tight_as_the_face(astronaut):
+    told = []
+    found = find_landmarks(astronaut[:2], lambda *args: told.append(args))
+    assert list(found) == ["face.png"]
+    # The same landmarks as in the whole photograph, to a few pixels.
+    whole = Detector().detect([skimage.data.astronaut()])[0]
+    assert np.abs(found["face.png"] - (whole.landmarks[0] - (168, 60))).max() < 5
+    assert told[-1][:2] == (2, 2)
+
+
+def test_a_real_picture_is_blended_with_itself_where_its_face_was_found(astronaut):
+    draw = DrawConfig(per_load=1, slices=1, self_blend=1)
+    config = CONFIG.replace(size=112)
+    data = StillDataset(astronaut, config, draw, NOTHING, BlendConfig(), find_landmarks(astronaut))
+    assert len(data) == 1  # the picture without a face is left out
+    blends = [data[epoch, 0] for epoch in range(3)]
+    for clips in blends:
+        assert clips.names == ("face.png", "face.png")
+        assert clips.labels.tolist() == [0, 1]
+        different = (clips.images[0] != clips.images[1]).any(dim=0)[0]
+        assert different.any()
+        assert not different[:4].any() or not different[:, :4].any()  # not all over: what lies beside the face is equal
+    assert not torch.equal(blends[0].images, blends[1].images)
+    with pytest.raises(ConfigError, match="no face was found in any real picture"):
+        StillDataset(astronaut[1:2], config, draw, NOTHING, BlendConfig(), {})
+
+
+def test_without_blending_pictures_without_landmarks_serve(astronaut):
+    data = StillDataset(astronaut, CONFIG, DrawConfig(per_load=1, slices=1, self_blend=0.5), NOTHING, BlendConfig())
+    assert {data[0, number].names for number in range(2)} == {("face.png", "fake.png"), ("grey.png", "fake.png")}

@@ -1,27 +1,34 @@
 """Commands about models and their training."""
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
 from dfd.clips.augment import AugmentConfig
 from dfd.clips.blend import BlendConfig
 from dfd.clips.sampling import ClipConfig
 from dfd.clips.stills import read_stills
 from dfd.config import Config
-from dfd.errors import CheckpointError, ConfigError
+from dfd.errors import CheckpointError, ConfigError, OutOfTimeError
+from dfd.faces.build import Progress
 from dfd.faces.store import FaceStore
 from dfd.models import REGISTRY, ModelConfig
 from dfd.models import describe as described
 from dfd.models import weights as pretrained
 from dfd.models.checkpoint import read_checkpoint
 from dfd.report import terminal as show
+from dfd.report.curves import draw_curve
+from dfd.report.tracking import NONE, Mirror, default_store
 from dfd.scoring.submission import score_submission
 from dfd.training import crossval as cv
 from dfd.training import fit, robustness
 from dfd.training import pretrain as pretraining
+from dfd.training.clock import Means
 from dfd.training.groups import Grouping, split
 from dfd.training.module import TrainConfig
 from dfd.training.recipes import RECIPES, Recipe
@@ -35,6 +42,8 @@ Train = Annotated[TrainConfig, Parameter(name="--train", show_default=False)]
 Augment = Annotated[AugmentConfig, Parameter(show_default=False)]
 Blend = Annotated[BlendConfig, Parameter(show_default=False)]
 Groups = Annotated[Grouping, Parameter(name="*")]
+Hours = Annotated[float | None, Parameter(validator=validators.Number(gt=0))]
+Devices = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=64))]
 NO_MODEL, NO_CLIP, NO_TRAIN, NO_AUGMENT, NO_BLEND = (
     ModelConfig(), ClipConfig(), TrainConfig(), AugmentConfig(), BlendConfig(),
 )  # fmt: skip
@@ -104,6 +113,9 @@ def train(
     recipe: RecipeName = "cpu",
     fold: int | None = None,
     folds: int = 5,
+    hours: Hours = None,
+    devices: Devices = 1,
+    track: str | None = None,
     model: Model = NO_MODEL,
     clip: Clip = NO_CLIP,
     train_: Train = NO_TRAIN,
@@ -117,6 +129,10 @@ def train(
         out: Run folder; a stopped run goes on.
         fold: Fold to leave out, from 0.
         folds: How many there are.
+        hours: Stop cleanly within so many hours; the same command goes on from there.
+        devices: GPUs that share each batch, or processes where there is no GPU.
+        track: MLflow's store, a database or server; "none" for none. By default MLFLOW_TRACKING_URI, or mlflow.db
+            beside the run folder, where MLflow is installed.
         model: The network.
         clip: What it is fed.
         train_: How it learns.
@@ -134,13 +150,13 @@ def train(
         held = set(frame.loc[frame["fold"] == fold, "filename"])
     seen = [record for record in records if record.video not in held]
     _heed_margin(settings)
-    with show.bar("train") as tell:
+    with _session(out, "train", hours, devices, track) as (tell, means):
         if held:
             kept = [record for record in records if record.video in held]
-            cv.score_fold(seen, kept, store, settings, out, f"fold {fold}", tell)
+            cv.score_fold(seen, kept, store, settings, out, f"fold {fold}", tell, means)
         else:
-            fit.train(seen, store.config, settings, out, progress=tell)
-    show.say(f"The model is in {out / fit.CHECKPOINT}, its curve in {out / 'metrics.csv'}.")
+            fit.train(seen, store.config, settings, out, progress=tell, means=means)
+    show.say(f"The model is in {out / fit.CHECKPOINT}, its curve in {out / 'curve.png'} and metrics.csv.")
     if held:
         show.score(score_submission(out / "oof.csv", {r.video: int(r.label or 0) for r in records if r.video in held}))
     show.say(f"Next: dfd bundle {out} --out BUNDLE")
@@ -155,6 +171,9 @@ def crossval(
     folds: int = 5,
     groups: Groups = Grouping(),  # noqa: B008  # frozen
     distort: Annotated[bool, Parameter(negative=())] = False,
+    hours: Hours = None,
+    devices: Devices = 1,
+    track: str | None = None,
     model: Model = NO_MODEL,
     clip: Clip = NO_CLIP,
     train_: Train = NO_TRAIN,
@@ -169,6 +188,10 @@ def crossval(
         folds: Parts that the videos are split into, each fake with its source.
         groups: What else stands in one fold.
         distort: Score the same models on distorted videos, too: a finished run is not trained again.
+        hours: Stop cleanly within so many hours; the same command goes on from there.
+        devices: GPUs that share each batch, or processes where there is no GPU.
+        track: MLflow's store, a database or server; "none" for none. By default MLFLOW_TRACKING_URI, or mlflow.db
+            beside the run folder, where MLflow is installed.
         model: The network.
         clip: What it is fed.
         train_: How it learns.
@@ -178,8 +201,9 @@ def crossval(
     settings = _recipe(recipe, model=model, clip=clip, train=train_, augment=augment, blend=blend)
     _heed_margin(settings)
     store = FaceStore.open(faces)
-    with show.bar("crossval") as tell:
-        made = cv.crossval(store, settings, folds, out, tell, groups)
+    with _session(out, "crossval", hours, devices, track) as (tell, means):
+        made = cv.crossval(store, settings, folds, out, tell, means, groups)
+        found = robustness.distort(store, out, tell, means) if distort else {}
     show.say(
         f"Local leaderboard: {out / 'oof.csv'}, {len(made.scores)} videos, each scored by a model "
         "that has not seen it, nor what it was made from, nor what was made from it",
@@ -189,8 +213,6 @@ def crossval(
     show.statuses(Counter(score.status for score in made.scores))
     show.decision(made.decision)
     if distort:
-        with show.bar("distort") as tell:
-            found = robustness.distort(store, out, tell)
         show.say("")
         show.distortions(found)
     show.say(f"Next: dfd bundle {out} --out BUNDLE")
@@ -204,10 +226,14 @@ def pretrain(
     recipe: RecipeName = "stills",
     fold: int | None = None,
     folds: int = 5,
+    hours: Hours = None,
+    devices: Devices = 1,
+    track: str | None = None,
     model: Model = NO_MODEL,
     clip: Clip = NO_CLIP,
     train_: Train = NO_TRAIN,
     augment: Augment = NO_AUGMENT,
+    blend: Blend = NO_BLEND,
 ) -> None:
     """Train a network of single frames on STILLS, pictures of faces: what others start from.
 
@@ -216,19 +242,58 @@ def pretrain(
         out: Run folder; a stopped run goes on.
         fold: Fold to leave out, from 0, and to score.
         folds: How many there are.
+        hours: Stop cleanly within so many hours; the same command goes on from there.
+        devices: GPUs that share each batch, or processes where there is no GPU.
+        track: MLflow's store, a database or server; "none" for none. By default MLFLOW_TRACKING_URI, or mlflow.db
+            beside the run folder, where MLflow is installed.
         model: The network.
         clip: What it is fed; its margin is that of the pictures.
         train_: How it learns.
         augment: How pictures are changed.
+        blend: How self-blended fakes are made.
     """
-    settings = _recipe(recipe, model=model, clip=clip, train=train_, augment=augment)
-    with show.bar("pretrain") as tell:
-        score = pretraining.pretrain(read_stills(stills), settings, out, fold, folds, tell)
-    show.say(f"The model is in {out / fit.CHECKPOINT}, its curve in {out / 'metrics.csv'}.")
+    settings = _recipe(recipe, model=model, clip=clip, train=train_, augment=augment, blend=blend)
+    with _session(out, "pretrain", hours, devices, track) as (tell, means):
+        score = pretraining.pretrain(read_stills(stills), settings, out, fold, folds, tell, means)
+    show.say(f"The model is in {out / fit.CHECKPOINT}, its curve in {out / 'curve.png'} and metrics.csv.")
     if score:
         show.score(score)
     start = f"--model.weights {out / fit.CHECKPOINT} --clip.margin {settings.clip.margin:g}"
     show.say(f"Next: dfd crossval FACES --recipe cpu {start} --out RUN")
+
+
+@contextmanager
+def _session(
+    out: Path, what: str, hours: float | None, devices: int, track: str | None
+) -> Iterator[tuple[Progress, Means]]:
+    """A bar and the means of a training, whose curve is drawn and mirrored as it grows; a stop in time is no error."""
+    mirror = _mirror(out, track)
+    try:
+        with show.bar(what) as bar:
+
+            def tell(done: int, total: int, last: str) -> None:
+                bar(done, total, last)
+                if mirror:
+                    mirror.look()
+
+            yield tell, Means.of(hours, devices)
+    except OutOfTimeError as stopped:
+        show.say(f"Stopped within {hours:g} hours: {stopped}. What was learned is in {out}.")
+        show.say("Next: the same command again goes on from there.")
+        raise SystemExit(0) from None
+    finally:
+        if (out / "metrics.csv").is_file():
+            draw_curve(out)
+        if mirror:
+            mirror.finish()
+            if mirror.trouble:
+                show.say(mirror.trouble)
+
+
+def _mirror(out: Path, track: str | None) -> Mirror | None:
+    if track == NONE or (track is None and find_spec("mlflow") is None):
+        return None
+    return Mirror(track or default_store(out), out)
 
 
 def _heed_margin(recipe: Recipe) -> None:

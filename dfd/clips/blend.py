@@ -3,10 +3,12 @@
 What is left is what every face swap leaves: a border, two colours, a face that does not quite move with its head.
 The recipe is that of Shiohara and Yamasaki 2022, "Detecting Deepfakes with Self-Blended Images", with two changes: the
 mask is an oval through five landmarks instead of the hull of 81, and all is drawn once a clip, not once a frame, so
-that a fake does not flicker. Lengths are in eye distances, so that they hold at any size.
+that a fake does not flicker unless it is meant to. Clips of several frames are also faked in time: the face drifts
+against its head, flickers, or repeats and skips frames of its own (Yan et al. 2024, "Generalizing Deepfake Video
+Detection with Plug-and-Play"; Wang et al. 2023, "AltFreezing"). Lengths are in eye distances: they hold at any size.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import cv2
 import numpy as np
@@ -28,6 +30,20 @@ SMOOTHING = 2.0
 PERSISTENCE = 6.0
 """Frames (standard deviation) over which drift is smoothed."""
 
+Motion = Literal["still", "drift", "flicker", "stutter"]
+"""What a changed face does over a clip. still: it moves with its head. drift: it slides about on it slowly. flicker:
+its brightness is unsteady, and now and then a frame keeps the face that it had. stutter: it repeats or skips frames
+that the head does not."""
+
+GAIN = (0.01, 0.04)
+"""Of flicker: how much of its brightness a face gains or loses from frame to frame (std)."""
+
+MISSED = 3
+"""Of flicker: at most so many frames keep their own face, as where a detector missed it."""
+
+STUTTER = (1, 5)
+"""Frames that a face repeats or skips."""
+
 SUBPIXEL = 4
 """Binary places of a polygon's coordinates, so that a slowly moving mask does not jump from pixel to pixel."""
 
@@ -45,7 +61,18 @@ class BlendConfig(Config):
     ripple: float = Field(0.03, ge=0, le=0.2, description="waves of the mask's outline (std, of its radius)")
     shift: float = Field(0.12, ge=0, le=1, description="face moves sideways by at most this, up and down by half of it")
     zoom: float = Field(0.05, ge=0, lt=0.5, description="face shrinks or grows by at most this")
-    drift: float = Field(0.02, ge=0, le=0.5, description="slow movement of the face against its head (std)")
+    drift: float = Field(0.02, ge=0, le=0.5, description="how far a drifting face slides about on its head (std)")
+    motions: tuple[float, float, float, float] = Field(
+        (0.55, 0.2, 0.15, 0.1),
+        description="how often a clip's face moves with its head, drifts on it, flickers, stutters (relative)",
+    )
+
+    @field_validator("motions")
+    @classmethod
+    def _motions(cls, motions: tuple[float, ...]) -> tuple[float, ...]:
+        if min(motions) < 0 or sum(motions) <= 0:
+            raise ValueError(f"motions are shares of at least 0, not all 0, not {motions}")
+        return motions
 
     @field_validator("ratios")
     @classmethod
@@ -102,14 +129,17 @@ def self_blend(
     look = _Look.draw(rng)
     recoloured = np.stack([look(image) for image in images])
     source, target = (images, recoloured) if rng.random() < config.change_target else (recoloured, images)
-    moves = _moves(smooth, rng, config)
+    film = _Film.draw(frames, rng, config)
+    moves = _moves(smooth, film.drift, rng, config)
     ratio = float(rng.choice(config.ratios))
     seed = int(rng.integers(2**32))
     fake, masks = target.copy(), np.zeros((frames, height, width), np.float32)
-    for t, move in enumerate(moves):
-        moved = smooth[t] @ move[:, :2].T + move[:, 2]
+    for t in np.flatnonzero(film.gains):
+        at, move = film.frames[t], moves[t]
+        moved = smooth[at] @ move[:, :2].T + move[:, 2]
         masks[t] = ratio * face_mask(moved, height, width, np.random.default_rng(seed), config)
-        _paste(fake[t], source[t], masks[t], move)
+        face = source[at] if film.gains[t] == 1 else cv2.convertScaleAbs(source[at], alpha=film.gains[t])
+        _paste(fake[t], face, masks[t], move)
     return target, fake, masks
 
 
@@ -200,17 +230,54 @@ class _Look(NamedTuple):
         return cv2.filter2D(toned, -1, kernel)
 
 
-def _moves(landmarks: Points, rng: np.random.Generator, config: BlendConfig) -> NDArray[np.float64]:
+class _Film(NamedTuple):
+    """What the changed face does over a clip of T frames.
+
+    frames: (T,) which frame's face is shown in each. gains: (T,) factor on its brightness; 0: the frame keeps its own.
+    drift: (T,2) how far it slid on its head, in eye distances.
+    """
+
+    frames: NDArray[np.int64]
+    gains: Points
+    drift: Points
+
+    @classmethod
+    def draw(cls, length: int, rng: np.random.Generator, config: BlendConfig) -> "_Film":
+        """A motion by its share, and its course; a single frame has none."""
+        frames, gains, drift = np.arange(length), np.ones(length), np.zeros((length, 2))
+        shares = np.array(config.motions)
+        motion: Motion = get_args(Motion)[int(rng.choice(len(shares), p=shares / shares.sum()))]
+        if length == 1 or motion == "still":
+            return cls(frames, gains, drift)
+        if motion == "drift":
+            return cls(frames, gains, config.drift * _wander(length, rng))
+        if motion == "flicker":
+            gains = np.clip(rng.normal(1, rng.uniform(*GAIN), length), 0.5, 1.5)
+            gains[rng.choice(length, min(int(rng.integers(MISSED + 1)), length - 1), replace=False)] = 0
+            return cls(frames, gains, drift)
+        by, start = int(rng.integers(STUTTER[0], STUTTER[1] + 1)), int(rng.integers(1, length))
+        if rng.random() < 0.5:
+            frames[start : start + by] = start - 1  # repeated, and then in step with the head again
+        else:
+            frames[start:] += by  # skipped: ahead of the head from there on
+        return cls(np.minimum(frames, length - 1), gains, drift)
+
+
+def _wander(length: int, rng: np.random.Generator) -> Points:
+    """A slow random path (length,2) of unit deviation."""
+    margin = int(4 * PERSISTENCE)  # as far as the filter reaches
+    path = gaussian_filter1d(rng.normal(0, 1, (length + 2 * margin, 2)), PERSISTENCE, axis=0)[margin:-margin]
+    return np.asarray(path * np.sqrt(2 * np.sqrt(np.pi) * PERSISTENCE))  # smoothing had shrunk its deviation
+
+
+def _moves(landmarks: Points, drift: Points, rng: np.random.Generator, config: BlendConfig) -> NDArray[np.float64]:
     """How the changed face moves against its head: a matrix (2,3) a frame, about the middle of the landmarks."""
     offset = rng.uniform(-config.shift, config.shift, 2) * [1, 0.5]
     zoom = np.exp(rng.uniform(-1, 1) * np.log1p(config.zoom))
-    margin = int(4 * PERSISTENCE)  # as far as the filter reaches
-    path = gaussian_filter1d(rng.normal(0, 1, (len(landmarks) + 2 * margin, 2)), PERSISTENCE, axis=0)[margin:-margin]
-    path *= config.drift * np.sqrt(2 * np.sqrt(np.pi) * PERSISTENCE)  # smoothing had shrunk its deviation
     units = np.array([_Face.of(points).unit for points in landmarks])
     middles = landmarks.mean(axis=1)
     linear = np.broadcast_to(zoom * np.eye(2), (len(landmarks), 2, 2))
-    shifts = (offset + path) * units[:, None] + (1 - zoom) * middles
+    shifts = (offset + drift) * units[:, None] + (1 - zoom) * middles
     return np.concatenate([linear, shifts[..., None]], axis=2)
 
 

@@ -144,23 +144,29 @@ def as_clips(clips: Sequence[Picture], labels: Sequence[float], names: Sequence[
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """Items in an order drawn by (seed, epoch), each with its epoch, which Lightning sets before the epoch begins."""
+    """Items in an order drawn by (seed, epoch), each with its epoch, which Lightning sets before the epoch begins.
 
-    def __init__(self, length: int, seed: int) -> None:
-        self.length = length
-        self.seed = seed
-        self.epoch = 0
+    Of `parts` processes that share an epoch each has every `parts`-th item, from its own number on: what they have at a
+    time is what one alone would have. They get equally many; up to parts - 1 items of an epoch go unused.
+    skip: items to leave out at the next beginning, since they are done.
+    """
+
+    def __init__(self, length: int, seed: int, part: int = 0, parts: int = 1) -> None:
+        self.length, self.seed, self.part, self.parts = length, seed, part, parts
+        self.epoch = self.skip = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning's loop."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.length
+        return self.length // self.parts
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
-        return iter([(self.epoch, int(number)) for number in order])
+        mine = order[self.part :: self.parts][: len(self)]
+        skip, self.skip = self.skip, 0
+        return iter([(self.epoch, int(number)) for number in mine[skip:]])
 
 
 def collate(items: Sequence[Clips]) -> Clips:

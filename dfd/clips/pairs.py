@@ -94,13 +94,7 @@ class PairDataset(PairedClips):
 
     def _blended(self, video: VideoRecord, rng: np.random.Generator) -> list[Pair]:
         track = a_track(video.main_tracks(), rng)
-        return [self._blend(raw, rng) for raw in load_raw(track, self._positions(track, rng))]
-
-    def _blend(self, raw: Raw, rng: np.random.Generator) -> Pair:
-        if raw.landmarks is None:
-            raise ValueError(f"{raw.video} has no landmarks to blend by")
-        twin, fake, _ = self_blend(raw.images, raw.landmarks, rng, self.blend)
-        return Pair(replace(raw, images=twin), replace(raw, images=fake), aligned=True)
+        return [blended(raw, rng, self.blend) for raw in load_raw(track, self._positions(track, rng))]
 
     def _real_fakes(self, real: VideoRecord, fake: VideoRecord, rng: np.random.Generator) -> list[Pair]:
         track = a_track(fake.main_tracks(), rng)
@@ -116,6 +110,14 @@ class PairDataset(PairedClips):
 
     def _positions(self, track: TrackRecord, rng: np.random.Generator) -> Positions:
         return thinned_clips(track.frames, track.fps, self.config, self.draw.per_load, rng, self.augment)
+
+
+def blended(raw: Raw, rng: np.random.Generator, config: BlendConfig) -> Pair:
+    """A real clip beside what self-blending makes of it. Raises ValueError for a clip without landmarks."""
+    if raw.landmarks is None:
+        raise ValueError(f"{raw.video} has no landmarks to blend by")
+    twin, fake, _ = self_blend(raw.images, raw.landmarks, rng, config)
+    return Pair(replace(raw, images=twin), replace(raw, images=fake), aligned=True)
 
 
 def same_frames(track: TrackRecord, positions: Positions, other: VideoRecord) -> tuple[TrackRecord, Positions] | None:

@@ -4,7 +4,7 @@ A folder of pictures and its index.csv with the columns file, label (REAL or FAK
 the video or person that a real picture is of and a fake was made from.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,14 +15,23 @@ import torch
 
 from dfd.clips.augment import NOTHING, AugmentConfig, Draw
 from dfd.clips.balance import DrawConfig, both_classes
-from dfd.clips.dataset import Picture, Raw, as_clips, changed
-from dfd.clips.pairs import Pair, PairedClips, turn
+from dfd.clips.blend import BlendConfig
+from dfd.clips.dataset import Picture, Points, Raw, as_clips, changed
+from dfd.clips.pairs import Pair, PairedClips, blended, turn
 from dfd.clips.sampling import ClipConfig
-from dfd.errors import ManifestError, StoreError
+from dfd.errors import ConfigError, ManifestError, StoreError
+from dfd.faces.build import Progress
+from dfd.faces.detect import Detector
 from dfd.types import Label
 
 LABELS: dict[str, Label] = {"REAL": 0, "0": 0, "FAKE": 1, "1": 1}
 COLUMNS = ("file", "label", "source")
+DETECTED_AT = 224
+"""Side in pixels at which landmarks are looked for."""
+BORDER = 0.45
+"""Of a side, put around a picture first: in one that is cut as tight as its face MTCNN's landmarks are far off."""
+TOGETHER = 16
+"""Pictures that go through the detector at a time."""
 
 
 @dataclass(frozen=True)
@@ -74,17 +83,61 @@ def load_still(still: Still) -> Picture:
     return np.asarray(cv2.cvtColor(image[top : top + side, left : left + side], cv2.COLOR_BGR2RGB))
 
 
+def find_landmarks(stills: Sequence[Still], progress: Progress | None = None) -> dict[str, Points]:
+    """The landmarks (5,2) float32 of each picture's face, in pixels of what load_still gives, by the picture's name.
+
+    Of several faces the one nearest to the middle; a picture in which none is found is left out.
+    Raises StoreError when a picture cannot be read.
+    """
+    detector, border = Detector(min_face=DETECTED_AT // 4), round(BORDER * DETECTED_AT)
+    middle = DETECTED_AT / 2 + border
+    found: dict[str, Points] = {}
+    for start in range(0, len(stills), TOGETHER):
+        part = stills[start : start + TOGETHER]
+        images = [load_still(still) for still in part]
+        for still, image, faces in zip(
+            part, images, detector.detect([_bordered(i, border) for i in images]), strict=True
+        ):
+            if len(faces):
+                centres = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2
+                nearest = int(np.abs(centres - middle).sum(axis=1).argmin())
+                found[still.name] = (faces.landmarks[nearest] - border) * np.float32(len(image) / DETECTED_AT)
+        if progress:
+            progress(start + len(part), len(stills), part[-1].name)
+    return found
+
+
+def _bordered(image: Picture, border: int) -> Picture:
+    """A square picture at DETECTED_AT with its edge pixels repeated around it."""
+    small = cv2.resize(image, (DETECTED_AT, DETECTED_AT), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.copyMakeBorder(small, border, border, border, border, cv2.BORDER_REPLICATE))
+
+
 class StillDataset(PairedClips):
     """Pairs of pictures: a fake beside a real one of its own source where there is one, as often as `aligned` says.
 
     config.margin is that of the pictures: they are never cut narrower, but for the zoom and shift of `augment`.
+    landmarks: of faces, by name, as find_landmarks gives them: a picture without is neither blended nor covered.
     """
 
-    def __init__(self, stills: Sequence[Still], config: ClipConfig, draw: DrawConfig, augment: AugmentConfig) -> None:
+    def __init__(
+        self,
+        stills: Sequence[Still],
+        config: ClipConfig,
+        draw: DrawConfig,
+        augment: AugmentConfig,
+        blend: BlendConfig,
+        landmarks: Mapping[str, Points] | None = None,
+    ) -> None:
         super().__init__(config, draw, augment)
-        both_classes([still.label for still in stills])
+        both_classes([still.label for still in stills], draw.self_blend)
+        self.blend, self.landmarks = blend, landmarks or {}
         self.reals = [still for still in stills if still.label == 0]
-        self.fakes = [still for still in stills if still.label == 1]
+        self.fakes = [still for still in stills if still.label == 1] if draw.self_blend < 1 else []
+        if not self.fakes:
+            self.reals = [still for still in self.reals if still.name in self.landmarks]
+        if not self.reals:
+            raise ConfigError("no face was found in any real picture: there is nothing to make fakes of")
         self.of_source: dict[str, list[Still]] = {}
         for still in self.reals:
             self.of_source.setdefault(still.source, []).append(still)
@@ -98,16 +151,19 @@ class StillDataset(PairedClips):
         return [self._pair(epoch, number * count + i, rng) for i in range(count)]
 
     def _pair(self, epoch: int, number: int, rng: np.random.Generator) -> Pair:
-        real, fake = (
-            group[turn(self.draw.seed, epoch, group[0].label, len(group), number)] for group in (self.reals, self.fakes)
-        )
+        real = self.reals[turn(self.draw.seed, epoch, 0, len(self.reals), number)]
+        if rng.random() < self.draw.self_blend and real.name in self.landmarks:
+            return blended(self._raw(real), rng, self.blend)
+        fake = self.fakes[turn(self.draw.seed, epoch, 1, len(self.fakes), number)]
         own = self.of_source.get(fake.source, [])
         if own and rng.random() < self.draw.aligned:
             real = own[rng.integers(len(own))]
         return Pair(self._raw(real), self._raw(fake), aligned=real.source == fake.source)
 
     def _raw(self, still: Still) -> Raw:
-        return Raw(load_still(still)[None], self.config.margin, None, still.name)
+        landmarks = self.landmarks.get(still.name)
+        points = None if landmarks is None else landmarks[None]
+        return Raw(load_still(still)[None], self.config.margin, points, still.name)
 
 
 def still_clips(stills: Sequence[Still], config: ClipConfig) -> torch.Tensor:

@@ -29,8 +29,11 @@ from dfd.models.checkpoint import load_model
 from dfd.scoring.decide import Decision, Judged, decide
 from dfd.scoring.folds import write_folds
 from dfd.scoring.submission import score_submission, write_submission
-from dfd.training.fit import claim, seeded_model, train
+from dfd.training.clock import ALONE, Means
+from dfd.training.fit import claim, train
+from dfd.training.fit import settings as run_settings
 from dfd.training.groups import Grouping, settled, split
+from dfd.training.loop import seeded_model
 from dfd.training.recipes import Recipe
 from dfd.types import VideoScore
 
@@ -62,27 +65,21 @@ def crossval(
     folds: int,
     out: Path,
     progress: Progress | None = None,
+    means: Means = ALONE,
     grouping: Grouping | None = None,
 ) -> CrossValidation:
     """Train and score every fold into `out`; what is finished there already is kept, the folds too.
 
     Raises ConfigError when `out` holds another run, the videos cannot be split so that each side has both classes, or a
-    group crosses folds.
+    group crosses folds; OutOfTimeError at `means.until`.
     """
     records = labelled(store)
     grouping = grouping or Grouping()
     begun = (out / "folds.csv").is_file()
     frame = settled(out, records) if begun else split(records, folds, recipe.train.seed, grouping, progress)
-    seeded_model(recipe)  # before anything is written: one that cannot be built leaves no folder
-    claim(
-        out,
-        {
-            "recipe": recipe.model_dump(mode="json"),
-            "faces": store.config.model_dump(mode="json"),
-            "folds": folds,
-            **_kind(grouping),
-        },
-    )
+    model = seeded_model(recipe)  # before anything is written: one that cannot be built leaves no folder
+    about = {"folds": folds, **_kind(grouping)}
+    claim(out, run_settings(recipe, store.config, about), model)
     write_folds(out / "folds.csv", frame)
     fold_of = dict(zip(frame["filename"], frame["fold"], strict=True))
     scores: dict[str, VideoScore] = {}
@@ -90,7 +87,7 @@ def crossval(
         seen = [r for r in records if fold_of[r.video] != fold]
         held = [r for r in records if fold_of[r.video] == fold]
         told = _share(progress, fold, folds)
-        score_fold(seen, held, store, recipe, out / f"fold-{fold}", f"fold {fold + 1} of {folds}", told)
+        score_fold(seen, held, store, recipe, out / f"fold-{fold}", f"fold {fold + 1} of {folds}", told, means)
         scores |= {score.name: score for score in read_scores(out / f"fold-{fold}" / "oof.json")}
     ordered = tuple(scores[record.video] for record in records)
     write_submission(out / "oof.csv", {score.name: score.probability for score in ordered})
@@ -113,10 +110,11 @@ def score_fold(
     out: Path,
     what: str,
     progress: Progress | None = None,
+    means: Means = ALONE,
 ) -> Prediction | None:
     """Train on `seen` in the run folder `out` and score `held` into its oof.csv; None where that was done before."""
-    checkpoint = train(seen, store.config, recipe, out, what, progress)
-    return score_held(held, checkpoint, out / "oof")
+    checkpoint = train(seen, store.config, recipe, out, what, progress, means)
+    return score_held(held, checkpoint, out / "oof", progress=lambda *_: means.check())
 
 
 def score_held(

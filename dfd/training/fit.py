@@ -3,48 +3,33 @@
 config.json              recipe, seed, data, versions
 metrics.csv              a row an epoch: loss and accuracy on training clips
 checkpoints/last.ckpt    weights, optimizer, header; what a stopped run goes on from
+done                     there once the training has ended
 """
 
 import json
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
-from torch.utils.data import DataLoader
 
 from dfd.clips.balance import balance
-from dfd.clips.dataset import EpochSampler, SliceDataset, TrainingClips, collate, one_thread
+from dfd.clips.dataset import SliceDataset, TrainingClips
 from dfd.clips.pairs import PairDataset
 from dfd.errors import ConfigError
 from dfd.faces.build import Progress
 from dfd.faces.extract import FacesConfig
 from dfd.faces.store import VideoRecord
-from dfd.models.checkpoint import Header, build_model, versions
-from dfd.training.module import ClipClassifier
+from dfd.models.checkpoint import Header, versions
+from dfd.training.clock import ALONE, Means
+from dfd.training.devices import carry_out
+from dfd.training.loop import Job, seeded_model
 from dfd.training.recipes import Recipe
 
-import pytorch_lightning as pl  # isort: skip
-from pytorch_lightning.callbacks import ModelCheckpoint  # isort: skip
-from pytorch_lightning.loggers import CSVLogger  # isort: skip
-
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
-
-
-class Told(pl.Callback):
-    """Tells `progress` of every step."""
-
-    def __init__(self, progress: Progress, what: str) -> None:
-        self.progress, self.what = progress, what
-
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """After each step."""
-        steps = int(trainer.estimated_stepping_batches)
-        self.progress(trainer.global_step, steps, f"{self.what}, epoch {trainer.current_epoch + 1}")
+DONE = "done"
+ABOUT = ("versions", "parameters")
+"""What config.json says beside the settings: they do not tell one run from another."""
 
 
 def usable(videos: Sequence[VideoRecord]) -> list[VideoRecord]:
@@ -59,11 +44,13 @@ def train(
     out: Path,
     what: str = "training",
     progress: Progress | None = None,
+    means: Means = ALONE,
 ) -> Path:
     """Train on `videos` in the run folder `out`; returns the checkpoint's path.
 
     A finished run with the same settings and data is returned as it is, a stopped one goes on. Raises ConfigError when
-    `out` holds another run, a class is missing, or the clips are wider than the stored crops.
+    `out` holds another run, a class is missing, or the clips are wider than the stored crops; OutOfTimeError at
+    `means.until`; StoreError naming a track that cannot be read; TrainingError when the disk is full.
     """
     videos = usable(videos)
     if recipe.clip.margin > faces.margin:
@@ -81,7 +68,7 @@ def train(
         videos=tuple(video.video for video in videos),
     )
     data = {"videos": {video.video: video.label for video in videos}}
-    return run(clips, header, recipe, data, out, what, progress)
+    return run(clips, header, recipe, data, out, what, progress, means)
 
 
 def training_clips(videos: Sequence[VideoRecord], recipe: Recipe) -> tuple[TrainingClips, float]:
@@ -103,28 +90,47 @@ def run(
     out: Path,
     what: str = "training",
     progress: Progress | None = None,
+    means: Means = ALONE,
 ) -> Path:
     """Train `recipe` on `clips` in the run folder `out`, or go on there; returns the checkpoint's path.
 
-    data: names of what is trained on, with labels: another run's folder is told by it. Raises ConfigError when `out`
-    holds another run.
+    data: names of what is trained on, with labels: another run's folder is told by it. Raises as train does.
     """
-    config = {"recipe": recipe.model_dump(mode="json"), "faces": header.faces.model_dump(mode="json"), **data}
-    if recipe.train.batch < clips.clips:
-        raise ConfigError(
-            f"batch is {recipe.train.batch}, less than the {clips.clips} clips that come together: raise it, or lower "
-            f"per_load, {recipe.train.per_load}"
-        )
+    _check_batch(recipe, clips.clips, means.devices)
     model = seeded_model(recipe)  # before anything is written: a model that cannot be built leaves no folder
-    claim(out, config)
-    if not (out / "done").exists():
-        _fit(ClipClassifier(model, recipe.train, header), clips, out, what, progress)
-        (out / "done").touch()
+    claim(out, settings(recipe, header.faces, data), model)
+    if not (out / DONE).exists():
+        carry_out(Job(recipe, header, clips, out / CHECKPOINT, out / "metrics.csv", what, means), progress)
+        (out / DONE).touch()
     return out / CHECKPOINT
 
 
-def claim(out: Path, config: dict[str, Any]) -> None:
-    """Make `out` the folder of a run with `config`, or check that it is. Raises ConfigError when it is another's."""
+def _check_batch(recipe: Recipe, together: int, devices: int) -> None:
+    """Raises ConfigError unless each device gets a part of a batch that holds the clips that come together."""
+    batch = recipe.train.batch
+    if batch < together * devices:
+        shared = f" on each of {devices} devices" if devices > 1 else ""
+        raise ConfigError(
+            f"batch is {batch}, less than the {together} clips that come together{shared}: raise it, or lower "
+            f"per_load, {recipe.train.per_load}"
+        )
+    if batch // together % devices:
+        raise ConfigError(
+            f"batch is {batch}, {batch // together} times the {together} clips that come together, which {devices} "
+            f"devices cannot share alike: make it a multiple of {together * devices}"
+        )
+
+
+def settings(recipe: Recipe, faces: FacesConfig, data: dict[str, Any]) -> dict[str, Any]:
+    """What config.json says of a run, but for the versions that it was made with."""
+    return {"recipe": recipe.model_dump(mode="json"), "faces": faces.model_dump(mode="json"), **data}
+
+
+def claim(out: Path, config: dict[str, Any], model: nn.Module) -> None:
+    """Make `out` the folder of a run of `model` with `config`, or check that it is.
+
+    Raises ConfigError when it is another's.
+    """
     path = out / "config.json"
     config = json.loads(json.dumps({**config}, default=str))
     if path.is_file():
@@ -132,7 +138,7 @@ def claim(out: Path, config: dict[str, Any]) -> None:
             there = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:
             there = None
-        there = {key: value for key, value in there.items() if key != "versions"} if isinstance(there, dict) else {}
+        there = {key: value for key, value in there.items() if key not in ABOUT} if isinstance(there, dict) else {}
         if there != config:
             changed = ", ".join(_changed(there, config)[:4]) or "its contents"
             raise ConfigError(
@@ -143,56 +149,9 @@ def claim(out: Path, config: dict[str, Any]) -> None:
         raise ConfigError(f"{out} is not empty and not a run (no config.json): name a new folder")
     out.mkdir(parents=True, exist_ok=True)
     partial = out / ".config.json.partial"
-    partial.write_text(json.dumps({**config, "versions": versions()}, indent=1) + "\n", encoding="utf-8")
+    about = {"versions": versions(), "parameters": sum(parameter.numel() for parameter in model.parameters())}
+    partial.write_text(json.dumps({**config, **about}, indent=1) + "\n", encoding="utf-8")
     partial.replace(path)
-
-
-def seeded_model(recipe: Recipe) -> nn.Module:
-    """The network of `recipe` as it is before training, by its seed. Raises ConfigError, CheckpointError."""
-    torch.manual_seed(recipe.train.seed)
-    return build_model(recipe.model, recipe.clip)
-
-
-def _fit(module: ClipClassifier, dataset: TrainingClips, out: Path, what: str, progress: Progress | None) -> None:
-    config, checkpoint = module.config, out / CHECKPOINT
-    loader = DataLoader(
-        dataset,
-        batch_size=max(1, config.batch // dataset.clips),
-        sampler=EpochSampler(len(dataset), config.seed),
-        collate_fn=collate,
-        num_workers=config.loaders,
-        worker_init_fn=one_thread,
-        persistent_workers=config.loaders > 0,
-        pin_memory=torch.cuda.is_available(),
-        generator=torch.Generator(),  # its own, or it would draw from the model's, and elsewhere when resumed
-    )
-    keeper = ModelCheckpoint(checkpoint.parent, checkpoint.stem, save_top_k=1, enable_version_counter=False)
-    with _quiet():
-        trainer = pl.Trainer(
-            max_epochs=config.epochs,
-            accelerator="auto",
-            devices=1,
-            precision=config.precision,  # type: ignore[arg-type]
-            gradient_clip_val=config.clip_norm,
-            accumulate_grad_batches=config.accumulate,
-            logger=CSVLogger(out, name="", version=""),
-            callbacks=[keeper, *([Told(progress, what)] if progress else [])],
-            log_every_n_steps=1,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-        )
-        trainer.fit(module, loader, ckpt_path=checkpoint if checkpoint.is_file() else None, weights_only=True)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Lightning's remarks are about its defaults, which are chosen here with care."""
-    for name in ("pytorch_lightning", "lightning_fabric", "pytorch_lightning.utilities.rank_zero"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
-        yield
 
 
 def _changed(old: dict[str, Any], new: dict[str, Any], at: str = "") -> list[str]:

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import nn
@@ -19,6 +20,8 @@ import pytorch_lightning as pl  # isort: skip
 
 LEARNING = "learning"
 """Where a checkpoint has the weights that go on learning, when "state_dict" is their mean."""
+TOLD = "told"
+"""Where it has the sums of its epoch so far."""
 
 
 class TrainConfig(DrawConfig):
@@ -46,38 +49,56 @@ class TrainConfig(DrawConfig):
 
 
 class ClipClassifier(pl.LightningModule):
-    """A model of the registry under Lightning's loop, which never asks which one it holds."""
+    """A model of the registry under Lightning's loop, which never asks which one it holds.
 
-    def __init__(self, model: nn.Module, config: TrainConfig, header: Header) -> None:
+    steps: of the whole training, which the learning rate follows.
+    """
+
+    def __init__(self, model: nn.Module, config: TrainConfig, header: Header, steps: int) -> None:
         super().__init__()
+        self.steps = steps
         self.model = model
         self.config = config
         self.header = header
         # Held in a list: else its weights would be the module's own, and in the checkpoint twice.
         self.average = [AveragedModel(model, avg_fn=self._mean, use_buffers=True)] if config.ema else []
-        self.steps_averaged = 0
+        self.told = torch.zeros(3, dtype=torch.float64)
 
     def on_fit_start(self) -> None:
-        """The mean lives where the model does."""
+        """What is frozen goes into eval mode, which a new network is not in; the mean lives where the model does."""
+        self.model.train()
         for average in self.average:
             average.to(self.device)
 
     def on_train_epoch_start(self) -> None:
-        """An epoch's dropout hangs on its number alone, so that a resumed run draws the same."""
-        torch.manual_seed(self.config.seed * 100_003 + self.current_epoch)
+        """The epoch's sums of loss, right answers and clips begin; a run that goes on within an epoch has them."""
+        self.told.zero_()
+
+    def on_train_batch_start(self, batch: Clips, batch_idx: int) -> None:
+        """A batch's dropout hangs on its number alone, so that a resumed run draws the same."""
+        place = [self.config.seed, self.current_epoch, batch_idx, self.global_rank]
+        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
 
     def training_step(self, batch: Clips, _: int) -> torch.Tensor:
         """Mean loss of the batch."""
-        images = batch.images
-        logits = self.model(images)
+        logits = self.model(batch.images)
         targets = batch.labels * (1 - 2 * self.config.smoothing) + self.config.smoothing
         loss = F.binary_cross_entropy_with_logits(logits, targets)
         with torch.no_grad():
             plain = F.binary_cross_entropy_with_logits(logits, batch.labels)
-            right = ((logits > 0) == (batch.labels > 0.5)).float().mean()
-        values = {"loss": plain, "accuracy": right}
-        self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(images))
+            right = ((logits > 0) == (batch.labels > 0.5)).sum()
+            self.told += torch.tensor([float(plain) * len(logits), float(right), len(logits)], dtype=torch.float64)
         return loss
+
+    def averages(self) -> dict[str, float]:
+        """Loss and accuracy on the epoch's training clips so far, on all devices, before label smoothing."""
+        loss, right, clips = self._of_all_devices().tolist()
+        return {"loss": loss / max(1.0, clips), "accuracy": right / max(1.0, clips)}
+
+    def _of_all_devices(self) -> torch.Tensor:
+        """`told`, the mean over devices."""
+        mean = self.trainer.strategy.reduce(self.told.to(self.device, torch.float32), reduce_op="mean")
+        return torch.as_tensor(mean, dtype=torch.float64).cpu()
 
     def configure_optimizers(self) -> Any:
         """Pretrained weights slowly, the rest at lr; no decay of biases and normalisation."""
@@ -100,27 +121,28 @@ class ClipClassifier(pl.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def on_train_batch_end(self, *_: Any) -> None:
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """After a step (not after each batch, where several make one) the weights enter their mean."""
-        if self.average and self.global_step > self.steps_averaged:
-            self.average[0].update_parameters(self.model)
-            self.steps_averaged = self.global_step
+        super().optimizer_step(*args, **kwargs)
+        for average in self.average:
+            average.update_parameters(self.model)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The checkpoint says what it is and how to feed it; its weights are the mean, where there is one."""
         checkpoint[KEY] = self.header.model_dump(mode="json")
+        checkpoint[TOLD] = self._of_all_devices()
         for average in self.average:
             checkpoint[LEARNING] = checkpoint["state_dict"]
             mean = average.module.state_dict()
             checkpoint["state_dict"] = {f"model.{name}": tensor for name, tensor in mean.items()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """A stopped run goes on with the weights that learn."""
+        """A stopped run goes on with the weights that learn, and with its epoch's sums."""
+        self.told = checkpoint[TOLD]
         for average in self.average:
             mean = checkpoint["state_dict"]
             average.module.load_state_dict({name.removeprefix("model."): tensor for name, tensor in mean.items()})
             average.n_averaged.fill_(checkpoint["global_step"])
-            self.steps_averaged = checkpoint["global_step"]
             checkpoint["state_dict"] = checkpoint[LEARNING]
 
     def transfer_batch_to_device(self, batch: Clips, device: torch.device, dataloader_idx: int) -> Clips:
@@ -143,8 +165,7 @@ class ClipClassifier(pl.LightningModule):
 
     def _rate(self, step: int) -> float:
         """The factor on the learning rate: linear warm-up, then half a cosine down to 0."""
-        steps = int(self.trainer.estimated_stepping_batches)
-        rise = max(1, round(self.config.warmup * steps))
+        rise = max(1, round(self.config.warmup * self.steps))
         if step < rise:
             return (step + 1) / rise
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, steps - rise))))
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, self.steps - rise))))

@@ -5,16 +5,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from dfd.clips.stills import Still, StillDataset, still_clips
+from dfd.clips.balance import both_classes
+from dfd.clips.dataset import Points
+from dfd.clips.stills import Still, StillDataset, find_landmarks, still_clips
 from dfd.errors import ConfigError
 from dfd.faces.build import Progress
 from dfd.faces.extract import FacesConfig
 from dfd.models.checkpoint import Header, load_model
 from dfd.scoring.folds import assign_folds, check_folds
 from dfd.scoring.submission import score_submission, write_submission
-from dfd.training.fit import run
+from dfd.training.clock import ALONE, Means
+from dfd.training.fit import claim, run, settings
+from dfd.training.loop import seeded_model
 from dfd.training.recipes import Recipe
 
 BATCH = 64
@@ -28,10 +33,12 @@ def pretrain(
     fold: int | None = None,
     folds: int = 5,
     progress: Progress | None = None,
+    means: Means = ALONE,
 ) -> dict[str, Any] | None:
     """Train on `stills` in the run folder `out`; with `fold`, without that fold, and return the score on it.
 
-    A stopped run goes on. The pictures of one source are in one fold. oof.csv has the scores of the fold, score.json
+    Landmarks are found once where they are needed, for self-blended fakes and cut-outs, and kept in `out`. A stopped
+    run goes on. The pictures of one source are in one fold. oof.csv has the scores of the fold, score.json
     their measures. Raises ConfigError when the model reads more than one frame, a class is missing, there is no such
     fold, or `out` holds another run.
     """
@@ -42,18 +49,36 @@ def pretrain(
         held = _fold(stills, fold, folds, recipe.train.seed)
         names = {still.name for still in held}
         stills = [still for still in stills if still.name not in names]
-    clips = StillDataset(stills, recipe.clip, recipe.train, recipe.augment)
+    model = seeded_model(recipe)  # before anything is written: a network that cannot be built leaves no folder
+    faces = FacesConfig(margin=max(FacesConfig().margin, recipe.clip.margin))
+    data = {"stills": len(stills), "fold": fold, "folds": folds}
+    both_classes([still.label for still in stills], recipe.train.self_blend)
+    claim(out, settings(recipe, faces, data), model)
+    landmarks = _landmarks(stills, recipe, out / "landmarks.npz", progress)
+    clips = StillDataset(stills, recipe.clip, recipe.train, recipe.augment, recipe.blend, landmarks)
     header = Header(
         model=recipe.model,
         clip=recipe.clip,
-        faces=FacesConfig(margin=max(FacesConfig().margin, recipe.clip.margin)),
+        faces=faces,
         prior=0.5,
         training=recipe.model_dump(mode="json", exclude={"model", "clip"}),
         videos=tuple(sorted({still.source for still in stills})),
     )
-    data = {"stills": len(stills), "fold": fold, "folds": folds}
-    checkpoint = run(clips, header, recipe, data, out, "pretraining", progress)
+    checkpoint = run(clips, header, recipe, data, out, "pretraining", progress, means)
     return _score(held, checkpoint, out, progress) if held else None
+
+
+def _landmarks(stills: Sequence[Still], recipe: Recipe, kept: Path, progress: Progress | None) -> dict[str, Points]:
+    """The landmarks that `recipe` needs: of real pictures to blend, of all to cover parts of faces. Kept in a file."""
+    if kept.is_file():
+        with np.load(kept) as there:
+            return dict(zip(there["names"].tolist(), there["landmarks"], strict=True))
+    wanted = [s for s in stills if recipe.augment.cutout or (recipe.train.self_blend and s.label == 0)]
+    found = find_landmarks(wanted, progress) if wanted else {}
+    partial = kept.with_name(f".{kept.name}")
+    np.savez(partial, names=np.array(list(found), str), landmarks=np.reshape(list(found.values()), (-1, 5, 2)))
+    partial.replace(kept)
+    return found
 
 
 def _fold(stills: Sequence[Still], fold: int, folds: int, seed: int) -> list[Still]:

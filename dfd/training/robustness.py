@@ -6,6 +6,7 @@ fold-K/distort/NAME.json    the same with every clip's logit, of one fold
 """
 
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from dfd.faces.build import Progress
 from dfd.faces.store import FaceStore, VideoRecord
 from dfd.inference.oof import OutOfFold, read_oof, read_scores
 from dfd.scoring.submission import compare_submissions, score_submission, write_submission
+from dfd.training.clock import ALONE, Means
 from dfd.training.crossval import score_held
 from dfd.training.fit import CHECKPOINT
 from dfd.types import VideoScore
@@ -22,12 +24,14 @@ from dfd.types import VideoScore
 CLEAN = "as it is"
 
 
-def distort(store: FaceStore, run: Path, progress: Progress | None = None) -> dict[str, dict[str, Any]]:
+def distort(
+    store: FaceStore, run: Path, progress: Progress | None = None, means: Means = ALONE
+) -> dict[str, dict[str, Any]]:
     """Score every fold of the cross-validation in `run` under each of DISTORTIONS, by the model that has not seen it.
 
     Returns the measures by distortion, CLEAN first, each with what it means and, as `against`, how its losses differ
     from the clean ones. What was scored before is kept. Raises ConfigError when `run` is no finished cross-validation
-    of the videos in `store`.
+    of the videos in `store`; OutOfTimeError at `means.until`.
     """
     oof = read_oof(run)
     if oof is None:
@@ -40,7 +44,7 @@ def distort(store: FaceStore, run: Path, progress: Progress | None = None) -> di
     (run / "distort").mkdir(exist_ok=True)
     found = {CLEAN: {"means": "the videos as they are", **score_submission(clean, oof.labels(), oof.groups())}}
     for number, name in enumerate(DISTORTIONS):
-        scores = _score(name, run, oof, records, _after(progress, number * len(oof.folds), total, name))
+        scores = _score(name, run, oof, records, _Told(progress, means, number * len(oof.folds), total, name))
         out = run / "distort" / f"{name}.csv"
         write_submission(out, {video: scores[video].probability for video in oof.folds["filename"]})
         found[name] = {
@@ -55,7 +59,7 @@ def distort(store: FaceStore, run: Path, progress: Progress | None = None) -> di
 
 
 def _score(
-    name: str, run: Path, oof: OutOfFold, records: dict[str, VideoRecord], progress: Progress | None
+    name: str, run: Path, oof: OutOfFold, records: dict[str, VideoRecord], told: "_Told"
 ) -> dict[str, VideoScore]:
     """Every video's score under one distortion."""
     scores: dict[str, VideoScore] = {}
@@ -63,14 +67,25 @@ def _score(
         held = [records[video] for video in rows["filename"]]
         out = run / f"fold-{fold}" / "distort" / name
         out.parent.mkdir(exist_ok=True)
-        told = _after(progress, len(scores), len(oof.folds), name)
-        score_held(held, run / f"fold-{fold}" / CHECKPOINT, out, DISTORTIONS[name], told)
+        score_held(held, run / f"fold-{fold}" / CHECKPOINT, out, DISTORTIONS[name], told.after(len(scores)))
         scores |= {score.name: score for score in read_scores(out.with_name(f"{name}.json"))}
     return scores
 
 
-def _after(progress: Progress | None, before: int, total: int, text: str) -> Progress | None:
-    """Tells `progress` of a part's steps when `before` of all `total` were done."""
-    if progress is None:
-        return None
-    return lambda done, _, __: progress(before + done, total, text)
+@dataclass(frozen=True)
+class _Told:
+    """Tells `progress` of a part's videos when `before` of all `total` were done, and minds the clock."""
+
+    progress: Progress | None
+    means: Means
+    before: int
+    total: int
+    text: str
+
+    def after(self, more: int) -> "_Told":
+        return replace(self, before=self.before + more)
+
+    def __call__(self, done: int, _: int, __: str) -> None:
+        self.means.check()
+        if self.progress:
+            self.progress(self.before + done, self.total, self.text)

@@ -1,0 +1,132 @@
+"""Controls that make a score honest: what must give a coin's score does, and what is trivial is beaten."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from dfd.clips.pairs import PairDataset
+from dfd.faces.store import FaceStore, TrackRecord, VideoRecord, load_crops
+from dfd.models.checkpoint import load_model
+from dfd.scoring.metrics import balanced_log_loss
+from dfd.training.crossval import crossval, labelled
+from dfd.training.fit import train
+from dfd.training.groups import split
+from dfd.training.recipes import Recipe, recipe
+
+FOLDS, SEED = 5, 0
+LOOKS = 8
+"""Pictures of a track that the trivial baseline looks at."""
+PAIRS = 4
+"""Self-blended pairs of each held-out real video."""
+
+
+def measure(faces: Path, videos: Path, weights: Path, out: Path) -> list[dict[str, Any]]:
+    """A row a control: what it is, what it should give, and what it gave. Kept in OUT/controls.json as they come."""
+    store, kept = FaceStore.open(faces), out / "controls.json"
+    done: list[dict[str, Any]] = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else []
+    controls: list[tuple[str, str, Callable[[], tuple[float, float | None]]]] = [
+        ("labels shuffled among videos", "a coin: 0.5", lambda: shuffled(store, weights, out)),
+        ("self-blended with ratio 0, held-out people", "a coin: 0.5", lambda: blended(store, weights, out, 0.0)),
+        ("self-blended with ratio 1, held-out people", "more than a coin", lambda: blended(store, weights, out, 1.0)),
+        (
+            "logistic regression: bytes a frame, colour, sharpness",
+            "to be beaten",
+            lambda: trivial(store, videos),
+        ),
+    ]
+    for name, expected, control in controls[len(done) :]:
+        print(f"control: {name}", flush=True)
+        auc, loss = control()
+        done.append({"control": name, "expected": expected, "auc": auc, "balanced_log_loss": loss})
+        kept.write_text(json.dumps(done, indent=1) + "\n", encoding="utf-8")
+    return done
+
+
+def small(weights: Path) -> Recipe:
+    """A network of single frames from ImageNet weights, as in the table."""
+    base = recipe("cpu")
+    return Recipe(
+        model=base.model.replace(name="frame", weights=weights),
+        clip=base.clip.replace(length=1, clips=16),
+        train=base.train.replace(slices=6, batch=32, self_blend=0.0),
+        augment=base.augment,
+    )
+
+
+class Shuffled(FaceStore):
+    """A dataset whose labels were dealt anew."""
+
+    def records(self) -> list[VideoRecord]:
+        """The records, each with the label of another."""
+        records = super().records()
+        labels = [record.label for record in records]
+        known = [place for place, record in enumerate(records) if record.label is not None]
+        for place, other in zip(known, np.random.default_rng(SEED).permutation(known).tolist(), strict=True):
+            label = labels[other]
+            tracks = tuple(replace(track, label=label) for track in records[place].tracks)
+            records[place] = replace(records[place], label=label, tracks=tracks)
+        return records
+
+
+def shuffled(store: FaceStore, weights: Path, out: Path) -> tuple[float, float]:
+    """Out of fold, against the dealt labels: whatever is above a coin leaked."""
+    made = crossval(Shuffled(store.folder, store.config), small(weights), FOLDS, out / "shuffled")
+    return made.score["auc"], made.score["balanced_log_loss"]
+
+
+def blended(store: FaceStore, weights: Path, out: Path, ratio: float) -> tuple[float, None]:
+    """Trained on self-blended fakes of some people alone, and asked for those of others."""
+    records = [record for record in labelled(store) if record.label == 0 and record.tracks]
+    half = len(records) // 2
+    settings = small(weights)
+    settings = settings.replace(
+        train=settings.train.replace(self_blend=1.0, slices=12), blend=settings.blend.replace(ratios=(ratio,))
+    )
+    model, header = load_model(train(records[:half], store.config, settings, out / f"blended-{ratio:g}"))
+    pairs = PairDataset(
+        records[half:], header.clip, settings.train.replace(slices=PAIRS), settings.augment, settings.blend
+    )
+    logits: list[float] = []
+    labels: list[float] = []
+    for number in range(len(pairs)):
+        clips = pairs[0, number]
+        with torch.inference_mode():
+            logits += model(clips.images).tolist()
+        labels += clips.labels.tolist()
+    return float(roc_auc_score(labels, logits)), None
+
+
+def trivial(store: FaceStore, videos: Path) -> tuple[float, float]:
+    """What needs no network: the size of the file, the colour of the face and how sharp it is."""
+    records = [record for record in labelled(store) if record.tracks]
+    folds = split(records, FOLDS, SEED)["fold"].to_numpy()  # a row a record, in their order
+    labels = np.array([record.label for record in records])
+    features = np.array([_features(record, videos) for record in records])
+    probabilities = np.empty(len(records))
+    for fold in range(FOLDS):
+        line = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
+        line.fit(features[folds != fold], labels[folds != fold])
+        probabilities[folds == fold] = line.predict_proba(features[folds == fold])[:, 1]
+    return float(roc_auc_score(labels, probabilities)), balanced_log_loss(labels, probabilities)
+
+
+def _features(record: VideoRecord, videos: Path) -> list[float]:
+    size = (videos / record.video).stat().st_size / max(1, record.frames)
+    crops = _looks(record.main_tracks()[0])
+    sharpness = [cv2.Laplacian(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var() for crop in crops]
+    colour: Sequence[float] = crops.mean(axis=(0, 1, 2)).tolist()
+    return [float(np.log(size)), *colour, float(np.log(np.mean(sharpness) + 1))]
+
+
+def _looks(track: TrackRecord) -> np.ndarray:
+    return load_crops(track, np.linspace(0, track.frames - 1, LOOKS).astype(int))

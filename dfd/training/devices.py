@@ -1,0 +1,75 @@
+"""A training on one device, here; on several, in as many processes that share each batch and wait for one another."""
+
+import os
+import socket
+from typing import Any
+
+import torch
+from torch.multiprocessing import get_context
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
+
+from dfd.errors import DfdError, TrainingError
+from dfd.faces.build import Progress
+from dfd.training.loop import Job, learn
+from dfd.videos.workers import available_cores
+
+WAIT = 0.2
+"""Seconds between two looks at what the processes told."""
+
+
+def carry_out(job: Job, progress: Progress | None) -> None:
+    """Do the training. Raises what it raises; TrainingError when one of its processes died, and then none is left."""
+    if job.means.devices == 1:
+        return learn(job, 0, progress)
+    told: Any = get_context("spawn").SimpleQueue()
+    arguments = (job, _free_port(), told)
+    processes = start_processes(_part, arguments, job.means.devices, join=False, start_method="spawn")
+    assert processes is not None
+    try:
+        while not processes.join(timeout=WAIT):
+            _listen(told, progress)
+        _listen(told, progress)
+    except (ProcessRaisedException, ProcessExitedException) as error:
+        _listen(told, progress)  # raises the reason, where it was told
+        raise TrainingError(f"process {error.error_index} of {job.means.devices} died: {_last_line(error)}") from None
+    finally:
+        for process in processes.processes:
+            process.terminate()
+            process.join()
+
+
+def _part(rank: int, job: Job, port: int, told: Any) -> None:
+    """One process's part: Lightning finds in the environment which it is."""
+    os.environ |= {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "NODE_RANK": "0",
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(job.means.devices),
+    }
+    torch.set_num_threads(max(1, available_cores() // job.means.devices))
+    try:
+        learn(job, rank, (lambda *step: told.put(step)) if rank == 0 else None)
+    except DfdError as error:
+        told.put(error)
+        raise
+
+
+def _listen(told: Any, progress: Progress | None) -> None:
+    """Hand on the steps that were told; raise an error that was."""
+    while not told.empty():
+        news = told.get()
+        if isinstance(news, DfdError):
+            raise news
+        if progress:
+            progress(*news)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _last_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[-1][:200]

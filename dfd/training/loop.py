@@ -1,0 +1,153 @@
+"""One training on one device, or one of several: Lightning's loop around a module, a loader, a clock and a curve."""
+
+import errno
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from dfd.clips.dataset import EpochSampler, TrainingClips, collate, one_thread
+from dfd.errors import DfdError, TrainingError
+from dfd.faces.build import Progress
+from dfd.models.checkpoint import Header, build_model
+from dfd.training.clock import Clock, Means
+from dfd.training.curve import Curve
+from dfd.training.module import ClipClassifier
+from dfd.training.recipes import Recipe
+from dfd.types import Clips
+
+import pytorch_lightning as pl  # isort: skip
+from pytorch_lightning.callbacks import ModelCheckpoint  # isort: skip
+from pytorch_lightning.strategies import DDPStrategy  # isort: skip
+
+LOADERS = "in DataLoader worker process"
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""What the system says when a disk, or one's share of it, is full."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training that a process can be sent. checkpoint, curve: files to write. what: words for its progress."""
+
+    recipe: Recipe
+    header: Header
+    clips: TrainingClips
+    checkpoint: Path
+    curve: Path
+    what: str
+    means: Means
+
+
+def seeded_model(recipe: Recipe) -> nn.Module:
+    """The network of `recipe` as it is before training, by its seed. Raises ConfigError, CheckpointError."""
+    torch.manual_seed(recipe.train.seed)
+    return build_model(recipe.model, recipe.clip)
+
+
+def learn(job: Job, rank: int, progress: Progress | None) -> None:
+    """Begin the training, or go on from its checkpoint. rank: of this process among those that share each batch.
+
+    Raises OutOfTimeError when it stopped in time, TrainingError when the disk is full; the last checkpoint stays whole.
+    """
+    config, devices = job.recipe.train, job.means.devices
+    model, loader = seeded_model(job.recipe), ClipLoader(job, rank)
+    # Not asked of Lightning, which would make its loaders to answer before a resumed run's are told where they stand.
+    module = ClipClassifier(model, config, job.header, steps=config.epochs * -(-len(loader) // config.accumulate))
+    with _quiet(), _from_loaders(), _full_disk(job.checkpoint):
+        trainer = pl.Trainer(
+            max_epochs=config.epochs,
+            accelerator="auto",
+            devices=devices,
+            strategy=DDPStrategy() if devices > 1 else "auto",
+            precision=config.precision,  # type: ignore[arg-type]
+            gradient_clip_val=config.clip_norm,
+            accumulate_grad_batches=config.accumulate,
+            logger=False,
+            callbacks=[
+                Curve(job.curve, job.what, progress),
+                Clock(job.checkpoint, job.means.until),
+                # Lightning saves after all others have had their say on an epoch.
+                ModelCheckpoint(job.checkpoint.parent, job.checkpoint.stem, save_top_k=1, enable_version_counter=False),
+            ],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+        resumed = job.checkpoint if job.checkpoint.is_file() else None
+        trainer.fit(module, loader, ckpt_path=resumed, weights_only=True)
+
+
+class ClipLoader(DataLoader[Clips]):
+    """Batches of training clips, those of one device; it goes on in the middle of an epoch where Lightning stopped."""
+
+    def __init__(self, job: Job, rank: int) -> None:
+        config, devices = job.recipe.train, job.means.devices
+        self.order = EpochSampler(len(job.clips), config.seed, rank, devices)
+        super().__init__(
+            job.clips,
+            batch_size=config.batch // job.clips.clips // devices,
+            sampler=self.order,
+            collate_fn=collate,
+            num_workers=config.loaders,
+            worker_init_fn=one_thread,
+            persistent_workers=config.loaders > 0,
+            pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),  # its own, or it would draw from the model's, and elsewhere when resumed
+        )
+        self.batches = self.done = 0
+
+    def __iter__(self) -> Any:
+        """The epoch's batches from where it stands. Counted as they are handed out, not as they are loaded ahead."""
+        self.batches, self.done = self.done, 0
+        for batch in super().__iter__():
+            self.batches += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Batches of this epoch that are done; Lightning puts it into the checkpoint."""
+        return {"batches": self.batches % len(self)}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Leave out the batches that are done, once."""
+        self.done = state["batches"]
+        self.order.skip = self.done * (self.batch_size or 1)
+
+
+@contextmanager
+def _from_loaders() -> Iterator[None]:
+    """What failed in a loading process, in its own words: torch puts a traceback around them."""
+    try:
+        yield
+    except DfdError as error:
+        if LOADERS not in str(error):
+            raise
+        raise type(error)(str(error).strip().splitlines()[-1].partition(": ")[2]) from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning's remarks are about its defaults, which are chosen here with care."""
+    for name in ("pytorch_lightning", "lightning_fabric", "pytorch_lightning.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
+        yield
+
+
+@contextmanager
+def _full_disk(checkpoint: Path) -> Iterator[None]:
+    """A full disk as one sentence. A checkpoint is written beside the last one and put in its place: that one stays."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        kept = f"{checkpoint} is as it was: the same command goes on" if checkpoint.is_file() else "nothing was kept"
+        raise TrainingError(f"the disk is full ({error.strerror}) at {error.filename or checkpoint}; {kept}") from error

@@ -1,0 +1,89 @@
+import json
+import re
+
+import pandas as pd
+import pytest
+
+from dfd.errors import ConfigError
+from dfd.report.tracking import Mirror, default_store
+
+mlflow = pytest.importorskip("mlflow")
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run folder with one epoch done."""
+    folder = tmp_path / "runs" / "mine"
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "checkpoints" / "last.ckpt").write_bytes(b"weights")
+    config = {"recipe": {"train": {"lr": 0.1, "seed": 3}}, "parameters": 1660}
+    (folder / "config.json").write_text(json.dumps(config))
+    curve(folder, [0.7])
+    return folder
+
+
+def curve(folder, losses):
+    rows = [{"epoch": n, "step": 4 * n + 4, "loss": loss, "accuracy": 0.5} for n, loss in enumerate(losses)]
+    pd.DataFrame(rows).to_csv(folder / "metrics.csv", index=False)
+
+
+def test_a_run_is_mirrored_as_it_grows_and_goes_on_in_the_same_place(run, tmp_path):
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    mirror = Mirror(uri, run)
+    mirror.look()
+    mirror.look()
+    curve(run, [0.7, 0.4])
+    (run / "score.json").write_text(json.dumps({"balanced_log_loss": 0.5, "auc": 0.8, "videos": 4, "note": "x"}))
+    again = Mirror(uri, run)  # a run that was stopped and goes on
+    again.finish()
+    assert not again.trouble
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    (told,) = client.search_runs([client.get_experiment_by_name("dfd").experiment_id])
+    assert told.info.status == "FINISHED"
+    assert told.data.params | {"train.lr": "0.1", "train.seed": "3", "parameters": "1660"} == told.data.params
+    assert told.data.metrics | {"loss": 0.4, "auc": 0.8, "balanced_log_loss": 0.5} == told.data.metrics
+    points = client.get_metric_history(told.info.run_id, "loss")
+    assert [(point.step, point.value) for point in points] == [(0, 0.7), (1, 0.4)]
+    kept = {file.path for file in client.list_artifacts(told.info.run_id)}
+    assert kept == {"config.json", "metrics.csv", "curve.png", "last.ckpt"}
+    assert (tmp_path / "mlartifacts").is_dir()  # beside the database, wherever the command was given
+
+
+def test_the_folds_of_a_cross_validation_are_runs_within_its_run(run, tmp_path):
+    for fold in range(2):
+        folder = run / f"fold-{fold}"
+        folder.mkdir()
+        (folder / "config.json").write_text((run / "config.json").read_text())
+        curve(folder, [0.7, 0.6 - 0.1 * fold])
+    pd.concat([pd.read_csv(run / f"fold-{n}" / "metrics.csv").assign(fold=n) for n in range(2)]).to_csv(
+        run / "metrics.csv", index=False
+    )
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    Mirror(uri, run).finish()
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    runs = client.search_runs([client.get_experiment_by_name("dfd").experiment_id])
+    assert {r.info.run_name for r in runs} == {"mine", "mine fold-0", "mine fold-1"}
+    whole = next(r for r in runs if r.info.run_name == "mine")
+    assert "loss" not in whole.data.metrics
+    parents = {r.data.tags.get("mlflow.parentRunId") for r in runs}
+    assert parents == {None, whole.info.run_id}
+
+
+def test_nothing_is_opened_before_there_is_a_run(tmp_path):
+    mirror = Mirror(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "run")
+    mirror.look()
+    mirror.finish()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_store_that_cannot_be_opened_is_one_sentence(run):
+    uri = f"sqlite:///{run / 'config.json' / 'mlflow.db'}"  # in a file
+    with pytest.raises(ConfigError, match=f"no MLflow store at {re.escape(uri)}: .*; or --track none"):
+        Mirror(uri, run).look()
+
+
+def test_the_store_is_beside_the_run_unless_the_environment_names_another(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert default_store(tmp_path / "run") == f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    assert default_store(tmp_path / "run") == "http://127.0.0.1:5000"
