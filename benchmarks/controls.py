@@ -18,8 +18,9 @@ from dfd.clips.pairs import PairDataset
 from dfd.faces.store import FaceStore, TrackRecord, VideoRecord, load_crops
 from dfd.models.checkpoint import load_model
 from dfd.scoring.metrics import balanced_log_loss
-from dfd.training.crossval import crossval, labelled, split
+from dfd.training.crossval import crossval, labelled
 from dfd.training.fit import train
+from dfd.training.groups import split
 from dfd.training.recipes import Recipe, recipe
 
 FOLDS, SEED = 5, 0

@@ -1,4 +1,4 @@
-from dfd.scoring.board import compare_with_board, public_test_labels, seen_in_training
+from dfd.scoring.board import compare_with_board, exposure, public_test_labels, seen_in_training
 
 
 def test_the_public_test_is_half_fakes():
@@ -16,3 +16,12 @@ def test_a_score_stands_between_those_that_it_stands_between():
 def test_training_videos_that_are_in_the_test_are_named():
     name = next(iter(public_test_labels()))
     assert seen_in_training((f"dfdc_train_part_1/{name}", name, "other.mp4")) == [name]
+
+
+def test_what_a_bundle_has_seen_of_the_public_test():
+    names = list(public_test_labels())[:3]
+    seen = exposure([f"dfdc_train_part_2/{names[1]}", "dfdc_train_part_0/zzz.mp4", "dfdc_train_part_20/yyy.mp4"])
+    assert (seen.videos, seen.parts) == ((names[1],), (0, 2))
+    assert seen.warning().startswith("1 of the 400 videos of the public test were in the bundle's training")
+    assert exposure(["dfdc_train_part_1/zzz.mp4"]).warning().startswith("the bundle was trained on videos of part 1,")
+    assert exposure(["dfdc_train_part_3/zzz.mp4", "a.mp4"]).warning() is None

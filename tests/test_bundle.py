@@ -6,7 +6,7 @@ import torch
 from dfd.clips.sampling import ClipConfig
 from dfd.errors import CheckpointError, ConfigError
 from dfd.faces.extract import FacesConfig
-from dfd.inference.bundle import Bundle, golden_clip, load_bundle, write_bundle
+from dfd.inference.bundle import Bundle, Earned, golden_clip, load_bundle, write_bundle
 from dfd.models import ModelConfig
 from dfd.models.checkpoint import Header, build_model, read_checkpoint, write_checkpoint
 from dfd.scoring.calibrate import Calibration, prior_offset
@@ -61,7 +61,7 @@ def test_members_of_different_clips_agree_on_one_logit(tmp_path, tracks):
 
 def test_the_rule_is_kept(two, tmp_path):
     rule = Rule(calibration=Calibration(scale=0.5, offset=1.0))
-    write_bundle(tmp_path / "b", two, rule, "fitted", {"log_loss": 0.5})
+    write_bundle(tmp_path / "b", two, Earned(rule, "fitted", {"log_loss": 0.5}))
     bundle = load_bundle(tmp_path / "b")
     assert bundle.info.rule == rule
     assert bundle.info.score == {"log_loss": 0.5}

@@ -94,6 +94,26 @@ def test_one_fold_alone_is_scored_on_what_was_left_out(capsys, small_store, tmp_
     assert dfd(capsys, "bundle", run, "--out", tmp_path / "bundle")[0] == 0
 
 
+def test_two_runs_over_the_same_folds_become_one_bundle(capsys, small_store, tmp_path):
+    first, second, other = (tmp_path / name for name in ("first", "second", "other"))
+    status, text, _ = dfd(capsys, "crossval", small_store.folder, "--folds", 2, "--out", first, "--distort", *RECIPE)
+    assert status == 0
+    for name in ("as it is", "h264", "quarter", "15fps", "noise", "flip"):
+        assert any(line.startswith(name) for line in text.splitlines())
+    seed = (*RECIPE, "--train.seed", 1, "--folds", 2)
+    assert dfd(capsys, "crossval", small_store.folder, "--out", second, "--folds-of", first, *seed)[0] == 0
+    status, text, _ = dfd(capsys, "bundle", first, second, "--out", tmp_path / "bundle")
+    assert status == 0
+    assert "balanced log loss alone" in text
+    assert "Why: equal weights: it takes three folds" in text
+    assert "4 models in" in text
+    assert dfd(capsys, "audit", small_store.folder, "--folds", 2, "--folds-of", first, "--threshold", 1.0)[0] == 0
+    assert dfd(capsys, "crossval", small_store.folder, "--out", other, *seed)[0] == 0
+    status, _, error = dfd(capsys, "bundle", first, other, "--out", tmp_path / "none")
+    assert (status, "are over other folds" in error) == (1, True)
+    assert not (tmp_path / "none").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
@@ -118,6 +138,10 @@ def test_one_fold_alone_is_scored_on_what_was_left_out(capsys, small_store, tmp_
         ),
         (["crossval", "{faces}", "--out", "{tmp}/out", "--train.lr", "fast"], 1, "lr is 'fast'"),
         (["crossval", "{faces}", "--out", "{tmp}/out", "--folds", "50"], 1, "fold"),
+        (["crossval", "{faces}", "--out", "{tmp}/out", "--groups", "colour"], 1, "groups is 'colour': input should be"),
+        (["crossval", "{faces}", "--out", "{tmp}/out", "--groups", "part"], 1, "is in no part of DFDC"),
+        (["crossval", "{faces}", "--out", "{tmp}/out", "--groups", "identity"], 1, "take --identity-weights"),
+        (["crossval", "{faces}", "--out", "{tmp}/out", "--folds-of", "{tmp}/empty"], 1, "is no CSV of folds"),
         (["train", "{faces}", "--out", "{tmp}/out", "--fold", "7"], 1, "fold is 7: with 5 folds it is one of 0 to 4"),
         (["bundle", "{tmp}/empty", "--out", "{tmp}/out"], 1, "no checkpoints/last.ckpt"),
         (["predict", "{videos}", "--bundle", "{tmp}/empty", "--out", "{tmp}/out"], 1, "no bundle.json"),

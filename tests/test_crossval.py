@@ -5,10 +5,11 @@ import pytest
 
 from dfd.errors import ConfigError
 from dfd.faces.store import FaceStore
+from dfd.inference.oof import read_scores
 from dfd.models.checkpoint import read_checkpoint
 from dfd.scoring.metrics import balanced_log_loss, log_loss
 from dfd.scoring.submission import read_submission
-from dfd.training.crossval import crossval, labelled, read_scores
+from dfd.training.crossval import crossval, labelled
 
 
 @pytest.fixture(scope="module")

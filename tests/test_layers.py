@@ -13,7 +13,7 @@ ORDER = (
     "inference", "training", "report", "cli", "__main__",
 )  # fmt: skip
 DOORS = {"decord": "videos/", "av": "videos/", "facenet_pytorch": "faces/detect.py", "timm": "models/"}
-SCORING_MAY_IMPORT = {"numpy", "pandas", "sklearn", "pydantic", "dfd"}
+SCORING_MAY_IMPORT = {"numpy", "pandas", "scipy", "sklearn", "pydantic", "dfd"}
 MODULES = sorted(ROOT.rglob("*.py"))
 
 
@@ -46,7 +46,7 @@ def test_imports_come_from_above_and_through_the_doors(path):
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "scoring").glob("*.py")), ids=lambda p: p.name)
-def test_scoring_is_numpy_pandas_and_scikit_learn(path):
+def test_scoring_is_numpy_scipy_pandas_and_scikit_learn(path):
     import sys
 
     for name in imports(path):

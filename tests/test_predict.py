@@ -1,3 +1,4 @@
+import hashlib
 import json
 import time
 from dataclasses import replace
@@ -10,6 +11,8 @@ from dfd.faces.store import FaceStore
 from dfd.inference.budget import Budget
 from dfd.inference.bundle import load_bundle, write_bundle
 from dfd.inference.predict import PRIOR, faces_of, predict, score_video
+from dfd.models.checkpoint import read_checkpoint, write_checkpoint
+from dfd.scoring.board import public_test_labels
 from dfd.scoring.submission import read_submission
 from dfd.types import Video
 from tests.test_bundle import checkpoint
@@ -86,6 +89,19 @@ def test_the_report_counts_every_row_and_is_json(small_store, bundle, tmp_path):
     report = predict([r.video for r in records], records, bundle, tmp_path / "s.csv").report()
     assert report["videos"] == sum(report["statuses"].values()) == 9
     assert json.loads(json.dumps(report)) == report
+
+
+def test_the_report_says_which_bundle_made_it_and_what_that_had_seen(small_store, tmp_path):
+    name = next(iter(public_test_labels()))
+    path = checkpoint(tmp_path / "m.ckpt", 5, small_store.config)
+    header, weights = read_checkpoint(path)
+    write_checkpoint(path, header.replace(videos=(f"dfdc_train_part_1/{name}", "a.mp4")), weights)
+    write_bundle(tmp_path / "b", [path])
+    made = predict(["gone.mp4"], [], load_bundle(tmp_path / "b"), tmp_path / "s.csv")
+    assert made.report()["bundle"] == {
+        "sha256": hashlib.sha256((tmp_path / "b" / "bundle.json").read_bytes()).hexdigest(),
+        "public_test_seen": {"videos": [name], "parts": [1]},
+    }
 
 
 def test_faces_on_record_are_not_looked_for_again(small_store, small_dataset, tmp_path):

@@ -14,7 +14,8 @@ from dfd.faces.store import FaceStore
 from dfd.report import terminal as show
 from dfd.sample import write_sample
 from dfd.training.audit import audit as audit_folds
-from dfd.training.crossval import labelled, split
+from dfd.training.crossval import labelled
+from dfd.training.groups import Grouping, people, split
 from dfd.videos.manifest import read_videos
 from dfd.videos.workers import MEMORY
 
@@ -73,21 +74,38 @@ def faces(
     show.say(f"Next: dfd crossval {out} --recipe cpu --folds 5 --out RUN")
 
 
-def audit(faces: Path, /, *, folds: int = 5, seed: int = 0, threshold: float = 0.995) -> None:
+def audit(
+    faces: Path,
+    /,
+    *,
+    folds: int = 5,
+    seed: int = 0,
+    threshold: float = 0.995,
+    groups: Annotated[Grouping, Parameter(name="*")] = Grouping(),  # noqa: B008  # frozen
+) -> None:
     """Prove that no group, source or near-duplicate track of FACES crosses folds.
+
+    With --identity-weights, no person either; with --folds-of, in the folds of that run.
 
     Args:
         faces: A face-track dataset.
         folds: Parts that the videos are split into.
         seed: The recipe's train.seed.
         threshold: Correlation of two tracks' pictures from which they are near-duplicates.
+        groups: What else stands in one fold.
     """
     store = FaceStore.open(faces)
+    records = labelled(store)
     with show.bar("audit") as tell:
-        found = audit_folds(store, split(labelled(store), folds, seed), threshold, tell)
+        frame = split(records, folds, seed, groups, tell)
+        shown = people(records, groups, tell) if groups.identity_weights else None
+        found = audit_folds(store, frame, threshold, tell, shown)
     show.table(found.checks)
     show.table(found.duplicates, "Near-duplicates in different folds")
+    show.table(found.people, "Real videos of one person in different folds")
     show.table(found.unchanged, "Fakes whose face is their source's: are they labelled right?")
+    if found.people:
+        raise ConfigError(f"{len(found.people)} real videos show a person of another fold: take --groups identity")
     if found.duplicates:
         raise ConfigError(
             f"{len(found.duplicates)} pairs of near-duplicate tracks cross folds: give them one source in metadata.json"

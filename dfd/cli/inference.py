@@ -20,11 +20,15 @@ def bundle(runs: Annotated[list[Path], Parameter(negative=())], /, *, out: Path)
     """Pack the models of RUNS, calibration and preprocessing into OUT, ready for a kernel.
 
     Args:
-        runs: Run folders of dfd crossval or dfd train.
+        runs: Run folders of dfd crossval or dfd train. Several of crossval, over the same folds, are blended: weights
+            are fitted, and kept if they do better than equal ones on folds that they were not fitted on.
         out: Folder of the bundle.
     """
     info = pack_runs(runs, out)
-    show.say(f"{len(info.members)} models in {out}. {info.rule_reason}.")
+    if info.blend is not None:
+        show.blend(info.blend, runs)
+        show.score(info.score)
+    show.say(f"{len(info.members)} models in {out}. The rule: {info.rule_reason}.")
     show.say(f"Next: dfd predict VIDEOS --bundle {out} --out submission.csv")
 
 
@@ -74,4 +78,4 @@ def predict(
         write_report(report, made)
     show.prediction(made, out)
     check = f"dfd validate {out} --sample {sample}; " if sample else ""
-    show.say(f"Next: {check}dfd score {out} --labels LABELS")
+    show.say(f"Next: {check}dfd score {out} --labels LABELS --bundle {bundle}")

@@ -1,6 +1,7 @@
 """Commands about submissions."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,9 +9,9 @@ from cyclopts import Parameter
 
 from dfd.errors import SubmissionError
 from dfd.report import terminal as show
-from dfd.scoring.board import SHIFT, compare_with_board, public_test_labels
+from dfd.scoring.board import SHIFT, Exposure, compare_with_board, exposure, public_test_labels
 from dfd.scoring.folds import source_groups
-from dfd.scoring.ledger import record_submission
+from dfd.scoring.ledger import read_bundle, record_submission
 from dfd.scoring.submission import compare_submissions, loss_by_status, score_submission, validate_submission
 from dfd.videos.manifest import read_labels, read_sources
 
@@ -40,6 +41,7 @@ def score(
     *,
     labels: Path | None = None,
     report: Path | None = None,
+    bundle: Path | None = None,
     against: Path | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> None:
@@ -49,7 +51,8 @@ def score(
         submission: A submission.csv.
         labels: A CSV with filename,label (1 fake, 0 real) and, if known, source; or a metadata.json. Without it, the
             labels of the 400 videos of the competition's public test, which are known by now.
-        report: What dfd predict --report wrote: the loss of each status, too.
+        report: What dfd predict --report wrote: the loss of each status, too, and what the bundle had seen before.
+        bundle: The bundle that made it: says what it had seen before.
         against: Another submission: is this one better than that one?
         json_: Print one JSON object and nothing else.
     """
@@ -57,15 +60,17 @@ def score(
     sources = read_sources(labels) if labels else {}
     names = list(known)
     groups = dict(zip(names, source_groups(names, [sources.get(name, name) for name in names]), strict=True))
+    told = _read_report(report) if report else {}
+    warnings = _seen_before(known, bundle, told, public=labels is None)
     result = score_submission(submission, known, groups)
     if report:
-        result["by_status"] = loss_by_status(submission, known, _statuses(report))
+        result["by_status"] = loss_by_status(submission, known, _statuses(report, told))
     if against:
         result["against"] = compare_submissions(against, submission, known, groups)
     if labels is None:
         result["public_test"] = True
     if json_:
-        return show.json(result)
+        return show.json({**result, "warnings": warnings})
     if labels is None:
         show.say("No labels given: scored on the videos of the competition's public test, whose labels are known.")
     show.score(result)
@@ -76,6 +81,8 @@ def score(
         show.say(f"a is {against}, b is {submission}: {result['against']['sentence']}")
     if labels is None and result["balanced_log_loss"] is not None:
         _show_board(result["balanced_log_loss"])
+    for warning in warnings:
+        show.say(f"Warning: {warning}.", "yellow")
     return None
 
 
@@ -88,9 +95,50 @@ def _show_board(loss: float) -> None:
     )
 
 
-def _statuses(report: Path) -> dict[str, str]:
+def _seen_before(known: Mapping[str, int], bundle: Path | None, told: Mapping[str, Any], public: bool) -> list[str]:
+    """Warnings where the bundle was trained on what is scored. told: what a report says: it knows of the public test.
+
+    Raises SubmissionError when the report is of another bundle than the one that is named.
+    """
+    made_by, seen = _made_by(told)
+    if bundle is None:
+        return [warning] if public and (warning := seen.warning()) else []
+    about, sha256 = read_bundle(bundle)
+    if made_by not in ("", sha256):
+        raise SubmissionError(
+            f"the report is of a prediction by bundle {made_by[:12]}…, and {bundle} is {sha256[:12]}…: "
+            "name the bundle that made it"
+        )
+    videos = about.get("videos")
+    if not videos:
+        return [f"{bundle} does not say what it was trained on: whether it knows these videos is not known"]
+    if public:
+        return [warning] if (warning := exposure(videos).warning()) else []
+    both = len(set(videos) & set(known))
+    return [f"{both} of the {len(known)} labelled videos were in the bundle's training"] if both else []
+
+
+def _made_by(told: Mapping[str, Any]) -> tuple[str, Exposure]:
+    """The sha256 of the bundle that a report names, and what that had seen; nothing where it names none."""
     try:
-        rows: list[dict[str, Any]] = json.loads(report.read_text(encoding="utf-8"))["fell_back"]
-        return {row["filename"]: row["status"] for row in rows}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        sha256, seen = str(told["bundle"]["sha256"]), told["bundle"]["public_test_seen"]
+        return sha256, Exposure(tuple(seen["videos"]), tuple(seen["parts"]))
+    except (KeyError, TypeError):
+        return "", Exposure()
+
+
+def _read_report(report: Path) -> dict[str, Any]:
+    try:
+        told = json.loads(report.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SubmissionError(f"{report} is not a report of dfd predict: {error}") from None
+    if not isinstance(told, dict):
+        raise SubmissionError(f"{report} is not a report of dfd predict: it holds no JSON object")
+    return told
+
+
+def _statuses(report: Path, told: Mapping[str, Any]) -> dict[str, str]:
+    try:
+        return {row["filename"]: row["status"] for row in told["fell_back"]}
+    except (KeyError, TypeError) as error:
         raise SubmissionError(f"{report} is not a report of dfd predict: {error}") from None

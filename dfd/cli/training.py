@@ -26,9 +26,10 @@ from dfd.report.curves import draw_curve
 from dfd.report.tracking import NONE, Mirror, default_store
 from dfd.scoring.submission import score_submission
 from dfd.training import crossval as cv
-from dfd.training import fit
+from dfd.training import fit, robustness
 from dfd.training import pretrain as pretraining
 from dfd.training.clock import Means
+from dfd.training.groups import Grouping, split
 from dfd.training.module import TrainConfig
 from dfd.training.recipes import RECIPES, Recipe, changes
 from dfd.training.recipes import recipe as named_recipe
@@ -43,6 +44,7 @@ Clip = Annotated[ClipConfig, Parameter(show_default=False)]
 Train = Annotated[TrainConfig, Parameter(name="--train", show_default=False)]
 Augment = Annotated[AugmentConfig, Parameter(show_default=False)]
 Blend = Annotated[BlendConfig, Parameter(show_default=False)]
+Groups = Annotated[Grouping, Parameter(name="*")]
 Hours = Annotated[float | None, Parameter(validator=validators.Number(gt=0))]
 Devices = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=64))]
 NO_MODEL, NO_CLIP, NO_TRAIN, NO_AUGMENT, NO_BLEND = (
@@ -147,7 +149,7 @@ def train(
     if fold is not None:
         if not 0 <= fold < folds:
             raise ConfigError(f"fold is {fold}: with {folds} folds it is one of 0 to {folds - 1}")
-        frame = cv.split(records, folds, settings.train.seed)
+        frame = split(records, folds, settings.train.seed)
         held = set(frame.loc[frame["fold"] == fold, "filename"])
     seen = [record for record in records if record.video not in held]
     _heed_margin(settings)
@@ -170,6 +172,8 @@ def crossval(
     out: Path,
     recipe: RecipeName = "cpu",
     folds: int = 5,
+    groups: Groups = Grouping(),  # noqa: B008  # frozen
+    distort: Annotated[bool, Parameter(negative=())] = False,
     hours: Hours = None,
     devices: Devices = 1,
     track: str | None = None,
@@ -185,6 +189,8 @@ def crossval(
         faces: A face-track dataset.
         out: Run folder; what is finished there is kept.
         folds: Parts that the videos are split into, each fake with its source.
+        groups: What else stands in one fold.
+        distort: Score the same models on distorted videos, too: a finished run is not trained again.
         hours: Stop cleanly within so many hours; the same command goes on from there.
         devices: GPUs that share each batch, or processes where there is no GPU.
         track: MLflow's store, a database or server; "none" for none. By default MLFLOW_TRACKING_URI, or mlflow.db
@@ -197,8 +203,10 @@ def crossval(
     """
     settings = _recipe(recipe, model=model, clip=clip, train=train_, augment=augment, blend=blend)
     _heed_margin(settings)
+    store = FaceStore.open(faces)
     with _session(out, "crossval", hours, devices, track) as (tell, means):
-        made = cv.crossval(FaceStore.open(faces), settings, folds, out, tell, means)
+        made = cv.crossval(store, settings, folds, out, tell, means, groups)
+        found = robustness.distort(store, out, tell, means) if distort else {}
     show.say(
         f"Local leaderboard: {out / 'oof.csv'}, {len(made.scores)} videos, each scored by a model "
         "that has not seen it, nor what it was made from, nor what was made from it",
@@ -207,6 +215,9 @@ def crossval(
     show.score(made.score)
     show.statuses(Counter(score.status for score in made.scores))
     show.decision(made.decision)
+    if distort:
+        show.say("")
+        show.distortions(found)
     show.say(f"Next: dfd bundle {out} --out BUNDLE")
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from dfd.clips.sampling import ClipConfig, Positions, random_clips
+from dfd.clips.sampling import ClipConfig, Positions, random_clips, thinned
 from dfd.config import Config
 from dfd.faces.crops import resize
 from dfd.videos.decode import read_frames
@@ -70,8 +70,7 @@ def thinned_clips(
     runs at another speed than from the whole.
     """
     thin = rng.random() < augment.rate
-    rate = min(fps, rng.uniform(*RATES)) if thin else fps
-    left = max(1, int(frames * rate / fps))
+    left, rate = thinned(frames, fps, rng.uniform(*RATES) if thin else fps)
     positions = random_clips(left, rate, config, count, rng)
     return (positions * (fps / rate)).astype(np.int64)
 

@@ -12,7 +12,8 @@ from torch.utils.data import Dataset, Sampler
 
 from dfd.clips.augment import AugmentConfig, Draw, thinned_clips
 from dfd.clips.balance import Balance, DrawConfig
-from dfd.clips.sampling import ClipConfig, Positions, even_clips
+from dfd.clips.distort import Distortion
+from dfd.clips.sampling import ClipConfig, Positions, even_clips, thinned
 from dfd.faces.crops import narrow
 from dfd.faces.store import TrackRecord, VideoRecord, load_crops, load_geometry
 from dfd.types import Clips
@@ -31,9 +32,21 @@ def load_clips(record: TrackRecord, positions: Positions, config: ClipConfig) ->
     return torch.from_numpy(np.ascontiguousarray(clips.transpose(0, 4, 1, 2, 3)))
 
 
-def scored_clips(record: TrackRecord, config: ClipConfig, count: int) -> torch.Tensor:
-    """The clips that a track is scored on: `count` spread evenly, (N,3,T,S,S) uint8, the same every time."""
-    return load_clips(record, even_clips(record.frames, record.fps, config, count), config)
+def scored_clips(
+    record: TrackRecord, config: ClipConfig, count: int, distortion: Distortion | None = None
+) -> torch.Tensor:
+    """The clips that a track is scored on: `count` spread evenly, (N,3,T,S,S) uint8, the same every time.
+
+    distortion: what happened to the video before.
+    """
+    if distortion is None:
+        return load_clips(record, even_clips(record.frames, record.fps, config, count), config)
+    left, rate = thinned(record.frames, record.fps, distortion.fps or record.fps)
+    positions = (even_clips(left, rate, config, count) * (record.fps / rate)).astype(np.int64)
+    names = [f"{record.video}/{record.track}/{number}" for number in range(len(positions))]
+    raws = load_raw(record, positions)
+    clips = [changed(raw, distortion.of(name), config) for raw, name in zip(raws, names, strict=True)]
+    return as_clips(clips, [0.0] * len(clips), names).images
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,17 @@ def even_clips(frames: int, track_fps: float, config: ClipConfig, count: int) ->
     return np.stack([clip_at(int(s), frames, config.length, step) for s in starts])
 
 
+def thinned(frames: int, fps: float, rate: float) -> tuple[int, float]:
+    """What is left of a track of `frames` at `fps` that is brought down to `rate`: frames, and the rate that it has.
+
+    A position p in what is left is p * fps / rate of the track. A track that is no faster is left as it is.
+
+    >>> thinned(300, 30, 20), thinned(300, 12, 15)
+    ((200, 20), (300, 12))
+    """
+    return (max(1, int(frames * rate / fps)), rate) if rate < fps else (frames, fps)
+
+
 def _fit(frames: int, track_fps: float, config: ClipConfig) -> tuple[int, int]:
     """The stride, shrunk until a clip fits the track if it can, and the last start."""
     if frames < 1:

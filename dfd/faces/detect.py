@@ -10,12 +10,13 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 from torch.nn import functional as F
 
 import dfd.torchvision_ops  # noqa: F401  # before facenet_pytorch, which imports torchvision
 from dfd.types import Detections
 
-from facenet_pytorch import MTCNN  # isort: skip
+from facenet_pytorch import MTCNN, InceptionResnetV1  # isort: skip
 from facenet_pytorch.models.utils import detect_face  # isort: skip
 
 
@@ -60,6 +61,12 @@ class Detector:
         with torch.inference_mode():
             found = self._mtcnn.detect(np.stack(list(images)), landmarks=True)
         return [_detections(boxes, scores, points) for boxes, scores, points in zip(*found, strict=True)]
+
+
+def embedding_network() -> nn.Module:
+    """facenet_pytorch's other network, without weights: faces/embed.py tells people apart with it."""
+    network: nn.Module = InceptionResnetV1(pretrained=None)
+    return network
 
 
 def _detections(boxes: object, scores: object, points: object) -> Detections:

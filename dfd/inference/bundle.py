@@ -9,7 +9,7 @@ import json
 import math
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from pydantic import Field
 from torch import nn
 
 from dfd.clips.dataset import scored_clips
+from dfd.clips.distort import Distortion
 from dfd.clips.sampling import ClipConfig
 from dfd.config import Config
 from dfd.errors import CheckpointError, ConfigError
@@ -26,24 +27,30 @@ from dfd.faces.crops import narrow
 from dfd.faces.extract import FacesConfig
 from dfd.faces.store import TrackRecord
 from dfd.models.checkpoint import Header, load_model, read_checkpoint, versions, write_checkpoint
-from dfd.scoring.aggregate import mean_logit
+from dfd.scoring.aggregate import over_members
 from dfd.scoring.calibrate import prior_offset
 from dfd.scoring.decide import Rule
+from dfd.scoring.ensemble import Blend
 
 FORMAT = 1
 GOLDEN_TOLERANCE = 1e-3
 """Of a golden logit: kinds of CPU differ by 1e-5, another resizing or another network by more."""
+PLAIN = "the plain rule: there are no out-of-fold predictions to choose another on"
 MODEL_ERRORS = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError)
 """What a network may raise: torch's own errors, out of memory included, are RuntimeErrors."""
 
 
 class MemberEntry(Config):
-    """One network of a bundle. golden: its logit of golden_clip() where the bundle was made."""
+    """One network of a bundle. golden: its logit of golden_clip() where the bundle was made.
+
+    weight: what its logits count for, beside the other members'.
+    """
 
     file: str
     sha256: str
     model: str
     golden: float | None = None
+    weight: float = Field(1.0, gt=0)
 
 
 class BundleInfo(Config):
@@ -53,13 +60,30 @@ class BundleInfo(Config):
     faces: FacesConfig
     members: tuple[MemberEntry, ...]
     rule: Rule = Rule()
-    rule_reason: str = "the plain rule: there are no out-of-fold predictions to choose another on"
+    rule_reason: str = PLAIN
+    blend: Blend | None = Field(None, description="how several runs were blended, and why so")
     score: dict[str, Any] = Field(default_factory=dict, description="measures of the out-of-fold predictions")
+    videos: tuple[str, ...] = Field((), description="names of all videos that a member was trained on")
     versions: dict[str, str] = Field(default_factory=versions)
 
+    def text(self) -> str:
+        """bundle.json, as it is written."""
+        return self.model_dump_json(indent=1) + "\n"
+
     def sha256(self) -> str:
-        """Of all that decides a prediction: the members stand in it with their own sha256."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        """Of bundle.json, and so of all that decides a prediction: the members stand in it with their own sha256."""
+        return hashlib.sha256(self.text().encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Earned:
+    """What out-of-fold predictions have earned a bundle, as BundleInfo has it. weights: a number above 0 a member."""
+
+    rule: Rule = field(default_factory=Rule)
+    reason: str = PLAIN
+    score: dict[str, Any] = field(default_factory=dict)
+    weights: tuple[float, ...] = ()
+    blend: Blend | None = None
 
 
 @dataclass(frozen=True)
@@ -72,13 +96,19 @@ class Logits:
 
 @dataclass(frozen=True)
 class Bundle:
-    """Networks in evaluation mode, what they are fed, and how their logits become a probability."""
+    """Networks in evaluation mode, what they are fed, and how their logits become a probability.
+
+    weights: what each member counts for; alike where none are given. distortion: what every clip is put through first,
+    to see what the networks make of it; None in use.
+    """
 
     info: BundleInfo
     members: tuple[tuple[nn.Module, Header], ...]
+    weights: tuple[float, ...] = ()
+    distortion: Distortion | None = None
 
     def logits(self, track: TrackRecord) -> tuple[float, ...]:
-        """One logit a clip of `track`, the mean over the members, each for a test of half fakes.
+        """One logit a clip of `track`, the weighted mean over the members, each for a test of half fakes.
 
         Raises StoreError, naming the file; CheckpointError when every member fails.
         """
@@ -87,50 +117,42 @@ class Bundle:
     def video_logits(self, tracks: Sequence[TrackRecord], clips: float = 1.0, members: float = 1.0) -> Logits:
         """logits() of each of a video's tracks. clips, members: share of them to use, in [0,1]; at least one of each.
 
-        A member that fails on one of the tracks, or gives what is no number, is left out for the video.
+        A member that fails on one of the tracks, or gives what is no number, is left out for the video: the others
+        count for it, in proportion to their weights.
         """
         used = self.members[: max(1, round(len(self.members) * members))]
         loaded: dict[ClipConfig, list[torch.Tensor]] = {}
         for _, header in used:
             if header.clip not in loaded:
                 count = max(1, round(header.clip.clips * clips))
-                loaded[header.clip] = [scored_clips(track, header.clip, count) for track in tracks]
-        answers: list[list[torch.Tensor]] = []
+                loaded[header.clip] = [scored_clips(track, header.clip, count, self.distortion) for track in tracks]
+        answers: list[list[list[float]]] = []
+        weights: list[float] = []
         left_out: list[str] = []
         for number, (model, header) in enumerate(used):
             try:
                 answers.append([_answer(model, header, images) for images in loaded[header.clip]])
+                weights.append(self.weights[number] if self.weights else 1.0)
             except MODEL_ERRORS as error:
                 reason = " ".join(str(error).split())[:200]
                 left_out.append(f"member {number} left out: {type(error).__name__}: {reason}")
         if not answers:
             raise CheckpointError(f"every member failed; {left_out[0]}")
-        return Logits(tuple(_mean(each) for each in zip(*answers, strict=True)), tuple(left_out))
+        joined = tuple(over_members(each, weights) for each in zip(*answers, strict=True))
+        return Logits(joined, tuple(left_out))
 
 
-def _answer(model: nn.Module, header: Header, clips: torch.Tensor) -> torch.Tensor:
-    """Logits (N,) float32 of clips (N,3,T,S,S). Raises ValueError where one is not finite."""
+def _answer(model: nn.Module, header: Header, clips: torch.Tensor) -> list[float]:
+    """Logits (N,) of clips (N,3,T,S,S). Raises ValueError where one is not finite."""
     with torch.inference_mode():
         logits = model(clips.to(next(model.parameters()).device)).float().cpu()
     if not torch.isfinite(logits).all():
         raise ValueError(f"its logits are {logits.tolist()}")
-    return logits + prior_offset(header.prior)
+    found: list[float] = (logits + prior_offset(header.prior)).tolist()
+    return found
 
 
-def _mean(answers: Sequence[torch.Tensor]) -> tuple[float, ...]:
-    """Over members. Where they have clips of other lengths, and so other clips: one logit, a mean of means."""
-    if len({len(logits) for logits in answers}) > 1:
-        return (mean_logit([mean_logit(logits.tolist()) for logits in answers]),)
-    return tuple(torch.stack(list(answers)).mean(dim=0).tolist())
-
-
-def write_bundle(
-    out: Path,
-    checkpoints: Sequence[Path],
-    rule: Rule | None = None,
-    reason: str = "",
-    score: dict[str, Any] | None = None,
-) -> BundleInfo:
+def write_bundle(out: Path, checkpoints: Sequence[Path], earned: Earned | None = None) -> BundleInfo:
     """Pack `checkpoints` into the folder `out`; nothing is left of it on failure.
 
     Raises CheckpointError when there is none, one cannot be read, or they were trained on different face crops;
@@ -145,6 +167,7 @@ def write_bundle(
     for path, (header, _) in zip(checkpoints, read, strict=True):
         if header.faces != faces:
             raise CheckpointError(f"{path} was trained on other face crops than {checkpoints[0]}: bundle them apart")
+    earned = earned or Earned()
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -154,11 +177,20 @@ def write_bundle(
             path = partial / f"member-{number}.pt"
             write_checkpoint(path, header, weights)
             golden = golden_logit(*load_model(path))
-            members.append(MemberEntry(file=path.name, sha256=_sha256(path), model=header.model.name, golden=golden))
-        info = BundleInfo(faces=faces, members=tuple(members), score=score or {})
-        if rule is not None:
-            info = info.replace(rule=rule, rule_reason=reason)
-        (partial / "bundle.json").write_text(info.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            weight = earned.weights[number] if earned.weights else 1.0
+            members.append(
+                MemberEntry(file=path.name, sha256=_sha256(path), model=header.model.name, golden=golden, weight=weight)
+            )
+        info = BundleInfo(
+            faces=faces,
+            members=tuple(members),
+            rule=earned.rule,
+            rule_reason=earned.reason,
+            blend=earned.blend,
+            score=earned.score,
+            videos=tuple(sorted({video for header, _ in read for video in header.videos})),
+        )
+        (partial / "bundle.json").write_text(info.text(), encoding="utf-8")
         shutil.rmtree(out, ignore_errors=True)
         partial.replace(out)
     finally:
@@ -186,7 +218,8 @@ def load_bundle(folder: Path, device: torch.device | str = "cpu", force: bool = 
         info = BundleInfo.read(about, str(path))
     except ConfigError as error:
         raise CheckpointError(str(error)) from None
-    return Bundle(info, tuple(_member(folder, entry, info, device, force) for entry in info.members))
+    members = tuple(_member(folder, entry, info, device, force) for entry in info.members)
+    return Bundle(info, members, tuple(entry.weight for entry in info.members))
 
 
 def _member(

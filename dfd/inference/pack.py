@@ -1,27 +1,86 @@
-"""From finished runs to a bundle: which checkpoints, and the calibration that their out-of-fold predictions earned."""
+"""From finished runs to a bundle: which checkpoints, what each counts for, and the rule that they have earned."""
 
 import json
+import shutil
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from dfd.errors import CheckpointError
-from dfd.inference.bundle import BundleInfo, write_bundle
-from dfd.scoring.decide import Rule
+from dfd.errors import CheckpointError, ConfigError
+from dfd.inference.bundle import BundleInfo, Earned, write_bundle
+from dfd.inference.oof import OutOfFold, read_oof
+from dfd.inference.predict import PRIOR
+from dfd.scoring.decide import Rule, decide
+from dfd.scoring.ensemble import blend
+from dfd.scoring.submission import score_submission, write_submission
 
 
 def pack_runs(runs: Sequence[Path], out: Path) -> BundleInfo:
     """Bundle the models of `runs` (of a cross-validation every fold's) into `out`.
 
-    The rule from logits to a probability is that of a cross-validation where there is one run and it is one: several
-    runs together have no out-of-fold predictions. Raises CheckpointError for a folder without a checkpoint.
+    Several cross-validations over the same folds are blended: their weights, and the rule from logits to a probability,
+    are judged on their joined out-of-fold predictions, which are left in the bundle as oof.csv. Where a run is none
+    there is nothing to judge by: every model counts alike, and the rule is the plain one. Raises CheckpointError for a
+    folder without a checkpoint; ConfigError for cross-validations over other folds.
     """
-    checkpoints = [path for run in runs for path in _checkpoints(run)]
-    judged = _judgement(runs[0]) if len(runs) == 1 else None
-    if judged is None:
-        return write_bundle(out, checkpoints)
-    rule = Rule.read(judged["decision"]["rule"], str(runs[0] / "score.json"))
-    return write_bundle(out, checkpoints, rule, judged["decision"]["reason"], judged["score"])
+    checkpoints = [_checkpoints(run) for run in runs]
+    found = [read_oof(run) for run in runs]
+    if len(runs) == 1:
+        return write_bundle(out, checkpoints[0], _earned_alone(runs[0]))
+    told = [oof for oof in found if oof is not None]
+    if len(told) < len(runs):
+        return write_bundle(out, [path for of_run in checkpoints for path in of_run])
+    for run, oof in zip(runs[1:], told[1:], strict=True):
+        _check_same_folds(runs[0], told[0], run, oof)
+    return _pack_blend(checkpoints, told, out)
+
+
+def _pack_blend(checkpoints: Sequence[Sequence[Path]], runs: Sequence[OutOfFold], out: Path) -> BundleInfo:
+    """Of runs over the same folds. Members come in turn from each run, so that some of them stand for all."""
+    made, videos = blend([run.judged() for run in runs])
+    decision = decide([video for video in videos if video.tracks])
+    plain = Rule()
+    names = runs[0].folds["filename"].tolist()
+    probabilities = {
+        name: plain.probability(video.tracks, video.confidences) if video.tracks else PRIOR
+        for name, video in zip(names, videos, strict=True)
+    }
+    used = [(of_run, weight) for of_run, weight in zip(checkpoints, made.weights, strict=True) if weight > 0]
+    turns = zip_longest(*([(path, weight / len(of_run)) for path in of_run] for of_run, weight in used))
+    members = [member for turn in turns for member in turn if member is not None]
+    with TemporaryDirectory(prefix="dfd-bundle-") as folder:
+        oof = Path(folder) / "oof.csv"
+        write_submission(oof, probabilities)
+        score = score_submission(oof, runs[0].labels(), runs[0].groups())
+        earned = Earned(decision.rule, decision.reason, score, tuple(weight for _, weight in members), made)
+        info = write_bundle(out, [path for path, _ in members], earned)
+        shutil.copy(oof, out)
+    return info
+
+
+def _check_same_folds(first: Path, a: OutOfFold, second: Path, b: OutOfFold) -> None:
+    """Raise ConfigError unless every video is in the same fold of both, and has as many face tracks."""
+    again = "give both the same face tracks, --folds, --groups and --train.seed"
+    if a.folds["filename"].tolist() != b.folds["filename"].tolist():
+        odd = sorted(set(a.folds["filename"]) ^ set(b.folds["filename"]))[0]
+        raise ConfigError(f"{first} and {second} are over other videos: {odd!r} is in one of them only; {again}")
+    for column in ("label", "fold", "group"):
+        differs = (a.folds[column] != b.folds[column]).tolist()
+        if any(differs):
+            at = differs.index(True)
+            name, here, there = a.folds["filename"][at], a.folds[column][at], b.folds[column][at]
+            raise ConfigError(
+                f"{first} and {second} are over other folds: {name!r} has {column} {here} in the first and {there} in "
+                f"the second; {again}"
+            )
+    for x, y in zip(a.scores, b.scores, strict=True):
+        if x.tracks and y.tracks and len(x.tracks) != len(y.tracks):
+            raise ConfigError(
+                f"{first} and {second} are over other face tracks: {x.name!r} has {len(x.tracks)} in the first and "
+                f"{len(y.tracks)} in the second; {again}"
+            )
 
 
 def _checkpoints(run: Path) -> list[Path]:
@@ -38,12 +97,15 @@ def _checkpoints(run: Path) -> list[Path]:
     return found
 
 
-def _judgement(run: Path) -> dict[str, Any] | None:
+def _earned_alone(run: Path) -> Earned:
+    """What a single run has earned: the rule and score of a cross-validation, of another nothing."""
     path = run / "score.json"
     if not path.is_file():
-        return None
+        return Earned()
     try:
         judged: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise CheckpointError(f"{path} is not JSON ({error}): run the cross-validation again") from None
-    return judged
+    if "decision" not in judged:  # of dfd pretrain: measured on pictures, not on videos
+        return Earned()
+    return Earned(Rule.read(judged["decision"]["rule"], str(path)), judged["decision"]["reason"], judged["score"])

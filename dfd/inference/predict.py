@@ -18,6 +18,7 @@ from dfd.faces.store import FaceStore, VideoRecord
 from dfd.inference.budget import TIERS, Budget, Change, Tier
 from dfd.inference.bundle import Bundle
 from dfd.inference.journal import Journal
+from dfd.scoring.board import Exposure, exposure
 from dfd.scoring.submission import write_submission
 from dfd.types import Video, VideoScore
 from dfd.videos.workers import MEMORY
@@ -35,6 +36,7 @@ class Prediction:
     """Every row's score, in the order of the rows, and how long it took in seconds.
 
     resumed: rows out of a journal. tiers: videos by the tier at which they were scored; changes: from one to another.
+    bundle: sha256 of its bundle.json. exposure: what it has seen of the competition's public test.
     """
 
     scores: tuple[VideoScore, ...]
@@ -42,6 +44,8 @@ class Prediction:
     resumed: int = 0
     tiers: Mapping[str, int] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
+    bundle: str = ""
+    exposure: Exposure = field(default_factory=Exposure)
 
     def report(self) -> dict[str, Any]:
         """Counts by status and by tier, and each row that fell back to PRIOR with its reason; ready for JSON.
@@ -49,8 +53,10 @@ class Prediction:
         caveats: rows that were scored, though not in the ordinary way.
         """
         fell_back = [s for s in self.scores if s.status != "ok"]
+        seen = {"videos": list(self.exposure.videos), "parts": list(self.exposure.parts)}
         slowest = sorted(self.scores, key=lambda score: -score.seconds)[:SLOWEST]
         return {
+            "bundle": {"sha256": self.bundle, "public_test_seen": seen},
             "videos": len(self.scores),
             "statuses": dict(Counter(score.status for score in self.scores)),
             "seconds": round(self.seconds, 3),
@@ -93,7 +99,15 @@ def predict(
     writer.write()
     used = budget.used if budget else Counter()
     changes = tuple(budget.changes) if budget else ()
-    return Prediction(tuple(scores.values()), time.monotonic() - start, len(kept), used, changes)
+    return Prediction(
+        tuple(scores.values()),
+        time.monotonic() - start,
+        len(kept),
+        used,
+        changes,
+        bundle.info.sha256(),
+        exposure(bundle.info.videos),
+    )
 
 
 class _Writer:

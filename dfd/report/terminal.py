@@ -26,6 +26,7 @@ from dfd.scoring.metrics import explain_score
 if TYPE_CHECKING:  # both import torch, which a score need not wait for
     from dfd.inference.predict import Prediction
     from dfd.scoring.decide import Decision
+    from dfd.scoring.ensemble import Blend
 
 SHOWN = 12
 """Reasons that are printed; the rest stands in the files."""
@@ -110,24 +111,26 @@ def statuses(counts: Mapping[str, int], fell_back: Sequence[Mapping[str, str]] =
 
 def score(result: Mapping[str, Any]) -> None:
     """The measures of a submission, each log loss with the mix it is of, and what they mean."""
-    mix = f"this mix, {result['fakes']} fake of {result['videos']}"
+    mix, confusion = f"this mix, {result['fakes']} fake of {result['videos']}", result["confusion"]
     rows = [
         ("balanced log loss", "balanced_log_loss", "half fakes, as the test was: the score to compare"),
         ("log loss", "log_loss", mix),
         ("  of the real", "real_log_loss", ""),
         ("  of the fakes", "fake_log_loss", ""),
         ("AUC", "auc", "a fake scores above a real one this often; a coin 0.5"),
+        ("average precision", "average_precision", f"a coin {result['fakes'] / result['videos']:.2f}, on this mix"),
+        ("equal error rate", "equal_error_rate", "share wrong of either class where both are alike; a coin 0.5"),
         ("accuracy", "accuracy", mix),
-        ("  of the real", "real_accuracy", ""),
-        ("  of the fakes", "fake_accuracy", ""),
+        ("  of the real", "real_accuracy", "{real_as_real} as real, {real_as_fake} as fake".format(**confusion)),
+        ("  of the fakes", "fake_accuracy", "{fake_as_real} as real, {fake_as_fake} as fake".format(**confusion)),
         ("average error", "average_error", "mean |probability - label|"),
         ("quantized average error", "quantized_average_error", "share on the wrong side of 0.5"),
         ("Brier score", "brier", "mean squared error of the probability"),
+        ("calibration error", "calibration_error", "mean gap of probability and share of fakes, in 15 bins"),
     ]
     shown = []
     for name, key, note in rows:
-        interval = result.get(f"{key}_interval")
-        between = f"{interval[0]:.4f} to {interval[1]:.4f}" if interval and None not in interval else ""
+        between = _between(result.get(f"{key}_interval"))
         shown.append({"measure": name, "value": result.get(key), "95 % interval": between, "of": note})
     table(shown)
     say("")
@@ -142,6 +145,37 @@ def decision(made: Decision) -> None:
         f"{len(fitted.knots)} knots" if fitted.knots else f"sigmoid({fitted.scale:.3f} * logit {fitted.offset:+.3f})"
     )
     say(f"Rule for the bundle: clips by {how.clips}, tracks by {how.tracks}, {fitted.method}: {curve}.")
+    say(f"Why: {made.reason}.")
+
+
+def distortions(found: Mapping[str, Mapping[str, Any]]) -> None:
+    """What a cross-validation scores on distorted videos, beside the videos as they are."""
+    rows = []
+    for name, result in found.items():
+        lost = result.get("against", {})
+        rows.append(
+            {
+                "distortion": name,
+                "balanced log loss": result["balanced_log_loss"],
+                "95 % interval": _between(result["balanced_log_loss_interval"]),
+                "worse by": lost.get("balanced_log_loss"),
+                "95 % interval of that": _between(lost.get("balanced_log_loss_interval")),
+                "AUC": result["auc"],
+                "what happened": result["means"],
+            }
+        )
+    table(rows, "The same models, and the videos that they have not seen, distorted")
+
+
+def blend(made: Blend, runs: Sequence[Path]) -> None:
+    """What each of several runs counts for in a bundle, and why."""
+    alone = made.alone or (None,) * len(runs)
+    table(
+        [
+            {"run": str(run), "balanced log loss alone": loss, "weight": weight}
+            for run, loss, weight in zip(runs, alone, made.weights, strict=True)
+        ]
+    )
     say(f"Why: {made.reason}.")
 
 
@@ -160,6 +194,10 @@ def prediction(made: Prediction, out: Path) -> None:
     if share > 0.05:
         say(f"Warning: {share:.0%} of the rows could not be scored and say 0.5.", "yellow")
     say(f"Wrote {out}: {report['videos']} rows in {report['seconds']:.1f} s.")
+
+
+def _between(interval: Sequence[float] | None) -> str:
+    return f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else ""
 
 
 def _cell(value: Any) -> str:

@@ -1,7 +1,8 @@
 """From a video's clips to its one logit, in two steps: clips to their track, tracks to the video.
 
-Each way is a pure function of logits (N,), N >= 1, with its name in CLIPS or TRACKS. Which one serves best is a
-question for out-of-fold predictions (scoring/decide.py), never for the test.
+Before both, several networks' logits of a clip are joined (over_members). Each way is a pure function of logits (N,),
+N >= 1, with its name in CLIPS or TRACKS. Which one serves best is a question for out-of-fold predictions
+(scoring/decide.py), never for the test.
 """
 
 from collections.abc import Callable, Sequence
@@ -96,6 +97,25 @@ def aggregate(tracks: Sequence[Logits], confidences: Sequence[float], how: Aggre
     if how.tracks == "confidence" and sum(confidences) > 0:
         return float(np.average(each, weights=confidences))
     return float(each.mean())
+
+
+def over_members(answers: Sequence[Logits], weights: Sequence[float] = ()) -> tuple[float, ...]:
+    """One track's logits out of several networks' for it: their weighted mean, clip by clip.
+
+    answers: each network's logits, one a clip. weights: one a network, above 0 and of any sum, so that the rest stands
+    in for a network that is left out; alike where none are given. Networks with clips of other numbers, and so other
+    clips, give one logit: the weighted mean of their means.
+
+    >>> over_members([[1.0, 3.0], [-2.0, 0.0]]), over_members([[1.0, 3.0], [-2.0, 0.0]], [3.0, 1.0])
+    ((-0.5, 1.5), (0.25, 2.25))
+    >>> over_members([[1.0, 3.0], [-1.0]], [0.75, 0.25])
+    (1.25,)
+    """
+    share = np.asarray(weights or np.ones(len(answers)), float)
+    share /= share.sum()
+    if len({len(logits) for logits in answers}) > 1:
+        return (float(share @ [mean_logit(logits) for logits in answers]),)
+    return tuple((share @ np.asarray(answers, float)).tolist())
 
 
 def sigmoid(logits: np.ndarray | float) -> np.ndarray:

@@ -1,7 +1,8 @@
 """The competition's board: what a log loss is worth, and the labels of its public test, which are known by now."""
 
 import csv
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,7 +50,44 @@ def compare_with_board(loss: float) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["public"] is None, row["public"] or row["private"]))
 
 
-def seen_in_training(names: tuple[str, ...]) -> list[str]:
+def part_of(name: str) -> int | None:
+    """The number of DFDC's part that a video lies in, by the folder in its name; None where there is none.
+
+    >>> part_of("dfdc_train_part_7/abc.mp4"), part_of("abc.mp4")
+    (7, None)
+    """
+    found = re.search(r"(?:^|/)dfdc_train_part_(\d+)/", name)
+    return int(found[1]) if found else None
+
+
+class Exposure(NamedTuple):
+    """What a bundle has seen of the public test: its videos, and those of PUBLIC_PARTS that it was trained on."""
+
+    videos: tuple[str, ...] = ()
+    parts: tuple[int, ...] = ()
+
+    def warning(self) -> str | None:
+        """What that makes of a score on the public test; None where it has seen nothing.
+
+        >>> Exposure(parts=(0, 2)).warning()
+        'the bundle was trained on videos of parts 0 and 2, where the public test is from: it may know its people'
+        """
+        if self.videos:
+            count = f"{len(self.videos)} of the {len(public_test_labels())} videos of the public test"
+            return f"{count} were in the bundle's training: it knows the answers, and their score is worth nothing"
+        if not self.parts:
+            return None
+        parts = f"part{'s' * (len(self.parts) > 1)} {' and '.join(map(str, self.parts))}"
+        return f"the bundle was trained on videos of {parts}, where the public test is from: it may know its people"
+
+
+def exposure(names: Sequence[str]) -> Exposure:
+    """What a bundle trained on the videos `names` has seen of the public test."""
+    parts = {part_of(name) for name in names}
+    return Exposure(tuple(seen_in_training(names)), tuple(part for part in PUBLIC_PARTS if part in parts))
+
+
+def seen_in_training(names: Sequence[str]) -> list[str]:
     """Videos of the public test among training videos `names`, whatever folder they are in.
 
     >>> seen_in_training(("dfdc_train_part_0/aassnaulhq.mp4", "zzz.mp4"))

@@ -15,10 +15,15 @@ from dfd.scoring.aggregate import CLIPS, TRACKS, Aggregation, aggregate
 from dfd.scoring.calibrate import METHODS, Calibration, methods_for
 from dfd.scoring.metrics import balanced_log_loss
 
+UNJUDGED = "it takes three folds and both classes outside of each to judge by"
+
 
 @dataclass(frozen=True)
 class Judged:
-    """One video's out-of-fold prediction. tracks: its clips' logits, by track. confidences: the detector's, too."""
+    """One video's out-of-fold prediction. tracks: its clips' logits, by track. confidences: the detector's, too.
+
+    No tracks where it could not be scored.
+    """
 
     tracks: tuple[tuple[float, ...], ...]
     confidences: tuple[float, ...]
@@ -63,13 +68,12 @@ def decide(videos: Sequence[Judged]) -> Decision:
     """
     folds = np.array([video.fold for video in videos])
     labels = np.array([video.label for video in videos])
-    known = [fold for fold in np.unique(folds) if len(set(labels[folds != fold].tolist())) == 2]
-    if len(known) < 3 or len(known) < len(np.unique(folds)):
-        return Decision(Rule(), None, None, "it takes three folds and both classes outside of each to judge by")
+    if not judgeable(folds, labels):
+        return Decision(Rule(), None, None, UNJUDGED)
     plain = [Rule().probability(video.tracks, video.confidences) for video in videos]
     before = balanced_log_loss(labels, plain)
     probabilities = np.empty(len(videos))
-    for fold in known:
+    for fold in np.unique(folds):
         rule = choose([video for video in videos if video.fold != fold])
         for place in np.flatnonzero(folds == fold).tolist():
             probabilities[place] = rule.probability(videos[place].tracks, videos[place].confidences)
@@ -81,6 +85,12 @@ def decide(videos: Sequence[Judged]) -> Decision:
         return Decision(Rule(), before, after, reason, tuple(probabilities.tolist()))
     reason = f"choosing and fitting on the other folds gave {after:.4f}, less than the plain rule's {before:.4f}"
     return Decision(choose(videos), before, after, reason, tuple(probabilities.tolist()))
+
+
+def judgeable(folds: np.ndarray, labels: np.ndarray) -> bool:
+    """Whether something can be fitted on the other folds for each of three or more: both classes are there."""
+    known = np.unique(folds)
+    return len(known) >= 3 and all(len(set(labels[folds != fold].tolist())) == 2 for fold in known)
 
 
 def choose(videos: Sequence[Judged]) -> Rule:

@@ -22,6 +22,8 @@ ATTEMPTS = 20
 def source_groups(names: Sequence[str], sources: Sequence[str]) -> list[str]:
     """The group of each video: everything that sources link, each group called by its smallest name.
 
+    A name may stand several times, with other sources: then it links them.
+
     A source that is not among `names` still holds its fakes together. An empty source is the video's own name.
 
     >>> source_groups(["a", "b", "c", "d"], ["b", "b", "b", "absent"])
@@ -43,12 +45,18 @@ def source_groups(names: Sequence[str], sources: Sequence[str]) -> list[str]:
 
 
 def assign_folds(
-    names: Sequence[str], labels: Sequence[int], sources: Sequence[str], folds: int = 5, seed: int = 0
+    names: Sequence[str],
+    labels: Sequence[int],
+    sources: Sequence[str],
+    folds: int = 5,
+    seed: int = 0,
+    links: Sequence[tuple[str, str]] = (),
 ) -> pd.DataFrame:
     """A frame of folds, rows by filename: groups whole, and both classes in every fold, as evenly as groups allow.
 
-    The same whatever the order of the videos. Raises ConfigError for a name given twice, a label that is not 0 or 1,
-    fewer than two folds, or a class in fewer groups than there are folds.
+    links: pairs of videos that hang together for other reasons than their sources (scoring/leaks.py): groups are what
+    either links. The same whatever the order of the videos. Raises ConfigError for a name given twice, a label that is
+    not 0 or 1, fewer than two folds, or a class in fewer groups than there are folds.
 
     >>> frame = assign_folds(["a", "b", "a2", "b2"], [0, 0, 1, 1], ["a", "b", "a", "b"], folds=2)
     >>> frame.groupby("fold")["group"].unique().map(list).tolist()
@@ -57,7 +65,9 @@ def assign_folds(
     if not len(names) == len(labels) == len(sources):
         raise ConfigError(f"{len(names)} names, {len(labels)} labels, {len(sources)} sources: a video has one of each")
     own = [source or name for name, source in zip(names, sources, strict=True)]
-    frame = pd.DataFrame({"filename": names, "label": labels, "source": own, "group": source_groups(names, own)})
+    a, b = ([link[side] for link in links] for side in (0, 1))
+    groups = source_groups([*names, *a], [*own, *b])[: len(names)]
+    frame = pd.DataFrame({"filename": names, "label": labels, "source": own, "group": groups})
     frame = frame.sort_values("filename", ignore_index=True)
     _check_possible(frame, folds)
     for attempt in range(ATTEMPTS):

@@ -1,9 +1,57 @@
-"""What must not stand on both sides of a fold: groups, sources, and pictures that are nearly the same."""
+"""What must not stand on both sides of a fold: parts, people, and pictures that are nearly the same.
+
+Links are pairs of file names of videos that hang together; scoring/folds.py joins them with the sources to groups.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.cluster import AgglomerativeClustering
+
+from dfd.errors import ConfigError
+from dfd.scoring.board import part_of
+
+Links = list[tuple[str, str]]
+
+
+def part_links(names: Sequence[str]) -> Links:
+    """Each video with the first of its part of DFDC, whose parts show mostly other people.
+
+    Raises ConfigError for a video that lies in no part.
+
+    >>> part_links(["dfdc_train_part_1/a.mp4", "dfdc_train_part_1/b.mp4"])[1]
+    ('dfdc_train_part_1/b.mp4', 'dfdc_train_part_1/a.mp4')
+    """
+    first: dict[int, str] = {}
+    links = []
+    for name in names:
+        part = part_of(name)
+        if part is None:
+            raise ConfigError(
+                f"{name!r} is in no part of DFDC: groups by part take a dataset of the folder that holds "
+                "dfdc_train_part_0, dfdc_train_part_1 and so on"
+            )
+        links.append((name, first.setdefault(part, name)))
+    return links
+
+
+def person_links(embeddings: NDArray[np.floating], names: Sequence[str], distance: float) -> Links:
+    """Each video with the first that shows the same person, by clusters of the embeddings (N,D) of faces.
+
+    names: (N,) of the video that a face is in; a video with two faces links two people. Two clusters are one person's
+    while the mean cosine distance between their faces is below `distance`. Memory is that of (N,N) float64.
+
+    >>> person_links(np.array([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]]), ["a", "b", "c"], distance=0.3)
+    [('a', 'a'), ('b', 'b'), ('c', 'b')]
+    """
+    if len(names) < 2:
+        return [(name, name) for name in names]
+    people = AgglomerativeClustering(
+        n_clusters=None, metric="cosine", linkage="average", distance_threshold=distance
+    ).fit_predict(embeddings)
+    first: dict[int, str] = {}
+    return [(name, first.setdefault(int(person), name)) for name, person in zip(names, people, strict=True)]
 
 
 def near_duplicates(

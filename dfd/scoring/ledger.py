@@ -20,13 +20,10 @@ def record_submission(ledger: Path, submission: Path, bundle: Path) -> dict[str,
     The score is the bundle's own, out of fold; empty where it has none. Raises SubmissionError when the bundle cannot
     be read or the ledger is of another form.
     """
-    about = bundle / "bundle.json"
-    try:
-        score: dict[str, Any] = json.loads(about.read_text(encoding="utf-8")).get("score") or {}
-    except (OSError, ValueError) as error:
-        raise SubmissionError(f"{about} cannot be read for the ledger: {error}") from None
+    about, sha256 = read_bundle(bundle)
+    score = about.get("score") or {}
     low, high = score.get("balanced_log_loss_interval") or ("", "")
-    values = (datetime.now(UTC).isoformat(timespec="seconds"), _commit(), _sha256(submission), _sha256(about))
+    values = (datetime.now(UTC).isoformat(timespec="seconds"), _commit(), _sha256(submission), sha256)
     row = dict(zip(COLUMNS, map(str, (*values, score.get("balanced_log_loss", ""), low, high)), strict=True))
     rows = [*_read(ledger), row]
     partial = ledger.with_name(f".{ledger.name}.{os.getpid()}.partial")
@@ -36,6 +33,18 @@ def record_submission(ledger: Path, submission: Path, bundle: Path) -> dict[str,
         writer.writerows(rows)
     partial.replace(ledger)
     return row
+
+
+def read_bundle(folder: Path) -> tuple[dict[str, Any], str]:
+    """What bundle.json in `folder` says, and its sha256. No network is loaded. Raises SubmissionError."""
+    path = folder / "bundle.json"
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SubmissionError(f"{path} cannot be read: {error}") from None
+    if not isinstance(about, dict):
+        raise SubmissionError(f"{path} is not a bundle's: make one with `dfd bundle RUN --out {folder}`")
+    return about, _sha256(path)
 
 
 def _read(ledger: Path) -> list[dict[str, str]]:

@@ -13,7 +13,7 @@ from dfd.faces.build import Progress
 from dfd.faces.store import FaceStore, TrackRecord, load_crops, load_geometry
 from dfd.scoring.board import seen_in_training
 from dfd.scoring.folds import check_folds
-from dfd.scoring.leaks import near_duplicates
+from dfd.scoring.leaks import Links, near_duplicates
 
 SIDE = 24
 """Side in pixels of the grey thumbnails that are compared: the face and its light, not its noise."""
@@ -28,18 +28,27 @@ class Audit:
     """What was checked and what was found.
 
     checks: a row a check, with what it covered and what crosses. duplicates: a row a pair of near-duplicate tracks in
-    different folds. unchanged: fakes whose face is their source's on every frame looked at: their label is doubtful.
+    different folds. people: a row a pair of real videos of one person in different folds. unchanged: fakes whose face
+    is their source's on every frame looked at: their label is doubtful.
     """
 
     checks: list[dict[str, Any]]
     duplicates: list[dict[str, Any]]
     unchanged: list[dict[str, Any]]
+    people: list[dict[str, Any]]
 
 
-def audit(store: FaceStore, folds: pd.DataFrame, threshold: float, progress: Progress | None = None) -> Audit:
+def audit(
+    store: FaceStore,
+    folds: pd.DataFrame,
+    threshold: float,
+    progress: Progress | None = None,
+    people: Links | None = None,
+) -> Audit:
     """Check that groups and sources are whole, and compare the middle picture of every track with every other's.
 
-    Raises ConfigError when a group, source or file name crosses folds.
+    people: pairs of videos that show one person; None where that is not known. Raises ConfigError when a group, source
+    or file name crosses folds.
     """
     check_folds(folds)
     records = {record.video: record for record in store.records() if record.video in set(folds["filename"])}
@@ -54,18 +63,28 @@ def audit(store: FaceStore, folds: pd.DataFrame, threshold: float, progress: Pro
         if change < UNCHANGED
     ]
     public = seen_in_training(tuple(records))
+    apart = _apart(people or [], folds)
+    known = [] if people is None else [_check("a person stands in one fold", len({a for a, _ in people}), len(apart))]
     checks = [
         _check("a video stands in one fold", len(folds)),
         _check("a group, every fake with its source, stands in one fold", folds["group"].nunique()),
+        _check("a source stands in one fold", folds["source"].nunique()),
+        *known,
         _check("near-duplicate tracks of different groups stand in one fold", len(tracks), len(crossing)),
         _check("the face of a fake differs from its source's", len(compared), len(unchanged)),
         _check("videos of the competition's public test are not among them", len(records), len(public)),
     ]
-    return Audit(checks, crossing, unchanged)
+    return Audit(checks, crossing, unchanged, apart)
 
 
 def _check(what: str, covered: int, against: int = 0) -> dict[str, Any]:
     return {"check": what, "covered": covered, "against": against}
+
+
+def _apart(links: Links, folds: pd.DataFrame) -> list[dict[str, Any]]:
+    """Linked videos that are in different folds."""
+    fold_of = dict(zip(folds["filename"], map(int, folds["fold"]), strict=True))
+    return [{"a": a, "fold a": fold_of[a], "b": b, "fold b": fold_of[b]} for a, b in links if fold_of[a] != fold_of[b]]
 
 
 def _crossing(

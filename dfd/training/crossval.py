@@ -18,18 +18,21 @@ from typing import Any
 
 import pandas as pd
 
+from dfd.clips.distort import Distortion
 from dfd.errors import ConfigError
 from dfd.faces.build import Progress
 from dfd.faces.store import FaceStore, VideoRecord
 from dfd.inference.bundle import Bundle, BundleInfo
+from dfd.inference.oof import read_scores, write_scores
 from dfd.inference.predict import Prediction, predict
 from dfd.models.checkpoint import load_model
 from dfd.scoring.decide import Decision, Judged, decide
-from dfd.scoring.folds import assign_folds, check_folds, write_folds
+from dfd.scoring.folds import write_folds
 from dfd.scoring.submission import score_submission, write_submission
 from dfd.training.clock import ALONE, Means
 from dfd.training.fit import claim, train
 from dfd.training.fit import settings as run_settings
+from dfd.training.groups import Grouping, settled, split
 from dfd.training.loop import seeded_model
 from dfd.training.recipes import Recipe
 from dfd.types import VideoScore
@@ -56,26 +59,26 @@ def labelled(store: FaceStore) -> list[VideoRecord]:
     return records
 
 
-def split(records: Sequence[VideoRecord], folds: int, seed: int) -> pd.DataFrame:
-    """The fold of each video, groups whole: proved before it is returned."""
-    labels = [record.label or 0 for record in records]
-    frame = assign_folds([r.video for r in records], labels, [r.source for r in records], folds, seed)
-    check_folds(frame)
-    return frame
-
-
 def crossval(
-    store: FaceStore, recipe: Recipe, folds: int, out: Path, progress: Progress | None = None, means: Means = ALONE
+    store: FaceStore,
+    recipe: Recipe,
+    folds: int,
+    out: Path,
+    progress: Progress | None = None,
+    means: Means = ALONE,
+    grouping: Grouping | None = None,
 ) -> CrossValidation:
-    """Train and score every fold into `out`; what is finished there already is kept.
+    """Train and score every fold into `out`; what is finished there already is kept, the folds too.
 
-    Raises ConfigError when `out` holds another run, or the videos cannot be split so that each side has both classes;
-    OutOfTimeError at `means.until`.
+    Raises ConfigError when `out` holds another run, the videos cannot be split so that each side has both classes, or a
+    group crosses folds; OutOfTimeError at `means.until`.
     """
     records = labelled(store)
-    frame = split(records, folds, recipe.train.seed)
+    grouping = grouping or Grouping()
+    begun = (out / "folds.csv").is_file()
+    frame = settled(out, records) if begun else split(records, folds, recipe.train.seed, grouping, progress)
     model = seeded_model(recipe)  # before anything is written: one that cannot be built leaves no folder
-    about = {"folds": folds}
+    about = {"folds": folds, **_kind(grouping)}
     claim(out, run_settings(recipe, store.config, about), model)
     write_folds(out / "folds.csv", frame)
     fold_of = dict(zip(frame["filename"], frame["fold"], strict=True))
@@ -93,6 +96,12 @@ def crossval(
     return _judge(out, frame, ordered)
 
 
+def _kind(grouping: Grouping) -> dict[str, Any]:
+    """What config.json says of the groups; nothing of the usual ones, nor where folds.csv comes from."""
+    kept = {"groups", "identity_distance"} if grouping.groups == "identity" else {"groups"}
+    return {} if grouping.groups == "source" else grouping.model_dump(include=kept)
+
+
 def score_fold(
     seen: Sequence[VideoRecord],
     held: Sequence[VideoRecord],
@@ -105,30 +114,28 @@ def score_fold(
 ) -> Prediction | None:
     """Train on `seen` in the run folder `out` and score `held` into its oof.csv; None where that was done before."""
     checkpoint = train(seen, store.config, recipe, out, what, progress, means)
-    if (out / "oof.json").is_file() and {s.name for s in read_scores(out / "oof.json")} == {r.video for r in held}:
+    return score_held(held, checkpoint, out / "oof", progress=lambda *_: means.check())
+
+
+def score_held(
+    held: Sequence[VideoRecord],
+    checkpoint: Path,
+    out: Path,
+    distortion: Distortion | None = None,
+    progress: Progress | None = None,
+) -> Prediction | None:
+    """Score `held` by the model in `checkpoint` into `out`.csv and `out`.json; None where that was done before.
+
+    distortion: what happened to the videos before.
+    """
+    table, detail = (out.with_name(f"{out.name}.{suffix}") for suffix in ("csv", "json"))
+    if detail.is_file() and {s.name for s in read_scores(detail)} == {r.video for r in held}:
         return None
-    bundle = Bundle(BundleInfo(faces=store.config, members=()), (load_model(checkpoint),))
-    prediction = predict(
-        [record.video for record in held], held, bundle, out / "oof.csv", progress=lambda *_: means.check()
-    )
-    write_scores(out / "oof.json", prediction.scores)
+    model, header = load_model(checkpoint)
+    bundle = Bundle(BundleInfo(faces=header.faces, members=()), ((model, header),), distortion=distortion)
+    prediction = predict([record.video for record in held], held, bundle, table, progress)
+    write_scores(detail, prediction.scores)
     return prediction
-
-
-def write_scores(path: Path, scores: Sequence[VideoScore]) -> None:
-    """Scores with their clips' logits, as JSON; atomic."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps([vars(score) for score in scores], indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
-
-
-def read_scores(path: Path) -> list[VideoScore]:
-    """What write_scores wrote."""
-    rows = json.loads(path.read_text(encoding="utf-8"))
-    return [
-        VideoScore(**{**row, "tracks": tuple(map(tuple, row["tracks"])), "confidences": tuple(row["confidences"])})
-        for row in rows
-    ]
 
 
 def _judge(out: Path, frame: pd.DataFrame, scores: Sequence[VideoScore]) -> CrossValidation:

@@ -1,0 +1,41 @@
+"""Changes to the clips that a video is scored on, one at a time and at full strength: what the private test did.
+
+They are the changes of augment.py, drawn from nothing: a video is changed in the same way on every run.
+"""
+
+from dataclasses import dataclass, replace
+from zlib import crc32
+
+from dfd.clips.augment import NOISE, RATES, REDUCTION, Draw
+
+UNCHANGED = Draw(
+    flip=False, zoom=1.0, shift=(0.0, 0.0), curves=None, saturation=1.0, blur=0.0, noise=0.0, seed=0, reduction=1.0,
+    quality=None, crf=None, part=None, cover=(0, 0, 0),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """One change. means: in words. draw: what is done to the pictures. fps: rate that the video is brought down to."""
+
+    means: str
+    draw: Draw = UNCHANGED
+    fps: float | None = None
+
+    def of(self, clip: str) -> Draw:
+        """The change to one clip, whose name decides the noise.
+
+        >>> noise = DISTORTIONS["noise"]
+        >>> noise.of("a.mp4/0/1") == noise.of("a.mp4/0/1"), noise.of("a.mp4/0/1") == noise.of("b.mp4/0/1")
+        (True, False)
+        """
+        return replace(self.draw, seed=crc32(clip.encode("utf-8", "surrogatepass")))
+
+
+DISTORTIONS = {
+    "h264": Distortion("encoded again as H.264, CRF 35", replace(UNCHANGED, crf=35)),
+    "quarter": Distortion("a quarter of its size, enlarged again", replace(UNCHANGED, reduction=REDUCTION[0])),
+    "15fps": Distortion("frames dropped, to 15 a second", fps=RATES[0]),
+    "noise": Distortion(f"noise of standard deviation {NOISE[1]:g} of 255", replace(UNCHANGED, noise=NOISE[1])),
+    "flip": Distortion("mirrored", replace(UNCHANGED, flip=True)),
+}

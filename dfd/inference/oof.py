@@ -1,0 +1,74 @@
+"""Out-of-fold predictions as a cross-validation leaves them: what is judged without running a network again.
+
+folds.csv    which video is in which fold, and its group
+oof.json     each video's status and its clips' logits by track, by the model that has not seen it
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from dfd.errors import ConfigError
+from dfd.scoring.decide import Judged
+from dfd.scoring.folds import read_folds
+from dfd.types import VideoScore
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """folds: a row a video, as scoring/folds.py has it. scores: its prediction, in the order of the rows."""
+
+    folds: pd.DataFrame
+    scores: tuple[VideoScore, ...]
+
+    def judged(self) -> list[Judged]:
+        """The predictions with what they are judged by, in the order of the rows."""
+        known = zip(self.scores, self.folds["label"].tolist(), self.folds["fold"].tolist(), strict=True)
+        return [Judged(score.tracks, score.confidences, int(label), int(fold)) for score, label, fold in known]
+
+    def labels(self) -> dict[str, int]:
+        """1 fake, 0 real, by file name."""
+        return dict(zip(self.folds["filename"], map(int, self.folds["label"]), strict=True))
+
+    def groups(self) -> dict[str, str]:
+        """What is resampled together, by file name."""
+        return dict(zip(self.folds["filename"], self.folds["group"], strict=True))
+
+
+def read_oof(run: Path) -> OutOfFold | None:
+    """The predictions in a run folder; None where it is no cross-validation's.
+
+    Raises ConfigError when it was stopped, or its files do not hold.
+    """
+    if not (run / "folds.csv").is_file():
+        return None
+    if not (run / "oof.json").is_file():
+        raise ConfigError(f"{run} is a cross-validation that was stopped: give its command again to finish it")
+    folds = read_folds(run / "folds.csv")
+    scores = {score.name: score for score in read_scores(run / "oof.json")}
+    lacking = [name for name in folds["filename"] if name not in scores]
+    if lacking:
+        raise ConfigError(f"{run / 'oof.json'} has no prediction of {lacking[0]!r}, which is in folds.csv")
+    return OutOfFold(folds, tuple(scores[name] for name in folds["filename"]))
+
+
+def write_scores(path: Path, scores: Sequence[VideoScore]) -> None:
+    """Scores with their clips' logits, as JSON; atomic."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps([vars(score) for score in scores], indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def read_scores(path: Path) -> list[VideoScore]:
+    """What write_scores wrote. Raises ConfigError when it does not hold."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return [
+            VideoScore(**{**row, "tracks": tuple(map(tuple, row["tracks"])), "confidences": tuple(row["confidences"])})
+            for row in rows
+        ]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ConfigError(f"{path} is not what dfd crossval wrote ({error}): delete it, and run that again") from None

@@ -1,0 +1,107 @@
+"""What each of several runs counts for in a bundle: as much as any other, unless fitted weights are proved better.
+
+Fitted weights are judged as every choice is (scoring/decide.py): each fold by weights that were fitted on the others.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.optimize import minimize
+
+from dfd.config import Config
+from dfd.scoring.aggregate import Aggregation, aggregate, over_members
+from dfd.scoring.calibrate import Calibration
+from dfd.scoring.decide import UNJUDGED, Judged, judgeable
+from dfd.scoring.metrics import balanced_log_loss
+
+Floats = NDArray[np.float64]
+FAINT = 1e-3
+"""A weight below which a run is left out: its networks would cost time and change nothing."""
+
+
+class Blend(Config):
+    """How several runs are blended, and balanced log losses, out of fold, by the plain rule.
+
+    alone: each run's own. equal: of equal weights. fitted: of weights that were fitted on the other folds. The losses
+    are None, or absent, where there is too little to judge by.
+    """
+
+    weights: tuple[float, ...] = Field(description="what each run's logits count for: at least 0, with sum 1")
+    alone: tuple[float, ...] = ()
+    equal: float | None = None
+    fitted: float | None = None
+    reason: str
+
+
+def blend(runs: Sequence[Sequence[Judged]]) -> tuple[Blend, list[Judged]]:
+    """The weights of `runs`, and the videos as the blend predicts them out of fold.
+
+    runs: for each, its predictions of the same videos in the same order; no tracks where it failed. A run that failed
+    for a video is left out there, and the others' weights renormalised. Under fitted weights a video is blended by
+    those that were fitted without its fold.
+    """
+    videos = list(zip(*runs, strict=True))
+    by_all = [parts for parts in videos if all(part.tracks for part in parts)]
+    labels = np.array([parts[0].label for parts in by_all])
+    folds = np.array([parts[0].fold for parts in by_all])
+    alike = tuple([1 / len(runs)] * len(runs))
+    if not judgeable(folds, labels):
+        return Blend(weights=alike, reason=f"equal weights: {UNJUDGED}"), [_joined(parts, alike) for parts in videos]
+    logits = np.array([[aggregate(part.tracks, part.confidences, Aggregation()) for part in p] for p in by_all])
+    without = {fold: fit_weights(logits[folds != fold], labels[folds != fold]) for fold in np.unique(folds).tolist()}
+    nested = np.array([without[fold] for fold in folds.tolist()])
+    alone = tuple(_loss(labels, column) for column in logits.T)
+    equal, fitted = _loss(labels, logits.mean(axis=1)), _loss(labels, (logits * nested).sum(axis=1))
+    losses = {"alone": alone, "equal": equal, "fitted": fitted}
+    told = f"weights fitted on the other folds gave {fitted:.4f}"
+    if fitted >= equal:
+        reason = f"{told}, not less than equal weights' {equal:.4f}"
+        return Blend(weights=alike, reason=reason, **losses), [_joined(parts, alike) for parts in videos]
+    made = Blend(weights=fit_weights(logits, labels), reason=f"{told}, less than equal weights' {equal:.4f}", **losses)
+    return made, [_joined(parts, without.get(parts[0].fold, made.weights)) for parts in videos]
+
+
+def fit_weights(logits: Floats, labels: NDArray[np.int64]) -> tuple[float, ...]:
+    """Weights (R,) of at least 0 with sum 1 under which logits (N,R) have the least balanced log loss.
+
+    The loss is convex in them, so there is one least. Of a run twice it does not matter which: each gets half.
+
+    >>> fit_weights(np.array([[-2.0, 2.0], [2.0, -2.0]]), np.array([0, 1]))
+    (1.0, 0.0)
+    """
+    side = np.where(labels == 1, 1.0, -1.0)
+    share = np.where(labels == 1, 0.5 / (labels == 1).sum(), 0.5 / (labels == 0).sum())
+
+    def loss(weights: Floats) -> tuple[float, Floats]:
+        right = side * (logits @ weights)
+        wrong = np.exp(-np.logaddexp(0, right))  # the probability given to the wrong class
+        return float(share @ np.logaddexp(0, -right)), -(share * side * wrong) @ logits
+
+    runs = logits.shape[1]
+    found = minimize(
+        loss,
+        np.full(runs, 1 / runs),
+        jac=True,
+        method="SLSQP",
+        bounds=[(0, 1)] * runs,
+        constraints={"type": "eq", "fun": lambda weights: weights.sum() - 1, "jac": np.ones_like},
+        options={"ftol": 1e-10},
+    ).x
+    kept = np.where(found < FAINT, 0.0, found)
+    return tuple((kept / kept.sum()).tolist())
+
+
+def _loss(labels: NDArray[np.int64], logits: Floats) -> float:
+    return balanced_log_loss(labels, [Calibration().probability(value) for value in logits.tolist()])
+
+
+def _joined(parts: Sequence[Judged], weights: Sequence[float]) -> Judged:
+    """One video's predictions as a bundle of these runs makes them; no tracks where every run in it failed."""
+    there = [(part, weight) for part, weight in zip(parts, weights, strict=True) if part.tracks and weight > 0]
+    if not there:
+        return Judged((), (), parts[0].label, parts[0].fold)
+    used, kept = zip(*there, strict=True)
+    tracks = tuple(over_members(answers, kept) for answers in zip(*(part.tracks for part in used), strict=True))
+    return Judged(tracks, used[0].confidences, parts[0].label, parts[0].fold)

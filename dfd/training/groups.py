@@ -1,0 +1,117 @@
+"""Which videos stand on one side of a fold: every fake with its source, and on request whole parts, or whole people."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field
+
+from dfd.config import Config
+from dfd.errors import ConfigError
+from dfd.faces.build import Progress
+from dfd.faces.crops import narrow
+from dfd.faces.embed import SIDE, Embedder
+from dfd.faces.store import TrackRecord, VideoRecord, load_crops
+from dfd.scoring.folds import assign_folds, check_folds, read_folds
+from dfd.scoring.leaks import Links, part_links, person_links
+
+LOOKS = 5
+"""Frames of a track whose embeddings are averaged."""
+
+
+class Grouping(Config):
+    """What decides the folds, beside their number and seed."""
+
+    groups: Literal["source", "part", "identity"] = Field(
+        "source",
+        description="what stands in one fold: a real video with its fakes; part: also a whole part of DFDC; identity: "
+        "also all real videos of one person",
+    )
+    identity_weights: Path | None = Field(
+        None, description="state dict of facenet_pytorch's InceptionResnetV1, for people: it is not downloaded"
+    )
+    identity_distance: float = Field(
+        0.5, gt=0, lt=2, description="mean cosine distance from which two clusters of faces are two people"
+    )
+    folds_of: Path | None = Field(None, description="a run of crossval whose folds are taken as they are")
+
+
+def split(
+    records: Sequence[VideoRecord],
+    folds: int,
+    seed: int,
+    grouping: Grouping | None = None,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """The fold of each video, groups whole: proved before it is returned.
+
+    Raises ConfigError when the videos cannot be split so; StoreError when one cannot be read for its face.
+    """
+    grouping = grouping or Grouping()
+    if grouping.folds_of is not None:
+        frame = settled(grouping.folds_of, records)
+        if frame["fold"].nunique() != folds:
+            raise ConfigError(f"folds is {folds}, but {grouping.folds_of} has {frame['fold'].nunique()}: give those")
+        return frame
+    labels = [record.label or 0 for record in records]
+    links = _links(records, grouping, progress)
+    frame = assign_folds([r.video for r in records], labels, [r.source for r in records], folds, seed, links)
+    check_folds(frame)
+    return frame
+
+
+def settled(run: Path, records: Sequence[VideoRecord]) -> pd.DataFrame:
+    """The folds in a run's folds.csv, with labels and sources as they are on record now: proved to hold with them.
+
+    Raises ConfigError when they are of other videos, or something crosses folds.
+    """
+    frame, known = read_folds(run / "folds.csv"), {record.video: record for record in records}
+    odd = sorted(set(frame["filename"]) ^ set(known))
+    if odd:
+        where = "only in the dataset" if odd[0] in known else "not in the dataset"
+        raise ConfigError(f"{run / 'folds.csv'} is of other videos: {odd[0]!r} is {where}")
+    frame["label"] = [known[name].label or 0 for name in frame["filename"]]
+    frame["source"] = [known[name].source for name in frame["filename"]]
+    try:
+        check_folds(frame)
+    except ConfigError as error:
+        raise ConfigError(f"{run / 'folds.csv'}: {error}") from None
+    return frame
+
+
+def people(records: Sequence[VideoRecord], grouping: Grouping, progress: Progress | None = None) -> Links:
+    """Real videos that show one person. Fakes go with their source: a face made of two is nobody's.
+
+    Raises ConfigError without weights; CheckpointError when they do not fit.
+    """
+    if grouping.identity_weights is None:
+        raise ConfigError(
+            "groups by identity take --identity-weights, a state dict of facenet_pytorch's InceptionResnetV1"
+        )
+    embedder = Embedder(grouping.identity_weights)
+    tracks = [track for record in records if record.label == 0 and record.tracks for track in record.main_tracks()]
+    embeddings = []
+    for done, track in enumerate(tracks, 1):
+        embeddings.append(_embedding(track, embedder))
+        if progress:
+            progress(done, len(tracks), track.video)
+    if not tracks:
+        return []
+    return person_links(np.stack(embeddings), [track.video for track in tracks], grouping.identity_distance)
+
+
+def _links(records: Sequence[VideoRecord], grouping: Grouping, progress: Progress | None) -> Links:
+    if grouping.groups == "part":
+        return part_links([record.video for record in records])
+    return people(records, grouping, progress) if grouping.groups == "identity" else []
+
+
+def _embedding(track: TrackRecord, embedder: Embedder) -> NDArray[np.float64]:
+    """The mean over a few frames of a track, of length 1."""
+    positions = np.unique(np.linspace(0, track.frames - 1, LOOKS).astype(int))
+    faces = narrow(load_crops(track, positions), track.margin, 1.0, SIDE)
+    mean = embedder.embed(faces).astype(np.float64).mean(axis=0)
+    return mean / np.linalg.norm(mean)

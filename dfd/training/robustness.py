@@ -1,0 +1,91 @@
+"""A finished cross-validation scored again on distorted videos: the nearest thing to the competition's private test.
+
+distort.json                the measures of each distortion, and of the videos as they are
+distort/NAME.csv            out-of-fold predictions under that distortion, in submission form: what is scored
+fold-K/distort/NAME.json    the same with every clip's logit, of one fold
+"""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dfd.clips.distort import DISTORTIONS
+from dfd.errors import ConfigError
+from dfd.faces.build import Progress
+from dfd.faces.store import FaceStore, VideoRecord
+from dfd.inference.oof import OutOfFold, read_oof, read_scores
+from dfd.scoring.submission import compare_submissions, score_submission, write_submission
+from dfd.training.clock import ALONE, Means
+from dfd.training.crossval import score_held
+from dfd.training.fit import CHECKPOINT
+from dfd.types import VideoScore
+
+CLEAN = "as it is"
+
+
+def distort(
+    store: FaceStore, run: Path, progress: Progress | None = None, means: Means = ALONE
+) -> dict[str, dict[str, Any]]:
+    """Score every fold of the cross-validation in `run` under each of DISTORTIONS, by the model that has not seen it.
+
+    Returns the measures by distortion, CLEAN first, each with what it means and, as `against`, how its losses differ
+    from the clean ones. What was scored before is kept. Raises ConfigError when `run` is no finished cross-validation
+    of the videos in `store`; OutOfTimeError at `means.until`.
+    """
+    oof = read_oof(run)
+    if oof is None:
+        raise ConfigError(f"{run} is no cross-validation: run dfd crossval into it first")
+    records = {record.video: record for record in store.records()}
+    lacking = [name for name in oof.folds["filename"] if name not in records]
+    if lacking:
+        raise ConfigError(f"{store.folder} has no {lacking[0]!r}, which {run} is of: name the dataset that it is of")
+    clean, total = run / "oof.csv", len(DISTORTIONS) * len(oof.folds)
+    (run / "distort").mkdir(exist_ok=True)
+    found = {CLEAN: {"means": "the videos as they are", **score_submission(clean, oof.labels(), oof.groups())}}
+    for number, name in enumerate(DISTORTIONS):
+        scores = _score(name, run, oof, records, _Told(progress, means, number * len(oof.folds), total, name))
+        out = run / "distort" / f"{name}.csv"
+        write_submission(out, {video: scores[video].probability for video in oof.folds["filename"]})
+        found[name] = {
+            "means": DISTORTIONS[name].means,
+            **score_submission(out, oof.labels(), oof.groups()),
+            "against": compare_submissions(clean, out, oof.labels(), oof.groups()),
+        }
+    partial = run / ".distort.json.partial"
+    partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    partial.replace(run / "distort.json")
+    return found
+
+
+def _score(
+    name: str, run: Path, oof: OutOfFold, records: dict[str, VideoRecord], told: "_Told"
+) -> dict[str, VideoScore]:
+    """Every video's score under one distortion."""
+    scores: dict[str, VideoScore] = {}
+    for fold, rows in oof.folds.groupby("fold"):
+        held = [records[video] for video in rows["filename"]]
+        out = run / f"fold-{fold}" / "distort" / name
+        out.parent.mkdir(exist_ok=True)
+        score_held(held, run / f"fold-{fold}" / CHECKPOINT, out, DISTORTIONS[name], told.after(len(scores)))
+        scores |= {score.name: score for score in read_scores(out.with_name(f"{name}.json"))}
+    return scores
+
+
+@dataclass(frozen=True)
+class _Told:
+    """Tells `progress` of a part's videos when `before` of all `total` were done, and minds the clock."""
+
+    progress: Progress | None
+    means: Means
+    before: int
+    total: int
+    text: str
+
+    def after(self, more: int) -> "_Told":
+        return replace(self, before=self.before + more)
+
+    def __call__(self, done: int, _: int, __: str) -> None:
+        self.means.check()
+        if self.progress:
+            self.progress(self.before + done, self.total, self.text)

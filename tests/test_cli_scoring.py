@@ -1,0 +1,190 @@
+"""dfd validate and dfd score, as they are typed."""
+
+import csv
+import hashlib
+import json
+import math
+
+import numpy as np
+import pytest
+
+from dfd.cli import main
+from dfd.scoring.board import public_test_labels
+
+
+def dfd(capsys, *arguments):
+    """Exit status, standard output and standard error of one command."""
+    try:
+        main([str(argument) for argument in arguments])
+        status = 0
+    except SystemExit as stop:
+        status = int(stop.code or 0)
+    return status, *capsys.readouterr()
+
+
+def write(path, rows, end="\n"):
+    path.write_text("\n".join(["filename,label", *(f"{name},{label}" for name, label in rows)]) + end)
+    return path
+
+
+def write_bundle(folder, **about):
+    folder.mkdir()
+    (folder / "bundle.json").write_text(json.dumps(about))
+    return folder, hashlib.sha256((folder / "bundle.json").read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def halves(tmp_path):
+    return write(tmp_path / "halves.csv", [(name, 0.5) for name in public_test_labels()])
+
+
+class TestThePublicTest:
+    def test_a_half_in_every_row_beside_the_board(self, capsys, halves):
+        status, text, _ = dfd(capsys, "score", halves)
+        assert status == 0
+        assert "400 videos: 200 fake, 200 real." in text
+        lines = text.splitlines()
+        ours = next(line for line in lines if line.startswith("this submission, here"))
+        assert "0.6931" in ours
+        assert any("1st" in line and "0.4280" in line for line in lines)
+        assert "lost about 0.2" in text
+        assert "parts 0, 1 and 2" in text
+        assert "Warning" not in text
+
+    def test_the_truth_with_every_tenth_turned_round(self, capsys, tmp_path):
+        """Forty certain errors of 400, each clipped once at 1e-15; computed here from the file alone."""
+        truth = public_test_labels()
+        turned = set(list(truth)[::10])
+        path = write(tmp_path / "s.csv", [(n, 1 - y if n in turned else y) for n, y in truth.items()])
+        status, text, _ = dfd(capsys, "score", path, "--json")
+        found = json.loads(text)
+        with path.open() as file:
+            rows = [(truth[row["filename"]], float(row["label"])) for row in csv.DictReader(file)]
+        y, p = np.array(rows).T
+        p = np.clip(p, 1e-15, 1 - 1e-15)
+        wanted = -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p))
+        assert status == 0
+        assert found["log_loss"] == pytest.approx(wanted, abs=1e-12)
+        assert found["log_loss"] == pytest.approx(0.1 * -math.log(1e-15), rel=1e-4)  # 1 - 1e-15 is no float64
+        wrong = [sum(1 for n in turned if truth[n] == label) / 200 for label in (0, 1)]
+        assert (1 - found["real_accuracy"], 1 - found["fake_accuracy"]) == pytest.approx(wrong)
+        assert found["quantized_average_error"] == 0.1
+        assert found["auc"] == pytest.approx(1 - sum(wrong) / 2)
+        assert found["brier"] == 0.1
+
+
+class TestWhatTheBundleHasSeen:
+    def test_its_training_videos_are_told_apart(self, capsys, halves, tmp_path):
+        name = next(iter(public_test_labels()))
+        for place, videos, warning in (
+            (
+                "a",
+                [f"dfdc_train_part_1/{name}"],
+                "1 of the 400 videos of the public test were in the bundle's training",
+            ),
+            ("b", ["dfdc_train_part_0/zzz.mp4"], "trained on videos of part 0, where the public test is from"),
+            ("c", ["dfdc_train_part_9/zzz.mp4"], ""),
+            ("d", [], "does not say what it was trained on"),
+        ):
+            bundle, _ = write_bundle(tmp_path / place, videos=videos)
+            status, text, _ = dfd(capsys, "score", halves, "--bundle", bundle)
+            assert status == 0
+            assert warning in text
+            assert ("Warning" in text) == bool(warning)
+
+    def test_the_report_alone_knows(self, capsys, halves, tmp_path):
+        name = next(iter(public_test_labels()))
+        seen = {"sha256": "0" * 64, "public_test_seen": {"videos": [name], "parts": [0]}}
+        report = tmp_path / "report.json"
+        report.write_text(json.dumps({"bundle": seen, "fell_back": []}))
+        _, text, _ = dfd(capsys, "score", halves, "--report", report, "--json")
+        assert json.loads(text)["warnings"][0].startswith("1 of the 400 videos")
+        report.write_text(json.dumps({"fell_back": []}))  # of an older version
+        _, text, _ = dfd(capsys, "score", halves, "--report", report, "--json")
+        assert json.loads(text)["warnings"] == []
+
+    def test_another_bundle_than_the_report_names_is_refused(self, capsys, halves, tmp_path):
+        bundle, sha256 = write_bundle(tmp_path / "b", videos=["a.mp4"])
+        report = tmp_path / "report.json"
+        for named, wanted in ((sha256, 0), ("1" * 64, 1)):
+            seen = {"sha256": named, "public_test_seen": {"videos": [], "parts": []}}
+            report.write_text(json.dumps({"bundle": seen, "fell_back": []}))
+            status, _, error = dfd(capsys, "score", halves, "--report", report, "--bundle", bundle)
+            assert status == wanted
+        assert f"by bundle 111111111111…, and {bundle} is {sha256[:12]}…" in error
+
+    def test_own_labels_that_were_trained_on(self, capsys, tmp_path):
+        labels = write(tmp_path / "labels.csv", [("a.mp4", 0), ("b.mp4", 1)])
+        bundle, _ = write_bundle(tmp_path / "b", videos=["a.mp4", "c.mp4"])
+        path = write(tmp_path / "s.csv", [("a.mp4", 0.2), ("b.mp4", 0.9)])
+        _, text, _ = dfd(capsys, "score", path, "--labels", labels, "--bundle", bundle)
+        assert "Warning: 1 of the 2 labelled videos were in the bundle's training." in text
+
+
+def test_every_measure_is_printed_and_each_loss_says_of_which_mix(capsys, tmp_path):
+    labels = write(tmp_path / "labels.csv", [("a", 0), ("b", 1), ("c", 1)])
+    path = write(tmp_path / "s.csv", [("a", 0.2), ("b", 0.9), ("c", 0.4)])
+    _, text, _ = dfd(capsys, "score", path, "--labels", labels)
+    for measure in (
+        "balanced log loss", "log loss", "of the real", "of the fakes", "AUC", "average precision", "equal error rate",
+        "Brier score", "calibration error", "average error", "quantized average error", "accuracy",
+    ):  # fmt: skip
+        assert measure in text
+    assert "1 as real, 0 as fake" in text
+    assert "1 as real, 1 as fake" in text
+    assert "this mix, 2 fake of 3" in text
+    assert "half fakes, as the test was" in text
+
+
+def test_the_loss_of_each_status_and_the_better_of_two(capsys, tmp_path):
+    labels = write(tmp_path / "labels.csv", [("a", 0), ("b", 1), ("c", 1), ("d", 0)])
+    path = write(tmp_path / "s.csv", [("a", 0.2), ("b", 0.8), ("c", 0.5), ("d", 0.5)])
+    other = write(tmp_path / "o.csv", [("a", 0.4), ("b", 0.6), ("c", 0.45), ("d", 0.55)])
+    report = tmp_path / "report.json"
+    rows = [{"filename": "c", "status": "no_face"}, {"filename": "d", "status": "unreadable"}]
+    report.write_text(json.dumps({"fell_back": rows}))
+    arguments = ("--labels", labels, "--report", report, "--against", other)
+    status, text, _ = dfd(capsys, "score", path, *arguments)
+    table = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.split()[1:2] in (["1"], ["2"])}
+    assert status == 0
+    assert table["no_face"] == table["unreadable"] == ["1", f"{math.log(2):.4f}"]
+    assert table["ok"] == ["2", f"{-math.log(0.8):.4f}"]
+    assert "b is better than a by 0.197 of balanced log loss" in text
+
+
+class TestValidate:
+    @pytest.fixture
+    def sample(self, tmp_path):
+        return write(tmp_path / "sample.csv", [(name, 0.5) for name in ("a.mp4", "b.mp4", "c.mp4")])
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("name,label\na.mp4,0.1\n", "begins with 'name,label', not with 'filename,label'"),
+            ("filename,label\na.mp4,0.1\nb.mp4,0.2\n", "no row for 'c.mp4'"),
+            ("filename,label\na.mp4,0.1\nb.mp4,0.2\nc.mp4,0.3\nd.mp4,0.3\n", "rows for 'd.mp4'"),
+            ("filename,label\na.mp4,0.1\nb.mp4,0.2\nb.mp4,0.2\nc.mp4,0.3\n", "twice 'b.mp4' on lines 3 and 4"),
+            ("filename,label\na.mp4,nan\nb.mp4,0.2\nc.mp4,0.3\n", "line 2 has 'nan' for 'a.mp4'"),
+            ("filename,label\na.mp4,inf\nb.mp4,1.2\nc.mp4,-1\n", "line 2 has 'inf' for 'a.mp4', line 3 has '1.2'"),
+            ("filename,label\na.mp4,0.1\nb.mp4,0.2\nc.mp4,0.3", "does not end in a newline"),
+        ],
+    )
+    def test_what_kaggle_would_refuse_names_its_first_rows(self, capsys, tmp_path, sample, text, message):
+        path = tmp_path / "s.csv"
+        path.write_text(text)
+        status, _, error = dfd(capsys, "validate", path, "--sample", sample)
+        assert status == 1
+        assert message in error
+
+    def test_a_valid_one_is_put_on_record_with_its_bundle(self, capsys, tmp_path, sample):
+        path = write(tmp_path / "s.csv", [("a.mp4", 0.1), ("b.mp4", 0.2), ("c.mp4", 0.9)])
+        score = {"balanced_log_loss": 0.5, "balanced_log_loss_interval": [0.4, 0.6]}
+        bundle, sha256 = write_bundle(tmp_path / "b", score=score)
+        ledger = tmp_path / "record.csv"
+        status, text, _ = dfd(capsys, "validate", path, "--sample", sample, "--record", ledger, "--bundle", bundle)
+        assert (status, "is a valid submission" in text) == (0, True)
+        with ledger.open() as file:
+            (row,) = csv.DictReader(file)
+        assert row["bundle_sha256"] == sha256
+        assert [row[k] for k in ("balanced_log_loss", "interval_low", "interval_high")] == ["0.5", "0.4", "0.6"]
+        assert len(row["date"]) == 25

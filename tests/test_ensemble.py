@@ -1,0 +1,120 @@
+import math
+
+import numpy as np
+import pytest
+
+from dfd.scoring.decide import Judged
+from dfd.scoring.ensemble import blend, fit_weights
+from dfd.scoring.metrics import balanced_log_loss
+
+
+def run(logits, labels, folds, clips=1):
+    return [
+        Judged(((float(logit),) * clips,), (0.9,), int(label), int(fold))
+        for logit, label, fold in zip(logits, labels, folds, strict=True)
+    ]
+
+
+@pytest.fixture
+def truth():
+    rng = np.random.default_rng(0)
+    labels = np.arange(300) % 2
+    return labels, np.arange(300) // 2 % 5, (2 * labels - 1) * 1.5 + rng.normal(0, 1.2, 300), rng
+
+
+def sigmoid(logits):
+    return 1 / (1 + np.exp(-np.asarray(logits)))
+
+
+class TestFitWeights:
+    def test_is_the_least_loss_on_a_fine_grid(self, truth):
+        labels, _, good, rng = truth
+        logits = np.stack([good, 0.5 * good + rng.normal(0, 1, 300)], axis=1)
+        grid = np.linspace(0, 1, 2001)
+        losses = [balanced_log_loss(labels, sigmoid(logits @ [w, 1 - w])) for w in grid]
+        weights = fit_weights(logits, labels)
+        assert weights[0] == pytest.approx(grid[int(np.argmin(losses))], abs=1e-3)
+        assert sum(weights) == pytest.approx(1, abs=1e-12)
+
+    def test_classes_count_alike_whatever_the_mix(self, truth):
+        labels, _, good, rng = truth
+        logits = np.stack([good, good + rng.normal(0.8, 1, 300)], axis=1)
+        fakes = np.repeat(np.flatnonzero(labels == 1), 9)
+        more = np.concatenate([logits, logits[fakes]]), np.concatenate([labels, labels[fakes]])
+        assert fit_weights(*more) == pytest.approx(fit_weights(logits, labels), abs=1e-3)
+
+    def test_a_run_that_says_the_opposite_gets_nothing(self, truth):
+        labels, _, good, _ = truth
+        assert fit_weights(np.stack([good, -good, good], axis=1), labels) == pytest.approx((0.5, 0, 0.5), abs=1e-3)
+
+
+class TestBlend:
+    def test_a_run_of_noise_is_weighted_down(self, truth):
+        labels, folds, good, rng = truth
+        runs = [run(good, labels, folds), run(rng.normal(0, 4, 300), labels, folds)]
+        made, videos = blend(runs)
+        assert made.weights[0] > 0.9
+        assert made.fitted < made.equal
+        assert "less than equal weights'" in made.reason
+        assert made.alone[0] < made.equal < made.alone[1]
+        assert len(videos) == 300
+
+    def test_runs_of_one_kind_keep_equal_weights(self, truth):
+        labels, folds, good, rng = truth
+        runs = [run(good + rng.normal(0, 0.7, 300), labels, folds) for _ in range(3)]
+        made, videos = blend(runs)
+        assert made.weights == pytest.approx((1 / 3,) * 3)
+        assert made.fitted >= made.equal
+        assert videos[7].tracks[0][0] == pytest.approx(sum(r[7].tracks[0][0] for r in runs) / 3, abs=1e-12)
+
+    def test_the_losses_are_those_of_the_blended_videos(self, truth):
+        labels, folds, good, rng = truth
+        made, videos = blend([run(good, labels, folds), run(rng.normal(0, 4, 300), labels, folds)])
+        found = np.clip(sigmoid([video.tracks[0][0] for video in videos]), 0.01, 0.99)
+        assert made.fitted == pytest.approx(balanced_log_loss(labels, found), abs=1e-9)
+
+    def test_a_fold_is_blended_by_weights_that_have_not_seen_it(self, truth):
+        """Some labels of a fold turned round change the weights of the others, and nothing of its own."""
+        labels, folds, good, rng = truth
+        other = 0.6 * good + rng.normal(0, 2, 300)
+        turned = np.where((folds == 2) & (np.arange(300) % 20 < 6), 1 - labels, labels)
+        (a, straight), (b, crooked) = (blend([run(good, y, folds), run(other, y, folds)]) for y in (labels, turned))
+        assert a.fitted < a.equal
+        assert b.fitted < b.equal
+        pairs = list(zip(straight, crooked, strict=True))
+        assert all(x.tracks == y.tracks for x, y in pairs if x.fold == 2)
+        assert any(x.tracks != y.tracks for x, y in pairs if x.fold != 2)
+
+    def test_a_run_that_failed_for_a_video_is_left_out_there(self):
+        labels, folds = [0, 1] * 6, [0, 0, 1, 1, 2, 2] * 2
+        first, second = (run([-2, 2] * 6, labels, folds) for _ in range(2))
+        second[3] = Judged((), (), 1, 1)
+        first[4] = second[4] = Judged((), (), 0, 2)
+        _, videos = blend([first, second])
+        assert videos[3].tracks == ((2.0,),)
+        assert videos[4].tracks == ()
+
+    def test_what_a_run_without_weight_alone_has_scored_is_not_scored(self, truth):
+        labels, folds, good, _ = truth
+        first, second = run(good, labels, folds), run(-good, labels, folds)
+        first[0] = Judged((), (), int(labels[0]), int(folds[0]))
+        made, videos = blend([first, second])
+        assert made.weights == (1.0, 0.0)
+        assert videos[0].tracks == ()
+
+    def test_runs_with_other_clips_meet_in_their_means(self):
+        labels, folds = [0, 1] * 3, [0, 0, 1, 1, 2, 2]
+        _, videos = blend([run([-1, 3] * 3, labels, folds, clips=4), run([-1, 3] * 3, labels, folds, clips=2)])
+        assert videos[1].tracks == ((3.0,),)
+
+    def test_two_folds_are_too_few_to_judge_by(self):
+        made, videos = blend([run([-1, 3] * 2, [0, 1] * 2, [0, 0, 1, 1])] * 2)
+        assert (made.weights, made.equal) == ((0.5, 0.5), None)
+        assert videos[1].tracks == ((3.0,),)
+        assert "three folds" in made.reason
+
+    def test_survives_json(self, truth):
+        labels, folds, good, _ = truth
+        made, _ = blend([run(good, labels, folds)] * 2)
+        assert type(made).model_validate_json(made.model_dump_json()) == made
+        assert math.isclose(sum(made.weights), 1)

@@ -1,0 +1,144 @@
+import dataclasses
+import json
+import shutil
+
+import pandas as pd
+import pytest
+
+from dfd.errors import ConfigError
+from dfd.faces.store import FaceStore
+from dfd.scoring.folds import write_folds
+from dfd.training.crossval import crossval, labelled
+from dfd.training.groups import Grouping, people, settled, split
+from tests.test_embed import write_weights
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    return write_weights(tmp_path_factory.mktemp("weights") / "faces.pt")
+
+
+@pytest.fixture
+def twins(small_store, tmp_path):
+    """The small dataset, and a copy of real0 under another name: one person, with random weights too."""
+    copy = tmp_path / "faces"
+    shutil.copytree(small_store.folder, copy)
+    shutil.copytree(copy / "tracks" / "real0.mp4", copy / "tracks" / "twin.mp4")
+    path = copy / "tracks" / "twin.mp4" / "video.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"video": "twin.mp4", "source": "twin.mp4"}))
+    return FaceStore.open(copy)
+
+
+def in_parts(store, parts):
+    """The records as if they lay in parts of DFDC; parts: by the digit in the name."""
+    records = []
+    for record in labelled(store):
+        if record.tracks:
+            place = f"dfdc_train_part_{parts[record.video[4]]}/"
+            records.append(dataclasses.replace(record, video=place + record.video, source=place + record.source))
+    return records
+
+
+def folds_of(frame):
+    return dict(zip(frame["filename"], frame["fold"], strict=True))
+
+
+def test_parts_stay_whole(small_store):
+    records = in_parts(small_store, {"0": 0, "1": 0, "2": 1, "3": 1})
+    frame = split(records, 2, 0, Grouping(groups="part"))
+    assert frame["group"].nunique() == 2
+    parts = frame["filename"].str.split("/").str[0]
+    assert (frame.groupby(parts)["fold"].nunique() == 1).all()
+    assert split(records, 2, 0)["group"].nunique() == 4
+    with pytest.raises(ConfigError, match="2 real groups only: at most 2 folds"):
+        split(records, 3, 0, Grouping(groups="part"))
+
+
+def test_parts_are_asked_for_where_there_are_none(small_store):
+    with pytest.raises(ConfigError, match="in no part of DFDC"):
+        split(labelled(small_store), 2, 0, Grouping(groups="part"))
+
+
+def test_a_person_stays_on_one_side_with_all_fakes(twins, weights):
+    records = labelled(twins)
+    by_source = split(records, 2, 0)
+    assert by_source["group"].nunique() == 6
+    grouping = Grouping(groups="identity", identity_weights=weights, identity_distance=1e-7)
+    frame = split(records, 2, 0, grouping)
+    groups = dict(zip(frame["filename"], frame["group"], strict=True))
+    assert groups["twin.mp4"] == groups["real0.mp4"] == groups["fake0.mp4"]
+    assert frame["group"].nunique() == 5
+
+
+def test_one_person_throughout_cannot_be_split(twins, weights):
+    """Every real face here is the same photograph: far apart only for a distance near 0."""
+    grouping = Grouping(groups="identity", identity_weights=weights, identity_distance=1.0)
+    with pytest.raises(ConfigError, match="1 real group only"):
+        split(labelled(twins), 2, 0, grouping)
+
+
+def test_people_are_of_real_videos_and_take_weights(twins, weights):
+    links = people(labelled(twins), Grouping(identity_weights=weights, identity_distance=1e-7))
+    assert {a for a, _ in links} == {"real0.mp4", "real1.mp4", "real2.mp4", "real3.mp4", "twin.mp4"}
+    assert dict(links)["twin.mp4"] == "real0.mp4"
+    with pytest.raises(ConfigError, match="take --identity-weights"):
+        people(labelled(twins), Grouping(groups="identity"))
+
+
+@pytest.fixture
+def stopped(small_store, small_recipe, tmp_path):
+    """A run that has its settings and folds, and nothing else yet."""
+    run = tmp_path / "cv"
+    crossval(small_store, small_recipe, 2, run)
+    return run
+
+
+class TestFoldsOfARun:
+    def test_another_seed_takes_the_same_folds(self, small_store, small_recipe, stopped, tmp_path):
+        other = small_recipe.replace(train=small_recipe.train.replace(seed=1))
+        wanted = folds_of(pd.read_csv(stopped / "folds.csv"))
+        assert folds_of(split(labelled(small_store), 2, 1)) != wanted
+        made = crossval(small_store, other, 2, tmp_path / "other", grouping=Grouping(folds_of=stopped))
+        assert folds_of(made.folds) == wanted
+        again = crossval(small_store, other, 2, tmp_path / "other")  # goes on with the folds that it has
+        assert folds_of(again.folds) == wanted
+
+    def test_a_group_that_crosses_folds_stops_it(self, small_store, small_recipe, stopped, tmp_path):
+        text = (stopped / "folds.csv").read_text()
+        frame = pd.read_csv(stopped / "folds.csv")
+        frame.loc[frame["filename"] == "fake0.mp4", "fold"] = 1 - folds_of(frame)["real0.mp4"]
+        frame.to_csv(stopped / "folds.csv", index=False)
+        for out, grouping in ((stopped, None), (tmp_path / "new", Grouping(folds_of=stopped))):
+            with pytest.raises(ConfigError, match=r"folds\.csv: group 'fake0\.mp4' is in folds 0, 1"):
+                crossval(small_store, small_recipe, 2, out, grouping=grouping)
+        assert not (tmp_path / "new").exists()
+        (stopped / "folds.csv").write_text(text)
+        crossval(small_store, small_recipe, 2, stopped)
+
+    def test_a_source_corrected_since_that_crosses_is_found(self, small_store, stopped):
+        frame = pd.read_csv(stopped / "folds.csv")
+        side = folds_of(frame)
+        a, b = next((a, b) for a in side for b in side if side[a] != side[b] and a.startswith("fake"))
+        records = [dataclasses.replace(r, source=b) if r.video == a else r for r in labelled(small_store)]
+        with pytest.raises(ConfigError, match="is in folds 0, 1: it must be in one"):
+            settled(stopped, records)
+
+    def test_other_videos_and_another_number_of_folds_are_refused(self, small_store, stopped):
+        records = labelled(small_store)
+        with pytest.raises(ConfigError, match=r"of other videos: 'broken\.mp4' is not in the dataset"):
+            settled(stopped, records[1:])
+        with pytest.raises(ConfigError, match="folds is 3, but .* has 2"):
+            split(records, 3, 0, Grouping(folds_of=stopped))
+        write_folds(stopped / "folds.csv", pd.read_csv(stopped / "folds.csv").iloc[1:])
+        with pytest.raises(ConfigError, match=r"'broken\.mp4' is only in the dataset"):
+            split(records, 2, 0, Grouping(folds_of=stopped))
+
+
+def test_the_kind_of_groups_is_on_record_and_another_is_another_run(twins, small_recipe, weights, tmp_path):
+    grouping = Grouping(groups="identity", identity_weights=weights, identity_distance=1e-7)
+    made = crossval(twins, small_recipe, 2, tmp_path / "cv", grouping=grouping)
+    told = json.loads((tmp_path / "cv" / "config.json").read_text())
+    assert (told["groups"], told["identity_distance"]) == ("identity", 1e-7)
+    assert made.score["groups"] == 5
+    with pytest.raises(ConfigError, match="groups: 'identity', now None"):
+        crossval(twins, small_recipe, 2, tmp_path / "cv")

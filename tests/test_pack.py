@@ -1,0 +1,154 @@
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dfd.errors import ConfigError
+from dfd.inference.bundle import load_bundle
+from dfd.inference.oof import read_oof, read_scores, write_scores
+from dfd.inference.pack import pack_runs
+from dfd.inference.predict import predict
+from dfd.scoring.metrics import balanced_log_loss
+from dfd.scoring.submission import read_submission
+from dfd.training.crossval import crossval
+
+
+@pytest.fixture(scope="module")
+def finished(small_store, small_recipe, tmp_path_factory):
+    """Two cross-validations over the same three folds."""
+    folder = tmp_path_factory.mktemp("runs")
+    other = small_recipe.replace(train=small_recipe.train.replace(epochs=1))
+    for name, recipe in (("a", small_recipe), ("b", other)):
+        crossval(small_store, recipe, 3, folder / name)
+    return folder
+
+
+@pytest.fixture
+def runs(finished, tmp_path):
+    return [shutil.copytree(finished / name, tmp_path / name) for name in "ab"]
+
+
+def retell(run, change):
+    """Replace a run's out-of-fold logits by change(score, label) of them."""
+    oof = read_oof(run)
+    write_scores(run / "oof.json", [change(s, label) for s, label in zip(oof.scores, oof.folds["label"], strict=True)])
+
+
+def telling(logit):
+    def change(score, label):
+        tracks = tuple(tuple(logit * (2 * label - 1) for _ in clips) for clips in score.tracks)
+        return type(score)(**{**vars(score), "tracks": tracks})
+
+    return change
+
+
+def test_one_run_keeps_its_rule_and_score(runs, tmp_path):
+    info = pack_runs(runs[:1], tmp_path / "bundle")
+    told = json.loads((runs[0] / "score.json").read_text())
+    assert info.score == told["score"]
+    assert info.rule.model_dump(mode="json") == told["decision"]["rule"]
+    assert info.blend is None
+
+
+def test_equal_weights_predict_the_mean_of_both_runs(runs, tmp_path, small_store):
+    """Both runs say the same out of fold, so nothing fitted can be better."""
+    for run in runs:
+        retell(run, telling(1.0))
+    info = pack_runs(runs, tmp_path / "both")
+    assert info.blend.weights == (0.5, 0.5)
+    assert [entry.weight for entry in info.members] == pytest.approx([1 / 6] * 6)
+    record = next(r for r in small_store.records() if r.tracks)
+    singles = []
+    for run in runs:
+        pack_runs([run], tmp_path / run.name / "bundle")
+        singles.append(load_bundle(tmp_path / run.name / "bundle").logits(record.tracks[0]))
+    found = load_bundle(tmp_path / "both").logits(record.tracks[0])
+    assert found == pytest.approx(np.mean(singles, axis=0), abs=1e-6)
+
+
+def test_fitted_weights_are_used_when_predicting(runs, tmp_path, small_store):
+    def half_told(score, label):
+        """Right, but for two videos on which only the other run is."""
+        right = score.name not in ("real0.mp4", "fake1.mp4")
+        return telling(2.0 if right else -1.0)(score, label)
+
+    retell(runs[0], telling(2.0))
+    retell(runs[1], half_told)
+    info = pack_runs(runs, tmp_path / "both")
+    assert info.blend.weights == (1.0, 0.0)
+    assert info.blend.fitted < info.blend.equal
+    assert len(info.members) == 3
+    alone, both = tmp_path / "alone", load_bundle(tmp_path / "both")
+    pack_runs(runs[:1], alone)
+    record = next(r for r in small_store.records() if r.tracks)
+    assert both.logits(record.tracks[0]) == load_bundle(alone).logits(record.tracks[0])
+
+
+def test_the_score_is_that_of_the_joined_predictions(runs, tmp_path, small_store):
+    info = pack_runs(runs, tmp_path / "both")
+    rows = read_submission(tmp_path / "both" / "oof.csv")
+    labels = {record.video: record.label for record in small_store.records()}
+    assert set(rows) == set(labels)
+    assert rows["broken.mp4"] == 0.5
+    expected = balanced_log_loss([labels[name] for name in rows], list(rows.values()))
+    assert info.score["balanced_log_loss"] == pytest.approx(expected, abs=1e-12)
+    assert info.blend.equal is not None
+    assert info.videos == tuple(sorted(set(labels) - {"broken.mp4"}))
+
+
+def test_a_member_that_fails_leaves_the_others_weights_in_proportion(runs, tmp_path, small_store):
+    pack_runs(runs, tmp_path / "both")
+    bundle = load_bundle(tmp_path / "both")
+    track = next(r for r in small_store.records() if r.tracks).tracks[0]
+    each = [np.array(type(bundle)(bundle.info, (m,)).logits(track)) for m in bundle.members[:3]]
+
+    def fails(_):
+        raise RuntimeError("no")
+
+    members = list(bundle.members[:3])
+    broken = type(members[1][0]).__new__(type(members[1][0]))
+    broken.__dict__ = {**members[1][0].__dict__, "forward": fails}
+    members[1] = (broken, members[1][1])
+    made = type(bundle)(bundle.info, tuple(members), (0.6, 0.3, 0.1)).video_logits([track])
+    assert made.tracks[0] == pytest.approx((0.6 * each[0] + 0.1 * each[2]) / 0.7, abs=1e-6)
+    assert len(made.left_out) == 1
+
+
+def test_other_folds_are_refused(runs, tmp_path, small_store):
+    frame = pd.read_csv(runs[1] / "folds.csv")
+    frame.assign(fold=(frame["fold"] + 1) % 3).to_csv(runs[1] / "folds.csv", index=False)
+    with pytest.raises(ConfigError, match=r"b are over other folds: 'broken\.mp4' has fold . in the first and"):
+        pack_runs(runs, tmp_path / "both")
+    frame[frame["filename"] != "broken.mp4"].to_csv(runs[1] / "folds.csv", index=False)
+    with pytest.raises(ConfigError, match=r"over other videos: 'broken\.mp4' is in one of them only"):
+        pack_runs(runs, tmp_path / "both")
+    assert not (tmp_path / "both").exists()
+
+
+def test_other_tracks_are_refused(runs, tmp_path):
+    scores = [type(s)(**{**vars(s), "tracks": s.tracks * 2}) for s in read_scores(runs[1] / "oof.json")]
+    write_scores(runs[1] / "oof.json", scores)
+    with pytest.raises(ConfigError, match=r"'fake0\.mp4' has 1 in the first and 2 in the second"):
+        pack_runs(runs, tmp_path / "both")
+
+
+def test_a_run_that_was_stopped_is_refused(runs, tmp_path):
+    (runs[1] / "oof.json").unlink()
+    for chosen in (runs, runs[1:]):
+        with pytest.raises(ConfigError, match="b is a cross-validation that was stopped"):
+            pack_runs(chosen, tmp_path / "both")
+    (runs[1] / "oof.json").write_text("[{]")
+    with pytest.raises(ConfigError, match=r"oof\.json is not what dfd crossval wrote"):
+        pack_runs(runs, tmp_path / "both")
+
+
+def test_with_a_run_that_is_no_cross_validation_every_model_counts_alike(runs, tmp_path, small_store):
+    info = pack_runs([runs[0], runs[1] / "fold-0"], tmp_path / "both")
+    assert [entry.weight for entry in info.members] == [1.0] * 4
+    assert info.blend is None
+    assert "no out-of-fold predictions" in info.rule_reason
+    records = [r for r in small_store.records() if r.tracks]
+    made = predict([r.video for r in records], records, load_bundle(tmp_path / "both"), tmp_path / "s.csv")
+    assert {score.status for score in made.scores} == {"ok"}
