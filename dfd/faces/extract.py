@@ -1,14 +1,14 @@
 """From a video to its face tracks, in one pass over the pictures.
 
-Each chunk of full-size frames is looked at on a few reduced key frames, faces are linked to the tracks so far, and
-every frame's crop is cut from the full-size picture before the chunk is dropped.
+Each chunk of pictures is looked at on a few reduced key frames, faces are linked to the tracks so far, and every
+picture's crop is cut at full size before the chunk is dropped. Training looks at all pictures of a video; a prediction
+at the shots that its clips are made of, along the same road: what it cuts out there is the same to a pixel or two.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -16,13 +16,18 @@ from pydantic import Field
 from dfd.config import Config
 from dfd.faces.crops import cut, to_crop
 from dfd.faces.detect import Detector
-from dfd.faces.tracks import Track, Tracker
-from dfd.types import Detections, FaceTrack, Frames, Video
+from dfd.faces.tracks import LEAST_OVERLAP, Track, Tracker, overlaps
+from dfd.types import Detections, FaceTrack, Plan, Video
 from dfd.videos.decode import VideoInfo
 from dfd.videos.fallback import Source, open_source
+from dfd.videos.pictures import Pictures
 
 CHUNK_BYTES = 300_000_000
-"""Pictures held at a time: 48 frames of 1080p."""
+"""Pictures held at a time, as RGB: 48 frames of 1080p. As decoded they take half of that."""
+WHOLE_EVERY = 4
+"""One look in so many goes over the whole picture; the others, at a tenth of the cost, about the faces followed."""
+ABOUT = 2.5
+"""Width of the part that is looked at about a face, in widths of its box."""
 LONGEST_TRACK = 900
 """Frames after which a track ends and another begins: bounds the memory that a long video takes (180 MB a face)."""
 
@@ -88,7 +93,7 @@ class Extraction:
 
 @dataclass(eq=False)
 class _Cutting:
-    """A track with its crops so far, one a frame from its first sighting on."""
+    """A track with its crops so far, one a picture from its first sighting on."""
 
     track: Track
     crops: list[NDArray[np.uint8]] = field(default_factory=list)
@@ -97,58 +102,146 @@ class _Cutting:
     indices: list[int] = field(default_factory=list)
 
 
-def extract_tracks(video: Video, config: FacesConfig, told: Extraction | None = None) -> Iterator[FaceTrack]:
+def extract_tracks(
+    video: Video, config: FacesConfig, told: Extraction | None = None, plan: Plan | None = None
+) -> Iterator[FaceTrack]:
     """The face tracks of `video`, each as soon as it ends; `track` counts them from 0 in that order.
 
-    A track is seen in two key frames or more, unless the video has only one. A video without any is looked at again,
-    less strictly; one in which PyAV finds no picture is read by decord. `told` is filled in on the way.
+    plan: the shots to look at; without it all pictures, and with it too where the shots show no face. A track is seen
+    in two key frames or more, unless the video has only one. A video without any is looked at again, less strictly; one
+    in which PyAV finds no picture is read by decord. `told` is filled in on the way.
     Raises VideoReadError when no picture can be read.
     """
     told = told if told is not None else Extraction()
     source = open_source(video.path)
-    for look in (USUAL, FAINT):
+    passes = [(USUAL, plan)] * (plan is not None) + [(USUAL, None), (FAINT, None)]
+    for look, part in passes:
         caveats = ["read by decord"] * (source.decoder == "decord") + ["a faint face"] * (look is FAINT)
         told.begin(", ".join(caveats))
         none = True
-        for track in _tracks(video, source, config, look, told):
+        for track in _Pass(video, source, config, look, told).tracks(part):
             none = False
             yield track
         if not none:
             return
 
 
-def _tracks(video: Video, source: Source, config: FacesConfig, look: Look, told: Extraction) -> Iterator[FaceTrack]:
-    """One pass over the video."""
-    stride = max(1, round(source.info.fps * config.detect_every))
-    tracker = Tracker(config.faces, look.birth)
-    cuttings: dict[int, _Cutting] = {}
-    count = 0
-    fps = source.info.fps
-    for frames in _first(source.stream(_chunk(source.info, stride)), config.frames):
-        fps = frames.fps
-        _look(frames, stride, config, look, tracker, told)
-        _cut_chunk(frames, config, tracker, cuttings)
-        for track in _finished(tracker, cuttings):
-            if kept := _track(cuttings.pop(id(track)), config, video, fps, count):
-                yield kept
-                count += 1
-    last = list(tracker.live)
-    tracker.end(last)
-    least = 2 if told.keys > 1 else 1
-    for track in last:
-        if len(track.seen) >= least and (kept := _track(cuttings.pop(id(track)), config, video, fps, count)):
-            yield kept
-            count += 1
+class _Pass:
+    """One pass over a video."""
+
+    def __init__(self, video: Video, source: Source, config: FacesConfig, look: Look, told: Extraction) -> None:
+        self._video, self._source, self._config, self._told = video, source, config, told
+        self._stride = max(1, round(source.info.fps * config.detect_every))
+        self._detector = _detector(config.min_face, look)
+        self._tracker = Tracker(config.faces, look.birth)
+        self._cuttings: dict[int, _Cutting] = {}
+        self._fps = source.info.fps
+        self._count = 0
+        self._looked = self._looked_at_all = -1  # numbers of strides: of the last look, and of the last at all
+
+    def tracks(self, plan: Plan | None) -> Iterator[FaceTrack]:
+        """The tracks, each as soon as it ends."""
+        count = self._config.frames
+        limited = plan if plan is None or count is None else _within(plan, count)
+        for pictures in _first(self._source.stream(_chunk(self._source.info, self._stride), limited), count):
+            self._fps = pictures.fps
+            self._look(pictures)
+            self._cut(pictures)
+            self._told.frames = min(pictures.shown, count or pictures.shown) if plan else self._told.frames + len(pictures)
+            self._told.missing += pictures.missing
+            yield from self._stored(self._finished())
+        last = list(self._tracker.live)
+        self._tracker.end(last)
+        least = 2 if self._told.keys > 1 else 1
+        yield from self._stored([track for track in last if len(track.seen) >= least])
+
+    def _look(self, pictures: Pictures) -> None:
+        """Find faces on the chunk's key frames: the first of each stride of the video, and the chunk's last."""
+        height, width = pictures.pictures[0].shape[:2]
+        for number, (index, picture) in enumerate(zip(pictures.indices.tolist(), pictures, strict=True)):
+            stride = index // self._stride
+            if stride == self._looked and number < len(pictures) - 1:
+                continue
+            small = picture.reduced(self._config.detect_side)
+            found = self._detect(small, width / small.shape[1], stride)
+            self._looked = stride
+            self._tracker.update(index, _inside(found, (height, width)))
+            told = self._told
+            told.faces += len(found)
+            told.brightness = (told.brightness * told.keys + float(small.mean())) / (told.keys + 1)
+            told.keys += 1
+
+    def _detect(self, small: NDArray[np.uint8], scale: float, stride: int) -> Detections:
+        """The faces of a reduced picture, in pixels of the full one: of a part of it where that will do."""
+        if stride < self._looked_at_all + WHOLE_EVERY and self._tracker.live:
+            boxes = [track.sightings[-1].box / np.float32(scale) for track in self._tracker.live]
+            found = [_about(self._detector, small, box) for box in boxes]
+            if all(found):
+                return _joined([one for one in found if one], scale)
+        self._looked_at_all = stride
+        (whole,) = self._detector.detect([small])
+        return _joined([whole], scale)
+
+    def _cut(self, pictures: Pictures) -> None:
+        """Cut each track's crop out of each picture of the chunk, from its first sighting to the chunk's end or its own."""
+        end, config = int(pictures.indices[-1]), self._config
+        for track in self._tracker.live:
+            track.hold(end)
+        for track in [*self._tracker.live, *self._tracker.ended]:
+            track.fix_box()
+            cutting = self._cuttings.setdefault(id(track), _Cutting(track))
+            stop = end if track in self._tracker.live else track.seen[-1].index
+            rows = np.flatnonzero((pictures.indices >= track.sightings[0].index) & (pictures.indices <= stop))
+            centres, landmarks = track.place(pictures.indices[rows])
+            for row, centre, points in zip(rows, centres, landmarks, strict=True):
+                crop, box = cut(pictures.pictures[row], centre, track.side, config.margin, config.size)
+                cutting.crops.append(crop)
+                cutting.boxes.append(box)
+                cutting.landmarks.append(to_crop(points, box, config.margin, config.size))
+                cutting.indices.append(int(pictures.indices[row]))
+
+    def _finished(self) -> list[Track]:
+        """Tracks that have ended, or grown too long, in order of appearance; those seen once are dropped."""
+        self._tracker.end([t for t in self._tracker.live if len(self._cuttings[id(t)].crops) >= LONGEST_TRACK])
+        ended, self._tracker.ended = self._tracker.ended, []
+        for track in ended:
+            if len(track.seen) < 2:
+                del self._cuttings[id(track)]
+        return [track for track in ended if len(track.seen) >= 2]
+
+    def _stored(self, ended: Sequence[Track]) -> Iterator[FaceTrack]:
+        """Tracks as they are stored, each up to its last sighting."""
+        for track in ended:
+            cutting, seen = self._cuttings.pop(id(track)), track.seen
+            count = int(np.searchsorted(cutting.indices, seen[-1].index, side="right"))
+            if not count:
+                continue
+            yield FaceTrack(
+                images=np.stack(cutting.crops[:count]),
+                indices=np.array(cutting.indices[:count], np.int64),
+                boxes=np.stack(cutting.boxes[:count]),
+                landmarks=np.stack(cutting.landmarks[:count]),
+                confidence=float(np.mean([sighting.confidence for sighting in seen])),
+                margin=self._config.margin,
+                fps=self._fps,
+                video=self._video.name,
+                track=self._count,
+            )
+            self._count += 1
 
 
-def _first(chunks: Iterator[Frames], count: int | None) -> Iterator[Frames]:
-    """The first `count` frames of a video; all where it is None."""
-    for frames in chunks:
-        if count is None or len(frames) < count:
-            yield frames
-            count = None if count is None else count - len(frames)
-        else:
-            yield Frames(frames.images[:count], frames.indices[:count], frames.fps)
+def _within(plan: Plan, count: int) -> Plan:
+    """The plan for a video of which no more than `count` frames are looked at."""
+    return lambda frames, fps: plan(min(frames, count), fps)
+
+
+def _first(chunks: Iterator[Pictures], count: int | None) -> Iterator[Pictures]:
+    """The pictures of a video's first `count` frames; all where it is None."""
+    for pictures in chunks:
+        inside = len(pictures) if count is None else int(np.searchsorted(pictures.indices, count))
+        if inside:
+            yield pictures if inside == len(pictures) else pictures.first(inside)
+        if inside < len(pictures) or (count is not None and pictures.indices[-1] == count - 1):
             return
 
 
@@ -163,29 +256,28 @@ def _detector(min_face: int, look: Look) -> Detector:
     return Detector(min_face, look.thresholds)  # one a process: a worker reads many videos
 
 
-def _look(frames: Frames, stride: int, config: FacesConfig, look: Look, tracker: Tracker, told: Extraction) -> None:
-    """Find faces on the chunk's key frames: every `stride`-th of the video, its first, and the chunk's last."""
-    last = len(frames) - 1
-    keys = [i for i in range(len(frames)) if (told.frames + i) % stride == 0 or i == last]
-    pictures = [_reduce(frames.images[i], config.detect_side) for i in keys]
-    scale = frames.images.shape[2] / pictures[0].shape[1]
-    for i, found in zip(keys, _detector(config.min_face, look).detect(pictures), strict=True):
-        scaled = Detections(found.boxes * np.float32(scale), found.confidences, found.landmarks * np.float32(scale))
-        tracker.update(int(frames.indices[i]), _inside(scaled, frames.images.shape[1:3]))
-        told.faces += len(found)
-    told.brightness = (told.brightness * told.keys + sum(float(p.mean()) for p in pictures)) / (told.keys + len(keys))
-    told.keys += len(keys)
-    told.frames += len(frames)
-    told.missing += frames.missing
+def _about(detector: Detector, image: NDArray[np.uint8], box: NDArray[np.float32]) -> Detections | None:
+    """The face in a picture (H,W,3) that was at `box` a moment ago; None where it is not there any more."""
+    middle, half = (box[:2] + box[2:]) / 2, ABOUT / 2 * float((box[2:] - box[:2]).max())
+    left, top = np.maximum(0, np.floor(middle - half)).astype(int).tolist()
+    right, bottom = np.ceil(middle + half).astype(int).tolist()
+    (found,) = detector.detect([image[top:bottom, left:right]])
+    if not len(found):
+        return None
+    corner = np.array([left, top], np.float32)
+    moved = Detections(found.boxes + np.tile(corner, 2), found.confidences, found.landmarks + corner)
+    shared = overlaps(box[None], moved.boxes)[0]
+    best = int(shared.argmax())
+    one = slice(best, best + 1)
+    return Detections(moved.boxes[one], moved.confidences[one], moved.landmarks[one]) if shared[best] >= LEAST_OVERLAP else None
 
 
-def _reduce(image: NDArray[np.uint8], long_side: int) -> NDArray[np.uint8]:
-    height, width = image.shape[:2]
-    ratio = long_side / max(height, width)
-    if ratio >= 1:
-        return image
-    shape = (max(1, round(width * ratio)), max(1, round(height * ratio)))
-    return np.asarray(cv2.resize(image, shape, interpolation=cv2.INTER_AREA))
+def _joined(found: Sequence[Detections], scale: float) -> Detections:
+    """All as those of one picture, which is `scale` times as large."""
+    confidences = np.concatenate([one.confidences for one in found])
+    order = np.argsort(-confidences, kind="stable")
+    boxes = np.concatenate([one.boxes for one in found])[order] * np.float32(scale)
+    return Detections(boxes, confidences[order], np.concatenate([one.landmarks for one in found])[order] * np.float32(scale))
 
 
 def _inside(found: Detections, shape: Sequence[int]) -> Detections:
@@ -194,51 +286,3 @@ def _inside(found: Detections, shape: Sequence[int]) -> Detections:
     fine = ((centres >= 0) & (centres < [shape[1], shape[0]])).all(axis=1)
     fine &= (found.boxes[:, 2:] - found.boxes[:, :2] >= 1).all(axis=1)
     return Detections(found.boxes[fine], found.confidences[fine], found.landmarks[fine])
-
-
-def _cut_chunk(frames: Frames, config: FacesConfig, tracker: Tracker, cuttings: dict[int, _Cutting]) -> None:
-    """Cut every track's crop out of every frame of the chunk, from its first sighting to the chunk's end or its own."""
-    end = int(frames.indices[-1])
-    for track in tracker.live:
-        track.hold(end)
-    for track in [*tracker.live, *tracker.ended]:
-        track.fix_box()
-        cutting = cuttings.setdefault(id(track), _Cutting(track))
-        stop = end if track in tracker.live else track.seen[-1].index
-        rows = np.flatnonzero((frames.indices >= track.sightings[0].index) & (frames.indices <= stop))
-        centres, landmarks = track.place(frames.indices[rows])
-        for row, centre, points in zip(rows, centres, landmarks, strict=True):
-            crop, box = cut(frames.images[row], centre, track.side, config.margin, config.size)
-            cutting.crops.append(crop)
-            cutting.boxes.append(box)
-            cutting.landmarks.append(to_crop(points, box, config.margin, config.size))
-            cutting.indices.append(int(frames.indices[row]))
-
-
-def _finished(tracker: Tracker, cuttings: dict[int, _Cutting]) -> list[Track]:
-    """Tracks that have ended, or grown too long, in order of appearance; those seen once are dropped."""
-    tracker.end([t for t in tracker.live if len(cuttings[id(t)].crops) >= LONGEST_TRACK])
-    ended, tracker.ended = tracker.ended, []
-    for track in ended:
-        if len(track.seen) < 2:
-            del cuttings[id(track)]
-    return [track for track in ended if len(track.seen) >= 2]
-
-
-def _track(cutting: _Cutting, config: FacesConfig, video: Video, fps: float, number: int) -> FaceTrack | None:
-    """The track as it is stored, up to its last sighting."""
-    seen = cutting.track.seen
-    count = int(np.searchsorted(cutting.indices, seen[-1].index, side="right"))
-    if not count:
-        return None
-    return FaceTrack(
-        images=np.stack(cutting.crops[:count]),
-        indices=np.array(cutting.indices[:count], np.int64),
-        boxes=np.stack(cutting.boxes[:count]),
-        landmarks=np.stack(cutting.landmarks[:count]),
-        confidence=float(np.mean([sighting.confidence for sighting in seen])),
-        margin=config.margin,
-        fps=fps,
-        video=video.name,
-        track=number,
-    )
