@@ -12,7 +12,7 @@ from torch.utils.data import Dataset, Sampler
 
 from dfd.clips.augment import AugmentConfig, Draw, thinned_clips
 from dfd.clips.balance import Balance, DrawConfig
-from dfd.clips.sampling import ClipConfig, Positions, even_clips
+from dfd.clips.sampling import ClipConfig, Positions, scored_positions
 from dfd.faces.crops import narrow
 from dfd.faces.store import TrackRecord, VideoRecord, load_crops, load_geometry
 from dfd.types import Clips
@@ -31,9 +31,10 @@ def load_clips(record: TrackRecord, positions: Positions, config: ClipConfig) ->
     return torch.from_numpy(np.ascontiguousarray(clips.transpose(0, 4, 1, 2, 3)))
 
 
-def scored_clips(record: TrackRecord, config: ClipConfig, count: int) -> torch.Tensor:
-    """The clips that a track is scored on: `count` spread evenly, (N,3,T,S,S) uint8, the same every time."""
-    return load_clips(record, even_clips(record.frames, record.fps, config, count), config)
+def scored_clips(record: TrackRecord, config: ClipConfig, share: float = 1.0) -> torch.Tensor:
+    """The clips (N,3,T,S,S) uint8 that a track is scored on, of them the first `share`: the same every time."""
+    positions = scored_positions(load_geometry(record)[0], record.video_frames, record.fps, config, share)
+    return load_clips(record, positions, config)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,10 @@
-"""Which frames of a track make a clip: index arithmetic, nothing else."""
+"""Which frames make a clip: index arithmetic, nothing else.
+
+Training draws clips anywhere in a track. Scoring has the same few clips of a video whatever its tracks: planned over the
+video, so that a prediction need not look at anything else in it.
+"""
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +62,57 @@ def even_clips(frames: int, track_fps: float, config: ClipConfig, count: int) ->
     step, last = _fit(frames, track_fps, config)
     starts = np.unique(np.round((np.arange(count) + 0.5) / count * last).astype(int))
     return np.stack([clip_at(int(s), frames, config.length, step) for s in starts])
+
+
+@dataclass(frozen=True)
+class ScoredShots:
+    """A plan (types.Plan) for what is scored of a video: the first `share` of each configuration's clips.
+
+    >>> ScoredShots((ClipConfig(length=3, clips=2),))(20, 30.0)
+    [array([4, 6, 8]), array([11, 13, 15])]
+    """
+
+    configs: tuple[ClipConfig, ...]
+    share: float = 1.0
+
+    def __call__(self, frames: int, fps: float) -> list[Positions]:
+        """Shots of a video of `frames` frames. Clips that overlap are one."""
+        clips = [clip for c in self.configs for clip in first(even_clips(frames, fps, c, c.clips), self.share)]
+        shots: list[Positions] = []
+        for clip in sorted(clips, key=lambda clip: int(clip[0])):
+            if shots and clip[0] <= shots[-1][-1]:
+                shots[-1] = np.union1d(shots[-1], clip)
+            else:
+                shots.append(np.unique(clip))
+        return shots
+
+
+def first(clips: Positions, share: float) -> Positions:
+    """The first `share`, in [0,1], of clips (N,T), at least one.
+
+    >>> first(np.arange(8).reshape(4, 2), 0.5).tolist()
+    [[0, 1], [2, 3]]
+    """
+    return clips[: max(1, round(len(clips) * share))]
+
+
+def scored_positions(indices: Positions, frames: int, fps: float, config: ClipConfig, share: float = 1.0) -> Positions:
+    """Positions (N, length) in a track of the clips that it is scored on: those of its video that show its face.
+
+    indices: (T,) the track's in its video, of `frames` frames. A clip shows it when half of its frames or more do; one
+    that the track lacks is the nearest that it has. Where it is in none, they are spread evenly over the track.
+
+    >>> scored_positions(np.arange(2, 20), 20, 15, ClipConfig(length=4, clips=2)).tolist()
+    [[2, 3, 4, 5], [10, 11, 12, 13]]
+    """
+    clips = even_clips(frames, fps, config, config.clips)
+    clips = clips[np.isin(clips, indices).mean(axis=1) >= 0.5]
+    if not len(clips):
+        return first(even_clips(len(indices), fps, config, config.clips), share)
+    after = np.minimum(np.searchsorted(indices, clips), len(indices) - 1)
+    before = np.maximum(after - 1, 0)
+    nearer = np.abs(indices[before] - clips) < np.abs(indices[after] - clips)
+    return first(np.where(nearer, before, after), share)
 
 
 def _fit(frames: int, track_fps: float, config: ClipConfig) -> tuple[int, int]:

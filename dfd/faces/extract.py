@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -20,14 +21,19 @@ from dfd.faces.tracks import LEAST_OVERLAP, Track, Tracker, overlaps
 from dfd.types import Detections, FaceTrack, Plan, Video
 from dfd.videos.decode import VideoInfo
 from dfd.videos.fallback import Source, open_source
-from dfd.videos.pictures import Pictures
+from dfd.videos.pictures import Picture, Pictures
 
 CHUNK_BYTES = 300_000_000
 """Pictures held at a time, as RGB: 48 frames of 1080p. As decoded they take half of that."""
-WHOLE_EVERY = 4
-"""One look in so many goes over the whole picture; the others, at a tenth of the cost, about the faces followed."""
+WHOLE_EVERY = 5
+"""One look in so many goes over the whole picture; the others, at a third of the cost or less, about the faces followed."""
 ABOUT = 2.5
 """Width of the part that is looked at about a face, in widths of its box."""
+FACE = 96
+"""Pixels that a face has in it at most: the last of the detector's networks sees 48."""
+SMALLEST = 0.6
+"""What is looked for there is this large at least, in the face's last size."""
+PARTS = ("boxes", "confidences", "landmarks")
 LONGEST_TRACK = 900
 """Frames after which a track ends and another begins: bounds the memory that a long video takes (180 MB a face)."""
 
@@ -67,19 +73,21 @@ class Extraction:
     """What became of one video, filled in while its tracks are taken.
 
     frames: pictures read. missing: pictures that the file promises and does not give. faces: sightings of faces in
-    key frames, tracked or not. brightness: mean of the key frames' pixels, 0 to 255.
+    key frames, tracked or not. keys: key frames; wholes: those looked at all over. brightness: mean of their pixels, 0
+    to 255.
     """
 
     frames: int = 0
     missing: int = 0
     faces: int = 0
     keys: int = 0
+    wholes: int = 0
     brightness: float = 0.0
     caveat: str = ""
 
     def begin(self, caveat: str) -> None:
         """Count anew: the video is read from its beginning."""
-        self.frames = self.missing = self.faces = self.keys = 0
+        self.frames = self.missing = self.faces = self.keys = self.wholes = 0
         self.brightness = 0.0
         self.caveat = caveat
 
@@ -157,30 +165,35 @@ class _Pass:
 
     def _look(self, pictures: Pictures) -> None:
         """Find faces on the chunk's key frames: the first of each stride of the video, and the chunk's last."""
-        height, width = pictures.pictures[0].shape[:2]
         for number, (index, picture) in enumerate(zip(pictures.indices.tolist(), pictures, strict=True)):
             stride = index // self._stride
-            if stride == self._looked and number < len(pictures) - 1:
-                continue
-            small = picture.reduced(self._config.detect_side)
-            found = self._detect(small, width / small.shape[1], stride)
-            self._looked = stride
-            self._tracker.update(index, _inside(found, (height, width)))
-            told = self._told
-            told.faces += len(found)
-            told.brightness = (told.brightness * told.keys + float(small.mean())) / (told.keys + 1)
-            told.keys += 1
+            if stride != self._looked or number == len(pictures) - 1:
+                soon = stride < self._looked_at_all + WHOLE_EVERY
+                found = (self._about(picture) if soon else None) or self._whole(picture, stride)
+                found = _inside(found, picture.shape[:2])
+                self._tracker.update(index, found)
+                self._looked = stride
+                self._told.keys += 1
+                self._told.faces += len(found)
 
-    def _detect(self, small: NDArray[np.uint8], scale: float, stride: int) -> Detections:
-        """The faces of a reduced picture, in pixels of the full one: of a part of it where that will do."""
-        if stride < self._looked_at_all + WHOLE_EVERY and self._tracker.live:
-            boxes = [track.sightings[-1].box / np.float32(scale) for track in self._tracker.live]
-            found = [_about(self._detector, small, box) for box in boxes]
-            if all(found):
-                return _joined([one for one in found if one], scale)
+    def _about(self, picture: Picture) -> Detections | None:
+        """The faces followed, each looked for where it was; None where there is none, or one is there no more."""
+        found = [_nearby(self._detector, picture, track.sightings[-1].box) for track in self._tracker.live]
+        there = [one for one in found if one is not None]
+        if not there or len(there) < len(found):
+            return None
+        order = np.argsort([-one.confidences[0] for one in there], kind="stable")
+        return _rows(Detections(*(np.concatenate([getattr(one, part) for one in there]) for part in PARTS)), order)
+
+    def _whole(self, picture: Picture, stride: int) -> Detections:
+        """All faces of the picture, found on a reduced copy."""
+        small, told = picture.reduced(self._config.detect_side), self._told
+        (found,) = self._detector.detect([small])
+        told.brightness = (told.brightness * told.wholes + float(small.mean())) / (told.wholes + 1)
+        told.wholes += 1
         self._looked_at_all = stride
-        (whole,) = self._detector.detect([small])
-        return _joined([whole], scale)
+        scale = np.float32(picture.shape[1] / small.shape[1])
+        return Detections(found.boxes * scale, found.confidences, found.landmarks * scale)
 
     def _cut(self, pictures: Pictures) -> None:
         """Cut each track's crop out of each picture of the chunk, from its first sighting to the chunk's end or its own."""
@@ -256,28 +269,28 @@ def _detector(min_face: int, look: Look) -> Detector:
     return Detector(min_face, look.thresholds)  # one a process: a worker reads many videos
 
 
-def _about(detector: Detector, image: NDArray[np.uint8], box: NDArray[np.float32]) -> Detections | None:
-    """The face in a picture (H,W,3) that was at `box` a moment ago; None where it is not there any more."""
-    middle, half = (box[:2] + box[2:]) / 2, ABOUT / 2 * float((box[2:] - box[:2]).max())
+def _nearby(detector: Detector, picture: Picture, box: NDArray[np.float32]) -> Detections | None:
+    """The one face of a picture that was at `box` a moment ago; None where it is not there any more."""
+    side = float((box[2:] - box[:2]).max())
+    middle, half = (box[:2] + box[2:]) / 2, ABOUT / 2 * side
     left, top = np.maximum(0, np.floor(middle - half)).astype(int).tolist()
     right, bottom = np.ceil(middle + half).astype(int).tolist()
-    (found,) = detector.detect([image[top:bottom, left:right]])
-    if not len(found):
-        return None
+    part = picture[top:bottom, left:right]
+    scale = max(1.0, side / FACE)
+    size = [max(1, round(n / scale)) for n in (part.shape[1], part.shape[0])]
+    small = cv2.resize(part, size, interpolation=cv2.INTER_AREA) if scale > 1 else part
+    (found,) = detector.detect([small], min_face=SMALLEST * side / scale)
+    back = np.array([part.shape[1] / size[0], part.shape[0] / size[1]], np.float32)
     corner = np.array([left, top], np.float32)
-    moved = Detections(found.boxes + np.tile(corner, 2), found.confidences, found.landmarks + corner)
+    moved = Detections(
+        found.boxes * np.tile(back, 2) + np.tile(corner, 2), found.confidences, found.landmarks * back + corner
+    )
     shared = overlaps(box[None], moved.boxes)[0]
-    best = int(shared.argmax())
-    one = slice(best, best + 1)
-    return Detections(moved.boxes[one], moved.confidences[one], moved.landmarks[one]) if shared[best] >= LEAST_OVERLAP else None
+    return _rows(moved, [int(shared.argmax())]) if (shared >= LEAST_OVERLAP).any() else None
 
 
-def _joined(found: Sequence[Detections], scale: float) -> Detections:
-    """All as those of one picture, which is `scale` times as large."""
-    confidences = np.concatenate([one.confidences for one in found])
-    order = np.argsort(-confidences, kind="stable")
-    boxes = np.concatenate([one.boxes for one in found])[order] * np.float32(scale)
-    return Detections(boxes, confidences[order], np.concatenate([one.landmarks for one in found])[order] * np.float32(scale))
+def _rows(found: Detections, rows: Sequence[int] | NDArray[np.int64] | NDArray[np.bool_]) -> Detections:
+    return Detections(found.boxes[rows], found.confidences[rows], found.landmarks[rows])
 
 
 def _inside(found: Detections, shape: Sequence[int]) -> Detections:
@@ -285,4 +298,4 @@ def _inside(found: Detections, shape: Sequence[int]) -> Detections:
     centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
     fine = ((centres >= 0) & (centres < [shape[1], shape[0]])).all(axis=1)
     fine &= (found.boxes[:, 2:] - found.boxes[:, :2] >= 1).all(axis=1)
-    return Detections(found.boxes[fine], found.confidences[fine], found.landmarks[fine])
+    return _rows(found, fine)

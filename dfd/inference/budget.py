@@ -21,23 +21,24 @@ RESERVE = 2.0
 class Tier:
     """How thoroughly a video is looked at.
 
-    cost: guess at its seconds a video, the first tier's being 1. frames: looked at for faces, from the beginning; None
-    for all. clips, members: share of the bundle's that is scored, at least one of each.
+    cost: guess at its seconds a video, the first tier's being 1. spacing: time between two looks for faces, in those of
+    the bundle. clips, members: share of the bundle's that is scored, at least one of each; of the clips the first, since
+    to reach a later one the video is decoded up to there.
     """
 
     name: str
     cost: float
-    frames: int | None = None
+    spacing: float = 1.0
     clips: float = 1.0
     members: float = 1.0
 
 
 TIERS = (
     Tier("full", 1.0),
-    Tier("half the clips", 0.85, clips=0.5),
-    Tier("half the clips, half the members", 0.75, clips=0.5, members=0.5),
-    Tier("150 frames, half the clips, half the members", 0.4, frames=150, clips=0.5, members=0.5),
-    Tier("64 frames, one clip, one member", 0.2, frames=64, clips=0.0, members=0.0),
+    Tier("half the looks for faces", 0.9, spacing=2.0),
+    Tier("half the looks for faces, half the members", 0.8, spacing=2.0, members=0.5),
+    Tier("half the looks for faces, half the members, half the clips", 0.45, spacing=2.0, clips=0.5, members=0.5),
+    Tier("a quarter of the looks for faces, one member, one clip", 0.25, spacing=4.0, clips=0.0, members=0.0),
 )
 """From the most thorough down: first less of what the score loses least by."""
 

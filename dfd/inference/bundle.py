@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import nn
 
 from dfd.clips.dataset import scored_clips
-from dfd.clips.sampling import ClipConfig
+from dfd.clips.sampling import ClipConfig, ScoredShots
 from dfd.config import Config
 from dfd.errors import CheckpointError, ConfigError
 from dfd.faces.crops import narrow
@@ -84,17 +84,24 @@ class Bundle:
         """
         return self.video_logits([track]).tracks[0]
 
+    def used(self, members: float) -> tuple[tuple[nn.Module, Header], ...]:
+        """The first `members`, a share in [0,1], of the networks; at least one."""
+        return self.members[: max(1, round(len(self.members) * members))]
+
+    def shots(self, clips: float = 1.0, members: float = 1.0) -> ScoredShots:
+        """The plan of what video_logits() reads of a video."""
+        return ScoredShots(tuple({header.clip: None for _, header in self.used(members)}), clips)
+
     def video_logits(self, tracks: Sequence[TrackRecord], clips: float = 1.0, members: float = 1.0) -> Logits:
         """logits() of each of a video's tracks. clips, members: share of them to use, in [0,1]; at least one of each.
 
         A member that fails on one of the tracks, or gives what is no number, is left out for the video.
         """
-        used = self.members[: max(1, round(len(self.members) * members))]
+        used = self.used(members)
         loaded: dict[ClipConfig, list[torch.Tensor]] = {}
         for _, header in used:
             if header.clip not in loaded:
-                count = max(1, round(header.clip.clips * clips))
-                loaded[header.clip] = [scored_clips(track, header.clip, count) for track in tracks]
+                loaded[header.clip] = [scored_clips(track, header.clip, clips) for track in tracks]
         answers: list[list[torch.Tensor]] = []
         left_out: list[str] = []
         for number, (model, header) in enumerate(used):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dfd.errors import CheckpointError, StoreError
-from dfd.faces.build import Progress, store_videos
+from dfd.faces.build import Job, Progress, store_videos
 from dfd.faces.store import FaceStore, VideoRecord
 from dfd.inference.budget import TIERS, Budget, Change, Tier
 from dfd.inference.bundle import Bundle
@@ -156,7 +156,7 @@ def faces_of(
     timeout: float = 120.0,
     until: float | None = None,
     memory: float = MEMORY,
-    choose: Callable[[Video], FaceStore] | None = None,
+    choose: Callable[[Video], Job] | None = None,
 ) -> Iterator[VideoRecord]:
     """Each video's record: at once where the store has it, as workers finish otherwise. See store_videos."""
     known = {video.name: store.record(video) for video in videos}
