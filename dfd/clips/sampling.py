@@ -105,14 +105,14 @@ def scored_positions(indices: Positions, frames: int, fps: float, config: ClipCo
     >>> scored_positions(np.arange(2, 20), 20, 15, ClipConfig(length=4, clips=2)).tolist()
     [[2, 3, 4, 5], [10, 11, 12, 13]]
     """
-    clips = even_clips(frames, fps, config, config.clips)
-    clips = clips[np.isin(clips, indices).mean(axis=1) >= 0.5]
+    planned = even_clips(frames, fps, config, config.clips)
+    clips = planned[np.isin(planned, indices).mean(axis=1) >= 0.5][: len(first(planned, share))]
     if not len(clips):
         return first(even_clips(len(indices), fps, config, config.clips), share)
     after = np.minimum(np.searchsorted(indices, clips), len(indices) - 1)
     before = np.maximum(after - 1, 0)
     nearer = np.abs(indices[before] - clips) < np.abs(indices[after] - clips)
-    return first(np.where(nearer, before, after), share)
+    return np.where(nearer, before, after)
 
 
 def _fit(frames: int, track_fps: float, config: ClipConfig) -> tuple[int, int]:

@@ -92,8 +92,12 @@ class Bundle:
         """The plan of what video_logits() reads of a video."""
         return ScoredShots(tuple({header.clip: None for _, header in self.used(members)}), clips)
 
-    def video_logits(self, tracks: Sequence[TrackRecord], clips: float = 1.0, members: float = 1.0) -> Logits:
+    def video_logits(
+        self, tracks: Sequence[TrackRecord], clips: float = 1.0, members: float = 1.0, mirror: bool = False
+    ) -> Logits:
         """logits() of each of a video's tracks. clips, members: share of them to use, in [0,1]; at least one of each.
+
+        mirror: the mean of each clip's logit and that of its mirror image.
 
         A member that fails on one of the tracks, or gives what is no number, is left out for the video.
         """
@@ -106,7 +110,7 @@ class Bundle:
         left_out: list[str] = []
         for number, (model, header) in enumerate(used):
             try:
-                answers.append([_answer(model, header, images) for images in loaded[header.clip]])
+                answers.append([_answer(model, header, images, mirror) for images in loaded[header.clip]])
             except MODEL_ERRORS as error:
                 reason = " ".join(str(error).split())[:200]
                 left_out.append(f"member {number} left out: {type(error).__name__}: {reason}")
@@ -115,10 +119,13 @@ class Bundle:
         return Logits(tuple(_mean(each) for each in zip(*answers, strict=True)), tuple(left_out))
 
 
-def _answer(model: nn.Module, header: Header, clips: torch.Tensor) -> torch.Tensor:
-    """Logits (N,) float32 of clips (N,3,T,S,S). Raises ValueError where one is not finite."""
-    with torch.inference_mode():
-        logits = model(clips.to(next(model.parameters()).device)).float().cpu()
+def _answer(model: nn.Module, header: Header, clips: torch.Tensor, mirror: bool) -> torch.Tensor:
+    """Logits (N,) float32 of clips (N,3,T,S,S), on a GPU in 16 bits. Raises ValueError where one is not finite."""
+    device = next(model.parameters()).device
+    with torch.inference_mode(), torch.autocast(device.type, torch.float16, enabled=device.type == "cuda"):
+        logits = model(clips.to(device)).float().cpu()
+        if mirror:
+            logits = (logits + model(clips.flip(-1).to(device)).float().cpu()) / 2
     if not torch.isfinite(logits).all():
         raise ValueError(f"its logits are {logits.tolist()}")
     return logits + prior_offset(header.prior)
@@ -211,6 +218,9 @@ def _member(
     model, header = load_model(path)
     if entry.golden is not None and not force:
         _check_golden(path, golden_logit(model, header), entry.golden, info)
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):  # its outputs take its weights' layout: half as much again in speed
+            module.to(memory_format=torch.channels_last)
     return model.to(device), header
 
 

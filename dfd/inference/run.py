@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dfd.faces.build import Job, Progress
 from dfd.faces.store import FaceStore, VideoRecord
-from dfd.inference.budget import TIERS, Budget
+from dfd.inference.budget import FULL, MIRRORED, TIERS, Budget
 from dfd.inference.bundle import Bundle
 from dfd.inference.journal import Journal
 from dfd.inference.predict import Prediction, faces_of, predict
@@ -23,13 +23,17 @@ from dfd.videos.workers import MEMORY, available_cores
 
 @dataclass(frozen=True)
 class Settings:
-    """seconds: that the run may take. workers, timeout, memory: Limits'. faces: a dataset to use and continue."""
+    """seconds: that the run may take. workers, timeout, memory: Limits'. faces: a dataset to use and continue.
+
+    mirror: score each clip mirrored as well, while there is time.
+    """
 
     seconds: float = 8.5 * 3600
     workers: int = 0
     timeout: float = 120.0
     memory: float = MEMORY
     faces: Path | None = None
+    mirror: bool = False
 
 
 def run(
@@ -51,7 +55,8 @@ def run(
         shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed: this one alone has the journal
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         todo = [video for video in videos if video.name not in journal.scores]
-        budget = Budget(len(todo), settings.seconds, settings.workers or available_cores(), tell=tell)
+        best = MIRRORED if settings.mirror else FULL
+        budget = Budget(len(todo), settings.seconds, settings.workers or available_cores(), tell=tell, best=best)
         jobs = _jobs(bundle, scratch, settings.faces)
         limits = (settings.workers, settings.timeout, budget.until, settings.memory)
         found = faces_of(todo, jobs[0].store, *limits, choose=lambda video: jobs[budget.begin(video.name)])
@@ -62,7 +67,7 @@ def run(
 def _jobs(bundle: Bundle, scratch: Path, faces: Path | None) -> list[Job]:
     """How faces are looked for in each tier: in the shots that are scored, and into `scratch`.
 
-    A dataset takes whole tracks, of the first tier.
+    A dataset takes whole tracks, where there is no haste.
     """
     config = bundle.info.faces
     jobs = []
@@ -71,7 +76,7 @@ def _jobs(bundle: Bundle, scratch: Path, faces: Path | None) -> list[Job]:
         store = FaceStore.create(scratch / str(number), spaced)
         jobs.append(Job(store, bundle.shots(tier.clips, tier.members)))
     if faces:
-        jobs[0] = Job(FaceStore.create(faces, config))
+        jobs[: FULL + 1] = [Job(FaceStore.create(faces, config))] * (FULL + 1)
     return jobs
 
 
