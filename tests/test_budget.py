@@ -105,7 +105,7 @@ def test_mirrored_clips_are_the_first_to_go(seconds, ends):
         assert done == 100
         assert budget.used.most_common(1)[0][0] == ends.name
     else:
-        assert [change.tier for change in budget.changes][0] not in {tier.name for tier in TIERS[: FULL + 1]}
+        assert budget.changes[0].tier not in {tier.name for tier in TIERS[: FULL + 1]}
 
 
 def test_each_tier_is_a_part_of_the_one_before():

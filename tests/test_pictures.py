@@ -26,7 +26,9 @@ def test_a_part_is_what_it_is_in_the_whole(tmp_path, area, rotation):
     for image, picture in zip(whole, pictures, strict=True):
         assert picture.shape == image.shape == (240, 320, 3)
         assert np.array_equal(picture[top:bottom, left:right], image[top:bottom, left:right])
-        assert np.array_equal(picture[max(top - 3, 0) : bottom + 999, left : right + 999], image[max(top - 3, 0) :, left:])
+        assert np.array_equal(
+            picture[max(top - 3, 0) : bottom + 999, left : right + 999], image[max(top - 3, 0) :, left:]
+        )
 
 
 @pytest.mark.parametrize("pixels", ["yuv420p", "yuvj420p", "yuv444p", "yuv420p10le", "gray"])
@@ -48,7 +50,9 @@ def test_colours_are_those_that_the_file_names():
 
 
 def test_pictures_of_another_size_than_the_first_are_brought_to_it():
-    first, other = (av.VideoFrame.from_ndarray(np.full((*size, 3), 99, np.uint8), format="rgb24") for size in ((60, 80), (30, 40)))
+    first, other = (
+        av.VideoFrame.from_ndarray(np.full((*size, 3), 99, np.uint8), format="rgb24") for size in ((60, 80), (30, 40))
+    )
     picture = Picture(other, View(first))
     assert picture[:, :].shape == picture.reduced(None).shape == (60, 80, 3)
     assert picture.reduced(40).shape == (30, 40, 3)
@@ -73,6 +77,8 @@ def test_a_plan_is_read_shot_by_shot(face_video):
 def test_what_a_plan_asks_for_and_is_not_there_is_counted(face_video, tmp_path):
     data = face_video.read_bytes()
     (tmp_path / "cut.mp4").write_bytes(data[: len(data) * 2 // 3])
-    last = list(stream_pictures(tmp_path / "cut.mp4", 9, lambda frames, _: [np.array([0, 1]), np.array([frames, 99])]))[-1]
+    last = list(stream_pictures(tmp_path / "cut.mp4", 9, lambda frames, _: [np.array([0, 1]), np.array([frames, 99])]))[
+        -1
+    ]
     assert last.indices.tolist() == [0, 1]
     assert last.missing == 2

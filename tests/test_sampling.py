@@ -77,7 +77,9 @@ def test_shots_of_several_configurations_are_in_order_and_apart():
     shots = ScoredShots((FOUR, FOUR.replace(length=8, fps=7.5, clips=3)))(120, 30)
     assert all(np.all(np.diff(shot) > 0) for shot in shots)
     assert all(a[-1] < b[0] for a, b in itertools.pairwise(shots))
-    wanted = {i for count, c in ((4, FOUR), (3, FOUR.replace(length=8, fps=7.5))) for i in even_clips(120, 30, c, count).flat}
+    wanted = {
+        i for count, c in ((4, FOUR), (3, FOUR.replace(length=8, fps=7.5))) for i in even_clips(120, 30, c, count).flat
+    }
     assert {int(i) for shot in shots for i in shot} == wanted
 
 

@@ -1,7 +1,7 @@
 """Which frames make a clip: index arithmetic, nothing else.
 
-Training draws clips anywhere in a track. Scoring has the same few clips of a video whatever its tracks: planned over the
-video, so that a prediction need not look at anything else in it.
+Training draws clips anywhere in a track. Scoring has the same few clips of a video whatever its tracks: planned over
+the video, so that a prediction need not look at anything else in it.
 """
 
 from dataclasses import dataclass

@@ -15,7 +15,7 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Job:
-    """How a video's faces are looked for. store: where they go. plan: which pictures to look at, all where it is None."""
+    """How a video's faces are looked for. store: where they go. plan: the pictures to look at, all where it is None."""
 
     store: FaceStore
     plan: Plan | None = None

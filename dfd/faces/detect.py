@@ -27,13 +27,15 @@ def area_resample(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """Pictures (N,C,H,W) float32 reduced to `size` (height, width) by averaging areas.
 
     facenet_pytorch reduces the whole picture anew for every level of its pyramid by torch's adaptive pooling, which is
-    nearly half of its time on a CPU. OpenCV does the same in a fraction of that, and from halves in a fraction of those.
+    nearly half of its time on a CPU. OpenCV does the same in a fraction of that, and from halves in less.
     """
     if images.device.type != "cpu":
         return F.interpolate(images, size=size, mode="area")
     height, width = images.shape[2:]
     if min(height, width) >= SMALL and height >= 2 * size[0] and width >= 2 * size[1]:
-        if not hasattr(images, "halved"):  # kept with the picture, of which a pyramid asks for one level after the other
+        if not hasattr(
+            images, "halved"
+        ):  # kept with the picture, of which a pyramid asks for one level after the other
             images.halved = _resized(images, (height // 2, width // 2))  # type: ignore[attr-defined]
         return area_resample(images.halved, size)
     return _resized(images, size)

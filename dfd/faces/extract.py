@@ -26,7 +26,7 @@ from dfd.videos.pictures import Picture, Pictures
 CHUNK_BYTES = 300_000_000
 """Pictures held at a time, as RGB: 48 frames of 1080p. As decoded they take half of that."""
 WHOLE_EVERY = 5
-"""One look in so many goes over the whole picture; the others, at a third of the cost or less, about the faces followed."""
+"""One look in so many goes over the whole picture; the others, at a third of the cost, about the faces followed."""
 ABOUT = 2.5
 """Width of the part that is looked at about a face, in widths of its box."""
 FACE = 96
@@ -155,7 +155,8 @@ class _Pass:
             self._fps = pictures.fps
             self._look(pictures)
             self._cut(pictures)
-            self._told.frames = min(pictures.shown, count or pictures.shown) if plan else self._told.frames + len(pictures)
+            seen = self._told.frames + len(pictures)
+            self._told.frames = min(pictures.shown, count or pictures.shown) if plan else seen
             self._told.missing += pictures.missing
             yield from self._stored(self._finished())
         last = list(self._tracker.live)
@@ -164,10 +165,15 @@ class _Pass:
         yield from self._stored([track for track in last if len(track.seen) >= least])
 
     def _look(self, pictures: Pictures) -> None:
-        """Find faces on the chunk's key frames: the first of each stride of the video, and the chunk's last."""
-        for number, (index, picture) in enumerate(zip(pictures.indices.tolist(), pictures, strict=True)):
+        """Find faces on the chunk's key frames: the first of each stride of the video, and the chunk's last.
+
+        One shortly before the last is left out.
+        """
+        first, last = pictures.indices[[0, -1]].tolist()
+        for index, picture in zip(pictures.indices.tolist(), pictures, strict=True):
             stride = index // self._stride
-            if stride != self._looked or number == len(pictures) - 1:
+            due = stride != self._looked and (index == first or last - index >= self._stride // 2)
+            if due or index == last:
                 soon = stride < self._looked_at_all + WHOLE_EVERY
                 found = (self._about(picture) if soon else None) or self._whole(picture, stride)
                 found = _inside(found, picture.shape[:2])
@@ -196,7 +202,7 @@ class _Pass:
         return Detections(found.boxes * scale, found.confidences, found.landmarks * scale)
 
     def _cut(self, pictures: Pictures) -> None:
-        """Cut each track's crop out of each picture of the chunk, from its first sighting to the chunk's end or its own."""
+        """Cut each track's crop out of each picture of the chunk, from its first sighting to its end or the chunk's."""
         end, config = int(pictures.indices[-1]), self._config
         for track in self._tracker.live:
             track.hold(end)

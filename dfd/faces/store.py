@@ -58,8 +58,8 @@ class TrackRecord:
 
 @dataclass(frozen=True)
 class VideoRecord:
-    """A row of videos.csv. frames: that the video has; missing: promised by the file and not readable; faces: sightings of
-    faces on key frames, tracked or not; seconds: wall clock."""
+    """A row of videos.csv. frames: that the video has; missing: promised by the file and not readable; faces: sightings
+    of faces on key frames, tracked or not; seconds: wall clock."""
 
     video: str
     label: Label | None

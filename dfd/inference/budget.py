@@ -22,8 +22,9 @@ class Tier:
     """How thoroughly a video is looked at.
 
     cost: guess at its seconds a video, the ordinary tier's being 1. spacing: time between two looks for faces, in those
-    of the bundle: at 2 a clip of a second has three, at 4 two. clips, members: share of the bundle's that is scored, at least one of each; of the clips the first,
-    since to reach a later one the video is decoded up to there. mirror: each clip is scored as it is and mirrored.
+    of the bundle: at 2 a clip of a second has three, at 4 two. clips, members: share of the bundle's that is scored, at
+    least one of each; of the clips the first, since to reach a later one the video is decoded up to there. mirror: each
+    clip is scored as it is and mirrored.
     """
 
     name: str

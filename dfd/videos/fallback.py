@@ -23,7 +23,7 @@ MATROSKA = b"\x1aE\xdf\xa3"
 
 @dataclass(frozen=True)
 class Source:
-    """A video that can be read. stream: its pictures as stream_pictures gives them; through decord all, with any plan."""
+    """A video that can be read. stream: its pictures as stream_pictures gives them, through decord all of them."""
 
     info: VideoInfo
     stream: Callable[[int, Plan | None], Iterator[Pictures]]

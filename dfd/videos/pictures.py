@@ -15,7 +15,10 @@ Rgb = NDArray[np.uint8]
 
 THREADS = 1
 """Threads a video: videos are read in processes of their own, and two of one thread beat one of two."""
-HALVED = ("yuv420p", "yuvj420p")  # two of three planes have half the width and height, so a part begins at an even pixel
+HALVED = (
+    "yuv420p",
+    "yuvj420p",
+)  # two of three planes have half the width and height, so a part begins at an even pixel
 
 
 class View:
@@ -111,9 +114,7 @@ def _part(frame: VideoFrame, top: int, bottom: int, left: int, right: int) -> Vi
     return part
 
 
-def _turned_back(
-    area: tuple[int, int, int, int], size: tuple[int, int], turns: int
-) -> tuple[int, int, int, int]:
+def _turned_back(area: tuple[int, int, int, int], size: tuple[int, int], turns: int) -> tuple[int, int, int, int]:
     """Where (top, bottom, left, right) of a picture (height, width) was before np.rot90 turned it so many times.
 
     >>> _turned_back((0, 1, 0, 2), (4, 3), 1)  # the upper left corner was the upper right one, of 4 columns
