@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.subject import Cost, ffmpeg, mean_cost
 from dfd.clips.dataset import scored_clips
-from dfd.clips.sampling import ClipConfig, ScoredShots
+from dfd.clips.sampling import ClipConfig, ScoredFrames
 from dfd.faces.extract import Extraction, FacesConfig, extract_tracks
 from dfd.faces.store import FaceStore
 from dfd.inference.budget import FULL, TIERS
@@ -26,16 +26,16 @@ def measure(videos: Sequence[Path], folder: Path) -> tuple[list[dict[str, object
     """Rows, and the floor in CPU seconds. `folder` keeps the store of whole tracks."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    plan, config = ScoredShots((CLIP,)), FacesConfig()
+    plan, config = ScoredFrames((CLIP,)), FacesConfig()
     spaced = config.replace(detect_every=config.detect_every * TIERS[FULL].spacing)
-    shots = folder.with_name("shots")
+    planned = folder.with_name("planned")
 
     def found(video: Path) -> None:
         list(extract_tracks(Video(video, video.name), spaced, plan=plan))
 
     def scored(video: Path) -> None:
-        _store(video, shots, spaced, plan)
-        for record in FaceStore.open(shots).records():
+        _store(video, planned, spaced, plan)
+        for record in FaceStore.open(planned).records():
             [scored_clips(track, CLIP) for track in record.main_tracks()]
 
     found(videos[0])  # once unmeasured: networks are loaded, caches filled

@@ -6,7 +6,7 @@ S side of a square crop, B clips in a batch. Boxes are XYXY in pixels, x to the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -26,9 +26,8 @@ the run's clock had run out; an exception that nobody foresaw."""
 
 STATUSES: tuple[str, ...] = get_args(Status)
 
-Plan = Callable[[int, float], Sequence[NDArray[np.int64]]]
-"""Of a video of so many frames at so many a second: which to look at, as shots. Positions (n,) rise within a shot, and
-each shot begins after the one before has ended."""
+Plan = Callable[[int, float], NDArray[np.int64]]
+"""Of a video of so many frames at so many a second: which to look at, as rising positions (n,)."""
 
 
 def _check(array: NDArray[Any], name: str, shape: tuple[int | None, ...], dtype: type) -> None:

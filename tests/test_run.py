@@ -136,15 +136,15 @@ def test_a_lesser_tier_looks_at_fewer_frames_and_keeps_them_out_of_the_scratch_f
     assert not (tmp_path / ".s.csv.faces").exists()
 
 
-def test_a_dataset_gets_whole_tracks_and_they_score_as_the_shots_do(tmp_path, videos, bundle):
+def test_a_dataset_gets_whole_tracks_and_they_score_as_clips_alone_do(tmp_path, videos, bundle):
     rows, loaded = read_videos(videos)[:3], load_bundle(bundle)
-    shots = run(rows, loaded, tmp_path / "a.csv", Settings(workers=1))
+    clips = run(rows, loaded, tmp_path / "a.csv", Settings(workers=1))
     whole = run(rows, loaded, tmp_path / "b.csv", Settings(workers=1, faces=tmp_path / "faces"))
     again = run(rows, loaded, tmp_path / "c.csv", Settings(workers=1, faces=tmp_path / "faces"))
     assert whole.scores[0].tracks == again.scores[0].tracks
     records = FaceStore.open(tmp_path / "faces").records()
     assert [[track.frames for track in record.tracks] for record in records] == [[20]] * 3
-    for one, other in zip(shots.scores, whole.scores, strict=True):
+    for one, other in zip(clips.scores, whole.scores, strict=True):
         assert one.probability == pytest.approx(other.probability, abs=0.01)
         assert [len(logits) for logits in one.tracks] == [len(logits) for logits in other.tracks]
 

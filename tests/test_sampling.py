@@ -1,11 +1,9 @@
-import itertools
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfd.clips.sampling import ClipConfig, ScoredShots, even_clips, random_clips, scored_positions, stride
+from dfd.clips.sampling import ClipConfig, ScoredFrames, even_clips, random_clips, scored_positions, stride
 
 
 @given(st.integers(1, 400), st.floats(5, 120), st.integers(1, 32), st.integers(1, 8), st.integers(0, 99))
@@ -56,39 +54,31 @@ def test_stride_is_never_zero():
 FOUR = ClipConfig(length=16, fps=15, clips=4)
 
 
-def test_shots_are_the_clips_of_the_whole_video():
-    shots = ScoredShots((FOUR,))(300, 29.97)
-    assert [(len(shot), int(shot[0]), int(shot[-1])) for shot in shots] == [
-        (16, 34, 64),
-        (16, 101, 131),
-        (16, 168, 198),
-        (16, 235, 265),
-    ]
+def test_what_is_scored_is_planned_over_the_video():
+    frames = ScoredFrames((FOUR,))(300, 29.97)
+    assert frames.tolist() == [start + 2 * i for start in (34, 101, 168, 235) for i in range(16)]
 
 
-def test_a_share_of_the_shots_is_the_first_of_them():
-    whole = ScoredShots((FOUR,))(300, 30)
+def test_a_share_is_the_first_clips():
+    whole = ScoredFrames((FOUR,))(300, 30)
     for share, count in ((1.0, 4), (0.5, 2), (0.25, 1), (0.0, 1)):
-        part = ScoredShots((FOUR,), share)(300, 30)
-        assert [shot.tolist() for shot in part] == [shot.tolist() for shot in whole[:count]]
+        assert ScoredFrames((FOUR,), share)(300, 30).tolist() == whole[: 16 * count].tolist()
 
 
-def test_shots_of_several_configurations_are_in_order_and_apart():
-    shots = ScoredShots((FOUR, FOUR.replace(length=8, fps=7.5, clips=3)))(120, 30)
-    assert all(np.all(np.diff(shot) > 0) for shot in shots)
-    assert all(a[-1] < b[0] for a, b in itertools.pairwise(shots))
-    wanted = {
-        i for count, c in ((4, FOUR), (3, FOUR.replace(length=8, fps=7.5))) for i in even_clips(120, 30, c, count).flat
-    }
-    assert {int(i) for shot in shots for i in shot} == wanted
+def test_several_configurations_are_planned_together():
+    other = FOUR.replace(length=8, fps=7.5, clips=3)
+    frames = ScoredFrames((FOUR, other))(120, 30)
+    assert np.all(np.diff(frames) > 0)
+    wanted = [even_clips(120, 30, config, config.clips) for config in (FOUR, other)]
+    assert set(frames.tolist()) == {i for clips in wanted for i in clips.flat}
 
 
 @pytest.mark.parametrize("frames", [1, 5, 16, 40, 300, 1800])
 @pytest.mark.parametrize("share", [1.0, 0.5, 0.0])
-def test_a_track_of_the_shots_alone_gives_the_clips_of_the_whole_track(frames, share):
-    whole, shots = np.arange(frames), np.concatenate(ScoredShots((FOUR,), share)(frames, 30.0))
-    a, b = (scored_positions(indices, frames, 30.0, FOUR, share) for indices in (whole, shots))
-    assert np.array_equal(whole[a], shots[b])
+def test_a_track_of_what_is_planned_gives_the_clips_of_the_whole_track(frames, share):
+    whole, planned = np.arange(frames), ScoredFrames((FOUR,), share)(frames, 30.0)
+    a, b = (scored_positions(indices, frames, 30.0, FOUR, share) for indices in (whole, planned))
+    assert np.array_equal(whole[a], planned[b])
 
 
 def test_a_track_that_begins_late_is_scored_where_it_is():

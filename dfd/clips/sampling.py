@@ -65,26 +65,20 @@ def even_clips(frames: int, track_fps: float, config: ClipConfig, count: int) ->
 
 
 @dataclass(frozen=True)
-class ScoredShots:
+class ScoredFrames:
     """A plan (types.Plan) for what is scored of a video: the first `share` of each configuration's clips.
 
-    >>> ScoredShots((ClipConfig(length=3, clips=2),))(20, 30.0)
-    [array([4, 6, 8]), array([11, 13, 15])]
+    >>> ScoredFrames((ClipConfig(length=3, clips=2),))(20, 30.0).tolist()
+    [4, 6, 8, 11, 13, 15]
     """
 
     configs: tuple[ClipConfig, ...]
     share: float = 1.0
 
-    def __call__(self, frames: int, fps: float) -> list[Positions]:
-        """Shots of a video of `frames` frames. Clips that overlap are one."""
-        clips = [clip for c in self.configs for clip in first(even_clips(frames, fps, c, c.clips), self.share)]
-        shots: list[Positions] = []
-        for clip in sorted(clips, key=lambda clip: int(clip[0])):
-            if shots and clip[0] <= shots[-1][-1]:
-                shots[-1] = np.union1d(shots[-1], clip)
-            else:
-                shots.append(np.unique(clip))
-        return shots
+    def __call__(self, frames: int, fps: float) -> Positions:
+        """Positions (n,) in a video of `frames` frames."""
+        clips = [first(even_clips(frames, fps, config, config.clips), self.share) for config in self.configs]
+        return np.unique(np.concatenate([each.reshape(-1) for each in clips]))
 
 
 def first(clips: Positions, share: float) -> Positions:

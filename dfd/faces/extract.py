@@ -2,7 +2,7 @@
 
 Each chunk of pictures is looked at on a few reduced key frames, faces are linked to the tracks so far, and every
 picture's crop is cut at full size before the chunk is dropped. Training looks at all pictures of a video; a prediction
-at the shots that its clips are made of, along the same road: what it cuts out there is the same to a pixel or two.
+at the clips that are scored, along the same road: what it cuts out there is the same to a pixel or two.
 """
 
 from collections.abc import Iterator, Sequence
@@ -115,7 +115,7 @@ def extract_tracks(
 ) -> Iterator[FaceTrack]:
     """The face tracks of `video`, each as soon as it ends; `track` counts them from 0 in that order.
 
-    plan: the shots to look at; without it all pictures, and with it too where the shots show no face. A track is seen
+    plan: the pictures to look at; all without it, and with it too where those show no face. A track is seen
     in two key frames or more, unless the video has only one. A video without any is looked at again, less strictly; one
     in which PyAV finds no picture is read by decord. `told` is filled in on the way.
     Raises VideoReadError when no picture can be read.
@@ -165,22 +165,32 @@ class _Pass:
         yield from self._stored([track for track in last if len(track.seen) >= least])
 
     def _look(self, pictures: Pictures) -> None:
-        """Find faces on the chunk's key frames: the first of each stride of the video, and the chunk's last.
-
-        One shortly before the last is left out.
-        """
-        first, last = pictures.indices[[0, -1]].tolist()
-        for index, picture in zip(pictures.indices.tolist(), pictures, strict=True):
+        """Find faces on the chunk's key frames."""
+        for row in self._keys(pictures.indices):
+            index, picture = int(pictures.indices[row]), pictures.pictures[row]
             stride = index // self._stride
-            due = stride != self._looked and (index == first or last - index >= self._stride // 2)
-            if due or index == last:
-                soon = stride < self._looked_at_all + WHOLE_EVERY
-                found = (self._about(picture) if soon else None) or self._whole(picture, stride)
-                found = _inside(found, picture.shape[:2])
-                self._tracker.update(index, found)
-                self._looked = stride
-                self._told.keys += 1
-                self._told.faces += len(found)
+            soon = stride < self._looked_at_all + WHOLE_EVERY
+            found = (self._about(picture) if soon else None) or self._whole(picture, stride)
+            found = _inside(found, picture.shape[:2])
+            self._tracker.update(index, found)
+            self._told.keys += 1
+            self._told.faces += len(found)
+
+    def _keys(self, indices: NDArray[np.int64]) -> list[int]:
+        """Rows of the key frames: the first in each stride of the video, and the last before a gap or the chunk's end.
+
+        One shortly before such a last one is left out.
+        """
+        rows = []
+        ends = np.flatnonzero(np.diff(indices) > self._stride) + 1
+        for shot in np.split(np.arange(len(indices)), ends):
+            first, last = indices[shot[[0, -1]]].tolist()
+            for row, index in zip(shot.tolist(), indices[shot].tolist(), strict=True):
+                new = index // self._stride != self._looked
+                if index == last or (new and (index == first or last - index >= self._stride // 2)):
+                    rows.append(row)
+                    self._looked = index // self._stride
+        return rows
 
     def _about(self, picture: Picture) -> Detections | None:
         """The faces followed, each looked for where it was; None where there is none, or one is there no more."""

@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import nn
 
 from dfd.clips.dataset import scored_clips
-from dfd.clips.sampling import ClipConfig, ScoredShots
+from dfd.clips.sampling import ClipConfig, ScoredFrames
 from dfd.config import Config
 from dfd.errors import CheckpointError, ConfigError
 from dfd.faces.crops import narrow
@@ -88,9 +88,9 @@ class Bundle:
         """The first `members`, a share in [0,1], of the networks; at least one."""
         return self.members[: max(1, round(len(self.members) * members))]
 
-    def shots(self, clips: float = 1.0, members: float = 1.0) -> ScoredShots:
+    def plan(self, clips: float = 1.0, members: float = 1.0) -> ScoredFrames:
         """The plan of what video_logits() reads of a video."""
-        return ScoredShots(tuple({header.clip: None for _, header in self.used(members)}), clips)
+        return ScoredFrames(tuple({header.clip: None for _, header in self.used(members)}), clips)
 
     def video_logits(
         self, tracks: Sequence[TrackRecord], clips: float = 1.0, members: float = 1.0, mirror: bool = False

@@ -74,7 +74,7 @@ def _jobs(bundle: Bundle, scratch: Path, faces: Path | None) -> list[Job]:
     for number, tier in enumerate(TIERS):
         spaced = config.replace(detect_every=min(10.0, config.detect_every * tier.spacing))
         store = FaceStore.create(scratch / str(number), spaced)
-        jobs.append(Job(store, bundle.shots(tier.clips, tier.members)))
+        jobs.append(Job(store, bundle.plan(tier.clips, tier.members)))
     if faces:
         jobs[: FULL + 1] = [Job(FaceStore.create(faces, config))] * (FULL + 1)
     return jobs
