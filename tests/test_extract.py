@@ -85,7 +85,7 @@ def test_no_face_says_why(tmp_path):
     write_video(tmp_path / "dark.mp4", np.full((10, 120, 160, 3), 4, np.uint8), 15)
     told = Extraction()
     assert tracks(tmp_path / "dark.mp4", told=told) == []
-    assert told.reason.startswith("no face on 4 frames looked at, of 10, and the pictures are dark")
+    assert told.reason.startswith("no face on 3 frames looked at, of 10, and the pictures are dark")
 
 
 def test_a_face_that_is_not_found_at_first_is_looked_for_less_strictly(tmp_path):
@@ -138,7 +138,7 @@ def test_a_plan_gives_the_crops_of_the_whole_track_where_it_looks(face_video):
     at = np.searchsorted(whole.indices, track.indices)
     assert np.abs(track.boxes - whole.boxes[at]).max() <= 4  # of a face of 110 pixels
     assert np.abs(track.landmarks - whole.landmarks[at]).max() <= 4
-    assert np.abs(track.images.astype(int) - whole.images[at]).mean() < 6
+    assert np.abs(track.images.astype(int) - whole.images[at]).mean() < 12  # shifted by those few pixels
     assert len(np.unique(np.round(track.boxes[:, 2] - track.boxes[:, 0], 3))) == 1
 
 

@@ -65,7 +65,7 @@ def run(
 
 
 def _jobs(bundle: Bundle, scratch: Path, faces: Path | None) -> list[Job]:
-    """How faces are looked for in each tier: in the shots that are scored, and into `scratch`.
+    """How faces are looked for in each tier: on the frames that are scored, and into `scratch`.
 
     A dataset takes whole tracks, where there is no haste.
     """

@@ -97,7 +97,8 @@ def reduced_size(width: int, height: int, long_side: int | None) -> tuple[int, i
 
 def _rgb(reformatter: VideoReformatter, frame: VideoFrame, width: int, height: int) -> Rgb:
     # AREA averages where it reduces, at less than BILINEAR's cost; full size is the same with both, bit for bit.
-    return reformatter.reformat(frame, width, height, "rgb24", interpolation="AREA", threads=THREADS).to_ndarray()
+    rgb = reformatter.reformat(frame, width, height, "rgb24", interpolation="AREA", threads=THREADS)
+    return np.asarray(rgb.to_ndarray(), np.uint8)
 
 
 def _part(frame: VideoFrame, top: int, bottom: int, left: int, right: int) -> VideoFrame:
@@ -107,8 +108,8 @@ def _part(frame: VideoFrame, top: int, bottom: int, left: int, right: int) -> Vi
     part.colorspace, part.color_range = frame.colorspace, frame.color_range
     for source, target, scale in zip(frame.planes, part.planes, (2, 1, 1), strict=True):
         rows, columns = slice(top * scale, bottom * scale), slice(left * scale, right * scale)
-        pixels = np.frombuffer(source, np.uint8).reshape(-1, source.line_size)[rows, columns]
-        room = np.frombuffer(target, np.uint8).reshape(-1, target.line_size)
+        pixels = np.frombuffer(memoryview(source), np.uint8).reshape(-1, source.line_size)[rows, columns]
+        room = np.frombuffer(memoryview(target), np.uint8).reshape(-1, target.line_size)
         pixels = pixels[: target.height, : target.width]
         room[: len(pixels), : pixels.shape[1]] = pixels
     return part
