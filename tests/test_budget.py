@@ -101,7 +101,7 @@ def test_mirrored_clips_are_the_first_to_go(seconds, time_for_it):
     assert took <= 125
     used = budget.used[TIERS[MIRRORED].name]
     assert used == 100 if time_for_it else 1 <= used < 20
-    assert not time_for_it == bool(budget.changes)
+    assert time_for_it == (not budget.changes)
 
 
 def test_each_tier_is_a_part_of_the_one_before():

@@ -33,11 +33,10 @@ def area_resample(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         return F.interpolate(images, size=size, mode="area")
     height, width = images.shape[2:]
     if min(height, width) >= SMALL and height >= 2 * size[0] and width >= 2 * size[1]:
-        if not hasattr(
-            images, "halved"
-        ):  # kept with the picture, of which a pyramid asks for one level after the other
-            images.halved = _resized(images, (height // 2, width // 2))  # type: ignore[attr-defined]
-        return area_resample(images.halved, size)
+        kept = vars(images)  # with the picture, of which a pyramid asks for one level after the other
+        if "halved" not in kept:
+            kept["halved"] = _resized(images, (height // 2, width // 2))
+        return area_resample(kept["halved"], size)
     return _resized(images, size)
 
 

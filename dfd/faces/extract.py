@@ -222,7 +222,7 @@ class _Pass:
             stop = end if track in self._tracker.live else track.seen[-1].index
             rows = np.flatnonzero((pictures.indices >= track.sightings[0].index) & (pictures.indices <= stop))
             centres, landmarks = track.place(pictures.indices[rows])
-            for row, centre, points in zip(rows, centres, landmarks, strict=True):
+            for row, centre, points in zip(rows.tolist(), centres, landmarks, strict=True):
                 crop, box = cut(pictures.pictures[row], centre, track.side, config.margin, config.size)
                 cutting.crops.append(crop)
                 cutting.boxes.append(box)
@@ -305,7 +305,7 @@ def _nearby(detector: Detector, picture: Picture, box: NDArray[np.float32]) -> D
     return _rows(moved, [int(shared.argmax())]) if (shared >= LEAST_OVERLAP).any() else None
 
 
-def _rows(found: Detections, rows: Sequence[int] | NDArray[np.int64] | NDArray[np.bool_]) -> Detections:
+def _rows(found: Detections, rows: Sequence[int] | NDArray[np.int64]) -> Detections:
     return Detections(found.boxes[rows], found.confidences[rows], found.landmarks[rows])
 
 
@@ -314,4 +314,4 @@ def _inside(found: Detections, shape: Sequence[int]) -> Detections:
     centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
     fine = ((centres >= 0) & (centres < [shape[1], shape[0]])).all(axis=1)
     fine &= (found.boxes[:, 2:] - found.boxes[:, :2] >= 1).all(axis=1)
-    return _rows(found, fine)
+    return _rows(found, np.flatnonzero(fine))

@@ -220,7 +220,7 @@ def _member(
         _check_golden(path, golden_logit(model, header), entry.golden, info)
     for module in model.modules():
         if isinstance(module, nn.Conv2d):  # its outputs take its weights' layout: half as much again in speed
-            module.to(memory_format=torch.channels_last)
+            module.weight.data = module.weight.data.to(memory_format=torch.channels_last)
     return model.to(device), header
 
 
