@@ -1,23 +1,25 @@
-"""Runs every benchmark on one video and prints ratios within this run: seconds alone say more of the machine."""
+"""Runs every benchmark on the same videos and prints ratios within this run: seconds alone say more of the machine."""
 
 import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks import clips, faces, scoring
-from benchmarks.subject import find_video
+from benchmarks import clips, faces, prediction, scoring
+from benchmarks.subject import find_videos
 from dfd.report import terminal as show
 
 
 def main() -> None:
-    """`python -m benchmarks [VIDEO]`."""
+    """`python -m benchmarks [VIDEO…]`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("video", nargs="?", type=Path, help="a 1080p video of about 10 seconds with a face")
+    parser.add_argument("videos", nargs="*", type=Path, help="1080p videos of about 10 seconds with a face")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dfd-bench-") as folder:
-        video = arguments.video or find_video(Path(folder))
+        videos = arguments.videos or find_videos(Path(folder))
         store = Path(folder) / "faces"
-        rows = [*scoring.measure(Path(folder)), *faces.measure(video, store), *clips.measure(video, store)]
+        rows, floor = faces.measure(videos, store)
+        rows += prediction.measure(videos, Path(folder), floor)
+        rows += [*clips.measure(videos[-1], store), *scoring.measure(Path(folder))]
     show.table(rows)
 
 

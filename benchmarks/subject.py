@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +45,13 @@ def ffmpeg(video: Path, *arguments: str, output: Sequence[str] = ("-f", "null", 
     return subprocess.run(command, check=True, capture_output=True).stdout
 
 
-def find_video(folder: Path) -> Path:
-    """A real 1080p clip where there is one; otherwise one made here, which is said."""
-    for path in sorted(REAL.glob("*.mp4")):
-        info = probe(path)
-        if (info.width, info.height) == (1920, 1080) and info.frames >= 290:
-            print(f"Measured on {path.name}: a real clip, 1920x1080, {info.frames} frames.")
-            return path
+def find_videos(folder: Path, count: int = 4) -> list[Path]:
+    """Real 1080p clips of about ten seconds where there are any; otherwise one made here, which is said."""
+    infos = {path: probe(path) for path in sorted(REAL.glob("*.mp4"))}
+    found = [p for p, i in infos.items() if (i.width, i.height) == (1920, 1080) and 290 <= i.frames <= 310][:count]
+    if found:
+        print(f"Measured on {', '.join(path.name for path in found)}: real clips, 1920x1080, 300 frames.")
+        return found
     path = folder / "made.mp4"
     rng = np.random.default_rng(0)
     face = cv2.resize(skimage.data.astronaut(), (1080, 1080))
@@ -58,13 +59,19 @@ def find_video(folder: Path) -> Path:
     pictures = (_picture(face, grain, 2 * i) for i in range(300))
     write_video(path, pictures, 30, crf=26, keyframe_every=250)
     print("Measured on a made clip (there is no real one here): a photograph that moves, 1920x1080, 300 frames.")
-    return path
+    return [path]
 
 
 def _picture(face: np.ndarray, grain: np.ndarray, left: int) -> np.ndarray:
     canvas = np.full((1080, 1920, 3), 110.0)
     canvas[:, left : left + 1080] = face
     return np.clip(canvas + np.roll(grain, left * 7, axis=1), 0, 255).astype(np.uint8)
+
+
+def mean_cost(videos: Sequence[Path], times: int, function: Callable[[Path], Any]) -> Cost:
+    """What `function` costs a video: of each the cheapest of `times` calls."""
+    costs = [best_of(partial(function, video), times) for video in videos]
+    return Cost(*(float(np.mean([getattr(cost, part) for cost in costs])) for part in ("wall", "cpu")))
 
 
 def _cpu() -> float:

@@ -6,6 +6,7 @@ S side of a square crop, B clips in a batch. Boxes are XYXY in pixels, x to the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -25,6 +26,9 @@ the run's clock had run out; an exception that nobody foresaw."""
 
 STATUSES: tuple[str, ...] = get_args(Status)
 
+Plan = Callable[[int, float], NDArray[np.int64]]
+"""Of a video of so many frames at so many a second: which to look at, as rising positions (n,)."""
+
 
 def _check(array: NDArray[Any], name: str, shape: tuple[int | None, ...], dtype: type) -> None:
     """Raise ValueError unless `array` has `dtype` and `shape` (None: any length)."""
@@ -39,11 +43,21 @@ def _check_increasing(indices: NDArray[np.int64], name: str) -> None:
         raise ValueError(f"{name} must be increasing frame indices of at least 0, got {indices.tolist()[:8]}…")
 
 
+def _utf8(name: str) -> str:
+    """A file name as text that every encoding of Unicode can hold.
+
+    >>> _utf8("vidéo.mp4"), _utf8(b"vid\\xe9o.mp4".decode("utf-8", "surrogateescape"))
+    ('vidéo.mp4', 'vid\\\\udce9o.mp4')
+    """
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 @dataclass(frozen=True)
 class Video:
     """One video file and what is known of it.
 
-    name: how the manifest and submission.csv call it: a path relative to its folder, with forward slashes.
+    name: how the manifest and submission.csv call it: a path relative to its folder, with forward slashes. Of a file
+        name that is no UTF-8 the bytes that are not stand in it as numbers, since a CSV could not hold them.
     label: 1 fake, 0 real, None unknown.
     source: name of the real video a fake was made from; a real or unknown video's own name. Never empty: it is the
         group that folds keep together.
@@ -58,8 +72,8 @@ class Video:
     def __post_init__(self) -> None:
         if self.label not in (0, 1, None):
             raise ValueError(f"label of {self.name} is {self.label!r}, not 1 (fake), 0 (real) or None")
-        if not self.source:
-            object.__setattr__(self, "source", self.name)
+        object.__setattr__(self, "name", _utf8(self.name))
+        object.__setattr__(self, "source", _utf8(self.source or self.name))
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
+import itertools
 import random
 
 import pytest
 
-from dfd.inference.budget import TIERS, Budget
+from dfd.inference.budget import FULL, MIRRORED, TIERS, Budget
 
 
 class Machine:
-    """A clock, and a machine on which a video takes `seconds` in the first tier and `shares` of that in the others."""
+    """A clock, and a machine on which a video takes `seconds` in the full tier and `shares` of that in the others."""
 
     def __init__(self, seconds, shares, seed=0):
         self.now, self.seconds, self.shares, self.draw = 1000.0, seconds, shares, random.Random(seed)
@@ -32,7 +33,7 @@ AS_GUESSED = tuple(tier.cost for tier in TIERS)
 HOURS = 8.5 * 3600
 
 
-@pytest.mark.parametrize("shares", [AS_GUESSED, (1, 1, 1, 0.6, 0.1), (1, 0.3, 0.2, 0.1, 0.05)])
+@pytest.mark.parametrize("shares", [AS_GUESSED, (2, 1, 1, 1, 0.6, 0.1), (1, 1, 0.3, 0.2, 0.1, 0.05)])
 @pytest.mark.parametrize("seconds", [2.0, 7.5, 9.0, 14.0, 24.0, 60.0])
 @pytest.mark.parametrize(
     "change", [lambda _: 1.0, lambda done: 1.8 if done > 1500 else 1.0, lambda done: 2 - done / 4000]
@@ -78,10 +79,10 @@ def test_the_clock_keeps_a_reserve_and_runs_out():
 def test_a_video_is_never_scored_more_thoroughly_than_its_faces_were_looked_for():
     machine = Machine(1.0, AS_GUESSED)
     budget = Budget(1000, 100, clock=machine)
-    assert budget.begin("early") == 0
+    assert budget.begin("early") == FULL
     machine.run(budget, 5)
     late = budget.begin("late")
-    assert late > 0
+    assert late > FULL
     assert budget.tier("early") == TIERS[late]
     assert budget.tier("never begun: it was on record") == TIERS[late]
 
@@ -91,3 +92,22 @@ def test_what_is_on_record_already_costs_only_its_scoring():
     budget = Budget(1000, 100, clock=machine)
     budget.finish("on record", 3600.0, 0.05)
     assert not budget.changes
+
+
+@pytest.mark.parametrize(("seconds", "time_for_it"), [(0.5, True), (1.0, False), (4.0, False)])
+def test_mirrored_clips_are_the_first_to_go(seconds, time_for_it):
+    budget = Budget(100, 125, clock=(machine := Machine(seconds, AS_GUESSED)), best=MIRRORED)
+    took, _ = machine.run(budget, 100)
+    assert took <= 125
+    used = budget.used[TIERS[MIRRORED].name]
+    assert used == 100 if time_for_it else 1 <= used < 50
+    assert time_for_it == (not budget.changes)
+
+
+def test_each_tier_is_a_part_of_the_one_before():
+    for more, less in itertools.pairwise(TIERS):
+        assert less.cost < more.cost
+        assert less.spacing >= more.spacing
+        assert less.clips <= more.clips
+        assert less.members <= more.members
+        assert less.mirror <= more.mirror

@@ -32,7 +32,7 @@ def test_a_clip_is_the_stored_crops_cut_to_its_margin(videos):
 
 def test_scored_clips_are_the_same_every_time(videos):
     (record,) = videos[0].tracks
-    assert torch.equal(scored_clips(record, CONFIG, 2), scored_clips(record, CONFIG, 2))
+    assert torch.equal(scored_clips(record, CONFIG), scored_clips(record, CONFIG))
 
 
 def test_each_class_gives_its_slices(videos):
@@ -71,4 +71,4 @@ def test_a_batch_is_its_items_one_after_another(videos):
 
 def test_a_margin_wider_than_stored_is_refused(videos):
     with pytest.raises(ValueError, match="wider than the stored"):
-        scored_clips(videos[0].tracks[0], ClipConfig(margin=1.7), 1)
+        scored_clips(videos[0].tracks[0], ClipConfig(margin=1.7))

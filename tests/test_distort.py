@@ -15,7 +15,7 @@ def track(small_store):
 
 
 def clips(track, distortion, config=CONFIG):
-    return scored_clips(track, config, config.clips, distortion).numpy()
+    return scored_clips(track, config, distortion=distortion).numpy()
 
 
 def test_without_a_change_they_are_the_clips_that_are_scored(track):

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import skimage.data
 
+from dfd.clips.sampling import ClipConfig, ScoredFrames
 from dfd.errors import VideoReadError
 from dfd.faces import extract
 from dfd.faces.extract import Extraction, FacesConfig, extract_tracks
@@ -84,7 +85,7 @@ def test_no_face_says_why(tmp_path):
     write_video(tmp_path / "dark.mp4", np.full((10, 120, 160, 3), 4, np.uint8), 15)
     told = Extraction()
     assert tracks(tmp_path / "dark.mp4", told=told) == []
-    assert told.reason.startswith("no face on 4 frames looked at, of 10, and the pictures are dark")
+    assert told.reason.startswith("no face on 3 frames looked at, of 10, and the pictures are dark")
 
 
 def test_a_face_that_is_not_found_at_first_is_looked_for_less_strictly(tmp_path):
@@ -122,6 +123,64 @@ def test_a_long_track_is_split_so_that_memory_is_bounded(face_video, monkeypatch
     assert max(len(track) for track in found) <= 20
     frames = np.concatenate([track.indices for track in found])
     assert len(frames) == len(set(frames.tolist()))
+
+
+PLAN = ScoredFrames((ClipConfig(length=6, fps=7.5, clips=2),))
+"""Two clips of 6 frames, every second one."""
+
+
+def test_a_plan_gives_the_crops_of_the_whole_track_where_it_looks(face_video):
+    (whole,) = tracks(face_video)
+    told = Extraction()
+    (track,) = extract_tracks(Video(face_video, "face.mp4"), CONFIG, told, PLAN)
+    assert track.indices.tolist() == [8, 10, 12, 14, 16, 18, 26, 28, 30, 32, 34, 36]
+    assert (told.frames, told.missing) == (45, 0)
+    at = np.searchsorted(whole.indices, track.indices)
+    assert np.abs(track.boxes - whole.boxes[at]).max() <= 4  # of a face of 110 pixels
+    assert np.abs(track.landmarks - whole.landmarks[at]).max() <= 4
+    assert np.abs(track.images.astype(int) - whole.images[at]).mean() < 12  # shifted by those few pixels
+    assert len(np.unique(np.round(track.boxes[:, 2] - track.boxes[:, 0], 3))) == 1
+
+
+def test_what_lies_between_clips_is_not_looked_at(face_video, monkeypatch):
+    looked = []
+    detect = extract.Detector.detect
+    monkeypatch.setattr(extract.Detector, "detect", lambda *a, **k: looked.append(a[1][0].shape) or detect(*a, **k))
+    list(extract_tracks(Video(face_video, "face.mp4"), CONFIG, None, PLAN))
+    assert 4 <= len(looked) <= 8
+    assert looked[0] == (240, 320, 3)
+    assert sum(shape == (240, 320, 3) for shape in looked) <= 3  # the others are about the face
+
+
+def test_a_face_that_no_clip_shows_is_looked_for_everywhere(tmp_path):
+    face = moving_face(12, shift=0)
+    empty = np.full_like(face, 60)
+    write_video(tmp_path / "fleeting.mp4", np.concatenate([empty, empty[:8], face, empty]), 15)
+    told = Extraction()
+    plan = ScoredFrames((ClipConfig(length=4, fps=15, clips=2),))
+    (track,) = extract_tracks(Video(tmp_path / "fleeting.mp4", "f.mp4"), CONFIG, told, plan)
+    assert 20 <= track.indices[0] <= 24
+    assert np.array_equal(np.diff(track.indices), np.ones(len(track) - 1))
+    assert (told.frames, told.missing) == (44, 0)
+
+
+def test_two_people_are_followed_from_clip_to_clip(tmp_path):
+    both = np.concatenate([moving_face(45), moving_face(45)], axis=2)
+    write_video(tmp_path / "two.mp4", both, 15, keyframe_every=15)
+    found = list(extract_tracks(Video(tmp_path / "two.mp4", "two.mp4"), CONFIG, None, PLAN))
+    assert [len(track) for track in found] == [12, 12]
+    left, right = sorted(found, key=lambda track: track.boxes[0, 0])
+    assert right.boxes[0, 0] - left.boxes[0, 0] == pytest.approx(320, abs=8)
+
+
+def test_a_new_face_is_found_within_seconds_though_another_is_followed(tmp_path):
+    one = np.concatenate([moving_face(60, shift=0), np.full((60, 240, 320, 3), 60, np.uint8)], axis=2)
+    one[20:, :, 320:] = moving_face(40, shift=0)
+    write_video(tmp_path / "joins.mp4", one, 15, keyframe_every=15)
+    first, second = sorted(tracks(tmp_path / "joins.mp4"), key=lambda track: track.boxes[0, 0])
+    assert len(first) == 60
+    assert 20 <= second.indices[0] <= 20 + 1.4 * 15
+    assert second.indices[-1] == 59
 
 
 def test_what_cannot_be_read_raises(tmp_path):

@@ -18,7 +18,7 @@ def refuse(path):
 def test_pyav_reads_what_it_can(face_video):
     source = open_source(face_video)
     assert source.decoder == "pyav"
-    assert [len(frames) for frames in source.stream(20)] == [20, 20, 5]
+    assert [len(frames) for frames in source.stream(20, None)] == [20, 20, 5]
 
 
 def test_decord_gives_the_same_pictures_where_pyav_finds_none(face_video, monkeypatch):
@@ -27,9 +27,9 @@ def test_decord_gives_the_same_pictures_where_pyav_finds_none(face_video, monkey
     source = open_source(face_video)
     assert source.decoder == "decord"
     assert (source.info.width, source.info.height, source.info.frames, source.info.fps) == (320, 240, 45, 15.0)
-    chunks = list(source.stream(20))
+    chunks = list(source.stream(20, None))
     assert [frames.indices.tolist() for frames in chunks] == [[*range(20)], [*range(20, 40)], [*range(40, 45)]]
-    assert np.array_equal(np.concatenate([frames.images for frames in chunks]), wanted.images)
+    assert np.array_equal(np.concatenate([frames.rgb() for frames in chunks]), wanted.images)
 
 
 def test_where_both_fail_it_is_pyavs_reason_and_nothing_is_printed(tmp_path, capfd):

@@ -139,7 +139,7 @@ def test_what_is_trained_on_unchanged_is_what_is_scored(videos):
     track = still[1].main_tracks()[0]
     whole = ClipConfig(length=track.frames, size=48, margin=1.3)
     data = PairDataset(still, whole, DrawConfig(per_load=1, aligned=0), NOTHING, BlendConfig())
-    assert torch.equal(data[0, 0].images[:1], scored_clips(track, whole, 1))
+    assert torch.equal(data[0, 0].images[:1], scored_clips(track, whole))
 
 
 def test_a_track_that_cannot_be_read_stops_training_and_is_named(small_store, tmp_path):

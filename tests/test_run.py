@@ -10,9 +10,12 @@ import time
 from dataclasses import replace
 
 import pytest
+import torch
 
+from dfd.clips.dataset import scored_clips
+from dfd.faces.store import FaceStore
 from dfd.inference import run as module
-from dfd.inference.bundle import load_bundle, write_bundle
+from dfd.inference.bundle import Bundle, load_bundle, write_bundle
 from dfd.inference.run import Settings, run
 from dfd.scoring.submission import read_submission
 from dfd.videos.manifest import read_videos
@@ -110,14 +113,65 @@ def test_hours_are_kept_for_real(tmp_path, videos, bundle):
     assert left_running(process.pid) == []
 
 
-def test_a_lesser_tier_looks_at_fewer_frames_and_keeps_them_out_of_the_dataset(tmp_path, videos, bundle, monkeypatch):
-    hasty = (replace(module.TIERS[-1], frames=8),) * len(module.TIERS)
-    monkeypatch.setattr("dfd.inference.run.TIERS", hasty)
-    monkeypatch.setattr("dfd.inference.budget.TIERS", hasty)
+@pytest.fixture
+def only(monkeypatch):
+    """Make all tiers one."""
+
+    def set_tiers(tier):
+        tiers = (tier,) * len(module.TIERS)
+        monkeypatch.setattr("dfd.inference.run.TIERS", tiers)
+        monkeypatch.setattr("dfd.inference.budget.TIERS", tiers)
+        return tiers
+
+    return set_tiers
+
+
+def test_a_lesser_tier_looks_at_fewer_frames_and_keeps_them_out_of_the_scratch_folder(tmp_path, videos, bundle, only):
+    (hasty, *_) = only(replace(module.TIERS[-1], clips=0.5))
     rows = read_videos(videos)[:2]
-    made = run(rows, load_bundle(bundle), tmp_path / "s.csv", Settings(workers=1, faces=tmp_path / "faces"))
+    made = run(rows, load_bundle(bundle), tmp_path / "s.csv", Settings(workers=1))
     assert [score.status for score in made.scores] == ["ok", "ok"]
     assert [len(score.tracks[0]) for score in made.scores] == [1, 1]
-    assert [caveat["reason"] for caveat in made.report()["caveats"]] == [f"in haste: {hasty[0].name}"] * 2
-    assert not list((tmp_path / "faces").glob("tracks/*"))
+    assert [caveat["reason"] for caveat in made.report()["caveats"]] == [f"in haste: {hasty.name}"] * 2
     assert not (tmp_path / ".s.csv.faces").exists()
+
+
+def test_a_dataset_gets_whole_tracks_and_they_score_as_clips_alone_do(tmp_path, videos, bundle):
+    rows, loaded = read_videos(videos)[:3], load_bundle(bundle)
+    clips = run(rows, loaded, tmp_path / "a.csv", Settings(workers=1))
+    whole = run(rows, loaded, tmp_path / "b.csv", Settings(workers=1, faces=tmp_path / "faces"))
+    again = run(rows, loaded, tmp_path / "c.csv", Settings(workers=1, faces=tmp_path / "faces"))
+    assert whole.scores[0].tracks == again.scores[0].tracks
+    records = FaceStore.open(tmp_path / "faces").records()
+    assert [[track.frames for track in record.tracks] for record in records] == [[20]] * 3
+    for one, other in zip(clips.scores, whole.scores, strict=True):
+        assert one.probability == pytest.approx(other.probability, abs=0.01)
+        assert [len(logits) for logits in one.tracks] == [len(logits) for logits in other.tracks]
+
+
+def test_mirrored_clips_count_as_much(tmp_path, videos, bundle, small_store):
+    rows, loaded = read_videos(videos)[:1], load_bundle(bundle)
+    made = run(rows, loaded, tmp_path / "s.csv", Settings(workers=1, mirror=True))
+    plain = run(rows, loaded, tmp_path / "s.csv", Settings(workers=1))
+    assert made.tiers == {"full, and mirrored": 1}
+    assert plain.tiers == {"full": 1}
+    assert made.report()["caveats"] == []
+    assert made.scores[0].tracks != plain.scores[0].tracks
+    (track,) = small_store.records()[1].tracks
+    clips = scored_clips(track, loaded.members[0][1].clip)
+    with torch.inference_mode():
+        both = [loaded.members[0][0](images) for images in (clips, clips.flip(-1))]
+    one = Bundle(loaded.info, loaded.members[:1])
+    assert one.video_logits([track], mirror=True).tracks[0] == pytest.approx(torch.stack(both).mean(dim=0).tolist())
+
+
+def test_a_file_name_that_is_no_utf8_gets_a_row(tmp_path, videos, bundle):
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    shutil.copy(next(videos.iterdir()), folder / os.fsdecode(b"\xff \xe9.mp4"))
+    report = tmp_path / "r.json"
+    process = start(folder, bundle, tmp_path / "s.csv", "--workers", "1", "--report", str(report))
+    text, _ = process.communicate(timeout=100)
+    assert process.returncode == 0, text
+    assert list(read_submission(tmp_path / "s.csv")) == ["\\udcff \\udce9.mp4"]
+    assert json.loads(report.read_text())["statuses"] == {"ok": 1}

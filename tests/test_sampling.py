@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfd.clips.sampling import ClipConfig, even_clips, random_clips, stride
+from dfd.clips.sampling import ClipConfig, ScoredFrames, even_clips, random_clips, scored_positions, stride
 
 
 @given(st.integers(1, 400), st.floats(5, 120), st.integers(1, 32), st.integers(1, 8), st.integers(0, 99))
@@ -49,3 +49,42 @@ def test_no_frames_is_an_error():
 
 def test_stride_is_never_zero():
     assert stride(5, 60) == 1
+
+
+FOUR = ClipConfig(length=16, fps=15, clips=4)
+
+
+def test_what_is_scored_is_planned_over_the_video():
+    frames = ScoredFrames((FOUR,))(300, 29.97)
+    assert frames.tolist() == [start + 2 * i for start in (34, 101, 168, 235) for i in range(16)]
+
+
+def test_a_share_is_the_first_clips():
+    whole = ScoredFrames((FOUR,))(300, 30)
+    for share, count in ((1.0, 4), (0.5, 2), (0.25, 1), (0.0, 1)):
+        assert ScoredFrames((FOUR,), share)(300, 30).tolist() == whole[: 16 * count].tolist()
+
+
+def test_several_configurations_are_planned_together():
+    other = FOUR.replace(length=8, fps=7.5, clips=3)
+    frames = ScoredFrames((FOUR, other))(120, 30)
+    assert np.all(np.diff(frames) > 0)
+    wanted = [even_clips(120, 30, config, config.clips) for config in (FOUR, other)]
+    assert set(frames.tolist()) == {i for clips in wanted for i in clips.flat}
+
+
+@pytest.mark.parametrize("frames", [1, 5, 16, 40, 300, 1800])
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.0])
+def test_a_track_of_what_is_planned_gives_the_clips_of_the_whole_track(frames, share):
+    whole, planned = np.arange(frames), ScoredFrames((FOUR,), share)(frames, 30.0)
+    a, b = (scored_positions(indices, frames, 30.0, FOUR, share) for indices in (whole, planned))
+    assert np.array_equal(whole[a], planned[b])
+
+
+def test_a_track_that_begins_late_is_scored_where_it_is():
+    late = np.arange(110, 300)
+    clips = late[scored_positions(late, 300, 30.0, FOUR)]
+    assert clips[:, -1].tolist() == [131, 198, 265]
+    assert clips[0].tolist() == [110, 110, 110, 110, 110, 111, 113, 115, 117, 119, 121, 123, 125, 127, 129, 131]
+    fleeting = np.arange(70, 100)  # between two clips
+    assert np.array_equal(scored_positions(fleeting, 300, 30.0, FOUR), even_clips(30, 30.0, FOUR, 4))

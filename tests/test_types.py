@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -73,3 +74,11 @@ def test_a_probability_is_one(probability):
 def test_an_unknown_status_is_refused():
     with pytest.raises(ValueError, match="'fine', not one of ok, no_face"):
         VideoScore("a.mp4", 0.5, "fine")
+
+
+def test_a_name_that_is_no_utf8_can_be_written_everywhere():
+    path = Path(os.fsdecode(b"vid\xe9o.mp4"))
+    video = Video(path, path.name, 1)
+    assert video.path == path
+    assert video.name == video.source == "vid\\udce9o.mp4"
+    assert Video(path, "видео 視頻.mp4").name == "видео 視頻.mp4"

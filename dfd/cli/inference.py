@@ -46,6 +46,7 @@ def predict(
     timeout: float = 120.0,
     memory: float = MEMORY,
     device: str = "cpu",
+    mirror: Annotated[bool, Parameter(negative=())] = False,
     force: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Score VIDEOS with a bundle into OUT, a whole and valid submission from the first second.
@@ -64,6 +65,7 @@ def predict(
         timeout: Seconds that a video may take.
         memory: Gigabytes that a video may take.
         device: cpu or cuda.
+        mirror: Score every clip mirrored as well, and take the mean, as long as there is time for it.
         force: Use a bundle whose files have changed or whose networks answer otherwise than where it was made.
     """
     start = time.monotonic()
@@ -71,7 +73,7 @@ def predict(
         raise ManifestError(f"{videos} is not a folder: name the folder that holds the videos of {sample}")
     rows = read_sample(sample, videos) if sample is not None else read_videos(videos)
     loaded = load_bundle(bundle, device, force)
-    settings = Settings(hours * 3600 - (time.monotonic() - start), workers, timeout, memory, faces)
+    settings = Settings(hours * 3600 - (time.monotonic() - start), workers, timeout, memory, faces, mirror)
     with show.bar("predict") as tell:
         made = run(rows, loaded, out, settings, tell, show.tell)
     if report is not None:

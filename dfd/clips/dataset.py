@@ -13,7 +13,7 @@ from torch.utils.data import Dataset, Sampler
 from dfd.clips.augment import AugmentConfig, Draw, thinned_clips
 from dfd.clips.balance import Balance, DrawConfig
 from dfd.clips.distort import Distortion
-from dfd.clips.sampling import ClipConfig, Positions, even_clips, thinned
+from dfd.clips.sampling import ClipConfig, Positions, scored_positions
 from dfd.faces.crops import narrow
 from dfd.faces.store import TrackRecord, VideoRecord, load_crops, load_geometry
 from dfd.types import Clips
@@ -33,16 +33,16 @@ def load_clips(record: TrackRecord, positions: Positions, config: ClipConfig) ->
 
 
 def scored_clips(
-    record: TrackRecord, config: ClipConfig, count: int, distortion: Distortion | None = None
+    record: TrackRecord, config: ClipConfig, share: float = 1.0, distortion: Distortion | None = None
 ) -> torch.Tensor:
-    """The clips that a track is scored on: `count` spread evenly, (N,3,T,S,S) uint8, the same every time.
+    """The clips (N,3,T,S,S) uint8 that a track is scored on, of them the first `share`: the same every time.
 
     distortion: what happened to the video before.
     """
+    rate = distortion.fps if distortion else None
+    positions = scored_positions(load_geometry(record)[0], record.video_frames, record.fps, config, share, rate)
     if distortion is None:
-        return load_clips(record, even_clips(record.frames, record.fps, config, count), config)
-    left, rate = thinned(record.frames, record.fps, distortion.fps or record.fps)
-    positions = (even_clips(left, rate, config, count) * (record.fps / rate)).astype(np.int64)
+        return load_clips(record, positions, config)
     names = [f"{record.video}/{record.track}/{number}" for number in range(len(positions))]
     raws = load_raw(record, positions)
     clips = [changed(raw, distortion.of(name), config) for raw, name in zip(raws, names, strict=True)]

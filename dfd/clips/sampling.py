@@ -1,4 +1,10 @@
-"""Which frames of a track make a clip: index arithmetic, nothing else."""
+"""Which frames make a clip: index arithmetic, nothing else.
+
+Training draws clips anywhere in a track. Scoring has the same few clips of a video whatever its tracks: planned over
+the video, so that a prediction need not look at anything else in it.
+"""
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +73,60 @@ def thinned(frames: int, fps: float, rate: float) -> tuple[int, float]:
     ((200, 20), (300, 12))
     """
     return (max(1, int(frames * rate / fps)), rate) if rate < fps else (frames, fps)
+
+
+@dataclass(frozen=True)
+class ScoredFrames:
+    """A plan (types.Plan) for what is scored of a video: the first `share` of each configuration's clips.
+
+    >>> ScoredFrames((ClipConfig(length=3, clips=2),))(20, 30.0).tolist()
+    [4, 6, 8, 11, 13, 15]
+    """
+
+    configs: tuple[ClipConfig, ...]
+    share: float = 1.0
+
+    def __call__(self, frames: int, fps: float) -> Positions:
+        """Positions (n,) in a video of `frames` frames."""
+        clips = [first(even_clips(frames, fps, config, config.clips), self.share) for config in self.configs]
+        return np.unique(np.concatenate([each.reshape(-1) for each in clips]))
+
+
+def first(clips: Positions, share: float) -> Positions:
+    """The first `share`, in [0,1], of clips (N,T), at least one.
+
+    >>> first(np.arange(8).reshape(4, 2), 0.5).tolist()
+    [[0, 1], [2, 3]]
+    """
+    return clips[: max(1, round(len(clips) * share))]
+
+
+def scored_positions(
+    indices: Positions, frames: int, fps: float, config: ClipConfig, share: float = 1.0, rate: float | None = None
+) -> Positions:
+    """Positions (N, length) in a track of the clips that it is scored on: those of its video that show its face.
+
+    indices: (T,) the track's in its video, of `frames` frames. rate: frames a second that the video was brought down to
+    before; None where it was not. A clip shows the face when half of its frames or more do; one that the track lacks is
+    the nearest that it has. Where it is in none, they are spread evenly over the track.
+
+    >>> scored_positions(np.arange(2, 20), 20, 15, ClipConfig(length=4, clips=2)).tolist()
+    [[2, 3, 4, 5], [10, 11, 12, 13]]
+    """
+    planned = _spread(frames, fps, config, rate)
+    clips = planned[np.isin(planned, indices).mean(axis=1) >= 0.5][: len(first(planned, share))]
+    if not len(clips):
+        return first(_spread(len(indices), fps, config, rate), share)
+    after = np.minimum(np.searchsorted(indices, clips), len(indices) - 1)
+    before = np.maximum(after - 1, 0)
+    nearer = np.abs(indices[before] - clips) < np.abs(indices[after] - clips)
+    return np.where(nearer, before, after)
+
+
+def _spread(frames: int, fps: float, config: ClipConfig, rate: float | None) -> Positions:
+    """The even clips of what is left of `frames` frames at `rate`, as positions among all of them."""
+    left, at = thinned(frames, fps, rate or fps)
+    return (even_clips(left, at, config, config.clips) * (fps / at)).astype(np.int64)
 
 
 def _fit(frames: int, track_fps: float, config: ClipConfig) -> tuple[int, int]:

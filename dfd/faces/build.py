@@ -1,16 +1,24 @@
 """Building a face-track dataset: every video through a worker, every failure on record, resumed where it stopped."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dfd.faces.extract import Extraction, FacesConfig, extract_tracks
 from dfd.faces.store import FaceStore, VideoRecord
-from dfd.types import Video
+from dfd.types import Plan, Video
 from dfd.videos.workers import MEMORY, Limits, each_video
 
 Progress = Callable[[int, int, str], None]
 """Told (done, of how many, what was done last)."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """How a video's faces are looked for. store: where they go. plan: the pictures to look at, all where it is None."""
+
+    store: FaceStore
+    plan: Plan | None = None
 
 
 def build_store(
@@ -43,18 +51,19 @@ def store_videos(
     timeout: float = 120.0,
     until: float | None = None,
     memory: float = MEMORY,
-    choose: Callable[[Video], FaceStore] | None = None,
+    choose: Callable[[Video], Job] | None = None,
 ) -> Iterator[VideoRecord]:
     """Put `videos` into `store`, yielding each one's record as it comes. Limits as of each_video.
 
     What is not done by `until` is yielded as "out_of_budget" and is not on record, so that a later run does it.
-    choose: asked, when a video's turn comes, for the store that it goes into instead.
+    choose: asked, when a video's turn comes, how it is done instead.
     """
     place: dict[str, FaceStore] = {}
 
-    def arguments(video: Video) -> tuple[Path, FacesConfig]:
-        chosen = place[video.name] = choose(video) if choose else store
-        return chosen.folder, chosen.config
+    def arguments(video: Video) -> tuple[Path, FacesConfig, Plan | None]:
+        job = choose(video) if choose else Job(store)
+        place[video.name] = job.store
+        return job.store.folder, job.store.config, job.plan
 
     for outcome in each_video(_store_video, videos, arguments, Limits(workers, timeout, until, memory)):
         chosen = place.get(outcome.video.name, store)
@@ -64,7 +73,7 @@ def store_videos(
         yield record or chosen.write_failure(outcome)
 
 
-def _store_video(video: Video, folder: Path, config: FacesConfig) -> None:
+def _store_video(video: Video, folder: Path, config: FacesConfig, plan: Plan | None) -> None:
     """In a worker: one video's tracks into the store."""
     told = Extraction()
-    FaceStore(folder, config).write(video, extract_tracks(video, config, told), told)
+    FaceStore(folder, config).write(video, extract_tracks(video, config, told, plan), told)

@@ -4,11 +4,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dfd.videos import pictures
+
 Picture = NDArray[np.uint8]
 Box = NDArray[np.float32]
 
 
-def cut(image: Picture, centre: NDArray[np.floating], side: float, margin: float, size: int) -> tuple[Picture, Box]:
+def cut(
+    image: Picture | pictures.Picture, centre: NDArray[np.floating], side: float, margin: float, size: int
+) -> tuple[Picture, Box]:
     """The square of `margin * side` pixels about `centre` (x, y), resized to (size,size,3), and the face's box in it.
 
     Beyond the picture's edge its border pixel is repeated. The square starts on a whole pixel, so that pixels are

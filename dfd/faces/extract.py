@@ -1,7 +1,8 @@
 """From a video to its face tracks, in one pass over the pictures.
 
-Each chunk of full-size frames is looked at on a few reduced key frames, faces are linked to the tracks so far, and
-every frame's crop is cut from the full-size picture before the chunk is dropped.
+Each chunk of pictures is looked at on a few reduced key frames, faces are linked to the tracks so far, and every
+picture's crop is cut at full size before the chunk is dropped. Training looks at all pictures of a video; a prediction
+at the clips that are scored, along the same road: what it cuts out there is the same to a pixel or two.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,13 +17,23 @@ from pydantic import Field
 from dfd.config import Config
 from dfd.faces.crops import cut, to_crop
 from dfd.faces.detect import Detector
-from dfd.faces.tracks import Track, Tracker
-from dfd.types import Detections, FaceTrack, Frames, Video
+from dfd.faces.tracks import LEAST_OVERLAP, Track, Tracker, overlaps
+from dfd.types import Detections, FaceTrack, Plan, Video
 from dfd.videos.decode import VideoInfo
 from dfd.videos.fallback import Source, open_source
+from dfd.videos.pictures import Picture, Pictures
 
 CHUNK_BYTES = 300_000_000
-"""Pictures held at a time: 48 frames of 1080p."""
+"""Pictures held at a time, as RGB: 48 frames of 1080p. As decoded they take half of that."""
+WHOLE_EVERY = 5
+"""One look in so many goes over the whole picture; the others, at a third of the cost, about the faces followed."""
+ABOUT = 2.5
+"""Width of the part that is looked at about a face, in widths of its box."""
+FACE = 96
+"""Pixels that a face has in it at most: the last of the detector's networks sees 48."""
+SMALLEST = 0.6
+"""What is looked for there is this large at least, in the face's last size."""
+PARTS = ("boxes", "confidences", "landmarks")
 LONGEST_TRACK = 900
 """Frames after which a track ends and another begins: bounds the memory that a long video takes (180 MB a face)."""
 
@@ -62,19 +73,21 @@ class Extraction:
     """What became of one video, filled in while its tracks are taken.
 
     frames: pictures read. missing: pictures that the file promises and does not give. faces: sightings of faces in
-    key frames, tracked or not. brightness: mean of the key frames' pixels, 0 to 255.
+    key frames, tracked or not. keys: key frames; wholes: those looked at all over. brightness: mean of their pixels, 0
+    to 255.
     """
 
     frames: int = 0
     missing: int = 0
     faces: int = 0
     keys: int = 0
+    wholes: int = 0
     brightness: float = 0.0
     caveat: str = ""
 
     def begin(self, caveat: str) -> None:
         """Count anew: the video is read from its beginning."""
-        self.frames = self.missing = self.faces = self.keys = 0
+        self.frames = self.missing = self.faces = self.keys = self.wholes = 0
         self.brightness = 0.0
         self.caveat = caveat
 
@@ -88,7 +101,7 @@ class Extraction:
 
 @dataclass(eq=False)
 class _Cutting:
-    """A track with its crops so far, one a frame from its first sighting on."""
+    """A track with its crops so far, one a picture from its first sighting on."""
 
     track: Track
     crops: list[NDArray[np.uint8]] = field(default_factory=list)
@@ -97,58 +110,167 @@ class _Cutting:
     indices: list[int] = field(default_factory=list)
 
 
-def extract_tracks(video: Video, config: FacesConfig, told: Extraction | None = None) -> Iterator[FaceTrack]:
+def extract_tracks(
+    video: Video, config: FacesConfig, told: Extraction | None = None, plan: Plan | None = None
+) -> Iterator[FaceTrack]:
     """The face tracks of `video`, each as soon as it ends; `track` counts them from 0 in that order.
 
-    A track is seen in two key frames or more, unless the video has only one. A video without any is looked at again,
-    less strictly; one in which PyAV finds no picture is read by decord. `told` is filled in on the way.
+    plan: the pictures to look at; all without it, and with it too where those show no face. A track is seen
+    in two key frames or more, unless the video has only one. A video without any is looked at again, less strictly; one
+    in which PyAV finds no picture is read by decord. `told` is filled in on the way.
     Raises VideoReadError when no picture can be read.
     """
     told = told if told is not None else Extraction()
     source = open_source(video.path)
-    for look in (USUAL, FAINT):
+    passes = [(USUAL, plan)] * (plan is not None) + [(USUAL, None), (FAINT, None)]
+    for look, part in passes:
         caveats = ["read by decord"] * (source.decoder == "decord") + ["a faint face"] * (look is FAINT)
         told.begin(", ".join(caveats))
         none = True
-        for track in _tracks(video, source, config, look, told):
+        for track in _Pass(video, source, config, look, told).tracks(part):
             none = False
             yield track
         if not none:
             return
 
 
-def _tracks(video: Video, source: Source, config: FacesConfig, look: Look, told: Extraction) -> Iterator[FaceTrack]:
-    """One pass over the video."""
-    stride = max(1, round(source.info.fps * config.detect_every))
-    tracker = Tracker(config.faces, look.birth)
-    cuttings: dict[int, _Cutting] = {}
-    count = 0
-    fps = source.info.fps
-    for frames in _first(source.stream(_chunk(source.info, stride)), config.frames):
-        fps = frames.fps
-        _look(frames, stride, config, look, tracker, told)
-        _cut_chunk(frames, config, tracker, cuttings)
-        for track in _finished(tracker, cuttings):
-            if kept := _track(cuttings.pop(id(track)), config, video, fps, count):
-                yield kept
-                count += 1
-    last = list(tracker.live)
-    tracker.end(last)
-    least = 2 if told.keys > 1 else 1
-    for track in last:
-        if len(track.seen) >= least and (kept := _track(cuttings.pop(id(track)), config, video, fps, count)):
-            yield kept
-            count += 1
+class _Pass:
+    """One pass over a video."""
+
+    def __init__(self, video: Video, source: Source, config: FacesConfig, look: Look, told: Extraction) -> None:
+        self._video, self._source, self._config, self._told = video, source, config, told
+        self._stride = max(1, round(source.info.fps * config.detect_every))
+        self._detector = _detector(config.min_face, look)
+        self._tracker = Tracker(config.faces, look.birth)
+        self._cuttings: dict[int, _Cutting] = {}
+        self._fps = source.info.fps
+        self._count = 0
+        self._looked = self._looked_at_all = -1  # numbers of strides: of the last look, and of the last at all
+
+    def tracks(self, plan: Plan | None) -> Iterator[FaceTrack]:
+        """The tracks, each as soon as it ends."""
+        count = self._config.frames
+        limited = plan if plan is None or count is None else _within(plan, count)
+        for pictures in _first(self._source.stream(_chunk(self._source.info, self._stride), limited), count):
+            self._fps = pictures.fps
+            self._look(pictures)
+            self._cut(pictures)
+            seen = self._told.frames + len(pictures)
+            self._told.frames = min(pictures.shown, count or pictures.shown) if plan else seen
+            self._told.missing += pictures.missing
+            yield from self._stored(self._finished())
+        last = list(self._tracker.live)
+        self._tracker.end(last)
+        least = 2 if self._told.keys > 1 else 1
+        yield from self._stored([track for track in last if len(track.seen) >= least])
+
+    def _look(self, pictures: Pictures) -> None:
+        """Find faces on the chunk's key frames."""
+        for row in self._keys(pictures.indices):
+            index, picture = int(pictures.indices[row]), pictures.pictures[row]
+            stride = index // self._stride
+            soon = stride < self._looked_at_all + WHOLE_EVERY
+            found = (self._about(picture) if soon else None) or self._whole(picture, stride)
+            found = _inside(found, picture.shape[:2])
+            self._tracker.update(index, found)
+            self._told.keys += 1
+            self._told.faces += len(found)
+
+    def _keys(self, indices: NDArray[np.int64]) -> list[int]:
+        """Rows of the key frames: the first in each stride of the video, and the last before a gap or the chunk's end.
+
+        One shortly before such a last one is left out.
+        """
+        rows = []
+        ends = np.flatnonzero(np.diff(indices) > self._stride) + 1
+        for shot in np.split(np.arange(len(indices)), ends):
+            first, last = indices[shot[[0, -1]]].tolist()
+            for row, index in zip(shot.tolist(), indices[shot].tolist(), strict=True):
+                new = index // self._stride != self._looked
+                if index == last or (new and (index == first or last - index >= self._stride // 2)):
+                    rows.append(row)
+                    self._looked = index // self._stride
+        return rows
+
+    def _about(self, picture: Picture) -> Detections | None:
+        """The faces followed, each looked for where it was; None where there is none, or one is there no more."""
+        found = [_nearby(self._detector, picture, track.sightings[-1].box) for track in self._tracker.live]
+        there = [one for one in found if one is not None]
+        if not there or len(there) < len(found):
+            return None
+        order = np.argsort([-one.confidences[0] for one in there], kind="stable")
+        return _rows(Detections(*(np.concatenate([getattr(one, part) for one in there]) for part in PARTS)), order)
+
+    def _whole(self, picture: Picture, stride: int) -> Detections:
+        """All faces of the picture, found on a reduced copy."""
+        small, told = picture.reduced(self._config.detect_side), self._told
+        (found,) = self._detector.detect([small])
+        told.brightness = (told.brightness * told.wholes + float(small.mean())) / (told.wholes + 1)
+        told.wholes += 1
+        self._looked_at_all = stride
+        scale = np.float32(picture.shape[1] / small.shape[1])
+        return Detections(found.boxes * scale, found.confidences, found.landmarks * scale)
+
+    def _cut(self, pictures: Pictures) -> None:
+        """Cut each track's crop out of each picture of the chunk, from its first sighting to its end or the chunk's."""
+        end, config = int(pictures.indices[-1]), self._config
+        for track in self._tracker.live:
+            track.hold(end)
+        for track in [*self._tracker.live, *self._tracker.ended]:
+            track.fix_box()
+            cutting = self._cuttings.setdefault(id(track), _Cutting(track))
+            stop = end if track in self._tracker.live else track.seen[-1].index
+            rows = np.flatnonzero((pictures.indices >= track.sightings[0].index) & (pictures.indices <= stop))
+            centres, landmarks = track.place(pictures.indices[rows])
+            for row, centre, points in zip(rows.tolist(), centres, landmarks, strict=True):
+                crop, box = cut(pictures.pictures[row], centre, track.side, config.margin, config.size)
+                cutting.crops.append(crop)
+                cutting.boxes.append(box)
+                cutting.landmarks.append(to_crop(points, box, config.margin, config.size))
+                cutting.indices.append(int(pictures.indices[row]))
+
+    def _finished(self) -> list[Track]:
+        """Tracks that have ended, or grown too long, in order of appearance; those seen once are dropped."""
+        self._tracker.end([t for t in self._tracker.live if len(self._cuttings[id(t)].crops) >= LONGEST_TRACK])
+        ended, self._tracker.ended = self._tracker.ended, []
+        for track in ended:
+            if len(track.seen) < 2:
+                del self._cuttings[id(track)]
+        return [track for track in ended if len(track.seen) >= 2]
+
+    def _stored(self, ended: Sequence[Track]) -> Iterator[FaceTrack]:
+        """Tracks as they are stored, each up to its last sighting."""
+        for track in ended:
+            cutting, seen = self._cuttings.pop(id(track)), track.seen
+            count = int(np.searchsorted(cutting.indices, seen[-1].index, side="right"))
+            if not count:
+                continue
+            yield FaceTrack(
+                images=np.stack(cutting.crops[:count]),
+                indices=np.array(cutting.indices[:count], np.int64),
+                boxes=np.stack(cutting.boxes[:count]),
+                landmarks=np.stack(cutting.landmarks[:count]),
+                confidence=float(np.mean([sighting.confidence for sighting in seen])),
+                margin=self._config.margin,
+                fps=self._fps,
+                video=self._video.name,
+                track=self._count,
+            )
+            self._count += 1
 
 
-def _first(chunks: Iterator[Frames], count: int | None) -> Iterator[Frames]:
-    """The first `count` frames of a video; all where it is None."""
-    for frames in chunks:
-        if count is None or len(frames) < count:
-            yield frames
-            count = None if count is None else count - len(frames)
-        else:
-            yield Frames(frames.images[:count], frames.indices[:count], frames.fps)
+def _within(plan: Plan, count: int) -> Plan:
+    """The plan for a video of which no more than `count` frames are looked at."""
+    return lambda frames, fps: plan(min(frames, count), fps)
+
+
+def _first(chunks: Iterator[Pictures], count: int | None) -> Iterator[Pictures]:
+    """The pictures of a video's first `count` frames; all where it is None."""
+    for pictures in chunks:
+        inside = len(pictures) if count is None else int(np.searchsorted(pictures.indices, count))
+        if inside:
+            yield pictures if inside == len(pictures) else pictures.first(inside)
+        if inside < len(pictures) or (count is not None and pictures.indices[-1] == count - 1):
             return
 
 
@@ -163,29 +285,28 @@ def _detector(min_face: int, look: Look) -> Detector:
     return Detector(min_face, look.thresholds)  # one a process: a worker reads many videos
 
 
-def _look(frames: Frames, stride: int, config: FacesConfig, look: Look, tracker: Tracker, told: Extraction) -> None:
-    """Find faces on the chunk's key frames: every `stride`-th of the video, its first, and the chunk's last."""
-    last = len(frames) - 1
-    keys = [i for i in range(len(frames)) if (told.frames + i) % stride == 0 or i == last]
-    pictures = [_reduce(frames.images[i], config.detect_side) for i in keys]
-    scale = frames.images.shape[2] / pictures[0].shape[1]
-    for i, found in zip(keys, _detector(config.min_face, look).detect(pictures), strict=True):
-        scaled = Detections(found.boxes * np.float32(scale), found.confidences, found.landmarks * np.float32(scale))
-        tracker.update(int(frames.indices[i]), _inside(scaled, frames.images.shape[1:3]))
-        told.faces += len(found)
-    told.brightness = (told.brightness * told.keys + sum(float(p.mean()) for p in pictures)) / (told.keys + len(keys))
-    told.keys += len(keys)
-    told.frames += len(frames)
-    told.missing += frames.missing
+def _nearby(detector: Detector, picture: Picture, box: NDArray[np.float32]) -> Detections | None:
+    """The one face of a picture that was at `box` a moment ago; None where it is not there any more."""
+    side = float((box[2:] - box[:2]).max())
+    middle, half = (box[:2] + box[2:]) / 2, ABOUT / 2 * side
+    left, top = np.maximum(0, np.floor(middle - half)).astype(int).tolist()
+    right, bottom = np.ceil(middle + half).astype(int).tolist()
+    part = picture[top:bottom, left:right]
+    scale = max(1.0, side / FACE)
+    size = [max(1, round(n / scale)) for n in (part.shape[1], part.shape[0])]
+    small = cv2.resize(part, size, interpolation=cv2.INTER_AREA) if scale > 1 else part
+    (found,) = detector.detect([small], min_face=SMALLEST * side / scale)
+    back = np.array([part.shape[1] / size[0], part.shape[0] / size[1]], np.float32)
+    corner = np.array([left, top], np.float32)
+    moved = Detections(
+        found.boxes * np.tile(back, 2) + np.tile(corner, 2), found.confidences, found.landmarks * back + corner
+    )
+    shared = overlaps(box[None], moved.boxes)[0]
+    return _rows(moved, [int(shared.argmax())]) if (shared >= LEAST_OVERLAP).any() else None
 
 
-def _reduce(image: NDArray[np.uint8], long_side: int) -> NDArray[np.uint8]:
-    height, width = image.shape[:2]
-    ratio = long_side / max(height, width)
-    if ratio >= 1:
-        return image
-    shape = (max(1, round(width * ratio)), max(1, round(height * ratio)))
-    return np.asarray(cv2.resize(image, shape, interpolation=cv2.INTER_AREA))
+def _rows(found: Detections, rows: Sequence[int] | NDArray[np.int64]) -> Detections:
+    return Detections(found.boxes[rows], found.confidences[rows], found.landmarks[rows])
 
 
 def _inside(found: Detections, shape: Sequence[int]) -> Detections:
@@ -193,52 +314,4 @@ def _inside(found: Detections, shape: Sequence[int]) -> Detections:
     centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
     fine = ((centres >= 0) & (centres < [shape[1], shape[0]])).all(axis=1)
     fine &= (found.boxes[:, 2:] - found.boxes[:, :2] >= 1).all(axis=1)
-    return Detections(found.boxes[fine], found.confidences[fine], found.landmarks[fine])
-
-
-def _cut_chunk(frames: Frames, config: FacesConfig, tracker: Tracker, cuttings: dict[int, _Cutting]) -> None:
-    """Cut every track's crop out of every frame of the chunk, from its first sighting to the chunk's end or its own."""
-    end = int(frames.indices[-1])
-    for track in tracker.live:
-        track.hold(end)
-    for track in [*tracker.live, *tracker.ended]:
-        track.fix_box()
-        cutting = cuttings.setdefault(id(track), _Cutting(track))
-        stop = end if track in tracker.live else track.seen[-1].index
-        rows = np.flatnonzero((frames.indices >= track.sightings[0].index) & (frames.indices <= stop))
-        centres, landmarks = track.place(frames.indices[rows])
-        for row, centre, points in zip(rows, centres, landmarks, strict=True):
-            crop, box = cut(frames.images[row], centre, track.side, config.margin, config.size)
-            cutting.crops.append(crop)
-            cutting.boxes.append(box)
-            cutting.landmarks.append(to_crop(points, box, config.margin, config.size))
-            cutting.indices.append(int(frames.indices[row]))
-
-
-def _finished(tracker: Tracker, cuttings: dict[int, _Cutting]) -> list[Track]:
-    """Tracks that have ended, or grown too long, in order of appearance; those seen once are dropped."""
-    tracker.end([t for t in tracker.live if len(cuttings[id(t)].crops) >= LONGEST_TRACK])
-    ended, tracker.ended = tracker.ended, []
-    for track in ended:
-        if len(track.seen) < 2:
-            del cuttings[id(track)]
-    return [track for track in ended if len(track.seen) >= 2]
-
-
-def _track(cutting: _Cutting, config: FacesConfig, video: Video, fps: float, number: int) -> FaceTrack | None:
-    """The track as it is stored, up to its last sighting."""
-    seen = cutting.track.seen
-    count = int(np.searchsorted(cutting.indices, seen[-1].index, side="right"))
-    if not count:
-        return None
-    return FaceTrack(
-        images=np.stack(cutting.crops[:count]),
-        indices=np.array(cutting.indices[:count], np.int64),
-        boxes=np.stack(cutting.boxes[:count]),
-        landmarks=np.stack(cutting.landmarks[:count]),
-        confidence=float(np.mean([sighting.confidence for sighting in seen])),
-        margin=config.margin,
-        fps=fps,
-        video=video.name,
-        track=number,
-    )
+    return _rows(found, np.flatnonzero(fine))

@@ -39,7 +39,10 @@ CRF = 18
 
 @dataclass(frozen=True)
 class TrackRecord:
-    """A row of index.csv. frames: how many; size: side of the crop in pixels; confidence: the detector's mean."""
+    """A row of index.csv. frames: how many; size: side of the crop in pixels; confidence: the detector's mean.
+
+    video_frames: how many its video has.
+    """
 
     video: str
     track: int
@@ -50,12 +53,13 @@ class TrackRecord:
     margin: float
     confidence: float
     path: Path
+    video_frames: int
 
 
 @dataclass(frozen=True)
 class VideoRecord:
-    """A row of videos.csv. frames: pictures read; missing: promised by the file and not readable; faces: sightings of
-    faces on key frames, tracked or not; seconds: wall clock."""
+    """A row of videos.csv. frames: that the video has; missing: promised by the file and not readable; faces: sightings
+    of faces on key frames, tracked or not; seconds: wall clock."""
 
     video: str
     label: Label | None
@@ -258,7 +262,7 @@ def folder_name(video: str) -> str:
 
 
 def _record(path: Path, about: dict[str, Any]) -> VideoRecord:
-    shared = {"video": about["video"], "label": about["label"]}
+    shared = {"video": about["video"], "label": about["label"], "video_frames": about["frames"]}
     tracks = tuple(TrackRecord(**shared, **row, path=path.parent / f"{row['track']}.mp4") for row in about["tracks"])
     return VideoRecord(**{key: value for key, value in about.items() if key not in ("file", "tracks")}, tracks=tracks)
 

@@ -21,25 +21,31 @@ RESERVE = 2.0
 class Tier:
     """How thoroughly a video is looked at.
 
-    cost: guess at its seconds a video, the first tier's being 1. frames: looked at for faces, from the beginning; None
-    for all. clips, members: share of the bundle's that is scored, at least one of each.
+    cost: guess at its seconds a video, the ordinary tier's being 1. spacing: time between two looks for faces, in those
+    of the bundle: at 2 a clip of a second has three, at 4 two. clips, members: share of the bundle's that is scored, at
+    least one of each; of the clips the first, since to reach a later one the video is decoded up to there. mirror: each
+    clip is scored as it is and mirrored.
     """
 
     name: str
     cost: float
-    frames: int | None = None
+    spacing: float = 1.0
     clips: float = 1.0
     members: float = 1.0
+    mirror: bool = False
 
 
 TIERS = (
-    Tier("full", 1.0),
-    Tier("half the clips", 0.85, clips=0.5),
-    Tier("half the clips, half the members", 0.75, clips=0.5, members=0.5),
-    Tier("150 frames, half the clips, half the members", 0.4, frames=150, clips=0.5, members=0.5),
-    Tier("64 frames, one clip, one member", 0.2, frames=64, clips=0.0, members=0.0),
+    Tier("full, and mirrored", 1.3, spacing=2.0, mirror=True),
+    Tier("full", 1.0, spacing=2.0),
+    Tier("half the members", 0.85, spacing=2.0, members=0.5),
+    Tier("half the members, two looks for faces a clip", 0.8, spacing=4.0, members=0.5),
+    Tier("half the members, half the clips", 0.45, spacing=4.0, clips=0.5, members=0.5),
+    Tier("one member, one clip", 0.25, spacing=4.0, clips=0.0, members=0.0),
 )
 """From the most thorough down: first less of what the score loses least by."""
+MIRRORED, FULL = 0, 1
+"""The tiers that a prediction may begin with; all after them are haste."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class Budget:
     """Measures seconds a video as videos are finished, and picks the tier that fits what is left.
 
     videos: how many there are to do. seconds: how long all may take, from now on. workers: that look for faces at a
-    time. tell: told of each change.
+    time. tell: told of each change. best: number of the most thorough tier, with which it begins.
     """
 
     def __init__(
@@ -65,13 +71,14 @@ class Budget:
         workers: int = 1,
         clock: Callable[[], float] = time.monotonic,
         tell: Callable[[str], None] | None = None,
+        best: int = FULL,
     ) -> None:
         self._clock, self._tell = clock, tell
         self._last = clock()
         self.until = self._last + seconds - max(0.01 * seconds, min(RESERVE, 0.1 * seconds))
         self.changes: list[Change] = []
         self.used: Counter[str] = Counter()
-        self._videos, self._workers, self._done, self._now = videos, workers, 0, 0
+        self._videos, self._workers, self._done, self._best, self._now = videos, workers, 0, best, best
         self._begun: set[str] = set()
         self._chosen: dict[str, int] = {}
         self._expected: list[float] = []  # seconds a video in each tier; empty before the first video
@@ -89,7 +96,7 @@ class Budget:
 
     def tier(self, name: str) -> Tier:
         """The tier at which to score it: by now it may be a lesser one than it began with."""
-        self._chosen[name] = max(self._chosen.get(name, 0), self._now)
+        self._chosen[name] = max(self._chosen.get(name, self._best), self._now)
         return TIERS[self._chosen[name]]
 
     def finish(self, name: str, faces: float, scoring: float) -> None:
@@ -97,7 +104,7 @@ class Budget:
 
         They give the first estimate, and from then on the clock does: while workers start nothing is finished.
         """
-        now, tier = self._clock(), self._chosen.pop(name, 0)
+        now, tier = self._clock(), self._chosen.pop(name, self._best)
         passed, self._last = now - self._last, now
         self._done += 1
         self.used[TIERS[tier].name] += 1
@@ -124,7 +131,7 @@ class Budget:
         if remaining <= 0 or left <= 0:
             return
         fits = [
-            seconds * remaining <= left * (UP if number < self._now else MARGIN)
+            number >= self._best and seconds * remaining <= left * (UP if number < self._now else MARGIN)
             for number, seconds in enumerate(self._expected)
         ]
         chosen = fits.index(True) if any(fits) else len(TIERS) - 1

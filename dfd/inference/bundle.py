@@ -20,7 +20,7 @@ from torch import nn
 
 from dfd.clips.dataset import scored_clips
 from dfd.clips.distort import Distortion
-from dfd.clips.sampling import ClipConfig
+from dfd.clips.sampling import ClipConfig, ScoredFrames
 from dfd.config import Config
 from dfd.errors import CheckpointError, ConfigError
 from dfd.faces.crops import narrow
@@ -114,24 +114,35 @@ class Bundle:
         """
         return self.video_logits([track]).tracks[0]
 
-    def video_logits(self, tracks: Sequence[TrackRecord], clips: float = 1.0, members: float = 1.0) -> Logits:
+    def used(self, members: float) -> tuple[tuple[nn.Module, Header], ...]:
+        """The first `members`, a share in [0,1], of the networks; at least one."""
+        return self.members[: max(1, round(len(self.members) * members))]
+
+    def plan(self, clips: float = 1.0, members: float = 1.0) -> ScoredFrames:
+        """The plan of what video_logits() reads of a video."""
+        return ScoredFrames(tuple({header.clip: None for _, header in self.used(members)}), clips)
+
+    def video_logits(
+        self, tracks: Sequence[TrackRecord], clips: float = 1.0, members: float = 1.0, mirror: bool = False
+    ) -> Logits:
         """logits() of each of a video's tracks. clips, members: share of them to use, in [0,1]; at least one of each.
+
+        mirror: the mean of each clip's logit and that of its mirror image.
 
         A member that fails on one of the tracks, or gives what is no number, is left out for the video: the others
         count for it, in proportion to their weights.
         """
-        used = self.members[: max(1, round(len(self.members) * members))]
+        used = self.used(members)
         loaded: dict[ClipConfig, list[torch.Tensor]] = {}
         for _, header in used:
             if header.clip not in loaded:
-                count = max(1, round(header.clip.clips * clips))
-                loaded[header.clip] = [scored_clips(track, header.clip, count, self.distortion) for track in tracks]
+                loaded[header.clip] = [scored_clips(track, header.clip, clips, self.distortion) for track in tracks]
         answers: list[list[list[float]]] = []
         weights: list[float] = []
         left_out: list[str] = []
         for number, (model, header) in enumerate(used):
             try:
-                answers.append([_answer(model, header, images) for images in loaded[header.clip]])
+                answers.append([_answer(model, header, images, mirror) for images in loaded[header.clip]])
                 weights.append(self.weights[number] if self.weights else 1.0)
             except MODEL_ERRORS as error:
                 reason = " ".join(str(error).split())[:200]
@@ -142,10 +153,13 @@ class Bundle:
         return Logits(joined, tuple(left_out))
 
 
-def _answer(model: nn.Module, header: Header, clips: torch.Tensor) -> list[float]:
-    """Logits (N,) of clips (N,3,T,S,S). Raises ValueError where one is not finite."""
-    with torch.inference_mode():
-        logits = model(clips.to(next(model.parameters()).device)).float().cpu()
+def _answer(model: nn.Module, header: Header, clips: torch.Tensor, mirror: bool) -> list[float]:
+    """Logits (N,) of clips (N,3,T,S,S), on a GPU in 16 bits. Raises ValueError where one is not finite."""
+    device = next(model.parameters()).device
+    with torch.inference_mode(), torch.autocast(device.type, torch.float16, enabled=device.type == "cuda"):
+        logits = model(clips.to(device)).float().cpu()
+        if mirror:
+            logits = (logits + model(clips.flip(-1).to(device)).float().cpu()) / 2
     if not torch.isfinite(logits).all():
         raise ValueError(f"its logits are {logits.tolist()}")
     found: list[float] = (logits + prior_offset(header.prior)).tolist()
@@ -237,6 +251,9 @@ def _member(
     model, header = load_model(path)
     if entry.golden is not None and not force:
         _check_golden(path, golden_logit(model, header), entry.golden, info)
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):  # its outputs take its weights' layout: half as much again in speed
+            module.weight.data = module.weight.data.to(memory_format=torch.channels_last)
     return model.to(device), header
 
 

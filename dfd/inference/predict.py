@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from dfd.errors import CheckpointError, StoreError
-from dfd.faces.build import Progress, store_videos
+from dfd.faces.build import Job, Progress, store_videos
 from dfd.faces.store import FaceStore, VideoRecord
-from dfd.inference.budget import TIERS, Budget, Change, Tier
+from dfd.inference.budget import FULL, TIERS, Budget, Change, Tier
 from dfd.inference.bundle import Bundle
 from dfd.inference.journal import Journal
 from dfd.scoring.board import Exposure, exposure
@@ -137,19 +137,19 @@ def _score_in_time(record: VideoRecord, bundle: Bundle, budget: Budget | None) -
     return score
 
 
-def score_video(record: VideoRecord, bundle: Bundle, tier: Tier = TIERS[0]) -> VideoScore:
+def score_video(record: VideoRecord, bundle: Bundle, tier: Tier = TIERS[FULL]) -> VideoScore:
     """One video's score from its stored tracks. PRIOR when it has none, one cannot be read, or every member fails."""
     start = time.perf_counter()
     if not record.tracks:
         return VideoScore(record.video, PRIOR, record.status, record.seconds, record.reason)
     main = record.main_tracks()
     try:
-        logits = bundle.video_logits(main, tier.clips, tier.members)
+        logits = bundle.video_logits(main, tier.clips, tier.members, tier.mirror)
     except (StoreError, CheckpointError) as error:
         return VideoScore(record.video, PRIOR, "error", record.seconds, str(error))
     sure = tuple(track.confidence for track in main)
     probability = bundle.info.rule.probability(logits.tracks, sure)
-    haste = [f"in haste: {tier.name}"] if tier != TIERS[0] else []
+    haste = [f"in haste: {tier.name}"] if tier not in TIERS[: FULL + 1] else []
     reason = "; ".join([*([record.reason] if record.reason else []), *haste, *logits.left_out])
     seconds = record.seconds + time.perf_counter() - start
     return VideoScore(record.video, probability, "ok", seconds, reason, logits.tracks, sure)
@@ -170,7 +170,7 @@ def faces_of(
     timeout: float = 120.0,
     until: float | None = None,
     memory: float = MEMORY,
-    choose: Callable[[Video], FaceStore] | None = None,
+    choose: Callable[[Video], Job] | None = None,
 ) -> Iterator[VideoRecord]:
     """Each video's record: at once where the store has it, as workers finish otherwise. See store_videos."""
     known = {video.name: store.record(video) for video in videos}

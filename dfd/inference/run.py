@@ -11,9 +11,9 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from dfd.faces.build import Progress
+from dfd.faces.build import Job, Progress
 from dfd.faces.store import FaceStore, VideoRecord
-from dfd.inference.budget import TIERS, Budget
+from dfd.inference.budget import FULL, MIRRORED, TIERS, Budget
 from dfd.inference.bundle import Bundle
 from dfd.inference.journal import Journal
 from dfd.inference.predict import Prediction, faces_of, predict
@@ -23,13 +23,17 @@ from dfd.videos.workers import MEMORY, available_cores
 
 @dataclass(frozen=True)
 class Settings:
-    """seconds: that the run may take. workers, timeout, memory: Limits'. faces: a dataset to use and continue."""
+    """seconds: that the run may take. workers, timeout, memory: Limits'. faces: a dataset to use and continue.
+
+    mirror: score each clip mirrored as well, while there is time.
+    """
 
     seconds: float = 8.5 * 3600
     workers: int = 0
     timeout: float = 120.0
     memory: float = MEMORY
     faces: Path | None = None
+    mirror: bool = False
 
 
 def run(
@@ -51,22 +55,29 @@ def run(
         shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed: this one alone has the journal
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         todo = [video for video in videos if video.name not in journal.scores]
-        budget = Budget(len(todo), settings.seconds, settings.workers or available_cores(), tell=tell)
-        stores = _stores(bundle, scratch, settings.faces)
+        best = MIRRORED if settings.mirror else FULL
+        budget = Budget(len(todo), settings.seconds, settings.workers or available_cores(), tell=tell, best=best)
+        jobs = _jobs(bundle, scratch, settings.faces)
         limits = (settings.workers, settings.timeout, budget.until, settings.memory)
-        found = faces_of(todo, stores[0], *limits, choose=lambda video: stores[budget.begin(video.name)])
+        found = faces_of(todo, jobs[0].store, *limits, choose=lambda video: jobs[budget.begin(video.name)])
         records = stack.enter_context(closing(_forgotten(found, scratch)))
         return predict([video.name for video in videos], records, bundle, out, progress, budget, journal)
 
 
-def _stores(bundle: Bundle, scratch: Path, faces: Path | None) -> list[FaceStore]:
-    """The store of each tier. What a lesser one finds is kept for this run only."""
-    stores: dict[int | None, FaceStore] = {}
-    for tier in TIERS:
-        if tier.frames not in stores:
-            folder = faces if faces and tier.frames is None else scratch / str(tier.frames or "all")
-            stores[tier.frames] = FaceStore.create(folder, bundle.info.faces.replace(frames=tier.frames))
-    return [stores[tier.frames] for tier in TIERS]
+def _jobs(bundle: Bundle, scratch: Path, faces: Path | None) -> list[Job]:
+    """How faces are looked for in each tier: on the frames that are scored, and into `scratch`.
+
+    A dataset takes whole tracks, where there is no haste.
+    """
+    config = bundle.info.faces
+    jobs = []
+    for number, tier in enumerate(TIERS):
+        spaced = config.replace(detect_every=min(10.0, config.detect_every * tier.spacing))
+        store = FaceStore.create(scratch / str(number), spaced)
+        jobs.append(Job(store, bundle.plan(tier.clips, tier.members)))
+    if faces:
+        jobs[: FULL + 1] = [Job(FaceStore.create(faces, config))] * (FULL + 1)
+    return jobs
 
 
 def _forgotten(records: Iterator[VideoRecord], scratch: Path) -> Generator[VideoRecord, None, None]:

@@ -7,7 +7,6 @@ comparison: the same 8-bit pictures, bit for bit, of files in which it finds fra
 evenly 0.70, 1.38; 15 from the middle 0.39, 0.72. 15 of 150 stored crops, all key frames: 11 ms, 16 ms.
 """
 
-import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,12 +24,11 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from dfd.errors import VideoReadError
-from dfd.types import Frames
+from dfd.types import Frames, Plan
+from dfd.videos.pictures import THREADS, Picture, Pictures, View, reduced_size
 
 Decoder = Literal["pyav", "decord"]
 
-THREADS = 1
-"""Threads a video: videos are read in processes of their own, and two of one thread beat one of two."""
 DEMUXERS = "mov,matroska,avi,flv,asf,mpegts,mpeg,ogg"
 """FFmpeg's readers that stay inside their file. Playlists (hls, concat, dash) open other files that they name."""
 SKIPPERS = ("h264", "hevc")  # decoders that can be told packet by packet to leave out what no picture depends on
@@ -57,9 +55,9 @@ def probe(path: Path | str) -> VideoInfo:
     path = Path(path)
     with _open(path) as stream:
         for _, frame in _pictures(stream, _Index()):
-            stack = _Stack(frame, 0)
-            height, width = stack.shape[:2]
-            return VideoInfo(path, width, height, _claimed(stream), _fps(stream), 90 * stack.turns)
+            view = View(frame)
+            height, width = view.shape[:2]
+            return VideoInfo(path, width, height, _claimed(stream), _fps(stream), 90 * view.turns)
     raise VideoReadError(path, "no picture decodes")
 
 
@@ -81,19 +79,16 @@ def read_frames(
         raise ValueError(f"indices are {wanted.tolist()[:8]}, not one or more positions of at least 0")
     if decoder == "decord":
         return _read_with_decord(path, wanted, long_side)
-    index = _read_index(path)
-    asked = set(wanted.tolist())
+    index, images, found = _read_index(path), [], []
     with _open(path) as stream:
-        stack: _Stack | None = None
-        for position, frame in _pictures(stream, index, asked):
-            if position in asked:
-                stack = _Stack(frame, len(wanted), long_side) if stack is None else stack
-                stack.add(position, frame)
-            if position >= wanted[-1]:
-                break
-        if stack is None:
+        view: View | None = None
+        for position, frame in _asked(stream, index, set(wanted.tolist())):
+            view = view or View(frame)
+            images.append(Picture(frame, view).reduced(long_side))
+            found.append(position)
+        if not images:
             raise VideoReadError(path, f"none of the {len(wanted)} frames asked for can be read, of {index.promised}")
-        return stack.take(_fps(stream), missing=len(wanted) - len(stack))
+        return Frames(np.stack(images), np.array(found, np.int64), _fps(stream), len(wanted) - len(images))
 
 
 def stream_frames(path: Path | str, chunk: int, *, long_side: int | None = None) -> Iterator[Frames]:
@@ -102,22 +97,42 @@ def stream_frames(path: Path | str, chunk: int, *, long_side: int | None = None)
     long_side: as in read_frames. The last chunk's `missing` is what the container promises and the file does not give.
     Raises VideoReadError when no frame can be read.
     """
+    for pictures in stream_pictures(path, chunk):
+        yield Frames(pictures.rgb(long_side), pictures.indices, pictures.fps, pictures.missing)
+
+
+def stream_pictures(path: Path | str, chunk: int, plan: Plan | None = None) -> Iterator[Pictures]:
+    """Pictures in order, `chunk` (at least 1) at a time: those that the plan asks for, or all of them.
+
+    Others are decoded only as far as these depend on them. The last chunk's `missing` is what the plan asks for, or
+    the container promises, and the file does not give. Raises VideoReadError when none can be read.
+    """
     if chunk < 1:
         raise ValueError(f"chunk is {chunk}, not at least 1")
     index = _read_index(path := Path(path))
     with _open(path) as stream:
         fps, read = _fps(stream), 0
-        stack: _Stack | None = None
-        for position, frame in _pictures(stream, index):
-            if stack is None:
-                stack = _Stack(frame, min(chunk, index.shown), long_side)
-            elif len(stack) == stack.capacity:  # only now is it known not to be the last
-                yield stack.take(fps)
-            stack.add(position, frame)
+        asked = set(plan(index.shown, fps).tolist()) if plan else None
+        view: View | None = None
+        held: list[tuple[int, VideoFrame]] = []
+        for position, frame in _asked(stream, index, asked):
+            view = view or View(frame)
+            if len(held) == chunk:  # only now is it known not to be the last
+                yield _pictures_of(held, view, fps, index.shown)
+                held = []
+            held.append((position, frame))
             read += 1
-        if stack is None:
+        if view is None:
             raise VideoReadError(path, "no picture decodes")
-        yield stack.take(fps, missing=max(0, index.promised - read))
+        promised = index.promised if asked is None else len(asked)
+        yield _pictures_of(held, view, fps, index.shown, max(0, promised - read))
+
+
+def _pictures_of(
+    held: Sequence[tuple[int, VideoFrame]], view: View, fps: float, shown: int, missing: int = 0
+) -> Pictures:
+    indices = np.array([position for position, _ in held], np.int64)
+    return Pictures([Picture(frame, view) for _, frame in held], indices, fps, shown, missing)
 
 
 @contextmanager
@@ -240,6 +255,16 @@ def _needed(stream: VideoStream, index: _Index, asked: set[int] | None = None) -
     yield None
 
 
+def _asked(stream: VideoStream, index: _Index, asked: set[int] | None) -> Iterator[tuple[int, VideoFrame]]:
+    """(position, frame) of those `asked` for (None: all), in rising order."""
+    last = max(asked, default=-1) if asked is not None else None
+    for position, frame in _pictures(stream, index, asked):
+        if asked is None or position in asked:
+            yield position, frame
+        if last is not None and position >= last:
+            return
+
+
 def _pictures(stream: VideoStream, index: _Index, asked: set[int] | None = None) -> Iterator[tuple[int, VideoFrame]]:
     """(position, frame) in rising order: those `asked` for (None: all), and some that they depend on."""
     last = -1
@@ -258,53 +283,12 @@ def _pictures(stream: VideoStream, index: _Index, asked: set[int] | None = None)
                     yield position, frame
 
 
-class _Stack:
-    """Pictures on their way to becoming a Frames, converted straight into one array.
-
-    All are turned as the video's first picture is and have its size, whatever their own. turns: quarter turns
-    counter-clockwise. shape: (H,W,3), upright.
-    """
-
-    def __init__(self, first: VideoFrame, capacity: int, long_side: int | None = None) -> None:
-        self.turns = round(first.rotation / 90) % 4
-        self._width, self._height = _reduced(first.width, first.height, long_side)
-        self.shape = (*((self._width, self._height) if self.turns % 2 else (self._height, self._width)), 3)
-        self.capacity = capacity
-        self._positions: list[int] = []
-
-    def __len__(self) -> int:
-        return len(self._positions)
-
-    def add(self, position: int, frame: VideoFrame) -> None:
-        if not self._positions:
-            self._images = np.empty((self.capacity, *self.shape), np.uint8)
-        # AREA averages where it reduces, at less than BILINEAR's cost; full size is the same with both, bit for bit.
-        rgb = frame.reformat(self._width, self._height, "rgb24", interpolation="AREA", threads=THREADS)
-        self._images[len(self)] = np.rot90(rgb.to_ndarray(), self.turns)
-        self._positions.append(position)
-
-    def take(self, fps: float, missing: int = 0) -> Frames:
-        """What was added, and begin anew."""
-        positions, self._positions = self._positions, []
-        return Frames(self._images[: len(positions)], np.array(positions, np.int64), fps, missing)
-
-
-def _reduced(width: int, height: int, long_side: int | None) -> tuple[int, int]:
-    """The size with its longer side at most `long_side`.
-
-    >>> _reduced(1920, 1080, 960), _reduced(320, 240, 960)
-    ((960, 540), (320, 240))
-    """
-    ratio = min(1.0, (long_side or math.inf) / max(width, height))
-    return max(1, round(width * ratio)), max(1, round(height * ratio))
-
-
 def _read_with_decord(path: Path, wanted: NDArray[np.int64], long_side: int | None) -> Frames:
     """read_frames through decord, of those files only in which it finds the same frames as PyAV."""
     import decord  # loads a second FFmpeg, which only those who ask for it pay for
 
     info, index = probe(path), _read_index(path)
-    width, height = _reduced(info.width, info.height, long_side)
+    width, height = reduced_size(info.width, info.height, long_side)
     inside = wanted[wanted < index.shown]
     if not len(inside):
         raise VideoReadError(path, f"none of the {len(wanted)} frames asked for can be read, of {index.shown}")

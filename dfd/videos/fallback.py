@@ -8,11 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 
 from dfd.errors import VideoReadError
-from dfd.types import Frames
-from dfd.videos.decode import THREADS, Decoder, VideoInfo, probe, stream_frames
+from dfd.types import Plan
+from dfd.videos.decode import Decoder, VideoInfo, probe, stream_pictures
+from dfd.videos.pictures import THREADS, Picture, Pictures, View
 
 HEAD = 12
 BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")  # of which one stands first in an MP4 or MOV
@@ -21,10 +23,10 @@ MATROSKA = b"\x1aE\xdf\xa3"
 
 @dataclass(frozen=True)
 class Source:
-    """A video that can be read. stream: all its frames in order, at most so many at a time."""
+    """A video that can be read. stream: its pictures as stream_pictures gives them, through decord all of them."""
 
     info: VideoInfo
-    stream: Callable[[int], Iterator[Frames]]
+    stream: Callable[[int, Plan | None], Iterator[Pictures]]
     decoder: Decoder
 
 
@@ -35,7 +37,7 @@ def open_source(path: Path) -> Source:
     Raises VideoReadError, with PyAV's reason, where both fail.
     """
     try:
-        return Source(probe(path), partial(stream_frames, path), "pyav")
+        return Source(probe(path), partial(stream_pictures, path), "pyav")
     except VideoReadError as error:
         if not _begins_as_container(path):
             raise
@@ -77,7 +79,7 @@ def _open_with_decord(path: Path) -> Source:
     return Source(info, partial(_stream_with_decord, reader, fps), "decord")
 
 
-def _stream_with_decord(reader: Any, fps: float, chunk: int) -> Iterator[Frames]:
+def _stream_with_decord(reader: Any, fps: float, chunk: int, _: Plan | None = None) -> Iterator[Pictures]:
     """As far as it goes: decord gives up a file at its first damage."""
     import decord
 
@@ -88,7 +90,9 @@ def _stream_with_decord(reader: Any, fps: float, chunk: int) -> Iterator[Frames]
                 images = reader.get_batch(indices).asnumpy()
         except (decord.DECORDError, RuntimeError):
             return
-        yield Frames(images, indices, fps)
+        frames = [av.VideoFrame.from_ndarray(image, format="rgb24") for image in images]
+        view = View(frames[0])
+        yield Pictures([Picture(frame, view) for frame in frames], indices, fps, len(reader))
 
 
 @contextmanager

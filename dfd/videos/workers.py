@@ -26,8 +26,8 @@ MEMORY = 2.0
 """Gigabytes that a video may take: five times what 1080p needs."""
 TICK = 0.1
 """Seconds between two looks at the clock."""
-START_LIMIT = 120.0
-"""Seconds that a worker may take to start."""
+START_LIMIT = 600.0
+"""Seconds that a worker may take to start: its imports alone take a minute on a machine that is busy or cold."""
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
 

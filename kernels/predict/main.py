@@ -1,6 +1,7 @@
 """Score the competition's test videos with a bundle, into /kaggle/working/submission.csv."""
 
 import shutil
+import time
 from typing import Any
 
 from kernels.session import Session
@@ -14,18 +15,15 @@ def main() -> None:
         device, data = session.device(), session.competition()
         folder = session.attached("bundle", SETTINGS["bundle"])
         session.install_wheels()
-        from dfd.faces.store import FaceStore
         from dfd.inference.bundle import load_bundle
-        from dfd.inference.predict import faces_of, predict
+        from dfd.inference.run import Settings, run
         from dfd.videos.manifest import read_sample
 
         shutil.copy(data / "sample_submission.csv", session.working)
         rows = read_sample(data / "sample_submission.csv", data / "test_videos")
         bundle = load_bundle(folder, device)
-        store = FaceStore.create(session.scratch / "faces", bundle.info.faces)
-        records = faces_of(rows, store, timeout=SETTINGS["timeout"], until=session.until)
-        names = [row.name for row in rows]
-        made = predict(names, records, bundle, session.working / "submission.csv", session.tell)
+        settings = Settings(seconds=session.until - time.monotonic(), timeout=SETTINGS["timeout"])
+        made = run(rows, bundle, session.working / "submission.csv", settings, session.tell, session.say)
         session.finish("done", prediction=made.report(), bundle_score=bundle.info.score)
 
 

@@ -1,0 +1,82 @@
+import av
+import numpy as np
+import pytest
+
+from dfd.videos.decode import read_frames, stream_pictures
+from dfd.videos.encode import write_video
+from dfd.videos.pictures import Picture, View
+from tests.conftest import moving_face
+from tests.hostile import encode
+
+AREAS = [(0, 240, 0, 320), (10, 90, 33, 121), (11, 90, 32, 120), (0, 7, 300, 320), (239, 240, 319, 320), (5, 5, 0, 9)]
+
+
+def noise(frames, height, width):
+    return np.random.default_rng(0).integers(0, 256, (frames, height, width, 3), np.uint8)
+
+
+@pytest.mark.parametrize("area", AREAS)
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_a_part_is_what_it_is_in_the_whole(tmp_path, area, rotation):
+    size = (320, 240) if rotation % 180 else (240, 320)
+    write_video(tmp_path / "a.mp4", noise(2, *size), 15, rotation=rotation)
+    whole = read_frames(tmp_path / "a.mp4", [0, 1]).images
+    (pictures,) = stream_pictures(tmp_path / "a.mp4", 10)
+    top, bottom, left, right = area
+    for image, picture in zip(whole, pictures, strict=True):
+        assert picture.shape == image.shape == (240, 320, 3)
+        assert np.array_equal(picture[top:bottom, left:right], image[top:bottom, left:right])
+        assert np.array_equal(
+            picture[max(top - 3, 0) : bottom + 999, left : right + 999], image[max(top - 3, 0) :, left:]
+        )
+
+
+@pytest.mark.parametrize("pixels", ["yuv420p", "yuvj420p", "yuv444p", "yuv420p10le", "gray"])
+def test_of_every_kind_of_picture(tmp_path, pixels):
+    images = moving_face(2)[:, :239, :317] if pixels == "yuv444p" else moving_face(2)
+    encode(tmp_path / "a.mp4", images, pixels=pixels)
+    whole = read_frames(tmp_path / "a.mp4", [0, 1]).images
+    (pictures,) = stream_pictures(tmp_path / "a.mp4", 10)
+    assert np.array_equal(pictures.rgb(), whole)
+    assert np.array_equal(pictures.pictures[1][21:100, 40:99], whole[1][21:100, 40:99])
+
+
+def test_colours_are_those_that_the_file_names():
+    frame = av.VideoFrame.from_ndarray(noise(1, 64, 64)[0], format="rgb24").reformat(format="yuv420p")
+    for colorspace, color_range in ((1, 1), (5, 2), (9, 1)):
+        frame.colorspace, frame.color_range = colorspace, color_range
+        picture = Picture(frame, View(frame))
+        assert np.array_equal(picture[8:40, 9:50], picture.reduced(None)[8:40, 9:50])
+
+
+def test_pictures_of_another_size_than_the_first_are_brought_to_it():
+    first, other = (
+        av.VideoFrame.from_ndarray(np.full((*size, 3), 99, np.uint8), format="rgb24") for size in ((60, 80), (30, 40))
+    )
+    picture = Picture(other, View(first))
+    assert picture[:, :].shape == picture.reduced(None).shape == (60, 80, 3)
+    assert picture.reduced(40).shape == (30, 40, 3)
+
+
+def test_a_plan_is_read_and_nothing_else(face_video):
+    asked = []
+
+    def plan(frames, fps):
+        asked.append((frames, fps))
+        return np.array([3, 5, 7, 8, 20, 21, 22, 30])
+
+    chunks = list(stream_pictures(face_video, 3, plan))
+    assert asked == [(45, 15.0)]
+    assert [chunk.indices.tolist() for chunk in chunks] == [[3, 5, 7], [8, 20, 21], [22, 30]]
+    assert {chunk.shown for chunk in chunks} == {45}
+    assert [chunk.missing for chunk in chunks] == [0, 0, 0]
+    whole = read_frames(face_video, range(45)).images
+    assert all(np.array_equal(chunk.rgb(), whole[chunk.indices]) for chunk in chunks)
+
+
+def test_what_a_plan_asks_for_and_is_not_there_is_counted(face_video, tmp_path):
+    data = face_video.read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(data[: len(data) * 2 // 3])
+    (pictures,) = stream_pictures(tmp_path / "cut.mp4", 9, lambda frames, _: np.array([0, 1, frames, 99]))
+    assert pictures.indices.tolist() == [0, 1]
+    assert pictures.missing == 2
