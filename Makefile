@@ -72,13 +72,13 @@ crossval: faces $(WEIGHTS)  ## train every fold, print the local leaderboard sco
 
 ifdef BUNDLE
 submission: $(READY) $(NEEDS)  ## from videos to a scored submission.csv, everything on the way
-	$(DFD) predict "$(VIDEOS)" --bundle "$(BUNDLE)" --out $(OUT) $(if $(SAMPLE),--sample "$(SAMPLE)") --faces "$(WORK)/$(NAME)/test-faces" --report submission/report.json --hours $(HOURS)
+	$(DFD) predict "$(VIDEOS)" --bundle "$(BUNDLE)" --out $(OUT) $(if $(SAMPLE),--sample "$(SAMPLE)") --report submission/report.json --hours $(HOURS)
 	$(if $(SAMPLE),$(DFD) validate $(OUT) --sample "$(SAMPLE)" --record submission/record.csv --bundle "$(BUNDLE)")
 	$(if $(LABELS),$(DFD) score $(OUT) --labels "$(LABELS)" --bundle "$(BUNDLE)" --report submission/report.json)
 else ifdef TEST
 submission: crossval
 	$(DFD) bundle "$(RUN)" --out "$(RUN)-bundle"
-	$(DFD) predict "$(TEST)" --bundle "$(RUN)-bundle" --out $(OUT) $(if $(SAMPLE),--sample "$(SAMPLE)") --faces "$(WORK)/$(NAME)/test-faces" --report submission/report.json --hours $(HOURS)
+	$(DFD) predict "$(TEST)" --bundle "$(RUN)-bundle" --out $(OUT) $(if $(SAMPLE),--sample "$(SAMPLE)") --report submission/report.json --hours $(HOURS)
 	$(if $(SAMPLE),$(DFD) validate $(OUT) --sample "$(SAMPLE)" --record submission/record.csv --bundle "$(RUN)-bundle")
 	$(if $(LABELS),$(DFD) score $(OUT) --labels "$(LABELS)" --bundle "$(RUN)-bundle" --report submission/report.json)
 	@echo
