@@ -151,6 +151,8 @@ def _open(path: Path) -> Iterator[VideoStream]:
             yield stream
     except ArgumentError:
         raise VideoReadError(path, f"no video file, or of none of the kinds that are read ({DEMUXERS})") from None
+    except MemoryError:  # FFmpeg's too: the picture may be whole, and is too large for this process
+        raise
     except (FFmpegError, OSError) as error:
         raise VideoReadError(path, (error.strerror or str(error)).lower()) from None
 
@@ -271,6 +273,8 @@ def _pictures(stream: VideoStream, index: _Index, asked: set[int] | None = None)
     for packet in _needed(stream, index, asked):
         try:
             frames = stream.decode(packet)
+        except MemoryError:
+            raise
         except FFmpegError:
             frames = []
         if packet is None:

@@ -103,17 +103,17 @@ def _claim(data: bytes, frames: int) -> bytes:
 
 
 def _gigapixels(path: Path, side: int = 16_000) -> None:
-    """One black PNG of a quarter of a gigapixel: 250 kB on disk, gigabytes when decoded."""
-    lines = bytes(side + 1) * 500
+    """One black PNG of a quarter of a gigapixel with transparency: a megabyte on disk, over MEMORY when decoded."""
+    lines = bytes(4 * side + 1) * 500
     deflate = zlib.compressobj(1)
     data = b"".join([*(deflate.compress(lines) for _ in range(side // 500)), deflate.flush()])
-    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", side, side, 8, 6, 0, 0, 0)
     parts = [(b"IHDR", header), (b"IDAT", data), (b"IEND", b"")]
     chunks = [struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in parts]
     with av.open(path, "w") as container:
         stream: Any = container.add_stream("png", rate=15)
         stream.width = stream.height = side
-        stream.pix_fmt = "gray"
+        stream.pix_fmt = "rgba"
         packet = av.Packet(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
         packet.stream, packet.pts, packet.dts, packet.time_base = stream, 0, 0, Fraction(1, 15)
         packet.is_keyframe = True
