@@ -126,7 +126,7 @@ def test_predict_leaves_nothing_behind(predicted: Run) -> None:
 
 def test_predict_says_why(predicted: Run) -> None:
     reasons = {row["filename"]: row["reason"] for row in predicted.rows}
-    assert reasons["gigapixels.mov"] == f"it takes more than {MEMORY:g} GB of memory"
+    assert reasons["gigapixels.mov"] == "it asks for more memory than there is"
     assert reasons["pipe.mp4"] == reasons["socket.mp4"] == "not a regular file"
     assert reasons["folder.mp4"] == "a folder, not a video file"
     assert reasons["empty.mp4"] == "the file is empty"
@@ -159,4 +159,4 @@ def test_faces_puts_every_video_on_record_and_leaves_nothing_else(
 
 def test_every_kind_of_end_occurs(videos: tuple[Path, Expected]) -> None:
     kinds: Sequence[tuple[str, ...]] = list(videos[1].values())
-    assert {kind for each in kinds if each is not DAMAGED for kind in each} == {"ok", "no_face", "unreadable", "error"}
+    assert {kind for each in kinds if each is not DAMAGED for kind in each} == {"ok", "no_face", "unreadable"}

@@ -151,10 +151,10 @@ def _open(path: Path) -> Iterator[VideoStream]:
             yield stream
     except ArgumentError:
         raise VideoReadError(path, f"no video file, or of none of the kinds that are read ({DEMUXERS})") from None
-    except MemoryError:  # FFmpeg's too: the picture may be whole, and is too large for this process
-        raise
     except (FFmpegError, OSError) as error:
-        raise VideoReadError(path, (error.strerror or str(error)).lower()) from None
+        greedy = isinstance(error, MemoryError)  # FFmpeg's: a picture is too large, or damage claims that it is
+        reason = "it asks for more memory than there is" if greedy else (error.strerror or str(error)).lower()
+        raise VideoReadError(path, reason) from None
 
 
 def _check_regular(path: Path) -> None:
@@ -270,13 +270,13 @@ def _asked(stream: VideoStream, index: _Index, asked: set[int] | None) -> Iterat
 def _pictures(stream: VideoStream, index: _Index, asked: set[int] | None = None) -> Iterator[tuple[int, VideoFrame]]:
     """(position, frame) in rising order: those `asked` for (None: all), and some that they depend on."""
     last = -1
+    short: FFmpegError | None = None
     for packet in _needed(stream, index, asked):
         try:
             frames = stream.decode(packet)
-        except MemoryError:
-            raise
-        except FFmpegError:
+        except FFmpegError as error:
             frames = []
+            short = error if isinstance(error, MemoryError) else short
         if packet is None:
             stream.codec_context.flush_buffers()  # it can begin at another key frame now
         for frame in frames:
@@ -285,6 +285,8 @@ def _pictures(stream: VideoStream, index: _Index, asked: set[int] | None = None)
                 last = position
                 if not frame.is_corrupt:
                     yield position, frame
+    if last < 0 and short is not None:
+        raise short
 
 
 def _read_with_decord(path: Path, wanted: NDArray[np.int64], long_side: int | None) -> Frames:
