@@ -10,11 +10,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 import skimage.data
 import torch
 
@@ -31,7 +32,6 @@ from dfd.types import Video
 from dfd.videos.encode import write_video
 
 WORKERS = 2
-PAGE = resource.getpagesize()
 
 
 def measure(videos: Sequence[Path], folder: Path, floor: float) -> list[dict[str, object]]:
@@ -69,7 +69,7 @@ def predict(
 
 @contextmanager
 def memory(every: float = 0.2) -> Iterator[Callable[[], tuple[int, int]]]:
-    """Resident bytes of this process and of its children; inside, and after, the most of both together so far."""
+    """Bytes in memory of this process and of its children; inside, and after, the most of both together so far."""
     most, over = (0, 0), threading.Event()
 
     def watch() -> None:
@@ -87,19 +87,12 @@ def memory(every: float = 0.2) -> Iterator[Callable[[], tuple[int, int]]]:
 
 
 def resident() -> tuple[int, int]:
-    """Resident bytes of this process, and of all its children: pages that they share count in each."""
-    here, children = _pages(Path("/proc/self")), 0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            if int(stat.read_text().rpartition(")")[2].split()[1]) == int(Path("/proc/self").resolve().name):
-                children += _pages(stat.parent)
-        except (OSError, ValueError):
-            continue  # it has ended meanwhile
-    return here * PAGE, children * PAGE
-
-
-def _pages(process: Path) -> int:
-    return int((process / "statm").read_text().split()[1])
+    """Bytes in memory of this process, and of all its children: what several share is divided among them."""
+    here, children = psutil.Process(), 0
+    for child in here.children():
+        with suppress(psutil.Error):  # it has ended meanwhile
+            children += child.memory_full_info().pss
+    return here.memory_full_info().pss, children
 
 
 def _cpu() -> float:
