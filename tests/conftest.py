@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
+from hypothesis import settings
 
 from dfd import sample
 from dfd.clips.sampling import ClipConfig
@@ -23,6 +24,9 @@ from dfd.training.recipes import Recipe
 from dfd.types import Video
 from dfd.videos.encode import write_video
 from dfd.videos.manifest import read_videos
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no fault of the code
+settings.load_profile("untimed")
 
 
 def moving_face(frames: int, shift: float = 1.0, size: tuple[int, int] = (240, 320), start: int = 0) -> np.ndarray:
