@@ -86,6 +86,21 @@ def test_a_killed_run_goes_on_and_ends_with_the_numbers_of_an_uninterrupted_one(
 
 
 @pytest.mark.timeout(120)
+def test_ctrl_c_is_one_sentence_and_leaves_nothing_running(tmp_path, videos, bundle):
+    out = tmp_path / "s.csv"
+    process = start(videos, bundle, out, "--workers", "1")
+    while process.poll() is None and not lines(out.with_suffix(".journal.jsonl")):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    text, _ = process.communicate()
+    assert process.returncode == 130
+    assert text == "dfd: stopped; the same command goes on from here\n"
+    assert left_running(process.pid) == []
+    assert len(read_submission(out)) == 12
+    assert out.with_suffix(".journal.jsonl").exists()
+
+
+@pytest.mark.timeout(120)
 def test_hours_are_kept_for_real(tmp_path, videos, bundle):
     hours = 0.0015  # too little for twelve videos
     process = start(

@@ -18,6 +18,7 @@ app = App(
     help="Deepfake detection kit for the Deepfake Detection Challenge: from videos to a scored submission.csv.",
     version=dfd.__version__,
     help_epilogue="Start: dfd sample OUT, then dfd faces, crossval, bundle, predict, score. Each says what comes next.",
+    suppress_keyboard_interrupt=False,  # main() has a sentence for it
 )
 
 COMMANDS = {
