@@ -12,6 +12,7 @@ from pydantic import ValidationError
 import dfd
 from dfd.config import Config, explain
 from dfd.errors import DfdError
+from dfd.memory import keep_freed_memory
 
 app = App(
     name="dfd",
@@ -43,6 +44,7 @@ for _place, (_path, _help) in enumerate(COMMANDS.items()):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `dfd`: runs a command and ends the process with its exit status."""
+    keep_freed_memory()
     try:
         app(arguments, exit_on_error=False, print_error=False)
     except DfdError as error:

@@ -10,6 +10,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 
 from dfd.errors import DfdError, TrainingError
 from dfd.faces.build import Progress
+from dfd.memory import keep_freed_memory
 from dfd.training.loop import Job, learn
 from dfd.videos.workers import available_cores
 
@@ -48,6 +49,7 @@ def _part(rank: int, job: Job, port: int, told: Any) -> None:
         "WORLD_SIZE": str(job.means.devices),
     }
     torch.set_num_threads(max(1, available_cores() // job.means.devices))
+    keep_freed_memory()
     try:
         learn(job, rank, (lambda *step: told.put(step)) if rank == 0 else None)
     except DfdError as error:
