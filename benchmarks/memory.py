@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -38,7 +39,7 @@ def measure() -> list[tuple[str, float]]:
 
     found = [("a training step, 8 clips", _best(train))]
     model.eval()
-    found += [(f"{count} clips scored", _best(lambda count=count: score(count))) for count in (4, 16)]
+    found += [(f"{count} clips scored", _best(partial(score, count))) for count in (4, 16)]
     return [*found, ("peak GB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)]
 
 
