@@ -25,7 +25,7 @@ class Machine:
             assert budget.tier(str(done)) == TIERS[tier]
             took = self.seconds * self.shares[tier] * self.draw.uniform(0.5, 1.5) * change(done)
             self.now += took
-            budget.finish(str(done), took * 0.7, took * 0.3)
+            budget.finish({str(done): took * 0.7}, took * 0.3)
         return self.now - start, videos
 
 
@@ -90,7 +90,7 @@ def test_a_video_is_never_scored_more_thoroughly_than_its_faces_were_looked_for(
 def test_what_is_on_record_already_costs_only_its_scoring():
     machine = Machine(1.0, AS_GUESSED)
     budget = Budget(1000, 100, clock=machine)
-    budget.finish("on record", 3600.0, 0.05)
+    budget.finish({"on record": 3600.0}, 0.05)
     assert not budget.changes
 
 

@@ -150,5 +150,5 @@ def test_with_a_run_that_is_no_cross_validation_every_model_counts_alike(runs, t
     assert info.blend is None
     assert "no out-of-fold predictions" in info.rule_reason
     records = [r for r in small_store.records() if r.tracks]
-    made = predict([r.video for r in records], records, load_bundle(tmp_path / "both"), tmp_path / "s.csv")
+    made = predict([r.video for r in records], [records], load_bundle(tmp_path / "both"), tmp_path / "s.csv")
     assert {score.status for score in made.scores} == {"ok"}

@@ -10,7 +10,7 @@ from dfd.faces.extract import Extraction, extract_tracks
 from dfd.faces.store import FaceStore
 from dfd.inference.budget import Budget
 from dfd.inference.bundle import load_bundle, write_bundle
-from dfd.inference.predict import PRIOR, faces_of, predict, score_video
+from dfd.inference.predict import PRIOR, faces_of, predict, score_videos
 from dfd.models.checkpoint import read_checkpoint, write_checkpoint
 from dfd.scoring.board import public_test_labels
 from dfd.scoring.submission import read_submission
@@ -35,7 +35,7 @@ def test_the_file_is_whole_before_the_first_video_and_at_every_moment(small_stor
     def watched():
         for record in records:
             seen.append(read_submission(out))
-            yield record
+            yield [record]
 
     made = predict(names, watched(), bundle, out)
     assert [list(rows) for rows in seen] == [names] * len(records)
@@ -56,16 +56,16 @@ def test_the_file_is_whole_before_the_first_video_and_at_every_moment(small_stor
 def test_a_video_has_the_same_score_whoever_stands_beside_it(small_store, bundle, tmp_path):
     records = small_store.records()
     names = [record.video for record in records]
-    forward = predict(names, records, bundle, tmp_path / "a.csv")
-    backward = predict(names, records[::-1], bundle, tmp_path / "b.csv")
+    forward = predict(names, [records], bundle, tmp_path / "a.csv")
+    backward = predict(names, [records[::-1]], bundle, tmp_path / "b.csv")
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
-    alone = score_video(records[2], bundle)
+    (alone,) = score_videos(records[2:3], bundle)
     assert alone.probability == {s.name: s.probability for s in forward.scores}[alone.name]
     assert len(backward.scores) == len(names)
 
 
 def test_a_record_that_no_row_asks_for_is_left_out(small_store, bundle, tmp_path):
-    made = predict(["real0.mp4"], small_store.records(), bundle, tmp_path / "s.csv")
+    made = predict(["real0.mp4"], [small_store.records()], bundle, tmp_path / "s.csv")
     assert [score.name for score in made.scores] == ["real0.mp4"]
 
 
@@ -76,7 +76,7 @@ def test_a_damaged_track_costs_its_video_only(small_store, bundle, tmp_path):
     shutil.copytree(small_store.folder, copy)
     store = FaceStore.open(copy)
     next(copy.glob("tracks/real1*/0.mp4")).write_bytes(b"")
-    made = predict([r.video for r in store.records()], store.records(), bundle, tmp_path / "s.csv")
+    made = predict([r.video for r in store.records()], [store.records()], bundle, tmp_path / "s.csv")
     status = {score.name: score.status for score in made.scores}
     assert status["real1.mp4"] == "error"
     assert status["real0.mp4"] == "ok"
@@ -86,7 +86,7 @@ def test_a_damaged_track_costs_its_video_only(small_store, bundle, tmp_path):
 
 def test_the_report_counts_every_row_and_is_json(small_store, bundle, tmp_path):
     records = small_store.records()
-    report = predict([r.video for r in records], records, bundle, tmp_path / "s.csv").report()
+    report = predict([r.video for r in records], [records], bundle, tmp_path / "s.csv").report()
     assert report["videos"] == sum(report["statuses"].values()) == 9
     assert json.loads(json.dumps(report)) == report
 
@@ -107,10 +107,10 @@ def test_the_report_says_which_bundle_made_it_and_what_that_had_seen(small_store
 def test_faces_on_record_are_not_looked_for_again(small_store, small_dataset, tmp_path):
     videos = [Video(small_dataset / "real0.mp4", "real0.mp4", 0), Video(tmp_path / "gone.mp4", "gone.mp4")]
     store = FaceStore.create(tmp_path / "faces", small_store.config)
-    first = {record.video: record for record in faces_of(videos, store, workers=1)}
+    first = {record.video: record for come in faces_of(videos, store, workers=1) for record in come}
     assert {name: record.status for name, record in first.items()} == {"real0.mp4": "ok", "gone.mp4": "missing"}
     start = time.monotonic()
-    again = {record.video: record for record in faces_of(videos, store, workers=1)}
+    again = {record.video: record for come in faces_of(videos, store, workers=1) for record in come}
     assert time.monotonic() - start < 0.5
     assert again == first
 
@@ -118,9 +118,10 @@ def test_faces_on_record_are_not_looked_for_again(small_store, small_dataset, tm
 def test_what_is_not_done_in_time_is_out_of_budget_and_done_by_a_later_run(small_store, small_dataset, tmp_path):
     videos = [Video(small_dataset / "real0.mp4", "real0.mp4", 0)]
     store = FaceStore.create(tmp_path / "faces", small_store.config)
-    (late,) = store_videos(store, videos, workers=1, until=time.monotonic())
+    ((late,),) = store_videos(store, videos, workers=1, until=time.monotonic())
     assert late.status == "out_of_budget"
-    (done,) = faces_of(videos, store, workers=1)
+    nothing_known, (done,) = faces_of(videos, store, workers=1)
+    assert nothing_known == []
     assert done.status == "ok"
 
 
@@ -140,7 +141,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_scored(small_store, small_d
 
 def test_when_the_time_is_up_what_has_faces_is_not_scored_and_what_failed_says_why(small_store, bundle, tmp_path):
     records = small_store.records()
-    made = predict([r.video for r in records], records, bundle, tmp_path / "s.csv", budget=Budget(9, -1.0))
+    made = predict([r.video for r in records], [records], bundle, tmp_path / "s.csv", budget=Budget(9, -1.0))
     assert {score.status for score in made.scores if score.name != "broken.mp4"} == {"out_of_budget"}
     assert {score.name: score.status for score in made.scores}["broken.mp4"] == "unreadable"
     assert {score.probability for score in made.scores} == {PRIOR}
@@ -148,7 +149,7 @@ def test_when_the_time_is_up_what_has_faces_is_not_scored_and_what_failed_says_w
 
 def test_the_report_says_which_rows_have_a_caveat(small_store, bundle, tmp_path):
     records = [replace(record, reason="a faint face") for record in small_store.records() if record.tracks]
-    report = predict([r.video for r in records], records, bundle, tmp_path / "s.csv").report()
+    report = predict([r.video for r in records], [records], bundle, tmp_path / "s.csv").report()
     assert report["caveats"] == [{"filename": r.video, "reason": "a faint face"} for r in records]
     assert report["fell_back"] == []
     assert len(report["slowest"]) == 5

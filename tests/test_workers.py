@@ -3,6 +3,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 from dfd.errors import VideoReadError
 from dfd.types import Video
 from dfd.videos import workers
-from dfd.videos.workers import Limits, each_video
+from dfd.videos.workers import Limits, Outcome, each_video
 from tests.processes import left_running, running
 
 
@@ -37,6 +39,11 @@ def slow(video: Video) -> None:
     time.sleep(0.2 if video.name == "first" else 600)
 
 
+def flat(*arguments, **limits) -> Iterator[Outcome]:
+    """each_video(), an outcome at a time."""
+    return chain.from_iterable(each_video(*arguments, **limits))
+
+
 @pytest.fixture
 def videos(tmp_path):
     for name in ("unreadable", "fine", "odd"):
@@ -45,7 +52,7 @@ def videos(tmp_path):
 
 
 def test_whatever_happens_to_one_video_the_others_go_on(videos):
-    outcomes = {o.video.name: o for o in each_video(behave, videos, lambda _: ("!",), Limits(2, timeout=2))}
+    outcomes = {o.video.name: o for o in flat(behave, videos, lambda _: ("!",), Limits(2, timeout=2))}
     assert {name: o.status for name, o in outcomes.items()} == {
         "hangs": "timed_out",
         "dies": "error",
@@ -62,14 +69,14 @@ def test_whatever_happens_to_one_video_the_others_go_on(videos):
 
 
 def test_a_file_that_is_not_there_is_missing(tmp_path):
-    (outcome,) = each_video(behave, [Video(tmp_path / "gone", "unreadable")], limits=Limits(1))
+    (outcome,) = flat(behave, [Video(tmp_path / "gone", "unreadable")], limits=Limits(1))
     assert outcome.status == "missing"
 
 
 def test_when_the_time_is_up_the_rest_is_out_of_budget(tmp_path):
     videos = [Video(tmp_path / name, name) for name in ("first", "second", "third", "fourth", "fifth")]
     start = time.monotonic()
-    outcomes = list(each_video(slow, videos, limits=Limits(1, timeout=300, until=start + 8)))
+    outcomes = list(flat(slow, videos, limits=Limits(1, timeout=300, until=start + 8)))
     assert time.monotonic() - start < 20
     assert [o.status for o in outcomes] == ["ok"] + ["out_of_budget"] * 4
     assert [o.video.name for o in outcomes] == ["first", "second", "third", "fourth", "fifth"]
@@ -77,7 +84,7 @@ def test_when_the_time_is_up_the_rest_is_out_of_budget(tmp_path):
 
 def test_memory_is_limited_a_video_and_a_worker_that_ran_out_is_replaced(tmp_path):
     videos = [Video(tmp_path / str(n), str(n)) for n in (100, 900, 200, 1900, 300)]
-    outcomes = list(each_video(hungry, videos, limits=Limits(1, timeout=60, memory=0.5)))
+    outcomes = list(flat(hungry, videos, limits=Limits(1, timeout=60, memory=0.5)))
     assert [o.status for o in outcomes] == ["ok", "error", "ok", "error", "ok"]
     assert outcomes[1].reason == outcomes[3].reason == "it takes more than 0.5 GB of memory"
     assert len({o.value for o in outcomes if o.status == "ok"}) == 3  # processes
@@ -86,7 +93,7 @@ def test_memory_is_limited_a_video_and_a_worker_that_ran_out_is_replaced(tmp_pat
 def test_a_worker_that_is_killed_while_it_waits_costs_nothing(tmp_path):
     videos = [Video(tmp_path / str(n), str(n)) for n in range(1, 9)]
     statuses = []
-    for outcome in each_video(hungry, videos, limits=Limits(1)):
+    for outcome in flat(hungry, videos, limits=Limits(1)):
         statuses.append(outcome.status)
         if len(statuses) == 1:
             time.sleep(1.0)  # it has done what it may do ahead of the caller, and waits
@@ -97,7 +104,7 @@ def test_a_worker_that_is_killed_while_it_waits_costs_nothing(tmp_path):
 
 def test_workers_that_cannot_start_end_it(tmp_path, monkeypatch):
     monkeypatch.setattr(workers, "_serve", os.abort)
-    outcomes = list(each_video(hungry, [Video(tmp_path / "1", "1"), Video(tmp_path / "2", "2")], limits=Limits(1)))
+    outcomes = list(flat(hungry, [Video(tmp_path / "1", "1"), Video(tmp_path / "2", "2")], limits=Limits(1)))
     assert [(o.video.name, o.status, o.reason) for o in outcomes] == [
         ("1", "error", "no worker process could be started"),
         ("2", "error", "no worker process could be started"),
@@ -135,5 +142,15 @@ def test_workers_end_with_a_killed_parent(tmp_path):
     assert left_running(parent.pid, patience=2.0) == []
 
 
+def test_what_has_come_while_the_caller_did_something_else_comes_together(tmp_path):
+    videos = [Video(tmp_path / str(n), str(n)) for n in range(1, 10)]
+    sizes = []
+    for come in each_video(hungry, videos, limits=Limits(1)):
+        sizes.append(len(come))
+        time.sleep(0.5)  # meanwhile one worker does two, and waits
+    assert sum(sizes) == 9
+    assert max(sizes) in (2, 3)  # a third when it had begun one as the two were taken
+
+
 def test_no_videos_no_outcomes():
-    assert list(each_video(behave, [])) == []
+    assert list(flat(behave, [])) == []

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from dfd.faces.extract import Extraction, FacesConfig, extract_tracks
 from dfd.faces.store import FaceStore, VideoRecord
 from dfd.types import Plan, Video
-from dfd.videos.workers import MEMORY, Limits, each_video
+from dfd.videos.workers import MEMORY, Limits, Outcome, each_video
 
 Progress = Callable[[int, int, str], None]
 """Told (done, of how many, what was done last)."""
@@ -37,7 +38,8 @@ def build_store(
     """
     store = FaceStore.create(folder, config)
     todo = [video for video in videos if store.record(video) is None]
-    for done, record in enumerate(store_videos(store, todo, workers, timeout, memory=memory), 1):
+    records = chain.from_iterable(store_videos(store, todo, workers, timeout, memory=memory))
+    for done, record in enumerate(records, 1):
         if progress:
             progress(done, len(todo), record.video)
     store.write_tables()
@@ -52,8 +54,8 @@ def store_videos(
     until: float | None = None,
     memory: float = MEMORY,
     choose: Callable[[Video], Job] | None = None,
-) -> Iterator[VideoRecord]:
-    """Put `videos` into `store`, yielding each one's record as it comes. Limits as of each_video.
+) -> Iterator[list[VideoRecord]]:
+    """Put `videos` into `store`, yielding at a time the records that have come. Limits as of each_video.
 
     What is not done by `until` is yielded as "out_of_budget" and is not on record, so that a later run does it.
     choose: asked, when a video's turn comes, how it is done instead.
@@ -65,12 +67,16 @@ def store_videos(
         place[video.name] = job.store
         return job.store.folder, job.store.config, job.plan
 
-    for outcome in each_video(_store_video, videos, arguments, Limits(workers, timeout, until, memory)):
-        chosen = place.get(outcome.video.name, store)
-        record = chosen.record(outcome.video) if outcome.status == "ok" else None
-        if outcome.status == "ok" and record is None:
-            outcome = replace(outcome, status="error", reason="the file changed while it was read")
-        yield record or chosen.write_failure(outcome)
+    for come in each_video(_store_video, videos, arguments, Limits(workers, timeout, until, memory)):
+        yield [_record(outcome, place.get(outcome.video.name, store)) for outcome in come]
+
+
+def _record(outcome: Outcome, store: FaceStore) -> VideoRecord:
+    """Of an outcome: what the worker has put on record, or the failure, which is put there now."""
+    record = store.record(outcome.video) if outcome.status == "ok" else None
+    if outcome.status == "ok" and record is None:
+        outcome = replace(outcome, status="error", reason="the file changed while it was read")
+    return record or store.write_failure(outcome)
 
 
 def _store_video(video: Video, folder: Path, config: FacesConfig, plan: Plan | None) -> None:

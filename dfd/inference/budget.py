@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 MARGIN = 0.95
@@ -99,19 +99,23 @@ class Budget:
         self._chosen[name] = max(self._chosen.get(name, self._best), self._now)
         return TIERS[self._chosen[name]]
 
-    def finish(self, name: str, faces: float, scoring: float) -> None:
-        """The video `name` is done. faces, scoring: seconds that looking for its faces and scoring them took.
+    def finish(self, faces: Mapping[str, float], scoring: float) -> None:
+        """Videos are done that were scored together, in one tier.
 
-        They give the first estimate, and from then on the clock does: while workers start nothing is finished.
+        faces: seconds that looking for each one's faces took, by its name. scoring: seconds that scoring all took. They
+        give the first estimate, and from then on the clock does: while workers start nothing is finished.
         """
-        now, tier = self._clock(), self._chosen.pop(name, self._best)
+        now, count = self._clock(), len(faces)
+        tier = max(self._chosen.pop(name, self._best) for name in faces)
         passed, self._last = now - self._last, now
-        self._done += 1
-        self.used[TIERS[tier].name] += 1
+        self._done += count
+        self.used[TIERS[tier].name] += count
         if self._expected:
-            self._measure(tier, passed)
+            for _ in faces:
+                self._measure(tier, passed / count)
         else:
-            first = scoring + (faces / self._workers if name in self._begun else 0.0)
+            looking = sum(seconds for name, seconds in faces.items() if name in self._begun)
+            first = (scoring + looking / self._workers) / count
             self._expected = [first * other.cost / TIERS[tier].cost for other in TIERS]
         self._choose()
 

@@ -22,10 +22,11 @@ from dfd.clips.dataset import scored_clips
 from dfd.clips.distort import Distortion
 from dfd.clips.sampling import ClipConfig, ScoredFrames
 from dfd.config import Config
-from dfd.errors import CheckpointError, ConfigError
+from dfd.errors import CheckpointError, ConfigError, DfdError, StoreError
 from dfd.faces.crops import narrow
 from dfd.faces.extract import FacesConfig
 from dfd.faces.store import TrackRecord
+from dfd.inference.forward import AT_ONCE, Answer, AtOnce, answers, device_of
 from dfd.models.checkpoint import Header, load_model, read_checkpoint, versions, write_checkpoint
 from dfd.scoring.aggregate import over_members
 from dfd.scoring.calibrate import prior_offset
@@ -36,8 +37,6 @@ FORMAT = 1
 GOLDEN_TOLERANCE = 1e-3
 """Of a golden logit: kinds of CPU differ by 1e-5, another resizing or another network by more."""
 PLAIN = "the plain rule: there are no out-of-fold predictions to choose another on"
-MODEL_ERRORS = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError)
-"""What a network may raise: torch's own errors, out of memory included, are RuntimeErrors."""
 
 
 class MemberEntry(Config):
@@ -107,6 +106,19 @@ class Bundle:
     weights: tuple[float, ...] = ()
     distortion: Distortion | None = None
 
+    @property
+    def at_once(self) -> AtOnce:
+        """What a network is given at a time, where this bundle's are."""
+        return AT_ONCE[device_of(self.members[0][0]).type]
+
+    def used(self, members: float) -> tuple[tuple[nn.Module, Header], ...]:
+        """The first `members`, a share in [0,1], of the networks; at least one."""
+        return self.members[: max(1, round(len(self.members) * members))]
+
+    def plan(self, clips: float = 1.0, members: float = 1.0) -> ScoredFrames:
+        """The plan of what logits_of() reads of a video."""
+        return ScoredFrames(tuple({header.clip: None for _, header in self.used(members)}), clips)
+
     def logits(self, track: TrackRecord) -> tuple[float, ...]:
         """One logit a clip of `track`, the weighted mean over the members, each for a test of half fakes.
 
@@ -114,56 +126,65 @@ class Bundle:
         """
         return self.video_logits([track]).tracks[0]
 
-    def used(self, members: float) -> tuple[tuple[nn.Module, Header], ...]:
-        """The first `members`, a share in [0,1], of the networks; at least one."""
-        return self.members[: max(1, round(len(self.members) * members))]
-
-    def plan(self, clips: float = 1.0, members: float = 1.0) -> ScoredFrames:
-        """The plan of what video_logits() reads of a video."""
-        return ScoredFrames(tuple({header.clip: None for _, header in self.used(members)}), clips)
-
     def video_logits(
         self, tracks: Sequence[TrackRecord], clips: float = 1.0, members: float = 1.0, mirror: bool = False
     ) -> Logits:
-        """logits() of each of a video's tracks. clips, members: share of them to use, in [0,1]; at least one of each.
+        """logits() of each of a video's tracks. Arguments and errors as of logits_of()."""
+        (found,) = self.logits_of([tracks], clips, members, mirror)
+        if isinstance(found, DfdError):
+            raise found
+        return found
 
-        mirror: the mean of each clip's logit and that of its mirror image.
+    def logits_of(
+        self,
+        videos: Sequence[Sequence[TrackRecord]],
+        clips: float = 1.0,
+        members: float = 1.0,
+        mirror: bool = False,
+    ) -> list[Logits | DfdError]:
+        """The logits of several videos, each by its tracks, of which a network gets the clips together.
 
-        A member that fails on one of the tracks, or gives what is no number, is left out for the video: the others
-        count for it, in proportion to their weights.
+        clips, members: share of them to use, in [0,1]; at least one of each. mirror: the mean of each clip's logit and
+        that of its mirror image.
+
+        A member that fails on one of a video's tracks, or gives what is no number, is left out for the video: the
+        others count for it, in proportion to their weights. A video has a StoreError where a track cannot be read, a
+        CheckpointError where every member fails.
         """
         used = self.used(members)
-        loaded: dict[ClipConfig, list[torch.Tensor]] = {}
-        for _, header in used:
-            if header.clip not in loaded:
-                loaded[header.clip] = [scored_clips(track, header.clip, clips, self.distortion) for track in tracks]
-        answers: list[list[list[float]]] = []
-        weights: list[float] = []
-        left_out: list[str] = []
-        for number, (model, header) in enumerate(used):
-            try:
-                answers.append([_answer(model, header, images, mirror) for images in loaded[header.clip]])
-                weights.append(self.weights[number] if self.weights else 1.0)
-            except MODEL_ERRORS as error:
-                reason = " ".join(str(error).split())[:200]
-                left_out.append(f"member {number} left out: {type(error).__name__}: {reason}")
-        if not answers:
-            raise CheckpointError(f"every member failed; {left_out[0]}")
-        joined = tuple(over_members(each, weights) for each in zip(*answers, strict=True))
-        return Logits(joined, tuple(left_out))
+        read = [self._read(tracks, {header.clip for _, header in used}, clips) for tracks in videos]
+        whole = [loaded for loaded in read if not isinstance(loaded, DfdError)]
+        answered = [
+            answers(model, [loaded[header.clip] for loaded in whole], prior_offset(header.prior), mirror)
+            for model, header in used
+        ]
+        joined = map(self._join, zip(*answered, strict=True))
+        return [loaded if isinstance(loaded, DfdError) else next(joined) for loaded in read]
 
+    def _read(
+        self, tracks: Sequence[TrackRecord], configs: set[ClipConfig], share: float
+    ) -> dict[ClipConfig, list[torch.Tensor]] | StoreError:
+        """Of each configuration the clips of each track."""
+        try:
+            return {
+                config: [scored_clips(track, config, share, self.distortion) for track in tracks] for config in configs
+            }
+        except StoreError as error:
+            return error
 
-def _answer(model: nn.Module, header: Header, clips: torch.Tensor, mirror: bool) -> list[float]:
-    """Logits (N,) of clips (N,3,T,S,S), on a GPU in 16 bits. Raises ValueError where one is not finite."""
-    device = next(model.parameters()).device
-    with torch.inference_mode(), torch.autocast(device.type, torch.float16, enabled=device.type == "cuda"):
-        logits = model(clips.to(device)).float().cpu()
-        if mirror:
-            logits = (logits + model(clips.flip(-1).to(device)).float().cpu()) / 2
-    if not torch.isfinite(logits).all():
-        raise ValueError(f"its logits are {logits.tolist()}")
-    found: list[float] = (logits + prior_offset(header.prior)).tolist()
-    return found
+    def _join(self, answered: Sequence[Answer]) -> Logits | CheckpointError:
+        """Of one video, whose answers the members in use have given."""
+        good = {number: answer for number, answer in enumerate(answered) if not isinstance(answer, Exception)}
+        left_out = tuple(
+            f"member {number} left out: {type(answer).__name__}: {' '.join(str(answer).split())[:200]}"
+            for number, answer in enumerate(answered)
+            if isinstance(answer, Exception)
+        )
+        if not good:
+            return CheckpointError(f"every member failed; {left_out[0]}")
+        weights = [self.weights[number] if self.weights else 1.0 for number in good]
+        tracks = zip(*good.values(), strict=True)
+        return Logits(tuple(over_members(each, weights) for each in tracks), left_out)
 
 
 def write_bundle(out: Path, checkpoints: Sequence[Path], earned: Earned | None = None) -> BundleInfo:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dfd.errors import CheckpointError, StoreError
+from dfd.errors import DfdError
 from dfd.faces.build import Job, Progress, store_videos
 from dfd.faces.store import FaceStore, VideoRecord
 from dfd.inference.budget import FULL, TIERS, Budget, Change, Tier
-from dfd.inference.bundle import Bundle
+from dfd.inference.bundle import Bundle, Logits
 from dfd.inference.journal import Journal
 from dfd.scoring.board import Exposure, exposure
 from dfd.scoring.submission import write_submission
@@ -72,7 +72,7 @@ class Prediction:
 
 def predict(
     names: Sequence[str],
-    records: Iterable[VideoRecord],
+    records: Iterable[Sequence[VideoRecord]],
     bundle: Bundle,
     out: Path,
     progress: Progress | None = None,
@@ -81,21 +81,24 @@ def predict(
 ) -> Prediction:
     """Score the videos whose `records` come, and keep `out` a valid submission with a row for each of `names`.
 
-    A row without a record keeps PRIOR, with status "missing". budget: picks the tier; a record that comes when its time
-    is up is "out_of_budget". journal: has the rows that an earlier run finished, and is told of the others.
+    records: at a time those that have come, of which a network gets several videos' clips together. A row without a
+    record keeps PRIOR, with status "missing". budget: picks the tier; a record that comes when its time is up is
+    "out_of_budget". journal: has the rows that an earlier run finished, and is told of the others.
     """
     start = time.monotonic()
     kept = journal.scores if journal else {}
     scores = {name: kept.get(name) or VideoScore(name, PRIOR, "missing", reason="no such file") for name in names}
     writer = _Writer(out, scores)
-    for done, record in enumerate(records, len(kept) + 1):
-        if record.video in scores:
-            scores[record.video] = _score_in_time(record, bundle, budget)
+    done = len(kept)
+    for some in _parts(records, bundle.at_once.videos):
+        for score in _score_in_time([record for record in some if record.video in scores], bundle, budget):
+            scores[score.name] = score
             if journal:
-                journal.add(scores[record.video])
+                journal.add(score)
         writer.now_and_then()
+        done += len(some)
         if progress:
-            progress(done, len(names), record.video)
+            progress(done, len(names), some[-1].video)
     writer.write()
     used = budget.used if budget else Counter()
     changes = tuple(budget.changes) if budget else ()
@@ -108,6 +111,16 @@ def predict(
         bundle.info.sha256(),
         exposure(bundle.info.videos),
     )
+
+
+def _parts(records: Iterable[Sequence[VideoRecord]], most: int) -> Iterator[Sequence[VideoRecord]]:
+    """The same, at most so many at a time.
+
+    >>> [list(part) for part in _parts(["abc", "d"], 2)]
+    [['a', 'b'], ['c'], ['d']]
+    """
+    for come in records:
+        yield from (come[start : start + most] for start in range(0, len(come), most))
 
 
 class _Writer:
@@ -126,33 +139,54 @@ class _Writer:
             self.write()
 
 
-def _score_in_time(record: VideoRecord, bundle: Bundle, budget: Budget | None) -> VideoScore:
+def _score_in_time(records: Sequence[VideoRecord], bundle: Bundle, budget: Budget | None) -> Iterator[VideoScore]:
     if budget is None:
-        return score_video(record, bundle)
-    if record.tracks and budget.left() <= 0:
-        return VideoScore(record.video, PRIOR, "out_of_budget", record.seconds, "the time was up before it was scored")
-    score = score_video(record, bundle, budget.tier(record.video))
-    if score.status != "out_of_budget":
-        budget.finish(record.video, record.seconds, score.seconds - record.seconds)
-    return score
+        yield from score_videos(records, bundle)
+    elif budget.left() <= 0:
+        yield from map(_too_late, records)
+    else:
+        tiers = {record.video: budget.tier(record.video) for record in records}
+        for tier in dict.fromkeys(tiers.values()):
+            some = [record for record in records if tiers[record.video] == tier]
+            scores = score_videos(some, bundle, tier)
+            faces = {record.video: record.seconds for record in some}
+            budget.finish(faces, sum(score.seconds for score in scores) - sum(faces.values()))
+            yield from scores
 
 
-def score_video(record: VideoRecord, bundle: Bundle, tier: Tier = TIERS[FULL]) -> VideoScore:
-    """One video's score from its stored tracks. PRIOR when it has none, one cannot be read, or every member fails."""
-    start = time.perf_counter()
+def _too_late(record: VideoRecord) -> VideoScore:
     if not record.tracks:
-        return VideoScore(record.video, PRIOR, record.status, record.seconds, record.reason)
-    main = record.main_tracks()
-    try:
-        logits = bundle.video_logits(main, tier.clips, tier.members, tier.mirror)
-    except (StoreError, CheckpointError) as error:
-        return VideoScore(record.video, PRIOR, "error", record.seconds, str(error))
-    sure = tuple(track.confidence for track in main)
-    probability = bundle.info.rule.probability(logits.tracks, sure)
+        return _fell_back(record)
+    return VideoScore(record.video, PRIOR, "out_of_budget", record.seconds, "the time was up before it was scored")
+
+
+def _fell_back(record: VideoRecord) -> VideoScore:
+    return VideoScore(record.video, PRIOR, record.status, record.seconds, record.reason)
+
+
+def score_videos(records: Sequence[VideoRecord], bundle: Bundle, tier: Tier = TIERS[FULL]) -> list[VideoScore]:
+    """Several videos' scores from their stored tracks, scored together. PRIOR where there are none, or it fails.
+
+    seconds: what they took together is shared evenly.
+    """
+    start = time.perf_counter()
+    faced = [record for record in records if record.tracks]
+    logits = bundle.logits_of([record.main_tracks() for record in faced], tier.clips, tier.members, tier.mirror)
+    each = (time.perf_counter() - start) / max(1, len(faced))
+    found = {record.video: _score(record, made, bundle, tier, each) for record, made in zip(faced, logits, strict=True)}
+    return [found.get(record.video) or _fell_back(record) for record in records]
+
+
+def _score(record: VideoRecord, found: Logits | DfdError, bundle: Bundle, tier: Tier, seconds: float) -> VideoScore:
+    """seconds: that scoring took."""
+    seconds += record.seconds
+    if isinstance(found, DfdError):
+        return VideoScore(record.video, PRIOR, "error", seconds, str(found))
+    sure = tuple(track.confidence for track in record.main_tracks())
+    probability = bundle.info.rule.probability(found.tracks, sure)
     haste = [f"in haste: {tier.name}"] if tier not in TIERS[: FULL + 1] else []
-    reason = "; ".join([*([record.reason] if record.reason else []), *haste, *logits.left_out])
-    seconds = record.seconds + time.perf_counter() - start
-    return VideoScore(record.video, probability, "ok", seconds, reason, logits.tracks, sure)
+    reason = "; ".join([*([record.reason] if record.reason else []), *haste, *found.left_out])
+    return VideoScore(record.video, probability, "ok", seconds, reason, found.tracks, sure)
 
 
 def write_report(path: Path, made: Prediction) -> None:
@@ -171,9 +205,9 @@ def faces_of(
     until: float | None = None,
     memory: float = MEMORY,
     choose: Callable[[Video], Job] | None = None,
-) -> Iterator[VideoRecord]:
-    """Each video's record: at once where the store has it, as workers finish otherwise. See store_videos."""
+) -> Iterator[list[VideoRecord]]:
+    """The videos' records: at once where the store has them, as workers finish otherwise. See store_videos."""
     known = {video.name: store.record(video) for video in videos}
-    yield from (record for record in known.values() if record is not None)
+    yield [record for record in known.values() if record is not None]
     todo = [video for video in videos if known[video.name] is None]
     yield from store_videos(store, todo, workers, timeout, until, memory, choose)

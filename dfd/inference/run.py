@@ -80,9 +80,10 @@ def _jobs(bundle: Bundle, scratch: Path, faces: Path | None) -> list[Job]:
     return jobs
 
 
-def _forgotten(records: Iterator[VideoRecord], scratch: Path) -> Generator[VideoRecord, None, None]:
-    """The same records; once one is scored, its tracks are removed from `scratch`."""
-    for record in records:
-        yield record
-        for folder in {track.path.parent for track in record.tracks if scratch in track.path.parents}:
+def _forgotten(records: Iterator[list[VideoRecord]], scratch: Path) -> Generator[list[VideoRecord], None, None]:
+    """The same records; once they are scored, their tracks are removed from `scratch`."""
+    for come in records:
+        yield come
+        tracks = [track.path for record in come for track in record.tracks]
+        for folder in {path.parent for path in tracks if scratch in path.parents}:
             shutil.rmtree(folder, ignore_errors=True)

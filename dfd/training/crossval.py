@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 
 from dfd.clips.distort import Distortion
 from dfd.errors import ConfigError
@@ -132,8 +133,9 @@ def score_held(
     if detail.is_file() and {s.name for s in read_scores(detail)} == {r.video for r in held}:
         return None
     model, header = load_model(checkpoint)
-    bundle = Bundle(BundleInfo(faces=header.faces, members=()), ((model, header),), distortion=distortion)
-    prediction = predict([record.video for record in held], held, bundle, table, progress)
+    member = (model.to("cuda" if torch.cuda.is_available() else "cpu"), header)
+    bundle = Bundle(BundleInfo(faces=header.faces, members=()), (member,), distortion=distortion)
+    prediction = predict([record.video for record in held], [held], bundle, table, progress)
     write_scores(detail, prediction.scores)
     return prediction
 

@@ -65,8 +65,8 @@ def each_video(
     videos: Iterable[Video],
     arguments: Callable[[Video], tuple[Any, ...]] = lambda _: (),
     limits: Limits = Limits(),
-) -> Iterator[Outcome]:
-    """`function(video, *arguments(video))` for every video, in worker processes; outcomes as they come.
+) -> Iterator[list[Outcome]]:
+    """`function(video, *arguments(video))` for every video, in worker processes; at a time the outcomes that have come.
 
     arguments: asked when the video's turn comes. They and the function are pickled. A worker that takes too long is
     killed and replaced, one that dies is replaced. Whatever happens to one video, an outcome comes for it and the
@@ -78,8 +78,8 @@ def each_video(
     crew = _Crew(function, waiting, arguments, limits)
     crew.start()
     try:
-        while (outcome := crew.outcomes.get()) is not None:
-            yield outcome
+        while come := crew.come():
+            yield come
     finally:
         crew.leave.set()  # also when the caller stops listening: nothing is left running
         crew.join()
@@ -128,6 +128,7 @@ class _Crew(threading.Thread):
         self._count = min(limits.workers or available_cores(), len(videos))
         self._workers: list[_Worker] = []
         self._failed = 0  # starts in a row that did not succeed
+        self._all_came = False
 
     def run(self) -> None:
         until = self._limits.until
@@ -151,6 +152,17 @@ class _Crew(threading.Thread):
             for video in left:
                 self.outcomes.put(Outcome(video, *last))
             self.outcomes.put(None)
+
+    def come(self) -> list[Outcome]:
+        """What has come since the last call, and at least one outcome; none where all have."""
+        come: list[Outcome] = []
+        while not self._all_came and (not come or not self.outcomes.empty()):
+            outcome = self.outcomes.get()
+            if outcome is None:
+                self._all_came = True
+            else:
+                come.append(outcome)
+        return come
 
     def _busy(self) -> list[_Worker]:
         return [worker for worker in self._workers if worker.video]

@@ -24,9 +24,9 @@ def main() -> None:
         store = FaceStore.create(place, FacesConfig.read(SETTINGS["options"], "options"))
         todo = [video for video in videos if store.record(video, by_time=False) is None]
         made = []
-        for record in store_videos(store, todo, timeout=SETTINGS["timeout"], until=session.until):
-            made.append(record)
-            session.tell(len(made), len(todo), record.video)
+        for come in store_videos(store, todo, timeout=SETTINGS["timeout"], until=session.until):
+            made += come
+            session.tell(len(made), len(todo), come[-1].video)
             session.pack_now_and_then(place)
         store.write_tables()
         session.pack(place)

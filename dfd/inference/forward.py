@@ -1,0 +1,84 @@
+"""Clips of one video or several through one network, so that what fails costs no other video."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+MODEL_ERRORS = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError)
+"""What a network may raise: torch's own errors, out of memory included, are RuntimeErrors."""
+
+Answer = list[list[float]] | Exception
+"""Of a video: for each track its clips' logits; or why there are none."""
+
+
+@dataclass(frozen=True)
+class AtOnce:
+    """What a network is given at a time.
+
+    videos: whose clips it gets together. frames: how many, in every call the same and what is lacking blank, so that
+    the same kernels run whoever stands beside a video, and give it the same digits. 0: what the videos have.
+    """
+
+    videos: int = 1
+    frames: int = 0
+
+
+AT_ONCE = {"cpu": AtOnce(), "cuda": AtOnce(videos=8, frames=512)}
+"""By kind of device. One video's clips do not fill a GPU; on a CPU more clips at a time take as long a clip, and more
+memory (`python -m benchmarks.memory`)."""
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where its weights are."""
+    return next(model.parameters()).device
+
+
+def answers(
+    model: nn.Module,
+    videos: Sequence[Sequence[torch.Tensor]],
+    offset: float = 0.0,
+    mirror: bool = False,
+    frames: int | None = None,
+) -> list[Answer]:
+    """A network's answer to each of `videos`, of which each track has clips (N,3,T,S,S) uint8.
+
+    offset: added to every logit. mirror: the mean of each clip's logit and that of its mirror image. frames: in every
+    call, AtOnce's if None; where that many fail, out of memory perhaps, each video is tried alone.
+    """
+    if not videos:
+        return []
+    if frames is None:
+        frames = AT_ONCE[device_of(model).type].frames
+    tracks = [clips for video in videos for clips in video]
+    try:
+        clips = torch.cat(tracks)
+        logits = _logits(model, clips, frames)
+        if mirror:
+            logits = (logits + _logits(model, clips.flip(-1), frames)) / 2
+    except MODEL_ERRORS as error:
+        if len(videos) == 1:
+            return [error]
+        return [answer for video in videos for answer in answers(model, [video], offset, mirror, frames=0)]
+    parts = iter((logits + offset).split([len(clips) for clips in tracks]))
+    return [_numbers([next(parts) for _ in video]) for video in videos]
+
+
+def _logits(model: nn.Module, clips: torch.Tensor, frames: int) -> torch.Tensor:
+    """Logits (N,) float32 of clips (N,3,T,S,S), on a GPU in 16 bits."""
+    device = device_of(model)
+    most = max(1, frames // clips.shape[2]) if frames else len(clips)
+    found = []
+    with torch.inference_mode(), torch.autocast(device.type, torch.float16, enabled=device.type == "cuda"):
+        for part in clips.split(most):
+            blank = part.new_zeros((most - len(part), *part.shape[1:])) if frames else part[:0]
+            found.append(model(torch.cat([part, blank]).to(device)).float().cpu()[: len(part)])
+    return torch.cat(found)
+
+
+def _numbers(tracks: Sequence[torch.Tensor]) -> Answer:
+    for logits in tracks:
+        if not torch.isfinite(logits).all():
+            return ValueError(f"its logits are {logits.tolist()}")
+    return [logits.tolist() for logits in tracks]

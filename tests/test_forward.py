@@ -1,0 +1,160 @@
+"""Clips of several videos through one network at a time. On a GPU that is the way; here the same code runs on a CPU."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from dfd.inference.budget import Budget
+from dfd.inference.bundle import Bundle, load_bundle, write_bundle
+from dfd.inference.forward import AT_ONCE, AtOnce, answers
+from dfd.inference.predict import predict, score_videos
+from tests.test_bundle import checkpoint
+
+
+class Mean(torch.nn.Module):
+    """Logit: the mean of the clip's first picture, of which it keeps on record what it was given."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+        self.shapes = []
+
+    def forward(self, clips):
+        self.shapes.append(tuple(clips.shape))
+        if (clips == 13).any():
+            raise RuntimeError("thirteen")
+        return self.weight * clips[:, :, 0].float().mean(dim=(1, 2, 3))
+
+
+def clips(*values):
+    """Clips of two pictures of 4x4, each of one grey."""
+    return torch.stack([torch.full((3, 2, 4, 4), value, dtype=torch.uint8) for value in values])
+
+
+def test_each_video_and_track_gets_its_own_clips_logits():
+    videos = [[clips(1, 2), clips(3)], [clips(4)], [clips(5, 6, 7)]]
+    model = Mean()
+    assert answers(model, videos, offset=0.5) == [[[1.5, 2.5], [3.5]], [[4.5]], [[5.5, 6.5, 7.5]]]
+    assert model.shapes == [(7, 3, 2, 4, 4)]
+    assert answers(model, []) == []
+
+
+def test_every_call_has_the_same_shape_and_blank_clips_answer_nothing():
+    model = Mean()
+    assert answers(model, [[clips(1, 2)], [clips(3, 4, 5)]], frames=7) == [[[1.0, 2.0]], [[3.0, 4.0, 5.0]]]
+    assert model.shapes == [(3, 3, 2, 4, 4)] * 2
+    model = Mean()
+    assert answers(model, [[clips(1, 2)]], frames=1) == [[[1.0, 2.0]]]  # a clip is never cut
+    assert model.shapes == [(1, 3, 2, 4, 4)] * 2
+
+
+def test_a_video_that_breaks_a_network_costs_only_itself():
+    model = Mean()
+    found = answers(model, [[clips(1)], [clips(13), clips(2)], [clips(3)]], frames=64)
+    assert found[0] == [[1.0]]
+    assert found[2] == [[3.0]]
+    assert isinstance(found[1], RuntimeError)
+    assert model.shapes[1:] == [(1, 3, 2, 4, 4), (2, 3, 2, 4, 4), (1, 3, 2, 4, 4)]  # then each alone, without blanks
+
+
+def test_what_is_no_number_costs_only_its_video():
+    class Inf(Mean):
+        def forward(self, clips):
+            logits = clips[:, 0, 0, 0, 0].float()
+            return torch.where(logits == 99, torch.nan, logits)
+
+    found = answers(Inf(), [[clips(1)], [clips(2), clips(99, 3)]])
+    assert found[0] == [[1.0]]
+    assert str(found[1]) == "its logits are [nan, 3.0]"
+
+
+def test_mirrored():
+    left = clips(0)
+    left[..., 0] = 8
+
+    class Left(Mean):
+        def forward(self, clips):
+            return clips[:, 0, 0, 0, 0].float()
+
+    assert answers(Left(), [[left]]) == [[[8.0]]]
+    assert answers(Left(), [[left]], mirror=True) == [[[4.0]]]
+
+
+@pytest.fixture
+def bundle(tmp_path, small_store):
+    paths = [
+        checkpoint(tmp_path / "a.ckpt", 5, small_store.config),
+        checkpoint(tmp_path / "b.ckpt", 6, small_store.config, clips=3),
+    ]
+    write_bundle(tmp_path / "bundle", paths)
+    return load_bundle(tmp_path / "bundle")
+
+
+@pytest.fixture
+def together(monkeypatch):
+    """Three videos at a time, seven clips of four frames a call."""
+    monkeypatch.setitem(AT_ONCE, "cpu", AtOnce(videos=3, frames=28))
+
+
+def close(scores, others):
+    assert [replace(s, seconds=0, probability=0, tracks=()) for s in scores] == [
+        replace(s, seconds=0, probability=0, tracks=()) for s in others
+    ]
+    for one, other in zip(scores, others, strict=True):
+        assert one.probability == pytest.approx(other.probability, abs=1e-6)
+        assert [len(track) for track in one.tracks] == [len(track) for track in other.tracks]
+
+
+def test_scored_together_videos_have_the_scores_that_they_have_alone(small_store, bundle, tmp_path, request):
+    records = small_store.records()  # one of them unreadable
+    names = [record.video for record in records]
+    alone = [score for record in records for score in score_videos([record], bundle)]
+    request.getfixturevalue("together")
+    assert bundle.at_once == AtOnce(3, 28)
+    close(score_videos(records, bundle), alone)
+    told = []
+    budget = Budget(9, 3600)
+    made = predict(
+        names, [records[:5], [], records[5:]], bundle, tmp_path / "s.csv", lambda *step: told.append(step), budget
+    )
+    close(made.scores, alone)
+    assert [done for done, _, _ in told] == [3, 5, 8, 9]
+    assert sum(budget.used.values()) == 9
+    assert not budget.changes
+
+
+@pytest.mark.usefixtures("together")
+def test_a_damaged_track_or_a_failing_member_costs_its_video_only(small_store, bundle, tmp_path):
+    records = [record for record in small_store.records() if record.tracks][:3]
+    whole = score_videos(records, bundle)
+    gone = replace(records[1].tracks[0], path=tmp_path / "gone.mp4")
+    damaged = [records[0], replace(records[1], tracks=(gone,)), records[2]]
+    scores = score_videos(damaged, bundle)
+    assert [score.status for score in scores] == ["ok", "error", "ok"]
+    assert str(tmp_path / "gone") in scores[1].reason
+    close([scores[0], scores[2]], [whole[0], whole[2]])
+
+
+@pytest.mark.usefixtures("together")
+def test_a_member_that_fails_for_a_video_is_left_out_for_that_one(small_store, bundle):
+    records = [record for record in small_store.records() if record.tracks][:3]
+    whole = score_videos(records, bundle)
+    (first, header), second = bundle.members
+
+    class Choosy(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.calls = first, 0
+
+        def forward(self, clips):
+            self.calls += 1
+            if self.calls in (1, 3):  # all together; then, each alone, the second
+                raise RuntimeError("not this one")
+            return self.inner(clips)
+
+    scores = score_videos(records, Bundle(bundle.info, ((Choosy(), header), second)))
+    assert [score.reason for score in scores] == ["", "member 0 left out: RuntimeError: not this one", ""]
+    close([scores[0], scores[2]], [whole[0], whole[2]])
+    (lone,) = score_videos([records[1]], Bundle(bundle.info, (second,)))
+    assert scores[1].probability == pytest.approx(lone.probability, abs=1e-6)
