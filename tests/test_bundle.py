@@ -1,14 +1,17 @@
 import json
+import re
+from dataclasses import replace
 
 import pytest
 import torch
 
 from dfd.clips.sampling import ClipConfig
 from dfd.errors import CheckpointError, ConfigError
+from dfd.faces.detect import Detector
 from dfd.faces.extract import FacesConfig
-from dfd.inference.bundle import Bundle, Earned, golden_clip, load_bundle, write_bundle
+from dfd.inference.bundle import Bundle, Earned, load_bundle, write_bundle
 from dfd.models import ModelConfig
-from dfd.models.checkpoint import Header, build_model, read_checkpoint, write_checkpoint
+from dfd.models.checkpoint import Header, build_model, read_checkpoint, versions, write_checkpoint
 from dfd.scoring.calibrate import Calibration, prior_offset
 from dfd.scoring.decide import Rule
 
@@ -21,10 +24,6 @@ def checkpoint(path, seed, faces=None, prior=0.5, **clip):
     )
     write_checkpoint(path, header, build_model(header.model, config).state_dict())
     return path
-
-
-GOLDEN = [[74, 95, 65], [77, 57, 70], [80, 66, 105]]
-"""The first three pixels of a golden clip, by channel."""
 
 
 @pytest.fixture
@@ -129,16 +128,67 @@ def test_a_network_that_answers_otherwise_than_when_it_was_bundled_is_refused(tw
     for shift, fine in ((0.0009, True), (0.0011, False)):
         about = info.model_dump(mode="json")
         about["members"][1]["golden"] += shift
-        about["versions"]["torch"] = "1.0"
+        about["versions"]["torch"] = "2.0"
         path.write_text(json.dumps(about))
         if fine:
             load_bundle(tmp_path / "b")
         else:
             with pytest.raises(
-                CheckpointError, match=r"member-1\.pt gives its golden clip .* torch 1\.0 \(here .*--force"
+                CheckpointError, match=r"member-1\.pt gives its golden clip .* torch 2\.0 \(here .*--force"
             ):
                 load_bundle(tmp_path / "b")
     assert len(load_bundle(tmp_path / "b", force=True).members) == 2
+
+
+@pytest.mark.parametrize(("library", "version"), [("torch", "1.13.1"), ("av", "17.0.0"), ("dfd", "0.0.9")])
+def test_another_release_of_a_library_is_refused_though_all_answers_are_the_same(two, tmp_path, library, version):
+    info = write_bundle(tmp_path / "b", two)
+    about = info.model_dump(mode="json")
+    about["versions"][library] = version
+    (tmp_path / "b" / "bundle.json").write_text(json.dumps(about))
+    here = re.escape(f"b was made with {library} {version} (here {versions()[library]}), which may answer otherwise: ")
+    with pytest.raises(CheckpointError, match=here + "install .* or take --force"):
+        load_bundle(tmp_path / "b")
+    assert len(load_bundle(tmp_path / "b", force=True).members) == 2
+
+
+def test_faces_that_are_found_elsewhere_than_where_it_was_bundled_are_refused(two, tmp_path, monkeypatch):
+    write_bundle(tmp_path / "b", two)
+    load_bundle(tmp_path / "b")
+    monkeypatch.setattr(Detector, "detect", shifted(Detector.detect, 4.0))
+    said = r"golden\.mp4 shows a face at \(.*, and a face at .* with the same versions: "
+    with pytest.raises(CheckpointError, match=said):
+        load_bundle(tmp_path / "b")
+    load_bundle(tmp_path / "b", force=True)
+
+
+def shifted(detect, pixels):
+    """A detector whose boxes and landmarks are off."""
+
+    def off(self, *arguments, **settings):
+        found = detect(self, *arguments, **settings)
+        return [replace(f, boxes=f.boxes + pixels, landmarks=f.landmarks + pixels) for f in found]
+
+    return off
+
+
+def test_a_golden_video_that_is_broken_or_gone_is_refused(two, tmp_path):
+    write_bundle(tmp_path / "b", two)
+    path = tmp_path / "b" / "golden.mp4"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match=r"golden\.mp4 has sha256"):
+        load_bundle(tmp_path / "b")
+    path.unlink()
+    with pytest.raises(CheckpointError, match=r"golden\.mp4 is missing"):
+        load_bundle(tmp_path / "b")
+    load_bundle(tmp_path / "b", force=True)
+
+
+def test_a_bundle_of_before_there_were_golden_faces_is_read(two, tmp_path):
+    info = write_bundle(tmp_path / "b", two)
+    (tmp_path / "b" / "bundle.json").write_text(info.replace(golden_face=None).text())
+    (tmp_path / "b" / "golden.mp4").unlink()
+    load_bundle(tmp_path / "b")
 
 
 def test_force_takes_a_changed_file(two, tmp_path):
@@ -147,21 +197,6 @@ def test_force_takes_a_changed_file(two, tmp_path):
     with pytest.raises(CheckpointError, match="sha256"):
         load_bundle(tmp_path / "b")
     load_bundle(tmp_path / "b", force=True)
-
-
-def test_the_golden_clip_is_the_same_everywhere_and_fills_the_range():
-    header = Header(
-        model=ModelConfig(name="journal_conv3d"),
-        clip=ClipConfig(length=4, size=32),
-        faces=FacesConfig(size=64),
-        prior=0.5,
-    )
-    clip = golden_clip(header)
-    assert clip.shape == (1, 3, 4, 32, 32)
-    assert clip[0, :, 0, 0, :3].tolist() == GOLDEN
-    assert clip.min() < 60
-    assert clip.max() > 195
-    assert (clip[:, :, 1:] != clip[:, :, :-1]).float().mean() > 0.9
 
 
 def test_a_network_that_gives_no_number_is_not_bundled(tmp_path):

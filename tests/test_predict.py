@@ -99,6 +99,7 @@ def test_the_report_says_which_bundle_made_it_and_what_that_had_seen(small_store
     write_bundle(tmp_path / "b", [path])
     made = predict(["gone.mp4"], [], load_bundle(tmp_path / "b"), tmp_path / "s.csv")
     assert made.report()["bundle"] == {
+        "drifted": [],
         "sha256": hashlib.sha256((tmp_path / "b" / "bundle.json").read_bytes()).hexdigest(),
         "public_test_seen": {"videos": [name], "parts": [1]},
     }

@@ -11,6 +11,7 @@ from dfd.inference.bundle import load_bundle
 from dfd.inference.pack import pack_runs
 from dfd.inference.predict import write_report
 from dfd.inference.run import Settings, run
+from dfd.models.checkpoint import drifted
 from dfd.report import terminal as show
 from dfd.videos.manifest import read_sample, read_videos
 from dfd.videos.workers import MEMORY
@@ -66,13 +67,15 @@ def predict(
         memory: Gigabytes that a video may take.
         device: cpu or cuda.
         mirror: Score every clip mirrored as well, and take the mean, as long as there is time for it.
-        force: Use a bundle whose files have changed or whose networks answer otherwise than where it was made.
+        force: Use a bundle whose files or libraries have changed, or that answers otherwise than where it was made.
     """
     start = time.monotonic()
     if sample is not None and not videos.is_dir():
         raise ManifestError(f"{videos} is not a folder: name the folder that holds the videos of {sample}")
     rows = read_sample(sample, videos) if sample is not None else read_videos(videos)
     loaded = load_bundle(bundle, device, force)
+    if other := drifted(loaded.info.versions):
+        show.tell(f"{bundle} was made with {', '.join(other)}{'' if force else '; its golden answers hold here'}.")
     settings = Settings(hours * 3600 - (time.monotonic() - start), workers, timeout, memory, faces, mirror)
     with show.bar("predict") as tell:
         made = run(rows, loaded, out, settings, tell, show.tell)

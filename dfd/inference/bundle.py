@@ -2,18 +2,17 @@
 
 bundle.json    members with sha256 and golden logit, preprocessing, calibration, versions, the score earned out of fold
 member-0.pt …  weights with their headers
+golden.mp4     a drawn face, which is to be found here as it was where the bundle was made
 """
 
 import hashlib
 import json
-import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import nn
@@ -23,10 +22,18 @@ from dfd.clips.distort import Distortion
 from dfd.clips.sampling import ClipConfig, ScoredFrames
 from dfd.config import Config
 from dfd.errors import CheckpointError, ConfigError, DfdError, StoreError
-from dfd.faces.crops import narrow
 from dfd.faces.extract import FacesConfig
 from dfd.faces.store import TrackRecord
 from dfd.inference.forward import AT_ONCE, Answer, AtOnce, answers, device_of
+from dfd.inference.golden import (
+    GoldenFace,
+    check_faces,
+    check_logit,
+    check_releases,
+    golden_face,
+    golden_logit,
+    write_golden_video,
+)
 from dfd.models.checkpoint import Header, load_model, read_checkpoint, versions, write_checkpoint
 from dfd.scoring.aggregate import over_members
 from dfd.scoring.calibrate import prior_offset
@@ -34,8 +41,7 @@ from dfd.scoring.decide import Rule
 from dfd.scoring.ensemble import Blend
 
 FORMAT = 1
-GOLDEN_TOLERANCE = 1e-3
-"""Of a golden logit: kinds of CPU differ by 1e-5, another resizing or another network by more."""
+GOLDEN_VIDEO = "golden.mp4"
 PLAIN = "the plain rule: there are no out-of-fold predictions to choose another on"
 
 
@@ -63,6 +69,7 @@ class BundleInfo(Config):
     blend: Blend | None = Field(None, description="how several runs were blended, and why so")
     score: dict[str, Any] = Field(default_factory=dict, description="measures of the out-of-fold predictions")
     videos: tuple[str, ...] = Field((), description="names of all videos that a member was trained on")
+    golden_face: GoldenFace | None = Field(None, description="what is found in golden.mp4 where the bundle was made")
     versions: dict[str, str] = Field(default_factory=versions)
 
     def text(self) -> str:
@@ -216,8 +223,10 @@ def write_bundle(out: Path, checkpoints: Sequence[Path], earned: Earned | None =
             members.append(
                 MemberEntry(file=path.name, sha256=_sha256(path), model=header.model.name, golden=golden, weight=weight)
             )
+        write_golden_video(partial / GOLDEN_VIDEO)
         info = BundleInfo(
             faces=faces,
+            golden_face=golden_face(partial / GOLDEN_VIDEO, faces, _sha256(partial / GOLDEN_VIDEO)),
             members=tuple(members),
             rule=earned.rule,
             rule_reason=earned.reason,
@@ -234,7 +243,7 @@ def write_bundle(out: Path, checkpoints: Sequence[Path], earned: Earned | None =
 
 
 def load_bundle(folder: Path, device: torch.device | str = "cpu", force: bool = False) -> Bundle:
-    """The bundle in `folder`, each file checked against its sha256 and each network by its golden logit.
+    """The bundle in `folder`, if its files are whole and it does here what it did where it was made (golden.py).
 
     force: go on where one of these does not hold. Raises CheckpointError.
     """
@@ -253,8 +262,20 @@ def load_bundle(folder: Path, device: torch.device | str = "cpu", force: bool = 
         info = BundleInfo.read(about, str(path))
     except ConfigError as error:
         raise CheckpointError(str(error)) from None
+    if not force:
+        check_releases(folder, info.versions)
+        if info.golden_face is not None:  # of a bundle of before there is none
+            _check_file(folder / GOLDEN_VIDEO, info.golden_face.sha256)
+            check_faces(folder / GOLDEN_VIDEO, info.faces, info.golden_face, info.versions)
     members = tuple(_member(folder, entry, info, device, force) for entry in info.members)
     return Bundle(info, members, tuple(entry.weight for entry in info.members))
+
+
+def _check_file(path: Path, sha256: str) -> None:
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing: copy the bundle again, or make it anew")
+    if (found := _sha256(path)) != sha256:
+        raise CheckpointError(f"{path} has sha256 {found[:12]}…, not {sha256[:12]}…: copy the bundle again")
 
 
 def _member(
@@ -265,53 +286,15 @@ def _member(
         raise CheckpointError(
             f"{folder / 'bundle.json'} names {entry.file!r}, which is not a file of the bundle's folder"
         )
-    if not path.is_file():
-        raise CheckpointError(f"{path} is missing: copy the bundle again, or make it anew")
-    if (found := _sha256(path)) != entry.sha256 and not force:
-        raise CheckpointError(f"{path} has sha256 {found[:12]}…, not {entry.sha256[:12]}…: copy the bundle again")
+    if not force or not path.is_file():
+        _check_file(path, entry.sha256)
     model, header = load_model(path)
     if entry.golden is not None and not force:
-        _check_golden(path, golden_logit(model, header), entry.golden, info)
+        check_logit(path, golden_logit(model, header), entry.golden, info.versions)
     for module in model.modules():
         if isinstance(module, nn.Conv2d):  # its outputs take its weights' layout: half as much again in speed
             module.weight.data = module.weight.data.to(memory_format=torch.channels_last)
     return model.to(device), header
-
-
-def _check_golden(path: Path, found: float, wanted: float, info: BundleInfo) -> None:
-    """Raise CheckpointError unless a network answers here as it did where the bundle was made."""
-    if abs(found - wanted) <= GOLDEN_TOLERANCE:
-        return
-    here = versions()
-    other = [f"{name} {was} (here {here.get(name)})" for name, was in info.versions.items() if here.get(name) != was]
-    raise CheckpointError(
-        f"{path} gives its golden clip a logit of {found:.4f}, not {wanted:.4f} as when it was bundled, with "
-        f"{', '.join(other) or 'the same versions'}: install those, bundle the run anew, or take --force"
-    )
-
-
-def golden_clip(header: Header) -> torch.Tensor:
-    """A clip (1,3,T,S,S) uint8 for the network of `header`, narrowed and resized as crops out of a store are.
-
-    A gradient that moves, with noise that is the same everywhere: a multiplicative hash of each pixel's number, since
-    the numbers that a library's generator draws may change with its version.
-    """
-    side, frames = header.faces.size, header.clip.length
-    shape = (frames, side, side, 3)
-    noise = (np.arange(np.prod(shape), dtype=np.uint32) * np.uint32(2654435761) >> np.uint32(25)).reshape(shape)
-    time, row, column, channel = np.indices(shape, dtype=np.uint32)
-    images = ((128 * (row + (channel + 1) * column) // (4 * side) + 4 * time) % 128 + noise).astype(np.uint8)
-    crops = narrow(images, header.faces.margin, header.clip.margin, header.clip.size)
-    return torch.from_numpy(np.ascontiguousarray(crops.transpose(3, 0, 1, 2)[None]))
-
-
-def golden_logit(model: nn.Module, header: Header) -> float:
-    """The logit of golden_clip(), on the CPU. Raises CheckpointError where it is no number."""
-    with torch.inference_mode():
-        logit = float(model(golden_clip(header)).float())
-    if not math.isfinite(logit):
-        raise CheckpointError(f"a network ({header.model.name}) gives a logit of {logit}: its weights are broken")
-    return logit
 
 
 def _sha256(path: Path) -> str:

@@ -18,6 +18,7 @@ from dfd.faces.store import FaceStore, VideoRecord
 from dfd.inference.budget import FULL, TIERS, Budget, Change, Tier
 from dfd.inference.bundle import Bundle, Logits
 from dfd.inference.journal import Journal
+from dfd.models.checkpoint import drifted
 from dfd.scoring.board import Exposure, exposure
 from dfd.scoring.submission import write_submission
 from dfd.types import Video, VideoScore
@@ -36,7 +37,8 @@ class Prediction:
     """Every row's score, in the order of the rows, and how long it took in seconds.
 
     resumed: rows out of a journal. tiers: videos by the tier at which they were scored; changes: from one to another.
-    bundle: sha256 of its bundle.json. exposure: what it has seen of the competition's public test.
+    bundle: sha256 of its bundle.json. drifted: libraries that it was made with in another version. exposure: what it
+    has seen of the competition's public test.
     """
 
     scores: tuple[VideoScore, ...]
@@ -45,6 +47,7 @@ class Prediction:
     tiers: Mapping[str, int] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
     bundle: str = ""
+    drifted: tuple[str, ...] = ()
     exposure: Exposure = field(default_factory=Exposure)
 
     def report(self) -> dict[str, Any]:
@@ -56,7 +59,7 @@ class Prediction:
         seen = {"videos": list(self.exposure.videos), "parts": list(self.exposure.parts)}
         slowest = sorted(self.scores, key=lambda score: -score.seconds)[:SLOWEST]
         return {
-            "bundle": {"sha256": self.bundle, "public_test_seen": seen},
+            "bundle": {"sha256": self.bundle, "drifted": list(self.drifted), "public_test_seen": seen},
             "videos": len(self.scores),
             "statuses": dict(Counter(score.status for score in self.scores)),
             "seconds": round(self.seconds, 3),
@@ -109,6 +112,7 @@ def predict(
         used,
         changes,
         bundle.info.sha256(),
+        tuple(drifted(bundle.info.versions)),
         exposure(bundle.info.videos),
     )
 

@@ -1,0 +1,171 @@
+"""What a bundle was seen to do where it was made: a network's logit of a generated clip, a drawn face found in a video.
+
+Checked wherever it is loaded, so that other versions of the libraries cannot change its answers unnoticed. The clip
+goes through resizing and a network, the video through decoding, looking for faces and cutting them out.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from dfd.config import Config
+from dfd.errors import CheckpointError, VideoReadError
+from dfd.faces.crops import narrow
+from dfd.faces.extract import FacesConfig, extract_tracks
+from dfd.models.checkpoint import Header, drifted, release
+from dfd.types import Video
+from dfd.videos.encode import write_video
+
+LOGIT_TOLERANCE = 1e-3
+"""Of a golden logit: kinds of CPU differ by 1e-5, another resizing or another network by more."""
+BOX_TOLERANCE = 0.02
+"""Of each side of a golden face's box, in widths of the box."""
+COLOUR_TOLERANCE = 2.0
+"""Of its crop's mean colour, in 255ths: another matrix from YUV to RGB differs by more."""
+RELEASES = ("dfd", "torch", "timm", "facenet-pytorch", "av")
+"""Libraries of which another release (2 and 3, or 0.1 and 0.2) is refused: a few golden answers cannot vouch for all
+that it may change. Of the others, and of lesser changes, they decide."""
+REMEDY = "install those, bundle the run anew, or take --force"
+SIDE, FRAMES, FPS = 200, 4, 4.0
+"""Of the golden video: four key frames, whose face is 80 pixels wide."""
+
+Picture = NDArray[np.uint8]
+
+
+class GoldenFace(Config):
+    """What is found in the golden video: the face's square box (left, top, right, bottom) in its first picture, in
+    pixels, and the mean colour (red, green, blue) of its crops. None where nothing is found with such settings.
+    """
+
+    sha256: str
+    box: tuple[float, float, float, float] | None = None
+    colour: tuple[float, float, float] | None = None
+
+    def agrees(self, found: "GoldenFace") -> bool:
+        """Whether `found`, in the same video, is the same face within the tolerances."""
+        if self.box is None or self.colour is None or found.box is None or found.colour is None:
+            return self.box is found.box
+        width = self.box[2] - self.box[0]
+        moved = np.abs(np.subtract(self.box, found.box)).max() / width
+        return bool(moved <= BOX_TOLERANCE and np.abs(np.subtract(self.colour, found.colour)).max() <= COLOUR_TOLERANCE)
+
+    def __str__(self) -> str:
+        if self.box is None or self.colour is None:
+            return "no face"
+        box, colour = (", ".join(f"{value:.1f}" for value in values) for values in (self.box, self.colour))
+        return f"a face at ({box}) of colour ({colour})"
+
+
+def golden_face(video: Path, faces: FacesConfig, sha256: str) -> GoldenFace:
+    """What is found in `video`, a golden one with that sha256. Raises CheckpointError where it cannot be read."""
+    try:
+        track = next(extract_tracks(Video(video, video.name), faces), None)
+    except VideoReadError as error:
+        raise CheckpointError(f"{video} cannot be read ({error.reason}): copy the bundle again") from None
+    if track is None:
+        return GoldenFace(sha256=sha256)
+    box, colour = track.boxes[0].round(3).tolist(), track.images.mean(axis=(0, 1, 2)).round(3).tolist()
+    return GoldenFace(sha256=sha256, box=tuple(box), colour=tuple(colour))
+
+
+def write_golden_video(path: Path) -> None:
+    """Write the golden video: a drawn face that moves to the right by two pixels a frame."""
+    face = drawn_face(SIDE)
+    moves = [np.array([[1, 0, 2.0 * number], [0, 1, 0]]) for number in range(FRAMES)]
+    pictures = [cv2.warpAffine(face, move, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE) for move in moves]
+    write_video(path, pictures, FPS, crf=10)
+
+
+def drawn_face(side: int) -> Picture:
+    """A face (side,side,3) uint8 RGB that MTCNN takes for one, of soft ellipses: no picture of anybody is needed."""
+    row, column = np.mgrid[0:side, 0:side] / side
+    picture = np.full((side, side, 3), (90.0, 105.0, 120.0))
+    for x, y, wide, high, soft, colour in ELLIPSES:
+        distance = np.hypot((column - x) / wide, (row - y) / high)
+        mask = np.clip((1 - distance) / soft, 0, 1)[..., None]
+        picture += mask * (np.array(colour) - picture)
+    return cv2.GaussianBlur(picture, (0, 0), side / 200).round().astype(np.uint8)
+
+
+def _pair(x: float, *ellipse: object) -> list[tuple[object, ...]]:
+    """The same on both sides of the middle."""
+    return [(0.5 - x, *ellipse), (0.5 + x, *ellipse)]
+
+
+ELLIPSES: list[tuple] = [
+    (0.5, 0.98, 0.42, 0.30, 0.08, (60, 70, 110)),  # shoulders
+    (0.5, 0.75, 0.11, 0.20, 0.08, (190, 145, 120)),  # neck
+    (0.5, 0.40, 0.27, 0.33, 0.10, (60, 42, 32)),  # hair
+    (0.5, 0.48, 0.215, 0.29, 0.10, (205, 160, 135)),  # face
+    *_pair(0.09, 0.44, 0.06, 0.045, 0.6, (160, 115, 98)),  # sockets
+    *_pair(0.09, 0.385, 0.065, 0.014, 0.5, (70, 48, 38)),  # brows
+    *_pair(0.09, 0.44, 0.045, 0.019, 0.3, (235, 230, 225)),  # eyes
+    *_pair(0.09, 0.44, 0.019, 0.019, 0.3, (50, 35, 30)),  # irises
+    *_pair(0.09, 0.426, 0.05, 0.008, 0.5, (60, 40, 35)),  # lashes
+    *_pair(0.035, 0.565, 0.014, 0.01, 0.6, (100, 65, 55)),  # nostrils
+    (0.5, 0.54, 0.03, 0.09, 0.9, (225, 183, 158)),  # bridge of the nose
+    (0.5, 0.575, 0.05, 0.018, 0.9, (177, 128, 107)),  # its tip
+    (0.5, 0.655, 0.08, 0.022, 0.4, (165, 75, 75)),  # lips
+    (0.5, 0.652, 0.075, 0.005, 0.5, (90, 35, 35)),  # between them
+    (0.5, 0.715, 0.06, 0.02, 0.9, (187, 142, 120)),  # chin
+]
+"""Of the drawn face, from back to front: centre, half axes and softness of the edge as shares, colour."""
+
+
+def golden_clip(header: Header) -> torch.Tensor:
+    """A clip (1,3,T,S,S) uint8 for the network of `header`, narrowed and resized as crops out of a store are.
+
+    A gradient that moves, with noise that is the same everywhere: a multiplicative hash of each pixel's number, since
+    the numbers that a library's generator draws may change with its version.
+    """
+    side, frames = header.faces.size, header.clip.length
+    shape = (frames, side, side, 3)
+    noise = (np.arange(np.prod(shape), dtype=np.uint32) * np.uint32(2654435761) >> np.uint32(25)).reshape(shape)
+    time, row, column, channel = np.indices(shape, dtype=np.uint32)
+    images = ((128 * (row + (channel + 1) * column) // (4 * side) + 4 * time) % 128 + noise).astype(np.uint8)
+    crops = narrow(images, header.faces.margin, header.clip.margin, header.clip.size)
+    return torch.from_numpy(np.ascontiguousarray(crops.transpose(3, 0, 1, 2)[None]))
+
+
+def golden_logit(model: nn.Module, header: Header) -> float:
+    """The logit of golden_clip(), on the CPU. Raises CheckpointError where it is no number."""
+    with torch.inference_mode():
+        logit = float(model(golden_clip(header)).float())
+    if not math.isfinite(logit):
+        raise CheckpointError(f"a network ({header.model.name}) gives a logit of {logit}: its weights are broken")
+    return logit
+
+
+def check_releases(bundle: Path, made_with: Mapping[str, str]) -> None:
+    """Raise CheckpointError where one of RELEASES is of another release than the one that `bundle` was made with."""
+    other = drifted({name: was for name, was in made_with.items() if name in RELEASES}, release)
+    if other:
+        raise CheckpointError(f"{bundle} was made with {', '.join(other)}, which may answer otherwise: {REMEDY}")
+
+
+def check_faces(video: Path, faces: FacesConfig, wanted: GoldenFace, made_with: Mapping[str, str]) -> None:
+    """Raise CheckpointError unless the golden video shows here what it did where the bundle was made."""
+    found = golden_face(video, faces, wanted.sha256)
+    if not wanted.agrees(found):
+        raise CheckpointError(
+            f"{video} shows {found}, and {wanted} when it was bundled, with {_those(made_with)}: {REMEDY}"
+        )
+
+
+def check_logit(member: Path, found: float, wanted: float, made_with: Mapping[str, str]) -> None:
+    """Raise CheckpointError unless a network answers here as it did where the bundle was made."""
+    if abs(found - wanted) > LOGIT_TOLERANCE:
+        raise CheckpointError(
+            f"{member} gives its golden clip a logit of {found:.4f}, not {wanted:.4f} as when it was bundled, with "
+            f"{_those(made_with)}: {REMEDY}"
+        )
+
+
+def _those(made_with: Mapping[str, str]) -> str:
+    return ", ".join(drifted(made_with)) or "the same versions"

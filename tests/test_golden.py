@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+
+from dfd.clips.sampling import ClipConfig
+from dfd.errors import CheckpointError
+from dfd.faces.detect import Detector
+from dfd.faces.extract import FacesConfig
+from dfd.inference.golden import SIDE, GoldenFace, drawn_face, golden_clip, golden_face, write_golden_video
+from dfd.models import ModelConfig
+from dfd.models.checkpoint import Header
+
+GOLDEN = [[74, 95, 65], [77, 57, 70], [80, 66, 105]]
+"""The first three pixels of a golden clip, by channel."""
+
+
+def test_the_golden_clip_is_the_same_everywhere_and_fills_the_range():
+    header = Header(
+        model=ModelConfig(name="journal_conv3d"),
+        clip=ClipConfig(length=4, size=32),
+        faces=FacesConfig(size=64),
+        prior=0.5,
+    )
+    clip = golden_clip(header)
+    assert clip.shape == (1, 3, 4, 32, 32)
+    assert clip[0, :, 0, 0, :3].tolist() == GOLDEN
+    assert clip.min() < 60
+    assert clip.max() > 195
+    assert (clip[:, :, 1:] != clip[:, :, :-1]).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("side", [100, 200, 320])
+def test_the_drawn_face_is_a_face_to_the_detector(side):
+    (found,) = Detector().detect([drawn_face(side)])
+    assert len(found) == 1
+    assert found.confidences[0] > 0.99
+    left, top, right, bottom = found.boxes[0] / side
+    eyes = found.landmarks[0, :2] / side
+    assert np.abs(eyes - [[0.41, 0.44], [0.59, 0.44]]).max() < 0.03  # where they were drawn
+    assert left < 0.35 < 0.65 < right
+    assert top < 0.35 < 0.7 < bottom
+
+
+@pytest.fixture
+def video(tmp_path):
+    write_golden_video(tmp_path / "golden.mp4")
+    return tmp_path / "golden.mp4"
+
+
+def test_the_golden_video_is_the_same_every_time_and_its_face_is_found(video, tmp_path):
+    write_golden_video(tmp_path / "again.mp4")
+    assert video.read_bytes() == (tmp_path / "again.mp4").read_bytes()
+    assert len(video.read_bytes()) < 30_000
+    found = golden_face(video, FacesConfig(), "0")
+    assert found.box is not None
+    assert found.colour is not None
+    left, top, right, bottom = found.box
+    assert right - left == pytest.approx(bottom - top, abs=0.1)
+    assert 85 < (left + right) / 2 < 115
+    assert found.colour == pytest.approx((109, 105, 111), abs=2)
+
+
+def test_settings_with_which_it_is_not_found_agree_with_themselves_only(video):
+    blind = golden_face(video, FacesConfig(min_face=SIDE + 1), "0")
+    assert blind.box is None
+    assert str(blind) == "no face"
+    seeing = golden_face(video, FacesConfig(), "0")
+    assert blind.agrees(blind)
+    assert not blind.agrees(seeing)
+    assert not seeing.agrees(blind)
+
+
+@pytest.mark.parametrize(
+    ("box", "colour", "agrees"),
+    [
+        ((1.9, -1.9, 101.9, 98.1), (0, 0, 0), True),
+        ((2.1, 0, 100, 100), (0, 0, 0), False),
+        ((0, 0, 100, 97.9), (0, 0, 0), False),
+        ((0, 0, 100, 100), (1.9, -1.9, 0), True),
+        ((0, 0, 100, 100), (0, 0, 2.1), False),
+    ],
+)
+def test_how_near_is_the_same(box, colour, agrees):
+    golden = GoldenFace(sha256="0", box=(0, 0, 100, 100), colour=(50, 60, 70))
+    shade = tuple(np.add((50, 60, 70), colour).tolist())
+    assert golden.agrees(GoldenFace(sha256="0", box=box, colour=shade)) == agrees
+
+
+def test_a_video_that_cannot_be_read_says_so(tmp_path):
+    (tmp_path / "golden.mp4").write_bytes(b"not a video")
+    with pytest.raises(CheckpointError, match=r"golden\.mp4 cannot be read .* copy the bundle again"):
+        golden_face(tmp_path / "golden.mp4", FacesConfig(), "0")
