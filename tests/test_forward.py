@@ -5,10 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from dfd.clips.sampling import ClipConfig
 from dfd.inference.budget import Budget
 from dfd.inference.bundle import Bundle, load_bundle, write_bundle
 from dfd.inference.forward import AT_ONCE, AtOnce, answers
 from dfd.inference.predict import predict, score_videos
+from dfd.models import REGISTRY, ModelConfig
+from dfd.models.checkpoint import build_model
 from tests.test_bundle import checkpoint
 
 
@@ -42,16 +45,19 @@ def test_each_video_and_track_gets_its_own_clips_logits():
 
 def test_every_call_has_the_same_shape_and_blank_clips_answer_nothing():
     model = Mean()
-    assert answers(model, [[clips(1, 2)], [clips(3, 4, 5)]], frames=7) == [[[1.0, 2.0]], [[3.0, 4.0, 5.0]]]
+    assert answers(model, [[clips(1, 2)], [clips(3, 4, 5)]], at_once=AtOnce(frames=7)) == [
+        [[1.0, 2.0]],
+        [[3.0, 4.0, 5.0]],
+    ]
     assert model.shapes == [(3, 3, 2, 4, 4)] * 2
     model = Mean()
-    assert answers(model, [[clips(1, 2)]], frames=1) == [[[1.0, 2.0]]]  # a clip is never cut
+    assert answers(model, [[clips(1, 2)]], at_once=AtOnce(frames=1)) == [[[1.0, 2.0]]]  # a clip is never cut
     assert model.shapes == [(1, 3, 2, 4, 4)] * 2
 
 
 def test_a_video_that_breaks_a_network_costs_only_itself():
     model = Mean()
-    found = answers(model, [[clips(1)], [clips(13), clips(2)], [clips(3)]], frames=64)
+    found = answers(model, [[clips(1)], [clips(13), clips(2)], [clips(3)]], at_once=AtOnce(frames=64))
     assert found[0] == [[1.0]]
     assert found[2] == [[3.0]]
     assert isinstance(found[1], RuntimeError)
@@ -79,6 +85,22 @@ def test_mirrored():
 
     assert answers(Left(), [[left]]) == [[[8.0]]]
     assert answers(Left(), [[left]], mirror=True) == [[[4.0]]]
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_in_16_bits_a_network_says_the_same_to_a_hundredth(name):
+    """On a CPU here, where the same layers compute in 16 bits as on a GPU."""
+    torch.manual_seed(0)
+    model = build_model(ModelConfig(name=name), ClipConfig(length=4, size=32)).eval()
+    for weight in model.parameters():
+        if not weight.any():
+            torch.nn.init.normal_(weight, std=0.05)  # heads that begin at 0
+    noise = torch.randint(0, 256, (1, 3, 4, 32, 32), dtype=torch.uint8)
+    whole, half = (answers(model, [[noise]], at_once=AtOnce(half=half))[0] for half in (False, True))
+    assert not isinstance(whole, Exception)
+    assert not isinstance(half, Exception)
+    assert half != whole
+    assert half[0] == pytest.approx(whole[0], abs=0.01)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Clips of one video or several through one network, so that what fails costs no other video."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -18,14 +18,16 @@ class AtOnce:
     """What a network is given at a time.
 
     videos: whose clips it gets together. frames: how many, in every call the same and what is lacking blank, so that
-    the same kernels run whoever stands beside a video, and give it the same digits. 0: what the videos have.
+    the same kernels run whoever stands beside a video, and give it the same digits; 0: what the videos have. half:
+    layers that gain by it compute in 16 bits, which moves a logit by a hundredth at most.
     """
 
     videos: int = 1
     frames: int = 0
+    half: bool = False
 
 
-AT_ONCE = {"cpu": AtOnce(), "cuda": AtOnce(videos=8, frames=512)}
+AT_ONCE = {"cpu": AtOnce(), "cuda": AtOnce(videos=8, frames=512, half=True)}
 """By kind of device. One video's clips do not fill a GPU; on a CPU more clips at a time take as long a clip, and more
 memory (`python -m benchmarks.memory`)."""
 
@@ -40,39 +42,39 @@ def answers(
     videos: Sequence[Sequence[torch.Tensor]],
     offset: float = 0.0,
     mirror: bool = False,
-    frames: int | None = None,
+    at_once: AtOnce | None = None,
 ) -> list[Answer]:
     """A network's answer to each of `videos`, of which each track has clips (N,3,T,S,S) uint8.
 
-    offset: added to every logit. mirror: the mean of each clip's logit and that of its mirror image. frames: in every
-    call, AtOnce's if None; where that many fail, out of memory perhaps, each video is tried alone.
+    offset: added to every logit. mirror: the mean of each clip's logit and that of its mirror image. at_once: that of
+    the network's device if None. Where all together fail, out of memory perhaps, each video is tried alone.
     """
     if not videos:
         return []
-    if frames is None:
-        frames = AT_ONCE[device_of(model).type].frames
+    at_once = at_once or AT_ONCE[device_of(model).type]
     tracks = [clips for video in videos for clips in video]
     try:
         clips = torch.cat(tracks)
-        logits = _logits(model, clips, frames)
+        logits = _logits(model, clips, at_once)
         if mirror:
-            logits = (logits + _logits(model, clips.flip(-1), frames)) / 2
+            logits = (logits + _logits(model, clips.flip(-1), at_once)) / 2
     except MODEL_ERRORS as error:
         if len(videos) == 1:
             return [error]
-        return [answer for video in videos for answer in answers(model, [video], offset, mirror, frames=0)]
+        alone = replace(at_once, frames=0)
+        return [answer for video in videos for answer in answers(model, [video], offset, mirror, alone)]
     parts = iter((logits + offset).split([len(clips) for clips in tracks]))
     return [_numbers([next(parts) for _ in video]) for video in videos]
 
 
-def _logits(model: nn.Module, clips: torch.Tensor, frames: int) -> torch.Tensor:
-    """Logits (N,) float32 of clips (N,3,T,S,S), on a GPU in 16 bits."""
+def _logits(model: nn.Module, clips: torch.Tensor, at_once: AtOnce) -> torch.Tensor:
+    """Logits (N,) float32 of clips (N,3,T,S,S)."""
     device = device_of(model)
-    most = max(1, frames // clips.shape[2]) if frames else len(clips)
+    most = max(1, at_once.frames // clips.shape[2]) if at_once.frames else len(clips)
     found = []
-    with torch.inference_mode(), torch.autocast(device.type, torch.float16, enabled=device.type == "cuda"):
+    with torch.inference_mode(), torch.autocast(device.type, torch.float16, enabled=at_once.half):
         for part in clips.split(most):
-            blank = part.new_zeros((most - len(part), *part.shape[1:])) if frames else part[:0]
+            blank = part.new_zeros((most - len(part) if at_once.frames else 0, *part.shape[1:]))
             found.append(model(torch.cat([part, blank]).to(device)).float().cpu()[: len(part)])
     return torch.cat(found)
 
