@@ -3,7 +3,7 @@
 import ctypes
 import sys
 
-M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1  # of malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # of malloc.h; threads' own arenas keep 64 MB at most
 MAPPED = 1 << 30
 """Bytes from which an array still comes from the kernel and goes back to it."""
 
@@ -21,4 +21,5 @@ def keep_freed_memory() -> bool:
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "gnu_get_libc_version"):
         return False
-    return bool(libc.mallopt(M_MMAP_THRESHOLD, MAPPED) and libc.mallopt(M_TRIM_THRESHOLD, -1))
+    settings = {M_MMAP_THRESHOLD: MAPPED, M_TRIM_THRESHOLD: -1, M_ARENA_MAX: 1}
+    return all(libc.mallopt(name, value) for name, value in settings.items())

@@ -1,18 +1,21 @@
 """Clips of several videos through one network at a time. On a GPU that is the way; here the same code runs on a CPU."""
 
+import threading
 from dataclasses import replace
 
 import pytest
 import torch
 
 from dfd.clips.sampling import ClipConfig
+from dfd.inference import forward
 from dfd.inference.budget import Budget
-from dfd.inference.bundle import Bundle, load_bundle, write_bundle
-from dfd.inference.forward import AT_ONCE, AtOnce, answers
+from dfd.inference.bundle import Bundle, Logits, load_bundle, write_bundle
+from dfd.inference.forward import AT_ONCE, AtOnce, answers, one_core_a_network
 from dfd.inference.predict import predict, score_videos
 from dfd.models import REGISTRY, ModelConfig
 from dfd.models.checkpoint import build_model
-from tests.test_bundle import checkpoint
+from dfd.scoring.aggregate import over_members
+from tests.test_bundle import Failing, checkpoint
 
 
 class Mean(torch.nn.Module):
@@ -117,6 +120,43 @@ def bundle(tmp_path, small_store):
 def together(monkeypatch):
     """Three videos at a time, seven clips of four frames a call."""
     monkeypatch.setitem(AT_ONCE, "cpu", AtOnce(videos=3, frames=28))
+
+
+def test_members_side_by_side_give_the_digits_that_they_give_one_after_the_other(small_store, bundle, monkeypatch):
+    monkeypatch.setattr(forward, "available_cores", lambda: 2)
+    records = [record for record in small_store.records() if record.tracks]
+    (first, header), second = bundle.members
+    beside = threading.Barrier(2, timeout=10)
+
+    class Waits(torch.nn.Module):
+        """Goes on when another does."""
+
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, clips):
+            beside.wait()
+            assert torch.get_num_threads() == 1
+            return self.inner(clips)
+
+    def fails(clips):
+        raise RuntimeError("not this one")
+
+    waiting = Bundle(bundle.info, ((Waits(first), header), (Waits(second[0]), second[1]), (Failing(fails), header)))
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        with one_core_a_network():
+            one_by_one = [tuple(Bundle(bundle.info, (m,)).logits(r.tracks[0]) for m in bundle.members) for r in records]
+            together = [waiting.logits_of([record.main_tracks()])[0] for record in records]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    for logits, alone in zip(together, one_by_one, strict=True):
+        assert isinstance(logits, Logits)
+        assert logits.tracks == (over_members(alone, [1.0, 1.0]),)
+        assert logits.left_out == ("member 2 left out: RuntimeError: not this one",)
 
 
 def close(scores, others):

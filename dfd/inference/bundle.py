@@ -24,7 +24,7 @@ from dfd.config import Config
 from dfd.errors import CheckpointError, ConfigError, DfdError, StoreError
 from dfd.faces.extract import FacesConfig
 from dfd.faces.store import TrackRecord
-from dfd.inference.forward import AT_ONCE, Answer, AtOnce, answers, device_of
+from dfd.inference.forward import AT_ONCE, Answer, AtOnce, Member, answers, device_of, side_by_side
 from dfd.inference.golden import (
     GoldenFace,
     check_faces,
@@ -34,7 +34,7 @@ from dfd.inference.golden import (
     golden_logit,
     write_golden_video,
 )
-from dfd.models.checkpoint import Header, load_model, read_checkpoint, versions, write_checkpoint
+from dfd.models.checkpoint import load_model, read_checkpoint, versions, write_checkpoint
 from dfd.scoring.aggregate import over_members
 from dfd.scoring.calibrate import prior_offset
 from dfd.scoring.decide import Rule
@@ -109,16 +109,21 @@ class Bundle:
     """
 
     info: BundleInfo
-    members: tuple[tuple[nn.Module, Header], ...]
+    members: tuple[Member, ...]
     weights: tuple[float, ...] = ()
     distortion: Distortion | None = None
 
     @property
     def at_once(self) -> AtOnce:
         """What a network is given at a time, where this bundle's are."""
-        return AT_ONCE[device_of(self.members[0][0]).type]
+        return AT_ONCE[self.device.type]
 
-    def used(self, members: float) -> tuple[tuple[nn.Module, Header], ...]:
+    @property
+    def device(self) -> torch.device:
+        """Where its networks are."""
+        return device_of(self.members[0][0])
+
+    def used(self, members: float) -> tuple[Member, ...]:
         """The first `members`, a share in [0,1], of the networks; at least one."""
         return self.members[: max(1, round(len(self.members) * members))]
 
@@ -161,10 +166,12 @@ class Bundle:
         used = self.used(members)
         read = [self._read(tracks, {header.clip for _, header in used}, clips) for tracks in videos]
         whole = [loaded for loaded in read if not isinstance(loaded, DfdError)]
-        answered = [
-            answers(model, [loaded[header.clip] for loaded in whole], prior_offset(header.prior), mirror)
-            for model, header in used
-        ]
+
+        def ask(member: Member) -> list[Answer]:
+            model, header = member
+            return answers(model, [loaded[header.clip] for loaded in whole], prior_offset(header.prior), mirror)
+
+        answered = side_by_side(ask, used, self.device)
         joined = map(self._join, zip(*answered, strict=True))
         return [loaded if isinstance(loaded, DfdError) else next(joined) for loaded in read]
 
@@ -278,9 +285,7 @@ def _check_file(path: Path, sha256: str) -> None:
         raise CheckpointError(f"{path} has sha256 {found[:12]}…, not {sha256[:12]}…: copy the bundle again")
 
 
-def _member(
-    folder: Path, entry: MemberEntry, info: BundleInfo, device: torch.device | str, force: bool
-) -> tuple[nn.Module, Header]:
+def _member(folder: Path, entry: MemberEntry, info: BundleInfo, device: torch.device | str, force: bool) -> Member:
     path = folder / entry.file
     if Path(entry.file).name != entry.file:
         raise CheckpointError(

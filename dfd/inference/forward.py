@@ -1,13 +1,21 @@
 """Clips of one video or several through one network, so that what fails costs no other video."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
+from dfd.models.checkpoint import Header
+from dfd.videos.workers import available_cores
+
 MODEL_ERRORS = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError)
 """What a network may raise: torch's own errors, out of memory included, are RuntimeErrors."""
+
+Member = tuple[nn.Module, Header]
+"""A network, and what it is fed."""
 
 Answer = list[list[float]] | Exception
 """Of a video: for each track its clips' logits; or why there are none."""
@@ -35,6 +43,30 @@ memory (`python -m benchmarks.memory`)."""
 def device_of(model: nn.Module) -> torch.device:
     """Where its weights are."""
     return next(model.parameters()).device
+
+
+@contextmanager
+def one_core_a_network() -> Iterator[None]:
+    """Inside, a network computes on one core, and side_by_side() several at a time.
+
+    Threads that share a layer wait for one another, which costs most where processes that decode want the cores too.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def side_by_side(
+    ask: Callable[[Member], list[Answer]], members: Sequence[Member], device: torch.device
+) -> list[list[Answer]]:
+    """What `ask` says of each member: on a CPU where a network has one core, as many at a time as there are cores."""
+    if device.type != "cpu" or torch.get_num_threads() > 1 or len(members) == 1:
+        return [ask(member) for member in members]
+    with ThreadPoolExecutor(min(len(members), available_cores())) as threads:
+        return list(threads.map(ask, members))
 
 
 def answers(

@@ -15,6 +15,7 @@ from dfd.faces.build import Job, Progress
 from dfd.faces.store import FaceStore, VideoRecord
 from dfd.inference.budget import FULL, MIRRORED, TIERS, Budget
 from dfd.inference.bundle import Bundle
+from dfd.inference.forward import one_core_a_network
 from dfd.inference.journal import Journal
 from dfd.inference.predict import Prediction, faces_of, predict
 from dfd.types import Video
@@ -57,6 +58,8 @@ def run(
         todo = [video for video in videos if video.name not in journal.scores]
         best = MIRRORED if settings.mirror else FULL
         budget = Budget(len(todo), settings.seconds, settings.workers or available_cores(), tell=tell, best=best)
+        if bundle.device.type == "cpu":
+            stack.enter_context(one_core_a_network())
         jobs = _jobs(bundle, scratch, settings.faces)
         limits = (settings.workers, settings.timeout, budget.until, settings.memory)
         found = faces_of(todo, jobs[0].store, *limits, choose=lambda video: jobs[budget.begin(video.name)])
