@@ -6,6 +6,7 @@ from pathlib import Path
 
 from benchmarks import clips, faces, prediction, scoring
 from benchmarks.subject import find_videos
+from dfd.memory import keep_freed_memory
 from dfd.report import terminal as show
 
 
@@ -14,11 +15,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("videos", nargs="*", type=Path, help="1080p videos of about 10 seconds with a face")
     arguments = parser.parse_args()
+    keep_freed_memory()  # as the command line does
     with tempfile.TemporaryDirectory(prefix="dfd-bench-") as folder:
         videos = arguments.videos or find_videos(Path(folder))
         store = Path(folder) / "faces"
+        predicted = prediction.measure(videos, Path(folder))
         rows, floor = faces.measure(videos, store)
-        rows += prediction.measure(videos, Path(folder), floor)
+        rows += prediction.rows(*predicted, floor)
         rows += [*clips.measure(videos[-1], store), *scoring.measure(Path(folder))]
     show.table(rows)
 

@@ -46,21 +46,27 @@ def test_each_video_and_track_gets_its_own_clips_logits():
     assert answers(model, []) == []
 
 
-def test_every_call_has_the_same_shape_and_blank_clips_answer_nothing():
+def test_where_videos_are_together_every_call_has_the_same_shape_and_blank_clips_answer_nothing():
     model = Mean()
-    assert answers(model, [[clips(1, 2)], [clips(3, 4, 5)]], at_once=AtOnce(frames=7)) == [
+    assert answers(model, [[clips(1, 2)], [clips(3, 4, 5)]], at_once=AtOnce(videos=2, frames=7)) == [
         [[1.0, 2.0]],
         [[3.0, 4.0, 5.0]],
     ]
     assert model.shapes == [(3, 3, 2, 4, 4)] * 2
     model = Mean()
-    assert answers(model, [[clips(1, 2)]], at_once=AtOnce(frames=1)) == [[[1.0, 2.0]]]  # a clip is never cut
+    assert answers(model, [[clips(1, 2)]], at_once=AtOnce(videos=2, frames=1)) == [[[1.0, 2.0]]]  # a clip is never cut
     assert model.shapes == [(1, 3, 2, 4, 4)] * 2
+
+
+def test_one_video_alone_is_cut_and_never_filled():
+    model = Mean()
+    assert answers(model, [[clips(1, 2), clips(3, 4, 5)]], at_once=AtOnce(frames=4)) == [[[1.0, 2.0], [3.0, 4.0, 5.0]]]
+    assert [shape[0] for shape in model.shapes] == [2, 2, 1]
 
 
 def test_a_video_that_breaks_a_network_costs_only_itself():
     model = Mean()
-    found = answers(model, [[clips(1)], [clips(13), clips(2)], [clips(3)]], at_once=AtOnce(frames=64))
+    found = answers(model, [[clips(1)], [clips(13), clips(2)], [clips(3)]], at_once=AtOnce(videos=3, frames=64))
     assert found[0] == [[1.0]]
     assert found[2] == [[3.0]]
     assert isinstance(found[1], RuntimeError)

@@ -25,18 +25,18 @@ Answer = list[list[float]] | Exception
 class AtOnce:
     """What a network is given at a time.
 
-    videos: whose clips it gets together. frames: how many, in every call the same and what is lacking blank, so that
-    the same kernels run whoever stands beside a video, and give it the same digits; 0: what the videos have. half:
-    layers that gain by it compute in 16 bits, which moves a logit by a hundredth at most.
+    videos: whose clips it gets together. frames: at most, but at least a clip. Where they are of several videos there
+    are always as many, and what is lacking is blank: the same kernels run whoever stands beside a video, and give it
+    the same digits. half: layers that gain by it compute in 16 bits, which moves a logit by a hundredth at most.
     """
 
     videos: int = 1
-    frames: int = 0
+    frames: int = 16
     half: bool = False
 
 
 AT_ONCE = {"cpu": AtOnce(), "cuda": AtOnce(videos=8, frames=512, half=True)}
-"""By kind of device. One video's clips do not fill a GPU; on a CPU more clips at a time take as long a clip, and more
+"""By kind of device. One video's clips do not fill a GPU; on a CPU more frames at a time take as long a frame, and more
 memory (`python -m benchmarks.memory`)."""
 
 
@@ -93,7 +93,7 @@ def answers(
     except MODEL_ERRORS as error:
         if len(videos) == 1:
             return [error]
-        alone = replace(at_once, frames=0)
+        alone = replace(at_once, videos=1)
         return [answer for video in videos for answer in answers(model, [video], offset, mirror, alone)]
     parts = iter((logits + offset).split([len(clips) for clips in tracks]))
     return [_numbers([next(parts) for _ in video]) for video in videos]
@@ -102,11 +102,11 @@ def answers(
 def _logits(model: nn.Module, clips: torch.Tensor, at_once: AtOnce) -> torch.Tensor:
     """Logits (N,) float32 of clips (N,3,T,S,S)."""
     device = device_of(model)
-    most = max(1, at_once.frames // clips.shape[2]) if at_once.frames else len(clips)
+    most = max(1, at_once.frames // clips.shape[2])
     found = []
     with torch.inference_mode(), torch.autocast(device.type, torch.float16, enabled=at_once.half):
         for part in clips.split(most):
-            blank = part.new_zeros((most - len(part) if at_once.frames else 0, *part.shape[1:]))
+            blank = part.new_zeros((most - len(part) if at_once.videos > 1 else 0, *part.shape[1:]))
             found.append(model(torch.cat([part, blank]).to(device)).float().cpu()[: len(part)])
     return torch.cat(found)
 
