@@ -128,7 +128,6 @@ class _Crew(threading.Thread):
         self._count = min(limits.workers or available_cores(), len(videos))
         self._workers: list[_Worker] = []
         self._failed = 0  # starts in a row that did not succeed
-        self._all_came = False
 
     def run(self) -> None:
         until = self._limits.until
@@ -155,14 +154,12 @@ class _Crew(threading.Thread):
 
     def come(self) -> list[Outcome]:
         """What has come since the last call, and at least one outcome; none where all have."""
-        come: list[Outcome] = []
-        while not self._all_came and (not come or not self.outcomes.empty()):
-            outcome = self.outcomes.get()
-            if outcome is None:
-                self._all_came = True
-            else:
-                come.append(outcome)
-        return come
+        come = [self.outcomes.get()]
+        while come[-1] is not None and not self.outcomes.empty():
+            come.append(self.outcomes.get())
+        if come[-1] is None:
+            self.outcomes.put(None)  # for the next call
+        return [outcome for outcome in come if outcome is not None]
 
     def _busy(self) -> list[_Worker]:
         return [worker for worker in self._workers if worker.video]
