@@ -105,6 +105,14 @@ def test_the_report_says_which_bundle_made_it_and_what_that_had_seen(small_store
     }
 
 
+def test_the_report_names_libraries_that_have_another_version_than_where_the_bundle_was_made(small_store, tmp_path):
+    info = write_bundle(tmp_path / "b", [checkpoint(tmp_path / "m.ckpt", 5, small_store.config)])
+    older = {**info.versions, "numpy": "1.26.4"}
+    (tmp_path / "b" / "bundle.json").write_text(info.replace(versions=older).text())
+    report = predict(["gone.mp4"], [], load_bundle(tmp_path / "b"), tmp_path / "s.csv").report()
+    assert report["bundle"]["drifted"] == [f"numpy 1.26.4 (here {info.versions['numpy']})"]
+
+
 def test_faces_on_record_are_not_looked_for_again(small_store, small_dataset, tmp_path):
     videos = [Video(small_dataset / "real0.mp4", "real0.mp4", 0), Video(tmp_path / "gone.mp4", "gone.mp4")]
     store = FaceStore.create(tmp_path / "faces", small_store.config)
