@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from dfd.clips.sampling import ClipConfig
+from dfd.errors import ConfigError
 from dfd.inference import forward
 from dfd.inference.budget import Budget
 from dfd.inference.bundle import Bundle, Logits, load_bundle, write_bundle
-from dfd.inference.forward import AT_ONCE, AtOnce, answers, one_core_a_network
+from dfd.inference.forward import AT_ONCE, AtOnce, answers, one_core_a_network, read_device
 from dfd.inference.predict import predict, score_videos
 from dfd.models import REGISTRY, ModelConfig
 from dfd.models.checkpoint import build_model
@@ -94,6 +95,20 @@ def test_mirrored():
 
     assert answers(Left(), [[left]]) == [[[8.0]]]
     assert answers(Left(), [[left]], mirror=True) == [[[4.0]]]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("banana", "there is no device 'banana': name cpu or cuda"),
+        ("mps", "there is no device 'mps': name cpu or cuda"),
+        ("cuda:99", r"there is no device 'cuda:99' here: torch sees \d+ GPUs; name cpu"),
+    ],
+)
+def test_a_device_that_is_not_here_is_refused(name, message):
+    assert read_device("cpu") == torch.device("cpu")
+    with pytest.raises(ConfigError, match=message):
+        read_device(name)
 
 
 @pytest.mark.parametrize("name", REGISTRY)

@@ -4,10 +4,11 @@ import pytest
 from dfd.clips.sampling import ClipConfig
 from dfd.errors import CheckpointError
 from dfd.faces.detect import Detector
-from dfd.faces.extract import FacesConfig
-from dfd.inference.golden import SIDE, GoldenFace, drawn_face, golden_clip, golden_face, write_golden_video
+from dfd.faces.extract import FacesConfig, extract_tracks
+from dfd.inference.golden import SIDE, GoldenFace, drawn_face, golden_clip, golden_face, skin_colour, write_golden_video
 from dfd.models import ModelConfig
 from dfd.models.checkpoint import Header
+from dfd.types import Video
 
 GOLDEN = [[74, 95, 65], [77, 57, 70], [80, 66, 105]]
 """The first three pixels of a golden clip, by channel."""
@@ -56,7 +57,32 @@ def test_the_golden_video_is_the_same_every_time_and_its_face_is_found(video, tm
     left, top, right, bottom = found.box
     assert right - left == pytest.approx(bottom - top, abs=0.1)
     assert 85 < (left + right) / 2 < 115
-    assert found.colour == pytest.approx((109, 105, 111), abs=2)
+    assert found.colour == pytest.approx((195, 153, 130), abs=2)
+
+
+BT601, BT709 = (0.299, 0.114), (0.2126, 0.0722)
+
+
+def recoloured(crops, matrix, full_range):
+    """Crops made with BT.601 out of the usual range, as by a decoder that takes another."""
+    (red, blue), (other_red, other_blue) = BT601, matrix
+    luma = crops @ [red, 1 - red - blue, blue]
+    u, v = (crops[..., 2] - luma) / (2 - 2 * blue), (crops[..., 0] - luma) / (2 - 2 * red)
+    if full_range:
+        luma, u, v = luma * 219 / 255 + 16, u * 224 / 255, v * 224 / 255
+    r, b = luma + (2 - 2 * other_red) * v, luma + (2 - 2 * other_blue) * u
+    g = (luma - other_red * r - other_blue * b) / (1 - other_red - other_blue)
+    return np.stack([r, g, b], axis=-1)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "full_range", "agrees"), [(BT601, False, True), (BT709, False, False), (BT601, True, False)]
+)
+def test_another_matrix_or_range_of_colours_is_noticed(video, matrix, full_range, agrees):
+    track = next(extract_tracks(Video(video, "golden"), FacesConfig()))
+    golden = golden_face(video, FacesConfig(), "0")
+    colour = tuple(skin_colour(recoloured(track.images.astype(float), matrix, full_range)))
+    assert golden.agrees(golden.replace(colour=colour)) == agrees
 
 
 def test_settings_with_which_it_is_not_found_agree_with_themselves_only(video):

@@ -24,7 +24,7 @@ from dfd.config import Config
 from dfd.errors import CheckpointError, ConfigError, DfdError, StoreError
 from dfd.faces.extract import FacesConfig
 from dfd.faces.store import TrackRecord
-from dfd.inference.forward import AT_ONCE, Answer, AtOnce, Member, answers, device_of, side_by_side
+from dfd.inference.forward import AT_ONCE, Answer, AtOnce, Member, answers, device_of, read_device, side_by_side
 from dfd.inference.golden import (
     GoldenFace,
     check_faces,
@@ -249,11 +249,12 @@ def write_bundle(out: Path, checkpoints: Sequence[Path], earned: Earned | None =
     return info
 
 
-def load_bundle(folder: Path, device: torch.device | str = "cpu", force: bool = False) -> Bundle:
+def load_bundle(folder: Path, device: str = "cpu", force: bool = False) -> Bundle:
     """The bundle in `folder`, if its files are whole and it does here what it did where it was made (golden.py).
 
-    force: go on where one of these does not hold. Raises CheckpointError.
+    force: go on where one of these does not hold. Raises CheckpointError; ConfigError for a device that is not here.
     """
+    place = read_device(device)
     path = folder / "bundle.json"
     if not path.is_file():
         raise CheckpointError(
@@ -274,7 +275,7 @@ def load_bundle(folder: Path, device: torch.device | str = "cpu", force: bool = 
         if info.golden_face is not None:  # of a bundle of before there is none
             _check_file(folder / GOLDEN_VIDEO, info.golden_face.sha256)
             check_faces(folder / GOLDEN_VIDEO, info.faces, info.golden_face, info.versions)
-    members = tuple(_member(folder, entry, info, device, force) for entry in info.members)
+    members = tuple(_member(folder, entry, info, place, force) for entry in info.members)
     return Bundle(info, members, tuple(entry.weight for entry in info.members))
 
 
@@ -285,7 +286,7 @@ def _check_file(path: Path, sha256: str) -> None:
         raise CheckpointError(f"{path} has sha256 {found[:12]}…, not {sha256[:12]}…: copy the bundle again")
 
 
-def _member(folder: Path, entry: MemberEntry, info: BundleInfo, device: torch.device | str, force: bool) -> Member:
+def _member(folder: Path, entry: MemberEntry, info: BundleInfo, device: torch.device, force: bool) -> Member:
     path = folder / entry.file
     if Path(entry.file).name != entry.file:
         raise CheckpointError(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
+from dfd.errors import ConfigError
 from dfd.models.checkpoint import Header
 from dfd.videos.workers import available_cores
 
@@ -38,6 +39,19 @@ class AtOnce:
 AT_ONCE = {"cpu": AtOnce(), "cuda": AtOnce(videos=8, frames=512, half=True)}
 """By kind of device. One video's clips do not fill a GPU; on a CPU more frames at a time take as long a frame, and more
 memory (`python -m benchmarks.memory`)."""
+
+
+def read_device(name: str) -> torch.device:
+    """The device that `name`, as in "cpu", "cuda" or "cuda:1", stands for. Raises ConfigError where it is not here."""
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in AT_ONCE:
+        raise ConfigError(f"there is no device {name!r}: name cpu or cuda")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"there is no device {name!r} here: torch sees {torch.cuda.device_count()} GPUs; name cpu")
+    return device
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -27,11 +27,14 @@ LOGIT_TOLERANCE = 1e-3
 BOX_TOLERANCE = 0.02
 """Of each side of a golden face's box, in widths of the box."""
 COLOUR_TOLERANCE = 2.0
-"""Of its crop's mean colour, in 255ths: another matrix from YUV to RGB differs by more."""
+"""Of its colour, in 255ths: another matrix from YUV to RGB moves it by 4, another range by 11."""
+MIDDLE = 0.2
+"""Share of a crop's side, about its middle, that the colour is taken of: skin alone, since a crop as a whole is grey,
+and grey is the same by every matrix."""
 RELEASES = ("dfd", "torch", "timm", "facenet-pytorch", "av")
 """Libraries of which another release (2 and 3, or 0.1 and 0.2) is refused: a few golden answers cannot vouch for all
 that it may change. Of the others, and of lesser changes, they decide."""
-REMEDY = "install those, bundle the run anew, or take --force"
+REMEDY = "bundle the run anew, or take --force"
 SIDE, FRAMES, FPS = 200, 4, 4.0
 """Of the golden video: four key frames, whose face is 80 pixels wide."""
 
@@ -40,7 +43,7 @@ Picture = NDArray[np.uint8]
 
 class GoldenFace(Config):
     """What is found in the golden video: the face's square box (left, top, right, bottom) in its first picture, in
-    pixels, and the mean colour (red, green, blue) of its crops. None where nothing is found with such settings.
+    pixels, and the mean colour (red, green, blue) of its skin. None where nothing is found with such settings.
     """
 
     sha256: str
@@ -70,8 +73,16 @@ def golden_face(video: Path, faces: FacesConfig, sha256: str) -> GoldenFace:
         raise CheckpointError(f"{video} cannot be read ({error.reason}): copy the bundle again") from None
     if track is None:
         return GoldenFace(sha256=sha256)
-    box, colour = track.boxes[0].round(3).tolist(), track.images.mean(axis=(0, 1, 2)).round(3).tolist()
+    box, colour = track.boxes[0].round(3).tolist(), skin_colour(track.images)
     return GoldenFace(sha256=sha256, box=tuple(box), colour=tuple(colour))
+
+
+def skin_colour(crops: Picture) -> list[float]:
+    """Mean red, green and blue, 0 to 255, of the middle of crops (T,S,S,3) of the drawn face."""
+    side = crops.shape[1]
+    middle = slice(round(side * (1 - MIDDLE) / 2), round(side * (1 + MIDDLE) / 2))
+    found: list[float] = crops[:, middle, middle].mean(axis=(0, 1, 2)).round(3).tolist()
+    return found
 
 
 def write_golden_video(path: Path) -> None:
@@ -146,26 +157,28 @@ def check_releases(bundle: Path, made_with: Mapping[str, str]) -> None:
     """Raise CheckpointError where one of RELEASES is of another release than the one that `bundle` was made with."""
     other = drifted({name: was for name, was in made_with.items() if name in RELEASES}, release)
     if other:
-        raise CheckpointError(f"{bundle} was made with {', '.join(other)}, which may answer otherwise: {REMEDY}")
+        raise CheckpointError(
+            f"{bundle} was made with {', '.join(other)}, which may answer otherwise: install those, {REMEDY}"
+        )
 
 
 def check_faces(video: Path, faces: FacesConfig, wanted: GoldenFace, made_with: Mapping[str, str]) -> None:
     """Raise CheckpointError unless the golden video shows here what it did where the bundle was made."""
     found = golden_face(video, faces, wanted.sha256)
     if not wanted.agrees(found):
-        raise CheckpointError(
-            f"{video} shows {found}, and {wanted} when it was bundled, with {_those(made_with)}: {REMEDY}"
-        )
+        raise CheckpointError(f"{video} shows {found}, and {wanted} when it was bundled, {_with(made_with)}")
 
 
 def check_logit(member: Path, found: float, wanted: float, made_with: Mapping[str, str]) -> None:
     """Raise CheckpointError unless a network answers here as it did where the bundle was made."""
     if abs(found - wanted) > LOGIT_TOLERANCE:
         raise CheckpointError(
-            f"{member} gives its golden clip a logit of {found:.4f}, not {wanted:.4f} as when it was bundled, with "
-            f"{_those(made_with)}: {REMEDY}"
+            f"{member} gives its golden clip a logit of {found:.4f}, not {wanted:.4f} as when it was bundled, "
+            f"{_with(made_with)}"
         )
 
 
-def _those(made_with: Mapping[str, str]) -> str:
-    return ", ".join(drifted(made_with)) or "the same versions"
+def _with(made_with: Mapping[str, str]) -> str:
+    """What it was made with, and what can be done."""
+    other = drifted(made_with)
+    return f"with {', '.join(other)}: install those, {REMEDY}" if other else f"with the same versions: {REMEDY}"

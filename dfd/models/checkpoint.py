@@ -32,7 +32,7 @@ def versions() -> dict[str, str]:
 
 def drifted(made_with: Mapping[str, str], part: Callable[[str], str] = str) -> list[str]:
     """Each library that has another version here: "torch 2.10.0 (here 2.13.0)". part: of a version that is compared."""
-    here = {name: versions().get(name, "") for name in made_with}
+    here = dict.fromkeys(made_with, "none") | versions()
     return [f"{name} {was} (here {here[name]})" for name, was in made_with.items() if part(here[name]) != part(was)]
 
 
