@@ -1,0 +1,92 @@
+"""Files that are whole or absent: written beside their place and put there in one step.
+
+The only module that writes a file for keeps or hashes one. A temporary name is unique across processes and machines, so
+that two may write the same file at once; the last one to finish stands. `durable` also survives a power loss, for
+some milliseconds a file: journals, submissions, checkpoints and records of a dataset are.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+PARTIAL = ".partial"
+STALE = 86_400.0
+"""Seconds after which a temporary file is of a process that was killed."""
+
+
+def partial_path(path: Path) -> Path:
+    """A temporary name beside `path` that nobody else has: hidden, and no longer than a file system takes.
+
+    >>> one, other = partial_path(Path("runs/a.csv")), partial_path(Path("runs/a.csv"))
+    >>> one != other, one.parent == other.parent == Path("runs"), one.name.startswith(".a.csv.")
+    (True, True, True)
+    """
+    name = path.name.encode()[:180].decode(errors="ignore")
+    return path.with_name(f".{name}.{uuid4().hex}{PARTIAL}")
+
+
+@contextmanager
+def whole(path: Path, durable: bool = False) -> Iterator[Path]:
+    """A temporary path to write to; on leaving it becomes `path`. After an exception nothing is left of it.
+
+    A folder of that name is not replaced. Raises OSError where the place cannot be written.
+    """
+    partial = partial_path(path)
+    try:
+        yield partial
+        if durable:
+            sync(partial)
+        partial.replace(path)
+        if durable:
+            sync(path.parent)
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes, durable: bool = False) -> None:
+    """Write `data` to `path`, whole or not at all."""
+    with whole(path, durable) as partial:
+        partial.write_bytes(data)
+
+
+def write_text(path: Path, text: str, durable: bool = False) -> None:
+    """Write `text` to `path` as UTF-8, whole or not at all; line ends as they are."""
+    write_bytes(path, text.encode("utf-8"), durable)
+
+
+def write_json(path: Path, value: Any, durable: bool = False) -> None:
+    """Write `value` to `path` as indented JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=1) + "\n", durable)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's bytes, or a folder's names, are on the disk. Folders of some systems cannot be asked."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:
+        if not path.is_dir():
+            raise
+    finally:
+        os.close(handle)
+
+
+def sha256(path: Path) -> str:
+    """Of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sweep(folder: Path) -> None:
+    """Remove temporary files that killed processes left under `folder` a day ago or longer."""
+    for left in folder.rglob(f".*{PARTIAL}"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > STALE:
+                left.unlink()
