@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import dfd
+from dfd.files import write_json, write_text
 from kernels import KernelError, places
 from kernels.pin import pinned
 
@@ -55,7 +56,10 @@ def unpack() -> None:
             raise SystemExit("dfd kernel: this script is damaged; build and push it again")
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
             archive.extractall(place, filter="data")
-        (place / "built.json").write_text(json.dumps(BUILT), encoding="utf-8")
+        sys.path.insert(0, str(place))
+        from dfd.files import write_text
+
+        write_text(place / "built.json", json.dumps(BUILT))  # last: all is there
     if str(place) not in sys.path:
         sys.path.insert(0, str(place))
 
@@ -119,8 +123,8 @@ def build(
     script = SCRIPT.format(name=name, built=built, payload=payload, main=main, **about)
     folder = places.built(name)
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / places.SCRIPT, script)
-    _write(folder / places.METADATA, json.dumps(metadata, indent=1) + "\n")
+    write_text(folder / places.SCRIPT, script)
+    write_json(folder / places.METADATA, metadata)
     return Built(name, folder, metadata, settings, script, **about)
 
 
@@ -240,9 +244,3 @@ def _git(*arguments: str) -> str | None:
     except FileNotFoundError:
         return None
     return done.stdout if done.returncode == 0 else None
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8", newline="\n")
-    partial.replace(path)

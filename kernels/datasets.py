@@ -1,6 +1,5 @@
 """Folders that travel as private datasets: the wheelhouse, a bundle, face tracks."""
 
-import json
 import re
 import shutil
 import tarfile
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from slugify import slugify
 
+from dfd.files import whole, write_json
 from kernels import KernelError, client, inputs, ledger
 from kernels.ledger import Entry
 
@@ -83,16 +83,14 @@ def upload(
 def _stage(folder: Path, staged: Path, name: str) -> str:
     """Links to the files, a manifest of them, and what Kaggle asks to know."""
     if (folder / STORE).is_file():  # a face-track dataset as `dfd faces` made it: many files, which travel as one
-        with tarfile.open(staged / "faces.tar", "w") as archive:
+        with whole(staged / "faces.tar") as partial, tarfile.open(partial, "w") as archive:
             archive.add(folder, ".")
     elif any(path.is_dir() for path in folder.iterdir()):
         raise KernelError(f"{folder} holds folders, which do not travel: only files do")
     else:
-        for path in folder.iterdir():
-            if path.name != inputs.MANIFEST:
-                shutil.copy2(path, staged)
+        for path in inputs.listed(folder):
+            shutil.copy2(path, staged)
     identity = inputs.write_manifest(staged, kind_of(folder))
     title = name.rpartition("/")[2].replace("-", " ")
-    about = {"id": name, "title": title, "licenses": [{"name": "other"}]}
-    (staged / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    write_json(staged / ABOUT, {"id": name, "title": title, "licenses": [{"name": "other"}]})
     return identity

@@ -2,7 +2,7 @@
 
 /kaggle/input/<slug>, /kaggle/input/datasets/<owner>/<slug>, /kaggle/input/competitions/<slug> and
 /kaggle/input/notebooks/<owner>/<slug> all occur, at times in one session. It runs on Kaggle before anything is
-installed, so it imports the standard library only.
+installed, so it imports the standard library only, and of dfd what does so too.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from dfd.files import PARTIAL, sha256, write_json
 from kernels import KernelError
 
 MANIFEST = "MANIFEST.json"
@@ -76,11 +77,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def write_manifest(folder: Path, kind: str) -> str:
     """Write the MANIFEST.json of all files in `folder`, and return the sha256 that stands for all of them."""
-    files = {path.relative_to(folder).as_posix(): sha256(path) for path in _files(folder)}
-    partial = folder / f".{MANIFEST}.partial"
-    partial.write_text(json.dumps({"kind": kind, "files": files}, indent=1) + "\n", encoding="utf-8")
-    partial.replace(folder / MANIFEST)
+    files = {path.relative_to(folder).as_posix(): sha256(path) for path in listed(folder)}
+    write_json(folder / MANIFEST, {"kind": kind, "files": files})
     return identity(files)
+
+
+def listed(folder: Path) -> list[Path]:
+    """The files of a folder that its manifest is of: all but itself, and those that are not whole yet."""
+    files = (path for path in folder.rglob("*") if path.name != MANIFEST and not path.match(f".*{PARTIAL}"))
+    return sorted(path for path in files if path.is_file())
 
 
 def identity(files: Mapping[str, str]) -> str:
@@ -101,12 +106,6 @@ def fault(folder: Path) -> str:
         if (got := sha256(path)) != wanted:
             return f"{path} has sha256 {got[:12]}…, its manifest says {str(wanted)[:12]}…"
     return ""
-
-
-def sha256(path: Path) -> str:
-    """Of a file's bytes, as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def videos_of(found: list[Path]) -> list[Any]:
@@ -136,8 +135,3 @@ def listing(root: Path, depth: int = 3) -> list[str]:
         return [f"{root} does not exist"]
     every = list(lines(root, 0))
     return every[:LISTED] + ([f"… and {len(every) - LISTED} folders more"] if len(every) > LISTED else [])
-
-
-def _files(folder: Path) -> list[Path]:
-    hidden = {MANIFEST, f".{MANIFEST}.partial"}
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in hidden)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from dfd.files import write_json
 from kernels import KernelError, places
 
 DIGEST = re.compile(r"gcr\.io/kaggle-[a-z-]+/python@sha256:([0-9a-f]{64})")
@@ -61,10 +62,7 @@ def differences(one: Image, other: Image) -> list[dict[str, str]]:
 def move(to: Image) -> None:
     """Pin `to`, with the versions that were pinned before as they are there."""
     versions = {name: to.versions.get(name, "") if wanted else "" for name, wanted in pinned().versions.items()}
-    about = {**asdict(to), "versions": versions}
-    partial = places.image().with_name(".image.json.partial")
-    partial.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    partial.replace(places.image())
+    write_json(places.image(), {**asdict(to), "versions": versions})
 
 
 def _parts(image: Image) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dfd.files import whole
 from kernels import KernelError, client, follow, inputs, ledger, places
 from kernels.build import Sources, read_metadata
 from kernels.report import read_report
@@ -93,7 +94,7 @@ def staged(name: str, output: Path, to: Path, settings: dict[str, Any]) -> Left 
     if kind == "faces":
         shutil.copy(output / kind / "faces.tar", to)
     else:
-        with tarfile.open(to / f"{kind}.tar", "w") as archive:
+        with whole(to / f"{kind}.tar") as partial, tarfile.open(partial, "w") as archive:
             archive.add(output / kind, ".")
     return Left(name, settings, to, cut_off=True, identity=inputs.write_manifest(to, kind))
 

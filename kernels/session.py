@@ -25,6 +25,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from dfd.errors import DfdError
+from dfd.files import sha256, whole, write_json
 from kernels import KernelError, inputs
 
 ROOT = "DFD_KAGGLE"
@@ -141,7 +142,7 @@ class Session:
             lambda root: [f for f in inputs.of_kind(root, "wheels") if _holds(f, lock)],
         )[0]
         for name, wanted in lock.items():
-            if (got := inputs.sha256(folder / name)) != wanted:
+            if (got := sha256(folder / name)) != wanted:
                 raise KernelError(f"{folder / name} has sha256 {got[:12]}…, not {wanted[:12]}…: upload it again")
         target = self.scratch / "wheels"
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-cache-dir"]
@@ -180,12 +181,11 @@ class Session:
         """
         place = self.working / "faces"
         place.mkdir(exist_ok=True)
-        with tarfile.open(place / ".faces.tar.partial", "w") as archive:
+        with whole(place / "faces.tar") as partial, tarfile.open(partial, "w") as archive:
             for folder, folders, files in os.walk(store):
                 folders[:] = sorted(name for name in folders if not name.startswith("."))
                 for path in (Path(folder), *(Path(folder, name) for name in sorted(files) if not name.startswith("."))):
                     archive.add(path, path.relative_to(store), recursive=False)
-        (place / ".faces.tar.partial").replace(place / "faces.tar")
         inputs.write_manifest(place, "faces")
         self._packed = self._clock()
 
@@ -199,15 +199,15 @@ class Session:
 
         It comes whole or not at all: this session may be cut off too.
         """
-        place, partial = self.working / kind, self.working / f".{kind}.partial"
+        place = self.working / kind
         if earlier := self.earlier(kind):
-            if (earlier / f"{kind}.tar").is_file():  # of a version that was cut off
-                with tarfile.open(earlier / f"{kind}.tar") as archive:
-                    archive.extractall(partial, filter="data")
-            else:
-                shutil.copytree(earlier, partial)
-            (partial / inputs.MANIFEST).unlink(missing_ok=True)
-            partial.replace(place)
+            with whole(place) as partial:
+                if (earlier / f"{kind}.tar").is_file():  # of a version that was cut off
+                    with tarfile.open(earlier / f"{kind}.tar") as archive:
+                        archive.extractall(partial, filter="data")
+                else:
+                    shutil.copytree(earlier, partial)
+                (partial / inputs.MANIFEST).unlink(missing_ok=True)
         return place
 
     def finish(self, status: str, **about: Any) -> None:
@@ -217,7 +217,7 @@ class Session:
         self.say(f"{status}: {about.get('reason') or 'see ' + REPORT}")
 
     def _report(self, status: str, **about: Any) -> None:
-        whole = {
+        told = {
             "kernel": self.name,
             "status": status,
             **built_as(),
@@ -228,9 +228,7 @@ class Session:
             "versions": self._versions,
             **about,
         }
-        partial = self.working / f".{REPORT}.partial"
-        partial.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
-        partial.replace(self.working / REPORT)
+        write_json(self.working / REPORT, told)
 
     def _await(self, what: str, look: Callable[[Path], Found | None]) -> Found:
         """What `look` finds, waiting for a late mount. Raises KernelError after a listing of what is there."""

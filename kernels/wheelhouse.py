@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from dfd.files import sha256, write_json
 from kernels import KernelError, inputs, places
 from kernels.pin import pinned
 
@@ -25,9 +26,9 @@ def gather(relock: bool = False) -> Path:
     with tempfile.TemporaryDirectory(prefix="dfd-wheels-") as temporary:
         for python in pythons():
             _download(python, Path(temporary))
-        wheels = {path.name: inputs.sha256(path) for path in sorted(Path(temporary).glob("*.whl"))}
+        wheels = {path.name: sha256(path) for path in sorted(Path(temporary).glob("*.whl"))}
         if relock:
-            places.lock().write_text(json.dumps(wheels, indent=1) + "\n", encoding="utf-8")
+            write_json(places.lock(), wheels)
         _hold_against_lock(wheels)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dfd.files import sha256
 from kernels import inputs, places
 
 HERE = Path(__file__).resolve().parents[1]
@@ -63,7 +64,7 @@ def stock(root: Path, packages: tuple[str, ...] = WHEELS) -> None:
     folder = root / "build" / "wheelhouse"
     folder.mkdir(parents=True)
     wheels = [installed_wheel(package, folder) for package in packages]
-    lock = {path.name: inputs.sha256(path) for path in wheels}
+    lock = {path.name: sha256(path) for path in wheels}
     (root / "kernels" / "wheelhouse.json").write_text(json.dumps(lock))
     inputs.write_manifest(folder, "wheels")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from dfd.errors import ConfigError
+from dfd.files import write_json
 from dfd.scoring.decide import Judged
 from dfd.scoring.folds import read_folds
 from dfd.types import VideoScore
@@ -57,9 +58,7 @@ def read_oof(run: Path) -> OutOfFold | None:
 
 def write_scores(path: Path, scores: Sequence[VideoScore]) -> None:
     """Scores with their clips' logits, as JSON; atomic."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps([vars(score) for score in scores], indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_json(path, [vars(score) for score in scores])
 
 
 def read_scores(path: Path) -> list[VideoScore]:

@@ -16,7 +16,7 @@ from dfd.config import Config
 from dfd.errors import CheckpointError, ConfigError
 from dfd.faces.extract import FacesConfig
 from dfd.models import ModelConfig, build
-from dfd.models.weights import read_tensors
+from dfd.models.weights import read_tensors, write_tensors
 
 FORMAT = 1
 KEY = "dfd"
@@ -78,10 +78,8 @@ def read_checkpoint(path: Path) -> tuple[Header, dict[str, torch.Tensor]]:
 
 
 def write_checkpoint(path: Path, header: Header, weights: dict[str, torch.Tensor]) -> None:
-    """Header and weights alone, without the optimizer's state; atomic."""
-    partial = path.with_name(f".{path.name}.partial")
-    torch.save({KEY: header.model_dump(mode="json"), "state_dict": weights}, partial)
-    partial.replace(path)
+    """Header and weights alone, without the optimizer's state; atomic and durable."""
+    write_tensors(path, {KEY: header.model_dump(mode="json"), "state_dict": weights}, durable=True)
 
 
 def load_model(path: Path) -> tuple[nn.Module, Header]:

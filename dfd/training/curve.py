@@ -8,6 +8,7 @@ import pandas as pd
 
 import dfd.torchvision_ops  # noqa: F401  # before pytorch_lightning, which imports torchvision
 from dfd.faces.build import Progress
+from dfd.files import whole
 
 import pytorch_lightning as pl  # isort: skip
 
@@ -44,6 +45,5 @@ def add_row(path: Path, row: dict[str, float]) -> None:
     if path.is_file():
         earlier = pd.read_csv(path)
         table = pd.concat([earlier[earlier["epoch"] < row["epoch"]], table])
-    partial = path.with_name(f".{path.name}.partial")
-    table.to_csv(partial, index=False)
-    partial.replace(path)
+    with whole(path) as partial:
+        table.to_csv(partial, index=False)

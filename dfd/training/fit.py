@@ -20,6 +20,7 @@ from dfd.errors import ConfigError
 from dfd.faces.build import Progress
 from dfd.faces.extract import FacesConfig
 from dfd.faces.store import VideoRecord
+from dfd.files import sweep, write_bytes, write_json
 from dfd.models.checkpoint import Header, versions
 from dfd.training.clock import ALONE, Means
 from dfd.training.devices import carry_out
@@ -101,7 +102,7 @@ def run(
     claim(out, settings(recipe, header.faces, data), model)
     if not (out / DONE).exists():
         carry_out(Job(recipe, header, clips, out / CHECKPOINT, out / "metrics.csv", what, means), progress)
-        (out / DONE).touch()
+        write_bytes(out / DONE, b"", durable=True)
     return out / CHECKPOINT
 
 
@@ -144,14 +145,13 @@ def claim(out: Path, config: dict[str, Any], model: nn.Module) -> None:
             raise ConfigError(
                 f"{out} is a run with other settings or data ({changed}): name another folder, or delete it"
             )
+        sweep(out)
         return
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise ConfigError(f"{out} is not empty and not a run (no config.json): name a new folder")
     out.mkdir(parents=True, exist_ok=True)
-    partial = out / ".config.json.partial"
     about = {"versions": versions(), "parameters": sum(parameter.numel() for parameter in model.parameters())}
-    partial.write_text(json.dumps({**config, **about}, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_json(path, {**config, **about}, durable=True)
 
 
 def _changed(old: dict[str, Any], new: dict[str, Any], at: str = "") -> list[str]:

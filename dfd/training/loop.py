@@ -18,6 +18,7 @@ from dfd.clips.dataset import EpochSampler, TrainingClips, collate, one_thread
 from dfd.errors import DfdError, TrainingError
 from dfd.faces.build import Progress
 from dfd.models.checkpoint import Header, build_model
+from dfd.models.weights import write_tensors
 from dfd.training.clock import Clock, Means
 from dfd.training.curve import Curve
 from dfd.training.module import ClipClassifier
@@ -26,6 +27,7 @@ from dfd.types import Clips
 
 import pytorch_lightning as pl  # isort: skip
 from pytorch_lightning.callbacks import ModelCheckpoint  # isort: skip
+from pytorch_lightning.plugins import TorchCheckpointIO  # isort: skip
 from pytorch_lightning.strategies import DDPStrategy  # isort: skip
 
 LOADERS = "in DataLoader worker process"
@@ -70,6 +72,7 @@ def learn(job: Job, rank: int, progress: Progress | None) -> None:
             precision=config.precision,  # type: ignore[arg-type]
             gradient_clip_val=config.clip_norm,
             accumulate_grad_batches=config.accumulate,
+            plugins=WholeCheckpoints(),
             logger=False,
             callbacks=[
                 Curve(job.curve, job.what, progress),
@@ -87,6 +90,15 @@ def learn(job: Job, rank: int, progress: Progress | None) -> None:
         except SystemExit:  # what Lightning makes of Ctrl-C, which it then ignores
             signal.signal(signal.SIGINT, signal.default_int_handler)
             raise KeyboardInterrupt from None
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint beside its place, durable. Lightning's own goes through /tmp, which may be another disk."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Whole or not at all. Raises OSError where the disk is full."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write_tensors(Path(path), checkpoint, durable=True)
 
 
 class ClipLoader(DataLoader[Clips]):

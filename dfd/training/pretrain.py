@@ -1,6 +1,5 @@
 """Training on pictures of faces: a network of single frames, from which sequence and video networks then start."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from dfd.clips.stills import Still, StillDataset, find_landmarks, still_clips
 from dfd.errors import ConfigError
 from dfd.faces.build import Progress
 from dfd.faces.extract import FacesConfig
+from dfd.files import whole, write_json
 from dfd.models.checkpoint import Header, load_model
 from dfd.scoring.folds import assign_folds, check_folds
 from dfd.scoring.submission import score_submission, write_submission
@@ -75,9 +75,8 @@ def _landmarks(stills: Sequence[Still], recipe: Recipe, kept: Path, progress: Pr
             return dict(zip(there["names"].tolist(), there["landmarks"], strict=True))
     wanted = [s for s in stills if recipe.augment.cutout or (recipe.train.self_blend and s.label == 0)]
     found = find_landmarks(wanted, progress) if wanted else {}
-    partial = kept.with_name(f".{kept.name}")
-    np.savez(partial, names=np.array(list(found), str), landmarks=np.reshape(list(found.values()), (-1, 5, 2)))
-    partial.replace(kept)
+    with whole(kept) as partial, partial.open("wb") as file:
+        np.savez(file, names=np.array(list(found), str), landmarks=np.reshape(list(found.values()), (-1, 5, 2)))
     return found
 
 
@@ -105,5 +104,5 @@ def _score(held: Sequence[Still], checkpoint: Path, out: Path, progress: Progres
             progress(len(probabilities), len(held), "scoring the fold kept aside")
     write_submission(out / "oof.csv", probabilities)
     score = score_submission(out / "oof.csv", {s.name: s.label for s in held}, {s.name: s.source for s in held})
-    (out / "score.json").write_text(json.dumps(score, indent=1) + "\n", encoding="utf-8")
+    write_json(out / "score.json", score)
     return score

@@ -5,7 +5,6 @@ distort/NAME.csv            out-of-fold predictions under that distortion, in su
 fold-K/distort/NAME.json    the same with every clip's logit, of one fold
 """
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from dfd.clips.distort import DISTORTIONS
 from dfd.errors import ConfigError
 from dfd.faces.build import Progress
 from dfd.faces.store import FaceStore, VideoRecord
+from dfd.files import write_json
 from dfd.inference.oof import OutOfFold, read_oof, read_scores
 from dfd.scoring.submission import compare_submissions, score_submission, write_submission
 from dfd.training.clock import ALONE, Means
@@ -52,9 +52,7 @@ def distort(
             **score_submission(out, oof.labels(), oof.groups()),
             "against": compare_submissions(clean, out, oof.labels(), oof.groups()),
         }
-    partial = run / ".distort.json.partial"
-    partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    partial.replace(run / "distort.json")
+    write_json(run / "distort.json", found)
     return found
 
 

@@ -1,0 +1,276 @@
+import ast
+import hashlib
+import os
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+from dfd import files
+from dfd.models.checkpoint import Header, write_checkpoint
+from dfd.scoring.submission import write_submission
+from dfd.training.fit import train
+
+ROOT = Path(__file__).resolve().parents[1]
+HELD = 200_000
+"""Bytes of a file that is written many times: more than one system call takes from a buffer."""
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_put_in_its_place_and_nothing_beside_it(tmp_path):
+    with files.whole(tmp_path / "a.csv") as partial:
+        partial.write_text("half")
+        assert not (tmp_path / "a.csv").exists()
+        partial.write_text("whole")
+    assert (tmp_path / "a.csv").read_text() == "whole"
+    assert names(tmp_path) == ["a.csv"]
+
+
+def write_half(path, error):
+    with files.whole(path) as partial:
+        partial.write_text("half")
+        raise error
+
+
+@pytest.mark.parametrize("error", [ValueError, OSError, KeyboardInterrupt])
+def test_after_an_exception_the_place_is_as_it_was(tmp_path, error):
+    (tmp_path / "old").write_text("old")
+    for name in ("old", "new"):
+        with pytest.raises(error):
+            write_half(tmp_path / name, error)
+    assert names(tmp_path) == ["old"]
+    assert (tmp_path / "old").read_text() == "old"
+
+
+def test_a_place_that_cannot_be_written_is_an_os_error_and_leaves_nothing(tmp_path):
+    (tmp_path / "folder" / "inside").mkdir(parents=True)
+    for place in (tmp_path / "folder", tmp_path / "nowhere" / "a.csv"):
+        with pytest.raises(OSError, match=place.name):
+            files.write_bytes(place, b"")
+    assert names(tmp_path) == ["folder"]
+
+
+def test_text_keeps_its_line_ends_and_json_is_indented(tmp_path):
+    files.write_text(tmp_path / "a", "a\r\nb\rc\nä")
+    files.write_json(tmp_path / "b", {"a": [1, "ä"]})
+    assert (tmp_path / "a").read_bytes() == "a\r\nb\rc\nä".encode()
+    assert (tmp_path / "b").read_bytes() == b'{\n "a": [\n  1,\n  "\\u00e4"\n ]\n}\n'
+
+
+def write_often(path, letter):
+    for _ in range(200):
+        files.write_bytes(path, letter.encode() * HELD)
+
+
+def write_often_in_a_process(path, letter):
+    code = "import sys; from dfd.files import Path, write_bytes\n"
+    code += f"for _ in range(200): write_bytes(Path(sys.argv[1]), sys.argv[2].encode() * {HELD})"
+    subprocess.run([sys.executable, "-c", code, path, letter], check=True)
+
+
+@pytest.mark.parametrize("write", [write_often, write_often_in_a_process])
+def test_two_writers_of_one_file_leave_one_whole_file(tmp_path, write):
+    """And whoever reads it meanwhile finds one whole file too."""
+    path = tmp_path / "a.bin"
+    files.write_bytes(path, b"a" * HELD)
+    with ThreadPoolExecutor(2) as pool:
+        writers = [pool.submit(write, path, letter) for letter in "ab"]
+        found = {path.read_bytes()}
+        while not all(writer.done() for writer in writers):
+            found.add(path.read_bytes())
+        for writer in writers:
+            writer.result()
+    assert found | {path.read_bytes()} <= {b"a" * HELD, b"b" * HELD}
+    assert names(tmp_path) == ["a.bin"]
+
+
+@pytest.mark.parametrize("name", ["a.csv", ".hidden", "ü" * 127 + "u", "n" * 255])
+def test_temporary_names_are_unique_hidden_beside_the_file_and_fit(tmp_path, name):
+    path = tmp_path / name
+    partials = [files.partial_path(path) for _ in range(100)]
+    assert len(set(partials)) == 100
+    assert all(p.parent == tmp_path and p.match(f".*{files.PARTIAL}") for p in partials)
+    files.write_text(path, "whole")
+    assert names(tmp_path) == [name]
+
+
+@pytest.fixture
+def synced(monkeypatch):
+    """What was asked of the disk, in order: (inode, whether it is a folder)."""
+    asked = []
+
+    def spy(handle, fsync=os.fsync):
+        about = os.fstat(handle)
+        asked.append((about.st_ino, stat.S_ISDIR(about.st_mode)))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", spy)
+    return asked
+
+
+def reached(synced, path):
+    """Whether the disk was asked for the file as it is now, and after that for its folder."""
+    file, folder = (path.stat().st_ino, False), (path.parent.stat().st_ino, True)
+    return file in synced and folder in synced[synced.index(file) :]
+
+
+def test_durable_waits_for_the_file_and_then_for_its_folder(tmp_path, synced):
+    path = tmp_path / "a.csv"
+    with files.whole(path, durable=True) as partial:
+        partial.touch()
+    assert synced == [(path.stat().st_ino, False), (tmp_path.stat().st_ino, True)]
+    for write, value in ((files.write_bytes, b""), (files.write_text, ""), (files.write_json, {})):
+        write(path, value, durable=True)
+        assert reached(synced, path)
+
+
+def test_what_is_not_durable_waits_for_nothing(tmp_path, synced):
+    for write, value in ((files.write_bytes, b""), (files.write_text, ""), (files.write_json, {})):
+        write(tmp_path / "a", value)
+    assert synced == []
+
+
+def test_a_file_that_the_disk_refuses_is_not_put_in_its_place(tmp_path, monkeypatch):
+    def refuse(handle):
+        raise OSError(5, "Input/output error")
+
+    files.write_text(tmp_path / "a", "old")
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="Input/output"):
+        files.write_text(tmp_path / "a", "new", durable=True)
+    assert names(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_text() == "old"
+
+
+def test_a_submission_survives_a_power_loss(tmp_path, synced):
+    write_submission(tmp_path / "submission.csv", {"a.mp4": 0.25})
+    assert reached(synced, tmp_path / "submission.csv")
+
+
+def test_a_run_survives_a_power_loss(small_store, small_recipe, tmp_path, synced):
+    """Its settings, Lightning's checkpoint and ours, and the mark that it is done. No temporary file is left."""
+    checkpoint = train(small_store.records(), small_store.config, small_recipe, tmp_path / "run")
+    assert all(reached(synced, path) for path in (checkpoint, tmp_path / "run/config.json", tmp_path / "run/done"))
+    assert not list(tmp_path.rglob(f"*{files.PARTIAL}"))
+    about = torch.load(checkpoint, weights_only=True)
+    for place in (tmp_path / "a.pt", tmp_path / "another name.pt"):
+        write_checkpoint(place, Header(**about["dfd"]), about["state_dict"])
+        assert reached(synced, place)
+    assert files.sha256(tmp_path / "a.pt") == files.sha256(tmp_path / "another name.pt")
+
+
+def test_sweep_removes_temporary_files_of_yesterday_and_nothing_else(tmp_path):
+    (tmp_path / "below").mkdir()
+    kept = [tmp_path / name for name in ("a.csv", "a.partial", ".hidden", ".new.1.partial", "below/.new.2.partial")]
+    left = [tmp_path / name for name in (".old.1.partial", "below/.old.2.partial")]
+    for path in (*kept, *left):
+        path.touch()
+        age = 0 if ".new" in path.name else files.STALE + 60
+        os.utime(path, (time.time() - age,) * 2)
+    files.sweep(tmp_path)
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)
+
+
+def test_sweep_of_a_folder_that_is_not_there_does_nothing(tmp_path):
+    files.sweep(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted"),
+    [
+        (b"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+        (b"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+    ],
+)
+def test_sha256_of_known_bytes(tmp_path, content, wanted):
+    (tmp_path / "a").write_bytes(content)
+    assert files.sha256(tmp_path / "a") == wanted
+    (tmp_path / "a").write_bytes(content * 1_000_000)
+    assert files.sha256(tmp_path / "a") == hashlib.sha256(content * 1_000_000).hexdigest()
+
+
+EXCEPTED = {"dfd/files.py": "is the one", "dfd/sample.py": "swaps folders, and moves a wheel that pip has loaded"}
+PENDING = {
+    # BEING REWRITTEN, will conform soon: empty this set then.
+    "dfd/faces/store.py",
+    "dfd/videos/encode.py",
+    "dfd/inference/bundle.py",
+    "dfd/inference/predict.py",
+    "dfd/inference/journal.py",
+}
+
+
+def by_hand(source: str) -> Iterator[str]:
+    """What in a module's source writes a file in its own way, or hashes one: line and call."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.endswith(".partial"):
+            yield f"{node.lineno}: a temporary name"
+        if isinstance(node, ast.ImportFrom) and node.module in ("os", "hashlib"):
+            yield from (
+                f"{node.lineno}: {of.name}" for of in node.names if of.name in ("replace", "rename", "file_digest")
+            )
+        if not isinstance(node, ast.Call):
+            continue
+        call, (of, _, name) = ast.unparse(node), ast.unparse(node.func).rpartition(".")
+        given = [*node.args, *node.keywords]  # str.replace takes two, a Config's is given names
+        alone = len(given) == 1 and (bool(node.args) or node.keywords[0].arg == "target")
+        if (name in ("replace", "rename") and of and (of == "os" or alone)) or name == "file_digest":
+            yield f"{node.lineno}: {call}"
+        if name in ("sha256", "sha1", "md5") and ".read" in call:
+            yield f"{node.lineno}: {call}"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'partial = path.with_name(f".{path.name}.partial")',
+        'partial = out / ".config.json.partial"',
+        'partial = path.with_name(f".{path.name}.{os.getpid()}.partial")',
+        "os.replace(partial, path)",
+        "os.rename(partial, path)",
+        "partial.replace(path)",
+        "partial.rename(path)",
+        "partial.replace(target=path)",
+        '(place / partial).replace(place / "faces.tar")',
+        'hashlib.file_digest(file, "sha256")',
+        "from hashlib import file_digest",
+        "from os import replace",
+        "hashlib.sha256(path.read_bytes()).hexdigest()",
+        "sha256(file.read())",
+    ],
+)
+def test_what_is_by_hand_is_seen(source):
+    assert list(by_hand(source))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'name.replace("-", "_")',
+        "config.replace(weights=None)",
+        "replace(config, weights=None)",
+        "dataclasses.replace(config, weights=None)",
+        "hashlib.sha256(text.encode()).hexdigest()",
+        "with whole(path) as partial: partial.touch()",
+        "files.sha256(path)",
+    ],
+)
+def test_what_is_not_by_hand_is_let_pass(source):
+    assert not list(by_hand(source))
+
+
+def test_files_are_written_and_hashed_by_one_module():
+    modules = {p.relative_to(ROOT).as_posix(): p for part in ("dfd", "kernels") for p in (ROOT / part).rglob("*.py")}
+    found = {name: list(by_hand(path.read_text(encoding="utf-8"))) for name, path in modules.items()}
+    assert "dfd/training/fit.py" in found
+    assert all(found[name] for name in EXCEPTED), "an exception that is none any more"
+    assert {name: lines for name, lines in found.items() if lines and name not in PENDING.union(EXCEPTED)} == {}
