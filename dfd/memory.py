@@ -1,7 +1,8 @@
-"""How this process keeps its memory."""
+"""How this process keeps its memory, and how much it may take."""
 
 import ctypes
 import sys
+from pathlib import Path
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # of malloc.h; threads' own arenas keep 64 MB at most
 MAPPED = 1 << 30
@@ -23,3 +24,20 @@ def keep_freed_memory() -> bool:
         return False
     settings = {M_MMAP_THRESHOLD: MAPPED, M_TRIM_THRESHOLD: -1, M_ARENA_MAX: 1}
     return all(libc.mallopt(name, value) for name, value in settings.items())
+
+
+def limit_memory(gigabytes: float) -> None:
+    """Let this process allocate `gigabytes` more than it has; what goes beyond fails as a MemoryError.
+
+    A limit that the kernel keeps, since one that watches comes too late for a picture of gigapixels. On private
+    writable memory (RLIMIT_DATA) and not on the whole address space, of which libraries reserve gigabytes unused.
+    Linux only.
+    """
+    usage = Path("/proc/self/statm")
+    if sys.platform == "linux" and usage.exists():
+        import resource
+
+        has = int(usage.read_text().split()[5]) * resource.getpagesize()
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        most = sys.maxsize if hard == resource.RLIM_INFINITY else hard
+        resource.setrlimit(resource.RLIMIT_DATA, (int(min(has + gigabytes * 1e9, most)), hard))

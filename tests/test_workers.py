@@ -1,38 +1,79 @@
+import gc
+import math
+import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from dfd.errors import VideoReadError
+from dfd.cores import available_cores
+from dfd.errors import ConfigError, VideoReadError
 from dfd.types import Video
-from dfd.videos import workers
 from dfd.videos.workers import Limits, Outcome, each_video
 from tests.processes import left_running, running
 
 
-def behave(video: Video, marker: str = "") -> str:
+class Unloadable:
+    """Is pickled, and cannot be loaded: so is a class that was renamed, or one whose file is not there."""
+
+    def __init__(self, how: Any = OSError, *arguments: Any) -> None:
+        self.how, self.arguments = how, arguments
+
+    def __reduce__(self):
+        return fail, (self.how, *self.arguments)
+
+
+def fail(how: Any, *arguments: Any) -> None:
+    raise how(*arguments)
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+
+def behave(video: Video, marker: Any = "") -> Any:
     """What a decoder may do, by the video's name."""
     if video.name == "hangs":
         time.sleep(600)
     if video.name == "dies":
         os.kill(os.getpid(), signal.SIGKILL)
+    if video.name == "dies oddly":
+        os.kill(os.getpid(), 40)
     if video.name == "unreadable":
         raise VideoReadError(video.path, "no video\nstream")
     if video.name == "odd":
-        raise ZeroDivisionError("division by zero")
+        raise ZeroDivisionError("division by \udce9")
+    if video.name == "mute":
+        raise Mute
+    if video.name == "lambda":
+        return lambda: 0
+    if video.name == "unloadable":
+        return Unloadable(OSError, "gone")
     return f"{video.name}{marker}"
 
 
 def hungry(video: Video) -> int:
     """Takes as many megabytes as its name says, in one piece, as numpy does for pictures."""
     return int(np.ones(int(video.name) * 1_000_000, np.uint8)[-1]) and os.getpid()
+
+
+def hang(video: Video, big: int = 0) -> None:
+    """Says who it is in a file, and hangs, with as many megabytes."""
+    video.path.write_text(str(os.getpid()))
+    held = np.ones(big * 1_000_000, np.uint8)
+    time.sleep(600 + len(held))
 
 
 def slow(video: Video) -> None:
@@ -44,71 +85,167 @@ def flat(*arguments, **limits) -> Iterator[Outcome]:
     return chain.from_iterable(each_video(*arguments, **limits))
 
 
-@pytest.fixture
-def videos(tmp_path):
+def named(folder: Path, *names: object) -> list[Video]:
+    return [Video(folder / str(name), str(name)) for name in names]
+
+
+def process(video: Video) -> int:
+    """The process that hang() wrote down: waits for that."""
+    until = time.monotonic() + 60
+    while not (video.path.exists() and (text := video.path.read_text())):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    return int(text)
+
+
+def gone(pid: int) -> bool:
+    """Whether there is no such process, not even one that has ended and waits for its parent."""
+    return not Path(f"/proc/{pid}").exists()
+
+
+def test_whatever_happens_to_one_video_the_others_go_on(tmp_path):
     for name in ("unreadable", "fine", "odd"):
         (tmp_path / name).touch()
-    return [Video(tmp_path / name, name) for name in ("hangs", "dies", "unreadable", "odd", "fine", "fine too")]
-
-
-def test_whatever_happens_to_one_video_the_others_go_on(videos):
-    outcomes = {o.video.name: o for o in flat(behave, videos, lambda _: ("!",), Limits(2, timeout=2))}
-    assert {name: o.status for name, o in outcomes.items()} == {
-        "hangs": "timed_out",
-        "dies": "error",
-        "unreadable": "unreadable",
-        "odd": "error",
-        "fine": "ok",
-        "fine too": "ok",
+    bad = {
+        "refused": KeyError("no such store"),
+        "left": SystemExit(1),
+        "mute argument": Mute(),
     }
-    assert outcomes["fine"].value == "fine!"
-    assert outcomes["hangs"].reason == "killed after 2 s"
-    assert outcomes["unreadable"].reason == "no video stream"
-    assert outcomes["odd"].reason == "ZeroDivisionError: division by zero"
-    assert outcomes["dies"].reason == "its worker process was ended by SIGKILL"
+    odd = {"private": (lambda: 0,), "unloadable argument": (Unloadable(EOFError, "cut short"),)}
+
+    def arguments(video: Video) -> tuple[Any, ...]:
+        if video.name in bad:
+            raise bad[video.name]
+        return odd.get(video.name, ("!",))
+
+    names = ["hangs", "dies", "dies oddly", "unreadable", "odd", "mute", "lambda", "unloadable"]
+    videos = named(tmp_path, *names, *bad, *odd, "fine", "fine too")
+    come = list(flat(behave, videos, arguments, Limits(2, timeout=2)))
+    assert Counter(o.video.name for o in come) == Counter(video.name for video in videos)
+    outcomes = {o.video.name: (o.status, o.value if o.status == "ok" else o.reason) for o in come}
+    refused = re.compile("Can't pickle|cannot pickle|Can't get local")
+    for name in ("lambda", "private"):
+        status, reason = outcomes.pop(name)
+        assert status == "error"
+        assert refused.search(reason)
+        assert re.match(r"\w+Error: ", reason)
+    assert outcomes == {
+        "hangs": ("timed_out", "killed after 2 s"),
+        "dies": ("error", "its worker process was ended by SIGKILL"),
+        "dies oddly": ("error", "its worker process was ended by signal 40"),
+        "unreadable": ("unreadable", "no video stream"),
+        "odd": ("error", "ZeroDivisionError: division by \\udce9"),
+        "mute": ("error", "Mute"),
+        "unloadable": ("error", "OSError: gone"),
+        "refused": ("error", "KeyError: 'no such store'"),
+        "left": ("error", "SystemExit: 1"),
+        "mute argument": ("error", "Mute"),
+        "unloadable argument": ("error", "EOFError: cut short"),
+        "fine": ("ok", "fine!"),
+        "fine too": ("ok", "fine too!"),
+    }
 
 
-def test_a_file_that_is_not_there_is_missing(tmp_path):
-    (outcome,) = flat(behave, [Video(tmp_path / "gone", "unreadable")], limits=Limits(1))
+def test_a_file_that_is_not_there_is_missing_and_one_video_takes_one_worker(tmp_path):
+    started = []
+
+    def arguments(_: Video) -> tuple[()]:
+        started.extend(child for child in multiprocessing.active_children() if child.name == "dfd-video")
+        return ()
+
+    (outcome,) = flat(behave, named(tmp_path, "unreadable"), arguments, Limits(8))
     assert outcome.status == "missing"
+    assert len(started) == 1
 
 
-def test_when_the_time_is_up_the_rest_is_out_of_budget(tmp_path):
-    videos = [Video(tmp_path / name, name) for name in ("first", "second", "third", "fourth", "fifth")]
+def test_a_function_that_cannot_be_pickled_is_the_callers_fault(tmp_path):
+    with pytest.raises((AttributeError, TypeError), match="pickle"):
+        each_video(lambda _: 0, named(tmp_path, "a"))
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_when_the_time_is_up_the_rest_is_out_of_budget(tmp_path, passed):
+    videos = named(tmp_path, "first", "second", "third", "fourth")
     start = time.monotonic()
-    outcomes = list(flat(slow, videos, limits=Limits(1, timeout=300, until=start + 8)))
-    assert time.monotonic() - start < 20
-    assert [o.status for o in outcomes] == ["ok"] + ["out_of_budget"] * 4
-    assert [o.video.name for o in outcomes] == ["first", "second", "third", "fourth", "fifth"]
+    outcomes = list(flat(hang, videos, limits=Limits(2, timeout=300, until=start - 1 if passed else start + 3)))
+    assert time.monotonic() - start < (1 if passed else 20)
+    assert sorted(o.video.name for o in outcomes) == sorted(video.name for video in videos)
+    assert {o.status for o in outcomes} == {"out_of_budget"}
+    assert all(gone(process(video)) for video in videos if video.path.exists())
 
 
 def test_memory_is_limited_a_video_and_a_worker_that_ran_out_is_replaced(tmp_path):
-    videos = [Video(tmp_path / str(n), str(n)) for n in (100, 900, 200, 1900, 300)]
+    videos = named(tmp_path, 100, 900, 200)
     outcomes = list(flat(hungry, videos, limits=Limits(1, timeout=60, memory=0.5)))
-    assert [o.status for o in outcomes] == ["ok", "error", "ok", "error", "ok"]
-    assert outcomes[1].reason == outcomes[3].reason == "it takes more than 0.5 GB of memory"
-    assert len({o.value for o in outcomes if o.status == "ok"}) == 3  # processes
+    assert [o.status for o in outcomes] == ["ok", "error", "ok"]
+    assert outcomes[1].reason == "it takes more than 0.5 GB of memory"
+    assert outcomes[0].value != outcomes[2].value  # processes
+
+
+def test_no_limit_of_memory_or_time(tmp_path):
+    (outcome,) = flat(hungry, named(tmp_path, 1), limits=Limits(1, timeout=math.inf, memory=math.inf, until=math.inf))
+    assert outcome.status == "ok"
 
 
 def test_a_worker_that_is_killed_while_it_waits_costs_nothing(tmp_path):
-    videos = [Video(tmp_path / str(n), str(n)) for n in range(1, 9)]
-    statuses = []
-    for outcome in flat(hungry, videos, limits=Limits(1)):
+    videos = named(tmp_path, *range(1, 7))
+    statuses, asked = [], []
+
+    def arguments(video: Video) -> tuple[()]:
+        asked.append(video)
+        return ()
+
+    for outcome in flat(hungry, videos, arguments, Limits(1)):
         statuses.append(outcome.status)
         if len(statuses) == 1:
             time.sleep(1.0)  # it has done what it may do ahead of the caller, and waits
             os.kill(outcome.value, signal.SIGKILL)
             time.sleep(0.3)
-    assert statuses == ["ok"] * 8
+    assert statuses == ["ok"] * 6
+    assert asked == videos
 
 
-def test_workers_that_cannot_start_end_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(workers, "_serve", os.abort)
-    outcomes = list(flat(hungry, [Video(tmp_path / "1", "1"), Video(tmp_path / "2", "2")], limits=Limits(1)))
-    assert [(o.video.name, o.status, o.reason) for o in outcomes] == [
-        ("1", "error", "no worker process could be started"),
-        ("2", "error", "no worker process could be started"),
-    ]
+def test_a_worker_is_dead_before_its_outcome_comes(tmp_path):
+    videos = named(tmp_path, "big", "next")
+    outcomes = each_video(hang, videos, lambda _: (800,), Limits(1, timeout=1.5))  # the kernel takes a while to free it
+    (outcome,) = next(outcomes)
+    assert gone(process(outcome.video))
+    assert outcome.status == "timed_out"
+    outcomes.close()
+
+
+@pytest.mark.parametrize("leave", ["closed", "lost", "lost in a cycle"])
+def test_workers_start_at_once_and_end_with_the_iterator(tmp_path, leave):
+    videos = named(tmp_path, "a", "b", "c")
+    held: list[Any] = [each_video(hang, videos, limits=Limits(2))]
+    workers = [process(video) for video in videos[:2]]  # before anything was asked for
+    if leave == "closed":
+        held[0].close()
+        assert list(held[0]) == []
+    elif leave == "lost":
+        held.clear()
+    else:
+        held.append(held)
+        del held
+        gc.collect()
+    assert all(map(gone, workers))
+    assert not videos[2].path.exists()
+    assert not [thread for thread in threading.enumerate() if thread.name == "dfd-videos"]
+
+
+def test_a_caller_who_stops_listening_leaves_nothing(tmp_path):
+    for come in each_video(hungry, named(tmp_path, *range(1, 5)), limits=Limits(1)):
+        pid = come[0].value
+        break
+    assert gone(pid)
+
+
+def test_workers_that_cannot_start_end_it(tmp_path):
+    start = time.monotonic()
+    outcomes = list(flat(Unloadable(SystemExit, 3), named(tmp_path, *range(40)), limits=Limits(2)))
+    assert time.monotonic() - start < 30  # for all of them
+    assert sorted(int(o.video.name) for o in outcomes) == list(range(40))
+    assert {(o.status, o.reason) for o in outcomes} == {("error", "no worker process could be started")}
 
 
 PARENT = """
@@ -143,14 +280,72 @@ def test_workers_end_with_a_killed_parent(tmp_path):
 
 
 def test_what_has_come_while_the_caller_did_something_else_comes_together(tmp_path):
-    videos = [Video(tmp_path / str(n), str(n)) for n in range(1, 10)]
     sizes = []
-    for come in each_video(hungry, videos, limits=Limits(1)):
+    for come in each_video(hungry, named(tmp_path, *range(1, 7)), limits=Limits(1)):
         sizes.append(len(come))
-        time.sleep(0.5)  # meanwhile one worker does two, and waits
-    assert sum(sizes) == 9
+        time.sleep(0.4)  # meanwhile one worker does two, and waits
+    assert sum(sizes) == 6
     assert max(sizes) in (2, 3)  # a third when it had begun one as the two were taken
 
 
 def test_no_videos_no_outcomes():
-    assert list(flat(behave, [])) == []
+    assert list(each_video(behave, [])) == []
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"workers": -1}, "workers is -1: give 0 for one a core, or a number of processes"),
+        ({"timeout": 0}, "timeout is 0: give a number of seconds above 0"),
+        ({"timeout": math.nan}, "timeout is nan: give a number of seconds above 0"),
+        ({"memory": -0.5}, "memory is -0.5: give a number of gigabytes above 0"),
+        ({"memory": math.nan}, "memory is nan: give"),
+        ({"workers": math.nan}, "workers is nan: give"),
+        ({"until": math.nan}, "until is nan: give"),
+    ],
+)
+def test_limits_that_make_no_sense(limits, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        Limits(**limits)
+
+
+def machine(root: Path, groups: str, files: dict[str, str]) -> Path:
+    """A made-up tree of /proc and /sys."""
+    for name, text in {"proc/self/cgroup": groups, **{f"sys/fs/cgroup/{n}": t for n, t in files.items()}}.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+V1 = "5:cpu,cpuacct:/docker/ab\n4:memory:/docker/ab\n0::/docker/ab\n"
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "cores"),
+    [
+        ("0::/\n", {"cpu.max": "200000 100000\n"}, 2),
+        ("0::/\n", {"cpu.max": "210000 100000\n"}, 3),
+        ("0::/\n", {"cpu.max": "10000 100000\n"}, 1),
+        ("0::/\n", {"cpu.max": "max 100000\n"}, 8),
+        ("0::/\n", {"cpu.max": "900000 100000\n"}, 8),
+        ("0::/\n", {"cpu.max": "0 0\n"}, 8),
+        ("0::/\n", {"cpu.max": ""}, 8),
+        ("0::/a/b:c\n", {"a/b:c/cpu.max": "300000 100000", "a/cpu.max": "max 100000"}, 3),
+        ("0::/a/b\n", {"a/b/cpu.max": "300000 100000", "a/cpu.max": "150000 100000"}, 2),
+        ("0::/a\n", {"a/b/cpu.max": "100000 100000", "other/cpu.max": "100000 100000"}, 8),
+        ("0::/../../x\n", {"cpu.max": "300000 100000"}, 3),
+        (V1, {"cpu/docker/ab/cpu.cfs_quota_us": "250000\n", "cpu/docker/ab/cpu.cfs_period_us": "100000\n"}, 3),
+        (V1, {"cpu,cpuacct/cpu.cfs_quota_us": "50000", "cpu,cpuacct/cpu.cfs_period_us": "50000"}, 1),
+        (V1, {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 8),
+        (V1, {"memory/docker/ab/cpu.max": "100000 100000"}, 8),
+        ("", {}, 8),
+    ],
+)
+def test_a_quota_of_time_counts_as_cores(tmp_path, monkeypatch, groups, files, cores):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))
+    assert available_cores(machine(tmp_path, groups, files)) == cores
+
+
+def test_without_control_groups_affinity_counts(tmp_path):
+    assert available_cores(tmp_path) == len(os.sched_getaffinity(0))
+    assert 1 <= available_cores() <= len(os.sched_getaffinity(0))

@@ -6,29 +6,41 @@ that is killed from outside, say by the kernel for want of memory, takes the who
 """
 
 import ctypes
+import math
 import multiprocessing
 import os
-import queue
+import pickle
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection, wait
-from pathlib import Path
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from typing import Any
 
-from dfd.errors import VideoReadError
+from dfd.cores import available_cores as available_cores
+from dfd.cores import use_one_core
+from dfd.errors import ConfigError, VideoReadError
+from dfd.memory import limit_memory
 from dfd.types import Status, Video
 
 MEMORY = 2.0
 """Gigabytes that a video may take: five times what 1080p needs."""
 TICK = 0.1
-"""Seconds between two looks at the clock."""
-START_LIMIT = 600.0
-"""Seconds that a worker may take to start: its imports alone take a minute on a machine that is busy or cold."""
+"""Seconds between two looks at whether the caller has left."""
+TRIES = (0.0, 1.0, 1.0)
+"""Seconds to wait before each try to start a worker, where it dies as it starts."""
+START_LIMIT = 300.0
+"""Seconds that a start may take: the imports alone take a minute on a machine that is busy or cold."""
+END_LIMIT = 10.0
+"""Seconds to wait for a killed process: only one that hangs in the kernel takes longer, and it runs no more code."""
+LATE: tuple[Status, str] = ("out_of_budget", "the time was up before it was read")
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
+
+Arguments = Callable[[Video], tuple[Any, ...]]
+"""What a function gets with a video."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +58,7 @@ class Outcome:
 class Limits:
     """workers: processes, 0 for one a core. timeout: seconds a video may take. memory: gigabytes that it may take.
 
-    until: reading of time.monotonic after which what is not done is "out_of_budget".
+    until: reading of time.monotonic after which what is not done is "out_of_budget". Raises ConfigError.
     """
 
     workers: int = 0
@@ -54,227 +66,243 @@ class Limits:
     until: float | None = None
     memory: float = MEMORY
 
-
-def available_cores() -> int:
-    """Cores that this process may use: fewer than the machine has in a container with affinity set."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    def __post_init__(self) -> None:
+        if not self.workers >= 0:  # true of NaN too
+            raise ConfigError(f"workers is {self.workers}: give 0 for one a core, or a number of processes")
+        for name, value, unit in (("timeout", self.timeout, "seconds"), ("memory", self.memory, "gigabytes")):
+            if not value > 0:
+                raise ConfigError(f"{name} is {value:g}: give a number of {unit} above 0")
+        if self.until is not None and math.isnan(self.until):
+            raise ConfigError("until is nan: give a reading of time.monotonic, or None")
 
 
 def each_video(
     function: Callable[..., Any],
     videos: Iterable[Video],
-    arguments: Callable[[Video], tuple[Any, ...]] = lambda _: (),
+    arguments: Arguments = lambda _: (),
     limits: Limits = Limits(),
-) -> Iterator[list[Outcome]]:
+) -> Generator[list[Outcome], None, None]:
     """`function(video, *arguments(video))` for every video, in worker processes; at a time the outcomes that have come.
 
-    arguments: asked when the video's turn comes. They and the function are pickled. A worker that takes too long is
-    killed and replaced, one that dies is replaced. Whatever happens to one video, an outcome comes for it and the
-    others go on. Workers read at most two videos each ahead of the caller.
+    The workers start now. close() ends them, and so does losing what is returned.
+    arguments: asked when the video's turn comes, in a thread, one video at a time. They, the function and its values
+    are pickled. A worker that takes too long is killed and replaced, one that dies is replaced. Whatever happens to one
+    video, an outcome comes for it, once its worker is dead or waits again, and the others go on. Workers read at most
+    two videos each ahead of the caller.
     """
-    waiting = list(videos)
-    if not waiting:
-        return
-    crew = _Crew(function, waiting, arguments, limits)
-    crew.start()
-    try:
-        while come := crew.come():
-            yield come
-    finally:
-        crew.leave.set()  # also when the caller stops listening: nothing is left running
-        crew.join()
+    outcomes = _Crew(pickle.dumps(function), list(videos), arguments, limits).outcomes()
+    next(outcomes)  # starts them; only a generator that has begun runs its `finally`
+    return outcomes
 
 
 class _Worker:
-    """A process and its pipe. video: what it reads now; since: when it began that, or began to start."""
+    """A process and its pipe. died: how it ended, where it did by itself."""
 
-    def __init__(self, function: Callable[..., Any], memory: float) -> None:
+    def __init__(self, function: bytes, memory: float) -> None:
         context = multiprocessing.get_context("spawn")  # a fork of a process with torch's threads can deadlock
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, memory), name="dfd-video", daemon=True)
+        self.process = context.Process(target=_serve, args=(theirs, function, memory), name="dfd-video", daemon=True)
         self.process.start()
         theirs.close()  # so that the pipe ends with the process
-        self.pipe.send(function)
-        self.ready = False
-        self.video: Video | None = None
-        self.since = time.monotonic()
-
-    def give(self, video: Video, arguments: tuple[Any, ...]) -> None:
-        self.video, self.since = video, time.monotonic()
-        self.pipe.send((video, arguments))
+        self.died = ""
 
     def end(self) -> None:
         self.process.kill()
-        self.process.join()
-        self.process.close()
+        self.process.join(END_LIMIT)
         self.pipe.close()
 
 
-class _Crew(threading.Thread):
-    """Keeps workers busy while the caller does something else. outcomes: one a video, then None."""
+class _Crew:
+    """Threads that share out the videos, each with a worker of its own, while the caller does something else."""
 
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        videos: list[Video],
-        arguments: Callable[[Video], tuple[Any, ...]],
-        limits: Limits,
-    ) -> None:
-        super().__init__(name="dfd-videos", daemon=True)
-        self.outcomes: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
-        self.leave = threading.Event()
+    def __init__(self, function: bytes, videos: list[Video], arguments: Arguments, limits: Limits) -> None:
         self._function, self._arguments, self._limits = function, arguments, limits
-        self._waiting = videos[::-1]
+        self._until = math.inf if limits.until is None else limits.until
         self._count = min(limits.workers or available_cores(), len(videos))
-        self._workers: list[_Worker] = []
-        self._failed = 0  # starts in a row that did not succeed
+        self._asking = threading.Lock()
+        self._left = threading.Event()  # by the caller
+        self._changed = threading.Condition()  # of what follows
+        self._waiting = deque(videos)
+        self._come: list[Outcome] = []
+        self._running = self._count  # threads
 
-    def run(self) -> None:
-        until = self._limits.until
-        last: tuple[Status, str] = ("out_of_budget", "the time was up before its turn")
+    def outcomes(self) -> Generator[list[Outcome], None, None]:
+        """Start; an empty list; then what has come since the last time, at least one outcome, until all have."""
+        owed, threads = len(self._waiting), []
         try:
-            while (self._waiting or self._busy()) and not self.leave.is_set():
-                if until is not None and time.monotonic() >= until:
-                    break
-                if self._failed > 2 * self._count:
-                    last = ("error", "no worker process could be started")
-                    break
-                self._staff()
-                self._hand_out()
-                for pipe in wait([worker.pipe for worker in self._workers], timeout=TICK):
-                    self._hear(next(worker for worker in self._workers if worker.pipe is pipe))
-                self._end_late()
+            for _ in range(self._count):
+                thread = threading.Thread(target=self._keep_busy, name="dfd-videos", daemon=True)
+                thread.start()
+                threads.append(thread)
+            yield []
+            while owed:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._come or not self._running)
+                    come, self._come = self._come, []
+                    self._changed.notify_all()
+                owed -= len(come)
+                yield come
         finally:
-            left = [video for video in (worker.video for worker in self._workers) if video] + self._waiting[::-1]
-            for worker in self._workers:
-                worker.end()
-            for video in left:
-                self.outcomes.put(Outcome(video, *last))
-            self.outcomes.put(None)
+            self._left.set()
+            with self._changed:
+                self._changed.notify_all()
+            if threading.current_thread() not in threads:  # a garbage collection may come in any of them
+                for thread in threads:
+                    thread.join()
 
-    def come(self) -> list[Outcome]:
-        """What has come since the last call, and at least one outcome; none where all have."""
-        come = [self.outcomes.get()]
-        while come[-1] is not None and not self.outcomes.empty():
-            come.append(self.outcomes.get())
-        if come[-1] is None:
-            self.outcomes.put(None)  # for the next call
-        return [outcome for outcome in come if outcome is not None]
-
-    def _busy(self) -> list[_Worker]:
-        return [worker for worker in self._workers if worker.video]
-
-    def _staff(self) -> None:
-        """Start the workers that are lacking: as many as there are videos for."""
-        while len(self._workers) < min(self._count, len(self._busy()) + len(self._waiting)):
-            try:
-                self._workers.append(_Worker(self._function, self._limits.memory))
-            except OSError:  # no memory or no process to be had now
-                self._failed += 1
-                time.sleep(1.0)
-                return
-
-    def _hand_out(self) -> None:
-        for worker in self._workers:
-            if not self._waiting or self.outcomes.qsize() >= 2 * self._count:
-                return
-            if worker.ready and not worker.video:
-                video = self._waiting.pop()
-                try:
-                    worker.give(video, self._arguments(video))
-                except OSError:  # it died while it was idle: its pipe says so in a moment
-                    worker.video = None
-                    self._waiting.append(video)
-
-    def _hear(self, worker: _Worker) -> None:
-        """Take what a worker sends: an outcome, or None when it has started; and whether it goes on."""
+    def _keep_busy(self) -> None:
+        """In a thread: read one video after the other. The last thread tells of those that nobody is left for."""
+        worker, video = None, None
         try:
-            message: tuple[Outcome | None, bool] = worker.pipe.recv()
+            while video := self._next():
+                if not (worker := self._fit(worker)):
+                    break
+                outcome = self._read(worker, video)
+                with self._changed:
+                    self._come.append(outcome)
+                    self._changed.notify_all()
+        finally:
+            if worker:
+                worker.end()
+            with self._changed:
+                if video:  # for which there is no worker
+                    self._waiting.appendleft(video)
+                self._running -= 1
+                if not self._running:
+                    why = LATE if self._over() else ("error", "no worker process could be started")
+                    self._come += [Outcome(video, *why) for video in self._waiting]
+                self._changed.notify_all()
+
+    def _over(self) -> bool:
+        return self._left.is_set() or time.monotonic() >= self._until
+
+    def _next(self) -> Video | None:
+        """The next video, once the caller has taken enough of what came; None where none is left or the time is up."""
+        with self._changed:
+            while self._waiting and not self._over():
+                if len(self._come) < 2 * self._count:
+                    return self._waiting.popleft()
+                self._changed.wait(min(self._until - time.monotonic(), threading.TIMEOUT_MAX))
+        return None
+
+    def _fit(self, worker: _Worker | None) -> _Worker | None:
+        """`worker` where it can go on, else a new one that has started; None where there is none to be had."""
+        if worker:
+            if not worker.pipe.closed and not worker.pipe.poll():  # it says nothing, and its pipe has not ended
+                return worker
+            worker.end()
+        for pause in TRIES:
+            if self._left.wait(pause):
+                break
+            try:
+                worker = _Worker(self._function, self._limits.memory)
+            except OSError:  # no memory or no process to be had now
+                continue
+            if self._hear(worker, START_LIMIT) is not None:
+                return worker
+            if not worker.died:  # it took too long, or the time is up
+                break
+        return None
+
+    def _hear(self, worker: _Worker, seconds: float, message: bytes = b"") -> bytes | None:
+        """What a worker says to `message`; None where it has died, or was killed as it took too long or time is up."""
+        limit = min(time.monotonic() + seconds, self._until)
+        try:
+            if message:
+                worker.pipe.send_bytes(message)
+            while not worker.pipe.poll(max(0.0, min(TICK, limit - time.monotonic()))):
+                if self._left.is_set() or time.monotonic() >= limit:
+                    worker.end()
+                    return None
+            return worker.pipe.recv_bytes()
         except (EOFError, OSError):
-            self._bury(worker)
-            return
-        outcome, goes_on = message
-        worker.ready, worker.video, self._failed = True, None, 0
-        if outcome:
-            self.outcomes.put(outcome)
+            worker.process.join(1.0)  # its pipe ends a little before it does
+            worker.end()
+            worker.died = _died(worker.process.exitcode)
+            return None
+
+    def _read(self, worker: _Worker, video: Video) -> Outcome:
+        """What comes of a video."""
+        try:
+            with self._asking:
+                message = pickle.dumps((video, self._arguments(video)))
+        except BaseException as error:  # the boundary on this side  # noqa: BLE001
+            return Outcome(video, "error", _told(error))
+        start = time.monotonic()
+        answer = self._hear(worker, self._limits.timeout, message)
+        seconds = time.monotonic() - start
+        if answer is None:
+            why: tuple[Status, str] = ("timed_out", f"killed after {self._limits.timeout:g} s")
+            if worker.died:
+                why = ("error", f"its worker process {worker.died}")
+            elif self._over():
+                why = LATE
+            return Outcome(video, *why, seconds=seconds)
+        try:
+            goes_on, status, reason, value, seconds = pickle.loads(answer)
+        except BaseException as error:  # of the value's own class  # noqa: BLE001
+            return Outcome(video, "error", _told(error), seconds=seconds)
         if not goes_on:
-            self._dismiss(worker)
-
-    def _bury(self, worker: _Worker) -> None:
-        """A worker has died: that costs the video which it read."""
-        worker.process.join(1.0)
-        code = worker.process.exitcode
-        if worker.video:
-            seconds = time.monotonic() - worker.since
-            self.outcomes.put(Outcome(worker.video, "error", f"its worker process {_died(code)}", seconds=seconds))
-        elif not worker.ready:
-            self._failed += 1
-        self._dismiss(worker)
-
-    def _end_late(self) -> None:
-        for worker in list(self._workers):
-            seconds = time.monotonic() - worker.since
-            if worker.video and seconds > self._limits.timeout:
-                reason = f"killed after {self._limits.timeout:g} s"
-                self.outcomes.put(Outcome(worker.video, "timed_out", reason, seconds=seconds))
-                self._dismiss(worker)
-            elif not worker.ready and seconds > START_LIMIT:
-                self._failed += 1
-                self._dismiss(worker)
-
-    def _dismiss(self, worker: _Worker) -> None:
-        self._workers.remove(worker)
-        worker.end()
+            worker.end()
+        return Outcome(video, status, reason, value, seconds)
 
 
 def _died(code: int | None) -> str:
     """What an exit code says.
 
-    >>> _died(-9), _died(1)
-    ('was ended by SIGKILL', 'died (exit code 1)')
+    >>> _died(-9), _died(-40), _died(1)
+    ('was ended by SIGKILL', 'was ended by signal 40', 'died (exit code 1)')
     """
-    if code is not None and code < 0:
-        return f"was ended by {signal.Signals(-code).name}"
-    return f"died (exit code {code})"
+    if code is None or code >= 0:
+        return f"died (exit code {code})"
+    named = -code in set(signal.Signals)  # of the real-time ones only the first and the last
+    return f"was ended by {signal.Signals(-code).name if named else f'signal {-code}'}"
 
 
-def _serve(pipe: Connection, memory: float) -> None:
-    """In a worker: read one video after the other, until the pipe ends or memory has run out."""
+def _serve(pipe: Connection, function: bytes, memory: float) -> None:
+    """In a worker: read one video after the other, until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
     _end_with_parent()
-    function = pipe.recv()  # which imports what it needs: no video pays for that
-    _one_thread()
-    _limit_memory(memory)
-    pipe.send((None, True))
+    read = pickle.loads(function)  # which imports what it needs: no video pays for that
+    use_one_core()
+    limit_memory(memory)
+    pipe.send_bytes(b"ready")
     while True:
         try:
-            video, arguments = pipe.recv()
+            message = pipe.recv_bytes()
         except EOFError:
             return
-        start = time.perf_counter()
-        outcome, fits = _outcome(function, video, arguments, memory)
-        pipe.send((replace(outcome, seconds=time.perf_counter() - start), fits))
-        if not fits:
-            return  # whatever was not freed goes with the process
+        pipe.send_bytes(_answer(read, message, memory))
 
 
-def _outcome(
-    function: Callable[..., Any], video: Video, arguments: tuple[Any, ...], memory: float
-) -> tuple[Outcome, bool]:
-    """Sort what happens into a status; False where memory ran out."""
+def _answer(function: Callable[..., Any], message: bytes, memory: float) -> bytes:
+    """(whether the worker can go on, status, reason, value, seconds), pickled."""
+    start, goes_on = time.perf_counter(), True
+    status: Status = "error"
     try:
-        return Outcome(video, "ok", value=function(video, *arguments)), True
+        video, arguments = pickle.loads(message)
+        value = function(video, *arguments)
+        return pickle.dumps((True, "ok", "", value, time.perf_counter() - start))
     except VideoReadError as error:
-        status: Status = "unreadable" if os.path.lexists(video.path) else "missing"
-        return Outcome(video, status, _line(error.reason)), True
+        status = "unreadable" if os.path.lexists(video.path) else "missing"
+        reason = _line(error.reason)
     except MemoryError:
-        return Outcome(video, "error", f"it takes more than {memory:g} GB of memory"), False
+        reason, goes_on = f"it takes more than {memory:g} GB of memory", False  # what was not freed goes with it
     except Exception as error:  # the boundary: one video never costs another  # noqa: BLE001
-        return Outcome(video, "error", _line(f"{type(error).__name__}: {error}")), True
+        reason = _told(error)
+    return pickle.dumps((goes_on, status, reason, None, time.perf_counter() - start))
+
+
+def _told(error: BaseException) -> str:
+    try:
+        return _line(f"{type(error).__name__}: {error}")
+    except Exception:  # noqa: BLE001  # its own __str__'s
+        return type(error).__name__
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())[:300]
+    """One line that every encoding of Unicode can hold: a file name in it may be none."""
+    return " ".join(text.encode("utf-8", "backslashreplace").decode().split())[:300]
 
 
 def _end_with_parent() -> None:
@@ -292,29 +320,3 @@ def _await_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-def _limit_memory(gigabytes: float) -> None:
-    """Let this process allocate `gigabytes` more than it has; what goes beyond fails as a MemoryError.
-
-    A limit that the kernel keeps, since one that watches comes too late for a picture of gigapixels. On private
-    writable memory (RLIMIT_DATA) and not on the whole address space, of which libraries reserve gigabytes unused.
-    Linux only.
-    """
-    usage = Path("/proc/self/statm")
-    if sys.platform == "linux" and usage.exists():
-        import resource
-
-        has = int(usage.read_text().split()[5]) * resource.getpagesize()
-        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        limit = has + int(gigabytes * 1e9)
-        resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
-
-
-def _one_thread() -> None:
-    """Two processes of one thread beat one process of two, and threads that fight over cores cost threefold."""
-    import cv2
-    import torch
-
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
