@@ -1,14 +1,20 @@
 import json
+import os
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfd.errors import ManifestError
-from dfd.types import Video
+from dfd.errors import ManifestError, VideoReadError
+from dfd.types import Label, Video
+from dfd.videos.decode import probe
+from dfd.videos.encode import write_video
 from dfd.videos.manifest import read_labels, read_sample, read_videos
+from dfd.videos.workers import Limits, each_video
 
 
 def lay(folder: Path, *names: str) -> Path:
@@ -147,7 +153,7 @@ def test_metadata_that_does_not_hold(tmp_path: Path, text: str, message: str) ->
     assert str(tmp_path / "metadata.json") in str(caught.value)
 
 
-OUTSIDE = ["../a.mp4", "/etc/passwd", "b/../../a.mp4", "..", "b\\a.mp4", "C:\\a.mp4", "link/a.mp4", "link.mp4", ""]
+OUTSIDE = ["../a.mp4", "/etc/passwd", "b/../../a.mp4", "b/../a.mp4", "..", "b\\a.mp4", "C:\\a.mp4", "link/..", ""]
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
@@ -155,7 +161,6 @@ def test_names_never_leave_the_folder(tmp_path: Path, name: str) -> None:
     lay(tmp_path, "a.mp4")
     folder = lay(tmp_path / "videos", "b/a.mp4")
     (folder / "link").symlink_to(tmp_path)
-    (folder / "link.mp4").symlink_to(tmp_path / "a.mp4")
     describe(folder, {name: {"label": "REAL"}})
     with pytest.raises(ManifestError, match="outside"):
         read_videos(folder)
@@ -171,17 +176,96 @@ def test_names_that_no_file_can_have(tmp_path: Path, name: str) -> None:
         read_videos(describe(tmp_path, {name: {}}))
 
 
-def test_link_within_the_folder_is_fine(tmp_path: Path) -> None:
-    lay(tmp_path, "a.mp4")
-    (tmp_path / "b.mp4").symlink_to("a.mp4")
-    assert [video.name for video in read_videos(describe(tmp_path, {"b.mp4": {}}))] == ["b.mp4"]
+LINKS = {
+    "film": "",
+    "device": "not a regular file",
+    "fifo": "not a regular file",
+    "folder": "a folder, not a video file",
+    "nothing": "no such file",
+    "loop": "no such file",
+}
+"""What a link leads to, and why that cannot be read."""
 
 
-def test_a_link_to_itself_leads_nowhere_else(tmp_path: Path) -> None:
-    (tmp_path / "loop.mp4").symlink_to("loop.mp4")
-    sample = tmp_path / "sample.csv"
-    sample.write_text("filename,label\nloop.mp4,0.5\n")
-    assert [video.name for video in read_sample(sample, tmp_path)] == ["loop.mp4"]
+def link(folder: Path, kind: str) -> str:
+    """Make a link in `folder` to what lies on another disk. Returns its name."""
+    disk, path = folder.parent / "disk", folder / f"{kind}.mp4"
+    disk.mkdir(exist_ok=True)
+    if kind == "film":  # by way of two more links
+        write_video(disk / "there.mp4", np.full((3, 32, 48, 3), 90, np.uint8), 25.0)
+        (disk / "film").symlink_to("there.mp4")
+        (disk / "chain").symlink_to(disk / "film")
+        path.symlink_to(disk / "chain")
+    elif kind == "loop":
+        path.symlink_to(path)
+    else:
+        if kind == "fifo":
+            os.mkfifo(disk / kind)
+        elif kind == "folder":
+            (disk / kind).mkdir()
+        path.symlink_to("/dev/zero" if kind == "device" else disk / kind)
+    return path.name
+
+
+def write_sample(path: Path, *names: str) -> Path:
+    path.write_text("".join(f"{line}\n" for line in ("filename,label", *(f"{name},0.5" for name in names))))
+    return path
+
+
+@pytest.mark.parametrize("kind", LINKS)
+@pytest.mark.parametrize("by", ["folder", "metadata", "sample", "part", "linked part"])
+def test_a_link_is_a_video_wherever_it_leads(tmp_path: Path, by: str, kind: str) -> None:
+    root, prefix = tmp_path / "videos", "part_0/" if "part" in by else ""
+    folder = tmp_path / "data" / "dfdc" if by == "linked part" else root / prefix
+    folder.mkdir(parents=True)
+    name = link(folder, kind)
+    if by == "linked part":
+        root.mkdir()
+        (root / prefix).symlink_to(folder)
+    if by not in ("folder", "sample"):
+        describe(folder, {name: {"label": "FAKE"}})
+    videos = read_sample(write_sample(tmp_path / "sample.csv", name), root) if by == "sample" else read_videos(root)
+    label: Label | None = None if by in ("folder", "sample") else 1
+    assert videos == [Video(root / prefix / name, prefix + name, label)]
+    if reason := LINKS[kind]:
+        with pytest.raises(VideoReadError, match=reason):
+            probe(videos[0].path)
+    else:
+        assert probe(videos[0].path).width == 48
+
+
+def test_links_cost_their_own_row_only(tmp_path: Path) -> None:
+    folder = lay(tmp_path / "videos", "empty.mp4")
+    names = [link(folder, kind) for kind in LINKS]
+    (folder / "disk").symlink_to(folder.parent / "disk")
+    (folder / "unmounted").symlink_to("gone")
+    names += ["disk/there.mp4", "disk/gone.mp4", "unmounted/a.mp4", "loop.mp4/a.mp4", "film.mp4/a.mp4", "empty.mp4"]
+    videos = read_sample(write_sample(tmp_path / "sample.csv", *names), folder)
+    outcomes = chain.from_iterable(each_video(look, videos, limits=Limits(1, timeout=30)))
+    assert {outcome.video.name: outcome.status for outcome in outcomes} == {
+        **dict.fromkeys(names, "unreadable"),
+        **dict.fromkeys(("film.mp4", "disk/there.mp4"), "ok"),
+        **dict.fromkeys(("disk/gone.mp4", "unmounted/a.mp4", "loop.mp4/a.mp4", "film.mp4/a.mp4"), "missing"),
+    }
+
+
+def look(video: Video) -> int:
+    return probe(video.path).width
+
+
+def test_a_linked_folder_is_a_layout_too(tmp_path: Path) -> None:
+    disk = lay(tmp_path / "disk", "manipulated_sequences/Deepfakes/c23/videos/000_003.mp4", "Celeb-real/id0_0000.mp4")
+    for root, name in (("forensics", "manipulated_sequences"), ("celeb", "Celeb-real")):
+        (tmp_path / root).mkdir()
+        (tmp_path / root / name).symlink_to(disk / name)
+    assert [v.label for root in ("forensics", "celeb") for v in read_videos(tmp_path / root)] == [1, 0]
+
+
+def test_a_link_to_nothing_is_there(tmp_path: Path) -> None:
+    folder = lay(tmp_path / "videos", "a.mp4")
+    describe(folder, {"gone.mp4": {}, link(folder, "nothing"): {}, "a.mp4": {}})
+    with pytest.raises(ManifestError, match="names 1 of 3 files that are not there: first gone.mp4"):
+        read_videos(folder)
 
 
 def test_sample_keeps_its_order_and_what_is_missing(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 import csv
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
+from errno import ENAMETOOLONG
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -74,7 +76,7 @@ def _of_metadata(folder: Path, prefix: str) -> list[Video]:
             raise ManifestError(f"{where}: original of {name} is {original!r}: give a file name or null")
         source = prefix + original if original else ""
         videos.append(Video(_inside(folder, name, where), prefix + name, _label(entry, name, where), source))
-    absent = [video.path.name for video in videos if not video.path.exists()]
+    absent = [video.path.name for video in videos if not os.path.lexists(video.path)]
     if absent:
         raise ManifestError(f"{where} names {len(absent)} of {len(videos)} files that are not there: first {absent[0]}")
     return videos
@@ -106,17 +108,18 @@ def _label(entry: Mapping[str, Any], name: str, where: Path) -> Label | None:
 
 
 def _inside(folder: Path, name: str, where: Path) -> Path:
-    """The path of `name` in `folder`. Raises ManifestError when it would leave it, as it stands or through a link."""
+    """The path of `name` in `folder`. A link there is a file like any other, wherever it leads, if anywhere.
+
+    Raises ManifestError where the name itself leads out of the folder, or no file can have it.
+    """
     path, parts = folder / name, PurePosixPath(name)
-    try:
-        path.exists()  # fails where a name is longer than the file system takes
-        leaves = not path.resolve().is_relative_to(folder.resolve())
-    except RuntimeError:  # a link that leads to itself leads nowhere else
-        leaves = False
-    except (OSError, ValueError) as error:
-        raise ManifestError(f"{where} names {name[:80]!r}, which no file can be called: {error}") from None
-    if leaves or not name or "\\" in name or parts.is_absolute() or ".." in parts.parts:
+    if not name or "\\" in name or parts.is_absolute() or ".." in parts.parts:
         raise ManifestError(f"{where} names {name!r}, which lies outside {folder}: give a name within the folder")
+    try:
+        path.lstat()
+    except (OSError, ValueError) as error:
+        if isinstance(error, ValueError) or error.errno == ENAMETOOLONG:
+            raise ManifestError(f"{where} names {name[:80]!r}, which no file can be called: {error}") from None
     return path
 
 
