@@ -57,7 +57,7 @@ $(WEIGHTS): | $(READY)
 	@mkdir -p $(dir $@)
 	@$(DFD) weights imagenet-lite0 --out $@ > $@.log || { cat $@.log; exit 1; }
 
-faces: $(READY) $(NEEDS)  ## build the face-track dataset of VIDEOS
+faces: $(READY) $(NEEDS)  ## build the dataset of faces of VIDEOS
 	$(DFD) faces "$(VIDEOS)" --out "$(FACES)"
 
 pretrain: $(READY) $(WEIGHTS)  ## train a network of single frames on STILLS=folder, pictures of faces with index.csv
@@ -82,7 +82,7 @@ submission: crossval
 	$(if $(SAMPLE),$(DFD) validate $(OUT) --sample "$(SAMPLE)" --record submission/record.csv --bundle "$(RUN)-bundle")
 	$(if $(LABELS),$(DFD) score $(OUT) --labels "$(LABELS)" --bundle "$(RUN)-bundle" --report submission/report.json)
 	@echo
-	@echo "Face tracks   $(FACES)"
+	@echo "Faces         $(FACES)"
 	@echo "Cross-valid.  $(RUN)/oof.csv, metrics.csv, folds.csv, score.json"
 	@echo "Bundle        $(RUN)-bundle"
 	@echo "Submission    $(OUT), and submission/report.json on how each video ended"

@@ -20,7 +20,7 @@ import skimage.data
 
 from benchmarks.faces import CLIP, row
 from benchmarks.subject import Cost
-from dfd.faces.extract import FacesConfig
+from dfd.faces.tracklets import FacesConfig
 from dfd.inference.bundle import load_bundle, write_bundle
 from dfd.inference.predict import Prediction
 from dfd.inference.run import Settings, run

@@ -4,7 +4,7 @@ DfdError
 ├── ConfigError       an option, a recipe or a saved config that does not hold
 ├── ManifestError     a folder, metadata.json or CSV that does not describe videos
 ├── VideoReadError    one video that cannot be read; costs that video only
-├── StoreError        a face-track dataset that is missing, damaged or built with other settings
+├── StoreError        a dataset that is missing, damaged or built with other settings
 ├── CheckpointError   weights, a checkpoint or a bundle that does not fit
 ├── SubmissionError   a submission.csv that Kaggle would not take
 ├── TrainingError     a training that broke off: a full disk, a process that died
@@ -43,7 +43,7 @@ class VideoReadError(DfdError):
 
 
 class StoreError(DfdError):
-    """A face-track dataset that is missing, damaged or built with other settings."""
+    """A dataset that is missing, damaged or built with other settings."""
 
 
 class CheckpointError(DfdError):

@@ -6,10 +6,10 @@ S side of a square crop, B clips in a batch. Boxes are XYXY in pixels, x to the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,27 @@ the run's clock had run out; an exception that nobody foresaw."""
 
 STATUSES: tuple[str, ...] = get_args(Status)
 
-Plan = Callable[[int, float], NDArray[np.int64]]
-"""Of a video of so many frames at so many a second: which to look at, as rising positions (n,)."""
+UNDONE: tuple[Status, ...] = ("missing", "timed_out", "out_of_budget", "error")
+"""Failures of the moment: the same command does these videos again, with better limits perhaps."""
+
+Film = Path | bytes
+"""A video file, or its bytes in memory."""
+
+Plan = Callable[[int, float], Sequence[NDArray[np.int64]]]
+"""Of a video of so many frames at so many a second: groups of positions (n,) to read, all rising."""
+
+
+class Wanted(Protocol):
+    """What is looked at in a video that is scored: some of its segments, and some frames of these."""
+
+    def first(self, total: int) -> Sequence[int]:
+        """Numbers of the segments, of `total`, that are looked at first."""
+
+    def enough(self, total: int, faced: Collection[int]) -> bool:
+        """Whether the first segments will do, `faced` of which show a face; else all are looked at."""
+
+    def frames(self, start: int, stop: int, fps: float) -> NDArray[np.int64]:
+        """Positions (n,) of the frames that are needed of the segment [start, stop)."""
 
 
 def _check(array: NDArray[Any], name: str, shape: tuple[int | None, ...], dtype: type) -> None:
@@ -122,13 +141,13 @@ class Detections:
 
 
 @dataclass(frozen=True)
-class FaceTrack:
-    """One face through time, cut out square with one box size, so that the crop itself never jitters.
+class Tracklet:
+    """One face in one segment, cut out square with one box size, so that the crop itself never jitters.
 
     images: (T,S,S,3) uint8 RGB. indices: (T,) int64, increasing positions in the video. boxes: (T,4) float32 XYXY, the
     face's square box in the upright source frame, of the same size in every frame; images show `margin` times that box
     about its centre. landmarks: (T,5,2) float32 in pixels of the crop. confidence: the detector's mean, in [0,1].
-    fps: of the video. video: its name. track: number within the video, in order of their ends.
+    fps: of the video. segment: number within the video. face: number within the segment, the largest first.
     """
 
     images: NDArray[np.uint8]
@@ -138,8 +157,8 @@ class FaceTrack:
     confidence: float
     margin: float
     fps: float
-    video: str
-    track: int
+    segment: int
+    face: int
 
     def __post_init__(self) -> None:
         frames, side = self.images.shape[:2]
@@ -164,13 +183,21 @@ class Clips:
     names: tuple[str, ...]
 
 
+class FaceLogit(NamedTuple):
+    """What a network says of one tracklet. confidence: the detector's mean, in [0,1]."""
+
+    segment: int
+    face: int
+    confidence: float
+    logit: float
+
+
 @dataclass(frozen=True)
 class VideoScore:
     """One row of submission.csv and how it came about.
 
     probability: of being fake, in [0,1]. reason: one line when status is not ok. seconds: wall clock spent on it.
-    tracks: for each face track its clips' logits, before aggregation and calibration. confidences: the detector's mean,
-    a number a track.
+    faces: the logit of each tracklet that was scored, before aggregation and calibration.
     """
 
     name: str
@@ -178,11 +205,11 @@ class VideoScore:
     status: Status
     seconds: float = 0.0
     reason: str = ""
-    tracks: tuple[tuple[float, ...], ...] = ()
-    confidences: tuple[float, ...] = ()
+    faces: tuple[FaceLogit, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.probability <= 1.0:  # also false for NaN
             raise ValueError(f"probability of {self.name} is {self.probability}, not in [0, 1]")
         if self.status not in STATUSES:
             raise ValueError(f"status of {self.name} is {self.status!r}, not one of {', '.join(STATUSES)}")
+        object.__setattr__(self, "faces", tuple(FaceLogit(*face) for face in self.faces))

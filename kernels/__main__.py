@@ -155,7 +155,7 @@ def push(
         name: faces, train or predict.
         set_: Settings.
         bundle: For predict: a bundle made here, uploaded as a dataset in place of what kernel train made.
-        faces: For train: a face-track dataset made here, in place of what kernel faces made.
+        faces: For train: a dataset of faces made here, in place of what kernel faces made.
         resume: Go on from the last version of it: from what it left, with its settings.
         latest: In Kaggle's newest image, not in the pinned one.
         wait: Minutes to try again while all of the account's sessions are taken.

@@ -162,7 +162,7 @@ def _clock(built: Built) -> Iterator[str]:
 
 def _options(built: Built) -> Iterator[str]:
     """A recipe or an option that dfd does not know would fail on Kaggle as it fails here."""
-    from dfd.faces.extract import FacesConfig  # imports torch, which most of this file need not wait for
+    from dfd.faces.tracklets import FacesConfig  # imports torch, which most of this file need not wait for
     from dfd.training.recipes import Recipe, recipe
 
     options: dict[str, Any] = built.settings.get("options", {})

@@ -1,4 +1,4 @@
-"""Folders that travel as private datasets: the wheelhouse, a bundle, face tracks."""
+"""Folders that travel as private datasets: the wheelhouse, a bundle, a dataset of faces."""
 
 import re
 import shutil
@@ -14,7 +14,7 @@ from dfd.files import whole, write_json
 from kernels import KernelError, client, inputs, ledger
 from kernels.ledger import Entry
 
-STORE = "faces.json"
+STORE = "dataset.json"
 MARKERS = (
     ("bundle", "bundle.json"), ("faces", STORE), ("faces", "faces.tar"), ("run", "run.tar"),
     ("wheels", inputs.MANIFEST),
@@ -82,7 +82,7 @@ def upload(
 
 def _stage(folder: Path, staged: Path, name: str) -> str:
     """Links to the files, a manifest of them, and what Kaggle asks to know."""
-    if (folder / STORE).is_file():  # a face-track dataset as `dfd faces` made it: many files, which travel as one
+    if (folder / STORE).is_file():  # a dataset as `dfd faces` made it: many files, which travel as one
         with whole(staged / "faces.tar") as partial, tarfile.open(partial, "w") as archive:
             archive.add(folder, ".")
     elif any(path.is_dir() for path in folder.iterdir()):

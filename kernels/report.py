@@ -39,7 +39,7 @@ def report(folder: Path, labels: Path | None = None) -> str:
     if about["status"] == "unfinished":
         show.say(f"Unfinished: {about['reason']}. Push it again with RESUME=1.")
     if "statuses" in about:
-        show.statuses(about["statuses"], ok="has face tracks")
+        show.statuses(about["statuses"], ok="shows a face")
     if "score" in about:
         show.score(about["score"])
     if "prediction" in about:

@@ -39,7 +39,7 @@ MOUNT_WAIT = 180.0
 TELL_EVERY = 30.0
 """Seconds between two lines about progress: a log is kept for every one of them."""
 PACK_EVERY = 1800.0
-"""Seconds between two times that a face-track dataset on its way is packed: a session may be cut off."""
+"""Seconds between two times that a dataset of faces on its way is packed: a session may be cut off."""
 OLDEST_GPU = (7, 0)
 """Compute capability that torch still has kernels for."""
 
@@ -169,15 +169,15 @@ class Session:
         return "cpu"
 
     def unpack(self, folder: Path, to: Path) -> Path:
-        """The face-track dataset in an attached folder of faces, unpacked to `to`."""
+        """The dataset in an attached folder of faces, unpacked to `to`."""
         with tarfile.open(folder / "faces.tar") as archive:
             archive.extractall(to, filter="data")
         return to
 
     def pack(self, store: Path) -> None:
-        """A face-track dataset as one file of the output, which may not hold many: faces/faces.tar.
+        """A dataset of faces as one file of the output, which may not hold many: faces/faces.tar.
 
-        Workers may be writing meanwhile: their half-made folders, whose names begin with a dot, are left out.
+        Workers may be writing meanwhile: their half-made files, whose names begin with a dot, are left out.
         """
         place = self.working / "faces"
         place.mkdir(exist_ok=True)

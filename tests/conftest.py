@@ -16,7 +16,7 @@ from hypothesis import settings
 from dfd import sample
 from dfd.clips.sampling import ClipConfig
 from dfd.faces.build import build_store
-from dfd.faces.extract import FacesConfig
+from dfd.faces.tracklets import FacesConfig
 from dfd.faces.store import FaceStore
 from dfd.models import ModelConfig
 from dfd.training.module import TrainConfig

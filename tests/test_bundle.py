@@ -8,7 +8,7 @@ import torch
 from dfd.clips.sampling import ClipConfig
 from dfd.errors import CheckpointError, ConfigError
 from dfd.faces.detect import Detector
-from dfd.faces.extract import FacesConfig
+from dfd.faces.tracklets import FacesConfig
 from dfd.inference.bundle import Bundle, Earned, load_bundle, write_bundle
 from dfd.models import ModelConfig
 from dfd.models.checkpoint import Header, build_model, read_checkpoint, versions, write_checkpoint

@@ -3,7 +3,7 @@ import torch
 
 from dfd.clips.sampling import ClipConfig
 from dfd.errors import CheckpointError
-from dfd.faces.extract import FacesConfig
+from dfd.faces.tracklets import FacesConfig
 from dfd.models import ModelConfig
 from dfd.models.checkpoint import KEY, Header, build_model, load_model, read_checkpoint, versions, write_checkpoint
 

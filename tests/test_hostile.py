@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dfd.faces.extract import FacesConfig
+from dfd.faces.tracklets import FacesConfig
 from dfd.inference.bundle import write_bundle
 from dfd.scoring.submission import read_submission, validate_submission
 from tests.hostile import DAMAGED, MEMORY, NO_TEXT, REFUSED, Expected, write_hostile

@@ -6,7 +6,7 @@ import torch
 
 from dfd.clips.sampling import ClipConfig
 from dfd.errors import ConfigError
-from dfd.faces.extract import FacesConfig
+from dfd.faces.tracklets import FacesConfig
 from dfd.models import ModelConfig
 from dfd.models.backbone import create_backbone
 from dfd.models.checkpoint import Header, build_model

@@ -9,15 +9,15 @@ from cyclopts import Parameter
 
 from dfd.errors import ConfigError
 from dfd.faces.build import build_store
-from dfd.faces.extract import FacesConfig
 from dfd.faces.store import FaceStore
+from dfd.faces.tracklets import FacesConfig
 from dfd.report import terminal as show
 from dfd.sample import write_sample
 from dfd.training.audit import audit as audit_folds
 from dfd.training.crossval import labelled
 from dfd.training.groups import Grouping, people, split
 from dfd.videos.manifest import read_videos
-from dfd.videos.workers import MEMORY
+from dfd.videos.workers import MEMORY, Limits
 
 
 def sample(out: Path, /, *, seed: int = 0) -> None:
@@ -45,7 +45,7 @@ def faces(
     memory: float = MEMORY,
     config: Annotated[FacesConfig, Parameter(name="*")] = FacesConfig(),  # noqa: B008  # frozen
 ) -> None:
-    """Build or continue the face-track dataset of VIDEOS in OUT.
+    """Build or continue the dataset of VIDEOS in OUT: every face in every segment, cut out.
 
     Args:
         videos: A folder of videos, with a metadata.json where they have labels, a data set in the layout of DFDC,
@@ -56,19 +56,20 @@ def faces(
         memory: Gigabytes that a video may take.
         config: Settings.
     """
+    limits = Limits(workers, timeout, memory=memory)
     found = read_videos(videos)
     start = time.monotonic()
     with show.bar("faces") as tell:
-        store = build_store(found, out, config, workers, timeout, tell, memory)
+        store = build_store(found, out, config, limits, tell)
     names = {video.name for video in found}
     records = [record for record in store.records() if record.video in names]
     fell_back = [{"filename": r.video, "status": r.status, "reason": r.reason} for r in records if r.status != "ok"]
-    show.statuses(Counter(record.status for record in records), fell_back, ok="has face tracks")
-    tracks = [track for record in records for track in record.tracks]
+    show.statuses(Counter(record.status for record in records), fell_back, ok="shows a face")
+    tracklets = [tracklet for record in records for tracklet in record.tracklets]
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     seconds = sum(record.seconds for record in records) / max(1, len(records))
     show.say(
-        f"{len(records)} videos, {len(tracks)} tracks, {sum(t.frames for t in tracks)} crops in {out}: "
+        f"{len(records)} videos, {len(tracklets)} tracklets, {sum(t.frames for t in tracklets)} crops in {out}: "
         f"{size / 1e6:.1f} MB, {seconds:.2f} s a video in its worker, {time.monotonic() - start:.1f} s this time."
     )
     show.say(f"Next: dfd crossval {out} --recipe cpu --folds 5 --out RUN")
@@ -83,15 +84,15 @@ def audit(
     threshold: float = 0.995,
     groups: Annotated[Grouping, Parameter(name="*")] = Grouping(),  # noqa: B008  # frozen
 ) -> None:
-    """Prove that no group, source or near-duplicate track of FACES crosses folds.
+    """Prove that no group, source or near-duplicate face of FACES crosses folds.
 
     With --identity-weights, no person either; with --folds-of, in the folds of that run.
 
     Args:
-        faces: A face-track dataset.
+        faces: A dataset of dfd faces.
         folds: Parts that the videos are split into.
         seed: The recipe's train.seed.
-        threshold: Correlation of two tracks' pictures from which they are near-duplicates.
+        threshold: Correlation of two faces' pictures from which they are near-duplicates.
         groups: What else stands in one fold.
     """
     store = FaceStore.open(faces)
@@ -108,6 +109,6 @@ def audit(
         raise ConfigError(f"{len(found.people)} real videos show a person of another fold: take --groups identity")
     if found.duplicates:
         raise ConfigError(
-            f"{len(found.duplicates)} pairs of near-duplicate tracks cross folds: give them one source in metadata.json"
+            f"{len(found.duplicates)} pairs of near-duplicate faces cross folds: give them one source in metadata.json"
         )
     show.say("Nothing crosses folds.")

@@ -1,13 +1,12 @@
 """Commands about bundles and predictions."""
 
-import time
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from dfd.errors import ManifestError
-from dfd.inference.bundle import load_bundle
+from dfd.inference.bundle import Bundle, load_bundle, read_info
 from dfd.inference.pack import pack_runs
 from dfd.inference.predict import write_report
 from dfd.inference.run import Settings, run
@@ -59,9 +58,9 @@ def predict(
         bundle: Folder that dfd bundle made.
         out: submission.csv to write.
         sample: sample_submission.csv: a row for each of its rows. Without it, one for each video.
-        faces: Face-track dataset to use and continue; without it, a temporary one.
+        faces: Dataset of dfd faces to use and continue; without it, only what is scored of a video is looked at.
         report: JSON file to write: counts by status, seconds, rows that fell back.
-        hours: Time to keep: where it is short, videos are looked at less thoroughly, and at its end the rest gets 0.5.
+        hours: Time to keep: where it is short, less of each video is scored, and at its end the rest gets 0.5.
         workers: Processes that look for faces; 0 for one a core.
         timeout: Seconds that a video may take.
         memory: Gigabytes that a video may take.
@@ -69,16 +68,20 @@ def predict(
         mirror: Score every clip mirrored as well, and take the mean, as long as there is time for it.
         force: Use a bundle whose files or libraries have changed, or that answers otherwise than where it was made.
     """
-    start = time.monotonic()
+    settings = Settings(hours * 3600, workers, timeout, memory, faces, mirror)
     if sample is not None and not videos.is_dir():
         raise ManifestError(f"{videos} is not a folder: name the folder that holds the videos of {sample}")
     rows = read_sample(sample, videos) if sample is not None else read_videos(videos)
-    loaded = load_bundle(bundle, device, force)
-    if other := drifted(loaded.info.versions):
-        show.tell(f"{bundle} was made with {', '.join(other)}{'' if force else '; its golden answers hold here'}.")
-    settings = Settings(hours * 3600 - (time.monotonic() - start), workers, timeout, memory, faces, mirror)
+    info = read_info(bundle)
+
+    def load() -> Bundle:
+        loaded = load_bundle(bundle, device, force)
+        if other := drifted(info.versions):
+            show.tell(f"{bundle} was made with {', '.join(other)}{'' if force else '; its golden answers hold here'}.")
+        return loaded
+
     with show.bar("predict") as tell:
-        made = run(rows, loaded, out, settings, tell, show.tell)
+        made = run(rows, info, load, out, settings, tell, show.tell)
     if report is not None:
         write_report(report, made)
     show.prediction(made, out)

@@ -70,7 +70,7 @@ def train(
     """Train one model on FACES; with --fold, without that fold, on which it is then scored.
 
     Args:
-        faces: A face-track dataset.
+        faces: A dataset of dfd faces.
         out: Run folder; a stopped run goes on.
         fold: Fold to leave out, from 0.
         folds: How many there are.
@@ -128,7 +128,7 @@ def crossval(
     """Train every fold of FACES and print the local leaderboard score, out of fold.
 
     Args:
-        faces: A face-track dataset.
+        faces: A dataset of dfd faces.
         out: Run folder; what is finished there is kept.
         folds: Parts that the videos are split into, each fake with its source.
         groups: What else stands in one fold.

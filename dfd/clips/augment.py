@@ -5,9 +5,8 @@ compression nor colour tells a fake. OpenCV does the work on NumPy pictures; lib
 nor face landmarks, and cannot be given the same draw twice.
 """
 
-import tempfile
+import io
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import cv2
@@ -19,7 +18,7 @@ from dfd.clips.sampling import ClipConfig, Positions, random_clips, thinned
 from dfd.config import Config
 from dfd.faces.crops import resize
 from dfd.videos.decode import read_frames
-from dfd.videos.encode import write_video
+from dfd.videos.encode import encode_video
 
 Picture = NDArray[np.uint8]
 Points = NDArray[np.floating]
@@ -64,7 +63,7 @@ NOTHING = AugmentConfig(flip=0, zoom=0, shift=0, colour=0, blur=0, noise=0, redu
 def thinned_clips(
     frames: int, fps: float, config: ClipConfig, count: int, rng: np.random.Generator, augment: AugmentConfig
 ) -> Positions:
-    """`count` random clips of a track of `frames`: positions (count, length) int64, perhaps of a thinned-out video.
+    """`count` random clips of a tracklet of `frames`: positions (count, length) int64, perhaps of a thinned-out video.
 
     A video of 30 frames a second that was brought down to 20 has lost every third frame, and what is sampled from it
     runs at another speed than from the whole.
@@ -172,10 +171,9 @@ class Draw:
 def recoded(images: Picture, crf: int) -> Picture:
     """A clip (T,H,W,3) uint8 after H.264 and back, at the quality `crf`, one key frame."""
     height, width = images.shape[1:3]
-    with tempfile.TemporaryDirectory(prefix="dfd-clip-") as folder:
-        path = Path(folder) / "clip.mp4"
-        write_video(path, images, 30, crf=crf, keyframe_every=len(images))
-        return read_frames(path, range(len(images))).images[:, :height, :width]
+    film = io.BytesIO()
+    encode_video(film, images, 30, crf=crf, keyframe_every=len(images))
+    return read_frames(film.getvalue(), range(len(images))).images[:, :height, :width]
 
 
 def _curves(rng: np.random.Generator) -> Picture:

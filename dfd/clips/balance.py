@@ -21,7 +21,7 @@ class DrawConfig(Config):
     slices: int = Field(
         2, ge=1, le=1000, description="clips an epoch of each video of the commoner class; the rarer gives more"
     )
-    per_load: int = Field(2, ge=1, le=100, description="clips taken of a track each time that it is opened")
+    per_load: int = Field(2, ge=1, le=100, description="clips taken of a tracklet each time that it is opened")
     self_blend: float = Field(
         0.0, ge=0, le=1, description="share of fakes made by blending a real clip with itself; 1: no others are used"
     )

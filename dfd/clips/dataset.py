@@ -1,4 +1,4 @@
-"""From stored tracks to the uint8 tensors that a model reads."""
+"""From stored tracklets to the uint8 tensors that a model reads."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -12,41 +12,42 @@ from torch.utils.data import Dataset, Sampler
 
 from dfd.clips.augment import AugmentConfig, Draw, thinned_clips
 from dfd.clips.balance import Balance, DrawConfig
-from dfd.clips.distort import Distortion
-from dfd.clips.sampling import ClipConfig, Positions, scored_positions
-from dfd.faces.crops import narrow
-from dfd.faces.store import TrackRecord, VideoRecord, load_crops, load_geometry
+from dfd.clips.distort import UNCHANGED, Distortion
+from dfd.clips.sampling import ClipConfig, Positions, ScoredClips, middle_clip, scored_positions
+from dfd.faces.store import TrackletRecord, VideoRecord, load_crops, load_geometry, load_together
 from dfd.types import Clips
 
 Picture = NDArray[np.uint8]
 Points = NDArray[np.float32]
 
 
-def load_clips(record: TrackRecord, positions: Positions, config: ClipConfig) -> torch.Tensor:
-    """The clips (N,3,T,S,S) uint8 at `positions` (N,T) of a track: the one way from the store to a model.
+def load_clips(record: TrackletRecord, positions: Positions, config: ClipConfig) -> torch.Tensor:
+    """The clips (N,3,T,S,S) uint8 at `positions` (N,T) of a tracklet.
 
-    Raises StoreError when the track cannot be read; ValueError when it was stored narrower than `config.margin`.
+    Raises StoreError when it cannot be read; ValueError when it was stored narrower than `config.margin`.
     """
-    crops = narrow(load_crops(record, positions.reshape(-1)), record.margin, config.margin, config.size)
-    clips = crops.reshape(*positions.shape, config.size, config.size, 3)
-    return torch.from_numpy(np.ascontiguousarray(clips.transpose(0, 4, 1, 2, 3)))
+    return as_clips([changed(raw, UNCHANGED, config) for raw in load_raw(record, positions)], [], ()).images
 
 
 def scored_clips(
-    record: TrackRecord, config: ClipConfig, share: float = 1.0, distortion: Distortion | None = None
-) -> torch.Tensor:
-    """The clips (N,3,T,S,S) uint8 that a track is scored on, of them the first `share`: the same every time.
+    record: VideoRecord, config: ClipConfig, share: float = 1.0, distortion: Distortion | None = None
+) -> tuple[list[TrackletRecord], torch.Tensor]:
+    """What a video with faces is scored on: tracklets, and the clip of each, (N,3,T,S,S) uint8.
 
-    distortion: what happened to the video before.
+    share: of the segments. distortion: what happened to the video before. Raises StoreError when it cannot be read;
+    ValueError when it was stored narrower than `config.margin`.
     """
-    rate = distortion.fps if distortion else None
-    positions = scored_positions(load_geometry(record)[0], record.video_frames, record.fps, config, share, rate)
-    if distortion is None:
-        return load_clips(record, positions, config)
-    names = [f"{record.video}/{record.track}/{number}" for number in range(len(positions))]
-    raws = load_raw(record, positions)
-    clips = [changed(raw, distortion.of(name), config) for raw, name in zip(raws, names, strict=True)]
-    return as_clips(clips, [0.0] * len(clips), names).images
+    numbers = ScoredClips((config,), share).segments(config, record.segments, record.faced)
+    tracklets = [tracklet for number in numbers for tracklet in record.of(number)]
+    places = [
+        scored_positions(t.indices, [s.index for s in t.path.seen], middle_clip(*t.bounds, t.fps, config))
+        for t in tracklets
+    ]
+    clips = []
+    for tracklet, crops in zip(tracklets, load_together(list(zip(tracklets, places, strict=True))), strict=True):
+        draw = distortion.of(f"{record.video}/{tracklet.segment}/{tracklet.face}") if distortion else UNCHANGED
+        clips.append(changed(Raw(crops, tracklet.margin, None, record.video), draw, config))
+    return tracklets, as_clips(clips, [0.0] * len(clips), [record.video] * len(clips)).images
 
 
 @dataclass(frozen=True)
@@ -76,14 +77,14 @@ class TrainingClips(Dataset[Clips], ABC):
 
 @dataclass(frozen=True)
 class Slice:
-    """One load of a video in an epoch: its tracks, of which one is drawn, and how many clips to take of it."""
+    """One load of a video in an epoch: its tracklets, of which one is drawn, and how many clips to take of it."""
 
-    tracks: tuple[TrackRecord, ...]
+    tracklets: tuple[TrackletRecord, ...]
     clips: int
 
 
 class SliceDataset(TrainingClips):
-    """An item is `per_load` random clips of one track, or fewer at the end of a video's share.
+    """An item is `per_load` random clips of one tracklet, or fewer at the end of a video's share.
 
     A video gives as many clips an epoch as `balance` says for its class.
     """
@@ -99,7 +100,7 @@ class SliceDataset(TrainingClips):
         self.config, self.draw, self.augment = config, draw, augment
         self.clips = draw.per_load
         self.slices = [
-            Slice(video.main_tracks(), min(draw.per_load, total - taken))
+            Slice(video.tracklets, min(draw.per_load, total - taken))
             for video in videos
             for total in [balance.slices(video.label or 0)]
             for taken in range(0, total, draw.per_load)
@@ -112,24 +113,26 @@ class SliceDataset(TrainingClips):
         epoch, number = item
         part = self.slices[number]
         rng = np.random.default_rng([self.draw.seed, epoch, number])
-        track = a_track(part.tracks, rng)
-        positions = thinned_clips(track.frames, track.fps, self.config, part.clips, rng, self.augment)
-        clips = [changed(raw, Draw.of(rng, self.augment), self.config) for raw in load_raw(track, positions)]
-        return as_clips(clips, [float(track.label or 0)] * len(clips), [track.video] * len(clips))
+        tracklet = a_tracklet(part.tracklets, rng)
+        positions = thinned_clips(tracklet.frames, tracklet.fps, self.config, part.clips, rng, self.augment)
+        clips = [changed(raw, Draw.of(rng, self.augment), self.config) for raw in load_raw(tracklet, positions)]
+        return as_clips(clips, [float(tracklet.label or 0)] * len(clips), [tracklet.video] * len(clips))
 
 
-def a_track(tracks: Sequence[TrackRecord], rng: np.random.Generator) -> TrackRecord:
-    """One of a video's tracks, a longer one more often."""
-    weights = np.array([track.frames for track in tracks], float)
-    return tracks[rng.choice(len(weights), p=weights / weights.sum())]
+def a_tracklet(tracklets: Sequence[TrackletRecord], rng: np.random.Generator) -> TrackletRecord:
+    """One of a video's tracklets: a longer one more often, and a larger face, since a small one may be a passer-by."""
+    weights = np.array([tracklet.frames * tracklet.path.side for tracklet in tracklets])
+    return tracklets[rng.choice(len(weights), p=weights / weights.sum())]
 
 
-def load_raw(track: TrackRecord, positions: Positions) -> list[Raw]:
-    """The clips at `positions` (N,T) of a track, as stored. Raises StoreError naming the file."""
-    crops = load_crops(track, positions.reshape(-1))
-    landmarks = load_geometry(track)[2]
+def load_raw(tracklet: TrackletRecord, positions: Positions) -> list[Raw]:
+    """The clips at `positions` (N,T) of a tracklet, as stored. Raises StoreError naming the file."""
+    crops = load_crops(tracklet, positions.reshape(-1))
+    landmarks = load_geometry(tracklet)[2]
     clips = crops.reshape(*positions.shape, *crops.shape[1:])
-    return [Raw(clip, track.margin, landmarks[at], track.video) for clip, at in zip(clips, positions, strict=True)]
+    return [
+        Raw(clip, tracklet.margin, landmarks[at], tracklet.video) for clip, at in zip(clips, positions, strict=True)
+    ]
 
 
 def changed(raw: Raw, draw: Draw, config: ClipConfig) -> Picture:

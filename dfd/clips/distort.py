@@ -6,7 +6,7 @@ They are the changes of augment.py, drawn from nothing: a video is changed in th
 from dataclasses import dataclass, replace
 from zlib import crc32
 
-from dfd.clips.augment import NOISE, RATES, REDUCTION, Draw
+from dfd.clips.augment import NOISE, REDUCTION, Draw
 
 UNCHANGED = Draw(
     flip=False, zoom=1.0, shift=(0.0, 0.0), curves=None, saturation=1.0, blur=0.0, noise=0.0, seed=0, reduction=1.0,
@@ -16,11 +16,10 @@ UNCHANGED = Draw(
 
 @dataclass(frozen=True)
 class Distortion:
-    """One change. means: in words. draw: what is done to the pictures. fps: rate that the video is brought down to."""
+    """One change. means: in words. draw: what is done to the pictures."""
 
     means: str
     draw: Draw = UNCHANGED
-    fps: float | None = None
 
     def of(self, clip: str) -> Draw:
         """The change to one clip, whose name decides the noise.
@@ -35,7 +34,6 @@ class Distortion:
 DISTORTIONS = {
     "h264": Distortion("encoded again as H.264, CRF 35", replace(UNCHANGED, crf=35)),
     "quarter": Distortion("a quarter of its size, enlarged again", replace(UNCHANGED, reduction=REDUCTION[0])),
-    "15fps": Distortion("frames dropped, to 15 a second", fps=RATES[0]),
     "noise": Distortion(f"noise of standard deviation {NOISE[1]:g} of 255", replace(UNCHANGED, noise=NOISE[1])),
     "flip": Distortion("mirrored", replace(UNCHANGED, flip=True)),
 }

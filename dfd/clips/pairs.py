@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from dfd.clips.augment import AugmentConfig, Draw, thinned_clips
 from dfd.clips.balance import DrawConfig, both_classes
 from dfd.clips.blend import BlendConfig, self_blend
-from dfd.clips.dataset import Picture, Points, Raw, TrainingClips, a_track, as_clips, changed, load_raw
+from dfd.clips.dataset import Picture, Points, Raw, TrainingClips, a_tracklet, as_clips, changed, load_raw
 from dfd.clips.mix import cutmix, mixup
 from dfd.clips.sampling import ClipConfig, Positions
-from dfd.faces.store import TrackRecord, VideoRecord, load_geometry
+from dfd.faces.store import TrackletRecord, VideoRecord, load_geometry
 from dfd.types import Clips, Label
 
 ALIGNED = 0.8
@@ -85,7 +85,7 @@ class PairDataset(PairedClips):
         return -(-self.draw.slices * max(len(self.reals), len(self.fakes)) // self.draw.per_load)
 
     def pairs(self, epoch: int, number: int, rng: np.random.Generator) -> list[Pair]:
-        """`per_load` pairs of one track each side."""
+        """`per_load` pairs of one tracklet each side."""
         real = self.reals[turn(self.draw.seed, epoch, 0, len(self.reals), number)]
         if rng.random() < self.draw.self_blend:
             return self._blended(real, rng)
@@ -93,23 +93,23 @@ class PairDataset(PairedClips):
         return self._real_fakes(real, fake, rng)
 
     def _blended(self, video: VideoRecord, rng: np.random.Generator) -> list[Pair]:
-        track = a_track(video.main_tracks(), rng)
-        return [blended(raw, rng, self.blend) for raw in load_raw(track, self._positions(track, rng))]
+        tracklet = a_tracklet(video.tracklets, rng)
+        return [blended(raw, rng, self.blend) for raw in load_raw(tracklet, self._positions(tracklet, rng))]
 
     def _real_fakes(self, real: VideoRecord, fake: VideoRecord, rng: np.random.Generator) -> list[Pair]:
-        track = a_track(fake.main_tracks(), rng)
-        positions = self._positions(track, rng)
+        tracklet = a_tracklet(fake.tracklets, rng)
+        positions = self._positions(tracklet, rng)
         source = self.by_name.get(fake.source)
-        same = same_frames(track, positions, source) if source and rng.random() < self.draw.aligned else None
+        same = same_frames(tracklet, positions, source) if source and rng.random() < self.draw.aligned else None
         if same is None:
-            twin = a_track(real.main_tracks(), rng)
+            twin = a_tracklet(real.tracklets, rng)
             reals = load_raw(twin, self._positions(twin, rng))
         else:
             reals = load_raw(*same)
-        return [Pair(a, b, same is not None) for a, b in zip(reals, load_raw(track, positions), strict=True)]
+        return [Pair(a, b, same is not None) for a, b in zip(reals, load_raw(tracklet, positions), strict=True)]
 
-    def _positions(self, track: TrackRecord, rng: np.random.Generator) -> Positions:
-        return thinned_clips(track.frames, track.fps, self.config, self.draw.per_load, rng, self.augment)
+    def _positions(self, tracklet: TrackletRecord, rng: np.random.Generator) -> Positions:
+        return thinned_clips(tracklet.frames, tracklet.fps, self.config, self.draw.per_load, rng, self.augment)
 
 
 def blended(raw: Raw, rng: np.random.Generator, config: BlendConfig) -> Pair:
@@ -120,13 +120,15 @@ def blended(raw: Raw, rng: np.random.Generator, config: BlendConfig) -> Pair:
     return Pair(replace(raw, images=twin), replace(raw, images=fake), aligned=True)
 
 
-def same_frames(track: TrackRecord, positions: Positions, other: VideoRecord) -> tuple[TrackRecord, Positions] | None:
-    """Where the face at `positions` of a track is in another video: its track there and the positions in it.
+def same_frames(
+    tracklet: TrackletRecord, positions: Positions, other: VideoRecord
+) -> tuple[TrackletRecord, Positions] | None:
+    """Where the face at `positions` of a tracklet is in another video: its tracklet there and the positions in it.
 
-    None unless one of that video's tracks has all those frames, with boxes in the same place.
+    None unless a tracklet of the same segment has all those frames, with boxes in the same place.
     """
-    indices, boxes, _ = load_geometry(track)
-    for candidate in other.main_tracks():
+    indices, boxes, _ = load_geometry(tracklet)
+    for candidate in other.of(tracklet.segment):
         there, beside, _ = load_geometry(candidate)
         at = np.minimum(np.searchsorted(there, indices[positions]), len(there) - 1)
         if np.array_equal(there[at], indices[positions]) and overlap(boxes[positions], beside[at]).min() >= ALIGNED:

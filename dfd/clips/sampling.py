@@ -1,9 +1,10 @@
 """Which frames make a clip: index arithmetic, nothing else.
 
-Training draws clips anywhere in a track. Scoring has the same few clips of a video whatever its tracks: planned over
-the video, so that a prediction need not look at anything else in it.
+Training draws clips anywhere in a tracklet. Scoring takes one clip of each face in a few segments, spread evenly over
+the video: the clip in the middle of the segment.
 """
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from dfd.config import Config
+from dfd.videos.segments import even, scored
 
 Positions = NDArray[np.int64]
 
@@ -22,7 +24,9 @@ class ClipConfig(Config):
     fps: float = Field(15.0, gt=0, le=240, description="frames a second within a clip, reached by leaving frames out")
     size: int = Field(128, ge=16, le=1024, description="side of a clip's pictures, in pixels")
     margin: float = Field(1.3, ge=1, le=3, description="width of a clip's pictures, in widths of the face's box")
-    clips: int = Field(4, ge=1, le=100, description="clips a video that are scored, spread evenly over it")
+    clips: int = Field(
+        4, ge=1, le=100, description="segments of a video that are scored, spread evenly over it: a clip of each face"
+    )
 
 
 def stride(track_fps: float, clip_fps: float) -> int:
@@ -49,19 +53,14 @@ def random_clips(frames: int, track_fps: float, config: ClipConfig, count: int, 
     return np.stack([clip_at(int(s), frames, config.length, step) for s in rng.integers(0, last + 1, count)])
 
 
-def even_clips(frames: int, track_fps: float, config: ClipConfig, count: int) -> Positions:
-    """`count` clips spread evenly over a track of `frames`, each in the middle of its share: (count, length) int64.
+def middle_clip(start: int, stop: int, fps: float, config: ClipConfig) -> Positions:
+    """The frames (length,) of the clip in the middle of a segment [start, stop), by which a face there is scored.
 
-    In a track with room for fewer starts there are fewer clips, never one twice.
-
-    >>> even_clips(32, 15, ClipConfig(length=16), 2)[:, 0].tolist()
-    [4, 12]
-    >>> even_clips(10, 15, ClipConfig(length=16), 4).shape
-    (1, 16)
+    >>> middle_clip(100, 112, 15, ClipConfig(length=4)).tolist()
+    [104, 105, 106, 107]
     """
-    step, last = _fit(frames, track_fps, config)
-    starts = np.unique(np.round((np.arange(count) + 0.5) / count * last).astype(int))
-    return np.stack([clip_at(int(s), frames, config.length, step) for s in starts])
+    step, last = _fit(stop - start, fps, config)
+    return start + clip_at(last // 2, stop - start, config.length, step)
 
 
 def thinned(frames: int, fps: float, rate: float) -> tuple[int, float]:
@@ -76,57 +75,53 @@ def thinned(frames: int, fps: float, rate: float) -> tuple[int, float]:
 
 
 @dataclass(frozen=True)
-class ScoredFrames:
-    """A plan (types.Plan) for what is scored of a video: the first `share` of each configuration's clips.
+class ScoredClips:
+    """What is read of a video that is scored (types.Wanted): of each configuration's segments the middle clips.
 
-    >>> ScoredFrames((ClipConfig(length=3, clips=2),))(20, 30.0).tolist()
-    [4, 6, 8, 11, 13, 15]
+    share: of the segments, in [0,1]; at least one of each configuration is scored.
     """
 
     configs: tuple[ClipConfig, ...]
     share: float = 1.0
 
-    def __call__(self, frames: int, fps: float) -> Positions:
-        """Positions (n,) in a video of `frames` frames."""
-        clips = [first(even_clips(frames, fps, config, config.clips), self.share) for config in self.configs]
-        return np.unique(np.concatenate([each.reshape(-1) for each in clips]))
+    def first(self, total: int) -> list[int]:
+        """The segments of all configurations, rising.
+
+        >>> ScoredClips((ClipConfig(clips=2), ClipConfig(clips=4))).first(8)
+        [1, 2, 3, 5, 6, 7]
+        """
+        return sorted({number for config in self.configs for number in even(total, self._count(config))})
+
+    def enough(self, total: int, faced: Collection[int]) -> bool:
+        """Whether every configuration finds a face in its segments."""
+        return all(set(even(total, self._count(config))) & set(faced) for config in self.configs)
+
+    def frames(self, start: int, stop: int, fps: float) -> Positions:
+        """The frames (n,) of a segment that any configuration reads."""
+        return np.unique(np.concatenate([middle_clip(start, stop, fps, config) for config in self.configs]))
+
+    def segments(self, config: ClipConfig, total: int, faced: Sequence[int]) -> list[int]:
+        """The segments by which a configuration scores a video, of `total`, `faced` of which show a face."""
+        return scored(total, faced, self._count(config))
+
+    def _count(self, config: ClipConfig) -> int:
+        return max(1, round(config.clips * self.share))
 
 
-def first(clips: Positions, share: float) -> Positions:
-    """The first `share`, in [0,1], of clips (N,T), at least one.
+def scored_positions(indices: Positions, seen: Sequence[int], clip: Positions) -> Positions:
+    """Where the frames of a middle clip (length,) are in a tracklet of the frames `indices` (T,).
 
-    >>> first(np.arange(8).reshape(4, 2), 0.5).tolist()
-    [[0, 1], [2, 3]]
+    seen: the frames on which the face was found, which a tracklet always has. A frame that it lacks is replaced by the
+    nearest one of the clip or of `seen` that it has: so whatever else it holds makes no difference.
+
+    >>> scored_positions(np.arange(10, 20), [10, 19], np.array([8, 10, 12, 14])).tolist()
+    [0, 0, 2, 4]
     """
-    return clips[: max(1, round(len(clips) * share))]
-
-
-def scored_positions(
-    indices: Positions, frames: int, fps: float, config: ClipConfig, share: float = 1.0, rate: float | None = None
-) -> Positions:
-    """Positions (N, length) in a track of the clips that it is scored on: those of its video that show its face.
-
-    indices: (T,) the track's in its video, of `frames` frames. rate: frames a second that the video was brought down to
-    before; None where it was not. A clip shows the face when half of its frames or more do; one that the track lacks is
-    the nearest that it has. Where it is in none, they are spread evenly over the track.
-
-    >>> scored_positions(np.arange(2, 20), 20, 15, ClipConfig(length=4, clips=2)).tolist()
-    [[2, 3, 4, 5], [10, 11, 12, 13]]
-    """
-    planned = _spread(frames, fps, config, rate)
-    clips = planned[np.isin(planned, indices).mean(axis=1) >= 0.5][: len(first(planned, share))]
-    if not len(clips):
-        return first(_spread(len(indices), fps, config, rate), share)
-    after = np.minimum(np.searchsorted(indices, clips), len(indices) - 1)
+    there = np.union1d(np.intersect1d(clip, indices), seen)
+    after = np.minimum(np.searchsorted(there, clip), len(there) - 1)
     before = np.maximum(after - 1, 0)
-    nearer = np.abs(indices[before] - clips) < np.abs(indices[after] - clips)
-    return np.where(nearer, before, after)
-
-
-def _spread(frames: int, fps: float, config: ClipConfig, rate: float | None) -> Positions:
-    """The even clips of what is left of `frames` frames at `rate`, as positions among all of them."""
-    left, at = thinned(frames, fps, rate or fps)
-    return (even_clips(left, at, config, config.clips) * (fps / at)).astype(np.int64)
+    nearer = np.abs(there[before] - clip) < np.abs(there[after] - clip)
+    return np.searchsorted(indices, there[np.where(nearer, before, after)])
 
 
 def _fit(frames: int, track_fps: float, config: ClipConfig) -> tuple[int, int]:

@@ -1,44 +1,38 @@
-"""Building a face-track dataset: every video through a worker, every failure on record, resumed where it stopped."""
+"""Many videos' faces: each looked at by a worker, every failure on record, and a dataset resumed where it stopped."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 
-from dfd.faces.extract import Extraction, FacesConfig, extract_tracks
-from dfd.faces.store import FaceStore, VideoRecord
-from dfd.types import Plan, Video
-from dfd.videos.workers import MEMORY, Limits, Outcome, each_video
+from dfd.faces.store import FaceStore, VideoRecord, failure, in_memory
+from dfd.faces.tracklets import FacesConfig
+from dfd.types import Video, Wanted
+from dfd.videos.workers import Limits, Outcome, each_video
 
 Progress = Callable[[int, int, str], None]
 """Told (done, of how many, what was done last)."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """How a video's faces are looked for. store: where they go. plan: the pictures to look at, all where it is None."""
-
-    store: FaceStore
-    plan: Plan | None = None
+ALL = Limits()
+"""No limits but the usual ones."""
 
 
 def build_store(
     videos: Sequence[Video],
     folder: Path,
     config: FacesConfig,
-    workers: int = 0,
-    timeout: float = 120.0,
+    limits: Limits = ALL,
     progress: Progress | None = None,
-    memory: float = MEMORY,
 ) -> FaceStore:
-    """The dataset in `folder`, with every one of `videos` on record and tables written.
+    """The dataset in `folder`, with every one of `videos` on record, labelled as known now, and tables written.
 
-    Videos on record whose file has not changed are left alone. Limits as of each_video. Raises StoreError when `folder`
-    holds something else or other settings.
+    Videos on record whose file has not changed are not looked at again, unless what failed may go well this time.
+    Raises StoreError when `folder` holds something else or other settings.
     """
     store = FaceStore.create(folder, config)
-    todo = [video for video in videos if store.record(video) is None]
-    records = chain.from_iterable(store_videos(store, todo, workers, timeout, memory=memory))
+    for video in videos:
+        store.correct(video)
+    _, todo = known_in(videos, store)
+    records = chain.from_iterable(looked_at(todo, config, lambda _: None, limits, store))
     for done, record in enumerate(records, 1):
         if progress:
             progress(done, len(todo), record.video)
@@ -46,40 +40,65 @@ def build_store(
     return store
 
 
-def store_videos(
-    store: FaceStore,
-    videos: Sequence[Video],
-    workers: int = 0,
-    timeout: float = 120.0,
-    until: float | None = None,
-    memory: float = MEMORY,
-    choose: Callable[[Video], Job] | None = None,
+def stored(
+    videos: Sequence[Video], store: FaceStore, limits: Limits = ALL, by_time: bool = True
 ) -> Iterator[list[VideoRecord]]:
-    """Put `videos` into `store`, yielding at a time the records that have come. Limits as of each_video.
+    """The videos' records: at once what the dataset has, then as workers finish the others.
 
-    What is not done by `until` is yielded as "out_of_budget" and is not on record, so that a later run does it.
-    choose: asked, when a video's turn comes, how it is done instead.
+    What is not done by `limits.until` is yielded as "out_of_budget" and is not on record. by_time: as in
+    FaceStore.record.
     """
-    place: dict[str, FaceStore] = {}
-
-    def arguments(video: Video) -> tuple[Path, FacesConfig, Plan | None]:
-        job = choose(video) if choose else Job(store)
-        place[video.name] = job.store
-        return job.store.folder, job.store.config, job.plan
-
-    for come in each_video(_store_video, videos, arguments, Limits(workers, timeout, until, memory)):
-        yield [_record(outcome, place.get(outcome.video.name, store)) for outcome in come]
+    known, todo = known_in(videos, store, by_time)
+    return looked_at(todo, store.config, lambda _: None, limits, store, known)
 
 
-def _record(outcome: Outcome, store: FaceStore) -> VideoRecord:
-    """Of an outcome: what the worker has put on record, or the failure, which is put there now."""
-    record = store.record(outcome.video) if outcome.status == "ok" else None
-    if outcome.status == "ok" and record is None:
-        outcome = replace(outcome, status="error", reason="the file changed while it was read")
-    return record or store.write_failure(outcome)
+def looked_at(
+    videos: Sequence[Video],
+    config: FacesConfig,
+    wanted: Callable[[Video], Wanted | None],
+    limits: Limits = ALL,
+    store: FaceStore | None = None,
+    known: Sequence[VideoRecord] = (),
+) -> Generator[list[VideoRecord], None, None]:
+    """The videos' records as workers finish them; `known` ones first. The workers start at once.
+
+    wanted: asked when a video's turn comes: what is looked at of it, and kept in memory; None puts all of it into the
+    dataset `store`, or without one into memory.
+    """
+
+    def arguments(video: Video) -> tuple[FacesConfig, Wanted | None, Path | None]:
+        part = wanted(video)
+        return config, part, store.folder if store and part is None else None
+
+    outcomes = each_video(look, videos, arguments, limits)
+    return _records(outcomes, list(known), store)
 
 
-def _store_video(video: Video, folder: Path, config: FacesConfig, plan: Plan | None) -> None:
-    """In a worker: one video's tracks into the store."""
-    told = Extraction()
-    FaceStore(folder, config).write(video, extract_tracks(video, config, told, plan), told)
+def look(video: Video, config: FacesConfig, wanted: Wanted | None, folder: Path | None) -> VideoRecord:
+    """In a worker: one video's record, put into the dataset in `folder` where one is given."""
+    return FaceStore(folder, config).write(video) if folder else in_memory(video, config, wanted)
+
+
+def _records(
+    outcomes: Generator[list[Outcome], None, None], known: list[VideoRecord], store: FaceStore | None
+) -> Generator[list[VideoRecord], None, None]:
+    with closing(outcomes):
+        if known:
+            yield known
+        for come in outcomes:
+            yield [_record(outcome, store) for outcome in come]
+
+
+def _record(outcome: Outcome, store: FaceStore | None) -> VideoRecord:
+    if outcome.status == "ok":
+        made: VideoRecord = outcome.value
+        return made
+    return store.write_failure(outcome) if store else failure(outcome)
+
+
+def known_in(
+    videos: Sequence[Video], store: FaceStore | None, by_time: bool = True
+) -> tuple[list[VideoRecord], list[Video]]:
+    """What a dataset has of `videos`, and which are to be done; by_time: as in FaceStore.record."""
+    known = {video.name: store.record(video, by_time) if store else None for video in videos}
+    return [r for r in known.values() if r is not None], [video for video in videos if known[video.name] is None]

@@ -23,8 +23,7 @@ def cut(
     >>> box.tolist(), crop[:, :, 0].tolist()[0]
     ([4.0, 4.0, 6.0, 6.0], [33, 34, 35, 36])
     """
-    width = max(1, round(side * margin))
-    left, top = (int(np.floor(c - width / 2 + 0.5)) for c in centre)
+    (left, top, width), box = square(centre, side, margin)
     height_, width_ = image.shape[:2]
     inside = image[max(top, 0) : max(top + width, 0), max(left, 0) : max(left + width, 0)]
     if inside.size == 0:
@@ -32,9 +31,20 @@ def cut(
     pad = (max(-top, 0), max(top + width - height_, 0), max(-left, 0), max(left + width - width_, 0))
     if any(pad):
         inside = cv2.copyMakeBorder(inside, *pad, cv2.BORDER_REPLICATE)
+    return resize(inside, size), box
+
+
+def square(centre: NDArray[np.floating], side: float, margin: float) -> tuple[tuple[int, int, int], Box]:
+    """What `cut` cuts out: (left, top, width) in whole pixels, and the face's box in it, float32 XYXY.
+
+    >>> square(np.array([5.0, 5.0]), side=2, margin=2.0)[0]
+    (3, 3, 4)
+    """
+    width = max(1, round(side * margin))
+    left, top = (int(np.floor(c - width / 2 + 0.5)) for c in centre)
     middle = np.array([left + width / 2, top + width / 2])
     half = width / margin / 2
-    return resize(inside, size), np.concatenate([middle - half, middle + half]).astype(np.float32)
+    return (left, top, width), np.concatenate([middle - half, middle + half]).astype(np.float32)
 
 
 def resize(image: Picture, size: int) -> Picture:
@@ -68,3 +78,40 @@ def narrow(images: Picture, stored: float, margin: float, size: int) -> Picture:
     start = (side - keep) // 2
     inner = images[:, start : start + keep, start : start + keep]
     return np.stack([resize(image, size) for image in inner])
+
+
+UPRIGHT = np.array([[10, 11], [22, 11], [16, 18], [11, 24], [21, 24]], np.float32)
+"""Where the landmarks of an upright face are in a picture of 32 pixels."""
+
+
+def upright(image: Picture, landmarks: NDArray[np.floating]) -> NDArray[np.float32]:
+    """A face (H,W,3) with `landmarks` (5,2), turned upright and reduced to (32,32,3) float32, softened.
+
+    The turn and scale with the least squared distance to UPRIGHT (Umeyama 1991).
+    """
+    middle, target = landmarks.mean(axis=0), UPRIGHT.mean(axis=0)
+    a, b = (landmarks - middle).astype(np.float64), (UPRIGHT - target).astype(np.float64)
+    size = max(1e-6, float((a**2).sum()))
+    cos, sin = float((a * b).sum()) / size, float((a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum()) / size
+    turn = np.array([[cos, -sin], [sin, cos]])
+    move = np.hstack([turn, (target - turn @ middle)[:, None]])
+    small = cv2.warpAffine(image, move, (32, 32), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.GaussianBlur(small.astype(np.float32), (0, 0), 1.0)
+
+
+def thumbnail(image: Picture, side: int = 32) -> NDArray[np.float32]:
+    """A picture (H,W,3) reduced to a longer side of `side` pixels, float32."""
+    scale = side / max(image.shape[:2])
+    size = [max(1, round(n * scale)) for n in (image.shape[1], image.shape[0])]
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """Of two pictures (H,W,3) of one size, each channel less its mean: in [-1,1], 0 where one is flat.
+
+    >>> picture = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
+    >>> round(correlation(picture, 2 * picture + 1), 3), round(correlation(picture, -picture), 3)
+    (1.0, -1.0)
+    """
+    a, b = a - a.mean(axis=(0, 1)), b - b.mean(axis=(0, 1))
+    return float((a * b).sum() / max(1e-6, float(np.sqrt((a * a).sum() * (b * b).sum()))))

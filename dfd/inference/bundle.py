@@ -5,6 +5,8 @@ member-0.pt …  weights with their headers
 golden.mp4     a drawn face, which is to be found here as it was where the bundle was made
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import shutil
@@ -19,11 +21,12 @@ from torch import nn
 
 from dfd.clips.dataset import scored_clips
 from dfd.clips.distort import Distortion
-from dfd.clips.sampling import ClipConfig, ScoredFrames
+from dfd.clips.sampling import ClipConfig
 from dfd.config import Config
 from dfd.errors import CheckpointError, ConfigError, DfdError, StoreError
-from dfd.faces.extract import FacesConfig
-from dfd.faces.store import TrackRecord
+from dfd.faces.store import TrackletRecord, VideoRecord
+from dfd.faces.tracklets import FacesConfig
+from dfd.files import partial_path, sha256, write_text
 from dfd.inference.forward import AT_ONCE, Answer, AtOnce, Member, answers, device_of, read_device, side_by_side
 from dfd.inference.golden import (
     GoldenFace,
@@ -39,14 +42,15 @@ from dfd.scoring.aggregate import over_members
 from dfd.scoring.calibrate import prior_offset
 from dfd.scoring.decide import Rule
 from dfd.scoring.ensemble import Blend
+from dfd.types import FaceLogit
 
-FORMAT = 1
+FORMAT = 2
 GOLDEN_VIDEO = "golden.mp4"
 PLAIN = "the plain rule: there are no out-of-fold predictions to choose another on"
 
 
 class MemberEntry(Config):
-    """One network of a bundle. golden: its logit of golden_clip() where the bundle was made.
+    """One network of a bundle. clip: what it is fed. golden: its logit of golden_clip() where the bundle was made.
 
     weight: what its logits count for, beside the other members'.
     """
@@ -54,6 +58,7 @@ class MemberEntry(Config):
     file: str
     sha256: str
     model: str
+    clip: ClipConfig
     golden: float | None = None
     weight: float = Field(1.0, gt=0)
 
@@ -94,9 +99,9 @@ class Earned:
 
 @dataclass(frozen=True)
 class Logits:
-    """Of a video: for each track its clips' logits. left_out: members that failed, and why."""
+    """Of a video: the logit of each tracklet that is scored. left_out: members that failed, and why."""
 
-    tracks: tuple[tuple[float, ...], ...]
+    faces: tuple[FaceLogit, ...]
     left_out: tuple[str, ...] = ()
 
 
@@ -127,78 +132,56 @@ class Bundle:
         """The first `members`, a share in [0,1], of the networks; at least one."""
         return self.members[: max(1, round(len(self.members) * members))]
 
-    def plan(self, clips: float = 1.0, members: float = 1.0) -> ScoredFrames:
-        """The plan of what logits_of() reads of a video."""
-        return ScoredFrames(tuple({header.clip: None for _, header in self.used(members)}), clips)
-
-    def logits(self, track: TrackRecord) -> tuple[float, ...]:
-        """One logit a clip of `track`, the weighted mean over the members, each for a test of half fakes.
-
-        Raises StoreError, naming the file; CheckpointError when every member fails.
-        """
-        return self.video_logits([track]).tracks[0]
-
-    def video_logits(
-        self, tracks: Sequence[TrackRecord], clips: float = 1.0, members: float = 1.0, mirror: bool = False
-    ) -> Logits:
-        """logits() of each of a video's tracks. Arguments and errors as of logits_of()."""
-        (found,) = self.logits_of([tracks], clips, members, mirror)
-        if isinstance(found, DfdError):
-            raise found
-        return found
-
-    def logits_of(
-        self,
-        videos: Sequence[Sequence[TrackRecord]],
-        clips: float = 1.0,
-        members: float = 1.0,
-        mirror: bool = False,
+    def logits(
+        self, videos: Sequence[VideoRecord], segments: float = 1.0, members: float = 1.0, mirror: bool = False
     ) -> list[Logits | DfdError]:
-        """The logits of several videos, each by its tracks, of which a network gets the clips together.
+        """The logits of several videos with faces, of which a network gets the clips together.
 
-        clips, members: share of them to use, in [0,1]; at least one of each. mirror: the mean of each clip's logit and
-        that of its mirror image.
+        segments, members: share of them to use, in [0,1]; at least one of each. mirror: the mean of each clip's logit
+        and that of its mirror image.
 
-        A member that fails on one of a video's tracks, or gives what is no number, is left out for the video: the
-        others count for it, in proportion to their weights. A video has a StoreError where a track cannot be read, a
-        CheckpointError where every member fails.
+        A member that fails for a video, or gives what is no number, is left out there: the others count for it, in
+        proportion to their weights. A video has a StoreError where it cannot be read, a CheckpointError where every
+        member fails.
         """
         used = self.used(members)
-        read = [self._read(tracks, {header.clip for _, header in used}, clips) for tracks in videos]
+        read = [self._read(record, {header.clip for _, header in used}, segments) for record in videos]
         whole = [loaded for loaded in read if not isinstance(loaded, DfdError)]
 
         def ask(member: Member) -> list[Answer]:
             model, header = member
-            return answers(model, [loaded[header.clip] for loaded in whole], prior_offset(header.prior), mirror)
+            clips = [loaded[header.clip][1] for loaded in whole]
+            return answers(model, clips, prior_offset(header.prior), mirror)
 
-        answered = side_by_side(ask, used, self.device)
-        joined = map(self._join, zip(*answered, strict=True))
-        return [loaded if isinstance(loaded, DfdError) else next(joined) for loaded in read]
+        answered = zip(*side_by_side(ask, used, self.device), strict=True)
+        return [loaded if isinstance(loaded, DfdError) else self._join(used, loaded, next(answered)) for loaded in read]
 
-    def _read(
-        self, tracks: Sequence[TrackRecord], configs: set[ClipConfig], share: float
-    ) -> dict[ClipConfig, list[torch.Tensor]] | StoreError:
-        """Of each configuration the clips of each track."""
+    def _read(self, record: VideoRecord, configs: set[ClipConfig], share: float) -> _Clips | StoreError:
+        """What each configuration scores of a video."""
         try:
-            return {
-                config: [scored_clips(track, config, share, self.distortion) for track in tracks] for config in configs
-            }
+            return {config: scored_clips(record, config, share, self.distortion) for config in configs}
         except StoreError as error:
             return error
 
-    def _join(self, answered: Sequence[Answer]) -> Logits | CheckpointError:
+    def _join(self, used: Sequence[Member], loaded: _Clips, answered: Sequence[Answer]) -> Logits | CheckpointError:
         """Of one video, whose answers the members in use have given."""
-        good = {number: answer for number, answer in enumerate(answered) if not isinstance(answer, Exception)}
-        left_out = tuple(
-            f"member {number} left out: {type(answer).__name__}: {' '.join(str(answer).split())[:200]}"
-            for number, answer in enumerate(answered)
-            if isinstance(answer, Exception)
-        )
+        good, weights, left_out = [], [], []
+        for number, ((_, header), answer) in enumerate(zip(used, answered, strict=True)):
+            if isinstance(answer, Exception):
+                reason = " ".join(str(answer).split())[:200]
+                left_out.append(f"member {number} left out: {type(answer).__name__}: {reason}")
+                continue
+            tracklets = loaded[header.clip][0]
+            faces = zip(tracklets, answer, strict=True)
+            good.append([FaceLogit(t.segment, t.face, t.confidence, logit) for t, logit in faces])
+            weights.append(self.weights[number] if self.weights else 1.0)
         if not good:
             return CheckpointError(f"every member failed; {left_out[0]}")
-        weights = [self.weights[number] if self.weights else 1.0 for number in good]
-        tracks = zip(*good.values(), strict=True)
-        return Logits(tuple(over_members(each, weights) for each in tracks), left_out)
+        return Logits(over_members(good, weights), tuple(left_out))
+
+
+_Clips = dict[ClipConfig, tuple[list[TrackletRecord], torch.Tensor]]
+"""For each configuration the tracklets that it scores of a video, and their clips."""
 
 
 def write_bundle(out: Path, checkpoints: Sequence[Path], earned: Earned | None = None) -> BundleInfo:
@@ -217,23 +200,27 @@ def write_bundle(out: Path, checkpoints: Sequence[Path], earned: Earned | None =
         if header.faces != faces:
             raise CheckpointError(f"{path} was trained on other face crops than {checkpoints[0]}: bundle them apart")
     earned = earned or Earned()
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = partial_path(out)
     partial.mkdir(parents=True)
     try:
         members = []
         for number, (header, weights) in enumerate(read):
             path = partial / f"member-{number}.pt"
             write_checkpoint(path, header, weights)
-            golden = golden_logit(*load_model(path))
-            weight = earned.weights[number] if earned.weights else 1.0
             members.append(
-                MemberEntry(file=path.name, sha256=_sha256(path), model=header.model.name, golden=golden, weight=weight)
+                MemberEntry(
+                    file=path.name,
+                    sha256=sha256(path),
+                    model=header.model.name,
+                    clip=header.clip,
+                    golden=golden_logit(*load_member(path, torch.device("cpu"))),
+                    weight=earned.weights[number] if earned.weights else 1.0,
+                )
             )
         write_golden_video(partial / GOLDEN_VIDEO)
         info = BundleInfo(
             faces=faces,
-            golden_face=golden_face(partial / GOLDEN_VIDEO, faces, _sha256(partial / GOLDEN_VIDEO)),
+            golden_face=golden_face(partial / GOLDEN_VIDEO, faces, sha256(partial / GOLDEN_VIDEO)),
             members=tuple(members),
             rule=earned.rule,
             rule_reason=earned.reason,
@@ -241,9 +228,9 @@ def write_bundle(out: Path, checkpoints: Sequence[Path], earned: Earned | None =
             score=earned.score,
             videos=tuple(sorted({video for header, _ in read for video in header.videos})),
         )
-        (partial / "bundle.json").write_text(info.text(), encoding="utf-8")
+        write_text(partial / "bundle.json", info.text(), durable=True)
         shutil.rmtree(out, ignore_errors=True)
-        partial.replace(out)
+        partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return info
@@ -255,6 +242,18 @@ def load_bundle(folder: Path, device: str = "cpu", force: bool = False) -> Bundl
     force: go on where one of these does not hold. Raises CheckpointError; ConfigError for a device that is not here.
     """
     place = read_device(device)
+    info = read_info(folder)
+    if not force:
+        check_releases(folder, info.versions)
+        if info.golden_face is not None:
+            _check_file(folder / GOLDEN_VIDEO, info.golden_face.sha256)
+            check_faces(folder / GOLDEN_VIDEO, info.faces, info.golden_face, info.versions)
+    members = tuple(_member(folder, entry, info, place, force) for entry in info.members)
+    return Bundle(info, members, tuple(entry.weight for entry in info.members))
+
+
+def read_info(folder: Path) -> BundleInfo:
+    """What the bundle.json in `folder` says. Raises CheckpointError."""
     path = folder / "bundle.json"
     if not path.is_file():
         raise CheckpointError(
@@ -267,23 +266,25 @@ def load_bundle(folder: Path, device: str = "cpu", force: bool = False) -> Bundl
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not of format {FORMAT}, the one that this version reads: bundle the run anew")
     try:
-        info = BundleInfo.read(about, str(path))
+        return BundleInfo.read(about, str(path))
     except ConfigError as error:
         raise CheckpointError(str(error)) from None
-    if not force:
-        check_releases(folder, info.versions)
-        if info.golden_face is not None:  # of a bundle of before there is none
-            _check_file(folder / GOLDEN_VIDEO, info.golden_face.sha256)
-            check_faces(folder / GOLDEN_VIDEO, info.faces, info.golden_face, info.versions)
-    members = tuple(_member(folder, entry, info, place, force) for entry in info.members)
-    return Bundle(info, members, tuple(entry.weight for entry in info.members))
 
 
-def _check_file(path: Path, sha256: str) -> None:
+def load_member(path: Path, device: torch.device) -> Member:
+    """A network as every score is made with it, out of fold and in a bundle. Raises CheckpointError."""
+    model, header = load_model(path)
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):  # its outputs take its weights' layout: half as much again in speed
+            module.weight.data = module.weight.data.to(memory_format=torch.channels_last)
+    return model.to(device), header
+
+
+def _check_file(path: Path, wanted: str) -> None:
     if not path.is_file():
         raise CheckpointError(f"{path} is missing: copy the bundle again, or make it anew")
-    if (found := _sha256(path)) != sha256:
-        raise CheckpointError(f"{path} has sha256 {found[:12]}…, not {sha256[:12]}…: copy the bundle again")
+    if (found := sha256(path)) != wanted:
+        raise CheckpointError(f"{path} has sha256 {found[:12]}…, not {wanted[:12]}…: copy the bundle again")
 
 
 def _member(folder: Path, entry: MemberEntry, info: BundleInfo, device: torch.device, force: bool) -> Member:
@@ -294,15 +295,7 @@ def _member(folder: Path, entry: MemberEntry, info: BundleInfo, device: torch.de
         )
     if not force or not path.is_file():
         _check_file(path, entry.sha256)
-    model, header = load_model(path)
+    model, header = load_member(path, torch.device("cpu"))
     if entry.golden is not None and not force:
         check_logit(path, golden_logit(model, header), entry.golden, info.versions)
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d):  # its outputs take its weights' layout: half as much again in speed
-            module.weight.data = module.weight.data.to(memory_format=torch.channels_last)
     return model.to(device), header
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

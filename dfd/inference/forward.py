@@ -18,8 +18,8 @@ MODEL_ERRORS = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticErro
 Member = tuple[nn.Module, Header]
 """A network, and what it is fed."""
 
-Answer = list[list[float]] | Exception
-"""Of a video: for each track its clips' logits; or why there are none."""
+Answer = list[float] | Exception
+"""Of a video: the logit of each of its clips; or why there are none."""
 
 
 @dataclass(frozen=True)
@@ -85,22 +85,22 @@ def side_by_side(
 
 def answers(
     model: nn.Module,
-    videos: Sequence[Sequence[torch.Tensor]],
+    videos: Sequence[torch.Tensor],
     offset: float = 0.0,
     mirror: bool = False,
     at_once: AtOnce | None = None,
 ) -> list[Answer]:
-    """A network's answer to each of `videos`, of which each track has clips (N,3,T,S,S) uint8.
+    """A network's answer to each of `videos`: clips (N,3,T,S,S) uint8.
 
     offset: added to every logit. mirror: the mean of each clip's logit and that of its mirror image. at_once: that of
-    the network's device if None. Where all together fail, out of memory perhaps, each video is tried alone.
+    the network's device if None. Where all together fail, out of memory perhaps, each video is tried alone; a video
+    whose logits are no numbers in 16 bits is tried in 32.
     """
     if not videos:
         return []
     at_once = at_once or AT_ONCE[device_of(model).type]
-    tracks = [clips for video in videos for clips in video]
     try:
-        clips = torch.cat(tracks)
+        clips = torch.cat(list(videos))
         logits = _logits(model, clips, at_once)
         if mirror:
             logits = (logits + _logits(model, clips.flip(-1), at_once)) / 2
@@ -109,8 +109,15 @@ def answers(
             return [error]
         alone = replace(at_once, videos=1)
         return [answer for video in videos for answer in answers(model, [video], offset, mirror, alone)]
-    parts = iter((logits + offset).split([len(clips) for clips in tracks]))
-    return [_numbers([next(parts) for _ in video]) for video in videos]
+    found: list[Answer] = []
+    for video, mine in zip(videos, (logits + offset).split([len(video) for video in videos]), strict=True):
+        if torch.isfinite(mine).all():
+            found.append(mine.tolist())
+        elif at_once.half:
+            found += answers(model, [video], offset, mirror, replace(at_once, half=False))
+        else:
+            found.append(ValueError(f"its logits are {mine.tolist()}"))
+    return found
 
 
 def _logits(model: nn.Module, clips: torch.Tensor, at_once: AtOnce) -> torch.Tensor:
@@ -123,10 +130,3 @@ def _logits(model: nn.Module, clips: torch.Tensor, at_once: AtOnce) -> torch.Ten
             blank = part.new_zeros((most - len(part) if at_once.videos > 1 else 0, *part.shape[1:]))
             found.append(model(torch.cat([part, blank]).to(device)).float().cpu()[: len(part)])
     return torch.cat(found)
-
-
-def _numbers(tracks: Sequence[torch.Tensor]) -> Answer:
-    for logits in tracks:
-        if not torch.isfinite(logits).all():
-            return ValueError(f"its logits are {logits.tolist()}")
-    return [logits.tolist() for logits in tracks]

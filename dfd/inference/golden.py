@@ -17,7 +17,7 @@ from torch import nn
 from dfd.config import Config
 from dfd.errors import CheckpointError, VideoReadError
 from dfd.faces.crops import narrow
-from dfd.faces.extract import FacesConfig, extract_tracks
+from dfd.faces.tracklets import FacesConfig, video_tracklets
 from dfd.models.checkpoint import Header, drifted, release
 from dfd.types import Video
 from dfd.videos.encode import write_video
@@ -68,12 +68,12 @@ class GoldenFace(Config):
 def golden_face(video: Path, faces: FacesConfig, sha256: str) -> GoldenFace:
     """What is found in `video`, a golden one with that sha256. Raises CheckpointError where it cannot be read."""
     try:
-        track = next(extract_tracks(Video(video, video.name), faces), None)
+        found = [face for looked in video_tracklets(Video(video, video.name), faces) for face in looked.tracklets]
     except VideoReadError as error:
         raise CheckpointError(f"{video} cannot be read ({error.reason}): copy the bundle again") from None
-    if track is None:
+    if not found:
         return GoldenFace(sha256=sha256)
-    box, colour = track.boxes[0].round(3).tolist(), skin_colour(track.images)
+    box, colour = found[0].boxes[0].round(3).tolist(), skin_colour(found[0].images)
     return GoldenFace(sha256=sha256, box=tuple(box), colour=tuple(colour))
 
 

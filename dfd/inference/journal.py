@@ -1,31 +1,45 @@
 """The journal of a prediction: a line for each finished video, so that a killed run goes on where it was.
 
-A line counts only for the same bundle and the same file: one that changed is scored anew. It is removed when the run
-has ended. A line that was cut off, by a kill in the middle of writing it, is passed over.
+A line counts only for the same bundle and settings, and the same file: one that changed is scored anew. A row that was
+scored in haste counts only for a run of the same time. The journal is removed when the run has ended. A line that was
+cut off, by a kill in the middle of writing it, is passed over.
 """
 
 import fcntl
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from dfd.errors import SubmissionError
 from dfd.faces.store import file_stamp
-from dfd.types import Video, VideoScore
+from dfd.types import UNDONE, Video, VideoScore
 
-UNFINISHED = ("out_of_budget",)
-"""Statuses of videos that a later run does."""
+HASTE = "in haste"
+"""How the reason of a row begins or goes on that was scored at less than full speed."""
 
 
 class Journal:
     """An open journal, of one run at a time. scores: what earlier runs have finished, by name."""
 
-    def __init__(self, path: Path, bundle: str, videos: Iterable[Video]) -> None:
-        """Open the journal at `path`, or begin it. bundle: sha256. Raises SubmissionError while another run has it."""
+    def __init__(
+        self,
+        path: Path,
+        key: Mapping[str, Any],
+        videos: Iterable[Video],
+        seconds: float = 0.0,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
+        """Open the journal at `path`, or begin it.
+
+        key: the bundle and the settings that change a score. seconds: that the run may take. tell: told where lines of
+        other settings are left aside. Raises SubmissionError while another run has it.
+        """
         self.path = path
-        self._bundle = bundle
+        self._key, self._seconds = dict(key), seconds
+        self.other: list[str] = []  # settings that lines are of another value of
         self._videos = {video.name: video for video in videos}
         try:
             self._file = path.open("a+", encoding="utf-8", errors="replace")
@@ -37,6 +51,8 @@ class Journal:
             self._file.close()
             raise SubmissionError(f"{path} is in use: another run writes the same submission; wait for it") from None
         self.scores = self._read()
+        if tell and self.other:
+            tell(f"{path} is of another {' and '.join(self.other)}: what was scored so is scored anew.")
 
     def __enter__(self) -> Self:
         return self
@@ -48,12 +64,18 @@ class Journal:
         self._file.close()
 
     def add(self, score: VideoScore) -> None:
-        """Put a finished video on record; one for which the time was too short is left to a later run."""
-        if score.status in UNFINISHED:
+        """Put a finished video on record; what failed for a reason of the moment is left to a later run."""
+        if score.status in UNDONE:
             return
-        about = {"bundle": self._bundle, "file": file_stamp(self._videos[score.name].path), "score": vars(score)}
+        about = {
+            **self._key,
+            "file": file_stamp(self._videos[score.name].path),
+            "seconds": self._seconds if HASTE in score.reason else None,
+            "score": vars(score),
+        }
         self._file.write(json.dumps(about) + "\n")
-        self._file.flush()  # with the operating system, which a kill of this process does not touch
+        self._file.flush()
+        os.fsync(self._file.fileno())
 
     def _read(self) -> dict[str, VideoScore]:
         self._file.seek(0)
@@ -71,11 +93,16 @@ class Journal:
         """A line's score, if it is whole and still holds."""
         try:
             about: dict[str, Any] = json.loads(line)
-            score = about["score"]
-            video = self._videos.get(score["name"])
-            if video is None or about["bundle"] != self._bundle or about["file"] != file_stamp(video.path):
-                return None
-            tracks = tuple(tuple(logits) for logits in score["tracks"])
-            return VideoScore(**{**score, "tracks": tracks, "confidences": tuple(score["confidences"])})
+            video = self._videos.get(about["score"]["name"])
+            changed = [name for name, value in self._key.items() if about[name] != value]
+            if changed:
+                self.other += [name for name in changed if name not in self.other]
+            elif (
+                video is not None
+                and about["file"] == file_stamp(video.path)
+                and about["seconds"] in (None, self._seconds)
+            ):
+                return VideoScore(**about["score"])
         except (ValueError, KeyError, TypeError):
-            return None
+            pass
+        return None

@@ -1,7 +1,7 @@
 """Out-of-fold predictions as a cross-validation leaves them: what is judged without running a network again.
 
 folds.csv    which video is in which fold, and its group
-oof.json     each video's status and its clips' logits by track, by the model that has not seen it
+oof.json     each video's status and the logits of its tracklets, by the model that has not seen it
 """
 
 import json
@@ -28,7 +28,7 @@ class OutOfFold:
     def judged(self) -> list[Judged]:
         """The predictions with what they are judged by, in the order of the rows."""
         known = zip(self.scores, self.folds["label"].tolist(), self.folds["fold"].tolist(), strict=True)
-        return [Judged(score.tracks, score.confidences, int(label), int(fold)) for score, label, fold in known]
+        return [Judged(score.faces, int(label), int(fold)) for score, label, fold in known]
 
     def labels(self) -> dict[str, int]:
         """1 fake, 0 real, by file name."""
@@ -57,7 +57,7 @@ def read_oof(run: Path) -> OutOfFold | None:
 
 
 def write_scores(path: Path, scores: Sequence[VideoScore]) -> None:
-    """Scores with their clips' logits, as JSON; atomic."""
+    """Scores with their tracklets' logits, as JSON; atomic."""
     write_json(path, [vars(score) for score in scores])
 
 
@@ -65,9 +65,6 @@ def read_scores(path: Path) -> list[VideoScore]:
     """What write_scores wrote. Raises ConfigError when it does not hold."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
-        return [
-            VideoScore(**{**row, "tracks": tuple(map(tuple, row["tracks"])), "confidences": tuple(row["confidences"])})
-            for row in rows
-        ]
+        return [VideoScore(**row) for row in rows]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ConfigError(f"{path} is not what dfd crossval wrote ({error}): delete it, and run that again") from None

@@ -40,11 +40,11 @@ def pack_runs(runs: Sequence[Path], out: Path) -> BundleInfo:
 def _pack_blend(checkpoints: Sequence[Sequence[Path]], runs: Sequence[OutOfFold], out: Path) -> BundleInfo:
     """Of runs over the same folds. Members come in turn from each run, so that some of them stand for all."""
     made, videos = blend([run.judged() for run in runs])
-    decision = decide([video for video in videos if video.tracks])
+    decision = decide([video for video in videos if video.faces])
     plain = Rule()
     names = runs[0].folds["filename"].tolist()
     probabilities = {
-        name: plain.probability(video.tracks, video.confidences) if video.tracks else PRIOR
+        name: plain.probability(video.faces) if video.faces else PRIOR
         for name, video in zip(names, videos, strict=True)
     }
     used = [(of_run, weight) for of_run, weight in zip(checkpoints, made.weights, strict=True) if weight > 0]
@@ -61,8 +61,8 @@ def _pack_blend(checkpoints: Sequence[Sequence[Path]], runs: Sequence[OutOfFold]
 
 
 def _check_same_folds(first: Path, a: OutOfFold, second: Path, b: OutOfFold) -> None:
-    """Raise ConfigError unless every video is in the same fold of both, and has as many face tracks."""
-    again = "give both the same face tracks, --folds, --groups and --train.seed"
+    """Raise ConfigError unless every video is in the same fold of both, and shows the same faces."""
+    again = "give both the same dataset, --folds, --groups and --train.seed"
     if a.folds["filename"].tolist() != b.folds["filename"].tolist():
         odd = sorted(set(a.folds["filename"]) ^ set(b.folds["filename"]))[0]
         raise ConfigError(f"{first} and {second} are over other videos: {odd!r} is in one of them only; {again}")
@@ -76,10 +76,13 @@ def _check_same_folds(first: Path, a: OutOfFold, second: Path, b: OutOfFold) -> 
                 f"the second; {again}"
             )
     for x, y in zip(a.scores, b.scores, strict=True):
-        if x.tracks and y.tracks and len(x.tracks) != len(y.tracks):
+        shown = [{face[:3] for face in score.faces} for score in (x, y)]
+        both = [{place[0] for place in places} for places in shown]
+        mine, theirs = (sorted(place for place in places if place[0] in both[0] & both[1]) for places in shown)
+        if mine != theirs:
             raise ConfigError(
-                f"{first} and {second} are over other face tracks: {x.name!r} has {len(x.tracks)} in the first and "
-                f"{len(y.tracks)} in the second; {again}"
+                f"{first} and {second} are over other datasets: {x.name!r} shows {len(mine)} faces in the first and "
+                f"{len(theirs)} in the second, in the same segments; {again}"
             )
 
 

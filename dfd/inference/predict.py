@@ -1,28 +1,27 @@
-"""From face tracks to submission.csv: the one function behind cross-validation, the command line and the kernels.
+"""From tracklets to submission.csv: the one function behind cross-validation, the command line and the kernels.
 
 The file is whole and valid before the first video is scored, with PRIOR in every row, and is replaced atomically as
 scores come. So whatever stops the run, what is there can be submitted.
 """
 
-import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dfd.errors import DfdError
-from dfd.faces.build import Job, Progress, store_videos
-from dfd.faces.store import FaceStore, VideoRecord
-from dfd.inference.budget import FULL, TIERS, Budget, Change, Tier
+from dfd.faces.build import Progress
+from dfd.faces.store import VideoRecord
+from dfd.files import write_json
+from dfd.inference.budget import FULL, SPEEDS, Budget, Change, Speed
 from dfd.inference.bundle import Bundle, Logits
-from dfd.inference.journal import Journal
+from dfd.inference.journal import HASTE, Journal
 from dfd.models.checkpoint import drifted
 from dfd.scoring.board import Exposure, exposure
 from dfd.scoring.submission import write_submission
-from dfd.types import Video, VideoScore
-from dfd.videos.workers import MEMORY
+from dfd.types import VideoScore
 
 PRIOR = 0.5
 """What a video gets that could not be scored: in a test of half fakes the best guess without evidence."""
@@ -36,7 +35,7 @@ SLOWEST = 5
 class Prediction:
     """Every row's score, in the order of the rows, and how long it took in seconds.
 
-    resumed: rows out of a journal. tiers: videos by the tier at which they were scored; changes: from one to another.
+    resumed: rows out of a journal. speeds: videos by the speed at which they were scored; changes: from one to another.
     bundle: sha256 of its bundle.json. drifted: libraries that it was made with in another version. exposure: what it
     has seen of the competition's public test.
     """
@@ -44,14 +43,14 @@ class Prediction:
     scores: tuple[VideoScore, ...]
     seconds: float
     resumed: int = 0
-    tiers: Mapping[str, int] = field(default_factory=dict)
+    speeds: Mapping[str, int] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
     bundle: str = ""
     drifted: tuple[str, ...] = ()
     exposure: Exposure = field(default_factory=Exposure)
 
     def report(self) -> dict[str, Any]:
-        """Counts by status and by tier, and each row that fell back to PRIOR with its reason; ready for JSON.
+        """Counts by status and by speed, and each row that fell back to PRIOR with its reason; ready for JSON.
 
         caveats: rows that were scored, though not in the ordinary way.
         """
@@ -66,8 +65,8 @@ class Prediction:
             "seconds_a_video": round(self.seconds / max(1, len(self.scores)), 3),
             "slowest": [{"filename": s.name, "seconds": round(s.seconds, 3)} for s in slowest],
             "resumed": self.resumed,
-            "tiers": dict(self.tiers),
-            "tier_changes": [vars(change) for change in self.changes],
+            "speeds": dict(self.speeds),
+            "speed_changes": [vars(change) for change in self.changes],
             "fell_back": [{"filename": s.name, "status": s.status, "reason": s.reason} for s in fell_back],
             "caveats": [{"filename": s.name, "reason": s.reason} for s in self.scores if s.status == "ok" and s.reason],
         }
@@ -85,7 +84,7 @@ def predict(
     """Score the videos whose `records` come, and keep `out` a valid submission with a row for each of `names`.
 
     records: at a time those that have come, of which a network gets several videos' clips together. A row without a
-    record keeps PRIOR, with status "missing". budget: picks the tier; a record that comes when its time is up is
+    record keeps PRIOR, with status "missing". budget: picks the speed; a record that comes when its time is up is
     "out_of_budget". journal: has the rows that an earlier run finished, and is told of the others.
     """
     start = time.monotonic()
@@ -149,17 +148,17 @@ def _score_in_time(records: Sequence[VideoRecord], bundle: Bundle, budget: Budge
     elif budget.left() <= 0:
         yield from map(_too_late, records)
     else:
-        tiers = {record.video: budget.tier(record.video) for record in records}
-        for tier in dict.fromkeys(tiers.values()):
-            some = [record for record in records if tiers[record.video] == tier]
-            scores = score_videos(some, bundle, tier)
+        speeds = {record.video: budget.speed(record.video) for record in records}
+        for speed in dict.fromkeys(speeds.values()):
+            some = [record for record in records if speeds[record.video] == speed]
+            scores = score_videos(some, bundle, speed)
             faces = {record.video: record.seconds for record in some}
             budget.finish(faces, sum(score.seconds for score in scores) - sum(faces.values()))
             yield from scores
 
 
 def _too_late(record: VideoRecord) -> VideoScore:
-    if not record.tracks:
+    if not record.tracklets:
         return _fell_back(record)
     return VideoScore(record.video, PRIOR, "out_of_budget", record.seconds, "the time was up before it was scored")
 
@@ -168,50 +167,35 @@ def _fell_back(record: VideoRecord) -> VideoScore:
     return VideoScore(record.video, PRIOR, record.status, record.seconds, record.reason)
 
 
-def score_videos(records: Sequence[VideoRecord], bundle: Bundle, tier: Tier = TIERS[FULL]) -> list[VideoScore]:
-    """Several videos' scores from their stored tracks, scored together. PRIOR where there are none, or it fails.
+def score_videos(records: Sequence[VideoRecord], bundle: Bundle, speed: Speed = SPEEDS[FULL]) -> list[VideoScore]:
+    """Several videos' scores from their tracklets, scored together. PRIOR where there are none, or it fails.
 
     seconds: what they took together is shared evenly.
     """
     start = time.perf_counter()
-    faced = [record for record in records if record.tracks]
-    logits = bundle.logits_of([record.main_tracks() for record in faced], tier.clips, tier.members, tier.mirror)
+    faced = [record for record in records if record.tracklets]
+    logits = bundle.logits(faced, speed.segments, speed.members, speed.mirror)
     each = (time.perf_counter() - start) / max(1, len(faced))
-    found = {record.video: _score(record, made, bundle, tier, each) for record, made in zip(faced, logits, strict=True)}
+    found = {r.video: _score(r, made, bundle, speed, each) for r, made in zip(faced, logits, strict=True)}
     return [found.get(record.video) or _fell_back(record) for record in records]
 
 
-def _score(record: VideoRecord, found: Logits | DfdError, bundle: Bundle, tier: Tier, seconds: float) -> VideoScore:
+def _score(record: VideoRecord, found: Logits | DfdError, bundle: Bundle, speed: Speed, seconds: float) -> VideoScore:
     """seconds: that scoring took."""
     seconds += record.seconds
     if isinstance(found, DfdError):
         return VideoScore(record.video, PRIOR, "error", seconds, str(found))
-    sure = tuple(track.confidence for track in record.main_tracks())
-    probability = bundle.info.rule.probability(found.tracks, sure)
-    haste = [f"in haste: {tier.name}"] if tier not in TIERS[: FULL + 1] else []
+    haste = [f"{HASTE}: {speed.name}"] if hasty(speed) else []
     reason = "; ".join([*([record.reason] if record.reason else []), *haste, *found.left_out])
-    return VideoScore(record.video, probability, "ok", seconds, reason, found.tracks, sure)
+    return VideoScore(record.video, bundle.info.rule.probability(found.faces), "ok", seconds, reason, found.faces)
+
+
+def hasty(speed: Speed) -> bool:
+    """Whether it scores less of a video than there is to score."""
+    return speed not in SPEEDS[: FULL + 1]
 
 
 def write_report(path: Path, made: Prediction) -> None:
-    """Write made.report() as JSON; atomic. The folder is made where it is not there."""
+    """Write made.report() as JSON. The folder is made where it is not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(made.report(), indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
-
-
-def faces_of(
-    videos: Sequence[Video],
-    store: FaceStore,
-    workers: int = 0,
-    timeout: float = 120.0,
-    until: float | None = None,
-    memory: float = MEMORY,
-    choose: Callable[[Video], Job] | None = None,
-) -> Iterator[list[VideoRecord]]:
-    """The videos' records: at once where the store has them, as workers finish otherwise. See store_videos."""
-    known = {video.name: store.record(video) for video in videos}
-    yield [record for record in known.values() if record is not None]
-    todo = [video for video in videos if known[video.name] is None]
-    yield from store_videos(store, todo, workers, timeout, until, memory, choose)
+    write_json(path, made.report())

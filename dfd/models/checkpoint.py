@@ -14,7 +14,7 @@ from torch import nn
 from dfd.clips.sampling import ClipConfig
 from dfd.config import Config
 from dfd.errors import CheckpointError, ConfigError
-from dfd.faces.extract import FacesConfig
+from dfd.faces.tracklets import FacesConfig
 from dfd.models import ModelConfig, build
 from dfd.models.weights import read_tensors, write_tensors
 

@@ -144,7 +144,7 @@ def decision(made: Decision) -> None:
     curve = (
         f"{len(fitted.knots)} knots" if fitted.knots else f"sigmoid({fitted.scale:.3f} * logit {fitted.offset:+.3f})"
     )
-    say(f"Rule for the bundle: clips by {how.clips}, tracks by {how.tracks}, {fitted.method}: {curve}.")
+    say(f"Rule for the bundle: faces by {how.faces}, segments by {how.segments}, {fitted.method}: {curve}.")
     say(f"Why: {made.reason}.")
 
 
@@ -185,9 +185,9 @@ def prediction(made: Prediction, out: Path) -> None:
     statuses(report["statuses"], report["fell_back"])
     if report["resumed"]:
         say(f"{report['resumed']} rows are of an earlier run that was stopped.")
-    if list(report["tiers"]) not in ([], ["full"]):
+    if list(report["speeds"]) not in ([], ["full"]):
         say("")
-        table([{"looked at": tier, "videos": count} for tier, count in report["tiers"].items()])
+        table([{"speed": speed, "videos": count} for speed, count in report["speeds"].items()])
     if report["caveats"]:
         say(f"{len(report['caveats'])} videos were scored with a caveat; the report (--report) says which.")
     share = len(report["fell_back"]) / max(1, report["videos"])

@@ -1,25 +1,27 @@
-"""From a video's clips to its one logit, in two steps: clips to their track, tracks to the video.
+"""From the logits of a video's tracklets to its one logit, in two steps: faces to their segment, segments to the video.
 
-Before both, several networks' logits of a clip are joined (over_members). Each way is a pure function of logits (N,),
-N >= 1, with its name in CLIPS or TRACKS. Which one serves best is a question for out-of-fold predictions
-(scoring/decide.py), never for the test.
+Before both, several networks' logits of a tracklet are joined (over_members). Each step is a pure function of its
+name in FACES or SEGMENTS. Which serve best is a question for out-of-fold predictions (scoring/decide.py), never for the
+test.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
 
 import numpy as np
 from pydantic import Field
 
 from dfd.config import Config
 from dfd.errors import ConfigError
+from dfd.types import FaceLogit
 
 Logits = Sequence[float]
 CONFIDENT = np.log(0.8 / 0.2)
-"""A clip is confident from a probability of 0.8, or down from 0.2 (the competition's winner, confident_strategy)."""
+"""A segment is confident from a probability of 0.8, or down from 0.2 (the competition's winner, confident_strategy)."""
 
 
 def mean_logit(logits: Logits) -> float:
-    """The mean logit: the likeliest answer if clips err independently.
+    """The mean logit: the likeliest answer if segments err independently.
 
     >>> mean_logit([2.0, -1.0, 0.5])
     0.5
@@ -28,7 +30,7 @@ def mean_logit(logits: Logits) -> float:
 
 
 def mean_probability(logits: Logits) -> float:
-    """The logit of the mean probability: one confident clip among doubtful ones counts for less than in mean_logit.
+    """The logit of the mean probability: one confident segment among doubtful ones counts for less than in mean_logit.
 
     >>> abs(round(mean_probability([2.0, -2.0]), 6))
     0.0
@@ -37,7 +39,7 @@ def mean_probability(logits: Logits) -> float:
 
 
 def confident_mean(logits: Logits) -> float:
-    """mean_probability of the confident clips alone where most clips are confident of the same; else of all.
+    """mean_probability of the confident segments alone where most are confident of the same; else of all.
 
     >>> round(confident_mean([3.0, 3.0, 0.0]), 6), confident_mean([3.0, 0.0]) == mean_probability([3.0, 0.0])
     (3.0, True)
@@ -50,7 +52,7 @@ def confident_mean(logits: Logits) -> float:
 
 
 def top_half(logits: Logits) -> float:
-    """The mean of the higher half: a fake need not show in every clip.
+    """The mean of the higher half: a fake need not show in every segment.
 
     >>> top_half([4.0, 0.0, 2.0])
     3.0
@@ -59,63 +61,69 @@ def top_half(logits: Logits) -> float:
     return float(values[: (len(values) + 1) // 2].mean())
 
 
-CLIPS: dict[str, Callable[[Logits], float]] = {
+SEGMENTS: dict[str, Callable[[Logits], float]] = {
     "mean_logit": mean_logit,
     "mean_probability": mean_probability,
     "confident_mean": confident_mean,
     "top_half": top_half,
 }
-TRACKS = ("mean", "max", "confidence")
-"""The mean over tracks; the most suspect one (of two faces one may be fake); the mean weighted by how sure the detector
-was that there is a face."""
+FACES = ("mean", "max", "confidence")
+"""The mean over the faces of a segment; the most suspect one (of several faces one may be fake); the mean weighted by
+how sure the detector was that there is a face."""
 
 
 class Aggregation(Config):
-    """How a video's clips become its logit."""
+    """How the logits of a video's tracklets become its logit."""
 
-    clips: str = Field("mean_logit", description=f"clips to track: {', '.join(CLIPS)}")
-    tracks: str = Field("mean", description=f"tracks to video: {', '.join(TRACKS)}")
+    faces: str = Field("mean", description=f"faces to their segment: {', '.join(FACES)}")
+    segments: str = Field("mean_logit", description=f"segments to the video: {', '.join(SEGMENTS)}")
 
 
-def aggregate(tracks: Sequence[Logits], confidences: Sequence[float], how: Aggregation) -> float:
-    """The video's logit from the clips' logits of each of its tracks.
+def aggregate(faces: Sequence[FaceLogit], how: Aggregation) -> float:
+    """The video's logit. Raises ValueError for a video without a face; ConfigError for an unknown way.
 
-    confidences: one a track, in [0,1]. Raises ValueError for a video without a clip; ConfigError for an unknown way.
-
-    >>> aggregate([[1.0, 3.0], [-2.0]], [1.0, 0.5], Aggregation())
-    0.0
-    >>> aggregate([[1.0, 3.0], [-2.0]], [1.0, 0.5], Aggregation(tracks="max"))
-    2.0
-    >>> round(aggregate([[1.0, 3.0], [-2.0]], [1.0, 0.5], Aggregation(tracks="confidence")), 4)
-    0.6667
+    >>> two = [FaceLogit(0, 0, 1.0, 1.0), FaceLogit(0, 1, 0.5, -2.0), FaceLogit(3, 0, 1.0, 3.0)]
+    >>> aggregate(two, Aggregation()), aggregate(two, Aggregation(faces="max"))
+    (1.25, 2.0)
+    >>> aggregate(two, Aggregation(faces="confidence"))
+    1.5
     """
-    if how.clips not in CLIPS or how.tracks not in TRACKS:
-        raise ConfigError(f"{how.clips!r}, {how.tracks!r}: there are {', '.join(CLIPS)} and {', '.join(TRACKS)}")
-    each = _some([CLIPS[how.clips](logits) for logits in tracks])
-    if how.tracks == "max":
-        return float(each.max())
-    if how.tracks == "confidence" and sum(confidences) > 0:
-        return float(np.average(each, weights=confidences))
-    return float(each.mean())
+    if how.faces not in FACES or how.segments not in SEGMENTS:
+        raise ConfigError(f"{how.faces!r}, {how.segments!r}: there are {', '.join(FACES)} and {', '.join(SEGMENTS)}")
+    segments = groupby(sorted(faces), key=lambda face: face.segment)
+    return SEGMENTS[how.segments]([over_faces(list(group), how.faces) for _, group in segments])
 
 
-def over_members(answers: Sequence[Logits], weights: Sequence[float] = ()) -> tuple[float, ...]:
-    """One track's logits out of several networks' for it: their weighted mean, clip by clip.
+def over_faces(faces: Sequence[FaceLogit], how: str) -> float:
+    """The logit of one segment from those of its faces.
 
-    answers: each network's logits, one a clip. weights: one a network, above 0 and of any sum, so that the rest stands
-    in for a network that is left out; alike where none are given. Networks with clips of other numbers, and so other
-    clips, give one logit: the weighted mean of their means.
-
-    >>> over_members([[1.0, 3.0], [-2.0, 0.0]]), over_members([[1.0, 3.0], [-2.0, 0.0]], [3.0, 1.0])
-    ((-0.5, 1.5), (0.25, 2.25))
-    >>> over_members([[1.0, 3.0], [-1.0]], [0.75, 0.25])
-    (1.25,)
+    >>> over_faces([FaceLogit(0, 0, 1.0, -1.0), FaceLogit(0, 1, 1.0, 4.0)], "max")
+    4.0
     """
-    share = np.asarray(weights or np.ones(len(answers)), float)
-    share /= share.sum()
-    if len({len(logits) for logits in answers}) > 1:
-        return (float(share @ [mean_logit(logits) for logits in answers]),)
-    return tuple((share @ np.asarray(answers, float)).tolist())
+    logits, sure = np.array([(face.logit, face.confidence) for face in faces], float).T
+    if how == "max":
+        return float(logits.max())
+    return float(np.average(logits, weights=sure if how == "confidence" and sure.sum() > 0 else None))
+
+
+def over_members(answers: Sequence[Sequence[FaceLogit]], weights: Sequence[float] = ()) -> tuple[FaceLogit, ...]:
+    """A video's logits out of several networks' for it: tracklet by tracklet the weighted mean of those that score it.
+
+    weights: one a network, above 0 and of any sum, so that the rest stands in for a network that is left out; alike
+    where none are given. Networks that are scored on other segments have these to themselves.
+
+    >>> one, other = [FaceLogit(0, 0, 1.0, 1.0), FaceLogit(2, 0, 1.0, 3.0)], [FaceLogit(0, 0, 1.0, -2.0)]
+    >>> [face.logit for face in over_members([one, other])], over_members([one, other], [3.0, 1.0])[0].logit
+    ([-0.5, 3.0], 0.25)
+    """
+    given: dict[tuple[int, int, float], list[tuple[float, float]]] = {}
+    for faces, weight in zip(answers, weights or [1.0] * len(answers), strict=True):
+        for face in faces:
+            given.setdefault(face[:3], []).append((face.logit, weight))
+    joined = {place: np.array(each).T for place, each in given.items()}
+    return tuple(
+        FaceLogit(*place, float(np.average(joined[place][0], weights=joined[place][1]))) for place in sorted(joined)
+    )
 
 
 def sigmoid(logits: np.ndarray | float) -> np.ndarray:
@@ -139,5 +147,5 @@ def logit(probability: np.ndarray | float) -> float:
 
 def _some(logits: Logits) -> np.ndarray:
     if not len(logits):
-        raise ValueError("a video without a clip has no logit")
+        raise ValueError("a video without a face has no logit")
     return np.asarray(logits, float)

@@ -11,39 +11,36 @@ from dataclasses import dataclass
 import numpy as np
 
 from dfd.config import Config
-from dfd.scoring.aggregate import CLIPS, TRACKS, Aggregation, aggregate
+from dfd.scoring.aggregate import FACES, SEGMENTS, Aggregation, aggregate
 from dfd.scoring.calibrate import METHODS, Calibration, methods_for
 from dfd.scoring.metrics import balanced_log_loss
+from dfd.types import FaceLogit
 
 UNJUDGED = "it takes three folds and both classes outside of each to judge by"
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One video's out-of-fold prediction. tracks: its clips' logits, by track. confidences: the detector's, too.
+    """One video's out-of-fold prediction. faces: the logits of its tracklets; none where it could not be scored."""
 
-    No tracks where it could not be scored.
-    """
-
-    tracks: tuple[tuple[float, ...], ...]
-    confidences: tuple[float, ...]
+    faces: tuple[FaceLogit, ...]
     label: int
     fold: int
 
 
 class Rule(Config):
-    """From clips' logits to a probability."""
+    """From the logits of a video's tracklets to a probability."""
 
     aggregation: Aggregation = Aggregation()
     calibration: Calibration = Calibration()
 
-    def probability(self, tracks: Sequence[Sequence[float]], confidences: Sequence[float]) -> float:
+    def probability(self, faces: Sequence[FaceLogit]) -> float:
         """A video's probability of being fake.
 
-        >>> Rule().probability([[1.0, -1.0]], [0.99])
+        >>> Rule().probability([FaceLogit(0, 0, 1.0, 1.0), FaceLogit(1, 0, 1.0, -1.0)])
         0.5
         """
-        return self.calibration.probability(aggregate(tracks, confidences, self.aggregation))
+        return self.calibration.probability(aggregate(faces, self.aggregation))
 
 
 @dataclass(frozen=True)
@@ -70,13 +67,13 @@ def decide(videos: Sequence[Judged]) -> Decision:
     labels = np.array([video.label for video in videos])
     if not judgeable(folds, labels):
         return Decision(Rule(), None, None, UNJUDGED)
-    plain = [Rule().probability(video.tracks, video.confidences) for video in videos]
+    plain = [Rule().probability(video.faces) for video in videos]
     before = balanced_log_loss(labels, plain)
     probabilities = np.empty(len(videos))
     for fold in np.unique(folds):
         rule = choose([video for video in videos if video.fold != fold])
         for place in np.flatnonzero(folds == fold).tolist():
-            probabilities[place] = rule.probability(videos[place].tracks, videos[place].confidences)
+            probabilities[place] = rule.probability(videos[place].faces)
     after = balanced_log_loss(labels, probabilities)
     if after >= before:
         reason = (
@@ -102,20 +99,20 @@ def choose(videos: Sequence[Judged]) -> Rule:
     folds = np.array([video.fold for video in videos])
     best, least = ("identity", Aggregation()), np.inf
     for aggregation in _aggregations(videos):
-        logits = np.array([aggregate(video.tracks, video.confidences, aggregation) for video in videos])
+        logits = np.array([aggregate(video.faces, aggregation) for video in videos])
         for method in methods_for(len(videos)):
             loss = _left_out(logits, np.array(labels), folds, method)
             if loss < least - 1e-9:  # of equals the first, which is the plainest
                 best, least = (method, aggregation), loss
     method, aggregation = best
-    logits = np.array([aggregate(video.tracks, video.confidences, aggregation) for video in videos])
+    logits = np.array([aggregate(video.faces, aggregation) for video in videos])
     return Rule(aggregation=aggregation, calibration=METHODS[method](logits.tolist(), labels))
 
 
 def _aggregations(videos: Sequence[Judged]) -> list[Aggregation]:
-    """All ways; of tracks only the mean where every video has one."""
-    several = any(len(video.tracks) > 1 for video in videos)
-    return [Aggregation(clips=c, tracks=t) for t in (TRACKS if several else TRACKS[:1]) for c in CLIPS]
+    """All ways; of faces only the mean where no segment shows several."""
+    several = any(face.face > 0 for video in videos for face in video.faces)
+    return [Aggregation(faces=f, segments=s) for f in (FACES if several else FACES[:1]) for s in SEGMENTS]
 
 
 def _left_out(logits: np.ndarray, labels: np.ndarray, folds: np.ndarray, method: str) -> float:

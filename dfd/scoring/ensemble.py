@@ -38,18 +38,18 @@ class Blend(Config):
 def blend(runs: Sequence[Sequence[Judged]]) -> tuple[Blend, list[Judged]]:
     """The weights of `runs`, and the videos as the blend predicts them out of fold.
 
-    runs: for each, its predictions of the same videos in the same order; no tracks where it failed. A run that failed
+    runs: for each, its predictions of the same videos in the same order; no faces where it failed. A run that failed
     for a video is left out there, and the others' weights renormalised. Under fitted weights a video is blended by
     those that were fitted without its fold.
     """
     videos = list(zip(*runs, strict=True))
-    by_all = [parts for parts in videos if all(part.tracks for part in parts)]
+    by_all = [parts for parts in videos if all(part.faces for part in parts)]
     labels = np.array([parts[0].label for parts in by_all])
     folds = np.array([parts[0].fold for parts in by_all])
     alike = tuple([1 / len(runs)] * len(runs))
     if not judgeable(folds, labels):
         return Blend(weights=alike, reason=f"equal weights: {UNJUDGED}"), [_joined(parts, alike) for parts in videos]
-    logits = np.array([[aggregate(part.tracks, part.confidences, Aggregation()) for part in p] for p in by_all])
+    logits = np.array([[aggregate(part.faces, Aggregation()) for part in p] for p in by_all])
     without = {fold: fit_weights(logits[folds != fold], labels[folds != fold]) for fold in np.unique(folds).tolist()}
     nested = np.array([without[fold] for fold in folds.tolist()])
     alone = tuple(_loss(labels, column) for column in logits.T)
@@ -98,10 +98,7 @@ def _loss(labels: NDArray[np.int64], logits: Floats) -> float:
 
 
 def _joined(parts: Sequence[Judged], weights: Sequence[float]) -> Judged:
-    """One video's predictions as a bundle of these runs makes them; no tracks where every run in it failed."""
-    there = [(part, weight) for part, weight in zip(parts, weights, strict=True) if part.tracks and weight > 0]
-    if not there:
-        return Judged((), (), parts[0].label, parts[0].fold)
-    used, kept = zip(*there, strict=True)
-    tracks = tuple(over_members(answers, kept) for answers in zip(*(part.tracks for part in used), strict=True))
-    return Judged(tracks, used[0].confidences, parts[0].label, parts[0].fold)
+    """One video's predictions as a bundle of these runs makes them; no faces where every run in it failed."""
+    there = [(part.faces, weight) for part, weight in zip(parts, weights, strict=True) if part.faces and weight > 0]
+    joined = over_members([faces for faces, _ in there], [weight for _, weight in there])
+    return Judged(joined, parts[0].label, parts[0].fold)

@@ -23,10 +23,10 @@ from dfd.errors import ConfigError
 from dfd.faces.build import Progress
 from dfd.faces.store import FaceStore, VideoRecord
 from dfd.files import whole, write_json
-from dfd.inference.bundle import Bundle, BundleInfo
+from dfd.inference.bundle import Bundle, BundleInfo, load_member
+from dfd.inference.forward import one_core_a_network
 from dfd.inference.oof import read_scores, write_scores
 from dfd.inference.predict import Prediction, predict
-from dfd.models.checkpoint import load_model
 from dfd.scoring.decide import Decision, Judged, decide
 from dfd.scoring.folds import write_folds
 from dfd.scoring.submission import score_submission, write_submission
@@ -132,10 +132,10 @@ def score_held(
     table, detail = (out.with_name(f"{out.name}.{suffix}") for suffix in ("csv", "json"))
     if detail.is_file() and {s.name for s in read_scores(detail)} == {r.video for r in held}:
         return None
-    model, header = load_model(checkpoint)
-    member = (model.to("cuda" if torch.cuda.is_available() else "cpu"), header)
-    bundle = Bundle(BundleInfo(faces=header.faces, members=()), (member,), distortion=distortion)
-    prediction = predict([record.video for record in held], [held], bundle, table, progress)
+    member = load_member(checkpoint, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    bundle = Bundle(BundleInfo(faces=member[1].faces, members=()), (member,), distortion=distortion)
+    with one_core_a_network():  # as a prediction has it: threads that share a layer may add up in another order
+        prediction = predict([record.video for record in held], [held], bundle, table, progress)
     write_scores(detail, prediction.scores)
     return prediction
 
@@ -146,9 +146,7 @@ def _judge(out: Path, frame: pd.DataFrame, scores: Sequence[VideoScore]) -> Cros
     groups = dict(zip(frame["filename"], frame["group"], strict=True))
     score = score_submission(out / "oof.csv", labels, groups)
     fold_of = dict(zip(frame["filename"], frame["fold"], strict=True))
-    decision = decide(
-        [Judged(s.tracks, s.confidences, labels[s.name], int(fold_of[s.name])) for s in scores if s.status == "ok"]
-    )
+    decision = decide([Judged(s.faces, labels[s.name], int(fold_of[s.name])) for s in scores if s.status == "ok"])
     about = {"score": score, "decision": {**vars(decision), "rule": decision.rule.model_dump()}}
     write_json(out / "score.json", about)
     return CrossValidation(out, frame, score, decision, tuple(scores))

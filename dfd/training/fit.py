@@ -18,8 +18,8 @@ from dfd.clips.dataset import SliceDataset, TrainingClips
 from dfd.clips.pairs import PairDataset
 from dfd.errors import ConfigError
 from dfd.faces.build import Progress
-from dfd.faces.extract import FacesConfig
 from dfd.faces.store import VideoRecord
+from dfd.faces.tracklets import FacesConfig
 from dfd.files import sweep, write_bytes, write_json
 from dfd.models.checkpoint import Header, versions
 from dfd.training.clock import ALONE, Means
@@ -34,8 +34,8 @@ ABOUT = ("versions", "parameters")
 
 
 def usable(videos: Sequence[VideoRecord]) -> list[VideoRecord]:
-    """The videos that can be trained on: with a label and a track."""
-    return [video for video in videos if video.label is not None and video.tracks]
+    """The videos that can be trained on: with a label and a face."""
+    return [video for video in videos if video.label is not None and video.tracklets]
 
 
 def train(
@@ -51,7 +51,7 @@ def train(
 
     A finished run with the same settings and data is returned as it is, a stopped one goes on. Raises ConfigError when
     `out` holds another run, a class is missing, or the clips are wider than the stored crops; OutOfTimeError at
-    `means.until`; StoreError naming a track that cannot be read; TrainingError when the disk is full.
+    `means.until`; StoreError naming a film that cannot be read; TrainingError when the disk is full.
     """
     videos = usable(videos)
     if recipe.clip.margin > faces.margin:

@@ -14,12 +14,15 @@ from dfd.errors import ConfigError
 from dfd.faces.build import Progress
 from dfd.faces.crops import narrow
 from dfd.faces.embed import SIDE, Embedder
-from dfd.faces.store import TrackRecord, VideoRecord, load_crops
+from dfd.faces.store import TrackletRecord, VideoRecord, load_crops
 from dfd.scoring.folds import assign_folds, check_folds, read_folds
 from dfd.scoring.leaks import Links, part_links, person_links
+from dfd.videos.segments import scored
 
-LOOKS = 5
-"""Frames of a track whose embeddings are averaged."""
+LOOKS = 2
+"""Frames of a tracklet whose embeddings are averaged."""
+SEGMENTS = 4
+"""Segments of a video whose faces are embedded."""
 
 
 class Grouping(Config):
@@ -92,15 +95,16 @@ def people(records: Sequence[VideoRecord], grouping: Grouping, progress: Progres
             "groups by identity take --identity-weights, a state dict of facenet_pytorch's InceptionResnetV1"
         )
     embedder = Embedder(grouping.identity_weights)
-    tracks = [track for record in records if record.label == 0 and record.tracks for track in record.main_tracks()]
+    reals = [record for record in records if record.label == 0]
+    faces = [face for r in reals for number in scored(r.segments, r.faced, SEGMENTS) for face in r.of(number)]
     embeddings = []
-    for done, track in enumerate(tracks, 1):
-        embeddings.append(_embedding(track, embedder))
+    for done, face in enumerate(faces, 1):
+        embeddings.append(_embedding(face, embedder))
         if progress:
-            progress(done, len(tracks), track.video)
-    if not tracks:
+            progress(done, len(faces), face.video)
+    if not faces:
         return []
-    return person_links(np.stack(embeddings), [track.video for track in tracks], grouping.identity_distance)
+    return person_links(np.stack(embeddings), [face.video for face in faces], grouping.identity_distance)
 
 
 def _links(records: Sequence[VideoRecord], grouping: Grouping, progress: Progress | None) -> Links:
@@ -109,9 +113,9 @@ def _links(records: Sequence[VideoRecord], grouping: Grouping, progress: Progres
     return people(records, grouping, progress) if grouping.groups == "identity" else []
 
 
-def _embedding(track: TrackRecord, embedder: Embedder) -> NDArray[np.float64]:
-    """The mean over a few frames of a track, of length 1."""
-    positions = np.unique(np.linspace(0, track.frames - 1, LOOKS).astype(int))
-    faces = narrow(load_crops(track, positions), track.margin, 1.0, SIDE)
+def _embedding(face: TrackletRecord, embedder: Embedder) -> NDArray[np.float64]:
+    """The mean over a few frames of a tracklet, of length 1."""
+    positions = np.unique(np.linspace(0, face.frames - 1, LOOKS).astype(int))
+    faces = narrow(load_crops(face, positions), face.margin, 1.0, SIDE)
     mean = embedder.embed(faces).astype(np.float64).mean(axis=0)
     return mean / np.linalg.norm(mean)

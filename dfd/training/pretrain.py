@@ -12,7 +12,7 @@ from dfd.clips.dataset import Points
 from dfd.clips.stills import Still, StillDataset, find_landmarks, still_clips
 from dfd.errors import ConfigError
 from dfd.faces.build import Progress
-from dfd.faces.extract import FacesConfig
+from dfd.faces.tracklets import FacesConfig
 from dfd.files import whole, write_json
 from dfd.models.checkpoint import Header, load_model
 from dfd.scoring.folds import assign_folds, check_folds

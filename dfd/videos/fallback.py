@@ -23,10 +23,10 @@ MATROSKA = b"\x1aE\xdf\xa3"
 
 @dataclass(frozen=True)
 class Source:
-    """A video that can be read. stream: its pictures as stream_pictures gives them, through decord all of them."""
+    """A video that can be read. stream: what a plan asks for, as stream_pictures gives it."""
 
     info: VideoInfo
-    stream: Callable[[int, Plan | None], Iterator[Pictures]]
+    stream: Callable[[Plan], Iterator[Pictures]]
     decoder: Decoder
 
 
@@ -79,20 +79,21 @@ def _open_with_decord(path: Path) -> Source:
     return Source(info, partial(_stream_with_decord, reader, fps), "decord")
 
 
-def _stream_with_decord(reader: Any, fps: float, chunk: int, _: Plan | None = None) -> Iterator[Pictures]:
-    """As far as it goes: decord gives up a file at its first damage."""
+def _stream_with_decord(reader: Any, fps: float, plan: Plan) -> Iterator[Pictures]:
+    """Each group from its first frame to its last, so that it is the same whatever else is asked for."""
     import decord
 
-    for start in range(0, len(reader), chunk):
-        indices = np.arange(start, min(start + chunk, len(reader)), dtype=np.int64)
+    shown = len(reader)
+    for group in plan(shown, fps):
+        span = np.arange(group[0], min(group[-1] + 1, shown), dtype=np.int64)
         try:
             with _silent():
-                images = reader.get_batch(indices).asnumpy()
+                images = reader.get_batch(span).asnumpy()[group[group < shown] - group[0]]
         except (decord.DECORDError, RuntimeError):
-            return
+            images = np.empty((0, 1, 1, 3), np.uint8)
         frames = [av.VideoFrame.from_ndarray(image, format="rgb24") for image in images]
-        view = View(frames[0])
-        yield Pictures([Picture(frame, view) for frame in frames], indices, fps, len(reader))
+        pictures = [Picture(frame, View(frames[0])) for frame in frames]
+        yield Pictures(pictures, group[: len(frames)], fps, shown, len(group) - len(frames))
 
 
 @contextmanager

@@ -21,25 +21,43 @@ HALVED = (
 )  # two of three planes have half the width and height, so a part begins at an even pixel
 
 
-class View:
-    """How all pictures of a video are shown: turned as its first one is and of its size, whatever their own.
+HELD = 1_000_000_000
+"""Bytes of decoded frames that are held at a time: a segment of 4K at 60 frames a second. Larger frames are reduced."""
 
-    turns: quarter turns counter-clockwise. shape: (H,W,3), upright. Its converters are kept from picture to picture,
-    since to set one up costs as much as to use it.
+
+def held_reduction(frame: VideoFrame, count: int) -> int:
+    """By how much each side of frames like this one is divided, so that `count` of them take at most HELD bytes."""
+    size = sum(plane.buffer_size for plane in frame.planes) * count
+    return max(1, math.ceil(math.sqrt(size / HELD)))
+
+
+class View:
+    """How all frames of a video are shown: turned as its first one is and of its size, whatever their own.
+
+    turns: quarter turns counter-clockwise. shape: (H,W,3), upright. stored: (width, height) before the turns.
+    reduction: what each side of the file's frames is divided by. Its converters are kept from frame to frame, since to set one up
+    costs as much as to use it.
     """
 
-    def __init__(self, first: VideoFrame) -> None:
+    def __init__(self, first: VideoFrame, reduction: int = 1) -> None:
         self.turns = round(first.rotation / 90) % 4
-        self.stored = first.width, first.height
+        self.reduction = reduction
+        self.stored = max(1, first.width // reduction), max(1, first.height // reduction)
         self.shape = (*(self.stored if self.turns % 2 else self.stored[::-1]), 3)
         self.whole, self.part, self.small = VideoReformatter(), VideoReformatter(), VideoReformatter()
+
+    def hold(self, frame: VideoFrame) -> VideoFrame:
+        """The frame as it is held: itself, or its reduction."""
+        if self.reduction == 1:
+            return frame
+        return self.whole.reformat(frame, *self.stored, "yuv420p", interpolation="AREA", threads=THREADS)
 
 
 class Picture:
     """One decoded picture, upright. `picture[rows, columns]` and `reduced` are (h,w,3) uint8 RGB."""
 
     def __init__(self, frame: VideoFrame, view: View) -> None:
-        self._frame, self._view = frame, view
+        self._frame, self._view = view.hold(frame), view
         self.shape = view.shape
 
     def __getitem__(self, area: tuple[slice, slice]) -> Rgb:
@@ -60,7 +78,7 @@ class Picture:
 
 
 class Pictures:
-    """Pictures of one video in time order. indices: (T,) int64, increasing positions in the video. fps: of the video.
+    """Frames of one video in time order. indices: (T,) int64, increasing positions in the video. fps: of the video.
 
     missing: how many of those asked for could not be read. shown: how many the video has.
     """
@@ -75,10 +93,6 @@ class Pictures:
 
     def __iter__(self) -> Iterator[Picture]:
         return iter(self.pictures)
-
-    def first(self, count: int) -> "Pictures":
-        """The first `count` of them."""
-        return Pictures(self.pictures[:count], self.indices[:count], self.fps, self.shown)
 
     def rgb(self, long_side: int | None = None) -> Rgb:
         """All as one array (T,H,W,3), each `reduced` to `long_side`."""

@@ -1,4 +1,4 @@
-"""Build a face-track dataset of the attached videos, into /kaggle/working/faces/faces.tar."""
+"""Build the dataset of faces of the attached videos, into /kaggle/working/faces/faces.tar."""
 
 from collections import Counter
 from typing import Any
@@ -13,20 +13,20 @@ def main() -> None:
     with Session("faces", SETTINGS) as session:
         earlier = session.earlier("faces")
         session.install_wheels()
-        from dfd.faces.build import store_videos
-        from dfd.faces.extract import FacesConfig
+        from dfd.faces.build import stored
         from dfd.faces.store import FaceStore
+        from dfd.faces.tracklets import FacesConfig
+        from dfd.videos.workers import Limits
 
         videos = session.videos(SETTINGS["videos"])
         place = session.scratch / "faces"
         if earlier:
             session.unpack(earlier, place)
         store = FaceStore.create(place, FacesConfig.read(SETTINGS["options"], "options"))
-        todo = [video for video in videos if store.record(video, by_time=False) is None]
-        made = []
-        for come in store_videos(store, todo, timeout=SETTINGS["timeout"], until=session.until):
+        limits, made = Limits(timeout=SETTINGS["timeout"], until=session.until), []
+        for come in stored(videos, store, limits, by_time=False):  # a mount may set the times anew
             made += come
-            session.tell(len(made), len(todo), come[-1].video)
+            session.tell(len(made), len(videos), come[-1].video)
             session.pack_now_and_then(place)
         store.write_tables()
         session.pack(place)

@@ -15,16 +15,17 @@ def main() -> None:
         device, data = session.device(), session.competition()
         folder = session.attached("bundle", SETTINGS["bundle"])
         session.install_wheels()
-        from dfd.inference.bundle import load_bundle
+        from dfd.inference.bundle import load_bundle, read_info
         from dfd.inference.run import Settings, run
         from dfd.videos.manifest import read_sample
 
         shutil.copy(data / "sample_submission.csv", session.working)
         rows = read_sample(data / "sample_submission.csv", data / "test_videos")
-        bundle = load_bundle(folder, device)
+        info = read_info(folder)
         settings = Settings(seconds=session.until - time.monotonic(), timeout=SETTINGS["timeout"])
-        made = run(rows, bundle, session.working / "submission.csv", settings, session.tell, session.say)
-        session.finish("done", prediction=made.report(), bundle_score=bundle.info.score)
+        out = session.working / "submission.csv"
+        made = run(rows, info, lambda: load_bundle(folder, device), out, settings, session.tell, session.say)
+        session.finish("done", prediction=made.report(), bundle_score=info.score)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Train every fold of a recipe on attached face tracks, into /kaggle/working/run and, when done, a bundle."""
+"""Train every fold of a recipe on an attached dataset of faces, into /kaggle/working/run and, when done, a bundle."""
 
 from typing import Any
 
