@@ -16,14 +16,15 @@ from hypothesis import settings
 from dfd import sample
 from dfd.clips.sampling import ClipConfig
 from dfd.faces.build import build_store
-from dfd.faces.tracklets import FacesConfig
 from dfd.faces.store import FaceStore
+from dfd.faces.tracklets import FacesConfig
 from dfd.models import ModelConfig
 from dfd.training.module import TrainConfig
 from dfd.training.recipes import Recipe
 from dfd.types import Video
 from dfd.videos.encode import write_video
 from dfd.videos.manifest import read_videos
+from dfd.videos.workers import Limits
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no fault of the code
 settings.load_profile("untimed")
@@ -74,12 +75,12 @@ def small_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_store(small_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceStore:
-    """The face-track dataset of small_dataset, and of an unreadable file that has a label too."""
+    """The dataset of small_dataset's faces, one segment a video, and of an unreadable file that has a label too."""
     folder = tmp_path_factory.mktemp("faces") / "store"
     broken = small_dataset.parent / "broken.mp4"
     broken.write_bytes(b"not a video")
     videos = [*read_videos(small_dataset), Video(broken, "broken.mp4", 1)]
-    return build_store(videos, folder, FacesConfig(size=64, detect_side=320), workers=1)
+    return build_store(videos, folder, FacesConfig(size=64, detect_side=320), Limits(workers=1))
 
 
 @pytest.fixture(scope="session")
