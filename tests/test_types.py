@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dfd.types import Detections, FaceTrack, Frames, Video, VideoScore
+from dfd.types import STATUSES, UNDONE, Detections, FaceLogit, Frames, Tracklet, Video, VideoScore
 
 
 def frames(count=3, indices=None, fps=30.0):
@@ -12,14 +12,14 @@ def frames(count=3, indices=None, fps=30.0):
     return Frames(np.zeros((count, 4, 6, 3), np.uint8), indices.astype(np.int64), fps)
 
 
-def track(margin=1.6, **changes):
+def tracklet(margin=1.6, **changes):
     parts = {
         "images": np.zeros((2, 8, 8, 3), np.uint8),
         "indices": np.array([4, 5]),
         "boxes": np.zeros((2, 4), np.float32),
         "landmarks": np.zeros((2, 5, 2), np.float32),
     }
-    return FaceTrack(**{**parts, **changes}, confidence=0.9, margin=margin, fps=30, video="a.mp4", track=0)
+    return Tracklet(**{**parts, **changes}, confidence=0.9, margin=margin, fps=30, segment=2, face=0)
 
 
 def test_a_real_video_is_its_own_source():
@@ -55,14 +55,22 @@ def test_detections_agree_in_number():
         Detections(np.zeros((2, 4), np.float32), np.zeros(3, np.float32), np.zeros((2, 5, 2), np.float32))
 
 
-def test_a_track_is_square_and_as_long_as_its_indices():
-    assert len(track()) == 2
+def test_a_tracklet_is_square_and_as_long_as_its_indices():
+    assert len(tracklet()) == 2
     with pytest.raises(ValueError, match="images"):
-        track(images=np.zeros((2, 8, 9, 3), np.uint8))
-    with pytest.raises(ValueError, match="boxes"):
-        track(boxes=np.zeros((3, 4), np.float32))
+        tracklet(images=np.zeros((2, 8, 9, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"boxes is \(3, 4\) float32, not \(2, 4\) float32"):
+        tracklet(boxes=np.zeros((3, 4), np.float32))
+    with pytest.raises(ValueError, match="landmarks"):
+        tracklet(landmarks=np.zeros((2, 5, 2)))
+    with pytest.raises(ValueError, match="increasing"):
+        tracklet(indices=np.array([5, 4]))
     with pytest.raises(ValueError, match="margin"):
-        track(margin=0.9)
+        tracklet(margin=0.9)
+
+
+def test_a_tracklet_may_be_bare_of_its_pictures():
+    assert len(tracklet(images=np.zeros((2, 0, 0, 3), np.uint8))) == 2
 
 
 @pytest.mark.parametrize("probability", [-0.01, 1.01, float("nan")])
@@ -74,6 +82,15 @@ def test_a_probability_is_one(probability):
 def test_an_unknown_status_is_refused():
     with pytest.raises(ValueError, match="'fine', not one of ok, no_face"):
         VideoScore("a.mp4", 0.5, "fine")
+
+
+def test_faces_are_named_numbers_again_whatever_they_were_read_from():
+    score = VideoScore("a.mp4", 0.5, "ok", faces=([3, 0, 0.9, -1.5],))
+    assert score.faces == (FaceLogit(segment=3, face=0, confidence=0.9, logit=-1.5),)
+
+
+def test_failures_of_the_moment_are_statuses():
+    assert set(UNDONE) == set(STATUSES) - {"ok", "no_face", "unreadable"}
 
 
 def test_a_name_that_is_no_utf8_can_be_written_everywhere():
