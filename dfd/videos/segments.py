@@ -28,7 +28,7 @@ def cut_segments(frames: int, fps: float, seconds: float) -> list[Segment]:
     >>> [(s.start, s.stop) for s in cut_segments(100, 30, 1.0)]
     [(0, 33), (33, 66), (66, 100)]
     """
-    count = max(1, int(frames / (fps * seconds)))
+    count = max(1, min(frames, int(frames / (fps * seconds))))
     edges = [frames * number // count for number in range(count + 1)]
     return [Segment(number, edges[number], edges[number + 1]) for number in range(count) if frames]
 
@@ -40,7 +40,7 @@ def looks(segment: Segment, fps: float, seconds: float) -> NDArray[np.int64]:
     ([0, 18, 35], [7])
     """
     last = segment.stop - 1 - segment.start
-    spaces = int(np.ceil(round(last / (fps * seconds), 6))) if last else 0
+    spaces = min(last, int(np.ceil(round(last / (fps * seconds), 6))))  # never more than frames
     return segment.start + np.round(np.linspace(0, last, spaces + 1)).astype(np.int64)
 
 
