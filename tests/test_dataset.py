@@ -1,12 +1,17 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from dfd.clips.augment import NOTHING, AugmentConfig
 from dfd.clips.balance import Balance, DrawConfig
-from dfd.clips.dataset import EpochSampler, SliceDataset, collate, load_clips, scored_clips
-from dfd.clips.sampling import ClipConfig
-from dfd.faces.store import load_crops
+from dfd.clips.dataset import EpochSampler, SliceDataset, a_tracklet, collate, load_clips, scored_clips
+from dfd.clips.sampling import ClipConfig, ScoredClips, middle_clip
+from dfd.errors import StoreError
+from dfd.faces.store import in_memory, load_crops
+from dfd.faces.tracklets import FacesConfig
+from dfd.types import Video
 
 CONFIG = ClipConfig(length=6, size=48, margin=1.3, clips=2)
 SHARE = Balance(real=5, fake=2, prior=2 / 7)
@@ -18,11 +23,20 @@ def slices(videos, seed=0, augment=NOTHING):
 
 @pytest.fixture
 def videos(small_store):
-    return [record for record in small_store.records() if record.tracks]
+    return [record for record in small_store.records() if record.tracklets]
+
+
+FACES = FacesConfig(size=64, detect_side=320, segment=0.5)
+
+
+@pytest.fixture(scope="module")
+def long(face_video):
+    """Three seconds in six segments of seven or eight frames, a face in each, in memory."""
+    return in_memory(Video(face_video, "face.mp4", 1), FACES)
 
 
 def test_a_clip_is_the_stored_crops_cut_to_its_margin(videos):
-    (record,) = videos[0].tracks
+    (record,) = videos[0].tracklets
     clips = load_clips(record, np.array([[3, 5, 7], [0, 0, 1]]), ClipConfig(length=3, size=52, margin=1.3))
     assert clips.shape == (2, 3, 3, 52, 52)
     assert clips.dtype == torch.uint8
@@ -30,9 +44,55 @@ def test_a_clip_is_the_stored_crops_cut_to_its_margin(videos):
     assert np.array_equal(clips[0, :, 1].permute(1, 2, 0).numpy(), stored[6:58, 6:58])  # 52 of 64 pixels: no resizing
 
 
-def test_scored_clips_are_the_same_every_time(videos):
-    (record,) = videos[0].tracks
-    assert torch.equal(scored_clips(record, CONFIG), scored_clips(record, CONFIG))
+class TestScoredClips:
+    def test_are_the_middle_ones_of_the_faces_in_the_scored_segments(self, long):
+        tracklets, clips = scored_clips(long, CONFIG)
+        assert (long.segments, long.faced) == (6, list(range(6)))
+        assert [(t.segment, t.face) for t in tracklets] == [(1, 0), (4, 0)]
+        assert clips.shape == (2, 3, 6, 48, 48)
+        assert clips.dtype == torch.uint8
+        for tracklet, clip in zip(tracklets, clips, strict=True):
+            at = middle_clip(*tracklet.bounds, tracklet.fps, CONFIG) - tracklet.indices[0]
+            assert torch.equal(load_clips(tracklet, at[None], CONFIG)[0], clip)
+
+    def test_a_share_is_of_the_segments(self, long):
+        four = CONFIG.replace(clips=4)
+        counts = {share: [t.segment for t in scored_clips(long, four, share)[0]] for share in (1.0, 0.5, 0.0)}
+        assert counts == {1.0: [0, 2, 3, 5], 0.5: [1, 4], 0.0: [3]}
+
+    def test_are_the_same_every_time_and_whatever_else_was_looked_at(self, long, face_video):
+        wanted = ScoredClips((CONFIG, CONFIG.replace(clips=3, fps=7.5)))
+        part = in_memory(Video(face_video, "face.mp4", 1), FACES, wanted)
+        assert part.segments == 6
+        assert part.faced == [1, 3, 4, 5]
+        assert len(part.tracklets[0].film) < len(long.tracklets[0].film)
+        for config in wanted.configs:
+            tracklets, clips = scored_clips(long, config)
+            assert torch.equal(clips, scored_clips(long, config)[1])
+            others, same = scored_clips(part, config)
+            assert [(t.segment, t.face, t.confidence) for t in tracklets] == [
+                (t.segment, t.face, t.confidence) for t in others
+            ]
+            assert torch.equal(clips, same)
+
+    def test_a_margin_wider_than_stored_is_refused(self, videos):
+        with pytest.raises(ValueError, match="wider than the stored"):
+            scored_clips(videos[0], ClipConfig(margin=1.7))
+
+    def test_a_film_that_cannot_be_read_is_named(self, videos, tmp_path):
+        (tracklet,) = videos[0].tracklets
+        gone = replace(videos[0], tracklets=(replace(tracklet, film=tmp_path / "gone.mp4"),))
+        with pytest.raises(StoreError, match=r"gone\.mp4 cannot be read .*: build that video again"):
+            scored_clips(gone, CONFIG)
+
+
+def test_a_longer_tracklet_and_a_larger_face_is_drawn_more_often(long):
+    first, second = long.tracklets[:2]
+    small = replace(first, indices=first.indices[:4])
+    large = replace(second, indices=second.indices[:6], path=replace(second.path, side=2 * first.path.side))
+    rng = np.random.default_rng(0)
+    drawn = [a_tracklet([small, large], rng) for _ in range(1000)]
+    assert sum(one is large for one in drawn) / 1000 == pytest.approx(12 / 16, abs=0.05)
 
 
 def test_each_class_gives_its_slices(videos):
@@ -67,8 +127,3 @@ def test_a_batch_is_its_items_one_after_another(videos):
     batch = collate([dataset[0, 0], dataset[0, 1]])
     assert batch.images.shape[0] == len(batch.labels) == len(batch.names)
     assert torch.equal(batch.images[:2], dataset[0, 0].images)
-
-
-def test_a_margin_wider_than_stored_is_refused(videos):
-    with pytest.raises(ValueError, match="wider than the stored"):
-        scored_clips(videos[0].tracks[0], ClipConfig(margin=1.7))

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from dfd.clips.dataset import scored_clips
 from dfd.clips.pairs import PairDataset, same_frames, turn
 from dfd.clips.sampling import ClipConfig
 from dfd.errors import ConfigError, StoreError
-from dfd.faces.store import FaceStore
+from dfd.faces.store import FaceStore, in_memory
+from dfd.faces.tracklets import FacesConfig
+from dfd.types import Video
 
 CONFIG = ClipConfig(length=6, size=48, margin=1.3, clips=2)
 STRONG = AugmentConfig(flip=0.5, zoom=0.2, shift=0.1, colour=1, reduce=0.5, jpeg=0.5, codec=0.2, rate=0.5, cutout=0.5)
@@ -19,7 +22,7 @@ STRONG = AugmentConfig(flip=0.5, zoom=0.2, shift=0.1, colour=1, reduce=0.5, jpeg
 
 @pytest.fixture
 def videos(small_store):
-    return [record for record in small_store.records() if record.tracks]
+    return [record for record in small_store.records() if record.tracklets]
 
 
 def dataset(videos, augment=NOTHING, blend=None, **draw):
@@ -61,10 +64,24 @@ def test_the_same_frames_are_found_by_their_numbers(videos):
     by_name = {video.video: video for video in videos}
     fake, real = by_name["fake1.mp4"], by_name["real1.mp4"]
     positions = np.array([[0, 3, 5], [2, 2, 7]])
-    found = same_frames(fake.main_tracks()[0], positions, real)
+    found = same_frames(fake.tracklets[0], positions, real)
     assert found is not None
     assert found[0].video == "real1.mp4"
     assert np.array_equal(found[1], positions)
+
+
+def test_the_same_frames_are_of_the_same_segment_and_of_the_face_in_that_place(small_dataset):
+    faces = FacesConfig(size=64, detect_side=320, segment=0.4)
+    fake, real = (in_memory(Video(small_dataset / f"{name}1.mp4", f"{name}1.mp4"), faces) for name in ("fake", "real"))
+    assert [tracklet.segment for tracklet in real.tracklets] == [0, 1, 2]
+    middle, positions = fake.tracklets[1], np.array([[1, 2, 4]])
+    (one,) = real.of(1)
+    path = replace(one.path, seen=tuple(replace(s, landmarks=s.landmarks + 500) for s in one.path.seen))
+    elsewhere, short = replace(one, path=path), replace(one, indices=one.indices[:3])
+    for others, wanted in (((one,), one), ((elsewhere, one), one), ((elsewhere,), None), ((short,), None), ((), None)):
+        found = same_frames(middle, positions, replace(real, tracklets=(real.tracklets[0], *others)))
+        assert (found and found[0]) is wanted
+        assert found is None or np.array_equal(found[0].indices[found[1]], middle.indices[positions])
 
 
 def test_self_blended_fakes_alone_need_no_fake(videos):
@@ -136,19 +153,18 @@ def test_faces_that_are_not_aligned_are_not_blended_into_each_other(videos):
 
 def test_what_is_trained_on_unchanged_is_what_is_scored(videos):
     still = [video for video in videos if video.video in ("real0.mp4", "fake0.mp4")]
-    track = still[1].main_tracks()[0]
-    whole = ClipConfig(length=track.frames, size=48, margin=1.3)
+    whole = ClipConfig(length=still[1].tracklets[0].frames, size=48, margin=1.3)
     data = PairDataset(still, whole, DrawConfig(per_load=1, aligned=0), NOTHING, BlendConfig())
-    assert torch.equal(data[0, 0].images[:1], scored_clips(track, whole))
+    assert torch.equal(data[0, 0].images[:1], scored_clips(still[1], whole)[1])
 
 
-def test_a_track_that_cannot_be_read_stops_training_and_is_named(small_store, tmp_path):
+def test_a_film_that_cannot_be_read_stops_training_and_is_named(small_store, tmp_path):
     folder = tmp_path / "store"
     shutil.copytree(small_store.folder, folder)
-    for path in folder.glob("tracks/real*/0.mp4"):
+    for path in folder.glob("tracklets/*/real*.mp4"):
         path.write_bytes(b"damaged")
-    videos = [record for record in FaceStore.open(folder).records() if record.tracks]
-    with pytest.raises(StoreError, match=r"real\d.mp4/0.mp4 cannot be read.*build it again"):
+    videos = [record for record in FaceStore.open(folder).records() if record.tracklets]
+    with pytest.raises(StoreError, match=r"real\d\.mp4\.\w+\.mp4 cannot be read.*build that video again"):
         items(dataset(videos))
 
 

@@ -3,37 +3,56 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfd.clips.sampling import ClipConfig, ScoredFrames, even_clips, random_clips, scored_positions, stride
+from dfd.clips.sampling import ClipConfig, ScoredClips, middle_clip, random_clips, scored_positions, stride
+from dfd.videos.segments import Segment, cut_segments, even, looks
+
+TWO, FOUR = ClipConfig(length=16, fps=15, clips=2), ClipConfig(length=16, fps=15, clips=4)
 
 
 @given(st.integers(1, 400), st.floats(5, 120), st.integers(1, 32), st.integers(1, 8), st.integers(0, 99))
 def test_every_position_is_in_the_track_and_time_never_runs_back(frames, fps, length, count, seed):
     config = ClipConfig(length=length)
     drawn = random_clips(frames, fps, config, count, np.random.default_rng(seed))
-    even = even_clips(frames, fps, config, count)
+    middle = middle_clip(0, frames, fps, config)
     assert drawn.shape == (count, length)
-    assert 1 <= len(even) <= count
-    for clips in (drawn, even):
+    assert middle.shape == (length,)
+    for clips in (drawn, middle[None]):
         assert clips.min() >= 0
         assert clips.max() < frames
         assert (np.diff(clips, axis=1) >= 0).all()
 
 
 @given(st.integers(16, 400), st.floats(5, 120))
-def test_a_frame_is_repeated_only_in_a_track_shorter_than_a_clip(frames, fps):
-    steps = np.diff(even_clips(frames, fps, ClipConfig(length=16), 4), axis=1)
+def test_a_frame_is_repeated_only_in_a_segment_shorter_than_a_clip(frames, fps):
+    steps = np.diff(middle_clip(0, frames, fps, FOUR))
     assert steps.min() == steps.max() >= 1
 
 
+@given(st.integers(0, 1000), st.integers(1, 400), st.floats(5, 120))
+def test_a_middle_clip_is_in_the_middle_wherever_the_segment_begins(start, frames, fps):
+    clip = middle_clip(start, start + frames, fps, FOUR)
+    assert np.array_equal(clip - start, middle_clip(0, frames, fps, FOUR))
+    before, after = clip[0] - start, start + frames - 1 - clip[-1]
+    assert 0 <= after - before <= 1
+
+
 def test_the_rate_of_a_clip_is_the_same_whatever_the_video():
-    seconds = [np.ptp(even_clips(300, fps, ClipConfig(length=16, fps=15), 1)[0]) / fps for fps in (15, 30, 60)]
+    seconds = [np.ptp(middle_clip(0, 300, fps, FOUR)) / fps for fps in (15, 30, 60)]
     assert seconds == pytest.approx([1.0, 1.0, 1.0])
+
+
+@pytest.mark.parametrize("fps", [15, 20, 23.976, 24, 25, 29.97, 30, 48, 50, 59.94, 60, 90, 120, 240])
+def test_a_clip_of_the_usual_length_fits_a_segment_of_the_usual_length_at_the_usual_rates(fps):
+    """Which is why a segment has 1.3 seconds."""
+    for segment in cut_segments(round(10 * fps), fps, 1.3):
+        clip = middle_clip(segment.start, segment.stop, fps, ClipConfig())
+        assert set(np.diff(clip)) == {stride(fps, 15)}
 
 
 def test_the_stride_shrinks_before_a_frame_is_repeated():
     config = ClipConfig(length=8, fps=15)
-    assert even_clips(12, 30, config, 1)[0].tolist() == [2, 3, 4, 5, 6, 7, 8, 9]
-    assert even_clips(3, 30, config, 1)[0].tolist() == [0, 1, 2, 2, 2, 2, 2, 2]
+    assert middle_clip(0, 12, 30, config).tolist() == [2, 3, 4, 5, 6, 7, 8, 9]
+    assert middle_clip(7, 10, 30, config).tolist() == [7, 8, 9, 9, 9, 9, 9, 9]
 
 
 def test_random_clips_reach_both_ends():
@@ -44,47 +63,105 @@ def test_random_clips_reach_both_ends():
 
 def test_no_frames_is_an_error():
     with pytest.raises(ValueError, match="no frame"):
-        even_clips(0, 30, ClipConfig(), 1)
+        middle_clip(3, 3, 30, ClipConfig())
 
 
 def test_stride_is_never_zero():
     assert stride(5, 60) == 1
 
 
-FOUR = ClipConfig(length=16, fps=15, clips=4)
+class TestScoredClips:
+    def test_first_come_the_segments_of_every_configuration(self):
+        assert ScoredClips((TWO, FOUR)).first(8) == [1, 2, 3, 5, 6, 7]
+        assert ScoredClips((FOUR,)).first(8) == [1, 3, 5, 7]
+        assert ScoredClips((TWO, FOUR)).first(3) == [0, 1, 2]
+        assert ScoredClips((TWO,)).first(1) == [0]
+        assert ScoredClips((TWO,)).first(0) == []
+
+    @pytest.mark.parametrize(("share", "count"), [(1.0, 4), (0.5, 2), (0.25, 1), (0.0, 1)])
+    def test_a_share_is_so_many_segments_spread_as_evenly(self, share, count):
+        some = ScoredClips((FOUR,), share)
+        assert some.first(8) == even(8, count)
+        assert some.segments(FOUR, 8, list(range(8))) == even(8, count)
+
+    def test_enough_is_a_face_for_every_configuration(self):
+        """Of eight segments one configuration scores 2 and 6, the other 1, 3, 5 and 7."""
+        both = ScoredClips((TWO, FOUR))
+        assert not both.enough(8, [])
+        assert not both.enough(8, [0, 4])
+        assert not both.enough(8, [1, 3, 5, 7])
+        assert not both.enough(8, [2])
+        assert both.enough(8, [6, 7])
+        assert ScoredClips((FOUR,)).enough(8, [7])
+
+    def test_a_configuration_that_finds_no_face_takes_what_others_there_are(self):
+        both = ScoredClips((TWO, FOUR))
+        assert both.segments(TWO, 8, [0, 6, 7]) == [6]
+        assert both.segments(FOUR, 8, [0, 6, 7]) == [7]
+        assert both.segments(TWO, 8, [0, 4, 5]) == [0, 5]  # two of them, spread evenly
+        assert both.segments(FOUR, 8, [0, 4]) == [0, 4]
+
+    def test_frames_are_those_of_all_middle_clips(self):
+        other = FOUR.replace(length=8, fps=7.5)
+        assert ScoredClips((FOUR,)).frames(100, 139, 30).tolist() == list(range(104, 136, 2))
+        together = ScoredClips((FOUR, other)).frames(100, 139, 30)
+        assert np.all(np.diff(together) > 0)
+        assert set(together) == {*middle_clip(100, 139, 30, FOUR), *middle_clip(100, 139, 30, other)}
+
+    @given(st.integers(1, 40), st.sets(st.integers(0, 39)), st.floats(0, 1), st.integers(1, 6), st.integers(1, 6))
+    def test_where_the_first_will_do_nothing_else_is_scored(self, total, faced, share, one, other):
+        """So whether all segments were looked at, as for a dataset, or only these makes no difference."""
+        faced = sorted(number for number in faced if number < total)
+        configs = (FOUR.replace(clips=one), FOUR.replace(clips=other))
+        wanted = ScoredClips(configs, share)
+        first = wanted.first(total)
+        of_first = sorted(set(first) & set(faced))
+        if wanted.enough(total, of_first):
+            for config in configs:
+                assert wanted.segments(config, total, of_first) == wanted.segments(config, total, faced)
+                assert set(wanted.segments(config, total, faced)) <= set(first)
+        elif faced:
+            assert all(wanted.segments(config, total, faced) for config in configs)
 
 
-def test_what_is_scored_is_planned_over_the_video():
-    frames = ScoredFrames((FOUR,))(300, 29.97)
-    assert frames.tolist() == [start + 2 * i for start in (34, 101, 168, 235) for i in range(16)]
+class TestScoredPositions:
+    def test_a_whole_tracklet_has_the_clip_itself(self):
+        indices = np.arange(100, 139)
+        clip = middle_clip(100, 139, 30, FOUR)
+        assert np.array_equal(indices[scored_positions(indices, [100, 115, 138], clip)], clip)
 
+    def test_a_face_that_comes_late_or_leaves_early_is_scored_by_what_there_is_of_it(self):
+        clip = np.array([0, 10, 20, 30])
+        late, early = np.arange(18, 40), np.arange(23)
+        assert late[scored_positions(late, [18, 39], clip)].tolist() == [18, 18, 20, 30]
+        assert early[scored_positions(early, [0, 22], clip)].tolist() == [0, 10, 20, 22]
 
-def test_a_share_is_the_first_clips():
-    whole = ScoredFrames((FOUR,))(300, 30)
-    for share, count in ((1.0, 4), (0.5, 2), (0.25, 1), (0.0, 1)):
-        assert ScoredFrames((FOUR,), share)(300, 30).tolist() == whole[: 16 * count].tolist()
+    def test_a_face_between_two_frames_of_the_clip_is_scored_by_its_sightings(self):
+        indices = np.arange(22, 29)
+        assert indices[scored_positions(indices, [22, 28], np.array([10, 20, 30, 40]))].tolist() == [22, 22, 28, 28]
 
-
-def test_several_configurations_are_planned_together():
-    other = FOUR.replace(length=8, fps=7.5, clips=3)
-    frames = ScoredFrames((FOUR, other))(120, 30)
-    assert np.all(np.diff(frames) > 0)
-    wanted = [even_clips(120, 30, config, config.clips) for config in (FOUR, other)]
-    assert set(frames.tolist()) == {i for clips in wanted for i in clips.flat}
-
-
-@pytest.mark.parametrize("frames", [1, 5, 16, 40, 300, 1800])
-@pytest.mark.parametrize("share", [1.0, 0.5, 0.0])
-def test_a_track_of_what_is_planned_gives_the_clips_of_the_whole_track(frames, share):
-    whole, planned = np.arange(frames), ScoredFrames((FOUR,), share)(frames, 30.0)
-    a, b = (scored_positions(indices, frames, 30.0, FOUR, share) for indices in (whole, planned))
-    assert np.array_equal(whole[a], planned[b])
-
-
-def test_a_track_that_begins_late_is_scored_where_it_is():
-    late = np.arange(110, 300)
-    clips = late[scored_positions(late, 300, 30.0, FOUR)]
-    assert clips[:, -1].tolist() == [131, 198, 265]
-    assert clips[0].tolist() == [110, 110, 110, 110, 110, 111, 113, 115, 117, 119, 121, 123, 125, 127, 129, 131]
-    fleeting = np.arange(70, 100)  # between two clips
-    assert np.array_equal(scored_positions(fleeting, 300, 30.0, FOUR), even_clips(30, 30.0, FOUR, 4))
+    @given(
+        data=st.data(),
+        frames=st.integers(1, 90),
+        start=st.integers(0, 500),
+        fps=st.floats(5, 60),
+        every=st.floats(0.1, 1.0),
+        length=st.integers(1, 20),
+    )
+    def test_whatever_else_a_tracklet_holds_the_clip_is_the_same(self, data, frames, start, fps, every, length):
+        """A dataset's tracklet has all frames between its first and last sighting, a prediction's those needed."""
+        segment = Segment(3, start, start + frames)
+        configs = (ClipConfig(length=length), ClipConfig(length=5, fps=7))
+        found = looks(segment, fps, every)
+        seen = sorted(data.draw(st.sets(st.sampled_from(found.tolist()), min_size=1)))
+        whole = np.arange(seen[0], seen[-1] + 1)
+        lost = data.draw(st.sets(st.sampled_from(whole.tolist()))) - set(seen)  # frames that cannot be read
+        whole = np.setdiff1d(whole, list(lost))
+        wanted = ScoredClips(configs).frames(segment.start, segment.stop, fps)
+        needed = np.intersect1d(whole, np.union1d(found, wanted))
+        for config in configs:
+            clip = middle_clip(segment.start, segment.stop, fps, config)
+            of_whole, of_needed = (i[scored_positions(i, seen, clip)] for i in (whole, needed))
+            assert np.array_equal(of_whole, of_needed)
+            assert of_whole.shape == (length if config is configs[0] else 5,)
+            assert np.all(np.diff(of_whole) >= 0)
