@@ -5,8 +5,16 @@ Importing this module is all it takes: before timm, facenet_pytorch or pytorch_l
 The registry's torchvision is built for CUDA. Its native library needs libcudart, so beside a CPU build of torch it
 is left unloaded, and `import torchvision` ends in "operator torchvision::nms does not exist". Only two operators are
 missed at import (nms and qnms), and only nms is ever called here (by MTCNN). Where torchvision is whole this module
-imports it and changes nothing.
+changes nothing in it.
+
+Either way it spares the second that torchvision takes to load torch's compiler, of which one function, never called
+here, wants to know whether it is there.
 """
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
 
 import torch
 
@@ -42,6 +50,29 @@ def nms(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float) -> torc
 _schemas: torch.library.Library | None = None
 
 
+@contextmanager
+def _without_compiler() -> Iterator[None]:
+    """Inside, torch._dynamo is a stand-in, which answers by the real one when it is asked."""
+    if "torch._dynamo" in sys.modules:
+        yield
+        return
+    stand_in, utils = ModuleType("torch._dynamo"), ModuleType("torch._dynamo.utils")
+    utils.is_compile_supported = _is_compile_supported  # type: ignore[attr-defined]
+    names = {"torch._dynamo": stand_in, "torch._dynamo.utils": utils}
+    sys.modules.update(names)
+    try:
+        yield
+    finally:
+        for name in names:
+            sys.modules.pop(name, None)
+
+
+def _is_compile_supported(device: str) -> bool:
+    from torch._dynamo.utils import is_compile_supported
+
+    return bool(is_compile_supported(device))
+
+
 def _ensure() -> None:
     global _schemas
     try:
@@ -58,4 +89,5 @@ def _ensure() -> None:
         torchvision.extension._has_ops = lambda: True
 
 
-_ensure()
+with _without_compiler():
+    _ensure()

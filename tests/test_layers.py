@@ -9,7 +9,7 @@ import dfd
 
 ROOT = Path(dfd.__file__).parent
 ORDER = (
-    "torchvision_ops", "types", "errors", "config", "files", "memory", "cores", "videos", "faces", "clips", "sample", "models", "scoring",
+    "torchvision_ops", "types", "errors", "config", "versions", "files", "memory", "cores", "videos", "faces", "clips", "sample", "models", "scoring",
     "inference", "training", "report", "cli", "__main__",
 )  # fmt: skip
 DOORS = {"decord": "videos/", "av": "videos/", "facenet_pytorch": "faces/detect.py", "timm": "models/"}

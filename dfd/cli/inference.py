@@ -1,19 +1,21 @@
 """Commands about bundles and predictions."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from dfd.errors import ManifestError
-from dfd.inference.bundle import Bundle, load_bundle, read_info
-from dfd.inference.pack import pack_runs
+from dfd.inference.info import read_info
 from dfd.inference.predict import write_report
 from dfd.inference.run import Settings, run
-from dfd.models.checkpoint import drifted
 from dfd.report import terminal as show
+from dfd.versions import drifted
 from dfd.videos.manifest import read_sample, read_videos
 from dfd.videos.workers import MEMORY
+
+if TYPE_CHECKING:
+    from dfd.inference.bundle import Bundle
 
 
 def bundle(runs: Annotated[list[Path], Parameter(negative=())], /, *, out: Path) -> None:
@@ -24,6 +26,8 @@ def bundle(runs: Annotated[list[Path], Parameter(negative=())], /, *, out: Path)
             are fitted, and kept if they do better than equal ones on folds that they were not fitted on.
         out: Folder of the bundle.
     """
+    from dfd.inference.pack import pack_runs  # and with it torch, which a prediction loads while workers begin
+
     info = pack_runs(runs, out)
     if info.blend is not None:
         show.blend(info.blend, runs)
@@ -74,7 +78,9 @@ def predict(
     rows = read_sample(sample, videos) if sample is not None else read_videos(videos)
     info = read_info(bundle)
 
-    def load() -> Bundle:
+    def load() -> "Bundle":
+        from dfd.inference.bundle import load_bundle
+
         loaded = load_bundle(bundle, device, force)
         if other := drifted(info.versions):
             show.tell(f"{bundle} was made with {', '.join(other)}{'' if force else '; its golden answers hold here'}.")

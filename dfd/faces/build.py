@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path
 
 from dfd.faces.store import FaceStore, VideoRecord, failure, in_memory
-from dfd.faces.tracklets import FacesConfig
+from dfd.faces.tracklets import FacesConfig, load_detector
 from dfd.types import Video, Wanted
 from dfd.videos.workers import Limits, Outcome, each_video
 
@@ -70,7 +70,7 @@ def looked_at(
         part = wanted(video)
         return config, part, store.folder if store and part is None else None
 
-    outcomes = each_video(look, videos, arguments, limits)
+    outcomes = each_video(look, videos, arguments, limits, prepare=load_detector)
     return _records(outcomes, list(known), store)
 
 

@@ -5,7 +5,7 @@ the same steps on the same numbers, rounding and one-based pixels included, in l
 Source: Zhang et al. 2016, "Joint face detection and alignment using multi-task cascaded convolutional networks".
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2

@@ -28,7 +28,6 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from dfd.errors import StoreError, VideoReadError
@@ -310,6 +309,8 @@ class FaceStore:
 
     def write_tables(self) -> None:
         """Write videos.csv and tracklets.csv from the records."""
+        import pandas as pd  # takes as long to load as a clip to score, and a prediction writes no tables
+
         records = self.records()
         videos = [{**vars(r), "tracklets": len(r.tracklets), "seconds": round(r.seconds, 3)} for r in records]
         rows = [

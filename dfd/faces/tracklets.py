@@ -11,19 +11,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.optimize import linear_sum_assignment
 
 from dfd.config import Config
 from dfd.faces.crops import correlation, cut, thumbnail, to_crop, upright
-from dfd.faces.detect import Detector
 from dfd.types import Tracklet, Video, Wanted
 from dfd.videos.fallback import Source, open_source
 from dfd.videos.pictures import Pictures
 from dfd.videos.segments import Segment, cut_segments, looks
+
+if TYPE_CHECKING:
+    from dfd.faces.detect import Detector
 
 FARTHEST = 1.0
 """Most that a face moves from one look to the next, in widths of its box."""
@@ -295,6 +297,10 @@ def _pairs(before: Sequence[Sighting], now: Sequence[Sighting]) -> list[tuple[in
     if not before or not now:
         return []
     cost = np.array([[_distance(a, b) for b in now] for a in before])
+    if cost.size == 1:
+        return [(0, 0)] if cost[0, 0] <= FARTHEST else []
+    from scipy.optimize import linear_sum_assignment  # which takes half a second, where there are several faces
+
     rows, columns = linear_sum_assignment(cost)
     return [(int(r), int(c)) for r, c in zip(rows, columns, strict=True) if cost[r, c] <= FARTHEST]
 
@@ -336,7 +342,15 @@ def _cut(
 
 @cache
 def _detector(min_face: int, strictness: Strictness) -> Detector:
-    return Detector(min_face, strictness.thresholds)  # one a process: a worker reads many videos
+    """One a process: a worker reads many videos."""
+    from dfd.faces.detect import Detector  # and with it torch, which a process that only tells others what to do spares
+
+    return Detector(min_face, strictness.thresholds)
+
+
+def load_detector() -> None:
+    """Load what looking for faces takes, before the first video is looked at."""
+    _detector(FacesConfig().min_face, USUAL)
 
 
 def _inside(box: NDArray[np.float32], shape: Sequence[int]) -> bool:

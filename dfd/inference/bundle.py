@@ -7,29 +7,34 @@ golden.mp4     a drawn face, which is to be found here as it was where the bundl
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
 from torch import nn
 
 from dfd.clips.dataset import scored_clips
 from dfd.clips.distort import Distortion
 from dfd.clips.sampling import ClipConfig
-from dfd.config import Config
 from dfd.errors import CheckpointError, ConfigError, DfdError, StoreError
 from dfd.faces.store import TrackletRecord, VideoRecord
-from dfd.faces.tracklets import FacesConfig
 from dfd.files import partial_path, sha256, write_text
-from dfd.inference.forward import AT_ONCE, Answer, AtOnce, Member, answers, device_of, read_device, side_by_side
+from dfd.inference.forward import (
+    AT_ONCE,
+    Answer,
+    AtOnce,
+    Member,
+    answers,
+    device_of,
+    one_core_a_network,
+    read_device,
+    side_by_side,
+)
 from dfd.inference.golden import (
-    GoldenFace,
     check_faces,
     check_logit,
     check_releases,
@@ -37,53 +42,13 @@ from dfd.inference.golden import (
     golden_logit,
     write_golden_video,
 )
-from dfd.models.checkpoint import load_model, read_checkpoint, versions, write_checkpoint
+from dfd.inference.info import GOLDEN_VIDEO, PLAIN, BundleInfo, MemberEntry, read_info
+from dfd.models.checkpoint import load_model, read_checkpoint, write_checkpoint
 from dfd.scoring.aggregate import over_members
 from dfd.scoring.calibrate import prior_offset
 from dfd.scoring.decide import Rule
 from dfd.scoring.ensemble import Blend
 from dfd.types import FaceLogit
-
-FORMAT = 2
-GOLDEN_VIDEO = "golden.mp4"
-PLAIN = "the plain rule: there are no out-of-fold predictions to choose another on"
-
-
-class MemberEntry(Config):
-    """One network of a bundle. clip: what it is fed. golden: its logit of golden_clip() where the bundle was made.
-
-    weight: what its logits count for, beside the other members'.
-    """
-
-    file: str
-    sha256: str
-    model: str
-    clip: ClipConfig
-    golden: float | None = None
-    weight: float = Field(1.0, gt=0)
-
-
-class BundleInfo(Config):
-    """What bundle.json says."""
-
-    format: int = FORMAT
-    faces: FacesConfig
-    members: tuple[MemberEntry, ...]
-    rule: Rule = Rule()
-    rule_reason: str = PLAIN
-    blend: Blend | None = Field(None, description="how several runs were blended, and why so")
-    score: dict[str, Any] = Field(default_factory=dict, description="measures of the out-of-fold predictions")
-    videos: tuple[str, ...] = Field((), description="names of all videos that a member was trained on")
-    golden_face: GoldenFace | None = Field(None, description="what is found in golden.mp4 where the bundle was made")
-    versions: dict[str, str] = Field(default_factory=versions)
-
-    def text(self) -> str:
-        """bundle.json, as it is written."""
-        return self.model_dump_json(indent=1) + "\n"
-
-    def sha256(self) -> str:
-        """Of bundle.json, and so of all that decides a prediction: the members stand in it with their own sha256."""
-        return hashlib.sha256(self.text().encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -122,6 +87,10 @@ class Bundle:
     def at_once(self) -> AtOnce:
         """What a network is given at a time, where this bundle's are."""
         return AT_ONCE[self.device.type]
+
+    def ready(self) -> AbstractContextManager[None]:
+        """Inside, its networks compute as every score is made: on a CPU on one core each."""
+        return one_core_a_network() if self.device.type == "cpu" else nullcontext()
 
     @property
     def device(self) -> torch.device:
@@ -250,25 +219,6 @@ def load_bundle(folder: Path, device: str = "cpu", force: bool = False) -> Bundl
             check_faces(folder / GOLDEN_VIDEO, info.faces, info.golden_face, info.versions)
     members = tuple(_member(folder, entry, info, place, force) for entry in info.members)
     return Bundle(info, members, tuple(entry.weight for entry in info.members))
-
-
-def read_info(folder: Path) -> BundleInfo:
-    """What the bundle.json in `folder` says. Raises CheckpointError."""
-    path = folder / "bundle.json"
-    if not path.is_file():
-        raise CheckpointError(
-            f"{folder} is not a bundle (no bundle.json): make one with `dfd bundle RUN --out {folder}`"
-        )
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not JSON: {error}") from None
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
-        raise CheckpointError(f"{path} is not of format {FORMAT}, the one that this version reads: bundle the run anew")
-    try:
-        return BundleInfo.read(about, str(path))
-    except ConfigError as error:
-        raise CheckpointError(str(error)) from None
 
 
 def load_member(path: Path, device: torch.device) -> Member:

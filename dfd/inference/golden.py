@@ -14,20 +14,17 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dfd.config import Config
 from dfd.errors import CheckpointError, VideoReadError
 from dfd.faces.crops import narrow
 from dfd.faces.tracklets import FacesConfig, video_tracklets
-from dfd.models.checkpoint import Header, drifted, release
+from dfd.inference.info import GoldenFace
+from dfd.models.checkpoint import Header
 from dfd.types import Video
+from dfd.versions import drifted, release
 from dfd.videos.encode import write_video
 
 LOGIT_TOLERANCE = 1e-3
 """Of a golden logit: kinds of CPU differ by 1e-5, another resizing or another network by more."""
-BOX_TOLERANCE = 0.02
-"""Of each side of a golden face's box, in widths of the box."""
-COLOUR_TOLERANCE = 2.0
-"""Of its colour, in 255ths: another matrix from YUV to RGB moves it by 4, another range by 11."""
 MIDDLE = 0.2
 """Share of a crop's side, about its middle, that the colour is taken of: skin alone, since a crop as a whole is grey,
 and grey is the same by every matrix."""
@@ -39,30 +36,6 @@ SIDE, FRAMES, FPS = 200, 4, 4.0
 """Of the golden video: four key frames, whose face is 80 pixels wide."""
 
 Picture = NDArray[np.uint8]
-
-
-class GoldenFace(Config):
-    """What is found in the golden video: the face's square box (left, top, right, bottom) in its first picture, in
-    pixels, and the mean colour (red, green, blue) of its skin. None where nothing is found with such settings.
-    """
-
-    sha256: str
-    box: tuple[float, float, float, float] | None = None
-    colour: tuple[float, float, float] | None = None
-
-    def agrees(self, found: "GoldenFace") -> bool:
-        """Whether `found`, in the same video, is the same face within the tolerances."""
-        if self.box is None or self.colour is None or found.box is None or found.colour is None:
-            return self.box is found.box
-        width = self.box[2] - self.box[0]
-        moved = np.abs(np.subtract(self.box, found.box)).max() / width
-        return bool(moved <= BOX_TOLERANCE and np.abs(np.subtract(self.colour, found.colour)).max() <= COLOUR_TOLERANCE)
-
-    def __str__(self) -> str:
-        if self.box is None or self.colour is None:
-            return "no face"
-        box, colour = (", ".join(f"{value:.1f}" for value in values) for values in (self.box, self.colour))
-        return f"a face at ({box}) of colour ({colour})"
 
 
 def golden_face(video: Path, faces: FacesConfig, sha256: str) -> GoldenFace:

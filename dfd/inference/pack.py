@@ -9,7 +9,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from dfd.errors import CheckpointError, ConfigError
-from dfd.inference.bundle import BundleInfo, Earned, write_bundle
+from dfd.inference.bundle import Earned, write_bundle
+from dfd.inference.info import BundleInfo
 from dfd.inference.oof import OutOfFold, read_oof
 from dfd.inference.predict import PRIOR
 from dfd.scoring.decide import Rule, decide

@@ -4,24 +4,28 @@ The file is whole and valid before the first video is scored, with PRIOR in ever
 scores come. So whatever stops the run, what is there can be submitted.
 """
 
+from __future__ import annotations
+
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dfd.errors import DfdError
 from dfd.faces.build import Progress
 from dfd.faces.store import VideoRecord
 from dfd.files import write_json
 from dfd.inference.budget import FULL, SPEEDS, Budget, Change, Speed
-from dfd.inference.bundle import Bundle, Logits
 from dfd.inference.journal import HASTE, Journal
-from dfd.models.checkpoint import drifted
 from dfd.scoring.board import Exposure, exposure
 from dfd.scoring.submission import write_submission
 from dfd.types import VideoScore
+from dfd.versions import drifted
+
+if TYPE_CHECKING:  # which imports torch: workers begin before that
+    from dfd.inference.bundle import Bundle, Logits
 
 PRIOR = 0.5
 """What a video gets that could not be scored: in a test of half fakes the best guess without evidence."""

@@ -4,22 +4,27 @@ submission.csv              whole at every moment
 submission.journal.jsonl    the videos that are finished; gone when the run has ended
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dfd.clips.sampling import ScoredClips
 from dfd.errors import ConfigError
 from dfd.faces.build import Progress, known_in, looked_at
 from dfd.faces.store import FaceStore, VideoRecord
 from dfd.inference.budget import FULL, MIRRORED, SPEEDS, Budget
-from dfd.inference.bundle import Bundle, BundleInfo
-from dfd.inference.forward import one_core_a_network
+from dfd.inference.info import BundleInfo
 from dfd.inference.journal import Journal
 from dfd.inference.predict import Prediction, hasty, predict
 from dfd.types import Video, Wanted
 from dfd.videos.workers import MEMORY, Limits, available_cores
+
+if TYPE_CHECKING:  # which imports torch: workers begin before that
+    from dfd.inference.bundle import Bundle
 
 
 @dataclass(frozen=True)
@@ -69,8 +74,7 @@ def run(
         limits = Limits(settings.workers, settings.timeout, budget.until, settings.memory)
         records = stack.enter_context(closing(_look(todo, info, settings.faces, budget, limits)))
         bundle = load()
-        if bundle.device.type == "cpu":
-            stack.enter_context(one_core_a_network())
+        stack.enter_context(bundle.ready())
         return predict([video.name for video in videos], records, bundle, out, progress, budget, journal)
 
 

@@ -4,11 +4,10 @@ Ways of fitting, each by its name in METHODS; which one, if any, is decided out 
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from pydantic import Field
-from sklearn.isotonic import IsotonicRegression
-from sklearn.linear_model import LogisticRegression
 
 from dfd.config import Config
 from dfd.scoring.aggregate import logit, sigmoid
@@ -79,6 +78,8 @@ def isotonic(logits: Sequence[float], labels: Sequence[int]) -> Calibration:
     """Any rising curve, both classes weighted alike (Zadrozny and Elkan 2002)."""
     y = np.asarray(labels)
     weights = np.where(y == 1, 0.5 / max(1, y.sum()), 0.5 / max(1, (1 - y).sum()))
+    from sklearn.isotonic import IsotonicRegression  # half a second to load, for those who fit
+
     curve = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(logits, y, weights)
     knots = zip(curve.X_thresholds_.tolist(), curve.y_thresholds_.tolist(), strict=True)
     return Calibration(method="isotonic", knots=tuple(knots))
@@ -101,6 +102,8 @@ def methods_for(videos: int) -> list[str]:
     return [name for name in METHODS if name != "isotonic" or videos >= ISOTONIC_FROM]
 
 
-def _line(logits: Sequence[float], labels: Sequence[int], fit_intercept: bool) -> LogisticRegression:
+def _line(logits: Sequence[float], labels: Sequence[int], fit_intercept: bool) -> Any:
     x = np.asarray(logits, float).reshape(-1, 1)
+    from sklearn.linear_model import LogisticRegression  # half a second to load, for those who fit
+
     return LogisticRegression(class_weight="balanced", fit_intercept=fit_intercept).fit(x, labels)

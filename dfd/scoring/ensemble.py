@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.optimize import minimize
 
 from dfd.config import Config
 from dfd.scoring.aggregate import Aggregation, aggregate, over_members
@@ -80,6 +79,8 @@ def fit_weights(logits: Floats, labels: NDArray[np.int64]) -> tuple[float, ...]:
         return float(share @ np.logaddexp(0, -right)), -(share * side * wrong) @ logits
 
     runs = logits.shape[1]
+    from scipy.optimize import minimize  # half a second to load, for those who fit
+
     found = minimize(
         loss,
         np.full(runs, 1 / runs),

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import average_precision_score, brier_score_loss, confusion_matrix, roc_auc_score, roc_curve
 
 from dfd.errors import SubmissionError
 
@@ -220,6 +219,8 @@ def _ranking(y: Integers, p: Floats) -> dict[str, float | None]:
     """How well fakes stand above real videos, whatever the probabilities are. None with one class."""
     if y.min() == y.max():
         return {"auc": None, "average_precision": None, "equal_error_rate": None}
+    from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve  # half a second to load
+
     false_alarms, caught, _ = roc_curve(y, p)
     equal = np.interp(0.0, false_alarms - (1 - caught), false_alarms)
     return {
@@ -231,6 +232,8 @@ def _ranking(y: Integers, p: Floats) -> dict[str, float | None]:
 
 def _decisions(y: Integers, p: Floats) -> dict[str, Any]:
     """What comes of calling fake whatever is above 0.5."""
+    from sklearn.metrics import confusion_matrix  # half a second to load
+
     (rr, rf), (fr, ff) = confusion_matrix(y, p > 0.5, labels=[0, 1]).tolist()
     return {
         "accuracy": (rr + ff) / len(y),
@@ -243,6 +246,8 @@ def _decisions(y: Integers, p: Floats) -> dict[str, Any]:
 
 def _distances(y: Integers, p: Floats) -> dict[str, float]:
     """How far the probabilities are from the labels, one by one and in bins."""
+    from sklearn.metrics import brier_score_loss  # half a second to load
+
     bins = np.minimum((p * BINS).astype(np.int64), BINS - 1)
     gaps = np.bincount(bins, weights=p - y, minlength=BINS)
     return {

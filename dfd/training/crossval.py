@@ -23,8 +23,8 @@ from dfd.errors import ConfigError
 from dfd.faces.build import Progress
 from dfd.faces.store import FaceStore, VideoRecord
 from dfd.files import whole, write_json
-from dfd.inference.bundle import Bundle, BundleInfo, load_member
-from dfd.inference.forward import one_core_a_network
+from dfd.inference.bundle import Bundle, load_member
+from dfd.inference.info import BundleInfo
 from dfd.inference.oof import read_scores, write_scores
 from dfd.inference.predict import Prediction, predict
 from dfd.scoring.decide import Decision, Judged, decide
@@ -134,7 +134,7 @@ def score_held(
         return None
     member = load_member(checkpoint, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     bundle = Bundle(BundleInfo(faces=member[1].faces, members=()), (member,), distortion=distortion)
-    with one_core_a_network():  # as a prediction has it: threads that share a layer may add up in another order
+    with bundle.ready():  # as a prediction has it: threads that share a layer may add up in another order
         prediction = predict([record.video for record in held], [held], bundle, table, progress)
     write_scores(detail, prediction.scores)
     return prediction

@@ -21,11 +21,12 @@ from dfd.faces.build import Progress
 from dfd.faces.store import VideoRecord
 from dfd.faces.tracklets import FacesConfig
 from dfd.files import sweep, write_bytes, write_json
-from dfd.models.checkpoint import Header, versions
+from dfd.models.checkpoint import Header
 from dfd.training.clock import ALONE, Means
 from dfd.training.devices import carry_out
 from dfd.training.loop import Job, seeded_model
 from dfd.training.recipes import Recipe
+from dfd.versions import versions
 
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
 DONE = "done"

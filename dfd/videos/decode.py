@@ -173,7 +173,7 @@ def _with_care(path: Path, index: _Index, group: NDArray[np.int64]) -> _Held:
 
 
 def _references(stream: VideoStream, index: _Index, span: set[int], skips: bool) -> tuple[dict[int, VideoFrame], int]:
-    """The frames of `span` that others depend on, by position, and the place of the first damaged packet in the file."""
+    """The frames of `span` that others depend on, by position; the place in the file of the first damaged packet."""
     found: dict[int, VideoFrame] = {}
     broken = len(index.order)
     for packet in _needed(stream, index, span):

@@ -35,8 +35,8 @@ class View:
     """How all frames of a video are shown: turned as its first one is and of its size, whatever their own.
 
     turns: quarter turns counter-clockwise. shape: (H,W,3), upright. stored: (width, height) before the turns.
-    reduction: what each side of the file's frames is divided by. Its converters are kept from frame to frame, since to set one up
-    costs as much as to use it.
+    reduction: what each side of the file's frames is divided by. Its converters are kept from frame to frame, since to
+    set one up costs as much as to use it.
     """
 
     def __init__(self, first: VideoFrame, reduction: int = 1) -> None:

@@ -81,16 +81,18 @@ def each_video(
     videos: Iterable[Video],
     arguments: Arguments = lambda _: (),
     limits: Limits = Limits(),
+    prepare: Callable[[], None] | None = None,
 ) -> Generator[list[Outcome], None, None]:
     """`function(video, *arguments(video))` for every video, in worker processes; at a time the outcomes that have come.
 
-    The workers start now. close() ends them, and so does losing what is returned.
+    The workers start now. close() ends them, and so does losing what is returned. prepare: called in each worker first:
+    no video pays for that.
     arguments: asked when the video's turn comes, in a thread, one video at a time. They, the function and its values
     are pickled. A worker that takes too long is killed and replaced, one that dies is replaced. Whatever happens to one
     video, an outcome comes for it, once its worker is dead or waits again, and the others go on. Workers read at most
     two videos each ahead of the caller.
     """
-    outcomes = _Crew(pickle.dumps(function), list(videos), arguments, limits).outcomes()
+    outcomes = _Crew(pickle.dumps((function, prepare)), list(videos), arguments, limits).outcomes()
     next(outcomes)  # starts them; only a generator that has begun runs its `finally`
     return outcomes
 
@@ -263,8 +265,10 @@ def _serve(pipe: Connection, function: bytes, memory: float) -> None:
     """In a worker: read one video after the other, until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
     _end_with_parent()
-    read = pickle.loads(function)  # which imports what it needs: no video pays for that
+    read, prepare = pickle.loads(function)
     use_one_core()
+    if prepare:
+        prepare()
     limit_memory(memory)
     pipe.send_bytes(b"ready")
     while True:

@@ -1,0 +1,107 @@
+"""What a bundle says of itself, bundle.json: read before its networks are, so that workers can begin."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from dfd.clips.sampling import ClipConfig
+from dfd.config import Config
+from dfd.errors import CheckpointError, ConfigError
+from dfd.faces.tracklets import FacesConfig
+from dfd.scoring.decide import Rule
+from dfd.scoring.ensemble import Blend
+from dfd.versions import versions
+
+FORMAT = 2
+GOLDEN_VIDEO = "golden.mp4"
+PLAIN = "the plain rule: there are no out-of-fold predictions to choose another on"
+BOX_TOLERANCE = 0.02
+"""Of each side of a golden face's box, in widths of the box."""
+COLOUR_TOLERANCE = 2.0
+"""Of its colour, in 255ths: another matrix from YUV to RGB moves it by 4, another range by 11."""
+
+
+class GoldenFace(Config):
+    """What is found in the golden video: the face's square box (left, top, right, bottom) in its first picture, in
+    pixels, and the mean colour (red, green, blue) of its skin. None where nothing is found with such settings.
+    """
+
+    sha256: str
+    box: tuple[float, float, float, float] | None = None
+    colour: tuple[float, float, float] | None = None
+
+    def agrees(self, found: GoldenFace) -> bool:
+        """Whether `found`, in the same video, is the same face within the tolerances."""
+        if self.box is None or self.colour is None or found.box is None or found.colour is None:
+            return self.box is found.box
+        width = self.box[2] - self.box[0]
+        moved = np.abs(np.subtract(self.box, found.box)).max() / width
+        return bool(moved <= BOX_TOLERANCE and np.abs(np.subtract(self.colour, found.colour)).max() <= COLOUR_TOLERANCE)
+
+    def __str__(self) -> str:
+        if self.box is None or self.colour is None:
+            return "no face"
+        box, colour = (", ".join(f"{value:.1f}" for value in values) for values in (self.box, self.colour))
+        return f"a face at ({box}) of colour ({colour})"
+
+
+class MemberEntry(Config):
+    """One network of a bundle. clip: what it is fed. golden: its logit of golden_clip() where the bundle was made.
+
+    weight: what its logits count for, beside the other members'.
+    """
+
+    file: str
+    sha256: str
+    model: str
+    clip: ClipConfig
+    golden: float | None = None
+    weight: float = Field(1.0, gt=0)
+
+
+class BundleInfo(Config):
+    """What bundle.json says."""
+
+    format: int = FORMAT
+    faces: FacesConfig
+    members: tuple[MemberEntry, ...]
+    rule: Rule = Rule()
+    rule_reason: str = PLAIN
+    blend: Blend | None = Field(None, description="how several runs were blended, and why so")
+    score: dict[str, Any] = Field(default_factory=dict, description="measures of the out-of-fold predictions")
+    videos: tuple[str, ...] = Field((), description="names of all videos that a member was trained on")
+    golden_face: GoldenFace | None = Field(None, description="what is found in golden.mp4 where the bundle was made")
+    versions: dict[str, str] = Field(default_factory=versions)
+
+    def text(self) -> str:
+        """bundle.json, as it is written."""
+        return self.model_dump_json(indent=1) + "\n"
+
+    def sha256(self) -> str:
+        """Of bundle.json, and so of all that decides a prediction: the members stand in it with their own sha256."""
+        return hashlib.sha256(self.text().encode()).hexdigest()
+
+
+def read_info(folder: Path) -> BundleInfo:
+    """What the bundle.json in `folder` says. Raises CheckpointError."""
+    path = folder / "bundle.json"
+    if not path.is_file():
+        raise CheckpointError(
+            f"{folder} is not a bundle (no bundle.json): make one with `dfd bundle RUN --out {folder}`"
+        )
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not JSON: {error}") from None
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is not of format {FORMAT}, the one that this version reads: bundle the run anew")
+    try:
+        return BundleInfo.read(about, str(path))
+    except ConfigError as error:
+        raise CheckpointError(str(error)) from None

@@ -1,0 +1,30 @@
+"""Versions of what decides the numbers, and how they differ from those that something was made with."""
+
+import importlib.metadata
+import platform
+from collections.abc import Callable, Mapping
+
+import cv2
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the numbers, as they are installed here."""
+    packages = ("dfd", "torch", "timm", "facenet-pytorch", "av", "numpy")
+    own = {"python": platform.python_version(), "opencv": cv2.__version__}  # OpenCV comes under several package names
+    return own | {name: importlib.metadata.version(name) for name in packages}
+
+
+def drifted(made_with: Mapping[str, str], part: Callable[[str], str] = str) -> list[str]:
+    """Each library that has another version here: "torch 2.10.0 (here 2.13.0)". part: of a version that is compared."""
+    here = dict.fromkeys(made_with, "none") | versions()
+    return [f"{name} {was} (here {here[name]})" for name, was in made_with.items() if part(here[name]) != part(was)]
+
+
+def release(version: str) -> str:
+    """What a version has in common with those that promise to work alike.
+
+    >>> release("2.13.0+cpu"), release("0.1.3")
+    ('2', '0.1')
+    """
+    first, *rest = version.split(".")
+    return ".".join([first, *rest[:1]]) if first == "0" else first

@@ -1,0 +1,197 @@
+"""Cross-validation measures what a prediction does: one member gives one video the same logits on both roads, bit for bit.
+
+Out of fold, a dataset of all segments is scored (training/crossval.py, score_held); `dfd predict` looks at the segments
+that it scores and keeps them in memory (inference/run.py).
+"""
+
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from dfd import sample
+from dfd.clips.sampling import ClipConfig
+from dfd.faces.build import build_store
+from dfd.faces.detect import Detector
+from dfd.faces.tracklets import FacesConfig
+from dfd.inference.bundle import load_bundle, read_info, write_bundle
+from dfd.inference.oof import read_scores
+from dfd.inference.run import Settings, run
+from dfd.models import ModelConfig
+from dfd.models.checkpoint import Header, build_model, write_checkpoint
+from dfd.training.crossval import score_held
+from dfd.types import Video
+from dfd.videos.encode import write_video
+from dfd.videos.workers import Limits
+
+FACES = FacesConfig(size=64, detect_side=640)
+CLIP = ClipConfig(length=8, fps=15, size=48, clips=4)
+WIDTH, HEIGHT, FPS = 640, 360, 30
+MINIBENCH = Path(__file__).parents[2] / "shared" / "data" / "minibench"
+REAL = ("abofeumbvv", "celebdf_id13_0011", "dfd_fake_06_04__walking_outside_cafe_disgusted", "ffpp_Deepfakes_469_481")
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    """Six people's faces, (160,160,3) with some of what is around them, the face about 80 pixels wide."""
+    folder = tmp_path_factory.mktemp("people")
+    sample._unpack("insightface", folder)
+    photo = cv2.cvtColor(cv2.imread(str(folder / "t1.jpg")), cv2.COLOR_BGR2RGB)
+    (found,) = Detector(40).detect([photo])
+    faces = []
+    for box in found.boxes[np.argsort(found.boxes[:, 0])]:
+        middle, half = (box[:2] + box[2:]) / 2, (box[3] - box[1]) / 2 * 1.9
+        left, top = np.maximum(0, middle - half).astype(int)
+        cut = photo[top : int(middle[1] + half), left : int(middle[0] + half)]
+        faces.append(cv2.resize(cut, (160, 160), interpolation=cv2.INTER_AREA))
+    assert len(faces) == 6
+    return faces
+
+
+def stage(frames, *parts, seed=0):
+    """(frames,H,W,3): faces on a blurred backdrop. parts: (face, size, from frame, to frame, frame -> (left, top))."""
+    noise = np.random.default_rng(seed).integers(40, 200, (12, 20, 3)).astype(np.uint8)
+    backdrop = cv2.resize(noise, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    images = np.repeat(backdrop[None], frames, axis=0)
+    for face, size, start, stop, where in parts:
+        small = cv2.resize(face, (size, size), interpolation=cv2.INTER_AREA)
+        for frame in range(start, min(stop, frames)):
+            left, top = (round(v) for v in where(frame))
+            a, b = max(0, left), min(WIDTH, left + size)
+            if a < b:
+                images[frame, top : top + size, a:b] = small[:, a - left : b - left]
+    return images
+
+
+def still(left, top):
+    return lambda frame: (left + 2 * np.sin(frame / 7), top)
+
+
+def crossing(speed):
+    """From the left to the right and back, `speed` pixels a second."""
+    return lambda frame: (abs((frame * speed / FPS + 480) % 960 - 480), 100)
+
+
+def damaged(path, packets=20):
+    """Flip bits in `packets` of the file's packets, but for the first."""
+    rng, data = np.random.default_rng(5), bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    for number in rng.choice(np.arange(1, len(places)), packets, replace=False):
+        position, size = places[number]
+        for _ in range(max(2, size // 60)):
+            data[position + int(rng.integers(4, max(5, size)))] ^= 1 << int(rng.integers(8))
+    path.write_bytes(data)
+
+
+@pytest.fixture(scope="module")
+def videos(people, tmp_path_factory):
+    a, b, c, d = people[:4]
+    folder = tmp_path_factory.mktemp("videos")
+    long = 240
+    corners = [still(40, 20), still(420, 30), still(60, 190), still(400, 210)]
+    four = [(face, 150, 0, long, where) for face, where in zip((a, b, c, d), corners, strict=True)]
+    made = {
+        **{f"crosses at {v}": stage(long, (a, 160, 0, long, crossing(v))) for v in (20, 44, 88)},
+        "second at a third": stage(long, (a, 160, 0, long, still(60, 90)), (b, 160, 80, long, still(400, 90))),
+        "second at two thirds": stage(long, (a, 160, 0, long, still(60, 90)), (b, 160, 160, long, still(400, 90))),
+        "four shots": np.concatenate([stage(60, (f, 160, 0, 60, still(240, 90)), seed=i) for i, f in enumerate(people[:4])]),
+        "three, then one": np.concatenate([stage(120, *four[:3]), stage(120, (d, 200, 0, 120, still(220, 80)), seed=1)]),
+        "four people": stage(long, *four[:3], (d, 110, 0, long, still(400, 210))),
+        "damaged": stage(120, (a, 160, 0, 120, crossing(44)), (b, 150, 0, 120, still(430, 20))),
+        "comes late": stage(long, (a, 160, 200, long, still(200, 90))),
+    }  # fmt: skip
+    for name, images in made.items():
+        write_video(folder / f"{name}.mp4", images, FPS, crf=16, keyframe_every=250)
+    damaged(folder / "damaged.mp4")
+    upright = np.rot90(stage(90, (a, 160, 0, 90, still(200, 90))), axes=(1, 2))
+    write_video(folder / "portrait.mp4", upright, FPS, crf=16, keyframe_every=250, rotation=270)
+    for name in REAL if MINIBENCH.is_dir() else ():
+        (folder / f"{name}.mp4").symlink_to(MINIBENCH / f"{name}.mp4")
+    return [Video(path, path.name, 1) for path in sorted(folder.iterdir())]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    torch.manual_seed(3)
+    header = Header(model=ModelConfig(name="factorized", size="tiny"), clip=CLIP, faces=FACES, prior=0.6)
+    path = tmp_path_factory.mktemp("model") / "m.ckpt"
+    write_checkpoint(path, header, build_model(header.model, CLIP).state_dict())
+    return path
+
+
+@pytest.fixture(scope="module")
+def out_of_fold(videos, checkpoint, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("oof")
+    store = build_store(videos, folder / "faces", FACES, Limits(workers=2))
+    score_held(store.records(), checkpoint, folder / "oof")
+    return {score.name: score for score in read_scores(folder / "oof.json")}
+
+
+@pytest.fixture(scope="module")
+def predicted(videos, checkpoint, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("predicted")
+    write_bundle(folder / "bundle", [checkpoint])
+    info = read_info(folder / "bundle")
+    made = run(videos, info, lambda: load_bundle(folder / "bundle"), folder / "s.csv", Settings(workers=2))
+    return {score.name: score for score in made.scores}
+
+
+def test_a_prediction_has_the_logits_of_cross_validation_bit_for_bit(videos, out_of_fold, predicted):
+    assert {name: score.faces for name, score in predicted.items()} == {n: s.faces for n, s in out_of_fold.items()}
+    assert {name: s.probability for name, s in predicted.items()} == {n: s.probability for n, s in out_of_fold.items()}
+    assert {s.status for s in predicted.values()} == {"ok"}
+    assert all(len(predicted[video.name].faces) for video in videos)
+    if not MINIBENCH.is_dir():
+        pytest.skip("the made videos agree; there are no real clips here to try as well")
+
+
+def shown(score):
+    """How many faces each scored segment shows."""
+    counts = {}
+    for face in score.faces:
+        counts[face.segment] = counts.get(face.segment, 0) + 1
+    return counts
+
+
+def test_what_is_there_is_seen(predicted):
+    counts = {name: list(shown(score).values()) for name, score in predicted.items()}
+    for speed in (20, 44, 88):
+        assert counts[f"crosses at {speed}.mp4"] == [1, 1, 1, 1]
+    assert counts["second at a third.mp4"] == [1, 2, 2, 2]
+    assert counts["second at two thirds.mp4"][0] == 1
+    assert counts["second at two thirds.mp4"][-1] == 2
+    assert counts["four shots.mp4"] == [1, 1, 1, 1]
+    assert counts["three, then one.mp4"] == [3, 3, 1, 1]
+    assert min(counts["four people.mp4"]) >= 4
+    assert list(shown(predicted["comes late.mp4"])) == [5]  # not one of the even segments
+
+
+@pytest.mark.parametrize("what", ["last shot", "late face", "smallest of four"])
+def test_who_stands_there_changes_the_score(what, people, checkpoint, tmp_path):
+    a, b, c, d, e = people[:5]
+    write_bundle(tmp_path / "bundle", [checkpoint])
+    for other in (d, e):
+        images = {
+            "last shot": lambda x: np.concatenate(
+                [stage(60, (f, 160, 0, 60, still(240, 90)), seed=i) for i, f in enumerate((a, b, c, x))]
+            ),
+            "late face": lambda x: stage(240, (a, 160, 0, 240, still(60, 90)), (x, 160, 160, 240, still(400, 90))),
+            "smallest of four": lambda x: stage(
+                60, *[(f, 150, 0, 60, still(20 + 190 * i, 20)) for i, f in enumerate((a, b, c))],
+                (x, 110, 0, 60, still(300, 220)),
+            ),
+        }[what](other)  # fmt: skip
+        (tmp_path / "in").mkdir(exist_ok=True)
+        write_video(tmp_path / "in" / f"{'de'[other is e]}.mp4", images, FPS, crf=0, keyframe_every=30)
+    videos = [Video(path, path.name) for path in sorted((tmp_path / "in").iterdir())]
+    info = read_info(tmp_path / "bundle")
+    made = run(videos, info, lambda: load_bundle(tmp_path / "bundle"), tmp_path / "s.csv", Settings(workers=2))
+    first, second = made.scores
+    assert [face[:2] for face in first.faces] == [face[:2] for face in second.faces]
+    assert first.probability != second.probability
+    same = [x.logit == y.logit for x, y in zip(first.faces, second.faces, strict=True)]
+    assert any(same)  # the others are as they were
