@@ -1,11 +1,30 @@
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dfd.errors import ConfigError
-from dfd.scoring.aggregate import CLIPS, TRACKS, Aggregation, aggregate, logit, sigmoid
+from dfd.scoring.aggregate import (
+    FACES,
+    SEGMENTS,
+    Aggregation,
+    aggregate,
+    logit,
+    over_faces,
+    over_members,
+    sigmoid,
+)
+from dfd.types import FaceLogit
 
 LOGITS = st.lists(st.floats(-15, 15), min_size=1, max_size=12)
+VIDEO = st.dictionaries(
+    st.tuples(st.integers(0, 5), st.integers(0, 3)),
+    st.tuples(st.floats(0.5, 1), st.floats(-15, 15)),
+    min_size=1,
+    max_size=12,
+).map(lambda faces: [FaceLogit(*place, *said) for place, said in faces.items()])
+"""Tracklets in any order, each place once."""
 
 
 @pytest.mark.parametrize(
@@ -17,52 +36,126 @@ LOGITS = st.lists(st.floats(-15, 15), min_size=1, max_size=12)
         ("top_half", 2.5),  # (3 + 2) / 2
     ],
 )
-def test_by_hand(name, expected):
-    assert CLIPS[name]([3.0, 2.0, 2.0, -3.0]) == pytest.approx(expected, abs=1e-3)
+def test_segments_by_hand(name, expected):
+    assert SEGMENTS[name]([3.0, 2.0, 2.0, -3.0]) == pytest.approx(expected, abs=1e-3)
 
 
-@pytest.mark.parametrize("name", CLIPS)
+@pytest.mark.parametrize("name", SEGMENTS)
 @given(LOGITS)
 def test_between_the_least_and_the_most_and_whatever_the_order(name, logits):
-    value = CLIPS[name](logits)
+    value = SEGMENTS[name](logits)
     assert min(logits) - 1e-2 <= value <= max(logits) + 1e-2
-    assert CLIPS[name](logits[::-1]) == pytest.approx(value, abs=1e-2)
+    assert SEGMENTS[name](logits[::-1]) == pytest.approx(value, abs=1e-2)
 
 
-@pytest.mark.parametrize("name", CLIPS)
+@pytest.mark.parametrize("name", SEGMENTS)
 @given(st.floats(-15, 15), st.integers(1, 9))
-def test_clips_that_agree_are_believed(name, value, count):
-    assert CLIPS[name]([value] * count) == pytest.approx(value, abs=1e-3)
+def test_segments_that_agree_are_believed(name, value, count):
+    assert SEGMENTS[name]([value] * count) == pytest.approx(value, abs=1e-3)
 
 
 def test_a_confident_minority_does_not_decide():
-    assert CLIPS["confident_mean"]([5.0, 0.0, 0.1, -0.1]) == CLIPS["mean_probability"]([5.0, 0.0, 0.1, -0.1])
+    assert SEGMENTS["confident_mean"]([5.0, 0.0, 0.1, -0.1]) == SEGMENTS["mean_probability"]([5.0, 0.0, 0.1, -0.1])
 
 
-def test_tracks_by_hand():
-    tracks, sure = [[1.0, 3.0], [-4.0]], [0.75, 0.25]
-    assert aggregate(tracks, sure, Aggregation(tracks="mean")) == -1.0
-    assert aggregate(tracks, sure, Aggregation(tracks="max")) == 2.0
-    assert aggregate(tracks, sure, Aggregation(tracks="confidence")) == 0.5  # 0.75 * 2 - 0.25 * 4
+CROWDED = [
+    FaceLogit(0, 0, 0.75, 1.0),
+    FaceLogit(0, 1, 0.25, -3.0),
+    FaceLogit(2, 0, 1.0, 4.0),
+    FaceLogit(5, 0, 0.9, -1.0),
+    FaceLogit(5, 1, 0.6, 2.0),
+    FaceLogit(5, 2, 0.5, 2.0),
+]
+"""Three segments: of two faces, of one and of three."""
 
 
-@given(st.lists(LOGITS, min_size=1, max_size=4), st.sampled_from(sorted(CLIPS)), st.sampled_from(TRACKS))
-def test_a_flip_of_every_sign_flips_what_treats_both_sides_alike(tracks, clips, way):
-    if clips == "top_half" or way == "max":
+@pytest.mark.parametrize(
+    ("faces", "segments", "expected"),
+    [
+        ("mean", "mean_logit", 4 / 3),  # -1, 4, 1
+        ("max", "mean_logit", 7 / 3),  # 1, 4, 2
+        ("confidence", "mean_logit", 4.65 / 3),  # 0.75 - 0.75 = 0, 4, (-0.9 + 1.2 + 1.0) / 2.0 = 0.65
+        ("mean", "top_half", 2.5),  # of -1, 4, 1: (4 + 1) / 2
+        ("max", "top_half", 3.0),  # of 1, 4, 2
+    ],
+)
+def test_faces_are_joined_within_their_segment_and_then_segments(faces, segments, expected):
+    for order in (CROWDED, CROWDED[::-1]):
+        assert aggregate(order, Aggregation(faces=faces, segments=segments)) == pytest.approx(expected)
+
+
+def test_a_segment_of_many_faces_counts_for_no_more_than_one_of_one():
+    crowd = [FaceLogit(0, face, 1.0, 2.0) for face in range(8)]
+    assert aggregate([*crowd, FaceLogit(1, 0, 1.0, -2.0)], Aggregation()) == 0.0
+
+
+def test_of_several_faces_the_most_suspect_one_can_decide():
+    assert over_faces(CROWDED[3:], "max") == 2.0
+    assert over_faces(CROWDED[:1], "max") == over_faces(CROWDED[:1], "mean") == 1.0
+
+
+def test_faces_that_nobody_is_sure_of_count_alike():
+    assert over_faces([FaceLogit(0, 0, 0.0, 1.0), FaceLogit(0, 1, 0.0, 2.0)], "confidence") == 1.5
+
+
+@given(VIDEO, st.sampled_from(sorted(SEGMENTS)), st.sampled_from(FACES))
+def test_a_video_lies_between_its_faces_whatever_their_order(faces, segments, way):
+    how = Aggregation(faces=way, segments=segments)
+    logits, value = [face.logit for face in faces], aggregate(faces, how)
+    assert min(logits) - 1e-2 <= value <= max(logits) + 1e-2
+    assert aggregate(faces[::-1], how) == value
+
+
+@given(VIDEO, st.sampled_from(sorted(SEGMENTS)), st.sampled_from(FACES))
+def test_a_flip_of_every_sign_flips_what_treats_both_sides_alike(faces, segments, way):
+    if segments == "top_half" or way == "max":
         return
-    how, sure = Aggregation(clips=clips, tracks=way), [0.9] * len(tracks)
-    flipped = aggregate([[-x for x in track] for track in tracks], sure, how)
-    assert flipped == pytest.approx(-aggregate(tracks, sure, how), abs=1e-6)
+    how = Aggregation(faces=way, segments=segments)
+    flipped = aggregate([face._replace(logit=-face.logit) for face in faces], how)
+    assert flipped == pytest.approx(-aggregate(faces, how), abs=1e-6)
 
 
-def test_no_clip_and_unknown_ways_are_errors():
-    for tracks in ([], [[]]):
-        with pytest.raises(ValueError, match="without a clip"):
-            aggregate(tracks, [1.0] * len(tracks), Aggregation())
-    with pytest.raises(ConfigError, match="'median', 'mean': there are mean_logit"):
-        aggregate([[1.0]], [1.0], Aggregation(clips="median"))
+def test_no_face_and_unknown_ways_are_errors():
+    with pytest.raises(ValueError, match="without a face"):
+        aggregate([], Aggregation())
+    for odd in (Aggregation(segments="median"), Aggregation(faces="median")):
+        with pytest.raises(ConfigError, match="'median'.*: there are mean, max, confidence and mean_logit, "):
+            aggregate(CROWDED, odd)
+
+
+class TestOverMembers:
+    def test_tracklet_by_tracklet_the_weighted_mean(self):
+        one = [FaceLogit(1, 0, 0.9, 1.0), FaceLogit(1, 1, 0.8, -2.0), FaceLogit(3, 0, 0.7, 3.0)]
+        other = [face._replace(logit=2 * face.logit) for face in one]
+        assert over_members([one, other]) == tuple(face._replace(logit=1.5 * face.logit) for face in one)
+        assert [face.logit for face in over_members([one, other], [3.0, 1.0])] == [1.25, -2.5, 3.75]
+        assert over_members([one]) == tuple(one)
+
+    def test_networks_that_are_scored_on_other_segments_have_these_to_themselves(self):
+        """Of two segments one and of four the other: they meet where both look."""
+        two = [FaceLogit(number, 0, 1.0, 1.0) for number in (2, 6)]
+        four = [FaceLogit(number, 0, 1.0, -1.0) for number in (1, 2, 5, 7)]
+        joined = over_members([two, four], [3.0, 1.0])
+        assert [(face.segment, face.logit) for face in joined] == [(1, -1), (2, 0.5), (5, -1), (6, 1), (7, -1)]
+
+    def test_the_rest_stands_in_for_a_network_that_is_left_out(self):
+        one, two = [FaceLogit(0, 0, 1.0, 4.0)], [FaceLogit(0, 0, 1.0, 1.0)]
+        assert over_members([one, two], [0.6, 0.1])[0].logit == pytest.approx((0.6 * 4 + 0.1) / 0.7)
+        assert over_members([]) == ()
+
+    @given(st.lists(VIDEO, min_size=1, max_size=4), st.floats(0.01, 100))
+    def test_weights_of_any_sum_say_the_same_and_the_order_of_faces_says_nothing(self, answers, scale):
+        weights = [1.0 + number for number in range(len(answers))]
+        joined = over_members(answers, weights)
+        assert [face[:3] for face in joined] == sorted({face[:3] for faces in answers for face in faces})
+        again = over_members([faces[::-1] for faces in answers], [scale * weight for weight in weights])
+        assert [face.logit for face in again] == pytest.approx([face.logit for face in joined], abs=1e-9)
 
 
 @given(st.floats(-15, 15))
 def test_logit_undoes_sigmoid(value):
     assert logit(sigmoid(value)) == pytest.approx(value, abs=1e-2)
+
+
+def test_probabilities_of_0_and_1_have_a_logit():
+    assert all(math.isfinite(logit(probability)) for probability in (0.0, 1.0))

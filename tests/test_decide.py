@@ -3,21 +3,23 @@ import math
 import numpy as np
 import pytest
 
-from dfd.scoring.aggregate import Aggregation
+from dfd.scoring.aggregate import FACES, SEGMENTS, Aggregation, aggregate
 from dfd.scoring.calibrate import Calibration
 from dfd.scoring.decide import Judged, Rule, choose, decide
 from dfd.scoring.metrics import balanced_log_loss
+from dfd.types import FaceLogit
 
 
-def videos(count=200, scale=1.0, signal=1.5, folds=5, clips=3, seed=0):
-    """Videos with `clips` clips; logits are right when divided by `scale`."""
+def videos(count=200, scale=1.0, signal=1.5, folds=5, segments=3, seed=0):
+    """Videos of `segments` segments, a face in each; logits are right when divided by `scale`."""
     rng = np.random.default_rng(seed)
     made = []
     for number in range(count):
         label = number % 2
         centre = (label * 2 - 1) * signal**2 / 2 + rng.normal(0, signal)
-        logits = tuple(float(scale * (centre + rng.normal(0, 0.3))) for _ in range(clips))
-        made.append(Judged((logits,), (0.99,), label, number // 2 % folds))
+        logits = [float(scale * (centre + rng.normal(0, 0.3))) for _ in range(segments)]
+        faces = tuple(FaceLogit(segment, 0, 0.99, logit) for segment, logit in enumerate(logits))
+        made.append(Judged(faces, label, number // 2 % folds))
     return made
 
 
@@ -38,7 +40,7 @@ def test_noise_keeps_the_plain_rule():
 def test_a_fold_is_scored_by_a_rule_that_has_not_seen_it():
     """Labels of a fold turned round change the rules of the other folds, and nothing of its own predictions."""
     straight = videos(count=60, scale=2.0)
-    turned = [Judged(v.tracks, v.confidences, 1 - v.label if v.fold == 2 else v.label, v.fold) for v in straight]
+    turned = [Judged(v.faces, 1 - v.label if v.fold == 2 else v.label, v.fold) for v in straight]
     a, b = decide(straight).probabilities, decide(turned).probabilities
     assert all(x == y for x, y, v in zip(a, b, straight, strict=True) if v.fold == 2)
     assert any(x != y for x, y, v in zip(a, b, straight, strict=True) if v.fold != 2)
@@ -55,9 +57,28 @@ def test_of_two_faces_the_fake_one_decides():
     made = []
     for number in range(200):
         label = number % 2
-        faces = [tuple(rng.normal(-3, 0.5, 2).tolist()), tuple(rng.normal(3 if label else -3, 0.5, 2).tolist())]
-        made.append(Judged(tuple(faces), (0.9, 0.9), label, number // 2 % 5))
-    assert choose(made).aggregation.tracks == "max"
+        faces = [
+            FaceLogit(segment, face, 0.9, float(rng.normal(3 if label and face else -3, 0.5)))
+            for segment in range(2)
+            for face in range(2)
+        ]
+        made.append(Judged(tuple(faces), label, number // 2 % 5))
+    assert choose(made).aggregation.faces == "max"
+
+
+def test_ways_to_join_faces_are_tried_only_where_a_segment_shows_several(monkeypatch):
+    tried = set()
+
+    def watched(faces, how):
+        tried.add((how.faces, how.segments))
+        return aggregate(faces, how)
+
+    monkeypatch.setattr("dfd.scoring.decide.aggregate", watched)
+    some = videos(count=20)
+    choose(some)
+    assert tried == {("mean", segments) for segments in SEGMENTS}
+    choose([*some[:-1], Judged((*some[-1].faces, FaceLogit(2, 1, 0.9, 0.0)), some[-1].label, some[-1].fold)])
+    assert tried == {(faces, segments) for faces in FACES for segments in SEGMENTS}
 
 
 @pytest.mark.parametrize(
@@ -65,11 +86,13 @@ def test_of_two_faces_the_fake_one_decides():
     [([], []), ([1, 1, 1], [0, 1, 2]), ([1, 0, 1, 0], [0, 0, 1, 1]), ([1, 1, 0], [0, 1, 2])],
 )
 def test_too_little_to_judge_by_keeps_the_plain_rule(labels, folds):
-    made = decide([Judged(((1.0,),), (1.0,), y, k) for y, k in zip(labels, folds, strict=True)])
+    made = decide([Judged((FaceLogit(0, 0, 1.0, 1.0),), y, k) for y, k in zip(labels, folds, strict=True)])
     assert (made.rule, made.before) == (Rule(), None)
 
 
 def test_a_rule_survives_json_and_says_what_it_does():
-    rule = Rule(aggregation=Aggregation(tracks="max"), calibration=Calibration(scale=0.5, offset=1.0))
+    rule = Rule(aggregation=Aggregation(faces="max"), calibration=Calibration(scale=0.5, offset=1.0))
     assert Rule.model_validate_json(rule.model_dump_json()) == rule
-    assert rule.probability([[1.0], [-2.0]], [1.0, 1.0]) == pytest.approx(1 / (1 + math.exp(-1.5)))
+    assert rule.probability([FaceLogit(0, 0, 1.0, 1.0), FaceLogit(0, 1, 1.0, -2.0)]) == pytest.approx(
+        1 / (1 + math.exp(-1.5))
+    )

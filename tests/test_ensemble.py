@@ -6,11 +6,12 @@ import pytest
 from dfd.scoring.decide import Judged
 from dfd.scoring.ensemble import blend, fit_weights
 from dfd.scoring.metrics import balanced_log_loss
+from dfd.types import FaceLogit
 
 
-def run(logits, labels, folds, clips=1):
+def run(logits, labels, folds, segments=(0,)):
     return [
-        Judged(((float(logit),) * clips,), (0.9,), int(label), int(fold))
+        Judged(tuple(FaceLogit(number, 0, 0.9, float(logit)) for number in segments), int(label), int(fold))
         for logit, label, fold in zip(logits, labels, folds, strict=True)
     ]
 
@@ -65,12 +66,12 @@ class TestBlend:
         made, videos = blend(runs)
         assert made.weights == pytest.approx((1 / 3,) * 3)
         assert made.fitted >= made.equal
-        assert videos[7].tracks[0][0] == pytest.approx(sum(r[7].tracks[0][0] for r in runs) / 3, abs=1e-12)
+        assert videos[7].faces[0].logit == pytest.approx(sum(r[7].faces[0].logit for r in runs) / 3, abs=1e-12)
 
     def test_the_losses_are_those_of_the_blended_videos(self, truth):
         labels, folds, good, rng = truth
         made, videos = blend([run(good, labels, folds), run(rng.normal(0, 4, 300), labels, folds)])
-        found = np.clip(sigmoid([video.tracks[0][0] for video in videos]), 0.01, 0.99)
+        found = np.clip(sigmoid([video.faces[0].logit for video in videos]), 0.01, 0.99)
         assert made.fitted == pytest.approx(balanced_log_loss(labels, found), abs=1e-9)
 
     def test_a_fold_is_blended_by_weights_that_have_not_seen_it(self, truth):
@@ -82,35 +83,36 @@ class TestBlend:
         assert a.fitted < a.equal
         assert b.fitted < b.equal
         pairs = list(zip(straight, crooked, strict=True))
-        assert all(x.tracks == y.tracks for x, y in pairs if x.fold == 2)
-        assert any(x.tracks != y.tracks for x, y in pairs if x.fold != 2)
+        assert all(x.faces == y.faces for x, y in pairs if x.fold == 2)
+        assert any(x.faces != y.faces for x, y in pairs if x.fold != 2)
 
     def test_a_run_that_failed_for_a_video_is_left_out_there(self):
         labels, folds = [0, 1] * 6, [0, 0, 1, 1, 2, 2] * 2
         first, second = (run([-2, 2] * 6, labels, folds) for _ in range(2))
-        second[3] = Judged((), (), 1, 1)
-        first[4] = second[4] = Judged((), (), 0, 2)
+        second[3] = Judged((), 1, 1)
+        first[4] = second[4] = Judged((), 0, 2)
         _, videos = blend([first, second])
-        assert videos[3].tracks == ((2.0,),)
-        assert videos[4].tracks == ()
+        assert videos[3].faces == first[3].faces
+        assert videos[4].faces == ()
 
     def test_what_a_run_without_weight_alone_has_scored_is_not_scored(self, truth):
         labels, folds, good, _ = truth
         first, second = run(good, labels, folds), run(-good, labels, folds)
-        first[0] = Judged((), (), int(labels[0]), int(folds[0]))
+        first[0] = Judged((), int(labels[0]), int(folds[0]))
         made, videos = blend([first, second])
         assert made.weights == (1.0, 0.0)
-        assert videos[0].tracks == ()
+        assert videos[0].faces == ()
 
-    def test_runs_with_other_clips_meet_in_their_means(self):
+    def test_runs_of_other_segments_meet_where_both_look(self):
         labels, folds = [0, 1] * 3, [0, 0, 1, 1, 2, 2]
-        _, videos = blend([run([-1, 3] * 3, labels, folds, clips=4), run([-1, 3] * 3, labels, folds, clips=2)])
-        assert videos[1].tracks == ((3.0,),)
+        four, two = run([-1, 3] * 3, labels, folds, (1, 2, 5, 7)), run([-1, 1] * 3, labels, folds, (2, 6))
+        _, videos = blend([four, two])
+        assert [(face.segment, face.logit) for face in videos[1].faces] == [(1, 3), (2, 2), (5, 3), (6, 1), (7, 3)]
 
     def test_two_folds_are_too_few_to_judge_by(self):
         made, videos = blend([run([-1, 3] * 2, [0, 1] * 2, [0, 0, 1, 1])] * 2)
         assert (made.weights, made.equal) == ((0.5, 0.5), None)
-        assert videos[1].tracks == ((3.0,),)
+        assert videos[1].faces == (FaceLogit(0, 0, 0.9, 3.0),)
         assert "three folds" in made.reason
 
     def test_survives_json(self, truth):

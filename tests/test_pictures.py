@@ -2,13 +2,19 @@ import av
 import numpy as np
 import pytest
 
+from dfd.videos import pictures as module
 from dfd.videos.decode import read_frames, stream_pictures
 from dfd.videos.encode import write_video
-from dfd.videos.pictures import Picture, View
+from dfd.videos.pictures import Picture, View, held_reduction
 from tests.conftest import moving_face
 from tests.hostile import encode
 
 AREAS = [(0, 240, 0, 320), (10, 90, 33, 121), (11, 90, 32, 120), (0, 7, 300, 320), (239, 240, 319, 320), (5, 5, 0, 9)]
+
+
+def everything(frames, fps):
+    """A plan: all frames, in one group."""
+    return [np.arange(frames)]
 
 
 def noise(frames, height, width):
@@ -21,7 +27,7 @@ def test_a_part_is_what_it_is_in_the_whole(tmp_path, area, rotation):
     size = (320, 240) if rotation % 180 else (240, 320)
     write_video(tmp_path / "a.mp4", noise(2, *size), 15, rotation=rotation)
     whole = read_frames(tmp_path / "a.mp4", [0, 1]).images
-    (pictures,) = stream_pictures(tmp_path / "a.mp4", 10)
+    (pictures,) = stream_pictures(tmp_path / "a.mp4", everything)
     top, bottom, left, right = area
     for image, picture in zip(whole, pictures, strict=True):
         assert picture.shape == image.shape == (240, 320, 3)
@@ -36,7 +42,7 @@ def test_of_every_kind_of_picture(tmp_path, pixels):
     images = moving_face(2)[:, :239, :317] if pixels == "yuv444p" else moving_face(2)
     encode(tmp_path / "a.mp4", images, pixels=pixels)
     whole = read_frames(tmp_path / "a.mp4", [0, 1]).images
-    (pictures,) = stream_pictures(tmp_path / "a.mp4", 10)
+    (pictures,) = stream_pictures(tmp_path / "a.mp4", everything)
     assert np.array_equal(pictures.rgb(), whole)
     assert np.array_equal(pictures.pictures[1][21:100, 40:99], whole[1][21:100, 40:99])
 
@@ -63,20 +69,55 @@ def test_a_plan_is_read_and_nothing_else(face_video):
 
     def plan(frames, fps):
         asked.append((frames, fps))
-        return np.array([3, 5, 7, 8, 20, 21, 22, 30])
+        return [np.array(group) for group in ([3, 5, 7], [8, 20, 21], [22, 30])]
 
-    chunks = list(stream_pictures(face_video, 3, plan))
+    groups = list(stream_pictures(face_video, plan))
     assert asked == [(45, 15.0)]
-    assert [chunk.indices.tolist() for chunk in chunks] == [[3, 5, 7], [8, 20, 21], [22, 30]]
-    assert {chunk.shown for chunk in chunks} == {45}
-    assert [chunk.missing for chunk in chunks] == [0, 0, 0]
+    assert [group.indices.tolist() for group in groups] == [[3, 5, 7], [8, 20, 21], [22, 30]]
+    assert {(group.shown, group.fps, group.missing) for group in groups} == {(45, 15.0, 0)}
     whole = read_frames(face_video, range(45)).images
-    assert all(np.array_equal(chunk.rgb(), whole[chunk.indices]) for chunk in chunks)
+    assert all(np.array_equal(group.rgb(), whole[group.indices]) for group in groups)
+
+
+def test_groups_may_overlap_and_be_empty(face_video):
+    groups = [np.array(group, np.int64) for group in ([], [4, 6, 9], [5, 6], [], [9, 44])]
+    found = list(stream_pictures(face_video, lambda *_: groups))
+    assert [pictures.indices.tolist() for pictures in found] == [[], [4, 6, 9], [5, 6], [], [9, 44]]
+    whole = read_frames(face_video, range(45)).images
+    assert all(np.array_equal(pictures.rgb(), whole[pictures.indices]) for pictures in found if len(pictures))
+
+
+def test_a_plan_for_nothing_gives_nothing(face_video):
+    assert list(stream_pictures(face_video, lambda *_: [])) == []
 
 
 def test_what_a_plan_asks_for_and_is_not_there_is_counted(face_video, tmp_path):
     data = face_video.read_bytes()
     (tmp_path / "cut.mp4").write_bytes(data[: len(data) * 2 // 3])
-    (pictures,) = stream_pictures(tmp_path / "cut.mp4", 9, lambda frames, _: np.array([0, 1, frames, 99]))
-    assert pictures.indices.tolist() == [0, 1]
-    assert pictures.missing == 2
+    groups = list(stream_pictures(tmp_path / "cut.mp4", lambda frames, _: [np.array([0, 1, frames, 99])]))
+    assert [(pictures.indices.tolist(), pictures.missing) for pictures in groups] == [([0, 1], 2)]
+
+
+def test_frames_are_reduced_where_so_many_would_not_fit(face_video, monkeypatch):
+    frame = av.VideoFrame(3840, 2160, "yuv420p")
+    assert held_reduction(frame, 78) == 1  # 1.3 s at 60 frames a second: 970 MB
+    assert held_reduction(frame, 90) == 2
+    assert held_reduction(av.VideoFrame(7680, 4320, "yuv420p"), 78) == 2
+    (whole,) = stream_pictures(face_video, everything)
+    monkeypatch.setattr(module, "HELD", 320 * 240 * 3 // 2 * 45 // 3)  # a third of what they take
+    (small,) = stream_pictures(face_video, everything)
+    assert whole.pictures[0].shape == (240, 320, 3)
+    assert small.pictures[0].shape == (120, 160, 3)
+    assert small.rgb().shape == (45, 120, 160, 3)
+    wanted = whole.rgb(160).astype(int)
+    assert np.abs(small.rgb() - wanted).mean() < 2
+    part = small.pictures[20][11:90, 32:120]
+    assert np.array_equal(part, small.pictures[20].reduced(None)[11:90, 32:120])
+
+
+def test_a_turned_video_is_reduced_as_it_stands(tmp_path, monkeypatch):
+    write_video(tmp_path / "a.mp4", moving_face(4), 15, rotation=90)
+    monkeypatch.setattr(module, "HELD", 1)
+    monkeypatch.setattr(module, "held_reduction", None)  # the one that decode.py has stays
+    (pictures,) = stream_pictures(tmp_path / "a.mp4", everything)
+    assert pictures.pictures[0].shape == pictures.rgb().shape[1:]

@@ -15,7 +15,8 @@ def main() -> None:
         device, data = session.device(), session.competition()
         folder = session.attached("bundle", SETTINGS["bundle"])
         session.install_wheels()
-        from dfd.inference.bundle import load_bundle, read_info
+        from dfd.inference.bundle import load_bundle
+        from dfd.inference.info import read_info
         from dfd.inference.run import Settings, run
         from dfd.videos.manifest import read_sample
 
