@@ -138,7 +138,7 @@ def _sound(path: Path, index: _Index, groups: Sequence[NDArray[np.int64]]) -> It
                 try:
                     position, frame = next(frames)
                 except StopIteration:
-                    position = index.shown
+                    break
                 except _DamageError:
                     return
                 else:

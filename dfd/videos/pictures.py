@@ -19,8 +19,6 @@ HALVED = (
     "yuv420p",
     "yuvj420p",
 )  # two of three planes have half the width and height, so a part begins at an even pixel
-
-
 HELD = 1_000_000_000
 """Bytes of decoded frames that are held at a time: a segment of 4K at 60 frames a second. Larger frames are reduced."""
 
