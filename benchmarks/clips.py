@@ -18,12 +18,12 @@ def measure(video: Path, folder: Path) -> list[dict[str, object]]:
     all frames through a pipe into one array (1.9 GB), then 15 of them."""
     info = probe(video)
     config = ClipConfig(length=15, size=224)
-    track = max((t for r in FaceStore.open(folder).records() for t in r.tracks), key=lambda t: t.frames)
+    face = max((t for r in FaceStore.open(folder).records() for t in r.tracklets), key=lambda t: t.frames)
     rng = np.random.default_rng(0)
 
     def stored() -> None:
         for _ in range(LOADS):
-            load_clips(track, random_clips(track.frames, track.fps, config, 1, rng), config)
+            load_clips(face, random_clips(face.frames, face.fps, config, 1, rng), config)
 
     def journal() -> None:
         raw = ffmpeg(video, output=("-f", "rawvideo", "-pix_fmt", "rgb24", "-"))

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from dfd.clips.pairs import PairDataset
-from dfd.faces.store import FaceStore, TrackRecord, VideoRecord, load_crops
+from dfd.faces.store import FaceStore, TrackletRecord, VideoRecord, load_crops
 from dfd.models.checkpoint import load_model
 from dfd.scoring.metrics import balanced_log_loss
 from dfd.training.crossval import crossval, labelled
@@ -25,7 +25,7 @@ from dfd.training.recipes import Recipe, recipe
 
 FOLDS, SEED = 5, 0
 LOOKS = 8
-"""Pictures of a track that the trivial baseline looks at."""
+"""Frames of a tracklet that the trivial baseline looks at."""
 PAIRS = 4
 """Self-blended pairs of each held-out real video."""
 
@@ -72,8 +72,8 @@ class Shuffled(FaceStore):
         known = [place for place, record in enumerate(records) if record.label is not None]
         for place, other in zip(known, np.random.default_rng(SEED).permutation(known).tolist(), strict=True):
             label = labels[other]
-            tracks = tuple(replace(track, label=label) for track in records[place].tracks)
-            records[place] = replace(records[place], label=label, tracks=tracks)
+            rows = tuple(replace(row, label=label) for row in records[place].tracklets)
+            records[place] = replace(records[place], label=label, tracklets=rows)
         return records
 
 
@@ -85,7 +85,7 @@ def shuffled(store: FaceStore, weights: Path, out: Path) -> tuple[float, float]:
 
 def blended(store: FaceStore, weights: Path, out: Path, ratio: float) -> tuple[float, None]:
     """Trained on self-blended fakes of some people alone, and asked for those of others."""
-    records = [record for record in labelled(store) if record.label == 0 and record.tracks]
+    records = [record for record in labelled(store) if record.label == 0 and record.tracklets]
     half = len(records) // 2
     settings = small(weights)
     settings = settings.replace(
@@ -107,7 +107,7 @@ def blended(store: FaceStore, weights: Path, out: Path, ratio: float) -> tuple[f
 
 def trivial(store: FaceStore, videos: Path) -> tuple[float, float]:
     """What needs no network: the size of the file, the colour of the face and how sharp it is."""
-    records = [record for record in labelled(store) if record.tracks]
+    records = [record for record in labelled(store) if record.tracklets]
     folds = split(records, FOLDS, SEED)["fold"].to_numpy()  # a row a record, in their order
     labels = np.array([record.label for record in records])
     features = np.array([_features(record, videos) for record in records])
@@ -121,11 +121,11 @@ def trivial(store: FaceStore, videos: Path) -> tuple[float, float]:
 
 def _features(record: VideoRecord, videos: Path) -> list[float]:
     size = (videos / record.video).stat().st_size / max(1, record.frames)
-    crops = _looks(record.main_tracks()[0])
+    crops = _looks(record.tracklets[len(record.tracklets) // 2])
     sharpness = [cv2.Laplacian(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var() for crop in crops]
     colour: Sequence[float] = crops.mean(axis=(0, 1, 2)).tolist()
     return [float(np.log(size)), *colour, float(np.log(np.mean(sharpness) + 1))]
 
 
-def _looks(track: TrackRecord) -> np.ndarray:
-    return load_crops(track, np.linspace(0, track.frames - 1, LOOKS).astype(int))
+def _looks(face: TrackletRecord) -> np.ndarray:
+    return load_crops(face, np.linspace(0, face.frames - 1, LOOKS).astype(int))

@@ -1,6 +1,6 @@
-"""What looking for faces costs a video, against the floor: ffmpeg decoding it and throwing the pictures away.
+"""What looking for faces costs a video, against the floor: ffmpeg decoding it and throwing the frames away.
 
-For a prediction: 4 clips of 16 frames, of which nothing else is looked at. For training: all pictures.
+For a prediction: one clip of 16 frames in each of 4 segments. For training: all frames of all segments.
 """
 
 import shutil
@@ -8,49 +8,47 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
+import numpy as np
 import torch
 
 from benchmarks.subject import Cost, ffmpeg, mean_cost
 from dfd.clips.dataset import scored_clips
-from dfd.clips.sampling import ClipConfig, ScoredFrames
-from dfd.faces.extract import Extraction, FacesConfig, extract_tracks
-from dfd.faces.store import FaceStore
-from dfd.inference.budget import FULL, TIERS
-from dfd.types import Plan, Video
+from dfd.clips.sampling import ClipConfig, ScoredClips
+from dfd.faces.store import FaceStore, in_memory
+from dfd.faces.tracklets import FacesConfig, video_tracklets
+from dfd.types import Video
 from dfd.videos.decode import stream_pictures
+from dfd.videos.segments import cut_segments, looks
 
 CLIP = ClipConfig()
+CONFIG = FacesConfig()
+WANTED = ScoredClips((CLIP,))
 
 
 def measure(videos: Sequence[Path], folder: Path) -> tuple[list[dict[str, object]], float]:
-    """Rows, and the floor in CPU seconds. `folder` keeps the store of whole tracks."""
+    """Rows, and the floor in CPU seconds. `folder` keeps the dataset of the last video."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    plan, config = ScoredFrames((CLIP,)), FacesConfig()
-    spaced = config.replace(detect_every=config.detect_every * TIERS[FULL].spacing)
-    planned = folder.with_name("planned")
 
     def found(video: Path) -> None:
-        list(extract_tracks(Video(video, video.name), spaced, plan=plan))
+        list(video_tracklets(Video(video, video.name), CONFIG, WANTED))
 
     def scored(video: Path) -> None:
-        _store(video, planned, spaced, plan)
-        for record in FaceStore.open(planned).records():
-            [scored_clips(track, CLIP) for track in record.main_tracks()]
+        scored_clips(in_memory(Video(video, video.name), CONFIG, WANTED), CLIP)
 
     found(videos[0])  # once unmeasured: networks are loaded, caches filled
     floor = mean_cost(videos, 2, lambda video: ffmpeg(video, "-threads", "2"))
     costs = {
         "ffmpeg -threads 2 -f null (the floor)": floor,
-        "prediction: the frames of its clips decoded": mean_cost(
-            videos, 2, lambda video: [None for _ in stream_pictures(video, 48, plan)]
+        "prediction: the frames of its clips and looks decoded": mean_cost(
+            videos, 2, lambda video: [None for _ in stream_pictures(video, _plan)]
         ),
         "prediction: and their faces found and cut out": mean_cost(videos, 2, found),
-        "prediction: and stored, and read as clips": mean_cost(videos, 2, scored),
-        "training: face tracks of every frame found": mean_cost(
-            videos, 1, lambda video: list(extract_tracks(Video(video, video.name), config))
+        "prediction: and encoded, and read as clips": mean_cost(videos, 2, scored),
+        "training: tracklets of every segment found": mean_cost(
+            videos, 2, lambda video: list(video_tracklets(Video(video, video.name), CONFIG))
         ),
-        "training: and stored": mean_cost(videos, 1, lambda video: _store(video, folder, config, None)),
+        "training: and stored": mean_cost(videos, 2, lambda video: _store(video, folder)),
     }
     return [row(name, cost, floor) for name, cost in costs.items()], floor.cpu
 
@@ -61,8 +59,13 @@ def row(what: str, cost: Cost, floor: Cost | None = None) -> dict[str, object]:
     return {"what": what, "wall s": cost.wall, "CPU s": cost.cpu, "CPU to the floor": ratio}
 
 
-def _store(video: Path, folder: Path, config: FacesConfig, plan: Plan | None) -> None:
+def _plan(frames: int, fps: float) -> list[np.ndarray]:
+    """What a prediction reads."""
+    segments = cut_segments(frames, fps, CONFIG.segment)
+    chosen = [segments[number] for number in WANTED.first(len(segments))]
+    return [np.union1d(looks(s, fps, CONFIG.detect_every), WANTED.frames(s.start, s.stop, fps)) for s in chosen]
+
+
+def _store(video: Path, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    told = Extraction()
-    tracks = extract_tracks(Video(video, video.name), config, told, plan)
-    FaceStore.create(folder, config).write(Video(video, video.name), tracks, told)
+    FaceStore.create(folder, CONFIG).write(Video(video, video.name))

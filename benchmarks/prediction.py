@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -22,6 +23,7 @@ from benchmarks.faces import CLIP, row
 from benchmarks.subject import Cost
 from dfd.faces.tracklets import FacesConfig
 from dfd.inference.bundle import load_bundle, write_bundle
+from dfd.inference.info import read_info
 from dfd.inference.predict import Prediction
 from dfd.inference.run import Settings, run
 from dfd.memory import keep_freed_memory
@@ -69,7 +71,9 @@ def predict(
     header = Header(model=model, clip=CLIP, faces=faces, prior=0.5)
     write_checkpoint(folder / "m.ckpt", header, build_model(model, CLIP).state_dict())
     write_bundle(folder / "bundle", [folder / "m.ckpt"])
-    return run(videos, load_bundle(folder / "bundle"), folder / "s.csv", Settings(workers=WORKERS), progress)
+    bundle = folder / "bundle"
+    load = partial(load_bundle, bundle)
+    return run(videos, read_info(bundle), load, folder / "s.csv", Settings(workers=WORKERS), progress)
 
 
 @contextmanager
