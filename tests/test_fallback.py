@@ -11,6 +11,11 @@ from dfd.videos.fallback import open_source
 from tests.conftest import moving_face
 
 
+def thirds(frames, fps):
+    """A plan: all frames, in three groups."""
+    return np.split(np.arange(frames), 3)
+
+
 def refuse(path):
     raise VideoReadError(path, "no picture decodes")
 
@@ -18,7 +23,7 @@ def refuse(path):
 def test_pyav_reads_what_it_can(face_video):
     source = open_source(face_video)
     assert source.decoder == "pyav"
-    assert [len(frames) for frames in source.stream(20, None)] == [20, 20, 5]
+    assert [len(pictures) for pictures in source.stream(thirds)] == [15, 15, 15]
 
 
 def test_decord_gives_the_same_pictures_where_pyav_finds_none(face_video, monkeypatch):
@@ -27,9 +32,20 @@ def test_decord_gives_the_same_pictures_where_pyav_finds_none(face_video, monkey
     source = open_source(face_video)
     assert source.decoder == "decord"
     assert (source.info.width, source.info.height, source.info.frames, source.info.fps) == (320, 240, 45, 15.0)
-    chunks = list(source.stream(20, None))
-    assert [frames.indices.tolist() for frames in chunks] == [[*range(20)], [*range(20, 40)], [*range(40, 45)]]
-    assert np.array_equal(np.concatenate([frames.rgb() for frames in chunks]), wanted.images)
+    groups = list(source.stream(thirds))
+    assert [pictures.indices.tolist() for pictures in groups] == [[*range(15)], [*range(15, 30)], [*range(30, 45)]]
+    assert {(pictures.shown, pictures.fps, pictures.missing) for pictures in groups} == {(45, 15.0, 0)}
+    assert np.array_equal(np.concatenate([pictures.rgb() for pictures in groups]), wanted.images)
+
+
+def test_decord_reads_what_a_plan_asks_for_and_counts_what_is_not_there(face_video, monkeypatch):
+    wanted = read_frames(face_video, range(45))
+    monkeypatch.setattr(fallback, "probe", refuse)
+    plan = [np.array(group, np.int64) for group in ([3, 5, 8], [], [20], [40, 44, 45, 99], [200])]
+    groups = list(open_source(face_video).stream(lambda *_: plan))
+    assert [pictures.indices.tolist() for pictures in groups] == [[3, 5, 8], [], [20], [40, 44], []]
+    assert [pictures.missing for pictures in groups] == [0, 0, 0, 2, 1]
+    assert all(np.array_equal(pictures.rgb(), wanted.images[pictures.indices]) for pictures in groups if len(pictures))
 
 
 def test_where_both_fail_it_is_pyavs_reason_and_nothing_is_printed(tmp_path, capfd):

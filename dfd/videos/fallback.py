@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -85,12 +85,10 @@ def _stream_with_decord(reader: Any, fps: float, plan: Plan) -> Iterator[Picture
 
     shown = len(reader)
     for group in plan(shown, fps):
-        span = np.arange(group[0], min(group[-1] + 1, shown), dtype=np.int64)
-        try:
-            with _silent():
-                images = reader.get_batch(span).asnumpy()[group[group < shown] - group[0]]
-        except (decord.DECORDError, RuntimeError):
-            images = np.empty((0, 1, 1, 3), np.uint8)
+        there, images = group[group < shown], np.empty((0, 1, 1, 3), np.uint8)
+        with suppress(decord.DECORDError, RuntimeError), _silent():
+            if len(there):
+                images = reader.get_batch(np.arange(there[0], there[-1] + 1)).asnumpy()[there - there[0]]
         frames = [av.VideoFrame.from_ndarray(image, format="rgb24") for image in images]
         pictures = [Picture(frame, View(frames[0])) for frame in frames]
         yield Pictures(pictures, group[: len(frames)], fps, shown, len(group) - len(frames))
