@@ -1,17 +1,21 @@
+import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dfd.videos.decode import probe, read_frames
-from dfd.videos.encode import write_video
+from dfd.videos.encode import encode_video, write_video
+from tests.conftest import moving_face
 
 
 def ramp(frames: int, height: int = 48, width: int = 64) -> np.ndarray:
@@ -48,6 +52,50 @@ def test_same_pictures_same_bytes_from_array_or_generator(tmp_path: Path) -> Non
     assert b"Lavf" not in written
     header = written.index(b"mvhd")
     assert struct.unpack(">II", written[header + 8 : header + 16]) == (0, 0)  # created, modified
+
+
+def in_memory(images: Iterable[np.ndarray], **settings: Any) -> bytes:
+    """A film of pictures, 25 a second."""
+    film = io.BytesIO()
+    encode_video(film, images, 25, **settings)
+    return film.getvalue()
+
+
+@pytest.mark.parametrize("every", [1, 5])
+def test_a_film_in_memory_is_read_like_a_file(tmp_path: Path, every: int) -> None:
+    images = moving_face(12)
+    write_video(tmp_path / "a.mp4", images, 25, keyframe_every=every)
+    film = in_memory(images, keyframe_every=every)
+    on_disk, here = read_frames(tmp_path / "a.mp4", range(12)), read_frames(film, range(12))
+    np.testing.assert_array_equal(here.images, on_disk.images)
+    assert (here.indices.tolist(), here.fps, here.missing) == (list(range(12)), 25.0, 0)
+    np.testing.assert_array_equal(read_frames(film, [7, 3]).images, on_disk.images[[3, 7]])
+
+
+def hard_and_easy(size: int = 96) -> dict[str, np.ndarray]:
+    """Pictures that take many bits and ones that take few: what was encoded before makes x264 save or spend."""
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (30, size, size, 3), dtype=np.uint8)
+    return {"noise": noise, "black": np.zeros_like(noise), "slope": ramp(30, size, size)}
+
+
+@pytest.mark.parametrize("crf", [18, 21, 30])
+@pytest.mark.parametrize("before", ["noise", "black", "slope"])
+def test_a_key_frame_is_the_same_whatever_was_encoded_before_it(before: str, crf: int) -> None:
+    face = np.stack([cv2.resize(image, (96, 96)) for image in moving_face(20)])
+    alone = read_frames(in_memory(face, crf=crf), range(20)).images
+    film = in_memory(chain(hard_and_easy()[before], face, hard_and_easy()["noise"]), crf=crf)
+    np.testing.assert_array_equal(read_frames(film, range(30, 50)).images, alone)
+    backwards = in_memory(face[::-1], crf=crf)
+    np.testing.assert_array_equal(read_frames(backwards, range(20)).images[::-1], alone)
+
+
+def test_at_another_rate_of_pictures_they_are_the_same() -> None:
+    film = io.BytesIO()
+    encode_video(film, moving_face(6), 30000 / 1001)
+    np.testing.assert_array_equal(
+        read_frames(film.getvalue(), range(6)).images, read_frames(in_memory(moving_face(6)), range(6)).images
+    )
 
 
 def test_index_stands_before_the_pictures(tmp_path: Path) -> None:
@@ -129,6 +177,8 @@ def test_what_does_not_hold_is_named(
     with pytest.raises(ValueError, match=message):
         write_video(tmp_path / "a.mp4", images, **{"fps": 25, **settings})
     assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match=message):
+        encode_video(io.BytesIO(), images, **{"fps": 25, **settings})
 
 
 def test_folder_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:
