@@ -4,8 +4,9 @@ import pytest
 from dfd.clips.sampling import ClipConfig
 from dfd.errors import CheckpointError
 from dfd.faces.detect import Detector
-from dfd.faces.extract import FacesConfig, extract_tracks
-from dfd.inference.golden import SIDE, GoldenFace, drawn_face, golden_clip, golden_face, skin_colour, write_golden_video
+from dfd.faces.tracklets import FacesConfig, video_tracklets
+from dfd.inference.golden import SIDE, drawn_face, golden_clip, golden_face, skin_colour, write_golden_video
+from dfd.inference.info import GoldenFace
 from dfd.models import ModelConfig
 from dfd.models.checkpoint import Header
 from dfd.types import Video
@@ -79,9 +80,10 @@ def recoloured(crops, matrix, full_range):
     ("matrix", "full_range", "agrees"), [(BT601, False, True), (BT709, False, False), (BT601, True, False)]
 )
 def test_another_matrix_or_range_of_colours_is_noticed(video, matrix, full_range, agrees):
-    track = next(extract_tracks(Video(video, "golden"), FacesConfig()))
+    (looked,) = video_tracklets(Video(video, "golden"), FacesConfig())
+    (tracklet,) = looked.tracklets
     golden = golden_face(video, FacesConfig(), "0")
-    colour = tuple(skin_colour(recoloured(track.images.astype(float), matrix, full_range)))
+    colour = tuple(skin_colour(recoloured(tracklet.images.astype(float), matrix, full_range)))
     assert golden.agrees(golden.replace(colour=colour)) == agrees
 
 
