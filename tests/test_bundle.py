@@ -5,15 +5,18 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dfd.clips.sampling import ClipConfig
-from dfd.errors import CheckpointError, ConfigError
+from dfd.clips.sampling import ClipConfig, ScoredClips
+from dfd.errors import CheckpointError, ConfigError, StoreError
 from dfd.faces.detect import Detector
+from dfd.faces.store import in_memory
 from dfd.faces.tracklets import FacesConfig
 from dfd.inference.bundle import Bundle, Earned, load_bundle, write_bundle
 from dfd.models import ModelConfig
 from dfd.models.checkpoint import Header, build_model, read_checkpoint, versions, write_checkpoint
+from dfd.scoring.aggregate import over_members
 from dfd.scoring.calibrate import Calibration, prior_offset
 from dfd.scoring.decide import Rule
+from dfd.types import Video
 
 
 def checkpoint(path, seed, faces=None, prior=0.5, **clip):
@@ -31,31 +34,62 @@ def two(tmp_path):
     return [checkpoint(tmp_path / f"{seed}.ckpt", seed) for seed in (1, 2)]
 
 
-@pytest.fixture
-def tracks(small_store):
-    return next(record.tracks for record in small_store.records() if record.tracks)
+FACES = FacesConfig(size=64, detect_side=320, segment=0.7)
 
 
-def test_a_bundle_averages_its_members(two, tracks, tmp_path):
+@pytest.fixture(scope="module")
+def video(face_video):
+    """Three seconds in four segments, a face in each, in memory."""
+    made = in_memory(Video(face_video, "face.mp4"), FACES)
+    assert made.faced == [0, 1, 2, 3]
+    return made
+
+
+def said(bundle, video, **shares):
+    """The logits of a video that can be read."""
+    (made,) = bundle.logits([video], **shares)
+    assert not isinstance(made, Exception)
+    return made
+
+
+def test_a_bundle_averages_its_members(two, video, tmp_path):
     write_bundle(tmp_path / "both", two)
     singles = []
     for path in two:
         write_bundle(tmp_path / path.stem, [path])
-        singles.append(load_bundle(tmp_path / path.stem).logits(tracks[0]))
-    both = load_bundle(tmp_path / "both").logits(tracks[0])
-    assert both == pytest.approx([(a + b) / 2 for a, b in zip(*singles, strict=True)], abs=1e-5)
-    assert len(both) == 2
+        singles.append(said(load_bundle(tmp_path / path.stem), video).faces)
+    both = said(load_bundle(tmp_path / "both"), video)
+    assert both.left_out == ()
+    assert [(face.segment, face.face) for face in both.faces] == [(1, 0), (3, 0)]
+    for face, a, b, tracklet in zip(both.faces, *singles, (video.tracklets[1], video.tracklets[3]), strict=True):
+        assert face.logit == pytest.approx((a.logit + b.logit) / 2, abs=1e-9)
+        assert face.logit not in (a.logit, b.logit)
+        assert face.confidence == tracklet.confidence
 
 
-def test_members_of_different_clips_agree_on_one_logit(tmp_path, tracks):
-    paths = [checkpoint(tmp_path / "a.ckpt", 1), checkpoint(tmp_path / "b.ckpt", 2, clips=5)]
-    write_bundle(tmp_path / "bundle", paths)
-    singles = []
-    for path in paths:
-        write_bundle(tmp_path / path.stem, [path])
-        logits = load_bundle(tmp_path / path.stem).logits(tracks[0])
-        singles.append(sum(logits) / len(logits))
-    assert load_bundle(tmp_path / "bundle").logits(tracks[0]) == pytest.approx([sum(singles) / 2], abs=1e-5)
+def test_a_member_among_others_of_other_segments_gives_the_bits_that_it_gives_alone(tmp_path, video, face_video):
+    """Whether it reads a dataset of all segments, or the films that a prediction keeps of some."""
+    paths = [checkpoint(tmp_path / "a.ckpt", 1), checkpoint(tmp_path / "b.ckpt", 2, length=6, size=48, clips=4)]
+    write_bundle(tmp_path / "both", paths)
+    both = load_bundle(tmp_path / "both")
+    alone = [said(Bundle(both.info, (member,)), video).faces for member in both.members]
+    assert [[face.segment for face in faces] for faces in alone] == [[1, 3], [0, 1, 2, 3]]
+    made = said(both, video)
+    assert made.faces == over_members(alone)
+    assert [made.faces[number] for number in (0, 2)] == [alone[1][number] for number in (0, 2)]
+    assert made.faces[1].logit == (alone[0][0].logit + alone[1][1].logit) / 2
+    for used in ((0,), (1,), (0, 1)):
+        wanted = ScoredClips(tuple(both.info.members[number].clip for number in used))
+        looked_at = in_memory(Video(face_video, "face.mp4"), FACES, wanted)
+        some = Bundle(both.info, tuple(both.members[number] for number in used))
+        assert said(some, looked_at).faces == over_members([alone[number] for number in used])
+
+
+def test_weights_count_where_members_meet(two, video, tmp_path):
+    write_bundle(tmp_path / "b", two, Earned(weights=(3.0, 1.0)))
+    bundle = load_bundle(tmp_path / "b")
+    alone = [said(Bundle(bundle.info, (member,)), video).faces for member in bundle.members]
+    assert said(bundle, video).faces == over_members(alone, [3.0, 1.0])
 
 
 def test_the_rule_is_kept(two, tmp_path):
@@ -87,8 +121,12 @@ def test_a_changed_byte_is_noticed(two, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 9}, "not of format 1"),
-        ({"members": [{"file": "../x.pt", "sha256": "0", "model": "lstm"}]}, "not a file of the bundle's folder"),
+        ({"format": 1}, r"bundle\.json is not of format 2, the one that this version reads: bundle the run anew$"),
+        ({"format": 9}, "not of format 2"),
+        (
+            {"members": [{"file": "../x.pt", "sha256": "0", "model": "lstm", "clip": {}}]},
+            "not a file of the bundle's folder",
+        ),
         ({"faces": {"margin": 99}}, "margin"),
         ({"wings": 2}, "unknown setting 'wings'"),
     ],
@@ -97,8 +135,9 @@ def test_a_bundle_json_that_does_not_hold(two, tmp_path, change, message):
     write_bundle(tmp_path / "b", two)
     path = tmp_path / "b" / "bundle.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(CheckpointError, match=message):
+    with pytest.raises(CheckpointError, match=message) as caught:
         load_bundle(tmp_path / "b")
+    assert "\n" not in str(caught.value)
 
 
 def test_what_is_not_a_bundle(two, tmp_path):
@@ -114,11 +153,11 @@ def test_what_is_not_a_bundle(two, tmp_path):
     assert not (tmp_path / "b").exists()
 
 
-def test_a_model_of_mostly_fakes_is_moved_to_a_test_of_half_fakes(tmp_path, tracks):
+def test_a_model_of_mostly_fakes_is_moved_to_a_test_of_half_fakes(tmp_path, video):
     logits = []
     for prior in (0.5, 0.84):
         write_bundle(tmp_path / f"{prior}", [checkpoint(tmp_path / f"{prior}.ckpt", 1, prior=prior)])
-        logits.append(load_bundle(tmp_path / f"{prior}").logits(tracks[0]))
+        logits.append([face.logit for face in said(load_bundle(tmp_path / f"{prior}"), video).faces])
     assert logits[1] == pytest.approx([logit + prior_offset(0.84) for logit in logits[0]], abs=1e-5)
 
 
@@ -156,8 +195,8 @@ def test_faces_that_are_found_elsewhere_than_where_it_was_bundled_are_refused(tw
     write_bundle(tmp_path / "b", two)
     load_bundle(tmp_path / "b")
     monkeypatch.setattr(Detector, "detect", shifted(Detector.detect, 4.0))
-    said = r"golden\.mp4 shows a face at \(.*, and a face at .* with the same versions: "
-    with pytest.raises(CheckpointError, match=said):
+    shown = r"golden\.mp4 shows a face at \(.*, and a face at .* with the same versions: "
+    with pytest.raises(CheckpointError, match=shown):
         load_bundle(tmp_path / "b")
     load_bundle(tmp_path / "b", force=True)
 
@@ -232,25 +271,36 @@ def out_of_memory(clips):
         ),
     ],
 )
-def test_a_member_that_fails_is_left_out_for_the_video(two, tracks, tmp_path, answer, reason):
+def test_a_member_that_fails_is_left_out_for_the_video(two, video, tmp_path, answer, reason):
     write_bundle(tmp_path / "b", two)
     bundle = load_bundle(tmp_path / "b")
     (first, _), (_, header) = bundle.members
     broken = Bundle(bundle.info, ((first, bundle.members[0][1]), (Failing(answer), header)))
     alone = Bundle(bundle.info, (bundle.members[0],))
-    made = broken.video_logits([tracks[0], tracks[0]])
-    assert made.tracks == alone.video_logits([tracks[0], tracks[0]]).tracks
+    made = said(broken, video)
+    assert made.faces == said(alone, video).faces
     assert made.left_out == (reason,)
-    with pytest.raises(CheckpointError, match="every member failed; member 0 left out"):
-        Bundle(bundle.info, ((Failing(answer), header),)).logits(tracks[0])
+    (failed,) = Bundle(bundle.info, ((Failing(answer), header),)).logits([video])
+    assert isinstance(failed, CheckpointError)
+    assert str(failed).startswith("every member failed; member 0 left out")
 
 
-def test_fewer_clips_and_members(tmp_path, tracks):
+def test_a_video_that_cannot_be_read_costs_no_other(two, video, tmp_path):
+    write_bundle(tmp_path / "b", two)
+    bundle = load_bundle(tmp_path / "b")
+    gone = replace(video, tracklets=tuple(replace(t, film=tmp_path / "gone.mp4") for t in video.tracklets))
+    made = bundle.logits([gone, video, gone])
+    assert [isinstance(each, StoreError) for each in made] == [True, False, True]
+    assert made[1] == said(bundle, video)
+    assert bundle.logits([]) == []
+
+
+def test_a_share_of_segments_and_of_members(tmp_path, video):
     paths = [checkpoint(tmp_path / f"{seed}.ckpt", seed, clips=4) for seed in range(3)]
     write_bundle(tmp_path / "b", paths)
     bundle = load_bundle(tmp_path / "b")
-    counts = [len(bundle.video_logits([tracks[0]], clips=share).tracks[0]) for share in (1.0, 0.5, 0.0)]
-    assert counts == [4, 2, 1]
-    one = Bundle(bundle.info, bundle.members[:1])
-    for share in (0.0, 0.4):
-        assert bundle.video_logits([tracks[0]], members=share) == one.video_logits([tracks[0]])
+    found = [[face.segment for face in said(bundle, video, segments=share).faces] for share in (1.0, 0.5, 0.0)]
+    assert found == [[0, 1, 2, 3], [1, 3], [2]]
+    for share, used in ((0.0, 1), (0.4, 1), (0.7, 2), (1.0, 3)):
+        some = Bundle(bundle.info, bundle.members[:used])
+        assert said(bundle, video, members=share) == said(some, video)

@@ -1,6 +1,7 @@
 """Clips of several videos through one network at a time. On a GPU that is the way; here the same code runs on a CPU."""
 
 import threading
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,8 @@ import torch
 
 from dfd.clips.sampling import ClipConfig
 from dfd.errors import ConfigError
+from dfd.faces.store import in_memory
+from dfd.faces.tracklets import FacesConfig
 from dfd.inference import forward
 from dfd.inference.budget import Budget
 from dfd.inference.bundle import Bundle, Logits, load_bundle, write_bundle
@@ -16,6 +19,7 @@ from dfd.inference.predict import predict, score_videos
 from dfd.models import REGISTRY, ModelConfig
 from dfd.models.checkpoint import build_model
 from dfd.scoring.aggregate import over_members
+from dfd.types import Video
 from tests.test_bundle import Failing, checkpoint
 
 
@@ -39,37 +43,35 @@ def clips(*values):
     return torch.stack([torch.full((3, 2, 4, 4), value, dtype=torch.uint8) for value in values])
 
 
-def test_each_video_and_track_gets_its_own_clips_logits():
-    videos = [[clips(1, 2), clips(3)], [clips(4)], [clips(5, 6, 7)]]
+def test_each_video_gets_its_own_clips_logits():
+    videos = [clips(1, 2, 3), clips(4), clips(5, 6, 7)]
     model = Mean()
-    assert answers(model, videos, offset=0.5) == [[[1.5, 2.5], [3.5]], [[4.5]], [[5.5, 6.5, 7.5]]]
+    assert answers(model, videos, offset=0.5) == [[1.5, 2.5, 3.5], [4.5], [5.5, 6.5, 7.5]]
     assert model.shapes == [(7, 3, 2, 4, 4)]
     assert answers(model, []) == []
 
 
 def test_where_videos_are_together_every_call_has_the_same_shape_and_blank_clips_answer_nothing():
     model = Mean()
-    assert answers(model, [[clips(1, 2)], [clips(3, 4, 5)]], at_once=AtOnce(videos=2, frames=7)) == [
-        [[1.0, 2.0]],
-        [[3.0, 4.0, 5.0]],
-    ]
+    at_once = AtOnce(videos=2, frames=7)
+    assert answers(model, [clips(1, 2), clips(3, 4, 5)], at_once=at_once) == [[1.0, 2.0], [3.0, 4.0, 5.0]]
     assert model.shapes == [(3, 3, 2, 4, 4)] * 2
     model = Mean()
-    assert answers(model, [[clips(1, 2)]], at_once=AtOnce(videos=2, frames=1)) == [[[1.0, 2.0]]]  # a clip is never cut
+    assert answers(model, [clips(1, 2)], at_once=AtOnce(videos=2, frames=1)) == [[1.0, 2.0]]  # a clip is never cut
     assert model.shapes == [(1, 3, 2, 4, 4)] * 2
 
 
 def test_one_video_alone_is_cut_and_never_filled():
     model = Mean()
-    assert answers(model, [[clips(1, 2), clips(3, 4, 5)]], at_once=AtOnce(frames=4)) == [[[1.0, 2.0], [3.0, 4.0, 5.0]]]
+    assert answers(model, [clips(1, 2, 3, 4, 5)], at_once=AtOnce(frames=4)) == [[1.0, 2.0, 3.0, 4.0, 5.0]]
     assert [shape[0] for shape in model.shapes] == [2, 2, 1]
 
 
 def test_a_video_that_breaks_a_network_costs_only_itself():
     model = Mean()
-    found = answers(model, [[clips(1)], [clips(13), clips(2)], [clips(3)]], at_once=AtOnce(videos=3, frames=64))
-    assert found[0] == [[1.0]]
-    assert found[2] == [[3.0]]
+    found = answers(model, [clips(1), clips(13, 2), clips(3)], at_once=AtOnce(videos=3, frames=64))
+    assert found[0] == [1.0]
+    assert found[2] == [3.0]
     assert isinstance(found[1], RuntimeError)
     assert model.shapes[1:] == [(1, 3, 2, 4, 4), (2, 3, 2, 4, 4), (1, 3, 2, 4, 4)]  # then each alone, without blanks
 
@@ -80,9 +82,9 @@ def test_what_is_no_number_costs_only_its_video():
             logits = clips[:, 0, 0, 0, 0].float()
             return torch.where(logits == 99, torch.nan, logits)
 
-    found = answers(Inf(), [[clips(1)], [clips(2), clips(99, 3)]])
-    assert found[0] == [[1.0]]
-    assert str(found[1]) == "its logits are [nan, 3.0]"
+    found = answers(Inf(), [clips(1), clips(2, 99, 3)])
+    assert found[0] == [1.0]
+    assert str(found[1]) == "its logits are [2.0, nan, 3.0]"
 
 
 def test_mirrored():
@@ -93,8 +95,8 @@ def test_mirrored():
         def forward(self, clips):
             return clips[:, 0, 0, 0, 0].float()
 
-    assert answers(Left(), [[left]]) == [[[8.0]]]
-    assert answers(Left(), [[left]], mirror=True) == [[[4.0]]]
+    assert answers(Left(), [left]) == [[8.0]]
+    assert answers(Left(), [left], mirror=True) == [[4.0]]
 
 
 @pytest.mark.parametrize(
@@ -120,21 +122,89 @@ def test_in_16_bits_a_network_says_the_same_to_a_hundredth(name):
         if not weight.any():
             torch.nn.init.normal_(weight, std=0.05)  # heads that begin at 0
     noise = torch.randint(0, 256, (1, 3, 4, 32, 32), dtype=torch.uint8)
-    whole, half = (answers(model, [[noise]], at_once=AtOnce(half=half))[0] for half in (False, True))
+    whole, half = (answers(model, [noise], at_once=AtOnce(half=half))[0] for half in (False, True))
     assert not isinstance(whole, Exception)
     assert not isinstance(half, Exception)
     assert half != whole
-    assert half[0] == pytest.approx(whole[0], abs=0.01)
+    assert half == pytest.approx(whole, abs=0.01)
+
+
+def overflowing(model):
+    """The network, so that what it makes of anything but the mean colour is more than 16 bits hold; in 32 it says a number."""
+    first = next(module for module in model.modules() if isinstance(module, torch.nn.Conv3d))
+    with torch.no_grad():
+        first.weight.mul_(1e5)
+    return model
 
 
 @pytest.fixture
-def bundle(tmp_path, small_store):
+def loud():
+    torch.manual_seed(0)
+    return overflowing(build_model(ModelConfig(name="journal_conv3d"), ClipConfig(length=4, size=32)).eval())
+
+
+NOISE = torch.randint(1, 256, (2, 3, 4, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+HALF = AtOnce(videos=3, frames=28, half=True)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_what_overflows_16_bits_is_tried_again_in_32(loud, mirror):
+    with torch.inference_mode(), torch.autocast("cpu", torch.float16):
+        assert not torch.isfinite(loud(NOISE)).any()
+    plain = (255 * loud.mean).round().to(torch.uint8).reshape(1, 3, 1, 1, 1).repeat(1, 1, 4, 32, 32)
+    quiet, noise, again = answers(loud, [plain, NOISE, NOISE], 0.5, mirror, HALF)
+    whole = [answers(loud, [video], 0.5, mirror, replace(HALF, half=False))[0] for video in (plain, NOISE)]
+    assert noise == again == whole[1]
+    assert quiet == pytest.approx(whole[0], abs=0.01)
+    assert quiet != whole[0]  # it was not tried again: 16 bits do for it
+
+
+def test_what_is_no_number_in_32_bits_either_is_left_out(loud):
+    for weight in loud.parameters():
+        weight.data *= torch.nan
+    (found,) = answers(loud, [NOISE], at_once=HALF)
+    assert str(found) == "its logits are [nan, nan]"
+
+
+FACES = FacesConfig(size=64, detect_side=320, segment=0.7)
+
+
+@pytest.fixture(scope="module")
+def records(small_store, face_video):
+    """Eight videos of a segment, one that is unreadable, and one of four segments."""
+    return [*small_store.records(), in_memory(Video(face_video, "long.mp4"), FACES)]
+
+
+@pytest.fixture
+def faced(records):
+    return [record for record in records if record.tracklets]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory, small_store):
+    folder = tmp_path_factory.mktemp("members")
     paths = [
-        checkpoint(tmp_path / "a.ckpt", 5, small_store.config),
-        checkpoint(tmp_path / "b.ckpt", 6, small_store.config, clips=3),
+        checkpoint(folder / "a.ckpt", 5, small_store.config),
+        checkpoint(folder / "b.ckpt", 6, small_store.config, clips=3),
     ]
-    write_bundle(tmp_path / "bundle", paths)
-    return load_bundle(tmp_path / "bundle")
+    write_bundle(folder / "bundle", paths)
+    return load_bundle(folder / "bundle")
+
+
+def test_a_member_is_left_out_only_where_32_bits_do_not_help(faced, bundle, monkeypatch):
+    monkeypatch.setitem(AT_ONCE, "cpu", HALF)
+    (model, header), second = bundle.members
+    weights = overflowing(deepcopy(model))
+    loud = Bundle(bundle.info, ((weights, header), second))
+    for made in loud.logits(faced):
+        assert isinstance(made, Logits)
+        assert made.left_out == ()
+    for weight in weights.parameters():
+        weight.data *= torch.nan
+    rest = Bundle(bundle.info, (second,)).logits(faced)
+    for made, wanted in zip(loud.logits(faced), rest, strict=True):
+        assert made.faces == wanted.faces
+        assert made.left_out[0].startswith("member 0 left out: ValueError: its logits are [nan")
 
 
 @pytest.fixture
@@ -143,9 +213,8 @@ def together(monkeypatch):
     monkeypatch.setitem(AT_ONCE, "cpu", AtOnce(videos=3, frames=28))
 
 
-def test_members_side_by_side_give_the_digits_that_they_give_one_after_the_other(small_store, bundle, monkeypatch):
+def test_members_side_by_side_give_the_digits_that_they_give_one_after_the_other(faced, bundle, monkeypatch):
     monkeypatch.setattr(forward, "available_cores", lambda: 2)
-    records = [record for record in small_store.records() if record.tracks]
     (first, header), second = bundle.members
     beside = threading.Barrier(2, timeout=10)
 
@@ -169,50 +238,51 @@ def test_members_side_by_side_give_the_digits_that_they_give_one_after_the_other
     try:
         torch.set_num_threads(2)
         with one_core_a_network():
-            one_by_one = [tuple(Bundle(bundle.info, (m,)).logits(r.tracks[0]) for m in bundle.members) for r in records]
-            together = [waiting.logits_of([record.main_tracks()])[0] for record in records]
+            one_by_one = [
+                [Bundle(bundle.info, (m,)).logits([record])[0].faces for m in bundle.members] for record in faced
+            ]
+            together = [waiting.logits([record])[0] for record in faced]
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
     for logits, alone in zip(together, one_by_one, strict=True):
         assert isinstance(logits, Logits)
-        assert logits.tracks == (over_members(alone, [1.0, 1.0]),)
+        assert logits.faces == over_members(alone, [1.0, 1.0])
         assert logits.left_out == ("member 2 left out: RuntimeError: not this one",)
 
 
 def close(scores, others):
-    assert [replace(s, seconds=0, probability=0, tracks=()) for s in scores] == [
-        replace(s, seconds=0, probability=0, tracks=()) for s in others
+    assert [replace(s, seconds=0, probability=0, faces=()) for s in scores] == [
+        replace(s, seconds=0, probability=0, faces=()) for s in others
     ]
     for one, other in zip(scores, others, strict=True):
         assert one.probability == pytest.approx(other.probability, abs=1e-6)
-        assert [len(track) for track in one.tracks] == [len(track) for track in other.tracks]
+        assert [face[:3] for face in one.faces] == [face[:3] for face in other.faces]
 
 
-def test_scored_together_videos_have_the_scores_that_they_have_alone(small_store, bundle, tmp_path, request):
-    records = small_store.records()  # one of them unreadable
+def test_scored_together_videos_have_the_scores_that_they_have_alone(records, bundle, tmp_path, request):
     names = [record.video for record in records]
     alone = [score for record in records for score in score_videos([record], bundle)]
     request.getfixturevalue("together")
     assert bundle.at_once == AtOnce(3, 28)
     close(score_videos(records, bundle), alone)
     told = []
-    budget = Budget(9, 3600)
+    budget = Budget(10, 3600)
     made = predict(
         names, [records[:5], [], records[5:]], bundle, tmp_path / "s.csv", lambda *step: told.append(step), budget
     )
     close(made.scores, alone)
-    assert [done for done, _, _ in told] == [3, 5, 8, 9]
-    assert sum(budget.used.values()) == 9
+    assert [done for done, _, _ in told] == [3, 5, 8, 10]
+    assert sum(budget.used.values()) == 10
     assert not budget.changes
 
 
 @pytest.mark.usefixtures("together")
-def test_a_damaged_track_or_a_failing_member_costs_its_video_only(small_store, bundle, tmp_path):
-    records = [record for record in small_store.records() if record.tracks][:3]
+def test_a_damaged_film_costs_its_video_only(faced, bundle, tmp_path):
+    records = faced[-3:]
     whole = score_videos(records, bundle)
-    gone = replace(records[1].tracks[0], path=tmp_path / "gone.mp4")
-    damaged = [records[0], replace(records[1], tracks=(gone,)), records[2]]
+    gone = replace(records[1].tracklets[0], film=tmp_path / "gone.mp4")
+    damaged = [records[0], replace(records[1], tracklets=(gone,)), records[2]]
     scores = score_videos(damaged, bundle)
     assert [score.status for score in scores] == ["ok", "error", "ok"]
     assert str(tmp_path / "gone") in scores[1].reason
@@ -220,8 +290,8 @@ def test_a_damaged_track_or_a_failing_member_costs_its_video_only(small_store, b
 
 
 @pytest.mark.usefixtures("together")
-def test_a_member_that_fails_for_a_video_is_left_out_for_that_one(small_store, bundle):
-    records = [record for record in small_store.records() if record.tracks][:3]
+def test_a_member_that_fails_for_a_video_is_left_out_for_that_one(faced, bundle):
+    records = faced[-3:]
     whole = score_videos(records, bundle)
     (first, header), second = bundle.members
 

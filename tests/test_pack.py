@@ -1,13 +1,14 @@
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from dfd.errors import ConfigError
-from dfd.inference.bundle import load_bundle
-from dfd.inference.oof import read_oof, read_scores, write_scores
+from dfd.inference.bundle import Bundle, load_bundle
+from dfd.inference.oof import read_oof, write_scores
 from dfd.inference.pack import pack_runs
 from dfd.inference.predict import predict
 from dfd.scoring.metrics import balanced_log_loss
@@ -38,10 +39,20 @@ def retell(run, change):
 
 def telling(logit):
     def change(score, label):
-        tracks = tuple(tuple(logit * (2 * label - 1) for _ in clips) for clips in score.tracks)
-        return type(score)(**{**vars(score), "tracks": tracks})
+        return replace(score, faces=tuple(face._replace(logit=logit * (2 * label - 1)) for face in score.faces))
 
     return change
+
+
+def said(bundle, record):
+    """The logits of a video that can be read."""
+    (made,) = bundle.logits([record])
+    assert not isinstance(made, Exception)
+    return made
+
+
+def faced(store):
+    return next(record for record in store.records() if record.tracklets)
 
 
 def test_one_run_keeps_its_rule_and_score(runs, tmp_path):
@@ -59,12 +70,11 @@ def test_equal_weights_predict_the_mean_of_both_runs(runs, tmp_path, small_store
     info = pack_runs(runs, tmp_path / "both")
     assert info.blend.weights == (0.5, 0.5)
     assert [entry.weight for entry in info.members] == pytest.approx([1 / 6] * 6)
-    record = next(r for r in small_store.records() if r.tracks)
-    singles = []
+    record, singles = faced(small_store), []
     for run in runs:
         pack_runs([run], tmp_path / run.name / "bundle")
-        singles.append(load_bundle(tmp_path / run.name / "bundle").logits(record.tracks[0]))
-    found = load_bundle(tmp_path / "both").logits(record.tracks[0])
+        singles.append([face.logit for face in said(load_bundle(tmp_path / run.name / "bundle"), record).faces])
+    found = [face.logit for face in said(load_bundle(tmp_path / "both"), record).faces]
     assert found == pytest.approx(np.mean(singles, axis=0), abs=1e-6)
 
 
@@ -82,8 +92,9 @@ def test_fitted_weights_are_used_when_predicting(runs, tmp_path, small_store):
     assert len(info.members) == 3
     alone, both = tmp_path / "alone", load_bundle(tmp_path / "both")
     pack_runs(runs[:1], alone)
-    record = next(r for r in small_store.records() if r.tracks)
-    assert both.logits(record.tracks[0]) == load_bundle(alone).logits(record.tracks[0])
+    record = faced(small_store)
+    found, wanted = ([face.logit for face in said(b, record).faces] for b in (both, load_bundle(alone)))
+    assert found == pytest.approx(wanted, abs=1e-12)
 
 
 def test_the_score_is_that_of_the_joined_predictions(runs, tmp_path, small_store):
@@ -101,8 +112,8 @@ def test_the_score_is_that_of_the_joined_predictions(runs, tmp_path, small_store
 def test_a_member_that_fails_leaves_the_others_weights_in_proportion(runs, tmp_path, small_store):
     pack_runs(runs, tmp_path / "both")
     bundle = load_bundle(tmp_path / "both")
-    track = next(r for r in small_store.records() if r.tracks).tracks[0]
-    each = [np.array(type(bundle)(bundle.info, (m,)).logits(track)) for m in bundle.members[:3]]
+    record = faced(small_store)
+    each = [said(Bundle(bundle.info, (m,)), record).faces[0].logit for m in bundle.members[:3]]
 
     def fails(_):
         raise RuntimeError("no")
@@ -111,8 +122,8 @@ def test_a_member_that_fails_leaves_the_others_weights_in_proportion(runs, tmp_p
     broken = type(members[1][0]).__new__(type(members[1][0]))
     broken.__dict__ = {**members[1][0].__dict__, "forward": fails}
     members[1] = (broken, members[1][1])
-    made = type(bundle)(bundle.info, tuple(members), (0.6, 0.3, 0.1)).video_logits([track])
-    assert made.tracks[0] == pytest.approx((0.6 * each[0] + 0.1 * each[2]) / 0.7, abs=1e-6)
+    made = said(Bundle(bundle.info, tuple(members), (0.6, 0.3, 0.1)), record)
+    assert [face.logit for face in made.faces] == pytest.approx([(0.6 * each[0] + 0.1 * each[2]) / 0.7], abs=1e-6)
     assert len(made.left_out) == 1
 
 
@@ -127,11 +138,24 @@ def test_other_folds_are_refused(runs, tmp_path, small_store):
     assert not (tmp_path / "both").exists()
 
 
-def test_other_tracks_are_refused(runs, tmp_path):
-    scores = [type(s)(**{**vars(s), "tracks": s.tracks * 2}) for s in read_scores(runs[1] / "oof.json")]
-    write_scores(runs[1] / "oof.json", scores)
-    with pytest.raises(ConfigError, match=r"'fake0\.mp4' has 1 in the first and 2 in the second"):
+def with_faces(run, *more):
+    """Give each video in a run's oof.json the same logit for other tracklets too."""
+    retell(run, lambda score, _: replace(score, faces=tuple(s._replace(**m) for s in score.faces for m in ({}, *more))))
+
+
+def test_other_faces_in_the_same_segment_are_refused(runs, tmp_path):
+    with_faces(runs[1], {"face": 1})
+    with pytest.raises(
+        ConfigError, match=r"'fake0\.mp4' shows 1 faces in the first and 2 in the second, in the same segments"
+    ):
         pack_runs(runs, tmp_path / "both")
+
+
+def test_runs_that_score_other_segments_of_one_dataset_go_together(runs, tmp_path):
+    with_faces(runs[1], {"segment": 3}, {"segment": 3, "face": 1})
+    info = pack_runs(runs, tmp_path / "both")
+    assert info.blend.equal is not None
+    assert len(read_submission(tmp_path / "both" / "oof.csv")) == 9
 
 
 def test_a_run_that_was_stopped_is_refused(runs, tmp_path):
@@ -149,6 +173,6 @@ def test_with_a_run_that_is_no_cross_validation_every_model_counts_alike(runs, t
     assert [entry.weight for entry in info.members] == [1.0] * 4
     assert info.blend is None
     assert "no out-of-fold predictions" in info.rule_reason
-    records = [r for r in small_store.records() if r.tracks]
+    records = [r for r in small_store.records() if r.tracklets]
     made = predict([r.video for r in records], [records], load_bundle(tmp_path / "both"), tmp_path / "s.csv")
     assert {score.status for score in made.scores} == {"ok"}
