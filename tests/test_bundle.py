@@ -12,11 +12,12 @@ from dfd.faces.store import in_memory
 from dfd.faces.tracklets import FacesConfig
 from dfd.inference.bundle import Bundle, Earned, load_bundle, write_bundle
 from dfd.models import ModelConfig
-from dfd.models.checkpoint import Header, build_model, read_checkpoint, versions, write_checkpoint
+from dfd.models.checkpoint import Header, build_model, read_checkpoint, write_checkpoint
 from dfd.scoring.aggregate import over_members
 from dfd.scoring.calibrate import Calibration, prior_offset
 from dfd.scoring.decide import Rule
 from dfd.types import Video
+from dfd.versions import versions
 
 
 def checkpoint(path, seed, faces=None, prior=0.5, **clip):

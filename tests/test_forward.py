@@ -130,7 +130,7 @@ def test_in_16_bits_a_network_says_the_same_to_a_hundredth(name):
 
 
 def overflowing(model):
-    """The network, so that what it makes of anything but the mean colour is more than 16 bits hold; in 32 it says a number."""
+    """The network, made so that all but the mean colour is too much for 16 bits; in 32 it says a number."""
     first = next(module for module in model.modules() if isinstance(module, torch.nn.Conv3d))
     with torch.no_grad():
         first.weight.mul_(1e5)
