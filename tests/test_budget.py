@@ -3,11 +3,11 @@ import random
 
 import pytest
 
-from dfd.inference.budget import FULL, MIRRORED, TIERS, Budget
+from dfd.inference.budget import FULL, MIRRORED, SPEEDS, Budget
 
 
 class Machine:
-    """A clock, and a machine on which a video takes `seconds` in the full tier and `shares` of that in the others."""
+    """A clock, and a machine on which a video takes `seconds` at full speed and `shares` of that at the others."""
 
     def __init__(self, seconds, shares, seed=0):
         self.now, self.seconds, self.shares, self.draw = 1000.0, seconds, shares, random.Random(seed)
@@ -21,19 +21,19 @@ class Machine:
         for done in range(videos):
             if budget.left() <= 0:
                 return self.now - start, done
-            tier = budget.begin(str(done))
-            assert budget.tier(str(done)) == TIERS[tier]
-            took = self.seconds * self.shares[tier] * self.draw.uniform(0.5, 1.5) * change(done)
+            speed = budget.begin(str(done))
+            assert budget.speed(str(done)) == SPEEDS[speed]
+            took = self.seconds * self.shares[speed] * self.draw.uniform(0.5, 1.5) * change(done)
             self.now += took
             budget.finish({str(done): took * 0.7}, took * 0.3)
         return self.now - start, videos
 
 
-AS_GUESSED = tuple(tier.cost for tier in TIERS)
+AS_GUESSED = tuple(speed.cost for speed in SPEEDS)
 HOURS = 8.5 * 3600
 
 
-@pytest.mark.parametrize("shares", [AS_GUESSED, (2, 1, 1, 1, 0.6, 0.1), (1, 1, 0.3, 0.2, 0.1, 0.05)])
+@pytest.mark.parametrize("shares", [AS_GUESSED, (2, 1, 0.95, 0.1), (1, 1, 0.2, 0.05)])
 @pytest.mark.parametrize("seconds", [2.0, 7.5, 9.0, 14.0, 24.0, 60.0])
 @pytest.mark.parametrize(
     "change", [lambda _: 1.0, lambda done: 1.8 if done > 1500 else 1.0, lambda done: 2 - done / 4000]
@@ -61,9 +61,9 @@ def test_a_change_is_told_and_kept():
     machine.run(budget, 100)
     assert len(told) == len(budget.changes) >= 1
     first = budget.changes[0]
-    assert told[0] == f"{100 - first.done} videos left and {first.left:.0f} s for them: from here on {first.tier}."
+    assert told[0] == f"{100 - first.done} videos left and {first.left:.0f} s for them: from here on {first.speed}."
     assert sum(budget.used.values()) == 100
-    assert set(budget.used) >= {first.tier}
+    assert set(budget.used) >= {first.speed}
 
 
 def test_the_clock_keeps_a_reserve_and_runs_out():
@@ -83,8 +83,8 @@ def test_a_video_is_never_scored_more_thoroughly_than_its_faces_were_looked_for(
     machine.run(budget, 5)
     late = budget.begin("late")
     assert late > FULL
-    assert budget.tier("early") == TIERS[late]
-    assert budget.tier("never begun: it was on record") == TIERS[late]
+    assert budget.speed("early") == SPEEDS[late]
+    assert budget.speed("never begun: it was on record") == SPEEDS[late]
 
 
 def test_what_is_on_record_already_costs_only_its_scoring():
@@ -94,20 +94,30 @@ def test_what_is_on_record_already_costs_only_its_scoring():
     assert not budget.changes
 
 
+def test_videos_that_are_finished_together_count_each():
+    budget = Budget(100, 1000, clock=(machine := Machine(1.0, AS_GUESSED)))
+    names = [f"{number}" for number in range(8)]
+    for name in names:
+        budget.begin(name)
+    machine.now += 16.0
+    budget.finish(dict.fromkeys(names, 1.0), 8.0)
+    assert budget.used == {SPEEDS[FULL].name: 8}
+    assert not budget.changes  # 92 at two seconds each fit 974 seconds
+
+
 @pytest.mark.parametrize(("seconds", "time_for_it"), [(0.5, True), (1.0, False), (4.0, False)])
 def test_mirrored_clips_are_the_first_to_go(seconds, time_for_it):
     budget = Budget(100, 125, clock=(machine := Machine(seconds, AS_GUESSED)), best=MIRRORED)
     took, _ = machine.run(budget, 100)
     assert took <= 125
-    used = budget.used[TIERS[MIRRORED].name]
+    used = budget.used[SPEEDS[MIRRORED].name]
     assert used == 100 if time_for_it else 1 <= used < 50
     assert time_for_it == (not budget.changes)
 
 
-def test_each_tier_is_a_part_of_the_one_before():
-    for more, less in itertools.pairwise(TIERS):
+def test_each_speed_is_a_part_of_the_one_before():
+    for more, less in itertools.pairwise(SPEEDS):
         assert less.cost < more.cost
-        assert less.spacing >= more.spacing
-        assert less.clips <= more.clips
+        assert less.segments <= more.segments
         assert less.members <= more.members
         assert less.mirror <= more.mirror

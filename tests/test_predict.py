@@ -1,21 +1,24 @@
 import hashlib
 import json
+import shutil
 import time
 from dataclasses import replace
 
 import pytest
 
-from dfd.faces.build import store_videos
-from dfd.faces.extract import Extraction, extract_tracks
+from dfd.errors import StoreError
+from dfd.faces.build import stored
 from dfd.faces.store import FaceStore
-from dfd.inference.budget import Budget
-from dfd.inference.bundle import load_bundle, write_bundle
-from dfd.inference.predict import PRIOR, faces_of, predict, score_videos
+from dfd.faces.tracklets import video_tracklets
+from dfd.inference.budget import FULL, MIRRORED, SPEEDS, Budget
+from dfd.inference.bundle import Bundle, load_bundle, write_bundle
+from dfd.inference.predict import PRIOR, hasty, predict, score_videos
 from dfd.models.checkpoint import read_checkpoint, write_checkpoint
 from dfd.scoring.board import public_test_labels
 from dfd.scoring.submission import read_submission
 from dfd.types import Video
-from tests.test_bundle import checkpoint
+from dfd.videos.workers import Limits
+from tests.test_bundle import Failing, checkpoint
 
 
 @pytest.fixture
@@ -69,19 +72,18 @@ def test_a_record_that_no_row_asks_for_is_left_out(small_store, bundle, tmp_path
     assert [score.name for score in made.scores] == ["real0.mp4"]
 
 
-def test_a_damaged_track_costs_its_video_only(small_store, bundle, tmp_path):
-    import shutil
-
+def test_a_damaged_film_costs_its_video_only(small_store, bundle, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(small_store.folder, copy)
     store = FaceStore.open(copy)
-    next(copy.glob("tracks/real1*/0.mp4")).write_bytes(b"")
+    (film,) = copy.glob("tracklets/*/real1*.mp4")
+    film.write_bytes(b"")
     made = predict([r.video for r in store.records()], [store.records()], bundle, tmp_path / "s.csv")
     status = {score.name: score.status for score in made.scores}
     assert status["real1.mp4"] == "error"
     assert status["real0.mp4"] == "ok"
     (row,) = [row for row in made.report()["fell_back"] if row["filename"] == "real1.mp4"]
-    assert "0.mp4" in row["reason"]
+    assert str(film) in row["reason"]
 
 
 def test_the_report_counts_every_row_and_is_json(small_store, bundle, tmp_path):
@@ -113,38 +115,43 @@ def test_the_report_names_libraries_that_have_another_version_than_where_the_bun
     assert report["bundle"]["drifted"] == [f"numpy 1.26.4 (here {info.versions['numpy']})"]
 
 
+ONE = Limits(workers=1)
+
+
 def test_faces_on_record_are_not_looked_for_again(small_store, small_dataset, tmp_path):
     videos = [Video(small_dataset / "real0.mp4", "real0.mp4", 0), Video(tmp_path / "gone.mp4", "gone.mp4")]
     store = FaceStore.create(tmp_path / "faces", small_store.config)
-    first = {record.video: record for come in faces_of(videos, store, workers=1) for record in come}
+    first = {record.video: record for come in stored(videos, store, ONE) for record in come}
     assert {name: record.status for name, record in first.items()} == {"real0.mp4": "ok", "gone.mp4": "missing"}
     start = time.monotonic()
-    again = {record.video: record for come in faces_of(videos, store, workers=1) for record in come}
+    ((again,),) = stored(videos[:1], store, ONE)
     assert time.monotonic() - start < 0.5
-    assert again == first
+    assert again.tracklets[0].film == first["real0.mp4"].tracklets[0].film
+    assert store.record(videos[1]) is None  # it may have come: the next run looks for it
 
 
 def test_what_is_not_done_in_time_is_out_of_budget_and_done_by_a_later_run(small_store, small_dataset, tmp_path):
     videos = [Video(small_dataset / "real0.mp4", "real0.mp4", 0)]
     store = FaceStore.create(tmp_path / "faces", small_store.config)
-    ((late,),) = store_videos(store, videos, workers=1, until=time.monotonic())
+    ((late,),) = stored(videos, store, Limits(workers=1, until=time.monotonic()))
     assert late.status == "out_of_budget"
-    nothing_known, (done,) = faces_of(videos, store, workers=1)
-    assert nothing_known == []
+    ((done,),) = stored(videos, store, ONE)
     assert done.status == "ok"
 
 
-def test_a_file_that_changes_while_it_is_read_is_not_scored(small_store, small_dataset, tmp_path):
+def test_a_file_that_changes_while_it_is_read_is_not_scored(small_store, small_dataset, tmp_path, monkeypatch):
     path = tmp_path / "real0.mp4"
     path.write_bytes((small_dataset / "real0.mp4").read_bytes())
     video = Video(path, "real0.mp4")
     store = FaceStore.create(tmp_path / "faces", small_store.config)
 
-    def tracks():
-        yield from extract_tracks(video, store.config)
+    def tracklets(*arguments):
+        yield from video_tracklets(*arguments)
         path.write_bytes(path.read_bytes() + b"more")
 
-    store.write(video, tracks(), Extraction())
+    monkeypatch.setattr("dfd.faces.store.video_tracklets", tracklets)
+    with pytest.raises(StoreError, match=r"real0\.mp4 changed while it was read"):
+        store.write(video)
     assert store.record(video) is None
 
 
@@ -157,10 +164,43 @@ def test_when_the_time_is_up_what_has_faces_is_not_scored_and_what_failed_says_w
 
 
 def test_the_report_says_which_rows_have_a_caveat(small_store, bundle, tmp_path):
-    records = [replace(record, reason="a faint face") for record in small_store.records() if record.tracks]
+    records = [replace(record, reason="a faint face") for record in small_store.records() if record.tracklets]
     report = predict([r.video for r in records], [records], bundle, tmp_path / "s.csv").report()
     assert report["caveats"] == [{"filename": r.video, "reason": "a faint face"} for r in records]
     assert report["fell_back"] == []
     assert len(report["slowest"]) == 5
     times = [row["seconds"] for row in report["slowest"]]
     assert times == sorted(times, reverse=True)
+
+
+def test_the_report_says_how_often_each_speed_was_used_and_what_each_row_took(small_store, bundle, tmp_path):
+    records = [replace(record, seconds=float(number)) for number, record in enumerate(small_store.records())]
+    budget = Budget(9, 3600)
+    report = predict([r.video for r in records], [records], bundle, tmp_path / "s.csv", budget=budget).report()
+    assert report["speeds"] == {"full": 9}
+    assert (report["speed_changes"], report["resumed"]) == ([], 0)
+    assert report["slowest"][0]["filename"] == records[-1].video
+    assert report["slowest"][0]["seconds"] >= 8
+    assert report["seconds_a_video"] == pytest.approx(report["seconds"] / 9, abs=1e-3)
+
+
+def test_a_row_that_was_scored_in_haste_says_so_beside_what_else_is_odd(small_store, bundle):
+    record = next(record for record in small_store.records() if record.tracklets)
+    other = bundle.members[0]
+    broken = Bundle(bundle.info, (other, (Failing(lambda _: 1 / 0), other[1])))
+    for speed in SPEEDS:
+        (plain,) = score_videos([record], bundle, speed)
+        assert hasty(speed) == (speed not in (SPEEDS[MIRRORED], SPEEDS[FULL]))
+        assert plain.reason == (f"in haste: {speed.name}" if hasty(speed) else "")
+    (odd,) = score_videos([replace(record, reason="a faint face")], broken, replace(SPEEDS[-1], members=1.0))
+    left_out = "member 1 left out: ZeroDivisionError: division by zero"
+    assert odd.reason == f"a faint face; in haste: {SPEEDS[-1].name}; {left_out}"
+    assert odd.status == "ok"
+
+
+def test_the_logits_of_a_rows_faces_are_kept_and_its_probability_is_theirs_by_the_rule(small_store, bundle):
+    record = next(record for record in small_store.records() if record.tracklets)
+    (score,) = score_videos([record], bundle)
+    (face,) = score.faces
+    assert (face.segment, face.face, face.confidence) == (0, 0, record.tracklets[0].confidence)
+    assert score.probability == bundle.info.rule.probability(score.faces)
