@@ -1,10 +1,12 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 from dfd.errors import SubmissionError
-from dfd.inference.journal import Journal
-from dfd.types import Video, VideoScore
+from dfd.faces.store import file_stamp
+from dfd.inference.journal import HASTE, Journal
+from dfd.types import UNDONE, FaceLogit, Video, VideoScore
 
 
 @pytest.fixture
@@ -18,27 +20,28 @@ def videos(tmp_path):
 
 
 SCORES = [
-    VideoScore("a.mp4", 0.1 + 0.2, "ok", 1.5, "a faint face", ((0.1, 1 / 3), (2.0,)), (0.9, 0.8)),
-    VideoScore("b, c.mp4", 0.5, "timed_out", 120.0, "killed after 120 s"),
-    VideoScore("ü\n.mp4", 0.75, "ok", tracks=((1.0,),), confidences=(1.0,)),
-    VideoScore("gone.mp4", 0.5, "missing", reason="no such file"),
+    VideoScore("a.mp4", 0.1 + 0.2, "ok", 1.5, "a faint face", (FaceLogit(0, 0, 0.9, 0.1), FaceLogit(3, 1, 0.8, 1 / 3))),
+    VideoScore("b, c.mp4", 0.5, "unreadable", 0.1, "no video file"),
+    VideoScore("ü\n.mp4", 0.75, "ok", faces=(FaceLogit(0, 0, 1.0, 1.0),)),
+    VideoScore("gone.mp4", 0.5, "no_face", reason="no face on 4 frames looked at, of 10"),
 ]
+KEY = {"bundle": "b1", "mirror": False, "faces": None}
 
 
 class Killed(BaseException):
     pass
 
 
-def stopped(path, videos, scores, bundle="b1"):
+def stopped(path, videos, scores, key=KEY, seconds=100.0):
     """A run that ends before it is done."""
-    journal = Journal(path, bundle, videos)
+    journal = Journal(path, key, videos, seconds)
     for score in scores:
         journal.add(score)
     journal.__exit__(Killed, None, None)
 
 
-def found(path, videos, bundle="b1"):
-    journal = Journal(path, bundle, videos)
+def found(path, videos, key=KEY, seconds=100.0, tell=None):
+    journal = Journal(path, key, videos, seconds, tell)
     journal.__exit__(Killed, None, None)
     return journal.scores
 
@@ -50,7 +53,8 @@ def test_what_was_finished_is_known_to_the_next_run_to_the_last_digit(tmp_path, 
     assert found(path, videos) == {score.name: score for score in SCORES}
 
 
-def test_a_journal_that_is_cut_anywhere_gives_its_whole_lines_and_goes_on(tmp_path, videos):
+def test_a_journal_that_is_cut_anywhere_gives_its_whole_lines_and_goes_on(tmp_path, videos, monkeypatch):
+    monkeypatch.setattr("os.fsync", lambda _: None)  # seconds, and the cut is made by hand
     path = tmp_path / "s.journal.jsonl"
     stopped(path, videos, SCORES[:2])
     data = path.read_bytes()
@@ -63,28 +67,78 @@ def test_a_journal_that_is_cut_anywhere_gives_its_whole_lines_and_goes_on(tmp_pa
         assert found(path, videos) == {score.name: score for score in [*expected, SCORES[2]]}
 
 
-def test_another_bundle_or_another_file_is_scored_anew(tmp_path, videos):
-    path = tmp_path / "s.journal.jsonl"
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"bundle": "b2"}, "bundle"),
+        ({"mirror": True}, "mirror"),
+        ({"faces": "/some/faces"}, "faces"),
+        ({"mirror": True, "faces": "/some/faces"}, "mirror and faces"),
+    ],
+)
+def test_other_settings_start_anew_and_say_so_and_the_same_go_on(tmp_path, videos, change, named):
+    path, told = tmp_path / "s.journal.jsonl", []
     stopped(path, videos, SCORES)
-    assert found(path, videos, "b2") == {}
+    assert found(path, videos, tell=told.append) == {score.name: score for score in SCORES}
+    assert told == []
+    assert found(path, videos, {**KEY, **change}, tell=told.append) == {}
+    assert told == [f"{path} is of another {named}: what was scored so is scored anew."]
+    stopped(path, videos, SCORES[:1], {**KEY, **change})
+    assert set(found(path, videos, {**KEY, **change})) == {"a.mp4"}
+    assert set(found(path, videos)) == {score.name for score in SCORES}  # back to the first ones: they still hold
+
+
+def test_another_file_is_scored_anew(tmp_path, videos):
+    path, told = tmp_path / "s.journal.jsonl", []
+    stopped(path, videos, SCORES)
     (tmp_path / "a.mp4").write_bytes(b"y" * 11)
     (tmp_path / "gone.mp4").write_bytes(b"it came")
-    assert set(found(path, videos)) == {"b, c.mp4", "ü\n.mp4"}
-    assert set(found(path, videos[2:3])) == {"ü\n.mp4"}
+    assert set(found(path, videos, tell=told.append)) == {"b, c.mp4", "ü\n.mp4"}
+    assert set(found(path, videos[2:3], tell=told.append)) == {"ü\n.mp4"}
+    assert told == []
 
 
-def test_what_the_time_was_too_short_for_is_left_to_the_next_run(tmp_path, videos):
+@pytest.mark.parametrize("status", UNDONE)
+def test_what_failed_for_a_reason_of_the_moment_is_left_to_the_next_run(tmp_path, videos, status):
     path = tmp_path / "s.journal.jsonl"
-    stopped(path, videos, [VideoScore("a.mp4", 0.5, "out_of_budget")])
-    assert path.read_text() == ""
+    stopped(path, videos, [VideoScore("a.mp4", 0.5, status, reason="why"), SCORES[1]])
+    assert found(path, videos) == {"b, c.mp4": SCORES[1]}
+
+
+@pytest.mark.parametrize("reason", [f"{HASTE}: one segment", f"a faint face; {HASTE}: one segment; member 1 left out"])
+def test_a_row_that_was_scored_in_haste_counts_only_for_a_run_of_the_same_time(tmp_path, videos, reason):
+    path = tmp_path / "s.journal.jsonl"
+    hasty = replace(SCORES[0], reason=reason)
+    stopped(path, videos, [hasty, *SCORES[1:]], seconds=100.0)
+    assert found(path, videos, seconds=100.0)["a.mp4"] == hasty
+    assert set(found(path, videos, seconds=200.0)) == {score.name for score in SCORES[1:]}
+    stopped(path, videos, SCORES[:1], seconds=200.0)
+    for seconds in (100.0, 200.0):
+        assert found(path, videos, seconds=seconds)["a.mp4"] == SCORES[0]
+
+
+def test_a_journal_of_an_earlier_version_is_passed_over(tmp_path, videos):
+    path = tmp_path / "s.journal.jsonl"
+    score = {"name": "a.mp4", "probability": 0.3, "status": "ok", "tracks": [[0.1]], "confidences": [0.9]}
+    path.write_text(json.dumps({"bundle": "b1", "file": file_stamp(videos[0].path), "score": score}) + "\n")
+    assert found(path, videos) == {}
 
 
 def test_it_is_gone_when_the_run_has_ended(tmp_path, videos):
     path = tmp_path / "s.journal.jsonl"
-    with Journal(path, "b1", videos) as journal:
+    with Journal(path, KEY, videos) as journal:
         journal.add(SCORES[0])
         assert json.loads(path.read_text())["score"]["name"] == "a.mp4"
     assert not path.exists()
+
+
+def test_one_that_nothing_came_into_is_gone_too(tmp_path, videos):
+    path = tmp_path / "s.journal.jsonl"
+    stopped(path, videos, [])
+    assert not path.exists()
+    stopped(path, videos, SCORES[:1])
+    stopped(path, videos, [])
+    assert set(found(path, videos)) == {"a.mp4"}
 
 
 def test_nonsense_in_it_is_passed_over(tmp_path, videos):
@@ -100,7 +154,7 @@ def test_nonsense_in_it_is_passed_over(tmp_path, videos):
 
 def test_two_runs_do_not_write_the_same_submission(tmp_path, videos):
     path = tmp_path / "s.journal.jsonl"
-    with Journal(path, "b1", videos), pytest.raises(SubmissionError, match="another run writes"):
-        Journal(path, "b1", videos)
+    with Journal(path, KEY, videos), pytest.raises(SubmissionError, match="another run writes"):
+        Journal(path, KEY, videos)
     with pytest.raises(SubmissionError, match="cannot be written"):
-        Journal(tmp_path / "none" / "s.journal.jsonl", "b1", videos)
+        Journal(tmp_path / "none" / "s.journal.jsonl", KEY, videos)
