@@ -58,8 +58,8 @@ class Journal:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        """Remove it if all went well; else it stays for the next run."""
-        if kind is None:
+        """Remove it if all went well, or nothing came; else it stays for the next run."""
+        if kind is None or not os.fstat(self._file.fileno()).st_size:
             self.path.unlink(missing_ok=True)
         self._file.close()
 

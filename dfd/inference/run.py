@@ -6,9 +6,10 @@ submission.journal.jsonl    the videos that are finished; gone when the run has 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,7 @@ def run(
     when a journal of other settings is left aside. Raises SubmissionError where `out` cannot be written or another run
     writes it; StoreError where settings.faces is no dataset for this bundle; what `load` raises.
     """
+    start = time.monotonic()
     key = {"bundle": info.sha256(), **settings.key()}
     with ExitStack() as stack:
         journal = stack.enter_context(Journal(out.with_suffix(".journal.jsonl"), key, videos, settings.seconds, tell))
@@ -75,7 +77,8 @@ def run(
         records = stack.enter_context(closing(_look(todo, info, settings.faces, budget, limits)))
         bundle = load()
         stack.enter_context(bundle.ready())
-        return predict([video.name for video in videos], records, bundle, out, progress, budget, journal)
+        made = predict([video.name for video in videos], records, bundle, out, progress, budget, journal)
+    return replace(made, seconds=time.monotonic() - start)
 
 
 def _look(
