@@ -1,4 +1,3 @@
-import json
 import shutil
 
 import pandas as pd
@@ -6,9 +5,13 @@ import pytest
 
 from dfd.errors import ConfigError
 from dfd.faces.store import FaceStore
+from dfd.faces.tracklets import FacesConfig
 from dfd.training.audit import audit
 from dfd.training.crossval import labelled
 from dfd.training.groups import split
+from dfd.types import Video
+from dfd.videos.encode import write_video
+from tests.conftest import moving_face
 
 
 @pytest.fixture
@@ -23,18 +26,16 @@ def test_every_check_says_what_it_covered(store):
     assert found.duplicates == found.unchanged == []
 
 
-def test_a_copy_under_another_name_in_another_fold_is_found(store, tmp_path):
-    copy = tmp_path / "faces"
-    shutil.copytree(store.folder, copy)
-    record = json.loads((copy / "tracks" / "real0.mp4" / "video.json").read_text())
-    shutil.copytree(copy / "tracks" / "real0.mp4", copy / "tracks" / "twin.mp4")
-    (copy / "tracks" / "twin.mp4" / "video.json").write_text(
-        json.dumps(record | {"video": "twin.mp4", "source": "twin.mp4"})
-    )
-    opened = FaceStore.open(copy)
-    folds = split(labelled(opened), 2, 0)
+@pytest.fixture
+def copied(small_store, tmp_path):
+    return FaceStore.open(shutil.copytree(small_store.folder, tmp_path / "faces"))
+
+
+def test_a_copy_under_another_name_in_another_fold_is_found(copied, small_dataset):
+    copied.write(Video(small_dataset / "real0.mp4", "twin.mp4", 0))
+    folds = split(labelled(copied), 2, 0)
     folds.loc[folds["group"] == "twin.mp4", "fold"] = 1 - folds.set_index("filename").loc["real0.mp4", "fold"]
-    found = audit(opened, folds, threshold=0.999)
+    found = audit(copied, folds, threshold=0.999)
     assert {"real0.mp4", "twin.mp4"} in [{row["a"], row["b"]} for row in found.duplicates]
 
 
@@ -45,11 +46,26 @@ def test_a_group_on_both_sides_is_refused(store):
         audit(store, pd.DataFrame(folds), threshold=1.0)
 
 
-def test_a_fake_that_is_its_source_is_listed(store, tmp_path):
-    copy = tmp_path / "faces"
-    shutil.copytree(store.folder, copy)
-    for name in ("0.mp4", "0.npz"):
-        shutil.copy(copy / "tracks" / "real1.mp4" / name, copy / "tracks" / "fake1.mp4" / name)
-    opened = FaceStore.open(copy)
-    found = audit(opened, split(labelled(opened), 2, 0), threshold=1.0)
+def test_a_fake_that_is_its_source_is_listed(copied, small_dataset):
+    copied.write(Video(small_dataset / "real1.mp4", "fake1.mp4", 1, "real1.mp4"))
+    found = audit(copied, split(labelled(copied), 2, 0), threshold=1.0)
     assert [row["fake"] for row in found.unchanged] == ["fake1.mp4"]
+
+
+def test_a_fake_is_compared_with_its_source_segment_by_segment(tmp_path):
+    """Changed in its last segment alone it is none; nor is one whose source shows no face where it does compared."""
+    real = moving_face(18, shift=0.5)
+    late, nobody = real.copy(), real.copy()
+    late[12:, ::2] = late[12:, ::2] // 5 * 3
+    nobody[:6] = 0
+    store = FaceStore.create(tmp_path / "faces", FacesConfig(size=64, detect_side=320, segment=0.4))
+    pictures = {"real.mp4": real, "late.mp4": late, "same.mp4": real, "gone.mp4": nobody, "lone.mp4": real[:6]}
+    for name, images in pictures.items():
+        write_video(tmp_path / name, images, 15, crf=20)
+        source = {"late.mp4": "real.mp4", "same.mp4": "real.mp4", "lone.mp4": "gone.mp4"}.get(name, name)
+        store.write(Video(tmp_path / name, name, 0 if source == name else 1, source))
+    records = {record.video: record for record in store.records()}
+    assert [records[name].faced for name in ("real.mp4", "gone.mp4", "lone.mp4")] == [[0, 1, 2], [1, 2], [0]]
+    found = audit(store, split(list(records.values()), 2, 0), threshold=1.0)
+    assert [row["fake"] for row in found.unchanged] == ["same.mp4"]
+    assert [row["covered"] for row in found.checks if "differs from its source's" in row["check"]] == [2]

@@ -5,7 +5,8 @@ from dfd.clips.sampling import ClipConfig
 from dfd.errors import CheckpointError
 from dfd.faces.tracklets import FacesConfig
 from dfd.models import ModelConfig
-from dfd.models.checkpoint import KEY, Header, build_model, load_model, read_checkpoint, versions, write_checkpoint
+from dfd.models.checkpoint import KEY, Header, build_model, load_model, read_checkpoint, write_checkpoint
+from dfd.versions import versions
 
 CLIP = ClipConfig(length=4, size=32)
 

@@ -53,9 +53,9 @@ def test_two_processes_that_share_batches_learn_what_one_does(videos, small_stor
 def test_what_goes_wrong_on_one_of_several_devices_is_told(videos, small_store, small_recipe, tmp_path):
     copied = shutil.copytree(small_store.folder, tmp_path / "faces")
     store = FaceStore.open(copied)
-    track = next(record for record in store.records() if record.tracks).tracks[0].path
-    track.write_bytes(b"not a video")
-    with pytest.raises(StoreError, match=re.escape(str(track))):
+    film = next(record for record in store.records() if record.tracklets).tracklets[0].film
+    film.write_bytes(b"not a video")
+    with pytest.raises(StoreError, match=re.escape(str(film))):
         train(
             store.records(),
             store.config,

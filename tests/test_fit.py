@@ -33,7 +33,7 @@ def test_a_run_folder_has_its_settings_curve_and_checkpoint(videos, small_store,
     assert header.clip == small_recipe.clip
     assert header.faces == small_store.config
     assert header.prior == 0.5
-    assert set(header.videos) == {v.video for v in videos if v.tracks}  # the broken one is left out
+    assert set(header.videos) == {v.video for v in videos if v.tracklets}  # the broken one is left out
     assert not model.training
 
 

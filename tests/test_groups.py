@@ -10,6 +10,7 @@ from dfd.faces.store import FaceStore
 from dfd.scoring.folds import write_folds
 from dfd.training.crossval import crossval, labelled
 from dfd.training.groups import Grouping, people, settled, split
+from dfd.types import Video
 from tests.test_embed import write_weights
 
 
@@ -19,21 +20,18 @@ def weights(tmp_path_factory):
 
 
 @pytest.fixture
-def twins(small_store, tmp_path):
-    """The small dataset, and a copy of real0 under another name: one person, with random weights too."""
-    copy = tmp_path / "faces"
-    shutil.copytree(small_store.folder, copy)
-    shutil.copytree(copy / "tracks" / "real0.mp4", copy / "tracks" / "twin.mp4")
-    path = copy / "tracks" / "twin.mp4" / "video.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"video": "twin.mp4", "source": "twin.mp4"}))
-    return FaceStore.open(copy)
+def twins(small_store, small_dataset, tmp_path):
+    """The small dataset, and real0 under another name too: one person, with random weights too."""
+    store = FaceStore.open(shutil.copytree(small_store.folder, tmp_path / "faces"))
+    store.write(Video(small_dataset / "real0.mp4", "twin.mp4", 0))
+    return store
 
 
 def in_parts(store, parts):
     """The records as if they lay in parts of DFDC; parts: by the digit in the name."""
     records = []
     for record in labelled(store):
-        if record.tracks:
+        if record.tracklets:
             place = f"dfdc_train_part_{parts[record.video[4]]}/"
             records.append(dataclasses.replace(record, video=place + record.video, source=place + record.source))
     return records

@@ -36,12 +36,12 @@ def test_what_is_frozen_stays_as_it_was(videos, small_store, small_recipe, tmp_p
 
 
 @pytest.mark.parametrize("loaders", [0, 2])
-def test_a_track_that_cannot_be_read_stops_the_run_and_is_named(small_store, small_recipe, tmp_path, loaders):
+def test_a_film_that_cannot_be_read_stops_the_run_and_is_named(small_store, small_recipe, tmp_path, loaders):
     store = FaceStore.open(shutil.copytree(small_store.folder, tmp_path / "faces"))
-    track = next(record for record in store.records() if record.tracks).tracks[0].path
-    track.write_bytes(b"not a video")
+    film = next(record for record in store.records() if record.tracklets).tracklets[0].film
+    film.write_bytes(b"not a video")
     recipe = small_recipe.replace(train=small_recipe.train.replace(loaders=loaders))
-    with pytest.raises(StoreError, match=re.escape(str(track))) as caught:
+    with pytest.raises(StoreError, match=re.escape(str(film))) as caught:
         train(store.records(), store.config, recipe, tmp_path / "run")
     assert "\n" not in str(caught.value)
 
