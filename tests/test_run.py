@@ -1,34 +1,53 @@
-"""Predictions that are killed, hurried and resumed, as commands in processes of their own."""
+"""Predictions that are killed, hurried and resumed: some as commands in processes of their own."""
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 import torch
 
+from dfd.cli import main
 from dfd.clips.dataset import scored_clips
-from dfd.faces.store import FaceStore
-from dfd.inference import run as module
+from dfd.errors import CheckpointError, ConfigError
+from dfd.faces.store import FaceStore, in_memory
+from dfd.faces.tracklets import FacesConfig
+from dfd.inference.budget import SPEEDS
 from dfd.inference.bundle import Bundle, load_bundle, write_bundle
+from dfd.inference.info import read_info
 from dfd.inference.run import Settings, run
 from dfd.scoring.submission import read_submission
-from dfd.videos.manifest import read_videos
+from dfd.types import Video
+from dfd.videos.manifest import read_sample, read_videos
+from dfd.videos.workers import Outcome
 from tests.processes import left_running
 from tests.test_bundle import checkpoint
 
+FACES = FacesConfig(size=64, detect_side=320, segment=0.4)
+"""Of 20 frames at 15 a second three segments."""
 
-@pytest.fixture
-def bundle(tmp_path, small_store):
-    write_bundle(
-        tmp_path / "bundle", [checkpoint(tmp_path / f"{seed}.ckpt", seed, small_store.config) for seed in (5, 6)]
-    )
-    return tmp_path / "bundle"
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    """Two networks that are scored on two segments."""
+    folder = tmp_path_factory.mktemp("bundle")
+    write_bundle(folder / "bundle", [checkpoint(folder / f"{seed}.ckpt", seed, FACES) for seed in (5, 6)])
+    return folder / "bundle"
+
+
+ONE = Settings(workers=1)
+
+
+def made(videos, bundle, out, settings=ONE, **more):
+    return run(videos, read_info(bundle), lambda: load_bundle(bundle), out, settings, **more)
 
 
 @pytest.fixture
@@ -62,10 +81,10 @@ def test_a_killed_run_goes_on_and_ends_with_the_numbers_of_an_uninterrupted_one(
     whole, out = tmp_path / "whole.csv", tmp_path / "out" / "submission.csv"
     out.parent.mkdir()
     rows = read_videos(videos)
-    run(rows, load_bundle(bundle), whole, Settings(workers=1))
+    made(rows, bundle, whole)
     journal = out.with_suffix(".journal.jsonl")
     arguments = ("--workers", "1", "--report", str(out.with_name("report.json")))
-    for finished in (0, 2, 7):
+    for finished in (0, 5):
         process = start(videos, bundle, out, *arguments)
         while process.poll() is None and (lines(journal) < finished or not out.exists()):
             time.sleep(0.02)
@@ -101,92 +120,268 @@ def test_ctrl_c_is_one_sentence_and_leaves_nothing_running(tmp_path, videos, bun
 
 
 @pytest.mark.timeout(120)
-def test_hours_are_kept_for_real(tmp_path, videos, bundle):
-    hours = 0.0015  # too little for twelve videos
-    process = start(
-        videos,
-        bundle,
-        tmp_path / "s.csv",
-        "--hours",
-        str(hours),
-        "--workers",
-        "1",
-        "--report",
-        str(tmp_path / "r.json"),
-    )
-    while not (tmp_path / "s.csv").exists():
-        time.sleep(0.01)
+def test_hours_are_kept_for_real(tmp_path, small_dataset, bundle):
+    videos, seconds = tmp_path / "videos", 9.0  # too little for sixty videos
+    videos.mkdir()
+    for copy in range(60):
+        shutil.copy(small_dataset / "real0.mp4", videos / f"{copy}.mp4")
+    arguments = ("--hours", str(seconds / 3600), "--workers", "1", "--report", str(tmp_path / "r.json"))
     begun = time.monotonic()
+    process = start(videos, bundle, tmp_path / "s.csv", *arguments)
     text, _ = process.communicate()
     assert process.returncode == 0, text
-    assert time.monotonic() - begun < 3600 * hours + 3
+    assert time.monotonic() - begun < seconds + 5  # the interpreter's start is nobody's
     report = json.loads((tmp_path / "r.json").read_text())
-    assert report["seconds"] <= 3600 * hours
+    assert report["seconds"] <= seconds
     assert set(report["statuses"]) <= {"ok", "out_of_budget"}  # how many of each hangs on the machine
-    assert sum(report["statuses"].values()) == 12
-    assert len(read_submission(tmp_path / "s.csv")) == 12
+    assert sum(report["statuses"].values()) == 60
+    assert len(read_submission(tmp_path / "s.csv")) == 60
     assert left_running(process.pid) == []
 
 
 @pytest.fixture
-def only(monkeypatch):
-    """Make all tiers one."""
-
-    def set_tiers(tier):
-        tiers = (tier,) * len(module.TIERS)
-        monkeypatch.setattr("dfd.inference.run.TIERS", tiers)
-        monkeypatch.setattr("dfd.inference.budget.TIERS", tiers)
-        return tiers
-
-    return set_tiers
+def hasty(monkeypatch):
+    """Make all speeds the same: half of the segments and one member."""
+    speed = replace(SPEEDS[-1], segments=0.5)
+    for place in ("run", "budget"):
+        monkeypatch.setattr(f"dfd.inference.{place}.SPEEDS", (speed,) * len(SPEEDS))
+    return speed
 
 
-def test_a_lesser_tier_looks_at_fewer_frames_and_keeps_them_out_of_the_scratch_folder(tmp_path, videos, bundle, only):
-    (hasty, *_) = only(replace(module.TIERS[-1], clips=0.5))
+def test_in_haste_fewer_segments_are_looked_at_and_kept_out_of_the_dataset(tmp_path, videos, bundle, hasty):
     rows = read_videos(videos)[:2]
-    made = run(rows, load_bundle(bundle), tmp_path / "s.csv", Settings(workers=1))
-    assert [score.status for score in made.scores] == ["ok", "ok"]
-    assert [len(score.tracks[0]) for score in made.scores] == [1, 1]
-    assert [caveat["reason"] for caveat in made.report()["caveats"]] == [f"in haste: {hasty.name}"] * 2
-    assert not (tmp_path / ".s.csv.faces").exists()
+    prediction = made(rows, bundle, tmp_path / "s.csv", Settings(workers=1, faces=tmp_path / "faces"))
+    assert [score.status for score in prediction.scores] == ["ok", "ok"]
+    assert [[face.segment for face in score.faces] for score in prediction.scores] == [[1], [1]]
+    assert [caveat["reason"] for caveat in prediction.report()["caveats"]] == [f"in haste: {hasty.name}"] * 2
+    assert FaceStore.open(tmp_path / "faces").records() == []
 
 
-def test_a_dataset_gets_whole_tracks_and_they_score_as_clips_alone_do(tmp_path, videos, bundle):
-    rows, loaded = read_videos(videos)[:3], load_bundle(bundle)
-    clips = run(rows, loaded, tmp_path / "a.csv", Settings(workers=1))
-    whole = run(rows, loaded, tmp_path / "b.csv", Settings(workers=1, faces=tmp_path / "faces"))
-    again = run(rows, loaded, tmp_path / "c.csv", Settings(workers=1, faces=tmp_path / "faces"))
-    assert whole.scores[0].tracks == again.scores[0].tracks
+def test_a_dataset_gets_whole_videos_and_they_score_as_a_prediction_alone_does(tmp_path, videos, bundle):
+    rows, out = read_videos(videos)[:3], tmp_path / "out"
+    out.mkdir()
+    alone = made(rows, bundle, out / "a.csv")
+    assert [path.name for path in out.iterdir()] == ["a.csv"]  # what was looked at is in memory
+    whole = made(rows, bundle, out / "b.csv", Settings(workers=1, faces=tmp_path / "faces"))
+    again = made(rows, bundle, out / "c.csv", Settings(workers=1, faces=tmp_path / "faces"))
     records = FaceStore.open(tmp_path / "faces").records()
-    assert [[track.frames for track in record.tracks] for record in records] == [[20]] * 3
-    for one, other in zip(clips.scores, whole.scores, strict=True):
-        assert one.probability == pytest.approx(other.probability, abs=0.01)
-        assert [len(logits) for logits in one.tracks] == [len(logits) for logits in other.tracks]
+    assert [(record.segments, record.faced) for record in records] == [(3, [0, 1, 2])] * 3
+    assert [sum(tracklet.frames for tracklet in record.tracklets) for record in records] == [20] * 3
+    for one, *others in zip(alone.scores, whole.scores, again.scores, strict=True):
+        assert [face.segment for face in one.faces] == [0, 2]
+        assert [(other.faces, other.probability) for other in others] == [(one.faces, one.probability)] * 2
 
 
-def test_mirrored_clips_count_as_much(tmp_path, videos, bundle, small_store):
-    rows, loaded = read_videos(videos)[:1], load_bundle(bundle)
-    made = run(rows, loaded, tmp_path / "s.csv", Settings(workers=1, mirror=True))
-    plain = run(rows, loaded, tmp_path / "s.csv", Settings(workers=1))
-    assert made.tiers == {"full, and mirrored": 1}
-    assert plain.tiers == {"full": 1}
-    assert made.report()["caveats"] == []
-    assert made.scores[0].tracks != plain.scores[0].tracks
-    (track,) = small_store.records()[1].tracks
-    clips = scored_clips(track, loaded.members[0][1].clip)
+def test_mirrored_clips_count_as_much(tmp_path, videos, bundle):
+    (row,) = read_videos(videos)[:1]
+    mirrored = made([row], bundle, tmp_path / "s.csv", Settings(workers=1, mirror=True))
+    loaded, record = load_bundle(bundle), in_memory(row, FACES)
+    assert mirrored.speeds == {"full, and mirrored": 1}
+    assert mirrored.report()["caveats"] == []
+    assert mirrored.scores[0].faces != loaded.logits([record])[0].faces
+    _, clips = scored_clips(record, loaded.members[0][1].clip)
     with torch.inference_mode():
         both = [loaded.members[0][0](images) for images in (clips, clips.flip(-1))]
-    one = Bundle(loaded.info, loaded.members[:1])
-    assert one.video_logits([track], mirror=True).tracks[0] == pytest.approx(torch.stack(both).mean(dim=0).tolist())
+    (one,) = Bundle(loaded.info, loaded.members[:1]).logits([record], mirror=True)
+    assert [face.logit for face in one.faces] == pytest.approx(torch.stack(both).mean(dim=0).tolist())
 
 
-def test_a_file_name_that_is_no_utf8_gets_a_row(tmp_path, videos, bundle):
-    folder = tmp_path / "odd"
+@pytest.fixture(scope="module")
+def dataset(small_dataset, tmp_path_factory):
+    """The eight labelled videos, and one that is unreadable."""
+    store = FaceStore.create(tmp_path_factory.mktemp("dataset") / "faces", FACES)
+    for video in read_videos(small_dataset):
+        store.write(video)
+    broken = Video(small_dataset.parent / "broken.mp4", "broken.mp4", 1)
+    broken.path.write_bytes(b"not a video")
+    store.write_failure(Outcome(broken, "unreadable", "no video file"))
+    return store.folder
+
+
+@pytest.fixture
+def faces(dataset, tmp_path):
+    """A dataset that has all faces: a prediction by it takes no worker."""
+    return shutil.copytree(dataset, tmp_path / "faces")
+
+
+@pytest.fixture
+def known(small_dataset):
+    return [*read_videos(small_dataset), Video(small_dataset.parent / "broken.mp4", "broken.mp4", 1)]
+
+
+def test_the_report_says_what_kernels_read_in_it(tmp_path, bundle, known, faces):
+    rows = [*known, Video(tmp_path / "gone.mp4", "gone.mp4")]
+    report = made(rows, bundle, tmp_path / "s.csv", Settings(workers=1, faces=faces)).report()
+    assert report["videos"] == 10
+    assert report["statuses"] == {"ok": 8, "unreadable": 1, "missing": 1}
+    assert report["seconds"] > 0
+    assert [(row["filename"], row["status"]) for row in report["fell_back"]] == [
+        ("broken.mp4", "unreadable"),
+        ("gone.mp4", "missing"),
+    ]
+    assert all(row["reason"] for row in report["fell_back"])
+    assert json.loads(json.dumps(report)) == report
+
+
+def on_record(folder):
+    """Label and source of each video on record, and the files as they are."""
+    labels = {record.video: (record.label, record.source) for record in FaceStore.open(folder).records()}
+    return labels, {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_prediction_leaves_a_dataset_as_it_was(tmp_path, small_dataset, bundle, known, faces):
+    """Though a sample knows no labels, and a manifest perhaps others."""
+    before = on_record(faces)
+    assert before[0]["fake1.mp4"] == (1, "real1.mp4")
+    pd.DataFrame({"filename": [video.name for video in known[:-1]], "label": 0.5}).to_csv(
+        tmp_path / "sample.csv", index=False
+    )
+    sample = read_sample(tmp_path / "sample.csv", small_dataset)
+    assert {video.label for video in sample} == {None}
+    others = [replace(video, label=1 - video.label, source="") for video in known]
+    for rows in (known, sample, others):
+        prediction = made(rows, bundle, tmp_path / "s.csv", Settings(workers=1, faces=faces))
+        assert prediction.report()["statuses"]["ok"] == 8
+        assert on_record(faces) == before
+
+
+def test_what_failed_in_a_dataset_is_done_again_and_keeps_its_label(tmp_path, small_dataset, bundle):
+    rows = read_videos(small_dataset)[:1]
+    store = FaceStore.create(tmp_path / "faces", FACES)
+    store.write_failure(Outcome(rows[0], "timed_out", "killed after 1 s"))
+    unknown = [replace(rows[0], label=None, source="")]
+    prediction = made(unknown, bundle, tmp_path / "s.csv", Settings(workers=1, faces=store.folder))
+    assert [score.status for score in prediction.scores] == ["ok"]
+    (record,) = store.records()
+    assert (record.status, record.label, record.source) == ("ok", rows[0].label, rows[0].source)
+
+
+class Killed(BaseException):
+    pass
+
+
+def stopped(rows, bundle, out, settings, after):
+    """A run that is killed when `after` videos are done."""
+
+    def stop(done, *_):
+        if done == after:
+            raise Killed
+
+    with pytest.raises(Killed):
+        made(rows, bundle, out, settings, progress=stop)
+
+
+def test_the_same_command_goes_on(tmp_path, bundle, known, faces):
+    told, settings = [], Settings(workers=1, faces=faces)
+    whole = made(known, bundle, tmp_path / "whole.csv", settings)
+    stopped(known, bundle, tmp_path / "s.csv", settings, 4)
+    again = made(known, bundle, tmp_path / "s.csv", settings, tell=told.append)
+    assert (whole.resumed, again.resumed) == (0, 4)
+    assert (tmp_path / "s.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert told == []
+    assert not (tmp_path / "s.journal.jsonl").exists()
+
+
+@pytest.mark.parametrize("change", ["mirror", "faces", "bundle"])
+def test_another_mirror_dataset_or_bundle_starts_anew_and_says_so(tmp_path, bundle, known, faces, change):
+    told, settings = [], Settings(workers=1, faces=faces)
+    stopped(known, bundle, tmp_path / "s.csv", settings, 4)
+    if change == "mirror":
+        settings = replace(settings, mirror=True)
+    elif change == "faces":
+        settings = replace(settings, faces=shutil.copytree(faces, tmp_path / "copy"))
+    else:
+        bundle = shutil.copytree(bundle, tmp_path / "bundle")
+        info = read_info(bundle)
+        (bundle / "bundle.json").write_text(info.replace(rule_reason="another").text())
+    again = made(known, bundle, tmp_path / "s.csv", settings, tell=told.append)
+    assert again.resumed == 0
+    assert told == [f"{tmp_path / 's.journal.jsonl'} is of another {change}: what was scored so is scored anew."]
+
+
+def test_time_workers_and_limits_change_no_score_and_a_run_goes_on_with_others(tmp_path, bundle, known, faces):
+    stopped(known, bundle, tmp_path / "s.csv", Settings(workers=1, faces=faces), 4)
+    other = Settings(seconds=3600, workers=2, timeout=60, memory=1, faces=faces)
+    assert made(known, bundle, tmp_path / "s.csv", other).resumed == 4
+
+
+def test_haste_counts_for_a_run_of_the_same_time_only(tmp_path, bundle, known, faces, monkeypatch):
+    """Three rows in haste, out of too little time, and then the same time again, or more of it."""
+    known, settings = [known[-1], *known[:-1]], Settings(workers=1, faces=faces)
+    with monkeypatch.context() as patch:
+        patch.setattr("dfd.inference.budget.SPEEDS", (SPEEDS[-1],) * len(SPEEDS))
+        stopped(known, bundle, tmp_path / "s.csv", settings, 4)
+    shutil.copy(tmp_path / "s.journal.jsonl", tmp_path / "t.journal.jsonl")
+    same = made(known, bundle, tmp_path / "s.csv", settings)
+    more = made(known, bundle, tmp_path / "t.csv", replace(settings, seconds=2 * settings.seconds))
+    assert (same.resumed, more.resumed) == (4, 1)  # of the four one is unreadable, in no haste
+    assert sum("in haste" in score.reason for score in same.scores) == 3
+    assert not any("in haste" in score.reason for score in more.scores)
+
+
+def alive():
+    """Workers, and the threads that they belong to."""
+    return multiprocessing.active_children(), [t for t in threading.enumerate() if t.name == "dfd-videos"]
+
+
+def test_a_bundle_that_does_not_load_leaves_no_worker_and_nothing_else(tmp_path, videos, bundle):
+    begun = []
+
+    def load():
+        begun.append(alive())
+        raise CheckpointError("no")
+
+    before, rows = sorted(tmp_path.rglob("*")), read_videos(videos)
+    with pytest.raises(CheckpointError, match="no") as caught:
+        run(rows, read_info(bundle), load, tmp_path / "s.csv", Settings(workers=2))
+    assert len(begun[0][1]) == 2  # they had begun
+    assert (caught.value.args, alive()) == (("no",), ([], []))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--hours", "0", "the time is 0 s: give a number above 0"),
+        ("--hours", "-1", "the time is -3600 s: give a number above 0"),
+        ("--hours", "nan", "the time is nan s: give a number above 0"),
+        ("--hours", "inf", "the time is inf s: give a number above 0"),
+        ("--workers", "-1", "workers is -1: give 0 for one a core"),
+        ("--timeout", "0", "timeout is 0: give a number of seconds above 0"),
+        ("--memory", "0", "memory is 0: give a number of gigabytes above 0"),
+        ("--device", "banana", "there is no device 'banana'"),
+        ("--bundle", "none", "none is not a bundle"),
+        ("--sample", "none.csv", "none.csv"),
+    ],
+)
+def test_a_limit_that_cannot_be_is_one_line_and_nothing_is_written(
+    tmp_path, small_dataset, bundle, capsys, option, value, message
+):
+    given = {"--bundle": str(bundle), "--out": str(tmp_path / "s.csv"), "--report": str(tmp_path / "r" / "r.json")}
+    if option != "--device":  # the networks load while the workers look
+        given["--faces"] = str(tmp_path / "faces")
+    with pytest.raises(SystemExit) as stop:
+        main(["predict", str(small_dataset), *(text for pair in {**given, option: value}.items() for text in pair)])
+    out, error = capsys.readouterr()
+    assert stop.value.code == 1
+    assert message in error
+    assert (error.count("\n"), out) == (1, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_that_cannot_be_are_refused_where_they_are_made():
+    for seconds in (0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match="give a number above 0"):
+            Settings(seconds=seconds)
+
+
+def test_a_file_name_that_is_no_utf8_gets_a_row(tmp_path, videos, bundle, capsys):
+    folder, report = tmp_path / "odd", tmp_path / "r.json"
     folder.mkdir()
     shutil.copy(next(videos.iterdir()), folder / os.fsdecode(b"\xff \xe9.mp4"))
-    report = tmp_path / "r.json"
-    process = start(folder, bundle, tmp_path / "s.csv", "--workers", "1", "--report", str(report))
-    text, _ = process.communicate(timeout=100)
-    assert process.returncode == 0, text
+    arguments = ["--out", str(tmp_path / "s.csv"), "--workers", "1", "--report", str(report)]
+    with pytest.raises(SystemExit, match="^0$"):
+        main(["predict", str(folder), "--bundle", str(bundle), *arguments])
+    assert "Next: " in capsys.readouterr().out
     assert list(read_submission(tmp_path / "s.csv")) == ["\\udcff \\udce9.mp4"]
     assert json.loads(report.read_text())["statuses"] == {"ok": 1}

@@ -335,10 +335,17 @@ class FaceStore:
         return self.folder / "tracklets" / sha1(name.encode()).hexdigest()[:2] / f"{file_name(name)}.json"
 
     def _put(self, video: Video, record: VideoRecord, stamp: dict[str, int] | None) -> None:
-        """Put a record in its place. Where another process has done the same file meanwhile, that one's stands."""
+        """Put a record in its place. Where another process has done the same file meanwhile, that one's stands.
+
+        A label that is on record stays where none is known now: a prediction does again what failed.
+        """
         place = self._place(video.name)
         film = record.tracklets[0].film if record.tracklets else None
         about = {**_about(record), "file": stamp, "film": film.name if isinstance(film, Path) else None}
+        if record.label is None:
+            with suppress(FileNotFoundError):
+                before = _read_json(place)
+                about |= {"label": before["label"], "source": before["source"]}
         partial = partial_path(place)
         try:
             partial.write_text(json.dumps(about) + "\n", encoding="utf-8")

@@ -6,6 +6,7 @@ submission.journal.jsonl    the videos that are finished; gone when the run has 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
@@ -32,7 +33,7 @@ if TYPE_CHECKING:  # which imports torch: workers begin before that
 class Settings:
     """seconds: that the run may take. workers, timeout, memory: Limits'. faces: a dataset to use and continue.
 
-    mirror: score each clip mirrored as well, while there is time. Raises ConfigError for seconds of 0 or less.
+    mirror: score each clip mirrored as well, while there is time. Raises ConfigError for impossible seconds.
     """
 
     seconds: float = 8.5 * 3600
@@ -43,8 +44,8 @@ class Settings:
     mirror: bool = False
 
     def __post_init__(self) -> None:
-        if not self.seconds > 0:
-            raise ConfigError(f"the time is {self.seconds:g} s: give more than 0")
+        if not 0 < self.seconds < math.inf:
+            raise ConfigError(f"the time is {self.seconds:g} s: give a number above 0")
 
     def key(self) -> dict[str, object]:
         """What of them changes a score."""
