@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import log_loss
 
 from dfd.cli import COMMANDS, main
+from dfd.faces.store import FaceStore
 from dfd.training.recipes import RECIPES
 
 RECIPE = [
@@ -24,6 +25,8 @@ RECIPE = [
     "--train.epochs",
     "1",
 ]
+UNTRACKED = [*RECIPE, "--track", "none"]
+"""MLflow takes ten seconds a command: one test here has it, as it is by default."""
 
 
 def dfd(capsys, *arguments):
@@ -55,6 +58,10 @@ def test_scoring_does_not_wait_for_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def labels_on_record(folder):
+    return {record.video: (record.label, record.source) for record in FaceStore.open(folder).records()}
+
+
 def test_from_videos_to_a_scored_submission(capsys, small_dataset, tmp_path):
     faces, run, bundle, out = (tmp_path / name for name in ("faces", "run", "bundle", "submission.csv"))
     names = sorted(path.name for path in small_dataset.glob("*.mp4"))
@@ -63,19 +70,22 @@ def test_from_videos_to_a_scored_submission(capsys, small_dataset, tmp_path):
 
     status, text, _ = dfd(capsys, "faces", small_dataset, "--out", faces, "--size", 64, "--detect-side", 320)
     assert status == 0
-    assert "8 videos, 8 tracks" in text
+    assert "8 videos, 8 tracklets, 160 crops in" in text
     status, text, _ = dfd(capsys, "audit", faces, "--folds", 2, "--threshold", 1.0)
     assert (status, "Nothing crosses folds." in text) == (0, True)
-    status, text, _ = dfd(capsys, "crossval", faces, "--folds", 2, "--out", run, *RECIPE)
+    status, text, _ = dfd(capsys, "crossval", faces, "--folds", 2, "--out", run, *UNTRACKED)
     assert status == 0
     assert "balanced log loss" in text
     assert dfd(capsys, "bundle", run, "--out", bundle)[0] == 0
     report = tmp_path / "report.json"
     arguments = ("--bundle", bundle, "--sample", sample, "--out", out, "--report", report, "--faces", faces)
+    before = labels_on_record(faces)
+    assert before["fake2.mp4"] == (1, "real2.mp4")
     status, text, _ = dfd(capsys, "predict", small_dataset, *arguments)
     assert status == 0
     assert "gone.mp4" in text
     assert json.loads(report.read_text())["statuses"] == {"ok": 8, "missing": 1}
+    assert labels_on_record(faces) == {**before, "gone.mp4": (None, "gone.mp4")}  # a sample knows no labels
     assert dfd(capsys, "validate", out, "--sample", sample)[0] == 0
     status, text, _ = dfd(capsys, "score", out, "--labels", small_dataset / "metadata.json", "--json")
     rows = pd.read_csv(out).iloc[:-1]
@@ -91,16 +101,17 @@ def test_one_fold_alone_is_scored_on_what_was_left_out(capsys, small_store, tmp_
     held = set(pd.read_csv(run / "oof.csv")["filename"])
     assert 0 < len(held) < 9
     assert not held & set(json.loads((run / "config.json").read_text())["videos"])
+    assert (tmp_path / "mlflow.db").is_file()
     assert dfd(capsys, "bundle", run, "--out", tmp_path / "bundle")[0] == 0
 
 
 def test_two_runs_over_the_same_folds_become_one_bundle(capsys, small_store, tmp_path):
     first, second, other = (tmp_path / name for name in ("first", "second", "other"))
-    status, text, _ = dfd(capsys, "crossval", small_store.folder, "--folds", 2, "--out", first, "--distort", *RECIPE)
+    status, text, _ = dfd(capsys, "crossval", small_store.folder, "--folds", 2, "--out", first, "--distort", *UNTRACKED)
     assert status == 0
-    for name in ("as it is", "h264", "quarter", "15fps", "noise", "flip"):
+    for name in ("as it is", "h264", "quarter", "noise", "flip"):
         assert any(line.startswith(name) for line in text.splitlines())
-    seed = (*RECIPE, "--train.seed", 1, "--folds", 2)
+    seed = (*UNTRACKED, "--train.seed", 1, "--folds", 2)
     assert dfd(capsys, "crossval", small_store.folder, "--out", second, "--folds-of", first, *seed)[0] == 0
     status, text, _ = dfd(capsys, "bundle", first, second, "--out", tmp_path / "bundle")
     assert status == 0
@@ -121,10 +132,10 @@ def test_two_runs_over_the_same_folds_become_one_bundle(capsys, small_store, tmp
         (["faces", "{tmp}/empty", "--out", "{tmp}/out"], 1, "empty"),
         (["faces", "{videos}", "--out", "{tmp}/out", "--margin", "9"], 1, "margin is '9': input should be less than"),
         (["faces", "{videos}", "--out", "{tmp}/out", "--wings", "9"], 1, "Unknown option: --wings. There are --out"),
-        (["faces", "{videos}", "--out", "{tmp}/full"], 1, "not empty and not a face-track dataset"),
+        (["faces", "{videos}", "--out", "{tmp}/full"], 1, "not empty and no dataset of dfd faces"),
         (["faces"], 2, "VIDEOS requires an argument"),
         (["fly"], 2, "Unknown command"),
-        (["crossval", "{tmp}/empty", "--out", "{tmp}/out"], 1, "no faces.json"),
+        (["crossval", "{tmp}/empty", "--out", "{tmp}/out"], 1, "no dataset.json"),
         (["crossval", "{faces}", "--out", "{tmp}/out", "--recipe", "huge"], 1, "'huge'; there are tiny, cpu"),
         (
             ["crossval", "{faces}", "--out", "{tmp}/out", "--folds", "2", "--model.name", "resnet"],
@@ -145,6 +156,9 @@ def test_two_runs_over_the_same_folds_become_one_bundle(capsys, small_store, tmp
         (["train", "{faces}", "--out", "{tmp}/out", "--fold", "7"], 1, "fold is 7: with 5 folds it is one of 0 to 4"),
         (["bundle", "{tmp}/empty", "--out", "{tmp}/out"], 1, "no checkpoints/last.ckpt"),
         (["predict", "{videos}", "--bundle", "{tmp}/empty", "--out", "{tmp}/out"], 1, "no bundle.json"),
+        (["predict", "{videos}", "--bundle", "{old}", "--out", "{tmp}/out"], 1, "format 2, the one that this version"),
+        (["faces", "{videos}", "--out", "{old}"], 1, "old is of format 1, and this version reads 2: build it anew"),
+        (["audit", "{old}"], 1, "old is of format 1, and this version reads 2: build it anew with `dfd faces`"),
         (["models", "lstm", "--clip", "3x4"], 1, "as in 15x1080x1920"),
         (["weights", "imagenet-huge", "--out", "{tmp}/out"], 1, "imagenet-lite0"),
         (["score", "{tmp}/none.csv", "--labels", "{videos}/metadata.json"], 1, "none.csv"),
@@ -156,8 +170,11 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     (tmp_path / "empty").mkdir()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").touch()
+    (tmp_path / "old").mkdir()
+    for name in ("bundle.json", "faces.json"):  # of the format before segments
+        (tmp_path / "old" / name).write_text(json.dumps({"format": 1}))
     before = sorted(tmp_path.rglob("*"))
-    places = {"tmp": tmp_path, "videos": small_dataset, "faces": small_store.folder}
+    places = {"tmp": tmp_path, "old": tmp_path / "old", "videos": small_dataset, "faces": small_store.folder}
     found, out, err = dfd(capsys, *(argument.format(**places) for argument in arguments))
     assert found == status
     assert message in err
