@@ -1,1 +1,1 @@
-"""Faces: found (detect), linked through time (tracks), cut out (crops), stored (store), all of it (extract)."""
+"""Faces: found (detect), linked and cut out (tracklets, crops), stored (store), of many videos (build)."""

@@ -1,1 +1,1 @@
-"""Videos: which there are (manifest), their pictures (decode), writing them (encode), and work on many (workers)."""
+"""Videos: which there are (manifest), decoded (decode) by slices (segments), written (encode), many (workers)."""
