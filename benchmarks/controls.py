@@ -15,7 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from dfd.clips.pairs import PairDataset
-from dfd.faces.store import FaceStore, TrackletRecord, VideoRecord, load_crops
+from dfd.faces.records import TrackletRecord, VideoRecord, load_crops
+from dfd.faces.store import FaceStore
 from dfd.models.checkpoint import load_model
 from dfd.scoring.metrics import balanced_log_loss
 from dfd.training.crossval import crossval, labelled

@@ -14,7 +14,8 @@ import torch
 from benchmarks.subject import Cost, ffmpeg, mean_cost
 from dfd.clips.dataset import scored_clips
 from dfd.clips.sampling import ClipConfig, ScoredClips
-from dfd.faces.store import FaceStore, in_memory
+from dfd.faces.recorder import in_memory
+from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig, video_tracklets
 from dfd.types import Video
 from dfd.videos.decode import stream_pictures

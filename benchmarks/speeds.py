@@ -13,7 +13,9 @@ import numpy as np
 
 from dfd.clips.sampling import ScoredClips
 from dfd.cores import use_one_core
-from dfd.faces.store import FaceStore, VideoRecord, in_memory
+from dfd.faces.recorder import in_memory
+from dfd.faces.records import VideoRecord
+from dfd.faces.store import FaceStore
 from dfd.inference.budget import FULL, SPEEDS, Speed
 from dfd.inference.bundle import Bundle, load_bundle
 from dfd.inference.predict import score_videos

@@ -1,4 +1,4 @@
-"""Cross-validation measures what a prediction does: one member gives one video the same logits on both roads, bit for bit.
+"""Cross-validation measures what a prediction does: the same logits of a video on both roads, to the last bit.
 
 Out of fold, a dataset of all segments is scored (training/crossval.py, score_held); `dfd predict` looks at the segments
 that it scores and keeps them in memory (inference/run.py).
@@ -94,12 +94,14 @@ def videos(people, tmp_path_factory):
     long = 240
     corners = [still(40, 20), still(420, 30), still(60, 190), still(400, 210)]
     four = [(face, 150, 0, long, where) for face, where in zip((a, b, c, d), corners, strict=True)]
+    shots = [stage(60, (face, 160, 0, 60, still(240, 90)), seed=seed) for seed, face in enumerate(people[:4])]
+    one = stage(120, (d, 200, 0, 120, still(220, 80)), seed=1)
     made = {
         **{f"crosses at {v}": stage(long, (a, 160, 0, long, crossing(v))) for v in (20, 44, 88)},
         "second at a third": stage(long, (a, 160, 0, long, still(60, 90)), (b, 160, 80, long, still(400, 90))),
         "second at two thirds": stage(long, (a, 160, 0, long, still(60, 90)), (b, 160, 160, long, still(400, 90))),
-        "four shots": np.concatenate([stage(60, (f, 160, 0, 60, still(240, 90)), seed=i) for i, f in enumerate(people[:4])]),
-        "three, then one": np.concatenate([stage(120, *four[:3]), stage(120, (d, 200, 0, 120, still(220, 80)), seed=1)]),
+        "four shots": np.concatenate(shots),
+        "three, then one": np.concatenate([stage(120, *four[:3]), one]),
         "four people": stage(long, *four[:3], (d, 110, 0, long, still(400, 210))),
         "damaged": stage(120, (a, 160, 0, 120, crossing(44)), (b, 150, 0, 120, still(430, 20))),
         "comes late": stage(long, (a, 160, 200, long, still(200, 90))),

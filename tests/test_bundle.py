@@ -8,7 +8,7 @@ import torch
 from dfd.clips.sampling import ClipConfig, ScoredClips
 from dfd.errors import CheckpointError, ConfigError, StoreError
 from dfd.faces.detect import Detector
-from dfd.faces.store import in_memory
+from dfd.faces.recorder import in_memory
 from dfd.faces.tracklets import FacesConfig
 from dfd.inference.bundle import Bundle, Earned, load_bundle, write_bundle
 from dfd.models import ModelConfig

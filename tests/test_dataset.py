@@ -9,7 +9,8 @@ from dfd.clips.balance import Balance, DrawConfig
 from dfd.clips.dataset import EpochSampler, SliceDataset, a_tracklet, collate, load_clips, scored_clips
 from dfd.clips.sampling import ClipConfig, ScoredClips, middle_clip
 from dfd.errors import StoreError
-from dfd.faces.store import in_memory, load_crops
+from dfd.faces.recorder import in_memory
+from dfd.faces.records import load_crops
 from dfd.faces.tracklets import FacesConfig
 from dfd.types import Video
 

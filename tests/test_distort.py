@@ -5,7 +5,7 @@ import pytest
 from dfd.clips.dataset import scored_clips
 from dfd.clips.distort import DISTORTIONS, UNCHANGED, Distortion
 from dfd.clips.sampling import ClipConfig
-from dfd.faces.store import in_memory
+from dfd.faces.recorder import in_memory
 from dfd.faces.tracklets import FacesConfig
 from dfd.types import Video
 

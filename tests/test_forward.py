@@ -9,7 +9,7 @@ import torch
 
 from dfd.clips.sampling import ClipConfig
 from dfd.errors import ConfigError
-from dfd.faces.store import in_memory
+from dfd.faces.recorder import in_memory
 from dfd.faces.tracklets import FacesConfig
 from dfd.inference import forward
 from dfd.inference.budget import Budget

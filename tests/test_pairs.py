@@ -12,7 +12,8 @@ from dfd.clips.dataset import scored_clips
 from dfd.clips.pairs import PairDataset, same_frames, turn
 from dfd.clips.sampling import ClipConfig
 from dfd.errors import ConfigError, StoreError
-from dfd.faces.store import FaceStore, in_memory
+from dfd.faces.recorder import in_memory
+from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig
 from dfd.types import Video
 

@@ -18,7 +18,8 @@ import torch
 from dfd.cli import main
 from dfd.clips.dataset import scored_clips
 from dfd.errors import CheckpointError, ConfigError
-from dfd.faces.store import FaceStore, in_memory
+from dfd.faces.recorder import in_memory
+from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig
 from dfd.inference.budget import SPEEDS
 from dfd.inference.bundle import Bundle, load_bundle, write_bundle

@@ -14,7 +14,7 @@ from dfd.clips.augment import AugmentConfig, Draw, thinned_clips
 from dfd.clips.balance import Balance, DrawConfig
 from dfd.clips.distort import UNCHANGED, Distortion
 from dfd.clips.sampling import ClipConfig, Positions, ScoredClips, middle_clip, scored_positions
-from dfd.faces.store import TrackletRecord, VideoRecord, load_crops, load_geometry, load_together
+from dfd.faces.records import TrackletRecord, VideoRecord, load_crops, load_geometry, load_together
 from dfd.types import Clips
 
 Picture = NDArray[np.uint8]

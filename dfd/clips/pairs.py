@@ -14,7 +14,7 @@ from dfd.clips.blend import BlendConfig, self_blend
 from dfd.clips.dataset import Picture, Points, Raw, TrainingClips, a_tracklet, as_clips, changed, load_raw
 from dfd.clips.mix import cutmix, mixup
 from dfd.clips.sampling import ClipConfig, Positions
-from dfd.faces.store import TrackletRecord, VideoRecord, load_geometry
+from dfd.faces.records import TrackletRecord, VideoRecord, load_geometry
 from dfd.types import Clips, Label
 
 ALIGNED = 0.8

@@ -5,7 +5,9 @@ from contextlib import closing
 from itertools import chain
 from pathlib import Path
 
-from dfd.faces.store import FaceStore, VideoRecord, failure, in_memory
+from dfd.faces.recorder import failure, in_memory
+from dfd.faces.records import VideoRecord
+from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig, load_detector
 from dfd.types import Video, Wanted
 from dfd.videos.workers import Limits, Outcome, each_video

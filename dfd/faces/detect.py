@@ -1,11 +1,13 @@
 """Where the faces are in a picture: MTCNN, whose weights ship inside the facenet-pytorch wheel.
 
-The only door to facenet_pytorch, of which this takes the networks. The cascade that drives them is written anew here:
-the same steps on the same numbers, rounding and one-based pixels included, in less than half of the time on a CPU.
+The only door to facenet_pytorch, of which this takes the networks. The cascade around them is written anew: the same
+steps, down to pixels counted from one, in less than half of the time on a CPU. The first network sees all levels of a
+picture's pyramid at once; levels and crops are taken from halves of the picture.
 Source: Zhang et al. 2016, "Joint face detection and alignment using multi-task cascaded convolutional networks".
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import cv2
@@ -21,27 +23,22 @@ from dfd.types import Detections
 from facenet_pytorch import MTCNN, InceptionResnetV1  # isort: skip
 
 Floats = NDArray[np.float32]
-Images = Sequence[NDArray[np.uint8]]
+Ints = NDArray[np.int64]
+Pixels = NDArray[np.uint8]
+Images = Sequence[Pixels] | Pixels
 
-WINDOW = 12
-"""Side of what the first network sees at a time, in pixels; it looks at every second one."""
+WINDOW, STRIDE = 12, 2
+"""Side of what the first network sees at a time, and from one place to the next, in pixels."""
 STEP = 0.709
 """From one level of the pyramid to the next: half of the area."""
-LIMIT, LEVEL_LIMIT = 0.7, 0.5
-"""A box that overlaps a better one by more shows the same face; within one level of the pyramid."""
-REFINED, LOCATED = (24, 96), (48, 24)
-"""Side of the crops that the second and the third network see, and most of them at a time."""
-
-
-class _Boxes(NamedTuple):
-    """Candidates: boxes (N,4) XYXY, scores (N,), pictures (N,) rising: the number of the picture that each is in."""
-
-    boxes: Floats
-    scores: Floats
-    pictures: NDArray[np.int64]
-
-    def take(self, which: NDArray) -> "_Boxes":
-        return _Boxes(self.boxes[which], self.scores[which], self.pictures[which])
+IN_LEVEL, AT_ALL, TWICE = 0.5, 0.7, 0.9
+"""Overlap over which two boxes show one face: within a level of the pyramid; after the second and the third network;
+before the third, which facenet_pytorch shows nearly the same crop several times."""
+REFINED, LOCATED = (24, 8, 96), (48, 2, 24)
+"""The second and the third network's crops: side, in multiples of how many they come, and most at a time. For the first
+batch of each length oneDNN compiles, which takes as long as the batch itself."""
+BELOW = {3: 2, 4: 1, 8: 3}
+"""On the canvas each level lies right of the last, except for these, below those: nine tenths of it are filled."""
 
 
 class Detector:
@@ -58,96 +55,171 @@ class Detector:
         device: torch.device | str = "cpu",
     ) -> None:
         self._min_face, self._thresholds, self._device = min_face, thresholds, torch.device(device)
-        networks = MTCNN(device=self._device).eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        networks = MTCNN(device=self._device).requires_grad_(False).to(memory_format=torch.channels_last)
         self._pnet, self._rnet, self._onet = networks.pnet, networks.rnet, networks.onet
+        for network in (self._pnet, self._rnet, self._onet):  # made for (pixel - 127.5) / 128; from now on for pixels
+            network.conv1.weight /= 128
+            network.conv1.bias -= 127.5 * network.conv1.weight.sum((1, 2, 3))
+        torch.empty(1 << 24, dtype=torch.uint8)  # freed at once: glibc now keeps such blocks for the next picture
 
-    def detect(self, images: Images | NDArray[np.uint8], min_face: float | None = None) -> list[Detections]:
-        """The faces of each of N pictures (H,W,3) uint8 RGB of one size; coordinates are pixels of that picture.
-
-        min_face: looks for faces of this side and more instead.
-        """
+    def detect(self, images: Images) -> list[Detections]:
+        """The faces of each of N pictures (H,W,3) uint8 RGB of one size; coordinates are pixels of that picture."""
+        if len(images) == 0:
+            return []
+        halves = _Halves(images)
         with torch.inference_mode():
-            found = self._proposed(images, WINDOW / (min_face or self._min_face)) if len(images) else _together([])
-            found = self._refined(images, found)
-            return self._located(images, found)
+            return self._located(halves, self._refined(halves, self._proposed(halves)))
 
-    def _proposed(self, images: Images, scale: float) -> _Boxes:
-        """First network: windows on every level of the pyramid that may show a face, moved onto it and square."""
-        found, halves = [], [images]
-        height, width = images[0].shape[:2]
-        while min(height, width) * scale >= WINDOW:
-            level = _reduced(halves, int(height * scale + 1), int(width * scale + 1))
-            scores, features = self._windows(level)
-            n, y, x = np.nonzero(scores >= self._thresholds[0])
-            corners = 2 * np.stack([x, y, x, y], 1).astype(np.float32) + np.float32([1, 1, WINDOW, WINDOW])
-            boxes = _Boxes(np.floor(corners / np.float32(scale)), scores[n, y, x], n)
-            kept = _distinct(boxes, LEVEL_LIMIT)
-            moves = F.linear(features[n[kept], y[kept], x[kept]], self._pnet.conv4_2.weight.flatten(1), self._pnet.conv4_2.bias)
-            boxes = boxes.take(kept)
-            sides = np.tile(boxes.boxes[:, 2:] - boxes.boxes[:, :2], 2)
-            found.append(boxes._replace(boxes=_square(boxes.boxes + moves.cpu().numpy() * sides)))
-            scale *= STEP
-        return _together(found)
+    def _proposed(self, halves: "_Halves") -> "_Found":
+        """First network: windows of all levels of the pyramid that may show a face, moved onto it and made square."""
+        found = [_Found(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64))]
+        if min(halves.size) < self._min_face:
+            return found[0]
+        canvas, last = _Canvas(halves.size, WINDOW / self._min_face), self._pnet.conv4_2
+        for n in range(halves.count):
+            scores, features = self._scores(canvas.drawn(halves, n))
+            y, x, levels, boxes = canvas.windows(scores >= self._thresholds[0])
+            kept = _distinct(boxes, scores[y, x], levels, IN_LEVEL)
+            y, x, boxes = y[kept], x[kept], boxes[kept]
+            moves = F.linear(features[y, x], last.weight.flatten(1), last.bias).cpu().numpy()
+            found.append(_Found(_square(_moved(boxes, moves, 0)), scores[y, x], np.full(len(y), n)))
+        return _Found(*map(np.concatenate, zip(*found, strict=True)))
 
-    def _windows(self, level: NDArray[np.uint8]) -> tuple[Floats, torch.Tensor]:
+    def _scores(self, canvas: Pixels) -> tuple[Floats, torch.Tensor]:
+        """PNet's confidence in every window of a canvas (1,H,W,3): (h,w). And what it tells that by: (h,w,32)."""
         net = self._pnet
-        x = _prelu(net.conv1(self._input(level)), net.prelu1)
-        x = _pool(_pool(x, 2), 3)
+        x = _prelu(net.conv1(self._tensor(canvas)), net.prelu1)
+        x = torch.maximum(x[:, :, 0::2], x[:, :, 1::2])  # its pool, in a third of the time
+        x = torch.maximum(x[..., 0::2], x[..., 1::2])
         x = _prelu(net.conv2(x), net.prelu2)
-        x = _prelu(net.conv3(x), net.prelu3).permute(0, 2, 3, 1)
+        x = _prelu(net.conv3(x), net.prelu3)[0].permute(1, 2, 0)
         weight, bias = net.conv4_1.weight.flatten(1), net.conv4_1.bias
-        scores = torch.sigmoid(x @ (weight[1] - weight[0]) + (bias[1] - bias[0]))
+        scores = torch.sigmoid(x @ (weight[1] - weight[0]) + (bias[1] - bias[0]))  # the softmax of two
         return scores.cpu().numpy(), x
 
-    def _input(self, pictures: NDArray[np.uint8]) -> torch.Tensor:
-        x = torch.from_numpy(pictures).to(self._device)
-        return x.float().sub_(127.5).mul_(1 / 128).permute(0, 3, 1, 2)
+    def _refined(self, halves: "_Halves", found: "_Found") -> "_Found":
+        """Second network: fewer boxes, closer about the faces."""
+        found, (moves, scores) = self._seen(self._rnet, halves, found, *REFINED)
+        kept = np.flatnonzero(scores[:, 1] > self._thresholds[1])
+        found, moves = found._replace(scores=scores[:, 1]).take(kept), moves[kept]
+        kept = _distinct(*found, AT_ALL)
+        found = found.take(kept)._replace(boxes=_square(_moved(found.boxes[kept], moves[kept], 1)))
+        return found.take(_distinct(*found, TWICE))
 
-    def _crops(self, images: Images, boxes: _Boxes, side: int) -> NDArray:
-        out = np.empty((len(boxes.boxes), side, side, 3), np.uint8)
-        for k, ((left, top, right, bottom), n) in enumerate(zip(boxes.boxes.astype(int).tolist(), boxes.pictures.tolist(), strict=True)):
-            crop = images[n][max(top, 1) - 1 : max(bottom, 0), max(left, 1) - 1 : max(right, 0)]
-            cv2.resize(crop, (side, side), out[k], interpolation=cv2.INTER_AREA)
-        return out
+    def _located(self, halves: "_Halves", found: "_Found") -> list[Detections]:
+        """Third network: the faces with their landmarks."""
+        found, (moves, points, scores) = self._seen(self._onet, halves, found, *LOCATED)
+        kept = np.flatnonzero(scores[:, 1] > self._thresholds[2])
+        found, moves = found._replace(scores=scores[:, 1]).take(kept), moves[kept]
+        corners, sides = found.boxes[:, None, :2], (found.boxes[:, 2:] - found.boxes[:, :2] + 1)[:, None]
+        points = corners - 1 + sides * points[kept].reshape(-1, 2, 5).transpose(0, 2, 1)
+        boxes = _moved(found.boxes, moves, 1)
+        ends = boxes + np.array([0, 0, 1, 1], np.float32)
+        kept = _distinct(ends, found.scores, found.pictures, AT_ALL, of_smaller=True)
+        parts = [kept[found.pictures[kept] == n] for n in range(halves.count)]
+        return [Detections(boxes[part], found.scores[part], points[part]) for part in parts]
 
-    def _through(self, net, images, boxes, side, most):
-        crops = self._crops(images, boxes, side)
-        parts = []
-        for k in range(0, len(crops), most):
-            part = crops[k : k + most]
-            whole = np.zeros((-(-len(part) // (most // 6)) * (most // 6), side, side, 3), np.uint8)
-            whole[: len(part)] = part
-            parts.append([o.cpu().numpy()[: len(part)] for o in net(self._input(whole))])
-        return [np.concatenate(p) for p in zip(*parts)]
+    def _seen(
+        self, network: nn.Module, halves: "_Halves", found: "_Found", side: int, step: int, most: int
+    ) -> tuple["_Found", list[Floats]]:
+        """Those boxes that show something of their picture, and the network's answers about each."""
+        found = found.take(halves.cuts(found.boxes)[1].min(1) > 0)
+        crops = halves.crops(found, side, -(-max(1, len(found.boxes)) // step) * step)
+        tensors = [self._tensor(crops[first : first + most]) for first in range(0, len(crops), most)]
+        answers = [[answer.cpu().numpy() for answer in network(tensor)] for tensor in tensors]
+        return found, [np.concatenate(a)[: len(found.boxes)] for a in zip(*answers, strict=True)]
 
-    def _refined(self, images, found):
-        found = found.take(_inside(found.boxes, images))
-        if not len(found.boxes):
-            return found
-        moves, scores = self._through(self._rnet, images, found, *REFINED)
-        found = found._replace(scores=scores[:, 1])
-        kept = np.flatnonzero(found.scores > self._thresholds[1])
-        kept = kept[_distinct(found.take(kept), LIMIT)]
-        found = found.take(kept)
-        return found._replace(boxes=_square(_moved(found.boxes, moves[kept])))
+    def _tensor(self, pictures: Pixels) -> torch.Tensor:
+        return torch.from_numpy(pictures).to(self._device).float().permute(0, 3, 1, 2)
 
-    def _located(self, images, found):
-        found = found.take(_inside(found.boxes, images))
-        if not len(found.boxes):
-            return [Detections(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty((0, 5, 2), np.float32)) for _ in images]
-        moves, points, scores = self._through(self._onet, images, found, *LOCATED)
-        found = found._replace(scores=scores[:, 1])
-        kept = found.scores > self._thresholds[2]
-        found, moves, points = found.take(kept), moves[kept], points[kept]
-        corner, sides = found.boxes[:, None, :2], found.boxes[:, None, 2:] - found.boxes[:, None, :2] + 1
-        points = points.reshape(-1, 2, 5).transpose(0, 2, 1) * sides + corner - 1
-        found = found._replace(boxes=_moved(found.boxes, moves))
-        kept = _distinct(found._replace(boxes=found.boxes + np.float32([0, 0, 1, 1])), LIMIT, True)
-        out = []
-        for n in range(len(images)):
-            k = kept[found.pictures[kept] == n]
-            out.append(Detections(found.boxes[k], found.scores[k], points[k]))
-        return out
+
+class _Found(NamedTuple):
+    """Boxes (N,4) XYXY, their scores (N,) and the numbers (N,) of the pictures that they are in, rising."""
+
+    boxes: Floats
+    scores: Floats
+    pictures: Ints
+
+    def take(self, which: NDArray) -> "_Found":
+        return _Found(self.boxes[which], self.scores[which], self.pictures[which])
+
+
+class _Halves:
+    """Pictures of one size, their halves, quarters and so on. From these, little is lost by taking single pixels."""
+
+    def __init__(self, images: Images) -> None:
+        self.count, self.size = len(images), images[0].shape[1::-1]
+        self._images, size = [list(images)], self.size
+        while min(size := (size[0] // 2, size[1] // 2)) >= WINDOW:
+            self._images.append([cv2.resize(i, size, interpolation=cv2.INTER_AREA) for i in self._images[-1]])
+        self._sizes = np.array([i[0].shape[1::-1] for i in self._images])
+
+    def reduced(self, n: int, size: tuple[int, int]) -> Pixels:
+        """Picture `n` in this size (width, height)."""
+        depth = max((self._sizes >= size).all(1).sum(), 1) - 1
+        return cv2.resize(self._images[depth][n], size)
+
+    def cuts(self, boxes: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Corners and sizes (N,2) of what facenet_pytorch cuts out: at the border what there is, to be stretched."""
+        whole = np.trunc(boxes).astype(np.float64)
+        corners = np.maximum(whole[:, :2], 1) - 1
+        return corners, np.minimum(whole[:, 2:], self.size) - corners
+
+    def crops(self, found: _Found, side: int, length: int) -> Pixels:
+        """What the boxes show: (length,side,side,3), black from where there are no more boxes."""
+        crops = np.zeros((length, side, side, 3), np.uint8)
+        corners, sizes = self.cuts(found.boxes)
+        depths = np.log2(np.maximum(sizes.max(1) / side, 1)).astype(int).clip(max=len(self._images) - 1)
+        scales = self._sizes[depths] / self.size
+        steps = sizes * scales / side
+        maps = np.zeros((len(steps), 2, 3))  # the middle of a pixel is half a pixel from its corner
+        maps[:, 0, 0], maps[:, 1, 1], maps[:, :, 2] = steps[:, 0], steps[:, 1], corners * scales + steps / 2 - 0.5
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        for crop, depth, n, where in zip(crops, depths, found.pictures, maps, strict=False):
+            cv2.warpAffine(self._images[depth][n], where, (side, side), crop, flags, cv2.BORDER_REPLICATE)
+        return crops
+
+
+class _Canvas:
+    """All levels of a picture's pyramid side by side, for the first network to see at once.
+
+    Levels lie at even corners, as do the network's windows; those that reach across two levels do not count.
+    """
+
+    def __init__(self, size: tuple[int, int], scale: float) -> None:
+        self._parts, scales = list[tuple[int, int, int, int]](), list[float]()
+        while min(size) * scale >= WINDOW:
+            level = len(scales)
+            y, x, h, w = self._parts[BELOW.get(level, -1)] if level else (0, 0, 0, 0)
+            y, x = (y + h + h % 2, x) if level in BELOW else (y, x + w + w % 2)
+            self._parts.append((y, x, int(size[1] * scale + 1), int(size[0] * scale + 1)))
+            scales.append(scale)
+            scale *= STEP
+        self._scales = np.array(scales, np.float32)[:, None]
+        height, width = np.max([(y + h + h % 2, x + w + w % 2) for y, x, h, w in self._parts], 0)
+        self._pixels = np.zeros((1, height, width, 3), np.uint8)
+        self._levels = np.full(((height - WINDOW) // STRIDE + 1, (width - WINDOW) // STRIDE + 1), -1)
+        for level, (y, x, h, w) in enumerate(self._parts):
+            rows, columns = (h + h % 2 - WINDOW) // STRIDE + 1, (w + w % 2 - WINDOW) // STRIDE + 1
+            self._levels[y // STRIDE :, x // STRIDE :][:rows, :columns] = level
+
+    def drawn(self, halves: _Halves, n: int) -> Pixels:
+        """The canvas (1,H,W,3) with the levels of picture `n`. An odd level's last row and column stand there twice."""
+        for y, x, h, w in self._parts:
+            part = self._pixels[0, y : y + h + h % 2, x : x + w + w % 2]
+            part[:h, :w] = halves.reduced(n, (w, h))
+            part[h:], part[:, w:] = part[h - 1 : h], part[:, w - 1 : w]
+        return self._pixels
+
+    def windows(self, chosen: NDArray[np.bool_]) -> tuple[Ints, Ints, Ints, Floats]:
+        """Of the windows chosen (h,w): rows, columns, levels, which rise, and boxes in the picture."""
+        y, x = np.nonzero(chosen & (self._levels >= 0))
+        order = np.argsort(self._levels[y, x], kind="stable")
+        y, x = y[order], x[order]
+        levels = self._levels[y, x]
+        corners = STRIDE * np.stack([x, y], 1) - np.array(self._parts)[levels, 1::-1] + 1
+        boxes = np.concatenate([corners, corners + WINDOW - 1], 1).astype(np.float32) / self._scales[levels]
+        return y, x, levels, np.floor(boxes)
 
 
 def embedding_network() -> nn.Module:
@@ -156,76 +228,41 @@ def embedding_network() -> nn.Module:
     return network
 
 
-def _together(parts):
-    if not parts:
-        return _Boxes(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64))
-    both = _Boxes(*map(np.concatenate, zip(*parts, strict=True)))
-    return both.take(np.argsort(both.pictures, kind="stable"))
-
-
-def _inside(boxes, images):
-    if not len(boxes): return np.empty(0, int)
-    h, w = images[0].shape[:2]
-    b = np.trunc(boxes)
-    left, top = np.maximum(b[:, 0], 1), np.maximum(b[:, 1], 1)
-    return (np.minimum(b[:, 2], w) > left - 1) & (np.minimum(b[:, 3], h) > top - 1)
-
-
-def _reduced(halves, height, width):
-    while True:
-        h, w = halves[-1][0].shape[:2]
-        if h // 2 < height or w // 2 < width:
-            break
-        halves.append([cv2.resize(i, (w // 2, h // 2), interpolation=cv2.INTER_AREA) for i in halves[-1]])
-    return np.stack([cv2.resize(i, (width, height), interpolation=cv2.INTER_AREA) for i in halves[-1]])
-
-
-def _prelu(x, layer):
+def _prelu(x: torch.Tensor, layer: nn.PReLU) -> torch.Tensor:
+    """The layer, on rows of pixels: a pixel's few channels at a time take torch four times as long."""
     n, c, h, w = x.shape
     rows = x.permute(0, 2, 3, 1).reshape(n * h, w * c)
-    return F.prelu(rows, layer.weight.repeat(w)).view(n, h, w, c).permute(0, 3, 1, 2)
+    return F.prelu(rows, layer.weight.expand(w, c).reshape(-1)).view(n, h, w, c).permute(0, 3, 1, 2)
 
 
-def _pool(x, dim):
-    x = x.transpose(2, dim)
-    k = x.shape[2] // 2
-    best = torch.maximum(x[:, :, 0 : 2 * k : 2], x[:, :, 1::2])
-    if x.shape[2] % 2:
-        best = torch.cat((best, x[:, :, -1:]), 2)
-    return best.transpose(2, dim)
+def _moved(boxes: Floats, moves: Floats, extra: int) -> Floats:
+    sides = boxes[:, 2:] - boxes[:, :2] + extra
+    return boxes + moves * np.concatenate([sides, sides], 1)
 
 
-def _square(boxes):
-    w, h = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
-    side = np.maximum(w, h)
-    left, top = boxes[:, 0] + w * 0.5 - side * 0.5, boxes[:, 1] + h * 0.5 - side * 0.5
-    return np.stack([left, top, left + side, top + side], 1)
+def _square(boxes: Floats) -> Floats:
+    sides = boxes[:, 2:] - boxes[:, :2]
+    side = sides.max(1, keepdims=True)
+    corners = boxes[:, :2] + (sides - side) / 2
+    return np.concatenate([corners, corners + side], 1)
 
 
-def _moved(boxes, moves):
-    return boxes + moves * np.tile(boxes[:, 2:] - boxes[:, :2] + 1, 2)
+def _distinct(boxes: Floats, scores: Floats, groups: Ints, limit: float, *, of_smaller: bool = False) -> Ints:
+    """Positions of the boxes that overlap no better one of their group by more than `limit` of their union.
 
-
-def _distinct(found, limit, smaller=False):
-    kept = []
-    edges = np.searchsorted(found.pictures, np.arange(found.pictures[-1] + 2)) if len(found.pictures) else [0]
-    for a, b in zip(edges[:-1], edges[1:]):
-        if b - a: kept.append(a + _distinct1(found.boxes[a:b], found.scores[a:b], limit, smaller))
-    return np.concatenate(kept) if kept else np.empty(0, int)
-
-
-def _distinct1(boxes, scores, limit, smaller):
-    order = np.argsort(-scores, kind="stable")
-    if len(order) == 1: return order
-    x1, y1, x2, y2 = boxes[order].T
-    w = np.minimum.outer(x2, x2) - np.maximum.outer(x1, x1)
-    h = np.minimum.outer(y2, y2) - np.maximum.outer(y1, y1)
-    shared = w.clip(0) * h.clip(0)
-    area = (x2 - x1) * (y2 - y1)
-    whole = np.minimum.outer(area, area) if smaller else np.add.outer(area, area) - shared
-    apart = shared <= limit * whole
-    open_ = np.ones(len(order), bool); kept = []
-    for k, row in enumerate(apart):
-        if open_[k]:
-            kept.append(k); open_ &= row
-    return order[kept]
+    of_smaller: of the smaller box instead. groups (N,) rise; the positions are by group, in each by falling score.
+    """
+    kept = [np.empty(0, np.int64)]
+    for first, end in pairwise([0, *(np.flatnonzero(np.diff(groups)) + 1).tolist(), len(groups)]):
+        order = first + np.argsort(-scores[first:end], kind="stable")
+        x1, y1, x2, y2 = boxes[order].T
+        wide = np.minimum.outer(x2, x2) - np.maximum.outer(x1, x1)
+        high = np.minimum.outer(y2, y2) - np.maximum.outer(y1, y1)
+        shared, areas = np.maximum(wide, 0) * np.maximum(high, 0), (x2 - x1) * (y2 - y1)
+        whole = np.minimum.outer(areas, areas) if of_smaller else np.add.outer(areas, areas) - shared
+        good = np.ones(len(order), bool)
+        for n, apart in enumerate(shared <= limit * whole):
+            if good[n]:
+                good[n + 1 :] &= apart[n + 1 :]
+        kept.append(order[good])
+    return np.concatenate(kept)

@@ -7,22 +7,14 @@
 
 Reading writes nothing. A video is there once its record is, which names its film by content: so two processes may
 finish one video at a time, on two machines even, and the first one's record and film stand.
-
-Lossy on purpose: crops of DFDC in H.264 took 17 GB instead of 500, and a medal-winning team's models generalised
-better from them.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import time
-from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from hashlib import sha1
-from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -30,183 +22,19 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from dfd.errors import StoreError, VideoReadError
-from dfd.faces.crops import square, to_crop
-from dfd.faces.tracklets import FacesConfig, Looked, Sighting, Trajectory, video_tracklets
+from dfd.errors import StoreError
+from dfd.faces.link import Sighting, Trajectory
+from dfd.faces.recorder import Recorder, failure
+from dfd.faces.records import TrackletRecord, VideoRecord
+from dfd.faces.tracklets import FacesConfig
 from dfd.files import partial_path, sha256, sweep, sync, whole, write_json
-from dfd.types import UNDONE, Film, Label, Status, Tracklet, Video, Wanted
-from dfd.videos.decode import read_frames
-from dfd.videos.encode import encode_video
+from dfd.types import UNDONE, Video
 from dfd.videos.workers import Outcome
 
 FORMAT = 2
-CRF = 21
-"""Quality of stored crops: 40 dB at 256 pixels, 2 to 4 KB a frame. Each frame is coded by itself."""
 SETTINGS = "dataset.json"
 FIRST_FORMAT = "faces.json"
 """The settings' file in datasets of format 1."""
-
-
-@dataclass(frozen=True)
-class TrackletRecord:
-    """A row of tracklets.csv: a face in one segment, and where its crops are.
-
-    bounds: the segment's first frame and the one after its last. indices: (T,) int64 of the tracklet's frames in the
-    video. film: where the crops are; start: the first one's place there. path: where the face is. size: side of a crop
-    in pixels, of `margin` times the face's box.
-    """
-
-    video: str
-    segment: int
-    face: int
-    label: Label | None
-    fps: float
-    size: int
-    margin: float
-    bounds: tuple[int, int]
-    indices: NDArray[np.int64]
-    start: int
-    path: Trajectory
-    film: Film
-
-    @property
-    def frames(self) -> int:
-        """How many it has."""
-        return len(self.indices)
-
-    @property
-    def confidence(self) -> float:
-        """The detector's mean, in [0,1]."""
-        return self.path.confidence
-
-
-@dataclass(frozen=True)
-class VideoRecord:
-    """A row of videos.csv.
-
-    seconds: wall clock. frames: that the video has; missing: frames that were wanted and not readable. looks: frames on
-    which faces were looked for; faces: how many were found there. segments: that the video has. tracklets: by segment
-    and face.
-    """
-
-    video: str
-    label: Label | None
-    source: str
-    status: Status
-    reason: str = ""
-    seconds: float = 0.0
-    frames: int = 0
-    missing: int = 0
-    looks: int = 0
-    faces: int = 0
-    segments: int = 0
-    tracklets: tuple[TrackletRecord, ...] = ()
-
-    def of(self, segment: int) -> tuple[TrackletRecord, ...]:
-        """The tracklets of one segment, the largest face first."""
-        return tuple(tracklet for tracklet in self.tracklets if tracklet.segment == segment)
-
-    @property
-    def faced(self) -> list[int]:
-        """Numbers of the segments that show a face, rising."""
-        return sorted({tracklet.segment for tracklet in self.tracklets})
-
-    def known_as(self, video: Video) -> VideoRecord:
-        """The same with the label and source that `video` has; what is not known there stays."""
-        if video.label is None:
-            return self
-        rows = tuple(replace(tracklet, label=video.label) for tracklet in self.tracklets)
-        return replace(self, label=video.label, source=video.source, tracklets=rows)
-
-
-class Recorder:
-    """Collects what looking at a video's segments comes to, while its crops go into a film."""
-
-    def __init__(self, video: Video, config: FacesConfig) -> None:
-        self._video, self._config = video, config
-        self._begun = time.perf_counter()
-        self._looked: list[Looked] = []
-        self._rows: list[tuple[Looked, int, Tracklet, Trajectory]] = []
-
-    def film(self, wanted: Wanted | None, to: Path | io.BytesIO) -> bool:
-        """Look at the video and write its film to a file; False where there is no face, and so no film.
-
-        Raises VideoReadError when no frame can be read.
-        """
-        crops = self._crops(wanted)
-        first = next(crops, None)
-        if first is None:
-            return False
-        encode_video(to, chain([first], crops), self._looked[0].fps, crf=CRF)
-        return True
-
-    def record(self, film: Film) -> VideoRecord:
-        """The video's record, once its film is written."""
-        usual = [looked for looked in self._looked if not looked.faint]
-        shared = {"video": self._video.name, "label": self._video.label, "film": film}
-        rows = [
-            TrackletRecord(
-                **shared, segment=t.segment, face=t.face, fps=t.fps, size=self._config.size, margin=t.margin,
-                bounds=(looked.segment.start, looked.segment.stop),
-                indices=t.indices, start=start, path=path,
-            )
-            for looked, start, t, path in self._rows
-        ]  # fmt: skip
-        return VideoRecord(
-            video=self._video.name,
-            label=self._video.label,
-            source=self._video.source,
-            status="ok" if rows else "no_face",
-            reason=self._caveat() if rows else self._reason(),
-            seconds=time.perf_counter() - self._begun,
-            frames=self._looked[0].shown if self._looked else 0,
-            missing=sum(looked.missing for looked in usual),
-            looks=sum(looked.looks for looked in usual),
-            faces=sum(looked.found for looked in self._looked),
-            segments=self._looked[0].total if self._looked else 0,
-            tracklets=tuple(sorted(rows, key=lambda row: (row.segment, row.face))),
-        )
-
-    def _crops(self, wanted: Wanted | None) -> Iterator[NDArray[np.uint8]]:
-        start = 0
-        for looked in video_tracklets(self._video, self._config, wanted):
-            self._looked.append(replace(looked, tracklets=()))
-            for tracklet, path in zip(looked.tracklets, looked.trajectories, strict=True):
-                bare = replace(tracklet, images=tracklet.images[:, :0, :0])
-                self._rows.append((self._looked[-1], start, bare, path))
-                start += len(tracklet)
-                yield from tracklet.images
-
-    def _caveat(self) -> str:
-        """What is odd about a video that has faces."""
-        crowded = sum(looked.crowded > 0 for looked in self._looked)
-        caveats = {
-            "read by decord": self._looked[0].decoder == "decord",
-            "a faint face": any(looked.faint for looked in self._looked if looked.trajectories),
-            f"more than {self._config.faces} faces in {crowded} segments, the smaller ones left out": crowded,
-        }
-        return ", ".join(caveat for caveat, holds in caveats.items() if holds)
-
-    def _reason(self) -> str:
-        """Why there is no face."""
-        found, looks = sum(looked.found for looked in self._looked), sum(x.looks for x in self._looked if not x.faint)
-        brightness = float(np.mean([looked.brightness for looked in self._looked])) if self._looked else 0.0
-        dark = f", and they are dark (mean {brightness:.0f} of 255)" if brightness < 30 else ""
-        faces = f"{found} faint or fleeting faces only" if found else "no face"
-        return f"{faces} on {looks} frames looked at, of {self._looked[0].shown if self._looked else 0}{dark}"
-
-
-def in_memory(video: Video, config: FacesConfig, wanted: Wanted | None = None) -> VideoRecord:
-    """The record of a video whose film is kept in memory. Raises VideoReadError when no frame can be read."""
-    recorder, film = Recorder(video, config), io.BytesIO()
-    recorder.film(wanted, film)
-    return recorder.record(film.getvalue())
-
-
-def failure(outcome: Outcome) -> VideoRecord:
-    """The record of a video that gave none: it was not read, or not in time."""
-    video = outcome.video
-    return VideoRecord(video.name, video.label, video.source, outcome.status, outcome.reason, outcome.seconds)
 
 
 class FaceStore:
@@ -401,46 +229,6 @@ VIDEO_COLUMNS = [*PLAIN[:4], "tracklets", *PLAIN[6:], "seconds", "reason"]
 TRACKLET_COLUMNS = [
     "video", "segment", "face", "label", "source", "first", "frames", "fps", "size", "margin", "side", "confidence",
 ]  # fmt: skip
-
-
-def load_crops(record: TrackletRecord, positions: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Crops (N,S,S,3) uint8 RGB of a tracklet at `positions` within it, in their order, repeats included.
-
-    Raises StoreError naming the film when one of them cannot be read.
-    """
-    return load_together([(record, np.asarray(positions, np.int64))])[0]
-
-
-def load_together(parts: Sequence[tuple[TrackletRecord, NDArray[np.int64]]]) -> list[NDArray[np.uint8]]:
-    """load_crops of several tracklets of one film, which is opened once."""
-    wanted = [record.start + positions for record, positions in parts]
-    unique, where = np.unique(np.concatenate(wanted), return_inverse=True)
-    film = parts[0][0].film
-    again = "build that video again"
-    try:
-        frames = read_frames(film, unique)
-    except VideoReadError as error:
-        raise StoreError(f"{error.path} cannot be read ({error.reason}): {again}") from None
-    if frames.missing:
-        raise StoreError(f"{film}: {frames.missing} of {len(unique)} frames cannot be read: {again}")
-    ends = np.cumsum([len(positions) for positions in wanted])[:-1]
-    return [np.asarray(frames.images[at]) for at in np.split(where, ends)]
-
-
-def load_geometry(record: TrackletRecord) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
-    """A tracklet's indices (T,), boxes (T,4) and landmarks (T,5,2), as Tracklet has them."""
-    centres, points = record.path.place(record.indices)
-    boxes = np.stack([square(centre, record.path.side, record.margin)[1] for centre in centres])
-    landmarks = [to_crop(five, box, record.margin, record.size) for five, box in zip(points, boxes, strict=True)]
-    return record.indices, boxes, np.stack(landmarks)
-
-
-def load_tracklet(record: TrackletRecord) -> Tracklet:
-    """The whole tracklet, as stored. Raises StoreError."""
-    indices, boxes, landmarks = load_geometry(record)
-    images = load_crops(record, np.arange(record.frames))
-    about = (record.confidence, record.margin, record.fps, record.segment, record.face)
-    return Tracklet(images, indices, boxes, landmarks, *about)
 
 
 def file_name(video: str) -> str:

@@ -21,7 +21,7 @@ from dfd.clips.dataset import scored_clips
 from dfd.clips.distort import Distortion
 from dfd.clips.sampling import ClipConfig
 from dfd.errors import CheckpointError, ConfigError, DfdError, StoreError
-from dfd.faces.store import TrackletRecord, VideoRecord
+from dfd.faces.records import TrackletRecord, VideoRecord
 from dfd.files import partial_path, sha256, write_text
 from dfd.inference.forward import (
     AT_ONCE,

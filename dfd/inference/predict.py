@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dfd.errors import DfdError
 from dfd.faces.build import Progress
-from dfd.faces.store import VideoRecord
+from dfd.faces.records import VideoRecord
 from dfd.files import write_json
 from dfd.inference.budget import FULL, SPEEDS, Budget, Change, Speed
 from dfd.inference.journal import HASTE, Journal

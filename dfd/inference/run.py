@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from dfd.clips.sampling import ScoredClips
 from dfd.errors import ConfigError
 from dfd.faces.build import Progress, known_in, looked_at
-from dfd.faces.store import FaceStore, VideoRecord
+from dfd.faces.records import VideoRecord
+from dfd.faces.store import FaceStore
 from dfd.inference.budget import FULL, MIRRORED, SPEEDS, Budget
 from dfd.inference.info import BundleInfo
 from dfd.inference.journal import Journal

@@ -10,7 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dfd.faces.build import Progress
-from dfd.faces.store import FaceStore, TrackletRecord, VideoRecord, load_crops
+from dfd.faces.records import TrackletRecord, VideoRecord, load_crops
+from dfd.faces.store import FaceStore
 from dfd.scoring.board import seen_in_training
 from dfd.scoring.folds import check_folds
 from dfd.scoring.leaks import Links, near_duplicates

@@ -21,7 +21,8 @@ import torch
 from dfd.clips.distort import Distortion
 from dfd.errors import ConfigError
 from dfd.faces.build import Progress
-from dfd.faces.store import FaceStore, VideoRecord
+from dfd.faces.records import VideoRecord
+from dfd.faces.store import FaceStore
 from dfd.files import whole, write_json
 from dfd.inference.bundle import Bundle, load_member
 from dfd.inference.info import BundleInfo

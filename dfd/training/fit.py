@@ -18,7 +18,7 @@ from dfd.clips.dataset import SliceDataset, TrainingClips
 from dfd.clips.pairs import PairDataset
 from dfd.errors import ConfigError
 from dfd.faces.build import Progress
-from dfd.faces.store import VideoRecord
+from dfd.faces.records import VideoRecord
 from dfd.faces.tracklets import FacesConfig
 from dfd.files import sweep, write_bytes, write_json
 from dfd.models.checkpoint import Header

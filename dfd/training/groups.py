@@ -14,7 +14,7 @@ from dfd.errors import ConfigError
 from dfd.faces.build import Progress
 from dfd.faces.crops import narrow
 from dfd.faces.embed import SIDE, Embedder
-from dfd.faces.store import TrackletRecord, VideoRecord, load_crops
+from dfd.faces.records import TrackletRecord, VideoRecord, load_crops
 from dfd.scoring.folds import assign_folds, check_folds, read_folds
 from dfd.scoring.leaks import Links, part_links, person_links
 from dfd.videos.segments import scored

@@ -12,7 +12,8 @@ from typing import Any
 from dfd.clips.distort import DISTORTIONS
 from dfd.errors import ConfigError
 from dfd.faces.build import Progress
-from dfd.faces.store import FaceStore, VideoRecord
+from dfd.faces.records import VideoRecord
+from dfd.faces.store import FaceStore
 from dfd.files import write_json
 from dfd.inference.oof import OutOfFold, read_oof, read_scores
 from dfd.scoring.submission import compare_submissions, score_submission, write_submission
