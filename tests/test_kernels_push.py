@@ -267,11 +267,11 @@ def test_a_bundle_made_here_travels_as_a_dataset(server, run, tmp_path):
     assert (status, "holds faces to send, no bundle: name a folder that `dfd bundle` made" in err) == (1, True)
 
 
-def test_face_tracks_made_here_travel_as_a_dataset_and_are_gone_on_with(server, run, tmp_path):
+def test_faces_found_here_travel_as_a_dataset_and_are_gone_on_with(server, run, tmp_path):
     store = tmp_path / "faces"
-    (store / "tracks" / "a.mp4").mkdir(parents=True)
-    (store / "faces.json").write_text("{}")
-    (store / "tracks" / "a.mp4" / "0.mp4").write_bytes(b"track")
+    (store / "tracklets" / "0a").mkdir(parents=True)
+    (store / "dataset.json").write_text("{}")
+    (store / "tracklets" / "0a" / "a.mp4.json").write_text("{}")
     status, _, err = run("push", "train", "--faces", store)
     assert status == 0, err
     [sent] = server.asked("SaveKernel")

@@ -7,6 +7,7 @@ import pytest
 
 from dfd.errors import ConfigError
 from dfd.faces.store import FaceStore
+from dfd.files import partial_path
 from kernels import KernelError, inputs, resume
 from kernels import session as sessions
 from kernels.session import Session
@@ -153,9 +154,8 @@ def test_a_face_dataset_travels_as_one_file(kaggle, small_store):
 def test_faces_on_their_way_are_packed_now_and_then(kaggle, small_store, tmp_path):
     now, store = [0.0], tmp_path / "store"
     shutil.copytree(small_store.folder, store)
-    half_made = store / "tracks" / ".name.7.partial"
-    half_made.mkdir()
-    (half_made / "0.mp4").write_bytes(b"half")
+    half_made = partial_path(next(store.glob("tracklets/*/real0.mp4.json")))
+    half_made.write_bytes(b"half")
     session = Session("faces", {"hours": 1}, clock=lambda: now[0])
     session.working.mkdir()
     session.pack_now_and_then(store)
@@ -163,8 +163,11 @@ def test_faces_on_their_way_are_packed_now_and_then(kaggle, small_store, tmp_pat
     now[0] = sessions.PACK_EVERY
     session.pack_now_and_then(store)
     there = FaceStore.open(session.unpack(session.working / "faces", session.scratch / "faces"))
-    assert [(r.video, r.frames) for r in there.records()] == [(r.video, r.frames) for r in small_store.records()]
-    assert not (there.folder / "tracks" / half_made.name).exists()
+    assert [(r.video, r.status, r.faced) for r in there.records()] == [
+        (r.video, r.status, r.faced) for r in small_store.records()
+    ]
+    packed = {path.relative_to(there.folder) for path in there.folder.rglob("*")}
+    assert packed == {path.relative_to(store) for path in store.rglob("*") if path != half_made}
     assert inputs.fault(session.working / "faces") == ""
 
 

@@ -70,7 +70,9 @@ def finished(train, tmp_path_factory):
 def test_faces_leaves_one_file_and_its_hash(faces):
     built = build("faces", changes=FACES)
     assert (faces["commit"], faces["sha256"]) == (built.commit, built.sha256)
-    assert faces["statuses"] == {"ok": 24}
+    assert set(faces["statuses"]) <= {"ok", "no_face"}
+    assert sum(faces["statuses"].values()) == 24
+    assert faces["statuses"]["ok"] >= 23  # half a second has two looks: a face that differs between them is no face
     assert sorted(p.name for p in output("faces").rglob("*") if p.is_file()) == [
         "MANIFEST.json",
         "faces.tar",
