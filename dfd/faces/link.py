@@ -18,8 +18,10 @@ RESIZED = 1.5
 SHOT = (0.55, 30.0)
 """Least correlation, and most mean difference of 255, of the thumbnails of two looks of one shot. Of 1,200 pairs half a
 second apart on 59 clips half had 0.99 and 3, the worst 0.42 and 25; of pairs of strange clips half 0 and 73."""
-ALIKE = 0.5
-"""Least correlation of a face, upright, with itself at the next look: 1.4 % of those have less, 72 % of strangers."""
+ALIKE, VERY_ALIKE = 0.6, 0.8
+"""Least correlation of a face, upright, with itself at the next look: within what seems one shot, and across what seems
+a cut, since a large face that moves changes a picture as much. Of faces half a second apart 3 % and 8 % have less, of
+strangers 82 % and 99 %."""
 
 
 @dataclass(frozen=True)
@@ -97,27 +99,31 @@ def _one_shot(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
 def link(found: Sequence[Sequence[Sighting]], shots: Sequence[int]) -> list[list[Sighting]]:
     """The sightings of each face, from look to look such that faces move as little as can be.
 
-    found: the sightings at each look. shots: a number a look: what is of two shots is not linked. A face that is missed
-    at a look may come back at the next.
+    found: the sightings at each look. shots: a number a look: across a cut only faces that are very alike are linked.
+    A face that is missed at a look may come back at the next.
     """
     faces: list[list[Sighting]] = []
-    born: list[int] = []
+    last: list[int] = []  # shot of each face's last sighting
     for shot, now in zip(shots, found, strict=True):
-        live = [face for face, of in zip(faces, born, strict=True) if of == shot]
-        pairs = _pairs([face[-1] for face in live], now)
+        least = [ALIKE if of == shot else VERY_ALIKE for of in last]
+        pairs = _pairs([face[-1] for face in faces], now, least)
         for row, column in pairs:
-            live[row].append(now[column])
+            faces[row].append(now[column])
+            last[row] = shot
         new = sorted(set(range(len(now))) - {column for _, column in pairs})
         faces += [[now[column]] for column in new]
-        born += [shot] * len(new)
+        last += [shot] * len(new)
     return faces
 
 
-def _pairs(before: Sequence[Sighting], now: Sequence[Sighting]) -> list[tuple[int, int]]:
-    """Faces of two looks that are one: each once, and all together as near to one another as can be."""
+def _pairs(before: Sequence[Sighting], now: Sequence[Sighting], least: Sequence[float]) -> list[tuple[int, int]]:
+    """Faces of two looks that are one: each once, and all together as near to one another as can be.
+
+    least: correlation with each of those before.
+    """
     if not before or not now:
         return []
-    cost = np.array([[_distance(a, b) for b in now] for a in before])
+    cost = np.array([[_distance(a, b, alike) for b in now] for a, alike in zip(before, least, strict=True)])
     if cost.size == 1:
         return [(0, 0)] if cost[0, 0] <= FARTHEST else []
     from scipy.optimize import linear_sum_assignment  # which takes half a second, where there are several faces
@@ -126,11 +132,11 @@ def _pairs(before: Sequence[Sighting], now: Sequence[Sighting]) -> list[tuple[in
     return [(int(r), int(c)) for r, c in zip(rows, columns, strict=True) if cost[r, c] <= FARTHEST]
 
 
-def _distance(a: Sighting, b: Sighting) -> float:
+def _distance(a: Sighting, b: Sighting, alike: float) -> float:
     """From one box's middle to the other's, in widths of the larger; far where they cannot be one face."""
     small, large = sorted((_side(a.box), _side(b.box)))
     far = 100 * FARTHEST
-    if large > RESIZED * small or correlation(a.likeness, b.likeness) < ALIKE:
+    if large > RESIZED * small or correlation(a.likeness, b.likeness) < alike:
         return far
     return min(far, float(np.linalg.norm(a.box[:2] + a.box[2:] - b.box[:2] - b.box[2:])) / 2 / large)
 
