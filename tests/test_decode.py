@@ -1,23 +1,27 @@
 import os
 import random
 import struct
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
 
 import av
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dfd.errors import VideoReadError
-from dfd.types import Frames
-from dfd.videos import decode
-from dfd.videos.decode import probe, read_frames, stream_frames
+from dfd.types import Frames, Plan
+from dfd.videos import decode, pictures
+from dfd.videos.decode import probe, read_frames, stream_pictures
 from dfd.videos.encode import write_video
+from dfd.videos.segments import cut_segments
+from tests.conftest import moving_face
 
 BITS = 8
 
@@ -94,11 +98,19 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return write
 
 
-def everything(path: Path, chunk: int = 7) -> Frames:
-    """All that stream_frames gives, as one."""
-    chunks = list(stream_frames(path, chunk))
-    images = np.concatenate([c.images for c in chunks])
-    return Frames(images, np.concatenate([c.indices for c in chunks]), chunks[0].fps, chunks[-1].missing)
+def in_groups(length: int) -> Plan:
+    """A plan: all frames, in groups of so many."""
+    return lambda frames, _: [np.arange(i, min(frames, i + length)) for i in range(0, frames, length)]
+
+
+def everything(path: Path, length: int = 7) -> Frames:
+    """All that stream_pictures gives of all frames, as one. Raises VideoReadError, also where it gives none."""
+    groups = list(stream_pictures(path, in_groups(length)))
+    indices = np.concatenate([group.indices for group in groups])
+    if not len(indices):
+        raise VideoReadError(path, "none of its frames is sound")
+    images = np.concatenate([group.rgb() for group in groups if len(group)])
+    return Frames(images, indices, groups[0].fps, sum(group.missing for group in groups))
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -181,20 +193,21 @@ def test_longer_side_is_reduced_and_never_enlarged(
     make: Callable[[str], Path], long_side: int | None, size: tuple[int, int]
 ) -> None:
     path = make("closed.mp4")
-    chunks = list(stream_frames(path, 16, long_side=long_side))
-    assert {c.images.shape[1:3] for c in chunks} == {size}
-    assert read_frames(path, [2], long_side=long_side).images.shape[1:3] == size
+    images = read_frames(path, range(16), long_side=long_side).images
+    assert images.shape[1:3] == size
+    (pictures,) = stream_pictures(path, lambda *_: [np.arange(16)])
+    np.testing.assert_array_equal(pictures.rgb(long_side), images)
     if long_side == 50:  # 50 is no multiple of 8 blocks: read where a block's middle lies
-        middles = chunks[0].images[:, 2, [3, 9, 15, 21, 28, 34, 40, 46]].mean(2) > 128
+        middles = images[:, 2, [3, 9, 15, 21, 28, 34, 40, 46]].mean(2) > 128
         assert (middles @ (1 << np.arange(BITS))).tolist() == list(range(16))
 
 
-@pytest.mark.parametrize(("chunk", "lengths"), [(1, [1] * 40), (15, [15, 15, 10]), (20, [20, 20]), (10**9, [40])])
-def test_chunks(make: Callable[[str], Path], chunk: int, lengths: list[int]) -> None:
-    chunks = list(stream_frames(make("closed.mp4"), chunk))
-    assert [len(c) for c in chunks] == lengths
-    assert [n for c in chunks for n in numbers(c.images)] == list(range(40))  # none overwritten by a later one
-    assert not any(np.shares_memory(a.images, b.images) for a, b in pairwise(chunks))
+@pytest.mark.parametrize(("length", "lengths"), [(1, [1] * 40), (15, [15, 15, 10]), (20, [20, 20]), (10**9, [40])])
+def test_groups_come_one_after_the_other(make: Callable[[str], Path], length: int, lengths: list[int]) -> None:
+    groups = list(stream_pictures(make("closed.mp4"), in_groups(length)))
+    assert [len(group) for group in groups] == lengths
+    assert [n for group in groups for n in numbers(group.rgb())] == list(range(40))  # none overwritten by a later one
+    assert {(group.shown, group.fps, group.missing) for group in groups} == {(40, 25.0, 0)}
 
 
 def test_probe_tells_what_the_container_claims(make: Callable[[str], Path], tmp_path: Path) -> None:
@@ -240,7 +253,7 @@ def test_file_cut_short_gives_its_frames(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[: position + size // 2])
     every = everything(path)
     assert numbers(every.images) == every.indices.tolist() == list(range(23))
-    assert every.missing == 17
+    assert read_frames(path, range(40)).missing == 17
     assert probe(path).frames == 40
     some = read_frames(path, [3, 22, 23, 39])
     assert (numbers(some.images), some.missing) == ([3, 22], 2)
@@ -273,7 +286,7 @@ def test_broken_key_frame_costs_no_frame_before_it_nor_any_group_after(tmp_path:
     position, size = packets_of(path)[20]
     written[position : position + size] = bytes(size)
     path.write_bytes(written)
-    every = everything(path)
+    every = everything(path, 20)
     assert {*range(18), *range(40, 60)} <= set(every.indices.tolist())
     assert every.missing == 60 - len(every) > 0
     whole = [i for i, n in enumerate(every.indices) if n < 18 or n >= 40]
@@ -289,7 +302,8 @@ def test_count_that_promises_too_much(make: Callable[[str], Path], tmp_path: Pat
     path.write_bytes(written)
     assert probe(path).frames == 431
     every = everything(path)
-    assert (numbers(every.images), every.missing) == (list(range(40)), 391)
+    assert numbers(every.images) == list(range(40))
+    assert read_frames(path, range(431)).missing == 391
     with pytest.raises(VideoReadError, match="of 431"):
         read_frames(path, [40])
     with pytest.raises(VideoReadError, match="none of"):
@@ -315,6 +329,224 @@ def test_stream_that_begins_midway_ends_the_reading(tmp_path: Path) -> None:
     every = everything(path, 100)
     assert every.indices.tolist() == list(range(600))
     assert numbers(every.images) == [i % 256 for i in range(600)]
+
+
+def segments(frames: int, fps: float) -> list[np.ndarray]:
+    """A plan: all frames, a group a segment."""
+    return [np.arange(segment.start, segment.stop) for segment in cut_segments(frames, fps, 0.5)]
+
+
+def some_of(draw: random.Random) -> Plan:
+    """A plan: some of the segments, of each its first frame, its last and some between."""
+
+    def plan(frames: int, fps: float) -> list[np.ndarray]:
+        whole = segments(frames, fps)
+        chosen = sorted(draw.sample(range(len(whole)), draw.randint(1, len(whole))))
+        return [np.unique([*whole[i][[0, -1]], *draw.choices(whole[i], k=draw.randint(0, 6))]) for i in chosen]
+
+    return plan
+
+
+def by_position(path: Path, plan: Plan) -> dict[int, np.ndarray]:
+    """The pictures that a plan gives."""
+    return {
+        index: picture.reduced(None)
+        for group in stream_pictures(path, plan)
+        for index, picture in zip(group.indices.tolist(), group, strict=True)
+    }
+
+
+def assert_alike(path: Path, draw: random.Random) -> int:
+    """That frames read for some segments are those read for all, and absent where those are; gives how many are not."""
+    asked: list[int] = []
+
+    def plan(frames: int, fps: float) -> list[np.ndarray]:
+        groups = some_of(draw)(frames, fps)
+        asked.extend(np.concatenate(groups).tolist())
+        return groups
+
+    every, some = by_position(path, segments), by_position(path, plan)
+    assert sorted(some) == sorted(set(every) & set(asked))
+    for index, picture in some.items():
+        np.testing.assert_array_equal(picture, every[index])
+    return len(asked) - len(some)
+
+
+GRAIN = np.random.default_rng(0).integers(0, 90, (120, 120, 80, 1), np.uint8)
+FACE = np.stack([cv2.resize(image, (160, 120), interpolation=cv2.INTER_AREA) for image in moving_face(120, 0.7)])
+FACE[:, :, ::2] = np.maximum(FACE[:, :, ::2], GRAIN)
+SAME = "threads=1:mbtree=0:scenecut=0:b-adapt=0:b-pyramid=normal"  # bytes every time
+KINDS: dict[str, dict[str, Any]] = {
+    "many B-frames": {"codec": "libx264", "x264-params": f"{SAME}:keyint=250:bframes=5"},
+    "open groups": {"codec": "libx264", "x264-params": f"{SAME}:keyint=24:min-keyint=1:open-gop=1:bframes=3"},
+    "no B-frames": {"codec": "libx264", "x264-params": f"{SAME}:keyint=80:bframes=0"},
+    "slices": {"codec": "libx264", "x264-params": f"{SAME}:keyint=48:slices=4:bframes=3"},
+    "variable": {
+        "codec": "libx264",
+        "x264-params": f"{SAME}:keyint=30:bframes=3",
+        "times": np.cumsum(np.arange(120) * 37 % 90 + 10).tolist(),
+    },
+    "edit list": {"codec": "libx264", "x264-params": f"{SAME}:keyint=30:bframes=2", "shift": 15},
+    "hevc": {"codec": "libx265", "x265-params": "keyint=30:open-gop=1:bframes=4:log-level=none:pools=none"},
+}
+
+
+@pytest.fixture(scope="session")
+def make_face(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Writes a file of KINDS, 120 pictures of a face, once."""
+    folder = tmp_path_factory.mktemp("faces")
+
+    def write(kind: str) -> Path:
+        path = folder / f"{kind}.mp4"
+        return path if path.exists() else encode(path, FACE, **KINDS[kind])
+
+    return write
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_frame_is_the_same_whatever_else_is_asked_for(make_face: Callable[[str], Path], kind: str) -> None:
+    path = make_face(kind)
+    assert sum(assert_alike(path, random.Random(seed)) for seed in range(4)) == 0
+    exact = read_frames(path, range(120)).images
+    assert sorted(by_position(path, segments)) == list(range(len(exact)))
+    for index, picture in by_position(path, segments).items():
+        np.testing.assert_array_equal(picture, exact[index])
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_it_is_in_every_container(make: Callable[[str], Path], name: str) -> None:
+    assert sum(assert_alike(make(name), random.Random(seed)) for seed in range(3)) == 0
+
+
+def damaged(path: Path, how: str, seed: int) -> bytes:
+    """A file of which 20 packets are no longer what they were, none of them the first."""
+    rng, written, packets = np.random.default_rng(seed), bytearray(path.read_bytes()), packets_of(path)
+    for number in rng.choice(np.arange(1, len(packets)), 20, replace=False):
+        position, size = packets[number]
+        if how == "bits flipped":
+            for place in rng.integers(4, max(5, size), max(1, size // 100)):
+                written[position + int(place) % size] ^= 1 << int(rng.integers(8))
+        elif how == "zeros":
+            written[position : position + size] = bytes(size)
+        elif how == "another tail":
+            written[position + size // 2 : position + size] = rng.bytes(size - size // 2)
+        elif how == "another head":
+            written[position : position + min(24, size)] = rng.bytes(min(24, size))
+    return bytes(written)
+
+
+@pytest.mark.parametrize("how", ["bits flipped", "zeros", "another tail", "another head"])
+@pytest.mark.parametrize("kind", ["many B-frames", "open groups", "no B-frames", "slices"])
+def test_so_it_is_in_a_damaged_file(make_face: Callable[[str], Path], tmp_path: Path, kind: str, how: str) -> None:
+    lost = []
+    for seed in range(4):
+        path = tmp_path / f"{seed}.mp4"
+        path.write_bytes(damaged(make_face(kind), how, seed))
+        lost.append(assert_alike(path, random.Random(seed)))
+    assert any(lost)
+
+
+def break_packets(path: Path, numbers: Sequence[int], to: Path) -> None:
+    """Write a file of which these packets are zeros."""
+    written, packets = bytearray(path.read_bytes()), packets_of(path)
+    for number in numbers:
+        position, size = packets[number]
+        written[position : position + size] = bytes(size)
+    to.write_bytes(written)
+
+
+def decoding_order(path: Path) -> list[int]:
+    """The frames' positions, in the order of their packets."""
+    with av.open(path) as container:
+        times = [packet.pts for packet in container.demux(video=0) if packet.size and packet.pts is not None]
+    return [sorted(times).index(time) for time in times]
+
+
+def test_a_segments_last_frame_may_lean_on_one_that_is_shown_after_it(
+    make_face: Callable[[str], Path], tmp_path: Path
+) -> None:
+    whole, path = make_face("many B-frames"), tmp_path / "a.mp4"
+    order = decoding_order(whole)
+    last = next(
+        int(group[-1]) for group in segments(120, 25) if order.index(int(group[-1]) + 1) < order.index(group[-1])
+    )
+    later = max(order[: order.index(last)])
+    assert later > last
+    break_packets(whole, [order.index(later)], path)
+    found = by_position(path, segments)
+    assert last not in found
+    assert_alike(path, random.Random(0))
+
+
+def test_damage_costs_no_group_of_pictures_after_it_in_its_segment(tmp_path: Path) -> None:
+    options = {"x264-params": f"{SAME}:keyint=10:bframes=3"}
+    whole, path = encode(tmp_path / "whole.mp4", FACE[:40], "libx264", **options), tmp_path / "a.mp4"
+    break_packets(whole, [decoding_order(whole).index(4)], path)  # on which the first group leans
+    exact = by_position(whole, in_groups(40))
+    found = by_position(path, in_groups(40))
+    assert {0, *range(10, 40)} <= set(found)
+    for index in range(10, 40):
+        np.testing.assert_array_equal(found[index], exact[index])
+
+
+def test_damage_after_a_segment_does_not_touch_it(make_face: Callable[[str], Path], tmp_path: Path) -> None:
+    whole, path = make_face("open groups"), tmp_path / "a.mp4"
+    break_packets(whole, range(60, 120), path)
+    exact, found = by_position(whole, segments), by_position(path, segments)
+    assert set(range(53)) <= set(found)  # of segments of 13 frames or 14, whose last ones lean on some that come later
+    for index in range(53):
+        np.testing.assert_array_equal(found[index], exact[index])
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a decoded frame."""
+    with av.open(path) as container:
+        return sum(plane.buffer_size for plane in next(container.decode(video=0)).planes)
+
+
+@pytest.mark.parametrize("kind", ["many B-frames", "open groups"])
+def test_huge_frames_are_reduced_alike_whatever_else_is_asked_for(
+    make_face: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    path = make_face(kind)
+    monkeypatch.setattr(pictures, "HELD", 4 * size_of(path))  # of segments of 13 frames or 14: their sides by 2
+    assert sum(assert_alike(path, random.Random(seed)) for seed in range(4)) == 0
+    assert {picture.shape for picture in by_position(path, segments).values()} == {(60, 80, 3)}
+    (tmp_path / "a.mp4").write_bytes(damaged(path, "zeros", 1))
+    assert assert_alike(tmp_path / "a.mp4", random.Random(1)) > 0
+
+
+def test_of_segments_that_are_not_of_one_length_each_is_reduced_by_its_own(
+    make_face: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_face("no B-frames")
+    lengths = [len(group) for group in segments(120, 25)]
+    assert set(lengths) == {13, 14}
+    monkeypatch.setattr(pictures, "HELD", 13 * size_of(path))  # 14 are too many
+    sides = [group.pictures[0].shape[1] for group in stream_pictures(path, segments)]
+    assert sides == [160 if length == 13 else 80 for length in lengths]
+    assert sum(assert_alike(path, random.Random(seed)) for seed in range(4)) == 0
+
+
+MEASURED = """
+import resource, sys
+import numpy as np
+from dfd.videos import pictures
+from dfd.videos.decode import stream_pictures
+pictures.HELD = 20_000_000
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+(found,) = stream_pictures(sys.argv[1], lambda frames, fps: [np.arange(frames)])
+assert len(found) == 120
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_huge_frames_are_never_held_all_at_once(tmp_path: Path) -> None:
+    grey = np.full((720, 1280, 3), 90, np.uint8)
+    write_video(tmp_path / "a.mp4", (grey for _ in range(120)), 25, keyframe_every=120)
+    command = [sys.executable, "-c", MEASURED, str(tmp_path / "a.mp4")]
+    kilobytes = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert kilobytes < 90_000  # all frames take 166 MB, their reductions 18
 
 
 def hostile(folder: Path, kind: str) -> Path:
@@ -375,7 +607,7 @@ def test_what_is_no_video_says_so(tmp_path: Path, kind: str, reason: str) -> Non
         lambda: probe(path),
         lambda: read_frames(path, [0]),
         lambda: read_frames(path, [0], decoder="decord"),
-        lambda: next(stream_frames(path, 4)),
+        lambda: next(stream_pictures(path, in_groups(4))),
     ]
     for read in readers:
         with pytest.raises(VideoReadError, match=reason) as caught:
@@ -416,5 +648,3 @@ def test_damaged_bytes_never_raise_anything_else(tmp_path: Path) -> None:
 def test_positions_that_cannot_be_are_a_callers_mistake(make: Callable[[str], Path], indices: list[int]) -> None:
     with pytest.raises(ValueError, match="not one or more positions of at least 0"):
         read_frames(make("closed.mp4"), indices)
-    with pytest.raises(ValueError, match="chunk is 0"):
-        next(stream_frames(make("closed.mp4"), 0))

@@ -105,36 +105,45 @@ def stream_pictures(path: Path | str, plan: Plan) -> Iterator[Pictures]:
     with _open(path) as stream:
         fps = _fps(stream)
     groups = list(plan(index.shown, fps))
-    spans = [int(group[-1] - group[0]) + 1 for group in groups if len(group)]
-    view = View(first, held_reduction(first, max(spans, default=1)))
+    views = [_view(first, group) for group in groups]
     done = 0
     while done < len(groups):
-        for pictures in _sound(path, index, groups[done:]):
-            yield _pictures_of(pictures, groups[done], view, fps, index)
+        for pictures in _sound(path, index, groups[done:], views[done:]):
+            yield _pictures_of(pictures, groups[done], fps, index)
             done += 1
         if done < len(groups):
-            yield _pictures_of(_with_care(path, index, groups[done]), groups[done], view, fps, index)
+            yield _pictures_of(_with_care(path, index, groups[done], views[done]), groups[done], fps, index)
             done += 1
 
 
-_Held = list[tuple[int, VideoFrame]]
+_Held = list[tuple[int, Picture]]
 
 
-def _sound(path: Path, index: _Index, groups: Sequence[NDArray[np.int64]]) -> Iterator[_Held]:
+def _view(first: VideoFrame, group: NDArray[np.int64]) -> View:
+    """How a group's frames are held: as many as lie between its first one and its last, whatever is asked for there.
+
+    >>> [_view(VideoFrame(3840, 2160), np.array([0, last])).reduction for last in (79, 80)]
+    [1, 2]
+    """
+    span = int(group[-1] - group[0]) + 1 if len(group) else 1
+    return View(first, held_reduction(first, span))
+
+
+def _sound(path: Path, index: _Index, groups: Sequence[NDArray[np.int64]], views: Sequence[View]) -> Iterator[_Held]:
     """The frames of each group up to the first that damage may have touched.
 
+    What a frame depends on may be shown after it, and its damage then: a group is sound once all of that is shown.
     Where frames are counted, since their times cannot be relied on, all is decoded whatever is asked for, and damage
     makes no difference.
     """
-    wanted = set(np.concatenate(groups).tolist())
+    wanted = {position: view for group, view in zip(groups, views, strict=True) for position in group.tolist()}
     held: _Held = []
-    left = list(groups)
-    with _open(path) as stream:
-        frames = _pictures(stream, index, wanted, strict=bool(index.positions))
+    left, position = list(groups), -1
+    with _open(path, wary=True) as stream:
+        frames = _pictures(stream, index, set(wanted), strict=bool(index.positions))
         while left:
             last = int(left[0][-1]) if len(left[0]) else -1
-            position = held[-1][0] if held else -1
-            while position < last:
+            while position < index.settled(last):
                 try:
                     position, frame = next(frames)
                 except StopIteration:
@@ -143,7 +152,7 @@ def _sound(path: Path, index: _Index, groups: Sequence[NDArray[np.int64]]) -> It
                     return
                 else:
                     if position in wanted:
-                        held.append((position, frame))
+                        held.append((position, Picture(frame, wanted[position])))
             group = set(left[0].tolist())
             mine = [one for one in held if one[0] in group]
             if index.positions and len(mine) < len(group & set(index.positions.values())):
@@ -153,29 +162,34 @@ def _sound(path: Path, index: _Index, groups: Sequence[NDArray[np.int64]]) -> It
             left.pop(0)
 
 
-def _with_care(path: Path, index: _Index, group: NDArray[np.int64]) -> _Held:
+def _with_care(path: Path, index: _Index, group: NDArray[np.int64], view: View) -> _Held:
     """The frames of one group in a damaged stretch, as far as they can be read.
 
     What a decoder makes up for damage depends on what it was given before. So frames that others depend on are decoded
-    from their key frame on without the rest, and of the rest only those are read that come before the first damage,
-    each where it is sound itself. Decoders that cannot leave out frames are given all. FFmpeg notices damage in H.264;
-    of HEVC it notices some, and shows the rest as it comes.
+    from their key frame on without the rest, and of the rest only those are read that depend on no damage, each where
+    it is sound itself. Decoders that cannot leave out frames are given all. FFmpeg notices damage in H.264; of HEVC it
+    notices some, and shows the rest as it comes.
     """
     span = set(range(int(group[0]), int(group[-1]) + 1))
     wanted = set(group.tolist())
-    with _open(path) as stream:
+    with _open(path, wary=True) as stream:
         skips = stream.codec_context.name in SKIPPERS
-        found, broken = _references(stream, index, span, skips)
-    rest = {p for time, p in index.positions.items() if p in span - set(found) and index.order[time] < broken}
-    if skips and rest:
-        found |= _sound_rest(path, index, rest)
+        found, broken = _references(stream, index, span, skips, view)
+    rest: dict[int | None, set[int]] = {}
+    for time, position in index.positions.items():
+        if skips and position in span - set(found) and not any(index.leans(time, other) for other in broken):
+            rest.setdefault(index.key(time), set()).add(position)
+    for after_one_key in rest.values():
+        found |= _sound_rest(path, index, after_one_key, view)
     return [(position, found[position]) for position in sorted(wanted & set(found))]
 
 
-def _references(stream: VideoStream, index: _Index, span: set[int], skips: bool) -> tuple[dict[int, VideoFrame], int]:
-    """The frames of `span` that others depend on, by position; the place in the file of the first damaged packet."""
-    found: dict[int, VideoFrame] = {}
-    broken = len(index.order)
+def _references(
+    stream: VideoStream, index: _Index, span: set[int], skips: bool, view: View
+) -> tuple[dict[int, Picture], set[int | None]]:
+    """The frames of `span` that others depend on, by position; presentation times of damaged ones, there or before."""
+    found: dict[int, Picture] = {}
+    broken: set[int | None] = set()
     for packet in _needed(stream, index, span):
         if skips:
             stream.codec_context.skip_frame = "NONREF"
@@ -183,28 +197,28 @@ def _references(stream: VideoStream, index: _Index, span: set[int], skips: bool)
             frames = stream.decode(packet)
         except FFmpegError:
             frames = []
-            broken = min(broken, index.order[packet.pts] if packet else broken)
+            broken |= {packet.pts} if packet else set()
         for frame in frames:
             position = index.positions.get(frame.pts, -1)
             if frame.is_corrupt:
-                broken = min(broken, index.order.get(frame.pts, broken))
+                broken |= {frame.pts} & index.order.keys()
             elif position in span:
-                found[position] = frame
+                found[position] = Picture(frame, view)
         if packet is None:
             stream.codec_context.flush_buffers()
     return found, broken
 
 
-def _sound_rest(path: Path, index: _Index, rest: set[int]) -> dict[int, VideoFrame]:
+def _sound_rest(path: Path, index: _Index, rest: set[int], view: View) -> dict[int, Picture]:
     """The frames at `rest`, on which no other depends, by position. What is damaged is found and left out in turn."""
     asked = set(rest)
     while asked:
-        found: dict[int, VideoFrame] = {}
+        found: dict[int, Picture] = {}
         try:
-            with _open(path) as stream:
+            with _open(path, wary=True) as stream:
                 for position, frame in _pictures(stream, index, asked, strict=True):
                     if position in asked:
-                        found[position] = frame
+                        found[position] = Picture(frame, view)
                 return found
         except _DamageError as damage:
             if damage.position not in asked:  # it shows elsewhere: keep what came before
@@ -213,10 +227,10 @@ def _sound_rest(path: Path, index: _Index, rest: set[int]) -> dict[int, VideoFra
     return {}
 
 
-def _pictures_of(held: _Held, group: NDArray[np.int64], view: View, fps: float, index: _Index) -> Pictures:
+def _pictures_of(held: _Held, group: NDArray[np.int64], fps: float, index: _Index) -> Pictures:
     indices = np.array([position for position, _ in held], np.int64)
     missing = len(group) - len(held)
-    return Pictures([Picture(frame, view) for _, frame in held], indices, fps, index.shown, missing)
+    return Pictures([picture for _, picture in held], indices, fps, index.shown, missing)
 
 
 def _first_frame(path: Path) -> VideoFrame:
@@ -228,8 +242,11 @@ def _first_frame(path: Path) -> VideoFrame:
 
 
 @contextmanager
-def _open(film: Film) -> Iterator[VideoStream]:
-    """The video stream of `film`, read in one thread. Whatever fails on the way is a VideoReadError."""
+def _open(film: Film, wary: bool = False) -> Iterator[VideoStream]:
+    """The video stream of `film`, read in one thread. Whatever fails on the way is a VideoReadError.
+
+    wary: a frame that leans on one that is lost counts as damaged, too; otherwise decoders make something up.
+    """
     path = _path(film)
     options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
     try:
@@ -243,6 +260,8 @@ def _open(film: Film) -> Iterator[VideoStream]:
             if stream.codec_context is None:
                 raise VideoReadError(path, "its codec is unknown")
             stream.codec_context.thread_count = THREADS
+            if wary:
+                stream.codec_context.options = {"err_detect": "explode"}
             yield stream
     except ArgumentError:
         raise VideoReadError(path, f"no video file, or of none of the kinds that are read ({DEMUXERS})") from None
@@ -284,7 +303,8 @@ class _Index:
     positions: of the frames by presentation time, in the order shown; empty where the times cannot be relied on, and
     frames are counted instead. order: places of their packets in the file, too. keys: presentation times of the key
     frames, rising. plain: decord finds the same frames. shown: frames that there are packets for. promised: as the
-    container says, but never fewer than shown.
+    container says, but never fewer than shown. latest: of each position the last one to be shown of those whose packets
+    come no later in the file.
     """
 
     positions: dict[int | None, int] = field(default_factory=dict)
@@ -293,6 +313,25 @@ class _Index:
     plain: bool = False
     shown: int = 0
     promised: int = 0
+    latest: tuple[int, ...] = ()
+
+    def key(self, time: int | None) -> int | None:
+        """Time of the key frame from which on the frame at `time` is decoded; None where it is shown before the first.
+
+        A frame that follows a key frame in the file and is shown before it depends on the key frame before that.
+        """
+        count = 0 if time is None else bisect_right(self.keys, time)
+        return self.keys[count - 1] if count else None
+
+    def leans(self, time: int | None, other: int | None) -> bool:
+        """Whether the frame at `time` may depend on the one at `other`."""
+        key = self.key(time)
+        after_key = key is None or (other is not None and other >= key and self.order[other] >= self.order[key])
+        return after_key and self.order[other] < self.order[time]
+
+    def settled(self, position: int) -> int:
+        """Position of the last frame to be shown of those whose packets come no later than that of `position`."""
+        return self.latest[position] if 0 <= position < len(self.latest) else position
 
 
 def _read_index(film: Film) -> _Index:
@@ -313,7 +352,10 @@ def _read_index(film: Film) -> _Index:
     hidden = {time for time, _, discarded in packets if discarded}
     positions: dict[int | None, int] = {t: i for i, t in enumerate(t for t in order if t not in hidden)}
     places: dict[int | None, int] = {time: i for i, time in enumerate(times)}
-    return _Index(positions, places, tuple(sorted(times[i] for i in keys)), plain, shown, max(claimed, shown))
+    by_place = np.array([positions.get(time, -1) for time in times], np.int64)
+    latest = np.maximum.accumulate(by_place)[[places[time] for time in positions]].tolist()
+    rising = tuple(sorted(times[i] for i in keys))
+    return _Index(positions, places, rising, plain, shown, max(claimed, shown), tuple(latest))
 
 
 def _packets(stream: VideoStream) -> Iterator[Packet]:
@@ -340,8 +382,7 @@ def _needed(stream: VideoStream, index: _Index, asked: set[int] | None = None) -
     starts: dict[int | None, set[int | None]] = {}
     for time, position in index.positions.items():
         if position in asked and time is not None:
-            key = bisect_right(index.keys, time)
-            starts.setdefault(index.keys[key - 1] if key else None, set()).add(time)
+            starts.setdefault(index.key(time), set()).add(time)
     owed, skipped = starts.pop(None, set()), False
     for packet in _packets(stream):
         owed |= starts.pop(packet.pts, set())
@@ -383,15 +424,18 @@ def _pictures(
 ) -> Iterator[tuple[int, VideoFrame]]:
     """(position, frame) in rising order: those `asked` for (None: all), and some that they depend on.
 
-    strict: raises _DamageError where one is damaged, which otherwise is left out.
+    strict: raises _DamageError where one is damaged, which otherwise is left out. What is shown before the key frame at
+    which decoding begins lacks what it depends on, and nothing depends on it.
     """
     last = -1
+    begun: int | None = None  # time of that key frame
     short: FFmpegError | None = None
     for packet in _needed(stream, index, asked):
+        begun = packet.pts if packet and begun is None else begun
         try:
             frames = stream.decode(packet)
         except FFmpegError as error:
-            if strict:
+            if strict and not (packet and _before(packet.pts, begun)):
                 raise _DamageError(index.positions.get(packet.pts, -1) if packet else -1) from None
             frames = []
             short = error if isinstance(error, MemoryError) else short
@@ -399,14 +443,19 @@ def _pictures(
             stream.codec_context.flush_buffers()  # it can begin at another key frame now
         for frame in frames:
             position = index.positions.get(frame.pts, -1) if index.positions else last + 1
-            if strict and (frame.is_corrupt or 0 <= position <= last):
+            if strict and (frame.is_corrupt or 0 <= position <= last) and not _before(frame.pts, begun):
                 raise _DamageError(position)
             if position > last:  # a lost key frame makes the decoder give frames out of order
                 last = position
                 if not frame.is_corrupt:
                     yield position, frame
+        begun = begun if packet else None
     if last < 0 and short is not None:
         raise short
+
+
+def _before(time: int | None, other: int | None) -> bool:
+    return time is not None and other is not None and time < other
 
 
 def _read_with_decord(path: Path, wanted: NDArray[np.int64], long_side: int | None) -> Frames:
