@@ -73,9 +73,10 @@ class Detector:
     def _proposed(self, halves: "_Halves") -> "_Found":
         """First network: windows of all levels of the pyramid that may show a face, moved onto it and made square."""
         found = [_Found(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64))]
-        if min(halves.size) < self._min_face:
+        scale, last = WINDOW / self._min_face, self._pnet.conv4_2
+        if min(halves.size) * scale < WINDOW:
             return found[0]
-        canvas, last = _Canvas(halves.size, WINDOW / self._min_face), self._pnet.conv4_2
+        canvas = _Canvas(halves.size, scale)
         for n in range(halves.count):
             scores, features = self._scores(canvas.drawn(halves, n))
             y, x, levels, boxes = canvas.windows(scores >= self._thresholds[0])
