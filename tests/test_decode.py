@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from dfd.errors import VideoReadError
 from dfd.types import Frames, Plan
@@ -331,7 +332,7 @@ def test_stream_that_begins_midway_ends_the_reading(tmp_path: Path) -> None:
     assert numbers(every.images) == [i % 256 for i in range(600)]
 
 
-def segments(frames: int, fps: float) -> list[np.ndarray]:
+def segments(frames: int, fps: float) -> list[NDArray[np.int64]]:
     """A plan: all frames, a group a segment."""
     return [np.arange(segment.start, segment.stop) for segment in cut_segments(frames, fps, 0.5)]
 
@@ -339,7 +340,7 @@ def segments(frames: int, fps: float) -> list[np.ndarray]:
 def some_of(draw: random.Random) -> Plan:
     """A plan: some of the segments, of each its first frame, its last and some between."""
 
-    def plan(frames: int, fps: float) -> list[np.ndarray]:
+    def plan(frames: int, fps: float) -> list[NDArray[np.int64]]:
         whole = segments(frames, fps)
         chosen = sorted(draw.sample(range(len(whole)), draw.randint(1, len(whole))))
         return [np.unique([*whole[i][[0, -1]], *draw.choices(whole[i], k=draw.randint(0, 6))]) for i in chosen]
@@ -360,7 +361,7 @@ def assert_alike(path: Path, draw: random.Random) -> int:
     """That frames read for some segments are those read for all, and absent where those are; gives how many are not."""
     asked: list[int] = []
 
-    def plan(frames: int, fps: float) -> list[np.ndarray]:
+    def plan(frames: int, fps: float) -> Sequence[NDArray[np.int64]]:
         groups = some_of(draw)(frames, fps)
         asked.extend(np.concatenate(groups).tolist())
         return groups
@@ -467,9 +468,8 @@ def test_a_segments_last_frame_may_lean_on_one_that_is_shown_after_it(
 ) -> None:
     whole, path = make_face("many B-frames"), tmp_path / "a.mp4"
     order = decoding_order(whole)
-    last = next(
-        int(group[-1]) for group in segments(120, 25) if order.index(int(group[-1]) + 1) < order.index(group[-1])
-    )
+    lasts = [int(group[-1]) for group in segments(120, 25)]
+    last = next(position for position in lasts if order.index(position + 1) < order.index(position))
     later = max(order[: order.index(last)])
     assert later > last
     break_packets(whole, [order.index(later)], path)
@@ -479,7 +479,7 @@ def test_a_segments_last_frame_may_lean_on_one_that_is_shown_after_it(
 
 
 def test_damage_costs_no_group_of_pictures_after_it_in_its_segment(tmp_path: Path) -> None:
-    options = {"x264-params": f"{SAME}:keyint=10:bframes=3"}
+    options: dict[str, Any] = {"x264-params": f"{SAME}:keyint=10:bframes=3"}
     whole, path = encode(tmp_path / "whole.mp4", FACE[:40], "libx264", **options), tmp_path / "a.mp4"
     break_packets(whole, [decoding_order(whole).index(4)], path)  # on which the first group leans
     exact = by_position(whole, in_groups(40))
