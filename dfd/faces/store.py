@@ -27,7 +27,7 @@ from dfd.faces.link import Sighting, Trajectory
 from dfd.faces.recorder import Recorder, failure
 from dfd.faces.records import TrackletRecord, VideoRecord
 from dfd.faces.tracklets import FacesConfig
-from dfd.files import partial_path, sha256, sweep, sync, whole, write_json
+from dfd.files import PARTIAL, partial_path, sha256, sweep, sync, whole, write_json
 from dfd.types import UNDONE, Video
 from dfd.videos.workers import Outcome
 
@@ -56,9 +56,9 @@ class FaceStore:
                 )
             sweep(folder)
             return store
-        if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        if folder.is_file() or (folder.is_dir() and any(map(_strange, folder.iterdir()))):
             raise StoreError(f"{folder} is not empty and no dataset of dfd faces: name a new folder")
-        (folder / "tracklets").mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / SETTINGS, {"format": FORMAT, "settings": config.model_dump()}, durable=True)
         return cls(folder, config)
 
@@ -195,7 +195,8 @@ class FaceStore:
             there = _read_json(place)
         except OSError:  # a file system without links
             there = _read_json(place) if place.exists() else {"status": "missing", "film": None}
-        stands = there["status"] not in UNDONE and _same_file(there["file"], about["file"], by_time=True)
+        gone = about["file"] is None  # for a while only, perhaps
+        stands = there["status"] not in UNDONE and (gone or _same_file(there["file"], about["file"], by_time=True))
         if not stands:
             partial.replace(place)
         kept, unused = (there["film"], about["film"]) if stands else (about["film"], there["film"])
@@ -255,6 +256,11 @@ def _same_file(one: dict[str, int] | None, other: dict[str, int] | None, by_time
     if one is None or other is None:
         return one is other
     return one == other if by_time else one["bytes"] == other["bytes"]
+
+
+def _strange(path: Path) -> bool:
+    """Whether a file is none that another process writes which makes a dataset of the same folder now."""
+    return path.name != SETTINGS and path.suffix != PARTIAL
 
 
 def _about(record: VideoRecord) -> dict[str, Any]:
