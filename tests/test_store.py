@@ -1,186 +1,588 @@
 import json
+import multiprocessing
 import os
 import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfd.errors import StoreError
-from dfd.faces.extract import Extraction, FacesConfig
-from dfd.faces.store import FaceStore, folder_name, load_crops, load_track
-from dfd.types import FaceTrack, Video
+from dfd.errors import StoreError, VideoReadError
+from dfd.faces import recorder
+from dfd.faces.build import known_in, look
+from dfd.faces.recorder import in_memory
+from dfd.faces.records import VideoRecord, load_crops, load_geometry, load_together, load_tracklet
+from dfd.faces.store import FORMAT, FaceStore, file_name
+from dfd.faces.tracklets import FacesConfig
+from dfd.types import STATUSES, UNDONE, Video
+from dfd.videos.encode import write_video
 from dfd.videos.workers import Outcome
+from tests.conftest import moving_face
+
+CONFIG = FacesConfig(size=64, detect_side=640)
 
 
-def made_track(video="a.mp4", number=0, frames=12, size=64):
-    """Each frame of one grey, so that a frame that comes back tells which one it is."""
-    greys = 20 + 15 * np.arange(frames)
-    images = np.broadcast_to(greys[:, None, None, None], (frames, size, size, 3)).astype(np.uint8)
-    return FaceTrack(
-        images=images,
-        indices=np.arange(5, 5 + frames),
-        boxes=np.tile(np.array([10, 20, 40, 50], np.float32), (frames, 1)),
-        landmarks=np.random.default_rng(0).random((frames, 5, 2)).astype(np.float32),
-        confidence=0.97,
-        margin=1.6,
-        fps=30000 / 1001,
-        video=video,
-        track=number,
-    )
+@pytest.fixture(scope="module")
+def video(tmp_path_factory) -> Video:
+    """Three seconds, and so two segments, of two faces side by side."""
+    path = tmp_path_factory.mktemp("pair") / "pair.mp4"
+    images = moving_face(45)
+    write_video(path, np.concatenate([images, images], axis=2), 15, crf=20, keyframe_every=15)
+    return Video(path, "pair.mp4", 1, "real.mp4")
 
 
-@pytest.fixture
-def video(tmp_path):
-    (tmp_path / "a.mp4").write_bytes(b"some bytes")
-    return Video(tmp_path / "a.mp4", "a.mp4", 1, "b.mp4")
+@pytest.fixture(scope="module")
+def whole_store(video, tmp_path_factory) -> FaceStore:
+    """Of `video` alone, for tests that only read."""
+    store = FaceStore.create(tmp_path_factory.mktemp("whole") / "store", CONFIG)
+    store.write(video)
+    return store
 
 
 @pytest.fixture
-def store(tmp_path):
-    return FaceStore.create(tmp_path / "faces", FacesConfig())
+def store(whole_store, tmp_path) -> FaceStore:
+    """A copy of it."""
+    return FaceStore.open(shutil.copytree(whole_store.folder, tmp_path / "store"))
 
 
-def test_a_track_comes_back_as_it_went_in(store, video):
-    track = made_track()
-    store.write(video, [track], Extraction(frames=30))
-    (record,) = store.records()
-    assert (record.status, record.label, record.source, record.frames) == ("ok", 1, "b.mp4", 30)
-    (row,) = record.tracks
-    back = load_track(row)
-    assert np.array_equal(back.indices, track.indices)
-    assert np.array_equal(back.boxes, track.boxes)
-    assert np.array_equal(back.landmarks, track.landmarks)
-    assert (back.fps, back.margin, back.confidence) == (track.fps, 1.6, pytest.approx(0.97))
-    assert np.abs(back.images.astype(int) - track.images).max() <= 4
+@pytest.fixture
+def empty(tmp_path) -> FaceStore:
+    return FaceStore.create(tmp_path / "empty", CONFIG)
 
 
-def test_any_frames_in_any_order_with_repeats(store, video):
-    store.write(video, [made_track()], Extraction())
-    (row,) = store.records()[0].tracks
-    crops = load_crops(row, [7, 2, 2, 11])
-    assert [round((float(crop.mean()) - 20) / 15) for crop in crops] == [7, 2, 2, 11]
+def files(folder: Path) -> list[Path]:
+    """All files, but for the settings and tables."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.parent != folder)
 
 
-def test_a_record_holds_until_the_file_changes(store, video):
-    store.write(video, [made_track()], Extraction())
-    assert store.record(video) is not None
-    os.utime(video.path, (1, 1))
-    assert store.record(video) is None
-    assert store.record(video, by_time=False) is not None
-    video.path.write_bytes(b"other bytes, more of them")
-    assert store.record(video) is store.record(video, by_time=False) is None
+def as_it_lies(folder: Path) -> dict[Path, tuple[int, bytes | None]]:
+    """When each file and folder was changed, and what is in it."""
+    everything = [folder, *folder.rglob("*")]
+    return {p: (p.stat().st_mtime_ns, p.read_bytes() if p.is_file() else None) for p in everything}
 
 
-def test_a_corrected_label_is_taken_over(store, video):
-    store.write(video, [made_track()], Extraction())
-    assert store.record(Video(video.path, "a.mp4", 0)).label == 0
-    assert store.records()[0].label == 0
+def plain(record: VideoRecord) -> Any:
+    """All of a record but where its film is and how long it took, to be compared."""
+    rows = [
+        {
+            **{key: value for key, value in vars(t).items() if key not in ("film", "path", "indices")},
+            "indices": t.indices.tolist(),
+            "side": t.path.side,
+            "offset": t.path.offset.tolist(),
+            "seen": [(s.index, s.confidence, s.box.tolist(), s.landmarks.tolist()) for s in t.path.seen],
+        }
+        for t in record.tracklets
+    ]
+    return {**vars(record), "seconds": 0, "tracklets": rows}
 
 
-def test_a_failure_is_on_record_and_running_out_of_time_is_not(store, video):
-    record = store.write_failure(Outcome(video, "unreadable", "no video stream"))
-    assert (record.status, record.tracks) == ("unreadable", ())
-    assert store.record(video) == record
-    other = Video(video.path, "c.mp4")
-    assert store.write_failure(Outcome(other, "out_of_budget", "late")).status == "out_of_budget"
-    assert store.record(other) is None
+def failed(video: Video, status: Any, reason: str = "so it went") -> Outcome:
+    return Outcome(video, status, reason, seconds=1.5)
 
 
-def test_nothing_half_written_is_left_or_seen(store, video):
-    def breaks():
-        yield made_track()
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        store.write(video, breaks(), Extraction())
-    assert store.records() == []
-    assert list((store.folder / "tracks").iterdir()) == []
+def film_of(record: VideoRecord) -> Path:
+    films = {t.film for t in record.tracklets}
+    (film,) = films
+    assert isinstance(film, Path)
+    return film
 
 
-def test_tables_have_a_row_a_video_and_a_row_a_track(store, video):
+def assert_whole(record: VideoRecord) -> None:
+    """Every crop is there, and the ones of each tracklet are of its own place in the film."""
+    for row in record.tracklets:
+        assert load_tracklet(row).images.shape == (row.frames, 64, 64, 3)
+    assert record.tracklets
+
+
+# What is read
+
+
+def test_what_is_stored_is_what_a_prediction_looks_at(whole_store, video):
+    stored, direct = whole_store.record(video), in_memory(video, CONFIG)
+    assert stored is not None
+    assert plain(stored) == plain(direct) == plain(look(video, CONFIG, None, None))
+    assert [(t.segment, t.face) for t in stored.tracklets] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    for one, other in zip(stored.tracklets, direct.tracklets, strict=True):
+        a, b = load_tracklet(one), load_tracklet(other)
+        for key in ("images", "indices", "boxes", "landmarks"):
+            assert np.array_equal(getattr(a, key), getattr(b, key)), key
+            assert getattr(a, key).dtype == getattr(b, key).dtype, key
+        assert {k: v for k, v in vars(a).items() if not isinstance(v, np.ndarray)} == {
+            k: v for k, v in vars(b).items() if not isinstance(v, np.ndarray)
+        }
+        stands = (a.indices, a.boxes, a.landmarks)
+        for mine, its, placed in zip(load_geometry(one), load_geometry(other), stands, strict=True):
+            assert np.array_equal(mine, its)
+            assert np.array_equal(mine, placed)
+        assert not np.array_equal(a.images[0], a.images[-1])
+
+
+def test_crops_come_in_any_order_with_repeats_and_of_several_tracklets_at_once(whole_store, video):
+    record = whole_store.record(video)
+    first, last = record.tracklets[0], record.tracklets[-1]
+    one, other = load_tracklet(first).images, load_tracklet(last).images
+    assert np.array_equal(load_crops(first, [5, 0, 5, 21]), one[[5, 0, 5, 21]])
+    parts = load_together([(last, np.array([3, 1])), (first, np.array([2])), (last, np.array([3]))])
+    for crops, wanted in zip(parts, (other[[3, 1]], one[[2]], other[[3]]), strict=True):
+        assert np.array_equal(crops, wanted)
+
+
+def test_of_and_faced_sort_the_tracklets_by_segment(whole_store, video):
+    record = whole_store.record(video)
+    assert record.faced == [0, 1]
+    assert [(t.segment, t.face) for t in record.of(1)] == [(1, 0), (1, 1)]
+    assert record.of(2) == ()
+
+
+def test_reading_writes_nothing(store, video):
+    others = [Video(video.path, name, 0) for name in ("late.mp4", "none.mp4")]
+    store.write_failure(failed(others[0], "timed_out"))
+    before = as_it_lies(store.folder)
+    again = FaceStore.open(store.folder)
+    relabelled = Video(video.path, video.name, 0, "other.mp4")
+    for by_time in (True, False):
+        assert again.record(relabelled, by_time).label == 0
+        known, todo = known_in([relabelled, *others], again, by_time)
+        assert ([r.video for r in known], todo) == (["pair.mp4"], others)
+    for record in again.records():
+        for row in record.tracklets:
+            load_crops(row, [0])
+            load_geometry(row)
+            load_tracklet(row)
+    FaceStore.create(store.folder, CONFIG)
+    assert as_it_lies(store.folder) == before
+
+
+def test_records_come_by_name_and_failures_too(store, video):
+    for name in ("b.mp4", "a/z.mp4", "zz.mp4", "B.mp4"):
+        store.write_failure(failed(Video(video.path, name), "error"))
+    assert [r.video for r in store.records()] == ["B.mp4", "a/z.mp4", "b.mp4", "pair.mp4", "zz.mp4"]
+
+
+def test_the_tables_have_a_row_a_video_and_a_row_a_tracklet(store, video, tmp_path):
     import pandas as pd
 
-    store.write(video, [made_track(), made_track(number=1, frames=3)], Extraction(frames=30, faces=9))
-    store.write_failure(Outcome(Video(video.path, 'z, "z".mp4'), "timed_out", "killed after 6 s", seconds=6))
+    odd = Video(tmp_path / "none", 'z, "z".mp4')
+    store.write_failure(failed(odd, "missing", "no such file, or\nnone"))
     store.write_tables()
-    videos, tracks = (pd.read_csv(store.folder / name) for name in ("videos.csv", "index.csv"))
-    assert videos["video"].tolist() == ["a.mp4", 'z, "z".mp4']
-    assert videos["tracks"].tolist() == [2, 0]
-    assert videos["status"].tolist() == ["ok", "timed_out"]
-    assert tracks["frames"].tolist() == [12, 3]
-    assert {"video", "track", "label", "source", "frames", "fps", "size", "confidence", "status"} <= set(tracks.columns)
+    videos, tracklets = (pd.read_csv(store.folder / f"{name}.csv") for name in ("videos", "tracklets"))
+    pair, other = videos.to_dict("records")
+    assert (pair["video"], pair["label"], pair["source"], pair["status"]) == ("pair.mp4", 1, "real.mp4", "ok")
+    counts = [pair[key] for key in ("tracklets", "frames", "missing", "segments")]
+    assert counts == [4, 45, 0, 2]
+    assert pair["faces"] == 2 * pair["looks"] >= 8
+    assert 0 < pair["seconds"] < 60
+    assert (other["video"], other["status"], other["reason"]) == (odd.name, "missing", "no such file, or\nnone")
+    assert (other["tracklets"], other["seconds"]) == (0, 1.5)
+    assert np.isnan(other["label"])
+    rows = tracklets.to_dict("records")
+    assert [(r["segment"], r["face"], r["first"], r["frames"]) for r in rows] == [
+        (0, 0, 0, 22), (0, 1, 0, 22), (1, 0, 22, 23), (1, 1, 22, 23),
+    ]  # fmt: skip
+    for row in rows:
+        about = [row[key] for key in ("video", "label", "source", "fps", "size", "margin")]
+        assert about == ["pair.mp4", 1, "real.mp4", 15, 64, 1.6]
+        assert 0.9 < row["confidence"] <= 1
+        assert 60 < row["side"] < 160
 
 
-def test_the_main_tracks_are_the_long_ones(store, video):
-    lengths = [4, 12, 11, 10, 9]
-    store.write(video, [made_track(number=i, frames=n) for i, n in enumerate(lengths)], Extraction())
-    assert [t.frames for t in store.records()[0].main_tracks()] == [12, 11, 10]
-    store.write(video, [made_track(number=i, frames=n) for i, n in enumerate([12, 3])], Extraction())
-    assert [t.frames for t in store.records()[0].main_tracks()] == [12]
+def test_tables_of_nothing_have_their_columns(empty):
+    empty.write_tables()
+    assert (empty.folder / "videos.csv").read_text().startswith("video,label,source,status,tracklets,")
+    assert (empty.folder / "tracklets.csv").read_text().startswith("video,segment,face,label,source,")
 
 
-def test_other_settings_need_another_folder(store):
-    FaceStore.create(store.folder, FacesConfig())
-    with pytest.raises(StoreError, match=r"built with margin 1.6 \(now 1.3\)"):
-        FaceStore.create(store.folder, FacesConfig(margin=1.3))
+# Labels
 
 
-def test_what_is_not_a_store_is_refused(tmp_path):
-    with pytest.raises(StoreError, match="no faces.json"):
-        FaceStore.open(tmp_path)
+def test_a_label_on_record_stays_where_none_is_known(store, video, tmp_path):
+    unknown = Video(Path(shutil.copy2(video.path, tmp_path / "here.mp4")), video.name)
+    before = as_it_lies(store.folder)
+    found = store.record(unknown)
+    assert (found.label, found.source, {t.label for t in found.tracklets}) == (1, "real.mp4", {1})
+    store.correct(unknown)
+    assert as_it_lies(store.folder) == before
+    os.utime(unknown.path)  # so that it is done again
+    assert store.record(unknown) is None
+    store.write_failure(failed(unknown, "timed_out"))
+    (record,) = store.records()
+    assert (record.status, record.label, record.source) == ("timed_out", 1, "real.mp4")
+    written = store.write(unknown)
+    assert (written.status, written.label, written.source) == ("ok", 1, "real.mp4")
+    assert {t.label for t in written.tracklets} == {1}
+    assert plain(store.records()[0]) == plain(written)
+    assert files(store.folder) == sorted([film_of(written), film_of(written).with_name("pair.mp4.json")])
+
+
+def test_a_label_that_is_known_now_is_answered_and_only_correct_writes_it(store, video):
+    other = Video(video.path, video.name, 0, "third.mp4")
+    before = plain(store.records()[0])
+    found = store.record(other)
+    assert (found.label, found.source, {t.label for t in found.tracklets}) == (0, "third.mp4", {0})
+    assert plain(store.records()[0]) == before
+    store.correct(other)
+    (record,) = store.records()
+    assert (record.label, record.source, {t.label for t in record.tracklets}) == (0, "third.mp4", {0})
+    assert {**plain(record), "label": 1, "source": "real.mp4", "tracklets": []} == {**before, "tracklets": []}
+    assert_whole(record)
+    before_again = as_it_lies(store.folder)
+    store.correct(other)
+    store.correct(Video(video.path, "not there.mp4", 1))
+    assert as_it_lies(store.folder) == before_again
+
+
+# What is done again
+
+
+@pytest.mark.parametrize("status", [status for status in STATUSES if status != "ok"])
+def test_failures_of_the_moment_are_undone_and_others_stay(empty, video, status):
+    returned = empty.write_failure(failed(video, status))
+    assert (returned.status, returned.reason, returned.seconds) == (status, "so it went", 1.5)
+    assert [r.status for r in empty.records()] == ([] if status == "out_of_budget" else [status])
+    found = empty.record(video)
+    assert (found is None) == (status in UNDONE)
+    assert known_in([video], empty)[1] == ([video] if status in UNDONE else [])
+
+
+def test_a_failure_replaces_nothing_that_is_better(store, video):
+    before = as_it_lies(store.folder)
+    for status in ("timed_out", "error", "out_of_budget"):
+        assert store.write_failure(failed(video, status)).status == status
+    assert as_it_lies(store.folder) == before
+
+
+def test_a_file_that_is_away_for_a_while_costs_no_record(store, video, tmp_path):
+    path = Path(shutil.copy2(video.path, tmp_path / "here.mp4"))  # of the same size and time
+    here = Video(path, video.name, 1, "real.mp4")
+    before = {path: path.read_bytes() for path in files(store.folder)}
+    path.rename(tmp_path / "away.mp4")
+    assert store.record(here) is None
+    assert store.write_failure(failed(here, "missing")).status == "missing"
+    assert store.record(here) is None
+    (tmp_path / "away.mp4").rename(path)
+    assert store.record(here).status == "ok"
+    assert {path: path.read_bytes() for path in files(store.folder)} == before
+
+
+def test_a_changed_file_is_done_again_and_by_size_only_where_it_is_asked(store, video, tmp_path):
+    path = Path(shutil.copy2(video.path, tmp_path / "here.mp4"))
+    here = Video(path, video.name, 1, "real.mp4")
+    old = film_of(store.record(here))
+    os.utime(path, (1, 1))
+    assert store.record(here) is None
+    assert store.record(here, by_time=False).status == "ok"
+    store.write(here)
+    assert film_of(store.record(here)) == old  # of the same pictures
+    write_video(path, moving_face(30), 15, crf=20)
+    assert store.record(here, by_time=False) is None
+    record = store.write(here)
+    assert [t.face for t in record.tracklets] == [0] * len(record.tracklets)
+    assert files(store.folder) == sorted([film_of(record), old.with_name("pair.mp4.json")])
+    assert not old.exists()
+    assert_whole(record)
+
+
+def test_a_file_that_changes_while_it_is_read_is_no_record_of_the_new_one(empty, video, tmp_path, monkeypatch):
+    path = Path(shutil.copy2(video.path, tmp_path / "here.mp4"))
+    real = recorder.encode_video
+
+    def change(*args: Any, **options: Any) -> None:
+        real(*args, **options)
+        os.utime(path, (1, 1))
+
+    monkeypatch.setattr(recorder, "encode_video", change)
+    with pytest.raises(StoreError, match=r"here\.mp4 changed while it was read"):
+        empty.write(Video(path, "here.mp4"))
+    assert empty.record(Video(path, "here.mp4")) is None
+
+
+def test_a_record_that_stands_is_never_replaced_by_one_of_the_same_file(store, video, monkeypatch):
+    before = as_it_lies(store.folder)
+    first = store.record(video)
+    monkeypatch.setattr(recorder, "CRF", 40)
+    again = store.write(video)
+    assert plain(again) == plain(first)
+    assert film_of(again) == film_of(first)
+    after = as_it_lies(store.folder)
+    assert {p: v[1] for p, v in after.items()} == {p: v[1] for p, v in before.items()}
+    place = film_of(first).with_name("pair.mp4.json")
+    assert after[place] == before[place]
+
+
+# Two processes
+
+
+def race(number: int, folder: Path, path: Path, barrier: Any, answers: Any, rounds: list[tuple[str, int]]) -> None:
+    """In a process: the first to write each round's video, or a moment after the other one."""
+    store = FaceStore(folder, CONFIG)
+    store.write(Video(path, f"warm {number}"))
+    usual = recorder.CRF
+    for name, differs in rounds:
+        recorder.CRF = usual + 10 * differs * number
+        barrier.wait(120)
+        try:
+            if name.startswith("create"):
+                FaceStore.create(folder.parent / name, CONFIG)
+                answers.put((name, number, None))
+            else:
+                answers.put((name, number, film_of(store.write(Video(path, name, 1))).name))
+        except Exception as error:  # told to the test  # noqa: BLE001
+            answers.put((name, number, error))
+
+
+def test_two_processes_that_do_one_thing_at_once_leave_one_result(empty, face_video):
+    same, other, redone = ([f"{kind} {i}" for i in range(3)] for kind in ("same", "other", "redone"))
+    made = [f"create {i}" for i in range(20)]
+    rounds = [(name, int(name in other)) for name in (*same, *other, *redone, *made)]
+    for name in redone:
+        empty.write_failure(failed(Video(face_video, name), "timed_out"))
+    context = multiprocessing.get_context("spawn")
+    barrier, answers = context.Barrier(2), context.Queue()
+    processes = [
+        context.Process(target=race, args=(i, empty.folder, face_video, barrier, answers, rounds)) for i in range(2)
+    ]
+    for process in processes:
+        process.start()
+    answered = [answers.get(timeout=120) for _ in range(2 * len(rounds))]
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert [said for *_, said in answered if isinstance(said, Exception)] == []
+    records = {record.video: record for record in empty.records()}
+    assert set(records) == {*same, *other, *redone, "warm 0", "warm 1"}
+    for name in (*same, *other, *redone):
+        film, place = film_of(records[name]), empty._place(name)
+        assert {said for of, _, said in answered if of == name} == {film.name}
+        assert sorted(p for p in files(empty.folder) if p.name.startswith(file_name(name))) == sorted([film, place])
+        assert_whole(records[name])
+        assert (records[name].status, records[name].label) == ("ok", 1)
+    assert not list(empty.folder.parent.rglob("*.partial"))
+    for name in made:
+        assert FaceStore.open(empty.folder.parent / name).config == CONFIG
+
+
+# Temporary files
+
+
+def test_nothing_half_written_is_left_or_seen(empty, video, monkeypatch):
+    def breaks(to: Path, images: Iterator[np.ndarray], *args: Any, **options: Any) -> None:
+        to.write_bytes(next(images).tobytes())
+        assert files(empty.folder) == [to]
+        assert empty.records() == []
+        raise OSError("the encoder broke")
+
+    empty.write(Video(video.path, "fine"))
+    fine = as_it_lies(empty.folder)
+    assert len(files(empty.folder)) == 2
+    shutil.rmtree(empty.folder / "tracklets")
+    monkeypatch.setattr(recorder, "encode_video", breaks)
+    with pytest.raises(OSError, match="the encoder broke"):
+        empty.write(video)
+    assert files(empty.folder) == []
+    assert empty.record(video) is None
+    assert all(path.suffix != ".partial" for path in fine)
+
+
+def test_a_file_that_is_no_video_leaves_nothing(empty, tmp_path):
+    (tmp_path / "text.mp4").write_bytes(b"not a video")
+    with pytest.raises(VideoReadError):
+        empty.write(Video(tmp_path / "text.mp4", "text.mp4"))
+    assert files(empty.folder) == []
+
+
+@pytest.mark.parametrize("kilobytes", [60, 92])  # the film does not fit; it does, and the record does not
+def test_a_full_disk_leaves_no_temporary_file_and_no_record(video, tmp_path, kilobytes):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "none", str(disk)]
+    if sys.platform != "linux" or os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a file system can be mounted by root on Linux only, and not in every container")
+    try:
+        store = FaceStore.create(disk / "store", CONFIG)
+        with pytest.raises(OSError, match="No space left"):
+            store.write(video)
+        assert [p for p in files(store.folder) if p.suffix != ".mp4"] == []
+        assert store.records() == []
+        assert store.record(video) is None
+        subprocess.run(["mount", "-o", "remount,size=1m", str(disk)], check=True)
+        assert_whole(store.write(video))
+        assert len(files(store.folder)) == 2
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_what_a_killed_process_left_is_swept_away_a_day_later(store):
+    folder = files(store.folder)[0].parent
+    old, young = folder / ".a.json.1.partial", folder / ".a.json.2.partial"
+    for path in (old, young):
+        path.write_text("{")
+    os.utime(old, (time.time() - 90_000,) * 2)
+    assert [r.video for r in store.records()] == ["pair.mp4"]
+    FaceStore.create(store.folder, CONFIG)
+    assert (old.exists(), young.exists()) == (False, True)
+
+
+# Places and names
+
+
+def test_a_video_is_one_record_and_one_film_whatever_its_tracklets(whole_store, video):
+    record = whole_store.record(video)
+    assert len(record.tracklets) == 4
+    film, place = files(whole_store.folder)
+    assert film == film_of(record)
+    assert [t.start for t in record.tracklets] == [0, 22, 44, 67]
+    assert (place.name, film.name.split(".")[:2], film.suffix) == ("pair.mp4.json", ["pair", "mp4"], ".mp4")
+
+
+NAMES = [
+    "a" * 200, "a" * 199 + "b", "é" * 100, "顔" * 200, "." + "x" * 200, ".hidden.mp4", "..", "a/b/c.mp4",
+    "a%2Fb%2Fc.mp4", "a b.mp4", "a.mp4", "A.mp4 ", "a.mp4.json", "a\\b", "a\nb", "CON",
+    "%2Ehidden.mp4", "/".join("deep" * 30),
+]  # fmt: skip
+
+
+def test_any_name_works_and_none_is_taken_for_another(empty, face_video):
+    videos = [Video(face_video, name) for name in NAMES]
+    for video in videos:
+        empty.write_failure(failed(video, "unreadable", f"of {video.name!r}"))
+    for video in videos:
+        assert empty.record(video).reason == f"of {video.name!r}"
+    assert [r.video for r in empty.records()] == sorted(NAMES)
+    places = files(empty.folder)
+    assert len(places) == len(NAMES)
+    for place in places:
+        assert place.parent.parent == empty.folder / "tracklets"
+        assert len(place.parent.name) == 2
+        assert int(place.parent.name, 16) >= 0
+
+
+def test_films_of_odd_names_are_read(empty, face_video):
+    for name in ("顔" * 200, "../" + "x" * 200, ".a/é.mp4"):
+        assert_whole(empty.write(Video(face_video, name)))
+    assert len(files(empty.folder)) == 6
+
+
+def test_many_videos_are_in_256_folders(empty, face_video):
+    folders = {empty._place(f"{number}.mp4").parent for number in range(4000)}
+    assert len(folders) == 256
+    assert {folder.name for folder in folders} == {f"{number:02x}" for number in range(256)}
+
+
+@given(st.text(min_size=1, max_size=300))
+def test_a_file_name_is_one_name_that_a_file_system_takes(name):
+    name = Video(Path(), name).name
+    assert 0 < len(file_name(name).encode()) <= 170
+    assert "/" not in file_name(name)
+    assert not file_name(name).startswith(".")
+
+
+@given(st.lists(st.text("ab./%2Eé \\", min_size=1, max_size=8), min_size=2, max_size=2, unique=True), st.booleans())
+def test_two_names_are_two_files(names, long):
+    one, other = (file_name("x" * 170 * long + name) for name in names)
+    assert one != other
+
+
+# What is refused
+
+
+def refusal(function: Any, *arguments: Any) -> str:
+    with pytest.raises(StoreError) as caught:
+        function(*arguments)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_dataset_of_the_first_format_is_to_be_built_anew(tmp_path):
+    (tmp_path / "tracks" / "a.mp4").mkdir(parents=True)
+    (tmp_path / "faces.json").write_text(json.dumps({"format": 1, "settings": {"size": 256}}))
+    before = as_it_lies(tmp_path)
+    for why in (refusal(FaceStore.open, tmp_path), refusal(FaceStore.create, tmp_path, CONFIG)):
+        assert why == f"{tmp_path} is of format 1, and this version reads 2: build it anew with `dfd faces`"
+    assert as_it_lies(tmp_path) == before
+
+
+@pytest.mark.parametrize("about", [{"format": FORMAT + 1, "settings": {}}, {"settings": CONFIG.model_dump()}, {}])
+def test_a_dataset_of_another_format_is_refused(tmp_path, about):
+    (tmp_path / "dataset.json").write_text(json.dumps(about))
+    for why in (refusal(FaceStore.open, tmp_path), refusal(FaceStore.create, tmp_path, CONFIG)):
+        assert why.endswith("dataset.json is of another format than 2: build it anew with `dfd faces`")
+
+
+def test_other_settings_are_refused_by_name(empty):
+    why = refusal(FaceStore.create, empty.folder, CONFIG.replace(margin=1.3, size=128))
+    assert "was built with margin 1.6 (now 1.3), size 64 (now 128): continue" in why
+    assert FaceStore.create(empty.folder, CONFIG).config == FaceStore.open(empty.folder).config == CONFIG
+
+
+def test_what_is_no_dataset_is_refused(tmp_path):
+    assert "no dataset (no dataset.json)" in refusal(FaceStore.open, tmp_path)
+    assert "no dataset" in refusal(FaceStore.open, tmp_path / "not there")
     (tmp_path / "mine.txt").touch()
-    with pytest.raises(StoreError, match="not empty"):
-        FaceStore.create(tmp_path, FacesConfig())
-    (tmp_path / "faces.json").write_text("{")
-    with pytest.raises(StoreError, match="not JSON"):
-        FaceStore.open(tmp_path)
-    (tmp_path / "faces.json").write_text(json.dumps({"format": 99}))
-    with pytest.raises(StoreError, match="another format"):
-        FaceStore.open(tmp_path)
+    assert "not empty and no dataset" in refusal(FaceStore.create, tmp_path, CONFIG)
+    assert "not empty and no dataset" in refusal(FaceStore.create, tmp_path / "mine.txt", CONFIG)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    (tmp_path / "dataset.json").write_text("{")
+    assert "dataset.json is not JSON" in refusal(FaceStore.open, tmp_path)
 
 
-def test_a_damaged_track_is_named(store, video):
-    store.write(video, [made_track()], Extraction())
-    (row,) = store.records()[0].tracks
-    data = row.path.read_bytes()
-    row.path.write_bytes(data[: len(data) // 2])
-    with pytest.raises(StoreError, match=r"0\.mp4"):
-        load_crops(row, [11])
-    row.path.with_suffix(".npz").write_bytes(b"")
-    with pytest.raises(StoreError, match=r"0\.npz"):
-        load_track(row)
+# Damage
 
 
-@given(st.text(min_size=1, max_size=300).filter(lambda s: "\0" not in s))
-def test_a_folder_name_is_one_name_that_a_file_system_takes(name):
-    folder = folder_name(name)
-    assert len(folder.encode()) <= 200
-    assert "/" not in folder
-    assert not folder.startswith(".")
+@pytest.mark.parametrize("damage", ["half", b"", b"\0" * 4096, b"\xff\xfe", b"[]", b"null"])
+def test_a_damaged_record_is_named(store, video, damage):
+    place = film_of(store.record(video)).with_name("pair.mp4.json")
+    place.write_bytes(place.read_bytes()[:500] if damage == "half" else damage)
+    for function, *arguments in ([store.record, video], [store.records], [store.correct, video], [store.write, video]):
+        why = refusal(function, *arguments)
+        assert str(place) in why
+        assert why.endswith("delete it and build that video again")
+    place.unlink()
+    assert_whole(store.write(video))
 
 
-@given(st.lists(st.text("ab./%é \\", min_size=1, max_size=6), min_size=2, max_size=2, unique=True))
-def test_two_names_are_two_folders(names):
-    assert folder_name(names[0]) != folder_name(names[1])
+def test_a_damaged_film_is_named(store, video):
+    record = store.record(video)
+    film, last = film_of(record), record.tracklets[-1]
+    data = film.read_bytes()
+    for damaged in (data[: len(data) // 2], data[:100], b"", b"not a film" * 100):
+        film.write_bytes(damaged)
+        assert str(film) in refusal(load_crops, last, [last.frames - 1])
+        assert "build that video again" in refusal(load_tracklet, last)
+    film.unlink()
+    assert str(film) in refusal(load_crops, last, [0])
+    load_geometry(last)  # is in the record
+    shutil.copy(video.path, film)
+    with pytest.raises(StoreError):
+        load_crops(last, [last.frames - 1])
 
 
-def test_the_same_input_gives_the_same_bytes(store, video, tmp_path):
-    store.write(video, [made_track()], Extraction())
-    place = next((store.folder / "tracks").iterdir())
-    first = {p.name: p.read_bytes() for p in place.iterdir() if p.suffix in (".mp4", ".npz")}
-    shutil.rmtree(place)
-    store.write(video, [made_track()], Extraction())
-    assert first == {p.name: p.read_bytes() for p in place.iterdir() if p.suffix in (".mp4", ".npz")}
+def test_a_damaged_film_in_memory_is_told(video):
+    from dataclasses import replace
+
+    row = in_memory(video, CONFIG).tracklets[-1]
+    assert isinstance(row.film, bytes)
+    why = refusal(load_crops, replace(row, film=row.film[: len(row.film) // 2]), [row.frames - 1])
+    assert "a film in memory" in why
 
 
-def test_what_a_killed_worker_left_is_removed_when_its_video_comes_again(small_dataset, tmp_path):
-    store = FaceStore.create(tmp_path / "faces", FacesConfig(size=64))
-    names = ["x" * 170 + "1.mp4", "x" * 170 + "2.mp4"]
-    first, second = (store._partial(name) for name in names)
-    (first / "0.mp4").write_bytes(b"half")
-    assert second.exists()  # long names that begin alike are kept apart
-    store.write_failure(Outcome(Video(tmp_path / names[0], names[0]), "timed_out", "killed after 1 s"))
-    assert not first.exists()
-    assert second.exists()
+def test_a_film_without_its_record_is_ignored_and_made_again(store, video):
+    film = film_of(store.record(video))
+    film.with_name("pair.mp4.json").unlink()
+    assert store.record(video) is None
+    assert store.records() == []
+    store.write_tables()
+    assert film_of(store.write(video)) == film
+    assert len(files(store.folder)) == 2
+
+
+def test_the_same_video_gives_the_same_film(whole_store, empty, video):
+    one, other = film_of(whole_store.record(video)), film_of(empty.write(video))
+    assert one.name == other.name
+    assert one.read_bytes() == other.read_bytes()
