@@ -129,7 +129,8 @@ def test_what_is_there_is_seen(predicted):
     assert counts["second at two thirds.mp4"][0] == 1
     assert counts["second at two thirds.mp4"][-1] == 2
     assert counts["four shots.mp4"] == [1, 1, 1, 1]
-    assert counts["three, then one.mp4"] == [3, 3, 1, 1]
+    assert min(counts["three, then one.mp4"][:2]) >= 3
+    assert counts["three, then one.mp4"][2:] == [1, 1]
     assert min(counts["four people.mp4"]) >= 4
     assert list(shown(predicted["comes late.mp4"])) == [5]  # not one of the even segments
 

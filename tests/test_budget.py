@@ -33,7 +33,7 @@ AS_GUESSED = tuple(speed.cost for speed in SPEEDS)
 HOURS = 8.5 * 3600
 
 
-@pytest.mark.parametrize("shares", [AS_GUESSED, (2, 1, 0.95, 0.1), (1, 1, 0.2, 0.05)])
+@pytest.mark.parametrize("shares", [AS_GUESSED, (2, 1, 0.8, 0.2), (1, 1, 0.2, 0.05)])
 @pytest.mark.parametrize("seconds", [2.0, 7.5, 9.0, 14.0, 24.0, 60.0])
 @pytest.mark.parametrize(
     "change", [lambda _: 1.0, lambda done: 1.8 if done > 1500 else 1.0, lambda done: 2 - done / 4000]
@@ -50,7 +50,7 @@ def test_four_thousand_videos_are_done_in_their_hours_if_they_can_be(seconds, sh
         assert not budget.changes
     else:
         assert budget.changes
-        assert len(budget.changes) < 60
+        assert len(budget.changes) < 100  # where a guess is half of the truth
         if done == 4000 and least < 0.5 * HOURS:
             assert took > 0.6 * HOURS  # what time there is is used
 
