@@ -149,7 +149,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_scored(small_store, small_d
         yield from video_tracklets(*arguments)
         path.write_bytes(path.read_bytes() + b"more")
 
-    monkeypatch.setattr("dfd.faces.store.video_tracklets", tracklets)
+    monkeypatch.setattr("dfd.faces.recorder.video_tracklets", tracklets)
     with pytest.raises(StoreError, match=r"real0\.mp4 changed while it was read"):
         store.write(video)
     assert store.record(video) is None
