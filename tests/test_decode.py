@@ -447,6 +447,16 @@ def test_so_it_is_in_a_damaged_file(make_face: Callable[[str], Path], tmp_path: 
     assert any(lost)
 
 
+def test_where_frames_are_counted_damage_makes_no_difference(tmp_path: Path) -> None:
+    whole = encode(tmp_path / "whole.avi", FACE, **FILES["h264.avi"])
+    lost = []
+    for seed, how in enumerate(["bits flipped", "zeros", "zeros", "another tail", "another head"]):
+        path = tmp_path / f"{seed}.avi"
+        path.write_bytes(damaged(whole, how, seed))
+        lost.append(assert_alike(path, random.Random(seed)))
+    assert any(lost)
+
+
 def break_packets(path: Path, numbers: Sequence[int], to: Path) -> None:
     """Write a file of which these packets are zeros."""
     written, packets = bytearray(path.read_bytes()), packets_of(path)
@@ -472,10 +482,18 @@ def test_a_segments_last_frame_may_lean_on_one_that_is_shown_after_it(
     last = next(position for position in lasts if order.index(position + 1) < order.index(position))
     later = max(order[: order.index(last)])
     assert later > last
-    break_packets(whole, [order.index(later)], path)
-    found = by_position(path, segments)
-    assert last not in found
-    assert_alike(path, random.Random(0))
+    position, size = packets_of(whole)[order.index(later)]
+    told = 0
+    for seed in range(6):
+        written = bytearray(whole.read_bytes())
+        written[position + size // 3 : position + size] = np.random.default_rng(seed).bytes(size - size // 3)
+        path.write_bytes(written)  # it begins well, so that the damage is told when it is shown, if at all
+        found = by_position(path, segments)
+        if later not in found:
+            assert last not in found
+            told += 1
+        assert_alike(path, random.Random(seed))
+    assert told >= 2
 
 
 def test_damage_costs_no_group_of_pictures_after_it_in_its_segment(tmp_path: Path) -> None:
@@ -529,24 +547,24 @@ def test_of_segments_that_are_not_of_one_length_each_is_reduced_by_its_own(
 
 
 MEASURED = """
-import resource, sys
+import sys
 import numpy as np
 from dfd.videos import pictures
 from dfd.videos.decode import stream_pictures
 pictures.HELD = 20_000_000
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 (found,) = stream_pictures(sys.argv[1], lambda frames, fps: [np.arange(frames)])
 assert len(found) == 120
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="how much memory a process took is told in /proc")
 def test_huge_frames_are_never_held_all_at_once(tmp_path: Path) -> None:
     grey = np.full((720, 1280, 3), 90, np.uint8)
     write_video(tmp_path / "a.mp4", (grey for _ in range(120)), 25, keyframe_every=120)
     command = [sys.executable, "-c", MEASURED, str(tmp_path / "a.mp4")]
     kilobytes = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    assert kilobytes < 90_000  # all frames take 166 MB, their reductions 18
+    assert kilobytes < 130_000  # 46 MB before; all frames take 166, their reductions 18
 
 
 def hostile(folder: Path, kind: str) -> Path:

@@ -139,7 +139,7 @@ def _sound(path: Path, index: _Index, groups: Sequence[NDArray[np.int64]], views
     wanted = {position: view for group, view in zip(groups, views, strict=True) for position in group.tolist()}
     held: _Held = []
     left, position = list(groups), -1
-    with _open(path, wary=True) as stream:
+    with _open(path, wary=bool(index.positions)) as stream:
         frames = _pictures(stream, index, set(wanted), strict=bool(index.positions))
         while left:
             last = int(left[0][-1]) if len(left[0]) else -1
@@ -172,7 +172,7 @@ def _with_care(path: Path, index: _Index, group: NDArray[np.int64], view: View) 
     """
     span = set(range(int(group[0]), int(group[-1]) + 1))
     wanted = set(group.tolist())
-    with _open(path, wary=True) as stream:
+    with _open(path) as stream:
         skips = stream.codec_context.name in SKIPPERS
         found, broken = _references(stream, index, span, skips, view)
     rest: dict[int | None, set[int]] = {}
@@ -200,7 +200,7 @@ def _references(
             broken |= {packet.pts} if packet else set()
         for frame in frames:
             position = index.positions.get(frame.pts, -1)
-            if frame.is_corrupt:
+            if frame.is_corrupt or frame.pts in broken:
                 broken |= {frame.pts} & index.order.keys()
             elif position in span:
                 found[position] = Picture(frame, view)
@@ -215,7 +215,7 @@ def _sound_rest(path: Path, index: _Index, rest: set[int], view: View) -> dict[i
     while asked:
         found: dict[int, Picture] = {}
         try:
-            with _open(path, wary=True) as stream:
+            with _open(path) as stream:
                 for position, frame in _pictures(stream, index, asked, strict=True):
                     if position in asked:
                         found[position] = Picture(frame, view)
