@@ -13,6 +13,7 @@ from dfd.faces.recorder import in_memory
 from dfd.faces.records import load_crops, load_tracklet
 from dfd.faces.tracklets import FacesConfig, video_tracklets
 from dfd.types import Video
+from dfd.videos import fallback
 from dfd.videos.encode import write_video
 from tests.conftest import moving_face
 from tests.people import six_people, stage, still
@@ -94,6 +95,36 @@ def test_a_face_that_comes_and_goes(tmp_path):
 def test_one_frame_is_a_tracklet_of_one(tmp_path):
     (tracklet,) = tracklets(film(tmp_path / "one.mp4", moving_face(1)))
     assert len(tracklet) == 1
+
+
+@pytest.mark.parametrize("beyond", [70, 90])
+def test_of_a_face_at_the_edge_the_border_is_repeated(tmp_path, beyond):
+    (tracklet,) = tracklets(film(tmp_path / "edge.mp4", moving_face(24, shift=0)[:, :, beyond:]))
+    assert len(tracklet) == 24
+    left, _, right, _ = tracklet.boxes[0]
+    assert left < 0 < right
+    outside = int((0.3 * (right - left) - left) / (right - left) / CONFIG.margin * CONFIG.size)  # columns of the crop
+    columns = tracklet.images[0, :, : outside - 2].astype(int)
+    assert outside > 20
+    assert np.abs(np.diff(columns, axis=1)).max() <= 1
+    assert 0 < tracklet.landmarks.min() < tracklet.landmarks.max() < CONFIG.size
+
+
+def test_where_pyav_finds_no_picture_decord_shows_the_same_faces(face_video, monkeypatch):
+    def refuse(path):
+        raise VideoReadError(path, "no picture decodes")
+
+    video = Video(face_video, "face.mp4")
+    usual = in_memory(video, CONFIG)
+    monkeypatch.setattr(fallback, "probe", refuse)
+    record = in_memory(video, CONFIG)
+    assert (usual.reason, record.reason) == ("", "read by decord")
+    for one, other in zip(usual.tracklets, record.tracklets, strict=True):
+        assert np.array_equal(load_tracklet(one).images, load_tracklet(other).images)
+    part = in_memory(video, CONFIG, WANTED)
+    for few, all_ in zip(part.tracklets, record.tracklets, strict=True):
+        at = np.searchsorted(all_.indices, few.indices)
+        assert np.array_equal(load_crops(few, np.arange(few.frames)), load_crops(all_, at))
 
 
 @pytest.mark.parametrize("room", ["another room", "the same room"])
