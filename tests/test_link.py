@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from dfd.faces.link import Sighting, Trajectory, link, shots
 
 RNG = np.random.default_rng(0)
-A, B = RNG.normal(size=(2, 32, 32, 3)).astype(np.float32)  # two likenesses
+A, B = RNG.normal(size=(2, 2, 32, 32, 3)).astype(np.float32)  # two likenesses
 
 
 def seen(index, x, y, side=20.0, likeness=A, sure=0.99):
@@ -49,7 +49,7 @@ def test_another_person_in_the_same_place_is_another_face():
 
 
 def test_across_a_cut_only_faces_that_are_very_alike_are_linked():
-    somewhat = (0.65 * A + 0.76 * B).astype(np.float32)
+    somewhat = (0.78 * A + 0.62 * B).astype(np.float32)
     for shots_, same in (([0, 0], True), ([0, 1], False)):
         assert (len(link([[seen(0, 50, 50)], [seen(9, 50, 50, likeness=somewhat)]], shots_)) == 1) is same
     assert len(link([[seen(0, 50, 50)], [seen(9, 50, 50)]], [0, 1])) == 1  # a large face that moves is no cut

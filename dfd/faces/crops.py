@@ -99,6 +99,17 @@ def upright(image: Picture, landmarks: NDArray[np.floating]) -> NDArray[np.float
     return cv2.GaussianBlur(small.astype(np.float32), (0, 0), 1.0)
 
 
+def likeness(image: Picture, box: NDArray[np.floating], landmarks: NDArray[np.floating]) -> NDArray[np.float32]:
+    """A face by which it is known again a moment later: upright, and as its box shows it, (2,32,32,3) float32.
+
+    Its landmarks jitter, its box much less: a face that holds still is alike in its box.
+    """
+    left, top, right, bottom = np.round(box).astype(int).tolist()
+    inside = image[max(0, top) : max(1, bottom), max(0, left) : max(1, right)]
+    small = cv2.resize(inside, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
+    return np.stack([upright(image, landmarks), cv2.GaussianBlur(small, (0, 0), 1.0)])
+
+
 def thumbnail(image: Picture, side: int = 32) -> NDArray[np.float32]:
     """A picture (H,W,3) reduced to a longer side of `side` pixels, float32."""
     scale = side / max(image.shape[:2])

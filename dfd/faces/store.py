@@ -88,7 +88,7 @@ class FaceStore:
             about = _read_json(path)
         except FileNotFoundError:
             return None
-        if about["status"] in UNDONE or not _same_file(about["file"], file_stamp(video.path), by_time):
+        if about.get("status", "error") in UNDONE or not _same_file(about["file"], file_stamp(video.path), by_time):
             return None
         return self._record(about, path).known_as(video)
 
@@ -203,7 +203,13 @@ class FaceStore:
         return unused if unused != kept else None
 
     def _record(self, about: dict[str, Any], path: Path) -> VideoRecord:
-        """A record as it was written."""
+        """A record as it was written. Raises StoreError where something is lacking."""
+        try:
+            return self._parsed(about, path)
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"{path} does not hold ({error!r}): delete it and build that video again") from None
+
+    def _parsed(self, about: dict[str, Any], path: Path) -> VideoRecord:
         film = path.with_name(about["film"]) if about["film"] else path
         shared = {"video": about["video"], "label": about["label"], "size": self.config.size, "film": film}
         rows, start = [], 0

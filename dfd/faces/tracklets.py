@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from dfd.config import Config
-from dfd.faces.crops import cut, to_crop, upright
+from dfd.faces.crops import cut, likeness, to_crop
 from dfd.faces.link import Sighting, Trajectory, link, shots
 from dfd.types import Tracklet, Video, Wanted
 from dfd.videos.fallback import Source, open_source
@@ -32,7 +32,10 @@ class FacesConfig(Config):
     """How faces are found, linked and cut out. Saved with the dataset and with every model trained on it."""
 
     segment: float = Field(
-        1.3, gt=0, le=60, description="least length of a segment, in seconds: 16 frames at 15 a second fit, at any rate"
+        1.3,
+        gt=0,
+        le=60,
+        description="least length of a segment, in seconds: holds 16 frames at 15 a second at all usual rates",
     )
     margin: float = Field(1.6, ge=1, le=3, description="width of a stored crop, in widths of the face's box")
     size: int = Field(256, ge=32, le=1024, multiple_of=2, description="side of a stored crop, in pixels")
@@ -183,7 +186,9 @@ def _sightings(
         scale = picture.shape[1] / image.shape[1]
         sightings.append(
             [
-                Sighting(index, _scaled(box, scale), _scaled(five, scale), round(float(sure), 6), upright(image, five))
+                Sighting(
+                    index, _scaled(box, scale), _scaled(five, scale), round(float(sure), 6), likeness(image, box, five)
+                )
                 for box, five, sure in zip(found.boxes, found.landmarks, found.confidences, strict=True)
                 if _inside(box, image.shape)
             ]
