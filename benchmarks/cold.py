@@ -25,7 +25,7 @@ STEPS = {
         "import time; from pathlib import Path; import dfd.faces.tracklets as t; t.load_detector();"
         "from dfd.cores import use_one_core; use_one_core();"
         "from dfd.clips.sampling import ScoredClips; from dfd.inference.info import read_info;"
-        "from dfd.faces.store import in_memory; from dfd.types import Video;"
+        "from dfd.faces.recorder import in_memory; from dfd.types import Video;"
         "info = read_info(Path({bundle!r})); wanted = ScoredClips(tuple(m.clip for m in info.members));"
         "start = time.perf_counter(); in_memory(Video(Path({video!r}), 'a'), info.faces, wanted);"
         "print(time.perf_counter() - start)"
