@@ -14,7 +14,8 @@ import torch
 from dfd.clips.sampling import ClipConfig
 from dfd.faces.build import build_store
 from dfd.faces.tracklets import FacesConfig
-from dfd.inference.bundle import load_bundle, read_info, write_bundle
+from dfd.inference.bundle import load_bundle, write_bundle
+from dfd.inference.info import read_info
 from dfd.inference.oof import read_scores
 from dfd.inference.run import Settings, run
 from dfd.models import ModelConfig
