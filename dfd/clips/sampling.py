@@ -105,7 +105,16 @@ class ScoredClips:
         return scored(total, faced, self._count(config))
 
     def _count(self, config: ClipConfig) -> int:
-        return max(1, round(config.clips * self.share))
+        return part_of(config.clips, self.share)
+
+
+def part_of(count: int, share: float) -> int:
+    """How many of `count` a share in [0,1] of them is: at least one.
+
+    >>> part_of(5, 0.5), part_of(5, 0.0)
+    (2, 1)
+    """
+    return max(1, round(count * share))
 
 
 def scored_positions(indices: Positions, seen: Sequence[int], clip: Positions) -> Positions:

@@ -38,7 +38,8 @@ SPEEDS = (
     Speed("one segment, one member", 0.4, segments=0.0, members=0.0),
 )
 """From the most thorough down. On 59 clips, by four networks of DFDC's faces, the balanced log loss was 0.77 and the
-AUC 0.69 at full speed, 0.75 and 0.69 at half, 0.92 and 0.61 at the last (`python -m benchmarks.speeds`)."""
+AUC 0.69 at full speed, 0.75 and 0.69 at half, 0.92 and 0.61 at the last (`python -m benchmarks.speeds`); these
+speeds were chosen by those scores, and DFDC's actors may be among the networks' faces."""
 MIRRORED, FULL = 0, 1
 """The speeds that a prediction may begin with; both after them are haste."""
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from dfd.clips.dataset import scored_clips
 from dfd.clips.distort import Distortion
-from dfd.clips.sampling import ClipConfig
+from dfd.clips.sampling import ClipConfig, part_of
 from dfd.errors import CheckpointError, ConfigError, DfdError, StoreError
 from dfd.faces.records import TrackletRecord, VideoRecord
 from dfd.files import partial_path, sha256, write_text
@@ -99,7 +99,7 @@ class Bundle:
 
     def used(self, members: float) -> tuple[Member, ...]:
         """The first `members`, a share in [0,1], of the networks; at least one."""
-        return self.members[: max(1, round(len(self.members) * members))]
+        return self.members[: part_of(len(self.members), members)]
 
     def logits(
         self, videos: Sequence[VideoRecord], segments: float = 1.0, members: float = 1.0, mirror: bool = False

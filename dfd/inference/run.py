@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dfd.clips.sampling import ScoredClips
+from dfd.clips.sampling import ScoredClips, part_of
 from dfd.errors import ConfigError
 from dfd.faces.build import Progress, known_in, looked_at
 from dfd.faces.records import VideoRecord
@@ -94,7 +94,7 @@ def _look(
         speed = SPEEDS[budget.begin(video.name)]
         if store and not hasty(speed):
             return None
-        used = members[: max(1, round(len(members) * speed.members))]
+        used = members[: part_of(len(members), speed.members)]
         return ScoredClips(tuple(dict.fromkeys(used)), speed.segments)
 
     known, todo = known_in(videos, store)

@@ -33,7 +33,6 @@ def write_video(
     rotation: int = 0,
 ) -> None:
     """Write `images` to `path` as encode_video does, whole or not at all. Raises OSError where it cannot be written."""
-    _check(fps, keyframe_every, rotation)
     with whole(Path(path)) as partial:
         encode_video(partial, images, fps, crf=crf, keyframe_every=keyframe_every, rotation=rotation)
 
