@@ -277,12 +277,14 @@ def test_the_same_command_goes_on(tmp_path, bundle, known, faces):
     assert not (tmp_path / "s.journal.jsonl").exists()
 
 
-@pytest.mark.parametrize("change", ["mirror", "faces", "bundle"])
-def test_another_mirror_dataset_or_bundle_starts_anew_and_says_so(tmp_path, bundle, known, faces, change):
+@pytest.mark.parametrize("change", ["mirror", "device", "faces", "bundle"])
+def test_another_setting_or_bundle_starts_anew_and_says_so(tmp_path, bundle, known, faces, change):
     told, settings = [], Settings(workers=1, faces=faces)
     stopped(known, bundle, tmp_path / "s.csv", settings, 4)
     if change == "mirror":
         settings = replace(settings, mirror=True)
+    elif change == "device":
+        settings = replace(settings, device="cuda:0")
     elif change == "faces":
         settings = replace(settings, faces=shutil.copytree(faces, tmp_path / "copy"))
     else:

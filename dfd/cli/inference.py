@@ -72,7 +72,7 @@ def predict(
         mirror: Score every clip mirrored as well, and take the mean, as long as there is time for it.
         force: Use a bundle whose files or libraries have changed, or that answers otherwise than where it was made.
     """
-    settings = Settings(hours * 3600, workers, timeout, memory, faces, mirror)
+    settings = Settings(hours * 3600, workers, timeout, memory, faces, mirror, device)
     if sample is not None and not videos.is_dir():
         raise ManifestError(f"{videos} is not a folder: name the folder that holds the videos of {sample}")
     rows = read_sample(sample, videos) if sample is not None else read_videos(videos)

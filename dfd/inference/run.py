@@ -34,7 +34,8 @@ if TYPE_CHECKING:  # which imports torch: workers begin before that
 class Settings:
     """seconds: that the run may take. workers, timeout, memory: Limits'. faces: a dataset to use and continue.
 
-    mirror: score each clip mirrored as well, while there is time. Raises ConfigError for impossible seconds.
+    mirror: score each clip mirrored as well, while there is time. device: where the networks are; a GPU computes in 16
+    bits. Raises ConfigError for impossible seconds.
     """
 
     seconds: float = 8.5 * 3600
@@ -43,6 +44,7 @@ class Settings:
     memory: float = MEMORY
     faces: Path | None = None
     mirror: bool = False
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if not 0 < self.seconds < math.inf:
@@ -50,7 +52,11 @@ class Settings:
 
     def key(self) -> dict[str, object]:
         """What of them changes a score."""
-        return {"mirror": self.mirror, "faces": str(self.faces.resolve()) if self.faces else None}
+        return {
+            "mirror": self.mirror,
+            "faces": str(self.faces.resolve()) if self.faces else None,
+            "device": self.device.partition(":")[0],
+        }
 
 
 def run(

@@ -23,7 +23,7 @@ def main() -> None:
         shutil.copy(data / "sample_submission.csv", session.working)
         rows = read_sample(data / "sample_submission.csv", data / "test_videos")
         info = read_info(folder)
-        settings = Settings(seconds=session.until - time.monotonic(), timeout=SETTINGS["timeout"])
+        settings = Settings(seconds=session.until - time.monotonic(), timeout=SETTINGS["timeout"], device=device)
         out = session.working / "submission.csv"
         made = run(rows, info, lambda: load_bundle(folder, device), out, settings, session.tell, session.say)
         session.finish("done", prediction=made.report(), bundle_score=info.score)
