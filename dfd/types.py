@@ -48,6 +48,14 @@ class Wanted(Protocol):
     def frames(self, start: int, stop: int, fps: float) -> NDArray[np.int64]:
         """Positions (n,) of the frames that are needed of the segment [start, stop)."""
 
+    def crops(
+        self, start: int, stop: int, fps: float, there: NDArray[np.int64], seen: Sequence[int]
+    ) -> NDArray[np.int64]:
+        """Of the frames `there` (n,) on which a tracklet of that segment could be cut out, those that are needed.
+
+        seen: the ones on which its face was found.
+        """
+
 
 def _check(array: NDArray[Any], name: str, shape: tuple[int | None, ...], dtype: type) -> None:
     """Raise ValueError unless `array` has `dtype` and `shape` (None: any length)."""

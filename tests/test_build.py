@@ -38,7 +38,10 @@ def test_what_failed_for_a_reason_of_the_moment_is_done_again(face_video, tmp_pa
         assert (record.status, record.label, record.source) == (status, 1, "real.mp4")
     assert "status" in (folder / "videos.csv").read_text()
     assert store.record(unknown).tracklets
-    assert sorted(p.suffix for p in (folder / "tracklets").rglob("*.*") if p.suffix != ".partial") == [".json", ".mp4"]
+    assert sorted(p.suffix for p in (folder / "tracklets").rglob("*.*") if p.suffix != ".partial") == [
+        ".json",
+        ".mjpeg",
+    ]
 
 
 def test_what_lasts_is_not_done_again_and_what_has_come_is(face_video, tmp_path):

@@ -28,10 +28,9 @@ def test_pyav_reads_what_it_can(face_video):
 
 def test_decord_gives_the_same_pictures_where_pyav_finds_none(face_video, monkeypatch):
     wanted = read_frames(face_video, range(45))
-    monkeypatch.setattr(fallback, "probe", refuse)
+    monkeypatch.setattr(fallback, "Footage", refuse)
     source = open_source(face_video)
     assert source.decoder == "decord"
-    assert (source.info.width, source.info.height, source.info.frames, source.info.fps) == (320, 240, 45, 15.0)
     groups = list(source.stream(thirds))
     assert [pictures.indices.tolist() for pictures in groups] == [[*range(15)], [*range(15, 30)], [*range(30, 45)]]
     assert {(pictures.shown, pictures.fps, pictures.missing) for pictures in groups} == {(45, 15.0, 0)}
@@ -40,7 +39,7 @@ def test_decord_gives_the_same_pictures_where_pyav_finds_none(face_video, monkey
 
 def test_decord_reads_what_a_plan_asks_for_and_counts_what_is_not_there(face_video, monkeypatch):
     wanted = read_frames(face_video, range(45))
-    monkeypatch.setattr(fallback, "probe", refuse)
+    monkeypatch.setattr(fallback, "Footage", refuse)
     plan = [np.array(group, np.int64) for group in ([3, 5, 8], [], [20], [40, 44, 45, 99], [200])]
     groups = list(open_source(face_video).stream(lambda *_: plan))
     assert [pictures.indices.tolist() for pictures in groups] == [[3, 5, 8], [], [20], [40, 44], []]

@@ -162,10 +162,10 @@ def test_what_is_trained_on_unchanged_is_what_is_scored(videos):
 def test_a_film_that_cannot_be_read_stops_training_and_is_named(small_store, tmp_path):
     folder = tmp_path / "store"
     shutil.copytree(small_store.folder, folder)
-    for path in folder.glob("tracklets/*/real*.mp4"):
+    for path in folder.glob("tracklets/*/real*.mjpeg"):
         path.write_bytes(b"damaged")
     videos = [record for record in FaceStore.open(folder).records() if record.tracklets]
-    with pytest.raises(StoreError, match=r"real\d\.mp4\.\w+\.mp4 cannot be read.*build that video again"):
+    with pytest.raises(StoreError, match=r"real\d\.mp4\.\w+\.mjpeg: 1. of 1. frames cannot"):
         items(dataset(videos))
 
 

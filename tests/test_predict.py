@@ -76,7 +76,7 @@ def test_a_damaged_film_costs_its_video_only(small_store, bundle, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(small_store.folder, copy)
     store = FaceStore.open(copy)
-    (film,) = copy.glob("tracklets/*/real1*.mp4")
+    (film,) = copy.glob("tracklets/*/real1*.mjpeg")
     film.write_bytes(b"")
     made = predict([r.video for r in store.records()], [store.records()], bundle, tmp_path / "s.csv")
     status = {score.name: score.status for score in made.scores}

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfd.clips.sampling import ClipConfig, ScoredClips, middle_clip, random_clips, scored_positions, stride
+from dfd.clips.sampling import ClipConfig, ScoredClips, middle_clip, random_clips, scored_frames, stride
 from dfd.videos.segments import Segment, cut_segments, even, looks
 
 TWO, FOUR = ClipConfig(length=16, fps=15, clips=2), ClipConfig(length=16, fps=15, clips=4)
@@ -124,21 +124,21 @@ class TestScoredClips:
             assert all(wanted.segments(config, total, faced) for config in configs)
 
 
-class TestScoredPositions:
+class TestScoredFrames:
     def test_a_whole_tracklet_has_the_clip_itself(self):
         indices = np.arange(100, 139)
         clip = middle_clip(100, 139, 30, FOUR)
-        assert np.array_equal(indices[scored_positions(indices, [100, 115, 138], clip)], clip)
+        assert np.array_equal(scored_frames(indices, [100, 115, 138], clip), clip)
 
     def test_a_face_that_comes_late_or_leaves_early_is_scored_by_what_there_is_of_it(self):
         clip = np.array([0, 10, 20, 30])
         late, early = np.arange(18, 40), np.arange(23)
-        assert late[scored_positions(late, [18, 39], clip)].tolist() == [18, 18, 20, 30]
-        assert early[scored_positions(early, [0, 22], clip)].tolist() == [0, 10, 20, 22]
+        assert scored_frames(late, [18, 39], clip).tolist() == [20, 20, 20, 30]
+        assert scored_frames(early, [0, 22], clip).tolist() == [0, 10, 20, 20]
 
     def test_a_face_between_two_frames_of_the_clip_is_scored_by_its_sightings(self):
         indices = np.arange(22, 29)
-        assert indices[scored_positions(indices, [22, 28], np.array([10, 20, 30, 40]))].tolist() == [22, 22, 28, 28]
+        assert scored_frames(indices, [22, 28], np.array([10, 20, 30, 40])).tolist() == [22, 22, 28, 28]
 
     @given(
         data=st.data(),
@@ -158,10 +158,12 @@ class TestScoredPositions:
         lost = data.draw(st.sets(st.sampled_from(whole.tolist()))) - set(seen)  # frames that cannot be read
         whole = np.setdiff1d(whole, list(lost))
         wanted = ScoredClips(configs).frames(segment.start, segment.stop, fps)
-        needed = np.intersect1d(whole, np.union1d(found, wanted))
+        read = np.intersect1d(whole, np.union1d(found, wanted))
+        needed = ScoredClips(configs).crops(segment.start, segment.stop, fps, read, seen)
+        assert set(needed) <= set(read)
         for config in configs:
             clip = middle_clip(segment.start, segment.stop, fps, config)
-            of_whole, of_needed = (i[scored_positions(i, seen, clip)] for i in (whole, needed))
+            of_whole, of_needed = (scored_frames(i, seen, clip) for i in (whole, needed))
             assert np.array_equal(of_whole, of_needed)
             assert of_whole.shape == (length if config is configs[0] else 5,)
             assert np.all(np.diff(of_whole) >= 0)

@@ -5,18 +5,20 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dfd.errors import StoreError, VideoReadError
+from dfd.faces import film as jpegs
 from dfd.faces import recorder
 from dfd.faces.build import known_in, look
+from dfd.faces.film import SUFFIX
 from dfd.faces.recorder import in_memory
 from dfd.faces.records import VideoRecord, load_crops, load_geometry, load_together, load_tracklet
 from dfd.faces.store import FORMAT, FaceStore, file_name
@@ -72,8 +74,9 @@ def plain(record: VideoRecord) -> Any:
     """All of a record but where its film is and how long it took, to be compared."""
     rows = [
         {
-            **{key: value for key, value in vars(t).items() if key not in ("film", "path", "indices")},
+            **{key: value for key, value in vars(t).items() if key not in ("film", "path", "indices", "edges")},
             "indices": t.indices.tolist(),
+            "edges": t.edges.tolist(),
             "side": t.path.side,
             "offset": t.path.offset.tolist(),
             "seen": [(s.index, s.confidence, s.box.tolist(), s.landmarks.tolist()) for s in t.path.seen],
@@ -291,13 +294,13 @@ def test_a_changed_file_is_done_again_and_by_size_only_where_it_is_asked(store, 
 
 def test_a_file_that_changes_while_it_is_read_is_no_record_of_the_new_one(empty, video, tmp_path, monkeypatch):
     path = Path(shutil.copy2(video.path, tmp_path / "here.mp4"))
-    real = recorder.encode_video
+    real = recorder.write_crop
 
-    def change(*args: Any, **options: Any) -> None:
-        real(*args, **options)
+    def change(*args: Any) -> int:
         os.utime(path, (1, 1))
+        return real(*args)
 
-    monkeypatch.setattr(recorder, "encode_video", change)
+    monkeypatch.setattr(recorder, "write_crop", change)
     with pytest.raises(StoreError, match=r"here\.mp4 changed while it was read"):
         empty.write(Video(path, "here.mp4"))
     assert empty.record(Video(path, "here.mp4")) is None
@@ -306,7 +309,7 @@ def test_a_file_that_changes_while_it_is_read_is_no_record_of_the_new_one(empty,
 def test_a_record_that_stands_is_never_replaced_by_one_of_the_same_file(store, video, monkeypatch):
     before = as_it_lies(store.folder)
     first = store.record(video)
-    monkeypatch.setattr(recorder, "CRF", 40)
+    monkeypatch.setattr(jpegs, "OPTIONS", [cv2.IMWRITE_JPEG_QUALITY, 40])
     again = store.write(video)
     assert plain(again) == plain(first)
     assert film_of(again) == film_of(first)
@@ -323,9 +326,8 @@ def race(number: int, folder: Path, path: Path, barrier: Any, answers: Any, roun
     """In a process: the first to write each round's video, or a moment after the other one."""
     store = FaceStore(folder, CONFIG)
     store.write(Video(path, f"warm {number}"))
-    usual = recorder.CRF
     for name, differs in rounds:
-        recorder.CRF = usual + 10 * differs * number
+        jpegs.OPTIONS = [cv2.IMWRITE_JPEG_QUALITY, jpegs.QUALITY - 10 * differs * number]
         barrier.wait(120)
         try:
             if name.startswith("create"):
@@ -372,9 +374,9 @@ def test_two_processes_that_do_one_thing_at_once_leave_one_result(empty, face_vi
 
 
 def test_nothing_half_written_is_left_or_seen(empty, video, monkeypatch):
-    def breaks(to: Path, images: Iterator[np.ndarray], *args: Any, **options: Any) -> None:
-        to.write_bytes(next(images).tobytes())
-        assert files(empty.folder) == [to]
+    def breaks(to: BinaryIO, crop: np.ndarray) -> None:
+        to.write(crop.tobytes())
+        assert files(empty.folder) == [Path(to.name)]
         assert empty.records() == []
         raise OSError("the encoder broke")
 
@@ -382,7 +384,7 @@ def test_nothing_half_written_is_left_or_seen(empty, video, monkeypatch):
     fine = as_it_lies(empty.folder)
     assert len(files(empty.folder)) == 2
     shutil.rmtree(empty.folder / "tracklets")
-    monkeypatch.setattr(recorder, "encode_video", breaks)
+    monkeypatch.setattr(recorder, "write_crop", breaks)
     with pytest.raises(OSError, match="the encoder broke"):
         empty.write(video)
     assert files(empty.folder) == []
@@ -408,7 +410,7 @@ def test_a_full_disk_leaves_no_temporary_file_and_no_record(video, tmp_path, kil
         store = FaceStore.create(disk / "store", CONFIG)
         with pytest.raises(OSError, match="No space left"):
             store.write(video)
-        assert [p for p in files(store.folder) if p.suffix != ".mp4"] == []
+        assert [p for p in files(store.folder) if p.suffix != SUFFIX] == []
         assert store.records() == []
         assert store.record(video) is None
         subprocess.run(["mount", "-o", "remount,size=1m", str(disk)], check=True)
@@ -437,8 +439,11 @@ def test_a_video_is_one_record_and_one_film_whatever_its_tracklets(whole_store, 
     assert len(record.tracklets) == 4
     film, place = files(whole_store.folder)
     assert film == film_of(record)
-    assert [t.start for t in record.tracklets] == [0, 22, 44, 67]
-    assert (place.name, film.name.split(".")[:2], film.suffix) == ("pair.mp4.json", ["pair", "mp4"], ".mp4")
+    assert record.tracklets[0].edges[0] == 0
+    assert [a.edges[-1] for a in record.tracklets[:-1]] == [b.edges[0] for b in record.tracklets[1:]]
+    assert record.tracklets[-1].edges[-1] == film.stat().st_size
+    assert [len(t.edges) for t in record.tracklets] == [t.frames + 1 for t in record.tracklets]
+    assert (place.name, film.name.split(".")[:2], film.suffix) == ("pair.mp4.json", ["pair", "mp4"], SUFFIX)
 
 
 NAMES = [
@@ -504,7 +509,7 @@ def test_a_dataset_of_the_first_format_is_to_be_built_anew(tmp_path):
     (tmp_path / "faces.json").write_text(json.dumps({"format": 1, "settings": {"size": 256}}))
     before = as_it_lies(tmp_path)
     for why in (refusal(FaceStore.open, tmp_path), refusal(FaceStore.create, tmp_path, CONFIG)):
-        assert why == f"{tmp_path} is of format 1, and this version reads 2: build it anew with `dfd faces`"
+        assert why == f"{tmp_path} is of format 1, and this version reads 3: build it anew with `dfd faces`"
     assert as_it_lies(tmp_path) == before
 
 
@@ -512,7 +517,7 @@ def test_a_dataset_of_the_first_format_is_to_be_built_anew(tmp_path):
 def test_a_dataset_of_another_format_is_refused(tmp_path, about):
     (tmp_path / "dataset.json").write_text(json.dumps(about))
     for why in (refusal(FaceStore.open, tmp_path), refusal(FaceStore.create, tmp_path, CONFIG)):
-        assert why.endswith("dataset.json is of another format than 2: build it anew with `dfd faces`")
+        assert why.endswith("dataset.json is of another format than 3: build it anew with `dfd faces`")
 
 
 def test_other_settings_are_refused_by_name(empty):

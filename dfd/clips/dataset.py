@@ -13,7 +13,7 @@ from torch.utils.data import Dataset, Sampler
 from dfd.clips.augment import AugmentConfig, Draw, thinned_clips
 from dfd.clips.balance import Balance, DrawConfig
 from dfd.clips.distort import UNCHANGED, Distortion
-from dfd.clips.sampling import ClipConfig, Positions, ScoredClips, middle_clip, scored_positions
+from dfd.clips.sampling import ClipConfig, Positions, ScoredClips, middle_clip, scored_frames
 from dfd.faces.records import TrackletRecord, VideoRecord, load_crops, load_geometry, load_together
 from dfd.types import Clips
 
@@ -40,7 +40,7 @@ def scored_clips(
     numbers = ScoredClips((config,), share).segments(config, record.segments, record.faced)
     tracklets = [tracklet for number in numbers for tracklet in record.of(number)]
     places = [
-        scored_positions(t.indices, [s.index for s in t.path.seen], middle_clip(*t.bounds, t.fps, config))
+        np.searchsorted(t.indices, scored_frames(t.indices, t.path.looks, middle_clip(*t.bounds, t.fps, config)))
         for t in tracklets
     ]
     clips = []

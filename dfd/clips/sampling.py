@@ -100,6 +100,11 @@ class ScoredClips:
         """The frames (n,) of a segment that any configuration reads."""
         return np.unique(np.concatenate([middle_clip(start, stop, fps, config) for config in self.configs]))
 
+    def crops(self, start: int, stop: int, fps: float, there: Positions, seen: Sequence[int]) -> Positions:
+        """Of the frames `there` (n,) of a segment's tracklet those that any configuration reads."""
+        clips = [middle_clip(start, stop, fps, config) for config in self.configs]
+        return np.unique(np.concatenate([scored_frames(there, seen, clip) for clip in clips]))
+
     def segments(self, config: ClipConfig, total: int, faced: Sequence[int]) -> list[int]:
         """The segments by which a configuration scores a video, of `total`, `faced` of which show a face."""
         return scored(total, faced, self._count(config))
@@ -117,20 +122,23 @@ def part_of(count: int, share: float) -> int:
     return max(1, round(count * share))
 
 
-def scored_positions(indices: Positions, seen: Sequence[int], clip: Positions) -> Positions:
-    """Where the frames of a middle clip (length,) are in a tracklet of the frames `indices` (T,).
+def scored_frames(there: Positions, seen: Sequence[int], clip: Positions) -> Positions:
+    """The frames (length,) by which a face is scored in place of those of a middle clip (length,).
 
-    seen: the frames on which the face was found, which a tracklet always has. A frame that it lacks is replaced by the
-    nearest one of the clip or of `seen` that it has: so whatever else it holds makes no difference.
+    there: the frames (T,) of its tracklet. One that it lacks is replaced by the nearest one of the clip that it has, or
+    where it has none, of those on which the face was `seen`: so whatever else it holds makes no difference.
 
-    >>> scored_positions(np.arange(10, 20), [10, 19], np.array([8, 10, 12, 14])).tolist()
-    [0, 0, 2, 4]
+    >>> scored_frames(np.arange(10, 20), [10, 19], np.array([8, 10, 12, 14])).tolist()
+    [10, 10, 12, 14]
+    >>> scored_frames(np.array([10, 19]), [10, 19], np.array([12, 14, 16])).tolist()
+    [10, 10, 19]
     """
-    there = np.union1d(np.intersect1d(clip, indices), seen)
-    after = np.minimum(np.searchsorted(there, clip), len(there) - 1)
+    known = np.intersect1d(clip, there)
+    known = known if len(known) else np.asarray(seen, np.int64)
+    after = np.minimum(np.searchsorted(known, clip), len(known) - 1)
     before = np.maximum(after - 1, 0)
-    nearer = np.abs(there[before] - clip) < np.abs(there[after] - clip)
-    return np.searchsorted(indices, there[np.where(nearer, before, after)])
+    nearer = np.abs(known[before] - clip) < np.abs(known[after] - clip)
+    return known[np.where(nearer, before, after)]
 
 
 def _fit(frames: int, track_fps: float, config: ClipConfig) -> tuple[int, int]:

@@ -110,10 +110,10 @@ def likeness(image: Picture, box: NDArray[np.floating], landmarks: NDArray[np.fl
     return np.stack([upright(image, landmarks), cv2.GaussianBlur(small, (0, 0), 1.0)])
 
 
-def thumbnail(image: Picture, side: int = 32) -> NDArray[np.float32]:
-    """A picture (H,W,3) reduced to a longer side of `side` pixels, float32."""
-    scale = side / max(image.shape[:2])
-    size = [max(1, round(n * scale)) for n in (image.shape[1], image.shape[0])]
+def thumbnail(image: Picture, shape: tuple[int, ...], side: int = 32) -> NDArray[np.float32]:
+    """A picture (H,W,3) as float32, reduced to the shape that one of `shape` has at a longer side of `side` pixels."""
+    scale = side / max(shape[:2])
+    size = [max(1, round(n * scale)) for n in (shape[1], shape[0])]
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
 
 

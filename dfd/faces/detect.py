@@ -31,7 +31,7 @@ WINDOW, STRIDE = 12, 2
 """Side of what the first network sees at a time, and from one place to the next, in pixels."""
 STEP = 0.709
 """From one level of the pyramid to the next: half of the area."""
-IN_LEVEL, AT_ALL, TWICE = 0.5, 0.7, 0.9
+IN_LEVEL, AT_ALL, TWICE = 0.5, 0.7, 0.8
 """Overlap over which two boxes show one face: within a level of the pyramid; after the second and the third network;
 before the third, which facenet_pytorch shows nearly the same crop several times."""
 REFINED, LOCATED = (24, 8, 96), (48, 2, 24)

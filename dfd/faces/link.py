@@ -59,7 +59,7 @@ class Trajectory:
         """
         boxes = np.stack([sighting.box for sighting in seen])
         middles = np.stack([sighting.landmarks.mean(axis=0) for sighting in seen])
-        side = round(float(np.median([_side(box) for box in boxes])), 2)
+        side = round(float(np.median([width(box) for box in boxes])), 2)
         offset = np.median((boxes[:, :2] + boxes[:, 2:]) / 2 - middles, axis=0)
         return cls(tuple(seen), side, np.round(offset, 2))
 
@@ -68,15 +68,19 @@ class Trajectory:
         """The detector's mean, in [0,1]."""
         return round(float(np.mean([sighting.confidence for sighting in self.seen])), 6)
 
+    @property
+    def looks(self) -> list[int]:
+        """The frames on which it was seen."""
+        return [sighting.index for sighting in self.seen]
+
     def covers(self, indices: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which frames lie between the first sighting and the last."""
         return (indices >= self.seen[0].index) & (indices <= self.seen[-1].index)
 
     def place(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Box centres (T,2) and landmarks (T,5,2) at `indices`, on straight lines between sightings."""
-        known = [sighting.index for sighting in self.seen]
         points = np.stack([sighting.landmarks.reshape(10) for sighting in self.seen])
-        landmarks = np.stack([np.interp(indices, known, column) for column in points.T], axis=1).reshape(-1, 5, 2)
+        landmarks = np.stack([np.interp(indices, self.looks, column) for column in points.T], axis=1).reshape(-1, 5, 2)
         return landmarks.mean(axis=1) + self.offset, landmarks
 
 
@@ -88,7 +92,7 @@ def shots(small: Sequence[NDArray[np.uint8]]) -> list[int]:
     >>> shots([dark, dark, light, light])
     [0, 0, 1, 1]
     """
-    thumbnails = [thumbnail(image) for image in small]
+    thumbnails = [thumbnail(image, small[0].shape) for image in small]
     return [0, *np.cumsum([not _one_shot(a, b) for a, b in pairwise(thumbnails)], dtype=int).tolist()][: len(small)]
 
 
@@ -135,12 +139,13 @@ def _pairs(before: Sequence[Sighting], now: Sequence[Sighting], least: Sequence[
 
 def _distance(a: Sighting, b: Sighting, alike: float) -> float:
     """From one box's middle to the other's, in widths of the larger; far where they cannot be one face."""
-    small, large = sorted((_side(a.box), _side(b.box)))
+    small, large = sorted((width(a.box), width(b.box)))
     far = 100 * FARTHEST
     if large > RESIZED * small or max(map(correlation, a.likeness, b.likeness)) < alike:
         return far
     return min(far, float(np.linalg.norm(a.box[:2] + a.box[2:] - b.box[:2] - b.box[2:])) / 2 / large)
 
 
-def _side(box: NDArray[np.float64]) -> float:
+def width(box: NDArray[np.float64]) -> float:
+    """Of a box XYXY: its longer side."""
     return float(max(box[2] - box[0], box[3] - box[1]))

@@ -1,30 +1,20 @@
-"""From looking at a video to its record and film: the crops of all tracklets one after the other, each a key frame.
-
-Lossy on purpose: crops of DFDC in H.264 took 17 GB instead of 500, and a medal-winning team's models generalised
-better from them.
-"""
+"""From looking at a video to its record and film."""
 
 from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterator
 from dataclasses import replace
-from itertools import chain
-from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dfd.faces.film import write_crop
 from dfd.faces.link import Trajectory
 from dfd.faces.records import TrackletRecord, VideoRecord
 from dfd.faces.tracklets import FacesConfig, Looked, video_tracklets
 from dfd.types import Film, Tracklet, Video, Wanted
-from dfd.videos.encode import encode_video
 from dfd.videos.workers import Outcome
-
-CRF = 21
-"""Quality of crops: 40 dB at 256 pixels, 4 to 6 KB a frame. Each frame is coded by itself, as well as any other."""
 
 
 class Recorder:
@@ -34,30 +24,31 @@ class Recorder:
         self._video, self._config = video, config
         self._begun = time.perf_counter()
         self._looked: list[Looked] = []
-        self._rows: list[tuple[Looked, int, Tracklet, Trajectory]] = []
+        self._rows: list[tuple[Looked, Tracklet, Trajectory, list[int]]] = []
 
-    def film(self, wanted: Wanted | None, to: Path | io.BytesIO) -> bool:
-        """Look at the video and write its film to a file; False where there is no face, and so no film.
+    def film(self, wanted: Wanted | None, to: BinaryIO) -> None:
+        """Look at the video and write its film to a file: nothing where there is no face.
 
         Raises VideoReadError when no frame can be read.
         """
-        crops = self._crops(wanted)
-        first = next(crops, None)
-        if first is None:
-            return False
-        encode_video(to, chain([first], crops), self._looked[0].fps, crf=CRF)
-        return True
+        for looked in video_tracklets(self._video, self._config, wanted):
+            self._looked.append(replace(looked, tracklets=()))
+            for tracklet, path in zip(looked.tracklets, looked.trajectories, strict=True):
+                lengths = [write_crop(to, crop) for crop in tracklet.images]
+                bare = replace(tracklet, images=tracklet.images[:, :0, :0])
+                self._rows.append((self._looked[-1], bare, path, lengths))
 
     def record(self, film: Film) -> VideoRecord:
         """The video's record, once its film is written."""
         usual = [looked for looked in self._looked if not looked.faint]
+        ends = np.cumsum([0, *(sum(lengths) for *_, lengths in self._rows)])
         rows = [
             TrackletRecord(
                 video=self._video.name, segment=t.segment, face=t.face, label=self._video.label, fps=t.fps,
                 size=self._config.size, margin=t.margin, bounds=(looked.segment.start, looked.segment.stop),
-                indices=t.indices, start=start, path=path, film=film,
+                indices=t.indices, edges=start + np.cumsum([0, *lengths]), path=path, film=film,
             )
-            for looked, start, t, path in self._rows
+            for start, (looked, t, path, lengths) in zip(ends.tolist(), self._rows, strict=False)
         ]  # fmt: skip
         return VideoRecord(
             video=self._video.name,
@@ -73,16 +64,6 @@ class Recorder:
             segments=self._looked[0].total if self._looked else 0,
             tracklets=tuple(sorted(rows, key=lambda row: (row.segment, row.face))),
         )
-
-    def _crops(self, wanted: Wanted | None) -> Iterator[NDArray[np.uint8]]:
-        start = 0
-        for looked in video_tracklets(self._video, self._config, wanted):
-            self._looked.append(replace(looked, tracklets=()))
-            for tracklet, path in zip(looked.tracklets, looked.trajectories, strict=True):
-                bare = replace(tracklet, images=tracklet.images[:, :0, :0])
-                self._rows.append((self._looked[-1], start, bare, path))
-                start += len(tracklet)
-                yield from tracklet.images
 
     def _caveat(self) -> str:
         """What is odd about a video that has faces."""

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dfd.errors import StoreError, VideoReadError
 from dfd.faces.crops import square, to_crop
+from dfd.faces.film import read_crops
 from dfd.faces.link import Trajectory
 from dfd.types import Film, Label, Status, Tracklet, Video
-from dfd.videos.decode import read_frames
 
 
 @dataclass(frozen=True)
@@ -21,8 +19,8 @@ class TrackletRecord:
     """A row of tracklets.csv: a face in one segment, and where its crops are.
 
     bounds: the segment's first frame and the one after its last. indices: (T,) int64 of the tracklet's frames in the
-    video. film: where the crops are; start: the first one's place there. path: where the face is. size: side of a crop
-    in pixels, of `margin` times the face's box.
+    video. film: where the crops are; edges: (T+1,) int64, the first byte of each there, and the end. path: where the
+    face is. size: side of a crop in pixels, of `margin` times the face's box.
     """
 
     video: str
@@ -34,7 +32,7 @@ class TrackletRecord:
     margin: float
     bounds: tuple[int, int]
     indices: NDArray[np.int64]
-    start: int
+    edges: NDArray[np.int64]
     path: Trajectory
     film: Film
 
@@ -91,26 +89,18 @@ class VideoRecord:
 def load_crops(record: TrackletRecord, positions: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint8]:
     """Crops (N,S,S,3) uint8 RGB of a tracklet at `positions` within it, in their order, repeats included.
 
-    Raises StoreError naming the film when one of them cannot be read.
+    Raises StoreError naming the film when one of them cannot be read; IndexError for a position beyond its end.
     """
     return load_together([(record, np.asarray(positions, np.int64))])[0]
 
 
 def load_together(parts: Sequence[tuple[TrackletRecord, NDArray[np.int64]]]) -> list[NDArray[np.uint8]]:
     """load_crops of several tracklets of one film, which is opened once."""
-    wanted = [record.start + positions for record, positions in parts]
-    unique, where = np.unique(np.concatenate(wanted), return_inverse=True)
-    film = parts[0][0].film
-    again = "build that video again"
-    name = film if isinstance(film, Path) else "a film in memory"
-    try:
-        frames = read_frames(film, unique)
-    except VideoReadError as error:
-        raise StoreError(f"{error.path} cannot be read ({error.reason}): {again}") from None
-    if frames.missing:
-        raise StoreError(f"{name}: {frames.missing} of {len(unique)} frames cannot be read: {again}")
-    ends = np.cumsum([len(positions) for positions in wanted])[:-1]
-    return [np.asarray(frames.images[at]) for at in np.split(where, ends)]
+    wanted = np.concatenate([np.stack([r.edges[at], r.edges[1:][at]], axis=1) for r, at in parts])
+    places, where = np.unique(wanted, axis=0, return_inverse=True)
+    images = read_crops(parts[0][0].film, places.tolist(), parts[0][0].size)
+    ends = np.cumsum([len(positions) for _, positions in parts])[:-1]
+    return [np.asarray(images[at]) for at in np.split(where, ends)]
 
 
 def load_geometry(record: TrackletRecord) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:

@@ -2,7 +2,7 @@
 
     dataset.json                      the settings it was built with
     tracklets/<2 digits>/<video>.json the record of a video: how it ended, and where the face of each tracklet is
-    tracklets/<…>/<video>.<hash>.mp4  its film: the crops of all tracklets, one after the other, every frame a key frame
+    tracklets/<…>/<video>.<hash>.mjpeg  its film: the crops of all tracklets as JPEGs, one after the other
     videos.csv, tracklets.csv         the records as tables: a row a video, a row a tracklet
 
 Reading writes nothing. A video is there once its record is, which names its film by content: so two processes may
@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dfd.errors import StoreError
+from dfd.faces.film import SUFFIX
 from dfd.faces.link import Sighting, Trajectory
 from dfd.faces.recorder import Recorder, failure
 from dfd.faces.records import TrackletRecord, VideoRecord
@@ -31,7 +32,7 @@ from dfd.files import PARTIAL, partial_path, sha256, sweep, sync, whole, write_j
 from dfd.types import UNDONE, Video
 from dfd.videos.workers import Outcome
 
-FORMAT = 2
+FORMAT = 3
 SETTINGS = "dataset.json"
 FIRST_FORMAT = "faces.json"
 """The settings' file in datasets of format 1."""
@@ -104,8 +105,10 @@ class FaceStore:
         partial = partial_path(place)
         try:
             film = place
-            if recorder.film(None, partial):
-                film = place.with_name(f"{place.stem}.{sha256(partial)[:16]}.mp4")
+            with partial.open("wb") as file:
+                recorder.film(None, file)
+            if partial.stat().st_size:
+                film = place.with_name(f"{place.stem}.{sha256(partial)[:16]}{SUFFIX}")
                 sync(partial)
                 partial.replace(film)
             self._put(video, recorder.record(film), stamp)
@@ -215,15 +218,16 @@ class FaceStore:
         rows, start = [], 0
         for row in about["tracklets"]:
             indices = np.concatenate([np.arange(first, last + 1) for first, last in row["runs"]])
+            edges = start + np.cumsum([0, *row["bytes"]])
             seen = tuple(_sighting(*sighting) for sighting in row["seen"])
             trajectory = Trajectory(seen, row["side"], np.array(row["offset"]))
             rows.append(
                 TrackletRecord(
                     **shared, segment=row["segment"], face=row["face"], fps=about["fps"], margin=self.config.margin,
-                    bounds=tuple(row["bounds"]), indices=indices, start=start, path=trajectory,
+                    bounds=tuple(row["bounds"]), indices=indices, edges=edges, path=trajectory,
                 )
             )  # fmt: skip
-            start += len(indices)
+            start = int(edges[-1])
         plain = {key: about[key] for key in PLAIN}
         return VideoRecord(**plain, tracklets=tuple(rows))
 
@@ -277,6 +281,7 @@ def _about(record: VideoRecord) -> dict[str, Any]:
             "face": t.face,
             "bounds": t.bounds,
             "runs": _runs(t.indices),
+            "bytes": np.diff(t.edges).tolist(),
             "side": t.path.side,
             "offset": t.path.offset.tolist(),
             "seen": [[s.index, s.confidence, *s.box.tolist(), *s.landmarks.reshape(10).tolist()] for s in t.path.seen],

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from dfd.config import Config
 from dfd.faces.crops import cut, likeness, to_crop
-from dfd.faces.link import Sighting, Trajectory, link, shots
+from dfd.faces.link import Sighting, Trajectory, link, shots, width
 from dfd.types import Tracklet, Video, Wanted
 from dfd.videos.fallback import Source, open_source
 from dfd.videos.pictures import Pictures
@@ -58,10 +58,12 @@ class Strictness:
     least: float
 
 
-USUAL = Strictness((0.6, 0.7, 0.7), 0.9)
+USUAL = Strictness((0.7, 0.7, 0.7), 0.9)
 FAINT = Strictness((0.4, 0.5, 0.5), 0.5)
 """Where a whole video shows no face the usual way: finds dark ones, and ones that lie on their side, and none in
 thirteen moving pictures of noise, brick, grass, text, coins, a cat, a cup and the like."""
+AGAIN = 64
+"""Pixels of a face's box where it is looked for again."""
 LIGHT = 200.0
 """How bright, of 255, a dark picture is made before it is looked at less strictly."""
 
@@ -114,7 +116,7 @@ def _pass(
 ) -> Iterator[Looked]:
     """One pass over a part of the segments: those wanted first, the others, or all."""
     chosen: list[Segment] = []
-    total, rate = 0, source.info.fps
+    total, rate = 0, 0.0
 
     def plan(frames: int, fps: float) -> list[NDArray[np.int64]]:
         nonlocal total, rate
@@ -126,7 +128,7 @@ def _pass(
         return [_frames(segment, fps, config, wanted) for segment in chosen]
 
     for number, pictures in enumerate(source.stream(plan)):
-        looked = look_at(chosen[number], rate, pictures, config, strictness)
+        looked = look_at(chosen[number], rate, pictures, config, strictness, wanted)
         yield replace(looked, total=total, decoder=source.decoder)
 
 
@@ -139,16 +141,21 @@ def _frames(segment: Segment, fps: float, config: FacesConfig, wanted: Wanted | 
 
 
 def look_at(
-    segment: Segment, fps: float, pictures: Pictures, config: FacesConfig, strictness: Strictness = USUAL
+    segment: Segment,
+    fps: float,
+    pictures: Pictures,
+    config: FacesConfig,
+    strictness: Strictness = USUAL,
+    wanted: Wanted | None = None,
 ) -> Looked:
-    """The tracklets of one segment, the largest face first, out of its looks and the other `pictures` that are wanted.
+    """The tracklets of one segment, the largest face first, out of its looks and the other `pictures`.
 
-    A face is seen at two looks or more, unless there is only one. Looks of two shots are never linked.
+    wanted: which crops of a tracklet are needed; all of those pictures without it.
+    A face is seen at two looks or more, unless there is only one.
     """
     at = looks(segment, fps, config.detect_every)
     rows: list[int] = np.flatnonzero(np.isin(pictures.indices, at)).tolist()
-    small = [pictures.pictures[row].reduced(config.detect_side) for row in rows]
-    found = _sightings(small, pictures, rows, config, strictness)
+    small, found = _search(pictures, rows, config, strictness)
     seen = [face for face in link(found, shots(small)) if len(face) >= min(2, len(rows))]
     sure = [face for face in seen if max(sighting.confidence for sighting in face) >= strictness.least]
     trajectories = sorted(map(Trajectory.of, sure), key=lambda trajectory: -trajectory.side)
@@ -160,7 +167,7 @@ def look_at(
         fps=fps,
         faint=strictness is FAINT,
         decoder="pyav",
-        tracklets=tuple(_cut(one, number, segment, fps, pictures, config) for number, one in enumerate(kept)),
+        tracklets=tuple(_cut(one, number, segment, fps, pictures, config, wanted) for number, one in enumerate(kept)),
         trajectories=kept,
         missing=pictures.missing,
         looks=len(rows),
@@ -168,6 +175,27 @@ def look_at(
         crowded=len(sure) - len(kept),
         brightness=float(np.mean([image.mean() for image in small])) if small else 0.0,
     )
+
+
+def _search(
+    pictures: Pictures, rows: Sequence[int], config: FacesConfig, strictness: Strictness
+) -> tuple[list[NDArray[np.uint8]], list[list[Sighting]]]:
+    """The reduced copies of a segment's looks, and the faces found on each.
+
+    Looks between the first and the last are there to follow the faces of these two: a copy on which the smallest one
+    has AGAIN pixels will do.
+    """
+    small: dict[int, NDArray[np.uint8]] = {}
+    found: dict[int, list[Sighting]] = {}
+    side = config.detect_side
+    for part in (sorted({*rows[:1], *rows[-1:]}), rows[1:-1]):
+        copies = [pictures.pictures[row].reduced(side) for row in part]
+        small |= zip(part, copies, strict=True)
+        found |= zip(part, _sightings(copies, pictures, part, config, strictness), strict=True)
+        least = min((width(face.box) for faces in found.values() for face in faces), default=0)
+        if strictness is USUAL and least:
+            side = min(side, round(max(pictures.pictures[0].shape) * AGAIN / least))
+    return [small[row] for row in rows], [found[row] for row in rows]
 
 
 def _sightings(
@@ -211,11 +239,19 @@ def _scaled(numbers: NDArray[np.float32], scale: float) -> NDArray[np.float64]:
 
 
 def _cut(
-    trajectory: Trajectory, number: int, segment: Segment, fps: float, pictures: Pictures, config: FacesConfig
+    trajectory: Trajectory,
+    number: int,
+    segment: Segment,
+    fps: float,
+    pictures: Pictures,
+    config: FacesConfig,
+    wanted: Wanted | None,
 ) -> Tracklet:
-    """A face cut out of all `pictures` between its first sighting and its last."""
-    rows = np.flatnonzero(trajectory.covers(pictures.indices))
-    indices = pictures.indices[rows]
+    """A face cut out of the `pictures` between its first sighting and its last, those that are wanted."""
+    indices = pictures.indices[trajectory.covers(pictures.indices)]
+    if wanted is not None:
+        indices = wanted.crops(segment.start, segment.stop, fps, indices, trajectory.looks)
+    rows = np.searchsorted(pictures.indices, indices)
     centres, points = trajectory.place(indices)
     crops, boxes, landmarks = [], [], []
     for row, centre, five in zip(rows.tolist(), centres, points, strict=True):

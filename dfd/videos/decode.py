@@ -12,8 +12,9 @@ from __future__ import annotations
 import io
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -93,27 +94,40 @@ def read_frames(
         return Frames(np.stack(images), np.array(found, np.int64), _fps(stream), len(wanted) - len(images))
 
 
-def stream_pictures(path: Path | str, plan: Plan) -> Iterator[Pictures]:
-    """The groups of frames that the plan asks for, in order: of each what can be read, perhaps nothing.
+class Footage:
+    """A video of which the packets and the first frame are known: what each pass over it takes.
 
-    A frame is the same whatever else the plan asks for between a group's first frame and its last. All groups are
-    decoded in one pass, and between them only what they depend on, as long as nothing is damaged: a sound frame is
-    exact. A group that damage may have touched is read with care. Raises VideoReadError when no frame decodes.
+    Raises VideoReadError when no frame decodes.
     """
-    path = Path(path)
-    index, first = _read_index(path), _first_frame(path)
-    with _open(path) as stream:
-        fps = _fps(stream)
-    groups = list(plan(index.shown, fps))
-    views = [_view(first, group) for group in groups]
-    done = 0
-    while done < len(groups):
-        for pictures in _sound(path, index, groups[done:], views[done:]):
-            yield _pictures_of(pictures, groups[done], fps, index)
-            done += 1
-        if done < len(groups):
-            yield _pictures_of(_with_care(path, index, groups[done], views[done]), groups[done], fps, index)
-            done += 1
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._index, self._first = _read_index(self.path), _first_frame(self.path)
+        self.fps = self._index.fps
+
+    def stream(self, plan: Plan) -> Iterator[Pictures]:
+        """The groups of frames that the plan asks for, in order: of each what can be read, perhaps nothing.
+
+        A frame is the same whatever else the plan asks for between a group's first frame and its last. All groups are
+        decoded in one pass, and between them only what they depend on, as long as nothing is damaged: a sound frame is
+        exact. A group that damage may have touched is read with care. Raises VideoReadError when the file is gone.
+        """
+        path, index = self.path, self._index
+        groups = list(plan(index.shown, self.fps))
+        views = [_view(self._first, group) for group in groups]
+        done = 0
+        while done < len(groups):
+            for pictures in _sound(path, index, groups[done:], views[done:]):
+                yield _pictures_of(pictures, groups[done], self.fps, index)
+                done += 1
+            if done < len(groups):
+                yield _pictures_of(_with_care(path, index, groups[done], views[done]), groups[done], self.fps, index)
+                done += 1
+
+
+def stream_pictures(path: Path | str, plan: Plan) -> Iterator[Pictures]:
+    """Footage.stream of the video at `path`."""
+    return Footage(path).stream(plan)
 
 
 _Held = list[tuple[int, Picture]]
@@ -235,6 +249,10 @@ def _pictures_of(held: _Held, group: NDArray[np.int64], fps: float, index: _Inde
 
 def _first_frame(path: Path) -> VideoFrame:
     """The first frame that decodes, after which all are shown: turned as it is, and of its size."""
+    with _open(path) as stream, suppress(FFmpegError):
+        for packet in islice(_packets(stream), 1):  # alone it takes no time for the frames that a decoder waits for
+            for frame in [*stream.decode(packet), *stream.decode(None)]:
+                return frame
     with _open(path) as stream:
         for _, frame in _pictures(stream, _Index()):
             return frame
@@ -302,15 +320,16 @@ class _Index:
 
     positions: of the frames by presentation time, in the order shown; empty where the times cannot be relied on, and
     frames are counted instead. order: places of their packets in the file, too. keys: presentation times of the key
-    frames, rising. plain: decord finds the same frames. shown: frames that there are packets for. promised: as the
-    container says, but never fewer than shown. latest: of each position the last one to be shown of those whose packets
-    come no later in the file.
+    frames, rising. plain: decord finds the same frames. fps: frames a second. shown: frames that there are packets for.
+    promised: as the container says, but never fewer than shown. latest: of each position the last one to be shown of
+    those whose packets come no later in the file.
     """
 
     positions: dict[int | None, int] = field(default_factory=dict)
     order: dict[int | None, int] = field(default_factory=dict)
     keys: tuple[int, ...] = ()
     plain: bool = False
+    fps: float = 25.0
     shown: int = 0
     promised: int = 0
     latest: tuple[int, ...] = ()
@@ -337,7 +356,7 @@ class _Index:
 def _read_index(film: Film) -> _Index:
     """One pass over the packets, which decodes nothing."""
     with _open(film) as stream:
-        claimed, container = _claimed(stream), stream.container.format.name
+        claimed, container, fps = _claimed(stream), stream.container.format.name, _fps(stream)
         packets = [(p.pts, p.is_keyframe, p.is_discard) for p in _packets(stream)]
         delayed = stream.codec_context.has_b_frames
     shown = sum(not hidden for *_, hidden in packets)
@@ -345,7 +364,7 @@ def _read_index(film: Film) -> _Index:
     order = sorted(times)
     # A container without presentation times (AVI) repeats the decoding order, which B-frames belie.
     if (delayed and times == order) or len(set(times)) < len(packets):
-        return _Index(shown=shown, promised=max(claimed, shown))
+        return _Index(fps=fps, shown=shown, promised=max(claimed, shown))
     keys = [i for i, (_, key, _) in enumerate(packets) if key]
     # Closed groups of pictures: no frame is shown before the key frame that it follows.
     plain = container in EXACT and all(times[i] == order[i] for i in keys)
@@ -355,7 +374,7 @@ def _read_index(film: Film) -> _Index:
     by_place = np.array([positions.get(time, -1) for time in times], np.int64)
     latest = np.maximum.accumulate(by_place)[[places[time] for time in positions]].tolist()
     rising = tuple(sorted(times[i] for i in keys))
-    return _Index(positions, places, rising, plain, shown, max(claimed, shown), tuple(latest))
+    return _Index(positions, places, rising, plain, fps, shown, max(claimed, shown), tuple(latest))
 
 
 def _packets(stream: VideoStream) -> Iterator[Packet]:

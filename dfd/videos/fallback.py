@@ -13,7 +13,7 @@ import numpy as np
 
 from dfd.errors import VideoReadError
 from dfd.types import Plan
-from dfd.videos.decode import Decoder, VideoInfo, probe, stream_pictures
+from dfd.videos.decode import Decoder, Footage
 from dfd.videos.pictures import THREADS, Picture, Pictures, View
 
 HEAD = 12
@@ -23,9 +23,8 @@ MATROSKA = b"\x1aE\xdf\xa3"
 
 @dataclass(frozen=True)
 class Source:
-    """A video that can be read. stream: what a plan asks for, as stream_pictures gives it."""
+    """A video that can be read. stream: what a plan asks for, as Footage.stream gives it."""
 
-    info: VideoInfo
     stream: Callable[[Plan], Iterator[Pictures]]
     decoder: Decoder
 
@@ -37,7 +36,7 @@ def open_source(path: Path) -> Source:
     Raises VideoReadError, with PyAV's reason, where both fail.
     """
     try:
-        return Source(probe(path), partial(stream_pictures, path), "pyav")
+        return Source(Footage(path).stream, "pyav")
     except VideoReadError as error:
         if not _begins_as_container(path):
             raise
@@ -70,13 +69,12 @@ def _open_with_decord(path: Path) -> Source:
         with _silent():
             decord.logging.set_level(decord.logging.QUIET)
             reader = decord.VideoReader(str(path.absolute()), num_threads=THREADS)
-            height, width = reader[0].shape[:2]
+            reader[0]
         rate = float(reader.get_avg_fps())
     except (decord.DECORDError, RuntimeError, IndexError) as error:
         raise VideoReadError(path, f"decord: {(str(error) or 'no picture').splitlines()[0]}") from None
     fps = rate if 0.1 <= rate <= 1000 else 25.0
-    info = VideoInfo(path, width, height, len(reader), fps, 0)  # decord turns the pictures itself
-    return Source(info, partial(_stream_with_decord, reader, fps), "decord")
+    return Source(partial(_stream_with_decord, reader, fps), "decord")
 
 
 def _stream_with_decord(reader: Any, fps: float, plan: Plan) -> Iterator[Pictures]:

@@ -1,0 +1,71 @@
+"""A video's film: the face crops of all its tracklets as JPEGs, one after the other. Players open it as motion JPEG.
+
+Lossy on purpose: crops of DFDC in H.264 took 17 GB instead of 500, and a medal-winning team's models generalised
+better from them. As JPEGs they take as much room for as little loss, in a fifth of the time (see QUALITY).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dfd.errors import StoreError
+from dfd.types import Film
+
+Crop = NDArray[np.uint8]
+
+SUFFIX = ".mjpeg"
+QUALITY = 65
+"""For crops of 256 pixels of eight videos: 40.7 dB, 5.8 KB, .30 ms to write and .25 ms to read. H.264 of key frames at
+crf 21 and preset veryfast: 39.6 dB, 4.8 KB, 1.2 and .8 ms; JPEG of quality 60: 39.4 dB, 4.9 KB."""
+OPTIONS = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
+BEGIN, END = b"\xff\xd8", b"\xff\xd9"
+
+
+def write_crop(to: BinaryIO, crop: Crop) -> int:
+    """Append a crop (S,S,3) uint8 RGB to a film; returns the bytes it takes. Raises OSError where it does not fit."""
+    code = cv2.imencode(".jpg", cv2.cvtColor(crop, cv2.COLOR_RGB2BGR), OPTIONS)[1].tobytes()
+    to.write(code)
+    return len(code)
+
+
+def read_crops(film: Film, places: Sequence[tuple[int, int]], size: int) -> Crop:
+    """The crops (N,size,size,3) uint8 RGB at `places`, N pairs of first byte and the one after the last.
+
+    Raises StoreError naming the film where one of them cannot be read.
+    """
+    name = film if isinstance(film, Path) else "a film in memory"
+    images = np.empty((len(places), size, size, 3), np.uint8)
+    try:
+        codes = _codes(film, places)
+    except OSError as error:
+        raise StoreError(f"{name} cannot be read ({error.strerror}): build that video again") from None
+    broken = [code for code, image in zip(codes, images, strict=True) if not _decode(code, image)]
+    if broken:
+        raise StoreError(f"{name}: {len(broken)} of {len(places)} frames cannot be read: build that video again")
+    return images
+
+
+def _codes(film: Film, places: Sequence[tuple[int, int]]) -> list[bytes]:
+    if isinstance(film, bytes):
+        return [film[start:stop] for start, stop in places]
+    codes = []
+    with film.open("rb") as file:
+        for start, stop in places:
+            file.seek(start)
+            codes.append(file.read(stop - start))
+    return codes
+
+
+def _decode(code: bytes, into: Crop) -> bool:
+    """Whether a whole JPEG of that size was read. One cut short is none, though OpenCV would fill it up with grey."""
+    if not (code.startswith(BEGIN) and code.endswith(END)):
+        return False
+    image = cv2.imdecode(np.frombuffer(code, np.uint8), cv2.IMREAD_COLOR)
+    if image is None or image.shape != into.shape:
+        return False
+    cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=into)
+    return True
