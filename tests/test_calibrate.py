@@ -83,3 +83,38 @@ def test_isotonic_waits_for_a_thousand_videos():
 def test_a_calibration_survives_json():
     fitted = isotonic(*simulated(200))
     assert Calibration.model_validate_json(fitted.model_dump_json()) == fitted
+
+
+@pytest.mark.parametrize("method", [temperature, platt])
+@pytest.mark.parametrize("factor", [0.03, 0.1, 7.0])
+def test_the_scale_of_the_logits_changes_no_probability(method, factor):
+    logits, labels = simulated(60, scale=0.5, seed=3)
+    usual, other = method(logits, labels), method([factor * x for x in logits], labels)
+    assert [other.probability(factor * x) for x in logits] == pytest.approx([usual.probability(x) for x in logits])
+
+
+@pytest.mark.parametrize("count", [60, 400])
+def test_a_fit_is_the_least_loss_that_any_line_has(count):
+    """Of few videos with faint logits too, where a penalty on the slope would hold it back."""
+    logits, labels = simulated(count, seed=1)
+    x = 0.03 * np.array(logits)
+    slopes = np.geomspace(1, 1000, 4000)
+    losses = [balanced_log_loss(labels, 1 / (1 + np.exp(-slope * x))) for slope in slopes]
+    assert temperature(x.tolist(), labels).scale == pytest.approx(slopes[int(np.argmin(losses))], rel=5e-3)
+    found, line = temperature(x.tolist(), labels), platt(x.tolist(), labels)
+    assert balanced_log_loss(labels, [line.probability(v) for v in x]) <= min(losses) + 1e-4
+    assert balanced_log_loss(labels, [found.probability(v) for v in x]) <= min(losses) + 1e-4
+
+
+@pytest.mark.parametrize("method", [temperature, platt])
+def test_logits_that_point_the_wrong_way_tell_nothing(method):
+    logits, labels = simulated(200, fakes=0.9)
+    fitted = method([-x + 5 for x in logits] if method is platt else [-x for x in logits], labels)
+    assert [fitted.probability(x) for x in (-9.0, 0.0, 9.0)] == [0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("method", [temperature, platt])
+def test_classes_that_no_video_mixes_have_a_finite_fit(method):
+    fitted = method([-2.0, -1.0, 1.0, 2.0], [0, 0, 1, 1])
+    assert 1 < fitted.scale < 100
+    assert method([1.0, 1.0], [0, 1]).probability(1.0) == pytest.approx(0.5)

@@ -58,7 +58,7 @@ def test_of_two_faces_the_fake_one_decides():
     for number in range(200):
         label = number % 2
         faces = [
-            FaceLogit(segment, face, 0.9, float(rng.normal(3 if label and face else -3, 0.5)))
+            FaceLogit(segment, face, 0.9, float(rng.normal(3 if label and face else -3, 2)))
             for segment in range(2)
             for face in range(2)
         ]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dfd.scoring.decide import Judged
-from dfd.scoring.ensemble import blend, fit_weights
+from dfd.scoring.ensemble import blend, decide_blend, fit_weights
 from dfd.scoring.metrics import balanced_log_loss
 from dfd.types import FaceLogit
 
@@ -120,3 +120,30 @@ class TestBlend:
         made, _ = blend([run(good, labels, folds)] * 2)
         assert type(made).model_validate_json(made.model_dump_json()) == made
         assert math.isclose(sum(made.weights), 1)
+
+
+class TestDecideBlend:
+    def test_a_folds_labels_change_nothing_of_its_own_probabilities(self, truth):
+        """Weights and rule are nested as one: no weights that others are joined by have seen the fold either."""
+        labels, folds, good, rng = truth
+        other = 0.6 * good + rng.normal(0, 2, 300)
+        changed = labels.copy()
+        inside = np.flatnonzero(folds == 2)
+        changed[inside[::3]] = 1 - changed[inside[::3]]
+        before, after = (
+            decide_blend([run(3 * good, told, folds), run(other, told, folds)]) for told in (labels, changed)
+        )
+        mine = [(d.probabilities[i], v[i].faces) for _, v, d in (before, after) for i in inside]
+        assert mine[: len(inside)] == mine[len(inside) :]
+        assert before[2].probabilities != after[2].probabilities
+        assert before[0].weights != after[0].weights
+
+    def test_a_video_that_no_run_could_score_is_left_out(self, truth):
+        labels, folds, good, rng = truth
+        runs = [run(3 * good, labels, folds), run(good + rng.normal(0, 2, 300), labels, folds)]
+        for one in runs:
+            one[7] = Judged((), int(labels[7]), int(folds[7]))
+        made, videos, decision = decide_blend(runs)
+        assert (len(videos), len(decision.probabilities)) == (300, 299)
+        assert decision.after <= decision.before
+        assert sum(made.weights) == pytest.approx(1)

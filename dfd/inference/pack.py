@@ -13,8 +13,8 @@ from dfd.inference.bundle import Earned, write_bundle
 from dfd.inference.info import BundleInfo
 from dfd.inference.oof import OutOfFold, read_oof
 from dfd.inference.predict import PRIOR
-from dfd.scoring.decide import Rule, decide
-from dfd.scoring.ensemble import blend
+from dfd.scoring.decide import Rule
+from dfd.scoring.ensemble import decide_blend
 from dfd.scoring.submission import score_submission, write_submission
 
 
@@ -40,8 +40,7 @@ def pack_runs(runs: Sequence[Path], out: Path) -> BundleInfo:
 
 def _pack_blend(checkpoints: Sequence[Sequence[Path]], runs: Sequence[OutOfFold], out: Path) -> BundleInfo:
     """Of runs over the same folds. Members come in turn from each run, so that some of them stand for all."""
-    made, videos = blend([run.judged() for run in runs])
-    decision = decide([video for video in videos if video.faces])
+    made, videos, decision = decide_blend([run.judged() for run in runs])
     plain = Rule()
     names = runs[0].folds["filename"].tolist()
     probabilities = {

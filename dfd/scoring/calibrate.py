@@ -4,14 +4,17 @@ Ways of fitting, each by its name in METHODS; which one, if any, is decided out 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from dfd.config import Config
 from dfd.scoring.aggregate import logit, sigmoid
 
+PENALTY = 1e-4
+"""On half the squared slope, of logits brought to a standard deviation of 1: what keeps a fit finite where no video is
+on the wrong side. Scaling all logits changes nothing, and among 60 overlapping videos it costs less than 1e-4."""
 ISOTONIC_FROM = 1000
 """Videos from which isotonic regression is tried: with fewer it follows the noise (scikit-learn's user guide)."""
 
@@ -62,16 +65,13 @@ def identity(logits: Sequence[float], labels: Sequence[int]) -> Calibration:
 
 def temperature(logits: Sequence[float], labels: Sequence[int]) -> Calibration:
     """One factor for all logits, both classes weighted alike (Guo et al. 2017)."""
-    line = _line(logits, labels, fit_intercept=False)
-    return Calibration(method="temperature", scale=max(0.0, float(line.coef_[0, 0])))
+    return _line("temperature", np.asarray(logits, float), labels, middle=None)
 
 
 def platt(logits: Sequence[float], labels: Sequence[int]) -> Calibration:
     """Platt's sigmoid, both classes weighted alike, so that it is right for a test of half fakes (Platt 1999)."""
-    line = _line(logits, labels, fit_intercept=True)
-    return Calibration(
-        method="platt", scale=max(0.0, float(line.coef_[0, 0])), offset=float(np.ravel(line.intercept_)[0])
-    )
+    x = np.asarray(logits, float)
+    return _line("platt", x, labels, middle=float(x.mean()))
 
 
 def isotonic(logits: Sequence[float], labels: Sequence[int]) -> Calibration:
@@ -102,8 +102,19 @@ def methods_for(videos: int) -> list[str]:
     return [name for name in METHODS if name != "isotonic" or videos >= ISOTONIC_FROM]
 
 
-def _line(logits: Sequence[float], labels: Sequence[int], fit_intercept: bool) -> Any:
-    x = np.asarray(logits, float).reshape(-1, 1)
+def _line(method: str, x: NDArray[np.float64], labels: Sequence[int], middle: float | None) -> Calibration:
+    """The logistic curve through logits (N,): through 0 where `middle` is None, else anywhere, fitted about `middle`.
+
+    One that falls says that the logits tell nothing: then the probability is 0.5 everywhere.
+    """
     from sklearn.linear_model import LogisticRegression  # half a second to load, for those who fit
 
-    return LogisticRegression(class_weight="balanced", fit_intercept=fit_intercept).fit(x, labels)
+    centre = middle or 0.0
+    unit = float(np.sqrt(np.mean((x - centre) ** 2))) or 1.0
+    line = LogisticRegression(
+        C=1 / PENALTY, class_weight="balanced", fit_intercept=middle is not None, solver="newton-cholesky", tol=1e-10
+    ).fit(((x - centre) / unit).reshape(-1, 1), labels)
+    scale, offset = float(line.coef_[0, 0]) / unit, float(np.ravel(line.intercept_)[0])
+    if scale <= 0:
+        return Calibration(method=method, scale=0.0)
+    return Calibration(method=method, scale=scale, offset=offset - scale * centre)

@@ -5,8 +5,9 @@ nested: every fold is scored by a rule that was chosen and fitted on the other f
 the balanced log loss; otherwise the plain rule stays, with the reason.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -58,10 +59,15 @@ class Decision:
     probabilities: tuple[float, ...] = ()
 
 
-def decide(videos: Sequence[Judged]) -> Decision:
+Without = Callable[[int], tuple[Sequence[Judged], Sequence[Judged]]]
+"""Of a fold: the other folds' videos, and its own, both as predicted with nothing that was fitted on it."""
+
+
+def decide(videos: Sequence[Judged], without: Without | None = None) -> Decision:
     """The rule for a bundle of the models that made `videos`.
 
-    Raises SubmissionError when a logit is not finite.
+    without: where the predictions themselves were fitted on labels, as weights of a blend are. Raises SubmissionError
+    when a logit is not finite.
     """
     folds = np.array([video.fold for video in videos])
     labels = np.array([video.label for video in videos])
@@ -70,10 +76,10 @@ def decide(videos: Sequence[Judged]) -> Decision:
     plain = [Rule().probability(video.faces) for video in videos]
     before = balanced_log_loss(labels, plain)
     probabilities = np.empty(len(videos))
-    for fold in np.unique(folds):
-        rule = choose([video for video in videos if video.fold != fold])
-        for place in np.flatnonzero(folds == fold).tolist():
-            probabilities[place] = rule.probability(videos[place].faces)
+    for fold in np.unique(folds).tolist():
+        others, own = (without or partial(_parted, videos))(fold)
+        rule = choose(others)
+        probabilities[folds == fold] = [rule.probability(video.faces) for video in own]
     after = balanced_log_loss(labels, probabilities)
     if after >= before:
         reason = (
@@ -82,6 +88,10 @@ def decide(videos: Sequence[Judged]) -> Decision:
         return Decision(Rule(), before, after, reason, tuple(probabilities.tolist()))
     reason = f"choosing and fitting on the other folds gave {after:.4f}, less than the plain rule's {before:.4f}"
     return Decision(choose(videos), before, after, reason, tuple(probabilities.tolist()))
+
+
+def _parted(videos: Sequence[Judged], fold: int) -> tuple[list[Judged], list[Judged]]:
+    return [video for video in videos if video.fold != fold], [video for video in videos if video.fold == fold]
 
 
 def judgeable(folds: np.ndarray, labels: np.ndarray) -> bool:

@@ -12,7 +12,7 @@ from pydantic import Field
 from dfd.config import Config
 from dfd.scoring.aggregate import Aggregation, aggregate, over_members
 from dfd.scoring.calibrate import Calibration
-from dfd.scoring.decide import UNJUDGED, Judged, judgeable
+from dfd.scoring.decide import UNJUDGED, Decision, Judged, decide, judgeable
 from dfd.scoring.metrics import balanced_log_loss
 
 Floats = NDArray[np.float64]
@@ -38,16 +38,35 @@ def blend(runs: Sequence[Sequence[Judged]]) -> tuple[Blend, list[Judged]]:
     """The weights of `runs`, and the videos as the blend predicts them out of fold.
 
     runs: for each, its predictions of the same videos in the same order; no faces where it failed. A run that failed
-    for a video is left out there, and the others' weights renormalised. Under fitted weights a video is blended by
-    those that were fitted without its fold.
+    for a video is left out there, and the others' weights renormalised. A video is blended by the weights that this
+    gives for the other folds: its own label changes nothing of its prediction.
     """
+    folds = {video.fold for video in runs[0]}
+    by_fold = {fold: weigh([_outside(run, fold) for run in runs]).weights for fold in folds} if len(folds) > 1 else {}
+    made = weigh(runs)
+    return made, [_joined(parts, by_fold.get(parts[0].fold, made.weights)) for parts in zip(*runs, strict=True)]
+
+
+def decide_blend(runs: Sequence[Sequence[Judged]]) -> tuple[Blend, list[Judged], Decision]:
+    """As `blend`, and the rule for the blend: weights and rule are judged as one, each fold by those of the others."""
+    made, videos = blend(runs)
+
+    def without(fold: int) -> tuple[list[Judged], list[Judged]]:
+        others = blend([_outside(run, fold) for run in runs])[1]
+        return [video for video in others if video.faces], [v for v in videos if v.fold == fold and v.faces]
+
+    return made, videos, decide([video for video in videos if video.faces], without)
+
+
+def weigh(runs: Sequence[Sequence[Judged]]) -> Blend:
+    """Fitted weights where they are proved better than equal ones on folds that they were not fitted on."""
     videos = list(zip(*runs, strict=True))
     by_all = [parts for parts in videos if all(part.faces for part in parts)]
     labels = np.array([parts[0].label for parts in by_all])
     folds = np.array([parts[0].fold for parts in by_all])
     alike = tuple([1 / len(runs)] * len(runs))
     if not judgeable(folds, labels):
-        return Blend(weights=alike, reason=f"equal weights: {UNJUDGED}"), [_joined(parts, alike) for parts in videos]
+        return Blend(weights=alike, reason=f"equal weights: {UNJUDGED}")
     logits = np.array([[aggregate(part.faces, Aggregation()) for part in p] for p in by_all])
     without = {fold: fit_weights(logits[folds != fold], labels[folds != fold]) for fold in np.unique(folds).tolist()}
     nested = np.array([without[fold] for fold in folds.tolist()])
@@ -57,9 +76,12 @@ def blend(runs: Sequence[Sequence[Judged]]) -> tuple[Blend, list[Judged]]:
     told = f"weights fitted on the other folds gave {fitted:.4f}"
     if fitted >= equal:
         reason = f"{told}, not less than equal weights' {equal:.4f}"
-        return Blend(weights=alike, reason=reason, **losses), [_joined(parts, alike) for parts in videos]
-    made = Blend(weights=fit_weights(logits, labels), reason=f"{told}, less than equal weights' {equal:.4f}", **losses)
-    return made, [_joined(parts, without.get(parts[0].fold, made.weights)) for parts in videos]
+        return Blend(weights=alike, reason=reason, **losses)
+    return Blend(weights=fit_weights(logits, labels), reason=f"{told}, less than equal weights' {equal:.4f}", **losses)
+
+
+def _outside(run: Sequence[Judged], fold: int) -> list[Judged]:
+    return [video for video in run if video.fold != fold]
 
 
 def fit_weights(logits: Floats, labels: NDArray[np.int64]) -> tuple[float, ...]:
