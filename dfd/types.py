@@ -88,6 +88,7 @@ class Video:
     label: 1 fake, 0 real, None unknown.
     source: name of the real video a fake was made from; a real or unknown video's own name. Never empty: it is the
         group that folds keep together.
+    people: who is in it or gave a face to it, as far as the data says; a further original stands for its person.
     """
 
     path: Path
@@ -95,6 +96,7 @@ class Video:
     label: Label | None = None
     source: str = ""
     fold: int | None = None
+    people: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.label not in (0, 1, None):

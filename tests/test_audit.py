@@ -8,7 +8,7 @@ from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig
 from dfd.training.audit import audit
 from dfd.training.crossval import labelled
-from dfd.training.groups import split
+from dfd.training.groups import Grouping, split
 from dfd.types import Video
 from dfd.videos.encode import write_video
 from tests.conftest import moving_face
@@ -37,6 +37,29 @@ def test_a_copy_under_another_name_in_another_fold_is_found(copied, small_datase
     folds.loc[folds["group"] == "twin.mp4", "fold"] = 1 - folds.set_index("filename").loc["real0.mp4", "fold"]
     found = audit(copied, folds, threshold=0.999)
     assert {"real0.mp4", "twin.mp4"} in [{row["a"], row["b"]} for row in found.duplicates]
+
+
+def apart_in(folds):
+    fold = folds.set_index("filename")["fold"]
+    return fold["real0.mp4"] != fold["real1.mp4"]
+
+
+def test_people_are_counted_and_one_in_two_folds_is_found(copied, small_dataset):
+    for name in ("real0.mp4", "real1.mp4"):
+        copied.correct(Video(small_dataset / name, name, 0, people=("Ada", name)))
+    crossing = next(seed for seed in range(20) if apart_in(split(labelled(copied), 2, seed, Grouping(groups="source"))))
+    together, apart = (
+        split(labelled(copied), 2, seed, Grouping(groups=groups))
+        for seed, groups in ((0, "people"), (crossing, "source"))
+    )
+    row = audit(copied, together, threshold=1.0).checks[3]
+    assert row == {
+        "check": "a person named by the data stands in one fold",
+        "covered": 3,
+        "against": 0,
+    }  # Ada and the two names
+    found = audit(copied, apart, threshold=1.0)
+    assert (found.checks[3]["against"], {found.people[0]["a"], found.people[0]["b"]}) == (1, {"real0.mp4", "real1.mp4"})
 
 
 def test_a_group_on_both_sides_is_refused(store):

@@ -41,6 +41,27 @@ def folds_of(frame):
     return dict(zip(frame["filename"], frame["fold"], strict=True))
 
 
+def named(store, people):
+    """The records, each with the people of that name."""
+    return [dataclasses.replace(record, people=tuple(people.get(record.video, ()))) for record in labelled(store)]
+
+
+def test_people_whom_the_data_names_stay_on_one_side_unless_they_may_cross(small_store):
+    """A fake's donor too: real3's person is in a fake of real0, and real1 and real2 are one."""
+    records = named(small_store, {"fake0.mp4": ["3"], "real3.mp4": ["3"], "real1.mp4": ["x"], "real2.mp4": ["x"]})
+    for seed in range(5):
+        fold = folds_of(split(records, 2, seed))
+        assert fold["real0.mp4"] == fold["fake0.mp4"] == fold["real3.mp4"] == fold["fake3.mp4"]
+        assert fold["real1.mp4"] == fold["real2.mp4"] == fold["fake2.mp4"]
+    seeds = [folds_of(split(records, 2, seed, Grouping(groups="source"))) for seed in range(5)]
+    assert any(fold["real1.mp4"] != fold["real2.mp4"] for fold in seeds)
+
+
+def test_where_people_tie_everything_it_is_said_that_they_may_cross(small_store):
+    with pytest.raises(ConfigError, match=r"1 real group only.*--groups source people may cross"):
+        split(named(small_store, {f"real{i}.mp4": ["one"] for i in range(4)}), 2, 0)
+
+
 def test_parts_stay_whole(small_store):
     records = in_parts(small_store, {"0": 0, "1": 0, "2": 1, "3": 1})
     frame = split(records, 2, 0, Grouping(groups="part"))

@@ -113,6 +113,49 @@ def test_faceforensics_layout(tmp_path: Path) -> None:
     ]
 
 
+def test_layouts_name_the_people_of_a_video(tmp_path: Path) -> None:
+    lay(
+        tmp_path / "forensics",
+        "original_sequences/youtube/c23/videos/003.mp4",
+        "original_sequences/actors/c23/videos/01__talking_against_wall.mp4",
+        "manipulated_sequences/Deepfakes/c40/videos/000_003.mp4",
+        "manipulated_sequences/DeepFakeDetection/c23/videos/01_02__talking_against_wall__9TDCEK1Q.mp4",
+    )
+    lay(tmp_path / "celeb", "Celeb-real/id0_0000.mp4", "YouTube-real/00000.mp4", "Celeb-synthesis/id0_id16_0009.mp4")
+    named = {v.path.name: v.people for part in ("forensics", "celeb") for v in read_videos(tmp_path / part)}
+    assert named == {
+        "003.mp4": ("youtube/003",),
+        "01__talking_against_wall.mp4": ("actors/01",),
+        "000_003.mp4": ("youtube/000", "youtube/003"),
+        "01_02__talking_against_wall__9TDCEK1Q.mp4": ("actors/01", "actors/02"),
+        "id0_0000.mp4": ("id0",),
+        "00000.mp4": (),
+        "id0_id16_0009.mp4": ("id0", "id16"),
+    }
+
+
+def test_metadata_names_people_and_several_originals(tmp_path: Path) -> None:
+    lay(tmp_path, "a.mp4", "b.mp4", "c.mp4", "d.mp4")
+    entries = {
+        "a.mp4": {"label": "REAL", "person": "Ada"},
+        "b.mp4": {"label": "REAL", "person": ["Ada", "Bob"]},
+        "c.mp4": {"label": "FAKE", "original": ["a.mp4", "d.mp4"]},
+        "d.mp4": {"label": "REAL", "original": None, "person": None},
+    }
+    (tmp_path / "metadata.json").write_text(json.dumps(entries))
+    found = {v.name: (v.source, v.people) for v in read_videos(tmp_path)}
+    assert found == {
+        "a.mp4": ("a.mp4", ("Ada",)),
+        "b.mp4": ("b.mp4", ("Ada", "Bob")),
+        "c.mp4": ("a.mp4", ("d.mp4",)),
+        "d.mp4": ("d.mp4", ()),
+    }
+    for odd in (3, [3], {"a": 1}):
+        (tmp_path / "metadata.json").write_text(json.dumps({"a.mp4": {"label": "REAL", "person": odd}}))
+        with pytest.raises(ManifestError, match=r"person of a\.mp4 is .*: give a name, a list of names or null"):
+            read_videos(tmp_path)
+
+
 def test_celeb_df_layout(tmp_path: Path) -> None:
     lay(tmp_path, "Celeb-real/id0_0000.mp4", "YouTube-real/00000.mp4", "Celeb-synthesis/id0_id16_0000.mp4")
     assert brief(read_videos(tmp_path)) == [

@@ -103,10 +103,10 @@ def audit(
         found = audit_folds(store, frame, threshold, tell, shown)
     show.table(found.checks)
     show.table(found.duplicates, "Near-duplicates in different folds")
-    show.table(found.people, "Real videos of one person in different folds")
+    show.table(found.people, "Videos of one person in different folds")
     show.table(found.unchanged, "Fakes whose face is their source's: are they labelled right?")
     if found.people:
-        raise ConfigError(f"{len(found.people)} real videos show a person of another fold: take --groups identity")
+        raise ConfigError(f"{len(found.people)} videos show a person of another fold: take --groups people or identity")
     if found.duplicates:
         raise ConfigError(
             f"{len(found.duplicates)} pairs of near-duplicate faces cross folds: give them one source in metadata.json"

@@ -54,6 +54,7 @@ class Recorder:
             video=self._video.name,
             label=self._video.label,
             source=self._video.source,
+            people=self._video.people,
             status="ok" if rows else "no_face",
             reason=self._caveat() if rows else self._reason(),
             seconds=time.perf_counter() - self._begun,
@@ -94,4 +95,6 @@ def in_memory(video: Video, config: FacesConfig, wanted: Wanted | None = None) -
 def failure(outcome: Outcome) -> VideoRecord:
     """The record of a video that gave none: it was not read, or not in time."""
     video = outcome.video
-    return VideoRecord(video.name, video.label, video.source, outcome.status, outcome.reason, outcome.seconds)
+    return VideoRecord(
+        video.name, video.label, video.source, outcome.status, outcome.reason, outcome.seconds, people=video.people
+    )

@@ -53,7 +53,7 @@ class VideoRecord:
 
     seconds: wall clock. frames: that the video has; missing: frames that were wanted and not readable. looks: frames on
     which faces were looked for; faces: how many were found there. segments: that the video has. tracklets: by segment
-    and face.
+    and face. people: as Video has them.
     """
 
     video: str
@@ -68,6 +68,7 @@ class VideoRecord:
     faces: int = 0
     segments: int = 0
     tracklets: tuple[TrackletRecord, ...] = ()
+    people: tuple[str, ...] = ()
 
     def of(self, segment: int) -> tuple[TrackletRecord, ...]:
         """The tracklets of one segment, the largest face first."""
@@ -79,11 +80,12 @@ class VideoRecord:
         return sorted({tracklet.segment for tracklet in self.tracklets})
 
     def known_as(self, video: Video) -> VideoRecord:
-        """The same with the label and source that `video` has; what is not known there stays."""
+        """The same with the label, source and people that `video` has; what is not known there stays."""
         if video.label is None:
             return self
         rows = tuple(replace(tracklet, label=video.label) for tracklet in self.tracklets)
-        return replace(self, label=video.label, source=video.source, tracklets=rows)
+        people = video.people or self.people
+        return replace(self, label=video.label, source=video.source, people=people, tracklets=rows)
 
 
 def load_crops(record: TrackletRecord, positions: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint8]:

@@ -131,19 +131,24 @@ class FaceStore:
         return record
 
     def correct(self, video: Video) -> None:
-        """Write the label and source of `video` to its record where they are known and others."""
+        """Write the label, source and people of `video` to its record where they are known and others."""
         path = self._place(video.name)
         with suppress(FileNotFoundError):
             about = _read_json(path)
-            if video.label is not None and (about["label"], about["source"]) != (video.label, video.source):
-                write_json(path, {**about, "label": video.label, "source": video.source}, durable=True)
+            people = list(video.people) or about["people"]
+            known = {"label": video.label, "source": video.source, "people": people}
+            if video.label is not None and any(about[key] != value for key, value in known.items()):
+                write_json(path, about | known, durable=True)
 
     def write_tables(self) -> None:
         """Write videos.csv and tracklets.csv from the records."""
         import pandas as pd  # takes as long to load as a clip to score, and a prediction writes no tables
 
         records = self.records()
-        videos = [{**vars(r), "tracklets": len(r.tracklets), "seconds": round(r.seconds, 3)} for r in records]
+        videos = [
+            {**vars(r), "people": " ".join(r.people), "tracklets": len(r.tracklets), "seconds": round(r.seconds, 3)}
+            for r in records
+        ]
         rows = [
             {**vars(t), "source": r.source, "first": t.indices[0], "frames": t.frames, "confidence": t.confidence,
              "side": t.path.side}
@@ -176,7 +181,7 @@ class FaceStore:
         if record.label is None:
             with suppress(FileNotFoundError):
                 before = _read_json(place)
-                about |= {"label": before["label"], "source": before["source"]}
+                about |= {key: before[key] for key in ("label", "source", "people")}
         partial = partial_path(place)
         try:
             partial.write_text(json.dumps(about) + "\n", encoding="utf-8")
@@ -229,14 +234,14 @@ class FaceStore:
             )  # fmt: skip
             start = int(edges[-1])
         plain = {key: about[key] for key in PLAIN}
-        return VideoRecord(**plain, tracklets=tuple(rows))
+        return VideoRecord(**plain, tracklets=tuple(rows), people=tuple(about["people"]))
 
 
 PLAIN = (
     "video", "label", "source", "status", "reason", "seconds", "frames", "missing", "looks", "faces", "segments",
 )  # fmt: skip
 """What a record says of its video."""
-VIDEO_COLUMNS = [*PLAIN[:4], "tracklets", *PLAIN[6:], "seconds", "reason"]
+VIDEO_COLUMNS = [*PLAIN[:4], "tracklets", *PLAIN[6:], "seconds", "reason", "people"]
 TRACKLET_COLUMNS = [
     "video", "segment", "face", "label", "source", "first", "frames", "fps", "size", "margin", "side", "confidence",
 ]  # fmt: skip
@@ -289,7 +294,8 @@ def _about(record: VideoRecord) -> dict[str, Any]:
         for t in record.tracklets
     ]
     fps = record.tracklets[0].fps if record.tracklets else None
-    return {**{key: getattr(record, key) for key in PLAIN}, "fps": fps, "tracklets": rows}
+    plain = {key: getattr(record, key) for key in PLAIN}
+    return {**plain, "people": list(record.people), "fps": fps, "tracklets": rows}
 
 
 def _sighting(index: int, confidence: float, *numbers: float) -> Sighting:

@@ -30,7 +30,7 @@ class Audit:
     """What was checked and what was found.
 
     checks: a row a check, with what it covered and what crosses. duplicates: a row a pair of near-duplicate faces in
-    different folds. people: a row a pair of real videos of one person in different folds. unchanged: fakes whose face
+    different folds. people: a row a pair of videos of one person in different folds. unchanged: fakes whose face
     is their source's on every frame looked at: their label is doubtful.
     """
 
@@ -65,8 +65,12 @@ def audit(
         if change < UNCHANGED
     ]
     public = seen_in_training(tuple(records))
-    apart = _apart(people or [], folds)
-    known = [] if people is None else [_check("a person stands in one fold", len({a for a, _ in people}), len(apart))]
+    named = _of_one_person(tuple(records.values()))
+    apart = _apart([*named, *(people or [])], folds)
+    count = len({person for record in records.values() for person in record.people})
+    known = [_check("a person named by the data stands in one fold", count, len(_apart(named, folds)))] if count else []
+    if people is not None:
+        known += [_check("a person by the face stands in one fold", len(set(people)), len(_apart(people, folds)))]
     checks = [
         _check("a video stands in one fold", len(folds)),
         _check("a group, every fake with its source, stands in one fold", folds["group"].nunique()),
@@ -81,6 +85,12 @@ def audit(
 
 def _check(what: str, covered: int, against: int = 0) -> dict[str, Any]:
     return {"check": what, "covered": covered, "against": against}
+
+
+def _of_one_person(records: Sequence[VideoRecord]) -> Links:
+    """Each video with the first in which the data names the same person."""
+    first: dict[str, str] = {}
+    return [(r.video, first.setdefault(person, r.video)) for r in records for person in r.people]
 
 
 def _apart(links: Links, folds: pd.DataFrame) -> list[dict[str, Any]]:

@@ -101,7 +101,7 @@ def crossval(
 def _kind(grouping: Grouping) -> dict[str, Any]:
     """What config.json says of the groups; nothing of the usual ones, nor where folds.csv comes from."""
     kept = {"groups", "identity_distance"} if grouping.groups == "identity" else {"groups"}
-    return {} if grouping.groups == "source" else grouping.model_dump(include=kept)
+    return {} if grouping.groups == "people" else grouping.model_dump(include=kept)
 
 
 def score_fold(

@@ -28,10 +28,10 @@ SEGMENTS = 4
 class Grouping(Config):
     """What decides the folds, beside their number and seed."""
 
-    groups: Literal["source", "part", "identity"] = Field(
-        "source",
-        description="what stands in one fold: a real video with its fakes; part: also a whole part of DFDC; identity: "
-        "also all real videos of one person",
+    groups: Literal["people", "source", "part", "identity"] = Field(
+        "people",
+        description="what stands in one fold: people: a real video with its fakes, and all of a person whom the data "
+        "names; source: people may cross; part: also a whole part of DFDC; identity: also all of a person by the face",
     )
     identity_weights: Path | None = Field(
         None, description="state dict of facenet_pytorch's InceptionResnetV1, for people: it is not downloaded"
@@ -61,7 +61,12 @@ def split(
         return frame
     labels = [record.label or 0 for record in records]
     links = _links(records, grouping, progress)
-    frame = assign_folds([r.video for r in records], labels, [r.source for r in records], folds, seed, links)
+    try:
+        frame = assign_folds([r.video for r in records], labels, [r.source for r in records], folds, seed, links)
+    except ConfigError as error:
+        if grouping.groups == "source" or not named_links(records):
+            raise
+        raise ConfigError(f"{error}; with --groups source people may cross folds, which flatters a score") from None
     check_folds(frame)
     return frame
 
@@ -108,9 +113,17 @@ def people(records: Sequence[VideoRecord], grouping: Grouping, progress: Progres
 
 
 def _links(records: Sequence[VideoRecord], grouping: Grouping, progress: Progress | None) -> Links:
+    if grouping.groups == "source":
+        return []
+    named = named_links(records)
     if grouping.groups == "part":
-        return part_links([record.video for record in records])
-    return people(records, grouping, progress) if grouping.groups == "identity" else []
+        return named + part_links([record.video for record in records])
+    return named + people(records, grouping, progress) if grouping.groups == "identity" else named
+
+
+def named_links(records: Sequence[VideoRecord]) -> Links:
+    """Each video with the people whom the data names in it."""
+    return [(record.video, person) for record in records for person in record.people]
 
 
 def _embedding(face: TrackletRecord, embedder: Embedder) -> NDArray[np.float64]:

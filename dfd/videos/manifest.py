@@ -26,7 +26,8 @@ def read_videos(path: Path | str) -> list[Video]:
 
     path: one video file; a folder of videos with a metadata.json as DFDC's, or without; a folder of DFDC's parts, each
     with its own, whose name then stands before its videos' names; a folder laid out as FaceForensics++ or as Celeb-DF,
-    of which labels and sources are read off the names. A fake's source is the name of its original, there or not.
+    of which labels, sources and people are read off the names. A fake's source is the name of its original, there or
+    not. In a metadata.json "original" may be a list, the first being the source, and "person" a name or a list.
 
     Raises ManifestError: nothing there, no videos, or a metadata.json that does not hold.
     """
@@ -71,11 +72,11 @@ def _of_metadata(folder: Path, prefix: str) -> list[Video]:
     entries = _read_metadata(where)
     videos = []
     for name, entry in entries.items():
-        original = entry.get("original")
-        if not isinstance(original, str | None):
-            raise ManifestError(f"{where}: original of {name} is {original!r}: give a file name or null")
-        source = prefix + original if original else ""
-        videos.append(Video(_inside(folder, name, where), prefix + name, _label(entry, name, where), source))
+        originals = [prefix + original for original in _names(entry, "original", name, where)]
+        people = (*originals[1:], *_names(entry, "person", name, where))
+        source = originals[0] if originals else ""
+        label = _label(entry, name, where)
+        videos.append(Video(_inside(folder, name, where), prefix + name, label, source, people=people))
     absent = [video.path.name for video in videos if not os.path.lexists(video.path)]
     if absent:
         raise ManifestError(f"{where} names {len(absent)} of {len(videos)} files that are not there: first {absent[0]}")
@@ -96,6 +97,15 @@ def _read_metadata(path: Path) -> dict[str, dict[str, Any]]:
         if not isinstance(entry, dict):
             raise ManifestError(f'{path}: {name} is {entry!r}, not an object like {{"label": "FAKE"}}')
     return entries
+
+
+def _names(entry: Mapping[str, Any], key: str, name: str, where: Path) -> list[str]:
+    """What an entry has under `key`: one name, several, or none."""
+    value = entry.get(key)
+    names = [value] if isinstance(value, str) else value or []
+    if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
+        raise ManifestError(f"{where}: {key} of {name} is {value!r}: give a name, a list of names or null")
+    return [one for one in names if one]
 
 
 def _label(entry: Mapping[str, Any], name: str, where: Path) -> Label | None:
@@ -126,28 +136,33 @@ def _inside(folder: Path, name: str, where: Path) -> Path:
 def _of_faceforensics(folder: Path) -> Iterator[Video]:
     """original_sequences/youtube/c23/videos/000.mp4 is the source of manipulated_sequences/*/c23/videos/000_003.mp4.
 
-    DeepFakeDetection's are actors': 01__talking.mp4, of DeepFakeDetection's 01_02__talking__AB12.mp4.
+    The person in 003.mp4 gave the face or the expression. DeepFakeDetection's are actors': 01__talking.mp4, of
+    DeepFakeDetection's 01_02__talking__AB12.mp4 with the face of actor 02.
     """
     for file in _files(folder, "*_sequences/*/*/videos/*"):
         kind, method, compression, _, name = file.relative_to(folder).parts
         if compression == "masks":  # videos too, of where the picture was changed
             continue
-        people = "actors" if method == "DeepFakeDetection" else "youtube"
+        cast = "actors" if method in ("DeepFakeDetection", "actors") else "youtube"
         original = re.sub(r"^(\d+)_\d+(?:(__.+?)__\w+)?(?=\.)", r"\1\2", name)
-        yield _made(file, folder, kind == FORGERIES, f"original_sequences/{people}/{compression}/videos/{original}")
+        numbers = re.match(r"(\d+)(?:_(\d+))?(?=[_.])", name)
+        people = tuple(f"{cast}/{number}" for number in numbers.groups() if number) if numbers else ()
+        source = f"original_sequences/{cast}/{compression}/videos/{original}"
+        yield _made(file, folder, kind == FORGERIES, source, people)
 
 
 def _of_celeb_df(folder: Path) -> Iterator[Video]:
-    """Celeb-real/id0_0000.mp4 is the source of Celeb-synthesis/id0_id1_0000.mp4."""
+    """Celeb-real/id0_0000.mp4 is the source of Celeb-synthesis/id0_id1_0000.mp4, with the face of id1."""
     for kind in (*CELEB_REALS, CELEB_FAKES):
         for file in _files(folder, f"{kind}/*"):
             original = re.sub(r"^(id\d+)_id\d+_", r"\1_", file.name)
-            yield _made(file, folder, kind == CELEB_FAKES, f"Celeb-real/{original}")
+            people = tuple(re.findall(r"(?:^|(?<=_))id\d+(?=_)", file.name))
+            yield _made(file, folder, kind == CELEB_FAKES, f"Celeb-real/{original}", people)
 
 
-def _made(file: Path, folder: Path, fake: bool, original: str) -> Video:
+def _made(file: Path, folder: Path, fake: bool, original: str, people: tuple[str, ...]) -> Video:
     name = file.relative_to(folder).as_posix()
-    return Video(file, name, 1, original) if fake else Video(file, name, 0)
+    return Video(file, name, int(fake), original if fake else name, people=people)  # type: ignore[arg-type]
 
 
 def read_sample(path: Path | str, folder: Path | str) -> list[Video]:
