@@ -34,7 +34,7 @@ def test_the_golden_clip_is_the_same_everywhere_and_fills_the_range():
 def test_the_drawn_face_is_a_face_to_the_detector(side):
     (found,) = Detector().detect([drawn_face(side)])
     assert len(found) == 1
-    assert found.confidences[0] > 0.99
+    assert found.confidences[0] > 0.98
     left, top, right, bottom = found.boxes[0] / side
     eyes = found.landmarks[0, :2] / side
     assert np.abs(eyes - [[0.41, 0.44], [0.59, 0.44]]).max() < 0.03  # where they were drawn
