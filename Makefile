@@ -30,7 +30,7 @@ MODEL    = --recipe $(RECIPE) --model.weights $(WEIGHTS)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup submission faces pretrain train crossval mlflow test check bench clean \
+.PHONY: help setup submission faces pretrain train crossval mlflow test floors check bench clean \
 	kernel-build kernel-check kernel-simulate kernel-push kernel-status kernel-logs kernel-output kernel-image \
 	wheelhouse wheelhouse-push
 
@@ -139,6 +139,9 @@ mlflow: $(READY)  ## open the page of all runs
 
 test: $(READY)  ## run the tests
 	.venv/bin/pytest
+
+floors: $(READY)  ## install the oldest versions that setup.cfg allows, and run the tiny recipe with them
+	DFD_FLOORS=1 .venv/bin/pytest tests/test_floors.py
 
 check: $(READY)  ## lint, format and types
 	.venv/bin/ruff check .
