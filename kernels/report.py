@@ -6,9 +6,10 @@ from typing import Any
 
 from dfd.errors import DfdError, SubmissionError
 from dfd.report import terminal as show
-from dfd.scoring.board import compare_with_board, public_test_labels
+from dfd.scoring.board import Exposure, compare_with_board, made_by, public_test_labels
+from dfd.scoring.folds import group_of
 from dfd.scoring.submission import read_submission, score_submission, validate_submission
-from dfd.videos.manifest import read_labels
+from dfd.videos.manifest import read_labels, read_sources
 from kernels import KernelError, inputs, places
 from kernels.pin import differences, pinned, seen
 from kernels.session import REPORT, SUBMISSION
@@ -75,21 +76,29 @@ def _judge_submission(folder: Path, prediction: dict[str, Any], labels: Path | N
     for warning in warnings:
         show.say(f"Warning: {warning}", "yellow")
     show.say(f"{shown} is a valid submission.")
-    _score(submission, labels)
+    _score(submission, labels, made_by(prediction)[1])
 
 
-def _score(submission: Path, labels: Path | None) -> None:
-    """By `labels`, or by those of the public test, which are known, where it is a submission for that."""
+def _score(submission: Path, labels: Path | None, seen: Exposure) -> None:
+    """By `labels`, or by those of the public test, which are known, where it is a submission for that.
+
+    seen: what the bundle had seen of that.
+    """
     known = public_test_labels()
     public = labels is None and set(read_submission(submission)) == set(known)
     if labels is None and not public:
         show.say("Not scored: no labels are given, and these are not the videos of the competition's public test.")
         return
     try:
-        score = score_submission(submission, read_labels(labels) if labels else known)
+        if labels:
+            known = read_labels(labels)
+        groups = group_of(list(known), read_sources(labels) if labels else {})
+        score = score_submission(submission, known, groups)
     except DfdError as error:
         raise KernelError(f"{submission} is valid, but cannot be scored: {error}") from None
     show.score(score)
     if public:
         show.say("Scored on the competition's public test, whose labels are known.")
         show.table(compare_with_board(score["balanced_log_loss"]))
+        if warning := seen.warning():
+            show.say(f"Warning: {warning}.", "yellow")

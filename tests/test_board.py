@@ -22,6 +22,6 @@ def test_what_a_bundle_has_seen_of_the_public_test():
     names = list(public_test_labels())[:3]
     seen = exposure([f"dfdc_train_part_2/{names[1]}", "dfdc_train_part_0/zzz.mp4", "dfdc_train_part_20/yyy.mp4"])
     assert (seen.videos, seen.parts) == ((names[1],), (0, 2))
-    assert seen.warning().startswith("1 of the 400 videos of the public test were in the bundle's training")
-    assert exposure(["dfdc_train_part_1/zzz.mp4"]).warning().startswith("the bundle was trained on videos of part 1,")
+    assert seen.warning().startswith("1 of the 400 videos of the public test were in the training of the bundle")
+    assert exposure(["dfdc_train_part_1/zzz.mp4"]).warning().startswith("the bundle has seen videos of part 1,")
     assert exposure(["dfdc_train_part_3/zzz.mp4", "a.mp4"]).warning() is None

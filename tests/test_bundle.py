@@ -11,6 +11,7 @@ from dfd.faces.detect import Detector
 from dfd.faces.recorder import in_memory
 from dfd.faces.tracklets import FacesConfig
 from dfd.inference.bundle import Bundle, Earned, load_bundle, write_bundle
+from dfd.inference.info import read_seen
 from dfd.models import ModelConfig
 from dfd.models.checkpoint import Header, build_model, read_checkpoint, write_checkpoint
 from dfd.scoring.aggregate import over_members
@@ -20,11 +21,15 @@ from dfd.types import Video
 from dfd.versions import versions
 
 
-def checkpoint(path, seed, faces=None, prior=0.5, **clip):
+def checkpoint(path, seed, faces=None, prior=0.5, videos=(), **clip):
     torch.manual_seed(seed)
     config = ClipConfig(length=4, size=32, clips=2).replace(**clip)
     header = Header(
-        model=ModelConfig(name="journal_conv3d"), clip=config, faces=faces or FacesConfig(size=64), prior=prior
+        model=ModelConfig(name="journal_conv3d"),
+        clip=config,
+        faces=faces or FacesConfig(size=64),
+        prior=prior,
+        videos=videos,
     )
     write_checkpoint(path, header, build_model(header.model, config).state_dict())
     return path
@@ -106,6 +111,21 @@ def test_the_same_checkpoints_give_the_same_bundle(two, tmp_path):
     assert infos[0] == infos[1]
 
 
+def test_what_its_members_have_seen_is_a_file_of_its_own(tmp_path):
+    """100,000 names in bundle.json would be in the way of all that reads it."""
+    paths = [checkpoint(tmp_path / f"{n}.ckpt", n, videos=(f"{n}.mp4", "both,\n.mp4")) for n in (1, 2)]
+    wanted = ("1.mp4", "2.mp4", "both,\n.mp4")
+    write_bundle(tmp_path / "b", paths)
+    assert load_bundle(tmp_path / "b").seen == read_seen(tmp_path / "b") == wanted
+    assert "1.mp4" not in (tmp_path / "b" / "bundle.json").read_text()
+    (tmp_path / "b" / "seen.json").write_text("[]\n")
+    with pytest.raises(CheckpointError, match=r"seen\.json has sha256 .*: copy the bundle again"):
+        load_bundle(tmp_path / "b")
+    (tmp_path / "b" / "seen.json").unlink()
+    with pytest.raises(CheckpointError, match=r"seen\.json is missing"):
+        load_bundle(tmp_path / "b")
+
+
 def test_a_changed_byte_is_noticed(two, tmp_path):
     write_bundle(tmp_path / "b", two)
     path = tmp_path / "b" / "member-1.pt"
@@ -122,8 +142,8 @@ def test_a_changed_byte_is_noticed(two, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 1}, r"bundle\.json is not of format 2, the one that this version reads: bundle the run anew$"),
-        ({"format": 9}, "not of format 2"),
+        ({"format": 1}, r"bundle\.json is not of format 3, the one that this version reads: bundle the run anew$"),
+        ({"format": 9}, "not of format 3"),
         (
             {"members": [{"file": "../x.pt", "sha256": "0", "model": "lstm", "clip": {}}]},
             "not a file of the bundle's folder",

@@ -5,7 +5,7 @@ from dfd.clips.sampling import ClipConfig
 from dfd.errors import CheckpointError
 from dfd.faces.tracklets import FacesConfig
 from dfd.models import ModelConfig
-from dfd.models.checkpoint import KEY, Header, build_model, load_model, read_checkpoint, write_checkpoint
+from dfd.models.checkpoint import KEY, Header, build_model, load_model, read_checkpoint, seen_by, write_checkpoint
 from dfd.versions import versions
 
 CLIP = ClipConfig(length=4, size=32)
@@ -43,8 +43,20 @@ def broken(saved, change):
 
 def test_another_version_is_named(saved):
     path = broken(saved, lambda c: c[KEY].update(format=7))
-    with pytest.raises(CheckpointError, match="is of format 7; this version reads 1"):
+    with pytest.raises(CheckpointError, match="is of format 7; this version reads 2"):
         read_checkpoint(path)
+
+
+def test_what_weights_to_begin_from_have_seen(saved, tmp_path):
+    assert seen_by(saved[0]) == ("a",)
+    assert seen_by(None) == ()
+    torch.save({"conv.weight": torch.zeros(1)}, tmp_path / "imagenet.pt")  # of somebody else: not known
+    assert seen_by(tmp_path / "imagenet.pt") == ()
+    with pytest.raises(CheckpointError, match="no such file"):
+        seen_by(tmp_path / "none.pt")
+    path = broken(saved, lambda c: c[KEY].update(format=1))  # which said nothing of its ancestors
+    with pytest.raises(CheckpointError, match="is of format 1; this version reads 2: train it anew"):
+        seen_by(path)
 
 
 def test_an_unknown_setting_is_named(saved):
@@ -80,6 +92,6 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path):
         def __reduce__(self):
             return (print, ("run!",))
 
-    torch.save({KEY: {"format": 1}, "state_dict": {}, "x": Evil()}, tmp_path / "evil.ckpt")
+    torch.save({KEY: {"format": 2}, "state_dict": {}, "x": Evil()}, tmp_path / "evil.ckpt")
     with pytest.raises(CheckpointError, match=r"evil\.ckpt"):
         read_checkpoint(tmp_path / "evil.ckpt")

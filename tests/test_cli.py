@@ -106,6 +106,40 @@ def test_one_fold_alone_is_scored_on_what_was_left_out(capsys, small_store, tmp_
     assert dfd(capsys, "bundle", run, "--out", tmp_path / "bundle")[0] == 0
 
 
+def test_weights_that_have_seen_the_videos_are_refused_or_every_line_says_so(capsys, small_store, tmp_path):
+    backbone = [
+        "--recipe",
+        "cpu",
+        "--model.name",
+        "frame",
+        "--model.freeze",
+        "none",
+        "--clip.length",
+        "1",
+        "--clip.size",
+    ]
+    small = [*backbone, "32", "--clip.clips", "1", "--clip.margin", "1.3", "--train.epochs", "1", "--track", "none"]
+    first, run = tmp_path / "first", tmp_path / "run"
+    assert dfd(capsys, "train", small_store.folder, "--out", first, *small)[0] == 0
+    small += ["--folds", "2", "--model.weights", first / "checkpoints" / "last.ckpt", "--out", run]
+    for command in (["crossval"], ["train", "--fold", "1"]):
+        status, _, error = dfd(capsys, *command, small_store.folder, *small)
+        assert (status, "to score, or on their sources or group: 'fake" in error, run.exists()) == (1, True, False)
+    status, text, _ = dfd(capsys, "crossval", small_store.folder, "--allow-seen", "--distort", *small)
+    assert status == 0
+    assert "9 videos, of which the starting weights had seen 8, or their sources or group" in text
+    assert "Warning: the starting weights had seen 8 of these 9" in text
+    assert "the videos that they have seen, distorted" in text
+    assert "not seen" not in text
+    assert {found["seen_by_weights"] for found in json.loads((run / "distort.json").read_text()).values()} == {8}
+    small[-1] = tmp_path / "fold"
+    _, text, _ = dfd(capsys, "train", small_store.folder, "--fold", 1, "--allow-seen", "--folds-of", run, *small)
+    told = json.loads((tmp_path / "fold" / "score.json").read_text())
+    assert f"had seen {told['seen_by_weights']} of these {told['videos']}" in text
+    assert f"resampling {told['groups']} groups" in text
+    assert told["groups"] < told["videos"]
+
+
 def test_two_runs_over_the_same_folds_become_one_bundle(capsys, small_store, tmp_path):
     first, second, other = (tmp_path / name for name in ("first", "second", "other"))
     status, text, _ = dfd(capsys, "crossval", small_store.folder, "--folds", 2, "--out", first, "--distort", *UNTRACKED)
@@ -154,10 +188,11 @@ def test_two_runs_over_the_same_folds_become_one_bundle(capsys, small_store, tmp
         (["crossval", "{faces}", "--out", "{tmp}/out", "--groups", "part"], 1, "is in no part of DFDC"),
         (["crossval", "{faces}", "--out", "{tmp}/out", "--groups", "identity"], 1, "take --identity-weights"),
         (["crossval", "{faces}", "--out", "{tmp}/out", "--folds-of", "{tmp}/empty"], 1, "is no CSV of folds"),
+        (["train", "{faces}", "--out", "{tmp}/out", "--fold", "0", "--groups", "part"], 1, "is in no part of DFDC"),
         (["train", "{faces}", "--out", "{tmp}/out", "--fold", "7"], 1, "fold is 7: with 5 folds it is one of 0 to 4"),
         (["bundle", "{tmp}/empty", "--out", "{tmp}/out"], 1, "no checkpoints/last.ckpt"),
         (["predict", "{videos}", "--bundle", "{tmp}/empty", "--out", "{tmp}/out"], 1, "no bundle.json"),
-        (["predict", "{videos}", "--bundle", "{old}", "--out", "{tmp}/out"], 1, "format 2, the one that this version"),
+        (["predict", "{videos}", "--bundle", "{old}", "--out", "{tmp}/out"], 1, "format 3, the one that this version"),
         (["faces", "{videos}", "--out", "{old}"], 1, "old is of format 1, and this version reads 3: build it anew"),
         (["audit", "{old}"], 1, "old is of format 1, and this version reads 3: build it anew with `dfd faces`"),
         (["models", "lstm", "--clip", "3x4"], 1, "as in 15x1080x1920"),

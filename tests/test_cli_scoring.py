@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from dfd.cli import main
+from dfd.faces.tracklets import FacesConfig
+from dfd.inference.info import BundleInfo
 from dfd.scoring.board import public_test_labels
 
 
@@ -27,9 +29,10 @@ def write(path, rows, end="\n"):
     return path
 
 
-def write_bundle(folder, **about):
+def write_bundle(folder, seen=(), score=None):
     folder.mkdir()
-    (folder / "bundle.json").write_text(json.dumps(about))
+    (folder / "seen.json").write_text(json.dumps(seen))
+    (folder / "bundle.json").write_text(BundleInfo(faces=FacesConfig(), members=(), score=score or {}).text())
     return folder, hashlib.sha256((folder / "bundle.json").read_bytes()).hexdigest()
 
 
@@ -80,13 +83,13 @@ class TestWhatTheBundleHasSeen:
             (
                 "a",
                 [f"dfdc_train_part_1/{name}"],
-                "1 of the 400 videos of the public test were in the bundle's training",
+                "1 of the 400 videos of the public test were in the training of the bundle or of its starting weights",
             ),
-            ("b", ["dfdc_train_part_0/zzz.mp4"], "trained on videos of part 0, where the public test is from"),
+            ("b", ["dfdc_train_part_0/zzz.mp4"], "has seen videos of part 0, where the public test is from"),
             ("c", ["dfdc_train_part_9/zzz.mp4"], ""),
             ("d", [], "does not say what it was trained on"),
         ):
-            bundle, _ = write_bundle(tmp_path / place, videos=videos)
+            bundle, _ = write_bundle(tmp_path / place, videos)
             status, text, _ = dfd(capsys, "score", halves, "--bundle", bundle)
             assert status == 0
             assert warning in text
@@ -104,7 +107,7 @@ class TestWhatTheBundleHasSeen:
         assert json.loads(text)["warnings"] == []
 
     def test_another_bundle_than_the_report_names_is_refused(self, capsys, halves, tmp_path):
-        bundle, sha256 = write_bundle(tmp_path / "b", videos=["a.mp4"])
+        bundle, sha256 = write_bundle(tmp_path / "b", ["a.mp4"])
         report = tmp_path / "report.json"
         for named, wanted in ((sha256, 0), ("1" * 64, 1)):
             seen = {"sha256": named, "public_test_seen": {"videos": [], "parts": []}}
@@ -115,10 +118,27 @@ class TestWhatTheBundleHasSeen:
 
     def test_own_labels_that_were_trained_on(self, capsys, tmp_path):
         labels = write(tmp_path / "labels.csv", [("a.mp4", 0), ("b.mp4", 1)])
-        bundle, _ = write_bundle(tmp_path / "b", videos=["a.mp4", "c.mp4"])
+        bundle, _ = write_bundle(tmp_path / "b", ["part/a.mp4", "c.mp4"])
         path = write(tmp_path / "s.csv", [("a.mp4", 0.2), ("b.mp4", 0.9)])
         _, text, _ = dfd(capsys, "score", path, "--labels", labels, "--bundle", bundle)
-        assert "Warning: 1 of the 2 labelled videos were in the bundle's training." in text
+        assert "Warning: 1 of the 2 labelled videos, or their sources, were in the training of the bundle or of" in text
+        assert "began from: 'a.mp4'." in text
+
+    def test_own_labels_whose_source_was_trained_on(self, capsys, tmp_path):
+        metadata = {"a.mp4": {"label": "FAKE", "original": "r.mp4"}, "b.mp4": {"label": "REAL"}}
+        labels = tmp_path / "metadata.json"
+        labels.write_text(json.dumps(metadata))
+        path = write(tmp_path / "s.csv", [("a.mp4", 0.9), ("b.mp4", 0.1)])
+        for place, seen, again in (("b", ["r.mp4"], ["'a.mp4'"]), ("c", ["other.mp4"], [])):
+            bundle, _ = write_bundle(tmp_path / place, seen)
+            _, text, _ = dfd(capsys, "score", path, "--labels", labels, "--bundle", bundle, "--json")
+            assert [warning.rpartition(": ")[2] for warning in json.loads(text)["warnings"]] == again
+
+    def test_a_bundle_of_before_is_refused(self, capsys, halves, tmp_path):
+        (tmp_path / "b").mkdir()
+        (tmp_path / "b" / "bundle.json").write_text(json.dumps({"format": 2, "videos": ["a.mp4"]}))
+        status, _, error = dfd(capsys, "score", halves, "--bundle", tmp_path / "b")
+        assert (status, "is not of format 3" in error) == (1, True)
 
 
 def test_every_measure_is_printed_and_each_loss_says_of_which_mix(capsys, tmp_path):

@@ -419,6 +419,16 @@ def test_output_is_fetched_validated_and_scored(server, run, tmp_path):
     assert not (tmp_path / "out" / "checkpoint.ckpt").exists()
 
 
+def test_its_interval_resamples_a_video_with_what_was_made_from_it(server, run, tmp_path):
+    rows = b"filename,label\na.mp4,0.9\nb.mp4,0.2\nc.mp4,0.7\nd.mp4,0.4\n"
+    made_output(server, **{"submission.csv": rows, "sample_submission.csv": rows})
+    labels = tmp_path / "metadata.json"
+    fakes = {fake: {"label": "FAKE", "original": real} for fake, real in (("a.mp4", "b.mp4"), ("c.mp4", "d.mp4"))}
+    labels.write_text(json.dumps({**fakes, "b.mp4": {"label": "REAL"}, "d.mp4": {"label": "REAL"}}))
+    status, out, _ = run("output", "predict", "--out", tmp_path / "out", "--labels", labels)
+    assert (status, "resampling 2 groups" in out) == (0, True)
+
+
 def test_what_scores_the_public_test_is_scored_by_its_known_labels(server, run, tmp_path):
     names = sorted(public_test_labels())
     halves = "".join(["filename,label\n", *(f"{name},0.5\n" for name in names)]).encode()
@@ -428,6 +438,12 @@ def test_what_scores_the_public_test_is_scored_by_its_known_labels(server, run, 
     assert "0.6931" in out
     assert "Scored on the competition's public test, whose labels are known." in out
     assert "1st, seven EfficientNet-B7" in out
+    assert "it knows the answers" not in out
+    seen = {"sha256": "0" * 64, "public_test_seen": {"videos": names[:1], "parts": [0]}}
+    about = json.loads(server.output["kernel.json"])
+    about["prediction"]["bundle"] = seen
+    server.output["kernel.json"] = json.dumps(about).encode()
+    assert "Warning: 1 of the 400 videos" in run("output", "predict", "--out", tmp_path / "out")[1]
     made_output(server)
     assert "Not scored: no labels are given" in run("output", "predict", "--out", tmp_path / "out")[1]
 

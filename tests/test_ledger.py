@@ -28,8 +28,9 @@ def test_a_row_a_submission(made):
     assert [rows[1][k] for k in COLUMNS[-3:]] == ["0.5", "0.4", "0.6"]
 
 
-def test_a_bundle_without_a_score_leaves_it_empty(made):
-    (made / "bundle" / "bundle.json").write_text("{}")
+@pytest.mark.parametrize("score", [{}, {"balanced_log_loss": 0.5, "seen_by_weights": 3}])
+def test_a_bundle_without_a_score_of_unseen_videos_leaves_it_empty(made, score):
+    (made / "bundle" / "bundle.json").write_text(json.dumps({"score": score}))
     row = record_submission(made / "record.csv", made / "submission.csv", made / "bundle")
     assert row["balanced_log_loss"] == row["interval_low"] == ""
 

@@ -8,6 +8,7 @@ import pytest
 
 from dfd.errors import ConfigError
 from dfd.inference.bundle import Bundle, load_bundle
+from dfd.inference.info import read_seen
 from dfd.inference.oof import read_oof, write_scores
 from dfd.inference.pack import pack_runs
 from dfd.inference.predict import predict
@@ -106,7 +107,16 @@ def test_the_score_is_that_of_the_joined_predictions(runs, tmp_path, small_store
     expected = balanced_log_loss([labels[name] for name in rows], list(rows.values()))
     assert info.score["balanced_log_loss"] == pytest.approx(expected, abs=1e-12)
     assert info.blend.equal is not None
-    assert info.videos == tuple(sorted(set(labels) - {"broken.mp4"}))
+    assert read_seen(tmp_path / "both") == tuple(sorted(set(labels) - {"broken.mp4"}))
+    assert info.score["seen_by_weights"] == 0
+
+
+def test_a_score_of_seen_videos_says_so_in_the_bundle(runs, tmp_path):
+    for run, again in zip(runs, (4, 2), strict=True):
+        told = json.loads((run / "score.json").read_text())
+        (run / "score.json").write_text(json.dumps({**told, "score": {**told["score"], "seen_by_weights": again}}))
+    assert pack_runs(runs[1:], tmp_path / "one").score["seen_by_weights"] == 2
+    assert pack_runs(runs, tmp_path / "both").score["seen_by_weights"] == 4
 
 
 def test_a_member_that_fails_leaves_the_others_weights_in_proportion(runs, tmp_path, small_store):

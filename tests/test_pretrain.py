@@ -95,3 +95,24 @@ def test_one_command_from_pictures_to_a_score(stills, tmp_path, capsys):
     assert f"--model.weights {run / CHECKPOINT} --clip.margin 1" in " ".join(told.split())
     training = load_model(run / CHECKPOINT)[1].training
     assert (training["augment"]["jpeg"], training["augment"]["zoom"]) == (1, 0.2)  # what was given, and the recipe's
+
+
+def begun_from(run):
+    return RECIPE.replace(model=RECIPE.model.replace(weights=run / CHECKPOINT))
+
+
+def test_a_network_lists_its_pictures_and_their_sources_and_its_ancestors(stills, tmp_path):
+    pretrain(stills[:4], RECIPE, tmp_path / "a")
+    pretrain(stills[4:8], begun_from(tmp_path / "a"), tmp_path / "b")
+    wanted = {name for number in range(4) for name in (f"r{number}.png", f"f{number}.png", f"r{number}.mp4")}
+    assert set(load_model(tmp_path / "b" / CHECKPOINT)[1].videos) == wanted
+
+
+def test_weights_that_have_seen_the_fold_are_refused_or_the_score_says_so(stills, tmp_path):
+    pretrain(stills, RECIPE, tmp_path / "all")
+    recipe, run = begun_from(tmp_path / "all"), tmp_path / "run"
+    with pytest.raises(ConfigError, match=r"trained on 4 of the 4 videos to score.*: 'f\d\.png', '\w\d\.png'"):
+        pretrain(stills, recipe, run, fold=0)
+    assert not run.exists()
+    score = pretrain(stills, recipe, run, fold=0, allow_seen=True)
+    assert score["seen_by_weights"] == json.loads((run / "score.json").read_text())["seen_by_weights"] == 4

@@ -8,10 +8,13 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from dfd.errors import SubmissionError
+from dfd.files import sha256
+from dfd.inference.info import read_info, read_seen
 from dfd.report import terminal as show
-from dfd.scoring.board import SHIFT, Exposure, compare_with_board, exposure, public_test_labels
-from dfd.scoring.folds import source_groups
-from dfd.scoring.ledger import read_bundle, record_submission
+from dfd.scoring.board import SHIFT, compare_with_board, exposure, made_by, public_test_labels
+from dfd.scoring.folds import group_of
+from dfd.scoring.ledger import record_submission
+from dfd.scoring.seen import seen_before, shown
 from dfd.scoring.submission import compare_submissions, loss_by_status, score_submission, validate_submission
 from dfd.videos.manifest import read_labels, read_sources
 
@@ -58,10 +61,13 @@ def score(
     """
     known = read_labels(labels) if labels else public_test_labels()
     sources = read_sources(labels) if labels else {}
-    names = list(known)
-    groups = dict(zip(names, source_groups(names, [sources.get(name, name) for name in names]), strict=True))
+    groups = group_of(list(known), sources)
     told = _read_report(report) if report else {}
-    warnings = _seen_before(known, bundle, told, public=labels is None)
+    maker, seen = made_by(told)
+    if bundle is not None:
+        warnings = _seen_before(bundle, maker, groups, sources, public=labels is None)
+    else:
+        warnings = [warning] if labels is None and (warning := seen.warning()) else []
     result = score_submission(submission, known, groups)
     if report:
         result["by_status"] = loss_by_status(submission, known, _statuses(report, told))
@@ -95,36 +101,33 @@ def _show_board(loss: float) -> None:
     )
 
 
-def _seen_before(known: Mapping[str, int], bundle: Path | None, told: Mapping[str, Any], public: bool) -> list[str]:
-    """Warnings where the bundle was trained on what is scored. told: what a report says: it knows of the public test.
+def _seen_before(
+    bundle: Path, maker: str, groups: Mapping[str, str], sources: Mapping[str, str], public: bool
+) -> list[str]:
+    """Warnings where the bundle, or weights that it began from, were trained on what is scored, or on its group.
 
-    Raises SubmissionError when the report is of another bundle than the one that is named.
+    maker: sha256 of the bundle that a report names. Raises SubmissionError when that is another one; CheckpointError
+    for a bundle that cannot be read.
     """
-    made_by, seen = _made_by(told)
-    if bundle is None:
-        return [warning] if public and (warning := seen.warning()) else []
-    about, sha256 = read_bundle(bundle)
-    if made_by not in ("", sha256):
+    read_info(bundle)
+    identity = sha256(bundle / "bundle.json")
+    if maker not in ("", identity):
         raise SubmissionError(
-            f"the report is of a prediction by bundle {made_by[:12]}…, and {bundle} is {sha256[:12]}…: "
+            f"the report is of a prediction by bundle {maker[:12]}…, and {bundle} is {identity[:12]}…: "
             "name the bundle that made it"
         )
-    videos = about.get("videos")
-    if not videos:
+    seen, names = read_seen(bundle), list(groups)
+    if not seen:
         return [f"{bundle} does not say what it was trained on: whether it knows these videos is not known"]
     if public:
-        return [warning] if (warning := exposure(videos).warning()) else []
-    both = len(set(videos) & set(known))
-    return [f"{both} of the {len(known)} labelled videos were in the bundle's training"] if both else []
-
-
-def _made_by(told: Mapping[str, Any]) -> tuple[str, Exposure]:
-    """The sha256 of the bundle that a report names, and what that had seen; nothing where it names none."""
-    try:
-        sha256, seen = str(told["bundle"]["sha256"]), told["bundle"]["public_test_seen"]
-        return sha256, Exposure(tuple(seen["videos"]), tuple(seen["parts"]))
-    except (KeyError, TypeError):
-        return "", Exposure()
+        return [warning] if (warning := exposure(seen).warning()) else []
+    again = seen_before(names, [sources.get(name, name) for name in names], list(groups.values()), seen)
+    if not again:
+        return []
+    return [
+        f"{len(again)} of the {len(names)} labelled videos, or their sources, were in the training of the bundle or of "
+        f"the weights that it began from: {shown(again)}"
+    ]
 
 
 def _read_report(report: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from dfd.clips.blend import BlendConfig
 from dfd.clips.sampling import ClipConfig
 from dfd.clips.stills import read_stills
 from dfd.config import Config
-from dfd.errors import CheckpointError, ConfigError, OutOfTimeError
+from dfd.errors import CheckpointError, OutOfTimeError
 from dfd.faces.build import Progress
 from dfd.faces.store import FaceStore
 from dfd.models import ModelConfig
@@ -22,12 +22,12 @@ from dfd.models.checkpoint import read_checkpoint
 from dfd.report import terminal as show
 from dfd.report.curves import draw_curve
 from dfd.report.tracking import NONE, Mirror, default_store
-from dfd.scoring.submission import score_submission
+from dfd.scoring.seen import SEEN
 from dfd.training import crossval as cv
 from dfd.training import fit, robustness
 from dfd.training import pretrain as pretraining
 from dfd.training.clock import Means
-from dfd.training.groups import Grouping, split
+from dfd.training.groups import Grouping
 from dfd.training.module import TrainConfig
 from dfd.training.recipes import RECIPES, Recipe, changes
 from dfd.training.recipes import recipe as named_recipe
@@ -43,6 +43,7 @@ Train = Annotated[TrainConfig, Parameter(name="--train", show_default=False)]
 Augment = Annotated[AugmentConfig, Parameter(show_default=False)]
 Blend = Annotated[BlendConfig, Parameter(show_default=False)]
 Groups = Annotated[Grouping, Parameter(name="*")]
+AllowSeen = Annotated[bool, Parameter(negative=())]
 Hours = Annotated[float | None, Parameter(validator=validators.Number(gt=0))]
 Devices = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=64))]
 NO_MODEL, NO_CLIP, NO_TRAIN, NO_AUGMENT, NO_BLEND = (
@@ -58,6 +59,8 @@ def train(
     recipe: RecipeName = "cpu",
     fold: int | None = None,
     folds: int = 5,
+    groups: Groups = Grouping(),  # noqa: B008  # frozen
+    allow_seen: AllowSeen = False,
     hours: Hours = None,
     devices: Devices = 1,
     track: str | None = None,
@@ -74,6 +77,8 @@ def train(
         out: Run folder; a stopped run goes on.
         fold: Fold to leave out, from 0.
         folds: How many there are.
+        groups: What else stands in one fold.
+        allow_seen: Go on where --model.weights has seen videos of the fold; the score then says so.
         hours: Stop cleanly within so many hours; the same command goes on from there.
         devices: GPUs that share each batch, or processes where there is no GPU.
         track: MLflow's store, a database or server; "none" for none. By default MLFLOW_TRACKING_URI, or mlflow.db
@@ -86,24 +91,16 @@ def train(
     """
     store = FaceStore.open(faces)
     settings = _recipe(recipe, model=model, clip=clip, train=train_, augment=augment, blend=blend)
-    records = cv.labelled(store)
-    held = set()
-    if fold is not None:
-        if not 0 <= fold < folds:
-            raise ConfigError(f"fold is {fold}: with {folds} folds it is one of 0 to {folds - 1}")
-        frame = split(records, folds, settings.train.seed)
-        held = set(frame.loc[frame["fold"] == fold, "filename"])
-    seen = [record for record in records if record.video not in held]
     _heed_margin(settings)
+    score = None
     with _session(out, "train", hours, devices, track) as (tell, means):
-        if held:
-            kept = [record for record in records if record.video in held]
-            cv.score_fold(seen, kept, store, settings, out, f"fold {fold}", tell, means)
+        if fold is None:
+            fit.train(cv.labelled(store), store.config, settings, out, progress=tell, means=means)
         else:
-            fit.train(seen, store.config, settings, out, progress=tell, means=means)
+            score = cv.train_fold(store, settings, fold, folds, out, tell, means, groups, allow_seen)
     show.say(f"The model is in {out / fit.CHECKPOINT}, its curve in {out / 'curve.png'} and metrics.csv.")
-    if held:
-        show.score(score_submission(out / "oof.csv", {r.video: int(r.label or 0) for r in records if r.video in held}))
+    if score:
+        show.score(score)
     show.say(f"Next: dfd bundle {out} --out BUNDLE")
 
 
@@ -115,6 +112,7 @@ def crossval(
     recipe: RecipeName = "cpu",
     folds: int = 5,
     groups: Groups = Grouping(),  # noqa: B008  # frozen
+    allow_seen: AllowSeen = False,
     distort: Annotated[bool, Parameter(negative=())] = False,
     hours: Hours = None,
     devices: Devices = 1,
@@ -132,6 +130,7 @@ def crossval(
         out: Run folder; what is finished there is kept.
         folds: Parts that the videos are split into, each fake with its source.
         groups: What else stands in one fold.
+        allow_seen: Go on where --model.weights has seen videos that are to be scored; the score then says so.
         distort: Score the same models on distorted videos, too: a finished run is not trained again.
         hours: Stop cleanly within so many hours; the same command goes on from there.
         devices: GPUs that share each batch, or processes where there is no GPU.
@@ -147,13 +146,12 @@ def crossval(
     _heed_margin(settings)
     store = FaceStore.open(faces)
     with _session(out, "crossval", hours, devices, track) as (tell, means):
-        made = cv.crossval(store, settings, folds, out, tell, means, groups)
+        made = cv.crossval(store, settings, folds, out, tell, means, groups, allow_seen)
         found = robustness.distort(store, out, tell, means) if distort else {}
-    show.say(
-        f"Local leaderboard: {out / 'oof.csv'}, {len(made.scores)} videos, each scored by a model "
-        "that has not seen it, nor what it was made from, nor what was made from it",
-        "bold",
-    )
+    seen = "each scored by a model that has not seen it, nor what it was made from, nor what was made from it"
+    if made.score[SEEN]:
+        seen = f"of which the starting weights had seen {made.score[SEEN]}, or their sources or group"
+    show.say(f"Local leaderboard: {out / 'oof.csv'}, {len(made.scores)} videos, {seen}", "bold")
     show.score(made.score)
     show.statuses(Counter(score.status for score in made.scores))
     show.decision(made.decision)
@@ -171,6 +169,7 @@ def pretrain(
     recipe: RecipeName = "stills",
     fold: int | None = None,
     folds: int = 5,
+    allow_seen: AllowSeen = False,
     hours: Hours = None,
     devices: Devices = 1,
     track: str | None = None,
@@ -187,6 +186,7 @@ def pretrain(
         out: Run folder; a stopped run goes on.
         fold: Fold to leave out, from 0, and to score.
         folds: How many there are.
+        allow_seen: Go on where --model.weights has seen pictures of the fold; the score then says so.
         hours: Stop cleanly within so many hours; the same command goes on from there.
         devices: GPUs that share each batch, or processes where there is no GPU.
         track: MLflow's store, a database or server; "none" for none. By default MLFLOW_TRACKING_URI, or mlflow.db
@@ -199,7 +199,7 @@ def pretrain(
     """
     settings = _recipe(recipe, model=model, clip=clip, train=train_, augment=augment, blend=blend)
     with _session(out, "pretrain", hours, devices, track) as (tell, means):
-        score = pretraining.pretrain(read_stills(stills), settings, out, fold, folds, tell, means)
+        score = pretraining.pretrain(read_stills(stills), settings, out, fold, folds, tell, means, allow_seen)
     show.say(f"The model is in {out / fit.CHECKPOINT}, its curve in {out / 'curve.png'} and metrics.csv.")
     if score:
         show.score(score)

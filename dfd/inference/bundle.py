@@ -2,6 +2,7 @@
 
 bundle.json    members with sha256 and golden logit, preprocessing, calibration, versions, the score earned out of fold
 member-0.pt …  weights with their headers
+seen.json      names of all that its members, and the weights they began from, were trained on
 golden.mp4     a drawn face, which is to be found here as it was where the bundle was made
 """
 
@@ -22,7 +23,7 @@ from dfd.clips.distort import Distortion
 from dfd.clips.sampling import ClipConfig, part_of
 from dfd.errors import CheckpointError, ConfigError, DfdError, StoreError
 from dfd.faces.records import TrackletRecord, VideoRecord
-from dfd.files import partial_path, sha256, write_text
+from dfd.files import partial_path, sha256, write_json, write_text
 from dfd.inference.forward import (
     AT_ONCE,
     Answer,
@@ -42,7 +43,16 @@ from dfd.inference.golden import (
     golden_logit,
     write_golden_video,
 )
-from dfd.inference.info import GOLDEN_VIDEO, PLAIN, BundleInfo, MemberEntry, read_info
+from dfd.inference.info import (
+    GOLDEN_VIDEO,
+    PLAIN,
+    SEEN_FILE,
+    BundleInfo,
+    MemberEntry,
+    check_file,
+    read_info,
+    read_seen,
+)
 from dfd.models.checkpoint import load_model, read_checkpoint, write_checkpoint
 from dfd.scoring.aggregate import over_members
 from dfd.scoring.calibrate import prior_offset
@@ -75,13 +85,14 @@ class Bundle:
     """Networks in evaluation mode, what they are fed, and how their logits become a probability.
 
     weights: what each member counts for; alike where none are given. distortion: what every clip is put through first,
-    to see what the networks make of it; None in use.
+    to see what the networks make of it; None in use. seen: names of all that they have seen in training.
     """
 
     info: BundleInfo
     members: tuple[Member, ...]
     weights: tuple[float, ...] = ()
     distortion: Distortion | None = None
+    seen: tuple[str, ...] = ()
 
     @property
     def at_once(self) -> AtOnce:
@@ -187,6 +198,7 @@ def write_bundle(out: Path, checkpoints: Sequence[Path], earned: Earned | None =
                 )
             )
         write_golden_video(partial / GOLDEN_VIDEO)
+        write_json(partial / SEEN_FILE, sorted({video for header, _ in read for video in header.videos}), durable=True)
         info = BundleInfo(
             faces=faces,
             golden_face=golden_face(partial / GOLDEN_VIDEO, faces, sha256(partial / GOLDEN_VIDEO)),
@@ -195,7 +207,7 @@ def write_bundle(out: Path, checkpoints: Sequence[Path], earned: Earned | None =
             rule_reason=earned.reason,
             blend=earned.blend,
             score=earned.score,
-            videos=tuple(sorted({video for header, _ in read for video in header.videos})),
+            seen_sha256=sha256(partial / SEEN_FILE),
         )
         write_text(partial / "bundle.json", info.text(), durable=True)
         shutil.rmtree(out, ignore_errors=True)
@@ -215,10 +227,12 @@ def load_bundle(folder: Path, device: str = "cpu", force: bool = False) -> Bundl
     if not force:
         check_releases(folder, info.versions)
         if info.golden_face is not None:
-            _check_file(folder / GOLDEN_VIDEO, info.golden_face.sha256)
+            check_file(folder / GOLDEN_VIDEO, info.golden_face.sha256)
             check_faces(folder / GOLDEN_VIDEO, info.faces, info.golden_face, info.versions)
+        check_file(folder / SEEN_FILE, info.seen_sha256)
     members = tuple(_member(folder, entry, info, place, force) for entry in info.members)
-    return Bundle(info, members, tuple(entry.weight for entry in info.members))
+    seen = read_seen(folder)
+    return Bundle(info, members, tuple(entry.weight for entry in info.members), seen=seen)
 
 
 def load_member(path: Path, device: torch.device) -> Member:
@@ -230,13 +244,6 @@ def load_member(path: Path, device: torch.device) -> Member:
     return model.to(device), header
 
 
-def _check_file(path: Path, wanted: str) -> None:
-    if not path.is_file():
-        raise CheckpointError(f"{path} is missing: copy the bundle again, or make it anew")
-    if (found := sha256(path)) != wanted:
-        raise CheckpointError(f"{path} has sha256 {found[:12]}…, not {wanted[:12]}…: copy the bundle again")
-
-
 def _member(folder: Path, entry: MemberEntry, info: BundleInfo, device: torch.device, force: bool) -> Member:
     path = folder / entry.file
     if Path(entry.file).name != entry.file:
@@ -244,7 +251,7 @@ def _member(folder: Path, entry: MemberEntry, info: BundleInfo, device: torch.de
             f"{folder / 'bundle.json'} names {entry.file!r}, which is not a file of the bundle's folder"
         )
     if not force or not path.is_file():
-        _check_file(path, entry.sha256)
+        check_file(path, entry.sha256)
     model, header = load_member(path, torch.device("cpu"))
     if entry.golden is not None and not force:
         check_logit(path, golden_logit(model, header), entry.golden, info.versions)

@@ -14,11 +14,13 @@ from dfd.clips.sampling import ClipConfig
 from dfd.config import Config
 from dfd.errors import CheckpointError, ConfigError
 from dfd.faces.tracklets import FacesConfig
+from dfd.files import sha256
 from dfd.scoring.decide import Rule
 from dfd.scoring.ensemble import Blend
 from dfd.versions import versions
 
-FORMAT = 2
+FORMAT = 3
+SEEN_FILE = "seen.json"
 GOLDEN_VIDEO = "golden.mp4"
 PLAIN = "the plain rule: there are no out-of-fold predictions to choose another on"
 BOX_TOLERANCE = 0.02
@@ -75,7 +77,7 @@ class BundleInfo(Config):
     rule_reason: str = PLAIN
     blend: Blend | None = Field(None, description="how several runs were blended, and why so")
     score: dict[str, Any] = Field(default_factory=dict, description="measures of the out-of-fold predictions")
-    videos: tuple[str, ...] = Field((), description="names of all videos that a member was trained on")
+    seen_sha256: str = Field("", description="of seen.json, the names of all that members have seen in training")
     golden_face: GoldenFace | None = Field(None, description="what is found in golden.mp4 where the bundle was made")
     versions: dict[str, str] = Field(default_factory=versions)
 
@@ -84,7 +86,7 @@ class BundleInfo(Config):
         return self.model_dump_json(indent=1) + "\n"
 
     def sha256(self) -> str:
-        """Of bundle.json, and so of all that decides a prediction: the members stand in it with their own sha256."""
+        """Of bundle.json, and so of all that decides a prediction: it has the other files' sha256."""
         return hashlib.sha256(self.text().encode()).hexdigest()
 
 
@@ -105,3 +107,25 @@ def read_info(folder: Path) -> BundleInfo:
         return BundleInfo.read(about, str(path))
     except ConfigError as error:
         raise CheckpointError(str(error)) from None
+
+
+def read_seen(folder: Path) -> tuple[str, ...]:
+    """The names in a bundle's seen.json: of all that a member was trained on, or weights that it began from, or what
+    those were made from. Raises CheckpointError.
+    """
+    path = folder / SEEN_FILE
+    try:
+        names = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}): copy the bundle again, or make it anew") from None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise CheckpointError(f"{path} is not a list of names: copy the bundle again, or make it anew")
+    return tuple(names)
+
+
+def check_file(path: Path, wanted: str) -> None:
+    """Raise CheckpointError unless `path` is there with the sha256 `wanted`."""
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing: copy the bundle again, or make it anew")
+    if (found := sha256(path)) != wanted:
+        raise CheckpointError(f"{path} has sha256 {found[:12]}…, not {wanted[:12]}…: copy the bundle again")

@@ -2,6 +2,7 @@
 
 folds.csv    which video is in which fold, and its group
 oof.json     each video's status and the logits of its tracklets, by the model that has not seen it
+score.json   how many of them the weights had seen that the models began from
 """
 
 import json
@@ -15,15 +16,20 @@ from dfd.errors import ConfigError
 from dfd.files import write_json
 from dfd.scoring.decide import Judged
 from dfd.scoring.folds import read_folds
+from dfd.scoring.seen import SEEN
 from dfd.types import VideoScore
 
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """folds: a row a video, as scoring/folds.py has it. scores: its prediction, in the order of the rows."""
+    """folds: a row a video, as scoring/folds.py has it. scores: its prediction, in the order of the rows.
+
+    seen: how many of the videos the starting weights had seen.
+    """
 
     folds: pd.DataFrame
     scores: tuple[VideoScore, ...]
+    seen: int = 0
 
     def judged(self) -> list[Judged]:
         """The predictions with what they are judged by, in the order of the rows."""
@@ -46,14 +52,22 @@ def read_oof(run: Path) -> OutOfFold | None:
     """
     if not (run / "folds.csv").is_file():
         return None
-    if not (run / "oof.json").is_file():
+    if not all((run / name).is_file() for name in ("oof.json", "score.json")):
         raise ConfigError(f"{run} is a cross-validation that was stopped: give its command again to finish it")
     folds = read_folds(run / "folds.csv")
     scores = {score.name: score for score in read_scores(run / "oof.json")}
     lacking = [name for name in folds["filename"] if name not in scores]
     if lacking:
         raise ConfigError(f"{run / 'oof.json'} has no prediction of {lacking[0]!r}, which is in folds.csv")
-    return OutOfFold(folds, tuple(scores[name] for name in folds["filename"]))
+    return OutOfFold(folds, tuple(scores[name] for name in folds["filename"]), _seen(run / "score.json"))
+
+
+def _seen(path: Path) -> int:
+    """How many videos the starting weights had seen, as a cross-validation's score.json says."""
+    try:
+        return int(json.loads(path.read_text(encoding="utf-8"))["score"][SEEN])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ConfigError(f"{path} is not what dfd crossval wrote ({error}): delete it, and run that again") from None
 
 
 def write_scores(path: Path, scores: Sequence[VideoScore]) -> None:

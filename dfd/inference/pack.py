@@ -15,6 +15,7 @@ from dfd.inference.oof import OutOfFold, read_oof
 from dfd.inference.predict import PRIOR
 from dfd.scoring.decide import Rule
 from dfd.scoring.ensemble import decide_blend
+from dfd.scoring.seen import SEEN
 from dfd.scoring.submission import score_submission, write_submission
 
 
@@ -53,7 +54,7 @@ def _pack_blend(checkpoints: Sequence[Sequence[Path]], runs: Sequence[OutOfFold]
     with TemporaryDirectory(prefix="dfd-bundle-") as folder:
         oof = Path(folder) / "oof.csv"
         write_submission(oof, probabilities)
-        score = score_submission(oof, runs[0].labels(), runs[0].groups())
+        score = score_submission(oof, runs[0].labels(), runs[0].groups()) | {SEEN: max(run.seen for run in runs)}
         earned = Earned(decision.rule, decision.reason, score, tuple(weight for _, weight in members), made)
         info = write_bundle(out, [path for path, _ in members], earned)
         shutil.copy(oof, out)

@@ -116,7 +116,7 @@ def predict(
         changes,
         bundle.info.sha256(),
         tuple(drifted(bundle.info.versions)),
-        exposure(bundle.info.videos),
+        exposure(bundle.seen),
     )
 
 

@@ -15,7 +15,7 @@ from dfd.models import ModelConfig, build
 from dfd.models.weights import read_tensors, write_tensors
 from dfd.versions import versions
 
-FORMAT = 1
+FORMAT = 2
 KEY = "dfd"
 """Where the header stands in a checkpoint, beside what Lightning keeps there."""
 
@@ -29,26 +29,44 @@ class Header(Config):
     faces: FacesConfig
     prior: float = Field(description="share of fakes among the clips that it was trained on")
     training: dict[str, Any] = Field(default_factory=dict, description="recipe, its settings, seed, fold")
-    videos: tuple[str, ...] = Field((), description="names of the videos that it was trained on")
+    videos: tuple[str, ...] = Field(
+        (),
+        description="names of the videos and pictures that it, or the weights it began from, were trained on, and of "
+        "what those were made from",
+    )
     versions: dict[str, str] = Field(default_factory=versions)
 
 
 def read_checkpoint(path: Path) -> tuple[Header, dict[str, torch.Tensor]]:
     """Header and weights of a training checkpoint or a bundle's member. Raises CheckpointError."""
     saved = read_tensors(path)
-    about = saved.get(KEY) if isinstance(saved, dict) else None
-    if not isinstance(about, dict):
+    if not isinstance(saved, dict) or not isinstance(saved.get(KEY), dict):
         raise CheckpointError(f"{path} is not a checkpoint of dfd: it has no {KEY!r} header")
-    if about.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path} is of format {about.get('format')!r}; this version reads {FORMAT}: train it anew"
-        )
-    try:
-        header = Header.read(about, str(path))
-    except ConfigError as error:
-        raise CheckpointError(str(error)) from None
+    header = _header(saved[KEY], path)
     weights = {name.removeprefix("model."): tensor for name, tensor in saved["state_dict"].items()}
     return header, weights
+
+
+def seen_by(weights: Path | None) -> tuple[str, ...]:
+    """Header.videos of the weights that a network begins from; nothing where there are none, or they are not dfd's.
+
+    Raises CheckpointError.
+    """
+    if weights is None:
+        return ()
+    saved = read_tensors(weights)
+    return _header(saved[KEY], weights).videos if isinstance(saved, dict) and KEY in saved else ()
+
+
+def _header(about: Any, path: Path) -> Header:
+    """The header in the checkpoint `path`. Raises CheckpointError."""
+    found = about.get("format") if isinstance(about, dict) else None
+    if found != FORMAT:
+        raise CheckpointError(f"{path} is of format {found!r}; this version reads {FORMAT}: train it anew")
+    try:
+        return Header.read(about, str(path))
+    except ConfigError as error:
+        raise CheckpointError(str(error)) from None
 
 
 def write_checkpoint(path: Path, header: Header, weights: dict[str, torch.Tensor]) -> None:

@@ -22,6 +22,7 @@ from rich.progress import (
 from rich.table import Table
 
 from dfd.scoring.metrics import explain_score
+from dfd.scoring.seen import SEEN
 
 if TYPE_CHECKING:  # both import torch, which a score need not wait for
     from dfd.inference.predict import Prediction
@@ -136,6 +137,12 @@ def score(result: Mapping[str, Any]) -> None:
     say("")
     for line in explain_score(dict(result)):
         say(line)
+    if result.get(SEEN):
+        say(
+            f"Warning: the starting weights had seen {result[SEEN]} of these {result['videos']}, or their sources or "
+            "group: this is no score on unseen videos.",
+            "yellow",
+        )
 
 
 def decision(made: Decision) -> None:
@@ -164,7 +171,8 @@ def distortions(found: Mapping[str, Mapping[str, Any]]) -> None:
                 "what happened": result["means"],
             }
         )
-    table(rows, "The same models, and the videos that they have not seen, distorted")
+    seen = any(result.get(SEEN) for result in found.values())
+    table(rows, f"The same models, and the videos that they have {'' if seen else 'not '}seen, distorted")
 
 
 def blend(made: Blend, runs: Sequence[Path]) -> None:

@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dfd.scoring.seen import among
+
 PUBLIC_TEST = Path(__file__).with_name("public_test.csv")
 PUBLIC_PARTS = (0, 1, 2)
 """Parts of the training set that hold the 400 videos of the public test."""
@@ -61,7 +63,7 @@ def part_of(name: str) -> int | None:
 
 
 class Exposure(NamedTuple):
-    """What a bundle has seen of the public test: its videos, and those of PUBLIC_PARTS that it was trained on."""
+    """What a bundle has seen of the public test: its videos, and those of PUBLIC_PARTS that are in its lineage."""
 
     videos: tuple[str, ...] = ()
     parts: tuple[int, ...] = ()
@@ -70,27 +72,37 @@ class Exposure(NamedTuple):
         """What that makes of a score on the public test; None where it has seen nothing.
 
         >>> Exposure(parts=(0, 2)).warning()
-        'the bundle was trained on videos of parts 0 and 2, where the public test is from: it may know its people'
+        'the bundle has seen videos of parts 0 and 2, where the public test is from: it may know its people'
         """
         if self.videos:
             count = f"{len(self.videos)} of the {len(public_test_labels())} videos of the public test"
-            return f"{count} were in the bundle's training: it knows the answers, and their score is worth nothing"
+            trained = "in the training of the bundle or of its starting weights"
+            return f"{count} were {trained}: it knows the answers, and their score is worth nothing"
         if not self.parts:
             return None
         parts = f"part{'s' * (len(self.parts) > 1)} {' and '.join(map(str, self.parts))}"
-        return f"the bundle was trained on videos of {parts}, where the public test is from: it may know its people"
+        return f"the bundle has seen videos of {parts}, where the public test is from: it may know its people"
 
 
 def exposure(names: Sequence[str]) -> Exposure:
-    """What a bundle trained on the videos `names` has seen of the public test."""
+    """What a bundle whose lineage is `names` has seen of the public test."""
     parts = {part_of(name) for name in names}
     return Exposure(tuple(seen_in_training(names)), tuple(part for part in PUBLIC_PARTS if part in parts))
 
 
+def made_by(report: Mapping[str, Any]) -> tuple[str, Exposure]:
+    """The sha256 of the bundle that a prediction's report names, and what that had seen; nothing where none is."""
+    try:
+        sha256, seen = str(report["bundle"]["sha256"]), report["bundle"]["public_test_seen"]
+        return sha256, Exposure(tuple(seen["videos"]), tuple(seen["parts"]))
+    except (KeyError, TypeError):
+        return "", Exposure()
+
+
 def seen_in_training(names: Sequence[str]) -> list[str]:
-    """Videos of the public test among training videos `names`, whatever folder they are in.
+    """Videos of the public test among `names`, whatever folder they are in.
 
     >>> seen_in_training(("dfdc_train_part_0/aassnaulhq.mp4", "zzz.mp4"))
     ['aassnaulhq.mp4']
     """
-    return sorted({name.rsplit("/", 1)[-1] for name in names} & set(public_test_labels()))
+    return sorted(among(public_test_labels(), names))

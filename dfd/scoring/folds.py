@@ -5,7 +5,7 @@ name if real), group (which videos hang together) and fold (from 0).
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +43,11 @@ def source_groups(names: Sequence[str], sources: Sequence[str]) -> list[str]:
         first, second = sorted((root(name), root(source or name)))
         parent[second] = first
     return [root(name) for name in names]
+
+
+def group_of(names: Sequence[str], sources: Mapping[str, str]) -> dict[str, str]:
+    """source_groups by name; a video without an entry in `sources` is its own."""
+    return dict(zip(names, source_groups(names, [sources.get(name, name) for name in names]), strict=True))
 
 
 def assign_folds(

@@ -9,6 +9,7 @@ from typing import Any
 
 from dfd.errors import SubmissionError
 from dfd.files import sha256, whole
+from dfd.scoring.seen import SEEN
 
 COLUMNS = ("date", "commit", "submission_sha256", "bundle_sha256", "balanced_log_loss", "interval_low", "interval_high")
 
@@ -16,11 +17,12 @@ COLUMNS = ("date", "commit", "submission_sha256", "bundle_sha256", "balanced_log
 def record_submission(ledger: Path, submission: Path, bundle: Path) -> dict[str, str]:
     """Append a row to `ledger` for `submission`, made with the bundle in the folder `bundle`; returns the row.
 
-    The score is the bundle's own, out of fold; empty where it has none. Raises SubmissionError when the bundle cannot
-    be read or the ledger is of another form.
+    The score is the bundle's own, out of fold; empty where it has none, or one of videos that its starting weights had
+    seen. Raises SubmissionError when the bundle cannot be read or the ledger is of another form.
     """
     about, identity = read_bundle(bundle)
     score = about.get("score") or {}
+    score = {} if score.get(SEEN) else score
     low, high = score.get("balanced_log_loss_interval") or ("", "")
     values = (datetime.now(UTC).isoformat(timespec="seconds"), _commit(), sha256(submission), identity)
     row = dict(zip(COLUMNS, map(str, (*values, score.get("balanced_log_loss", ""), low, high)), strict=True))

@@ -1,5 +1,7 @@
 """Cross-validation: every video scored by a model that has seen neither it nor anything made from it.
 
+Nor have the weights that it began from; where it is allowed that they have, every score counts these videos.
+
 The scores come from inference/, through the function that the command line and the kernels call, into a file in
 submission form; what is measured is that file.
 
@@ -30,11 +32,13 @@ from dfd.inference.oof import read_scores, write_scores
 from dfd.inference.predict import Prediction, predict
 from dfd.scoring.decide import Decision, Judged, decide
 from dfd.scoring.folds import write_folds
+from dfd.scoring.seen import SEEN
 from dfd.scoring.submission import score_submission, write_submission
 from dfd.training.clock import ALONE, Means
 from dfd.training.fit import claim, train
 from dfd.training.fit import settings as run_settings
 from dfd.training.groups import Grouping, settled, split
+from dfd.training.lineage import check_unseen
 from dfd.training.loop import seeded_model
 from dfd.training.recipes import Recipe
 from dfd.types import VideoScore
@@ -69,16 +73,19 @@ def crossval(
     progress: Progress | None = None,
     means: Means = ALONE,
     grouping: Grouping | None = None,
+    allow_seen: bool = False,
 ) -> CrossValidation:
     """Train and score every fold into `out`; what is finished there already is kept, the folds too.
 
-    Raises ConfigError when `out` holds another run, the videos cannot be split so that each side has both classes, or a
-    group crosses folds; OutOfTimeError at `means.until`.
+    allow_seen: go on where the starting weights have seen videos; the score says how many. Raises ConfigError when they
+    have, `out` holds another run, the videos cannot be split so that each side has both classes, or a group crosses
+    folds; OutOfTimeError at `means.until`.
     """
     records = labelled(store)
     grouping = grouping or Grouping()
     begun = (out / "folds.csv").is_file()
     frame = settled(out, records) if begun else split(records, folds, recipe.train.seed, grouping, progress)
+    again = check_unseen(frame, recipe.model.weights, allow_seen)
     model = seeded_model(recipe)  # before anything is written: one that cannot be built leaves no folder
     about = {"folds": folds, **_kind(grouping)}
     claim(out, run_settings(recipe, store.config, about), model)
@@ -95,7 +102,36 @@ def crossval(
     write_submission(out / "oof.csv", {score.name: score.probability for score in ordered})
     write_scores(out / "oof.json", ordered)
     _gather_curves(out, folds)
-    return _judge(out, frame, ordered)
+    return _judge(out, frame, ordered, again)
+
+
+def train_fold(
+    store: FaceStore,
+    recipe: Recipe,
+    fold: int,
+    folds: int,
+    out: Path,
+    progress: Progress | None = None,
+    means: Means = ALONE,
+    grouping: Grouping | None = None,
+    allow_seen: bool = False,
+) -> dict[str, Any]:
+    """Train without one fold, from 0, in the run folder `out`, and score that: its measures, also in score.json.
+
+    The other arguments, and what is raised, as crossval's; ConfigError, too, for a fold that there is not.
+    """
+    if not 0 <= fold < folds:
+        raise ConfigError(f"fold is {fold}: with {folds} folds it is one of 0 to {folds - 1}")
+    records = labelled(store)
+    frame = split(records, folds, recipe.train.seed, grouping, progress)
+    frame = frame[frame["fold"] == fold]
+    again = check_unseen(frame, recipe.model.weights, allow_seen)
+    names = set(frame["filename"])
+    seen, held = ([r for r in records if (r.video in names) == inside] for inside in (False, True))
+    score_fold(seen, held, store, recipe, out, f"fold {fold}", progress, means)
+    score = _measures(out, frame, again)
+    write_json(out / "score.json", score)
+    return score
 
 
 def _kind(grouping: Grouping) -> dict[str, Any]:
@@ -141,11 +177,17 @@ def score_held(
     return prediction
 
 
-def _judge(out: Path, frame: pd.DataFrame, scores: Sequence[VideoScore]) -> CrossValidation:
-    """Score the file itself, and see whether a calibration would have helped."""
-    labels = dict(zip(frame["filename"], (int(label) for label in frame["label"]), strict=True))
+def _measures(out: Path, frame: pd.DataFrame, again: int) -> dict[str, Any]:
+    """Of oof.csv itself, groups resampled whole. again: videos that the starting weights have seen."""
+    labels = dict(zip(frame["filename"], map(int, frame["label"]), strict=True))
     groups = dict(zip(frame["filename"], frame["group"], strict=True))
-    score = score_submission(out / "oof.csv", labels, groups)
+    return {**score_submission(out / "oof.csv", labels, groups), SEEN: again}
+
+
+def _judge(out: Path, frame: pd.DataFrame, scores: Sequence[VideoScore], again: int) -> CrossValidation:
+    """Score the file itself, and see whether a calibration would have helped."""
+    score = _measures(out, frame, again)
+    labels = dict(zip(frame["filename"], map(int, frame["label"]), strict=True))
     fold_of = dict(zip(frame["filename"], frame["fold"], strict=True))
     decision = decide([Judged(s.faces, labels[s.name], int(fold_of[s.name])) for s in scores if s.status == "ok"])
     about = {"score": score, "decision": {**vars(decision), "rule": decision.rule.model_dump()}}

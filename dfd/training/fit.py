@@ -24,6 +24,7 @@ from dfd.files import sweep, write_bytes, write_json
 from dfd.models.checkpoint import Header
 from dfd.training.clock import ALONE, Means
 from dfd.training.devices import carry_out
+from dfd.training.lineage import lineage
 from dfd.training.loop import Job, seeded_model
 from dfd.training.recipes import Recipe
 from dfd.versions import versions
@@ -67,7 +68,7 @@ def train(
         faces=faces,
         prior=prior,
         training=recipe.model_dump(mode="json", exclude={"model", "clip"}),
-        videos=tuple(video.video for video in videos),
+        videos=lineage(recipe.model.weights, (v.video for v in videos), (v.source for v in videos)),
     )
     data = {"videos": {video.video: video.label for video in videos}}
     return run(clips, header, recipe, data, out, what, progress, means)

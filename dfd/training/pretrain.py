@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from dfd.clips.balance import both_classes
@@ -16,9 +17,11 @@ from dfd.faces.tracklets import FacesConfig
 from dfd.files import whole, write_json
 from dfd.models.checkpoint import Header, load_model
 from dfd.scoring.folds import assign_folds, check_folds
+from dfd.scoring.seen import SEEN
 from dfd.scoring.submission import score_submission, write_submission
 from dfd.training.clock import ALONE, Means
 from dfd.training.fit import claim, run, settings
+from dfd.training.lineage import check_unseen, lineage
 from dfd.training.loop import seeded_model
 from dfd.training.recipes import Recipe
 
@@ -34,20 +37,25 @@ def pretrain(
     folds: int = 5,
     progress: Progress | None = None,
     means: Means = ALONE,
+    allow_seen: bool = False,
 ) -> dict[str, Any] | None:
     """Train on `stills` in the run folder `out`; with `fold`, without that fold, and return the score on it.
 
     Landmarks are found once where they are needed, for self-blended fakes and cut-outs, and kept in `out`. A stopped
     run goes on. The pictures of one source are in one fold. oof.csv has the scores of the fold, score.json
-    their measures. Raises ConfigError when the model reads more than one frame, a class is missing, there is no such
-    fold, or `out` holds another run.
+    their measures. allow_seen: go on where the starting weights have seen the fold; the score says so. Raises
+    ConfigError when they have, the model reads more than one frame, a class is missing, there is no such fold, or `out`
+    holds another run.
     """
     if recipe.clip.length != 1:
         raise ConfigError(f"clip.length is {recipe.clip.length}: a picture is a clip of 1 frame")
     held: list[Still] = []
+    again = 0
     if fold is not None:
-        held = _fold(stills, fold, folds, recipe.train.seed)
-        names = {still.name for still in held}
+        frame = _fold(stills, fold, folds, recipe.train.seed)
+        again = check_unseen(frame, recipe.model.weights, allow_seen)
+        names = set(frame["filename"])
+        held = [still for still in stills if still.name in names]
         stills = [still for still in stills if still.name not in names]
     model = seeded_model(recipe)  # before anything is written: a network that cannot be built leaves no folder
     faces = FacesConfig(margin=max(FacesConfig().margin, recipe.clip.margin))
@@ -62,10 +70,10 @@ def pretrain(
         faces=faces,
         prior=0.5,
         training=recipe.model_dump(mode="json", exclude={"model", "clip"}),
-        videos=tuple(sorted({still.source for still in stills})),
+        videos=lineage(recipe.model.weights, (s.name for s in stills), (s.source for s in stills)),
     )
     checkpoint = run(clips, header, recipe, data, out, "pretraining", progress, means)
-    return _score(held, checkpoint, out, progress) if held else None
+    return _score(held, checkpoint, out, again, progress) if held else None
 
 
 def _landmarks(stills: Sequence[Still], recipe: Recipe, kept: Path, progress: Progress | None) -> dict[str, Points]:
@@ -80,17 +88,17 @@ def _landmarks(stills: Sequence[Still], recipe: Recipe, kept: Path, progress: Pr
     return found
 
 
-def _fold(stills: Sequence[Still], fold: int, folds: int, seed: int) -> list[Still]:
+def _fold(stills: Sequence[Still], fold: int, folds: int, seed: int) -> pd.DataFrame:
+    """The rows of one fold."""
     if not 0 <= fold < folds:
         raise ConfigError(f"fold is {fold}: with {folds} folds it is one of 0 to {folds - 1}")
     frame = assign_folds([s.name for s in stills], [s.label for s in stills], [s.source for s in stills], folds, seed)
     check_folds(frame)
-    names = set(frame.loc[frame["fold"] == fold, "filename"])
-    return [still for still in stills if still.name in names]
+    return frame[frame["fold"] == fold]
 
 
-def _score(held: Sequence[Still], checkpoint: Path, out: Path, progress: Progress | None) -> dict[str, Any]:
-    """The measures of `held`, groups resampled whole; written beside the run."""
+def _score(held: Sequence[Still], checkpoint: Path, out: Path, again: int, progress: Progress | None) -> dict[str, Any]:
+    """The measures of `held`, groups resampled whole; written beside the run. again: seen by the starting weights."""
     model, header = load_model(checkpoint)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     device = next(model.parameters()).device
@@ -104,5 +112,6 @@ def _score(held: Sequence[Still], checkpoint: Path, out: Path, progress: Progres
             progress(len(probabilities), len(held), "scoring the fold kept aside")
     write_submission(out / "oof.csv", probabilities)
     score = score_submission(out / "oof.csv", {s.name: s.label for s in held}, {s.name: s.source for s in held})
+    score |= {SEEN: again}
     write_json(out / "score.json", score)
     return score

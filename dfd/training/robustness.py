@@ -16,6 +16,7 @@ from dfd.faces.records import VideoRecord
 from dfd.faces.store import FaceStore
 from dfd.files import write_json
 from dfd.inference.oof import OutOfFold, read_oof, read_scores
+from dfd.scoring.seen import SEEN
 from dfd.scoring.submission import compare_submissions, score_submission, write_submission
 from dfd.training.clock import ALONE, Means
 from dfd.training.crossval import score_held
@@ -43,7 +44,8 @@ def distort(
         raise ConfigError(f"{store.folder} has no {lacking[0]!r}, which {run} is of: name the dataset that it is of")
     clean, total = run / "oof.csv", len(DISTORTIONS) * len(oof.folds)
     (run / "distort").mkdir(exist_ok=True)
-    found = {CLEAN: {"means": "the videos as they are", **score_submission(clean, oof.labels(), oof.groups())}}
+    seen = {SEEN: oof.seen}
+    found = {CLEAN: {"means": "the videos as they are", **score_submission(clean, oof.labels(), oof.groups()), **seen}}
     for number, name in enumerate(DISTORTIONS):
         scores = _score(name, run, oof, records, _Told(progress, means, number * len(oof.folds), total, name))
         out = run / "distort" / f"{name}.csv"
@@ -51,6 +53,7 @@ def distort(
         found[name] = {
             "means": DISTORTIONS[name].means,
             **score_submission(out, oof.labels(), oof.groups()),
+            **seen,
             "against": compare_submissions(clean, out, oof.labels(), oof.groups()),
         }
     write_json(run / "distort.json", found)

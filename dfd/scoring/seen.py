@@ -1,0 +1,55 @@
+"""Which videos a model has seen in training: names are compared here and nowhere else.
+
+What a model has seen are names: of the videos and pictures that it, or the weights it began from, were trained on, and
+of what those were made from.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+SEEN = "seen_by_weights"
+"""In the measures of what was held out: how many of it the weights had seen that its models began from."""
+SHOWN = 3
+"""Names that a sentence gives before it only counts."""
+
+
+def among(names: Iterable[str], seen: Iterable[str]) -> list[str]:
+    """Those of `names` that are in `seen`, there with more or fewer folders before the file.
+
+    >>> among(["dfdc_train_part_0/a.mp4", "b.mp4", "real/1.mp4"], ["a.mp4", "x/b.mp4", "fake/1.mp4"])
+    ['dfdc_train_part_0/a.mp4', 'b.mp4']
+    """
+    whole = set(seen)
+    ends = {end for name in whole for end in _ends(name)}
+    return [name for name in names if name in ends or not whole.isdisjoint(_ends(name))]
+
+
+def seen_before(names: Sequence[str], sources: Sequence[str], groups: Sequence[str], seen: Iterable[str]) -> list[str]:
+    """Those of `names` in whose group a video, or the source of one, is among what was `seen`.
+
+    sources, groups: of each name, as a frame of folds has them.
+
+    >>> seen_before(["a.mp4", "b.mp4", "c.mp4"], ["r.mp4", "b.mp4", "c.mp4"], ["g", "g", "c.mp4"], ["r.mp4"])
+    ['a.mp4', 'b.mp4']
+    """
+    known = set(among({*names, *sources}, seen))
+    rows = list(zip(names, sources, groups, strict=True))
+    touched = {group for name, source, group in rows if name in known or source in known}
+    return [name for name, _, group in rows if group in touched]
+
+
+def shown(names: Sequence[str]) -> str:
+    """The first of `names`, and how many more there are.
+
+    >>> shown(["a", "b", "c", "d"])
+    "'a', 'b', 'c' and 1 more"
+    """
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(map(repr, names[:SHOWN])) + more
+
+
+def _ends(name: str) -> Iterator[str]:
+    """The name, and what is left of it without its first folder, its first two, and so on."""
+    yield name
+    while "/" in name:
+        name = name.partition("/")[2]
+        yield name

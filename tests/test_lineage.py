@@ -1,0 +1,101 @@
+"""What a model has seen, from its first weights to a bundle, and what follows from that."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from dfd.clips.augment import NOTHING
+from dfd.clips.sampling import ClipConfig
+from dfd.errors import ConfigError
+from dfd.inference.info import read_seen
+from dfd.inference.pack import pack_runs
+from dfd.models import ModelConfig
+from dfd.models.checkpoint import read_checkpoint
+from dfd.training.crossval import crossval, labelled, train_fold
+from dfd.training.fit import CHECKPOINT, train
+from dfd.training.groups import Grouping
+from dfd.training.lineage import check_unseen, lineage
+from dfd.training.module import TrainConfig
+from dfd.training.recipes import Recipe
+
+SMALL = Recipe(
+    model=ModelConfig(name="frame", backbone="efficientnet_lite0", dropout=0, drop_path=0),
+    clip=ClipConfig(length=1, size=32, clips=1),
+    train=TrainConfig(epochs=1, slices=1, per_load=1, batch=4),
+    augment=NOTHING,
+)
+
+
+def begun_from(weights):
+    return SMALL.replace(model=SMALL.model.replace(weights=weights))
+
+
+def trained_on(store, out, *numbers, recipe=SMALL):
+    """A run on real and fake videos of these numbers."""
+    names = {f"{kind}{number}.mp4" for kind in ("real", "fake") for number in numbers}
+    return train([r for r in store.records() if r.video in names], store.config, recipe, out)
+
+
+@pytest.fixture(scope="module")
+def first(small_store, tmp_path_factory):
+    """The checkpoint of a run on the videos 0 and 1."""
+    return trained_on(small_store, tmp_path_factory.mktemp("first") / "a", 0, 1)
+
+
+def test_a_bundle_lists_what_its_ancestors_have_seen(small_store, first, tmp_path):
+    trained_on(small_store, tmp_path / "b", 2, 3, recipe=begun_from(first))
+    pack_runs([tmp_path / "b"], tmp_path / "bundle")
+    assert read_seen(tmp_path / "bundle") == tuple(f"{kind}{n}.mp4" for kind in ("fake", "real") for n in range(4))
+
+
+def test_a_fakes_original_counts_where_it_was_not_trained_on(small_store, tmp_path):
+    records = [r for r in small_store.records() if r.video in ("fake0.mp4", "real1.mp4")]
+    header, _ = read_checkpoint(train(records, small_store.config, SMALL, tmp_path / "run"))
+    assert header.videos == ("fake0.mp4", "real0.mp4", "real1.mp4")
+
+
+def test_weights_that_have_seen_what_is_scored_are_refused_by_name(small_store, first, tmp_path):
+    told = r"trained on 4 of the 9 videos to score.*: 'fake0\.mp4', 'fake1\.mp4', 'real0\.mp4' and 1 more"
+    with pytest.raises(ConfigError, match=told):
+        crossval(small_store, begun_from(first), 2, tmp_path / "cv")
+    assert not (tmp_path / "cv").exists()
+
+
+def test_a_score_of_seen_videos_says_so(small_store, first, tmp_path):
+    made = crossval(small_store, begun_from(first), 2, tmp_path / "cv", allow_seen=True)
+    assert made.score["seen_by_weights"] == 4
+    assert json.loads((tmp_path / "cv" / "score.json").read_text())["score"]["seen_by_weights"] == 4
+
+
+def test_a_fold_that_the_weights_have_not_seen_is_no_matter(small_store, tmp_path):
+    """The folds of a run: its models may go on to be trained without the fold that they were trained without."""
+    train_fold(small_store, SMALL, 0, 2, tmp_path / "a")
+    recipe, out = begun_from(tmp_path / "a" / CHECKPOINT), tmp_path / "b"
+    score = train_fold(small_store, recipe, 0, 2, out)
+    assert score["seen_by_weights"] == 0
+    assert json.loads((out / "score.json").read_text()) == score
+    with pytest.raises(ConfigError, match="videos to score"):
+        train_fold(small_store, recipe, 1, 2, tmp_path / "c")
+    seen = set(read_checkpoint(tmp_path / "a" / CHECKPOINT)[0].videos)
+    held = {record.video for record in labelled(small_store)} - set(pd.read_csv(out / "oof.csv")["filename"])
+    score = train_fold(small_store, recipe, 1, 2, tmp_path / "c", allow_seen=True)
+    assert score["seen_by_weights"] == len(held & seen) > 0
+
+
+def test_a_fold_is_scored_by_the_groups_that_it_was_split_by(small_store, tmp_path):
+    """Four real videos with a fake each, and a broken one: nine videos in five groups."""
+    crossval(small_store, SMALL, 2, tmp_path / "cv")
+    frame = pd.read_csv(tmp_path / "cv" / "folds.csv")
+    frame["fold"] = 1 - frame["fold"]
+    frame.to_csv(tmp_path / "cv" / "folds.csv", index=False)
+    score = train_fold(small_store, SMALL, 0, 2, tmp_path / "run", grouping=Grouping(folds_of=tmp_path / "cv"))
+    held = frame[frame["fold"] == 0]
+    assert set(pd.read_csv(tmp_path / "run" / "oof.csv")["filename"]) == set(held["filename"])
+    assert score["groups"] == held["group"].nunique() < len(held)
+
+
+def test_without_weights_nothing_was_seen():
+    frame = pd.DataFrame({"filename": ["a"], "source": ["a"], "group": ["a"]})
+    assert check_unseen(frame, None) == 0
+    assert lineage(None, ["b", "a"], ["a"]) == ("a", "b")
