@@ -1,6 +1,7 @@
 """What a model has seen, from its first weights to a bundle, and what follows from that."""
 
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -53,6 +54,15 @@ def test_a_fakes_original_counts_where_it_was_not_trained_on(small_store, tmp_pa
     records = [r for r in small_store.records() if r.video in ("fake0.mp4", "real1.mp4")]
     header, _ = read_checkpoint(train(records, small_store.config, SMALL, tmp_path / "run"))
     assert header.videos == ("fake0.mp4", "real0.mp4", "real1.mp4")
+
+
+def test_a_person_in_another_video_has_been_seen(small_store, tmp_path):
+    records = {r.video: r for r in small_store.records()}
+    ada = [replace(records["real0.mp4"], people=("Ada",)), records["fake0.mp4"]]
+    weights = train(ada, small_store.config, SMALL, tmp_path / "run")
+    frame = pd.DataFrame({"filename": ["x", "y"], "source": ["x", "y"], "group": ["x", "y"]})
+    assert check_unseen(frame, weights) == 0
+    assert check_unseen(frame, weights, allow=True, people={"x": ("Bob",), "y": ("Bob", "Ada")}) == 1
 
 
 def test_weights_that_have_seen_what_is_scored_are_refused_by_name(small_store, first, tmp_path):

@@ -32,7 +32,7 @@ class Header(Config):
     videos: tuple[str, ...] = Field(
         (),
         description="names of the videos and pictures that it, or the weights it began from, were trained on, and of "
-        "what those were made from",
+        "what those were made from; people, where known",
     )
     versions: dict[str, str] = Field(default_factory=versions)
 

@@ -1,10 +1,10 @@
 """Which videos a model has seen in training: names are compared here and nowhere else.
 
-What a model has seen are names: of the videos and pictures that it, or the weights it began from, were trained on, and
-of what those were made from.
+What a model has seen are names: of the videos and pictures that it, or the weights it began from, were trained on, of
+what those were made from, and of people, where the data says who is in them.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 SEEN = "seen_by_weights"
 """In the measures of what was held out: how many of it the weights had seen that its models began from."""
@@ -23,15 +23,25 @@ def among(names: Iterable[str], seen: Iterable[str]) -> list[str]:
     return [name for name in names if name in ends or not whole.isdisjoint(_ends(name))]
 
 
-def seen_before(names: Sequence[str], sources: Sequence[str], groups: Sequence[str], seen: Iterable[str]) -> list[str]:
-    """Those of `names` in whose group a video, or the source of one, is among what was `seen`.
+def seen_before(
+    names: Sequence[str],
+    sources: Sequence[str],
+    groups: Sequence[str],
+    seen: Iterable[str],
+    people: Mapping[str, Sequence[str]] | None = None,
+) -> list[str]:
+    """Those of `names` in whose group a video, the source of one, or a person in one is among what was `seen`.
 
-    sources, groups: of each name, as a frame of folds has them.
+    sources, groups: of each name, as a frame of folds has them. people: by name, where they are known.
 
     >>> seen_before(["a.mp4", "b.mp4", "c.mp4"], ["r.mp4", "b.mp4", "c.mp4"], ["g", "g", "c.mp4"], ["r.mp4"])
     ['a.mp4', 'b.mp4']
+    >>> seen_before(["d.mp4"], ["d.mp4"], ["d.mp4"], ["e.mp4", "Ada"], {"d.mp4": ["Ada"]})
+    ['d.mp4']
     """
-    known = set(among({*names, *sources}, seen))
+    seen = set(seen)
+    met = {name for name, persons in (people or {}).items() if not seen.isdisjoint(persons)}
+    known = met | set(among({*names, *sources}, seen))
     rows = list(zip(names, sources, groups, strict=True))
     touched = {group for name, source, group in rows if name in known or source in known}
     return [name for name, _, group in rows if group in touched]

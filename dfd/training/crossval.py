@@ -85,7 +85,7 @@ def crossval(
     grouping = grouping or Grouping()
     begun = (out / "folds.csv").is_file()
     frame = settled(out, records) if begun else split(records, folds, recipe.train.seed, grouping, progress)
-    again = check_unseen(frame, recipe.model.weights, allow_seen)
+    again = check_unseen(frame, recipe.model.weights, allow_seen, {r.video: r.people for r in records})
     model = seeded_model(recipe)  # before anything is written: one that cannot be built leaves no folder
     about = {"folds": folds, **_kind(grouping)}
     claim(out, run_settings(recipe, store.config, about), model)
@@ -125,7 +125,7 @@ def train_fold(
     records = labelled(store)
     frame = split(records, folds, recipe.train.seed, grouping, progress)
     frame = frame[frame["fold"] == fold]
-    again = check_unseen(frame, recipe.model.weights, allow_seen)
+    again = check_unseen(frame, recipe.model.weights, allow_seen, {r.video: r.people for r in records})
     names = set(frame["filename"])
     seen, held = ([r for r in records if (r.video in names) == inside] for inside in (False, True))
     score_fold(seen, held, store, recipe, out, f"fold {fold}", progress, means)

@@ -68,7 +68,7 @@ def train(
         faces=faces,
         prior=prior,
         training=recipe.model_dump(mode="json", exclude={"model", "clip"}),
-        videos=lineage(recipe.model.weights, (v.video for v in videos), (v.source for v in videos)),
+        videos=lineage(recipe.model.weights, *((v.video, v.source, *v.people) for v in videos)),
     )
     data = {"videos": {video.video: video.label for video in videos}}
     return run(clips, header, recipe, data, out, what, progress, means)
