@@ -1,6 +1,8 @@
 """What a model has seen, from its first weights to a bundle, and what follows from that."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -11,11 +13,11 @@ from dfd.errors import ConfigError
 from dfd.inference.info import read_seen
 from dfd.inference.pack import pack_runs
 from dfd.models import ModelConfig
-from dfd.models.checkpoint import read_checkpoint
+from dfd.models.checkpoint import read_checkpoint, write_checkpoint
 from dfd.training.crossval import crossval, labelled, train_fold
 from dfd.training.fit import CHECKPOINT, train
 from dfd.training.groups import Grouping
-from dfd.training.lineage import check_unseen, lineage
+from dfd.training.lineage import check_unseen, count_seen, lineage
 from dfd.training.module import TrainConfig
 from dfd.training.recipes import Recipe
 
@@ -95,7 +97,17 @@ def test_a_fold_is_scored_by_the_groups_that_it_was_split_by(small_store, tmp_pa
     assert score["groups"] == held["group"].nunique() < len(held)
 
 
-def test_without_weights_nothing_was_seen():
+def test_the_models_themselves_say_what_they_have_seen(small_store, first, tmp_path):
+    """A finished run is not made clean by other weights under the old name."""
+    weights = Path(shutil.copy(first, tmp_path / "w.ckpt"))
+    crossval(small_store, begun_from(weights), 2, tmp_path / "cv", allow_seen=True)
+    header, tensors = read_checkpoint(first)
+    write_checkpoint(weights, header.replace(videos=()), tensors)
+    assert crossval(small_store, begun_from(weights), 2, tmp_path / "cv").score["seen_by_weights"] == 4
+
+
+def test_without_weights_nothing_was_seen(tmp_path):
     frame = pd.DataFrame({"filename": ["a"], "source": ["a"], "group": ["a"]})
-    assert check_unseen(frame, None) == 0
+    check_unseen(frame, None)
+    assert count_seen(frame, None, tmp_path / "any.ckpt") == 0
     assert lineage(None, ["b", "a"], ["a"]) == ("a", "b")

@@ -18,17 +18,28 @@ def lineage(weights: Path | None, *names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({*seen_by(weights), *(name for some in names for name in some)}))
 
 
-def check_unseen(held: pd.DataFrame, weights: Path | None, allow: bool = False) -> int:
-    """How many videos of `held`, rows of a frame of folds, the starting `weights` have seen.
+def check_unseen(held: pd.DataFrame, weights: Path | None, allow: bool = False) -> None:
+    """Refuse starting `weights` that have seen videos of `held`, rows of a frame of folds, unless `allow`.
 
-    A video counts as seen when it, or what it was made from, or another one of its group was. Raises ConfigError naming
-    the first, unless `allow`; CheckpointError when the weights cannot be read.
+    Raises ConfigError naming the first; CheckpointError when the weights cannot be read.
     """
-    names, sources, groups = (held[column].tolist() for column in ("filename", "source", "group"))
-    again = seen_before(names, sources, groups, seen_by(weights))
-    if again and not allow:
+    again = [] if allow else _seen(held, weights)
+    if again:
         raise ConfigError(
             f"{weights} was trained on {len(again)} of the {len(held)} videos to score, or on their sources or group: "
             f"{shown(again)}; begin from other weights, or give --allow-seen for a score that says so"
         )
-    return len(again)
+
+
+def count_seen(held: pd.DataFrame, weights: Path | None, checkpoint: Path) -> int:
+    """How many videos of `held` the model in `checkpoint`, trained without them, knows from its starting `weights`.
+
+    Asked of the model itself: the file of weights may have changed since. Raises CheckpointError.
+    """
+    return len(_seen(held, checkpoint)) if weights else 0
+
+
+def _seen(held: pd.DataFrame, checkpoint: Path | None) -> list[str]:
+    """The videos of `held` that `checkpoint` has seen, or their source or another one of their group."""
+    names, sources, groups = (held[column].tolist() for column in ("filename", "source", "group"))
+    return seen_before(names, sources, groups, seen_by(checkpoint))
