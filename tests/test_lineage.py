@@ -1,7 +1,9 @@
 """What a model has seen, from its first weights to a bundle, and what follows from that."""
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,11 +14,11 @@ from dfd.errors import ConfigError
 from dfd.inference.info import read_seen
 from dfd.inference.pack import pack_runs
 from dfd.models import ModelConfig
-from dfd.models.checkpoint import read_checkpoint
+from dfd.models.checkpoint import read_checkpoint, write_checkpoint
 from dfd.training.crossval import crossval, labelled, train_fold
 from dfd.training.fit import CHECKPOINT, train
 from dfd.training.groups import Grouping
-from dfd.training.lineage import check_unseen, lineage
+from dfd.training.lineage import check_unseen, count_seen, lineage
 from dfd.training.module import TrainConfig
 from dfd.training.recipes import Recipe
 
@@ -61,8 +63,11 @@ def test_a_person_in_another_video_has_been_seen(small_store, tmp_path):
     ada = [replace(records["real0.mp4"], people=("Ada",)), records["fake0.mp4"]]
     weights = train(ada, small_store.config, SMALL, tmp_path / "run")
     frame = pd.DataFrame({"filename": ["x", "y"], "source": ["x", "y"], "group": ["x", "y"]})
-    assert check_unseen(frame, weights) == 0
-    assert check_unseen(frame, weights, allow=True, people={"x": ("Bob",), "y": ("Bob", "Ada")}) == 1
+    people = {"x": ("Bob",), "y": ("Bob", "Ada")}
+    check_unseen(frame, weights)
+    with pytest.raises(ConfigError, match=r"trained on 1 of the 2 videos to score.*: 'y'"):
+        check_unseen(frame, weights, people=people)
+    assert count_seen(frame, weights, weights, people) == 1
 
 
 def test_weights_that_have_seen_what_is_scored_are_refused_by_name(small_store, first, tmp_path):
@@ -105,7 +110,17 @@ def test_a_fold_is_scored_by_the_groups_that_it_was_split_by(small_store, tmp_pa
     assert score["groups"] == held["group"].nunique() < len(held)
 
 
-def test_without_weights_nothing_was_seen():
+def test_the_models_themselves_say_what_they_have_seen(small_store, first, tmp_path):
+    """A finished run is not made clean by other weights under the old name."""
+    weights = Path(shutil.copy(first, tmp_path / "w.ckpt"))
+    crossval(small_store, begun_from(weights), 2, tmp_path / "cv", allow_seen=True)
+    header, tensors = read_checkpoint(first)
+    write_checkpoint(weights, header.replace(videos=()), tensors)
+    assert crossval(small_store, begun_from(weights), 2, tmp_path / "cv").score["seen_by_weights"] == 4
+
+
+def test_without_weights_nothing_was_seen(tmp_path):
     frame = pd.DataFrame({"filename": ["a"], "source": ["a"], "group": ["a"]})
-    assert check_unseen(frame, None) == 0
+    check_unseen(frame, None)
+    assert count_seen(frame, None, tmp_path / "any.ckpt") == 0
     assert lineage(None, ["b", "a"], ["a"]) == ("a", "b")

@@ -35,10 +35,10 @@ from dfd.scoring.folds import write_folds
 from dfd.scoring.seen import SEEN
 from dfd.scoring.submission import score_submission, write_submission
 from dfd.training.clock import ALONE, Means
-from dfd.training.fit import claim, train
+from dfd.training.fit import CHECKPOINT, claim, train
 from dfd.training.fit import settings as run_settings
-from dfd.training.groups import Grouping, settled, split
-from dfd.training.lineage import check_unseen
+from dfd.training.groups import Grouping, named_people, settled, split
+from dfd.training.lineage import check_unseen, count_seen
 from dfd.training.loop import seeded_model
 from dfd.training.recipes import Recipe
 from dfd.types import VideoScore
@@ -85,7 +85,8 @@ def crossval(
     grouping = grouping or Grouping()
     begun = (out / "folds.csv").is_file()
     frame = settled(out, records) if begun else split(records, folds, recipe.train.seed, grouping, progress)
-    again = check_unseen(frame, recipe.model.weights, allow_seen, {r.video: r.people for r in records})
+    people = named_people(records, grouping)
+    check_unseen(frame, recipe.model.weights, allow_seen, people)
     model = seeded_model(recipe)  # before anything is written: one that cannot be built leaves no folder
     about = {"folds": folds, **_kind(grouping)}
     claim(out, run_settings(recipe, store.config, about), model)
@@ -102,7 +103,11 @@ def crossval(
     write_submission(out / "oof.csv", {score.name: score.probability for score in ordered})
     write_scores(out / "oof.json", ordered)
     _gather_curves(out, folds)
-    return _judge(out, frame, ordered, again)
+    weights = recipe.model.weights
+    again = (
+        count_seen(part, weights, out / f"fold-{fold}" / CHECKPOINT, people) for fold, part in frame.groupby("fold")
+    )
+    return _judge(out, frame, ordered, sum(again))
 
 
 def train_fold(
@@ -125,11 +130,12 @@ def train_fold(
     records = labelled(store)
     frame = split(records, folds, recipe.train.seed, grouping, progress)
     frame = frame[frame["fold"] == fold]
-    again = check_unseen(frame, recipe.model.weights, allow_seen, {r.video: r.people for r in records})
+    people = named_people(records, grouping)
+    check_unseen(frame, recipe.model.weights, allow_seen, people)
     names = set(frame["filename"])
     seen, held = ([r for r in records if (r.video in names) == inside] for inside in (False, True))
     score_fold(seen, held, store, recipe, out, f"fold {fold}", progress, means)
-    score = _measures(out, frame, again)
+    score = _measures(out, frame, count_seen(frame, recipe.model.weights, out / CHECKPOINT, people))
     write_json(out / "score.json", score)
     return score
 

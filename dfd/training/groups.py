@@ -121,6 +121,11 @@ def _links(records: Sequence[VideoRecord], grouping: Grouping, progress: Progres
     return named + people(records, grouping, progress) if grouping.groups == "identity" else named
 
 
+def named_people(records: Sequence[VideoRecord], grouping: Grouping | None = None) -> dict[str, tuple[str, ...]]:
+    """The people whom the data names in each video; nobody where people may cross folds."""
+    return {} if grouping and grouping.groups == "source" else {record.video: record.people for record in records}
+
+
 def named_links(records: Sequence[VideoRecord]) -> Links:
     """Each video with the people whom the data names in it."""
     return [(record.video, person) for record in records for person in record.people]

@@ -12,6 +12,9 @@ from dfd.errors import ConfigError
 from dfd.models.checkpoint import seen_by
 from dfd.scoring.seen import seen_before, shown
 
+People = Mapping[str, Sequence[str]]
+NOBODY: People = {}
+
 
 def lineage(weights: Path | None, *names: Iterable[str]) -> tuple[str, ...]:
     """`names` (videos, pictures, sources, people) and what the starting `weights` have seen, sorted.
@@ -21,23 +24,28 @@ def lineage(weights: Path | None, *names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({*seen_by(weights), *(name for some in names for name in some)}))
 
 
-def check_unseen(
-    held: pd.DataFrame,
-    weights: Path | None,
-    allow: bool = False,
-    people: Mapping[str, Sequence[str]] | None = None,
-) -> int:
-    """How many videos of `held`, rows of a frame of folds, the starting `weights` have seen.
+def check_unseen(held: pd.DataFrame, weights: Path | None, allow: bool = False, people: People = NOBODY) -> None:
+    """Refuse starting `weights` that have seen videos of `held`, rows of a frame of folds, unless `allow`.
 
-    people: in each video, where they are known. A video counts as seen when it, what it was made from, a person in it,
-    or another one of its group was. Raises ConfigError naming
-    the first, unless `allow`; CheckpointError when the weights cannot be read.
+    people: in each video, where they are known. Raises ConfigError naming the first; CheckpointError when the weights cannot be read.
     """
-    names, sources, groups = (held[column].tolist() for column in ("filename", "source", "group"))
-    again = seen_before(names, sources, groups, seen_by(weights), people)
-    if again and not allow:
+    again = [] if allow else _seen(held, weights, people)
+    if again:
         raise ConfigError(
             f"{weights} was trained on {len(again)} of the {len(held)} videos to score, or on their sources or group: "
             f"{shown(again)}; begin from other weights, or give --allow-seen for a score that says so"
         )
-    return len(again)
+
+
+def count_seen(held: pd.DataFrame, weights: Path | None, checkpoint: Path, people: People = NOBODY) -> int:
+    """How many videos of `held` the model in `checkpoint`, trained without them, knows from its starting `weights`.
+
+    Asked of the model itself: the file of weights may have changed since. Raises CheckpointError.
+    """
+    return len(_seen(held, checkpoint, people)) if weights else 0
+
+
+def _seen(held: pd.DataFrame, checkpoint: Path | None, people: People) -> list[str]:
+    """The videos of `held` that `checkpoint` has seen, or their source, a person, or another one of their group."""
+    names, sources, groups = (held[column].tolist() for column in ("filename", "source", "group"))
+    return seen_before(names, sources, groups, seen_by(checkpoint), people)

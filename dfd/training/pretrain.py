@@ -21,7 +21,7 @@ from dfd.scoring.seen import SEEN
 from dfd.scoring.submission import score_submission, write_submission
 from dfd.training.clock import ALONE, Means
 from dfd.training.fit import claim, run, settings
-from dfd.training.lineage import check_unseen, lineage
+from dfd.training.lineage import check_unseen, count_seen, lineage
 from dfd.training.loop import seeded_model
 from dfd.training.recipes import Recipe
 
@@ -50,10 +50,9 @@ def pretrain(
     if recipe.clip.length != 1:
         raise ConfigError(f"clip.length is {recipe.clip.length}: a picture is a clip of 1 frame")
     held: list[Still] = []
-    again = 0
     if fold is not None:
         frame = _fold(stills, fold, folds, recipe.train.seed)
-        again = check_unseen(frame, recipe.model.weights, allow_seen)
+        check_unseen(frame, recipe.model.weights, allow_seen)
         names = set(frame["filename"])
         held = [still for still in stills if still.name in names]
         stills = [still for still in stills if still.name not in names]
@@ -73,7 +72,11 @@ def pretrain(
         videos=lineage(recipe.model.weights, (s.name for s in stills), (s.source for s in stills)),
     )
     checkpoint = run(clips, header, recipe, data, out, "pretraining", progress, means)
-    return _score(held, checkpoint, out, again, progress) if held else None
+    if not held:
+        return None
+    score = _score(held, checkpoint, out, progress) | {SEEN: count_seen(frame, recipe.model.weights, checkpoint)}
+    write_json(out / "score.json", score)
+    return score
 
 
 def _landmarks(stills: Sequence[Still], recipe: Recipe, kept: Path, progress: Progress | None) -> dict[str, Points]:
@@ -97,8 +100,8 @@ def _fold(stills: Sequence[Still], fold: int, folds: int, seed: int) -> pd.DataF
     return frame[frame["fold"] == fold]
 
 
-def _score(held: Sequence[Still], checkpoint: Path, out: Path, again: int, progress: Progress | None) -> dict[str, Any]:
-    """The measures of `held`, groups resampled whole; written beside the run. again: seen by the starting weights."""
+def _score(held: Sequence[Still], checkpoint: Path, out: Path, progress: Progress | None) -> dict[str, Any]:
+    """The measures of `held`, groups resampled whole; its scores are written to oof.csv."""
     model, header = load_model(checkpoint)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     device = next(model.parameters()).device
@@ -111,7 +114,4 @@ def _score(held: Sequence[Still], checkpoint: Path, out: Path, again: int, progr
         if progress:
             progress(len(probabilities), len(held), "scoring the fold kept aside")
     write_submission(out / "oof.csv", probabilities)
-    score = score_submission(out / "oof.csv", {s.name: s.label for s in held}, {s.name: s.source for s in held})
-    score |= {SEEN: again}
-    write_json(out / "score.json", score)
-    return score
+    return score_submission(out / "oof.csv", {s.name: s.label for s in held}, {s.name: s.source for s in held})
