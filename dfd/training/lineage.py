@@ -27,7 +27,8 @@ def lineage(weights: Path | None, *names: Iterable[str]) -> tuple[str, ...]:
 def check_unseen(held: pd.DataFrame, weights: Path | None, allow: bool = False, people: People = NOBODY) -> None:
     """Refuse starting `weights` that have seen videos of `held`, rows of a frame of folds, unless `allow`.
 
-    people: in each video, where they are known. Raises ConfigError naming the first; CheckpointError when the weights cannot be read.
+    people: in each video, where they are known. Raises ConfigError naming the first; CheckpointError when the weights
+    cannot be read.
     """
     again = [] if allow else _seen(held, weights, people)
     if again:
