@@ -132,6 +132,11 @@ def test_weights_that_have_seen_the_videos_are_refused_or_every_line_says_so(cap
     assert "the videos that they have seen, distorted" in text
     assert "not seen" not in text
     assert {found["seen_by_weights"] for found in json.loads((run / "distort.json").read_text()).values()} == {8}
+    assert "What training changed" in text
+    assert "Training made it WORSE by" in text or "off the balanced log loss" in text
+    small[-1] = tmp_path / "zero"
+    status, text, _ = dfd(capsys, "crossval", small_store.folder, "--zero-shot", "--allow-seen", *small)
+    assert (status, "as it is, without training" in text, "--folds-of" in text.splitlines()[-1]) == (0, True, True)
     small[-1] = tmp_path / "fold"
     _, text, _ = dfd(capsys, "train", small_store.folder, "--fold", 1, "--allow-seen", "--folds-of", run, *small)
     told = json.loads((tmp_path / "fold" / "score.json").read_text())

@@ -26,6 +26,7 @@ from dfd.scoring.seen import SEEN
 from dfd.training import crossval as cv
 from dfd.training import fit, robustness
 from dfd.training import pretrain as pretraining
+from dfd.training import zero_shot as untrained
 from dfd.training.clock import Means
 from dfd.training.groups import Grouping
 from dfd.training.module import TrainConfig
@@ -113,6 +114,7 @@ def crossval(
     folds: int = 5,
     groups: Groups = Grouping(),  # noqa: B008  # frozen
     allow_seen: AllowSeen = False,
+    zero_shot: Annotated[bool, Parameter(negative=())] = False,
     distort: Annotated[bool, Parameter(negative=())] = False,
     hours: Hours = None,
     devices: Devices = 1,
@@ -125,12 +127,15 @@ def crossval(
 ) -> None:
     """Train every fold of FACES and print the local leaderboard score, out of fold.
 
+    Where --model.weights is a model of dfd's, it is scored too, as it is: training should do better.
+
     Args:
         faces: A dataset of dfd faces.
         out: Run folder; what is finished there is kept.
         folds: Parts that the videos are split into, each fake with its source.
         groups: What else stands in one fold.
         allow_seen: Go on where --model.weights has seen videos that are to be scored; the score then says so.
+        zero_shot: Train nothing: score the model in --model.weights as it is, on the same folds.
         distort: Score the same models on distorted videos, too: a finished run is not trained again.
         hours: Stop cleanly within so many hours; the same command goes on from there.
         devices: GPUs that share each batch, or processes where there is no GPU.
@@ -145,8 +150,18 @@ def crossval(
     settings = _recipe(recipe, model=model, clip=clip, train=train_, augment=augment, blend=blend)
     _heed_margin(settings)
     store = FaceStore.open(faces)
+    weights = settings.model.weights
+    if zero_shot:
+        with _session(out, "zero-shot", hours, devices, NONE) as (tell, means):
+            seed = settings.train.seed
+            found = untrained.zero_shot(store, weights, folds, seed, out, tell, means, groups, allow_seen)
+        show.say(f"{weights} as it is, without training: {out / 'oof.csv'}, {found['videos']} videos", "bold")
+        show.score(found)
+        show.say(f"Next: dfd crossval {faces} --recipe {recipe} --model.weights {weights} --folds-of {out} --out RUN")
+        return
     with _session(out, "crossval", hours, devices, track) as (tell, means):
         made = cv.crossval(store, settings, folds, out, tell, means, groups, allow_seen)
+        start = untrained.compare_with_start(store, weights, out, tell, means, groups)
         found = robustness.distort(store, out, tell, means) if distort else {}
     seen = "each scored by a model that has not seen it, nor what it was made from, nor what was made from it"
     if made.score[SEEN]:
@@ -158,6 +173,8 @@ def crossval(
     if distort:
         show.say("")
         show.distortions(found)
+    if start:
+        show.start(start, made.score)
     show.say(f"Next: dfd bundle {out} --out BUNDLE")
 
 

@@ -47,6 +47,12 @@ def read_checkpoint(path: Path) -> tuple[Header, dict[str, torch.Tensor]]:
     return header, weights
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file of weights is a whole model of dfd's, and not a backbone's alone. Raises CheckpointError."""
+    saved = read_tensors(path)
+    return isinstance(saved, dict) and isinstance(saved.get(KEY), dict)
+
+
 def seen_by(weights: Path | None) -> tuple[str, ...]:
     """Header.videos of the weights that a network begins from; nothing where there are none, or they are not dfd's.
 

@@ -155,6 +155,29 @@ def decision(made: Decision) -> None:
     say(f"Why: {made.reason}.")
 
 
+def start(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """The starting weights as they are, beside what training made of them; says so where that is worse."""
+    rows = [
+        {
+            "model": name,
+            "balanced log loss": result["balanced_log_loss"],
+            "95 % interval": _between(result["balanced_log_loss_interval"]),
+            "AUC": result["auc"],
+        }
+        for name, result in (("the starting weights as they are", before), ("trained on the other folds", after))
+    ]
+    table(rows, "What training changed")
+    worse = before["against"]["balanced_log_loss"]
+    between = _between(before["against"]["balanced_log_loss_interval"])
+    if worse > 0:
+        say(
+            f"Training made it WORSE by {worse:.3f} in balanced log loss ({between}): keep the starting weights.",
+            "yellow",
+        )
+    else:
+        say(f"Training took {-worse:.3f} off the balanced log loss (difference {between}).")
+
+
 def distortions(found: Mapping[str, Mapping[str, Any]]) -> None:
     """What a cross-validation scores on distorted videos, beside the videos as they are."""
     rows = []

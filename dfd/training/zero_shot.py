@@ -1,0 +1,109 @@
+"""Starting weights scored as they are, on the folds of a cross-validation: what training has to beat.
+
+zero-shot/folds.csv, oof.csv, oof.json, score.json    as a cross-validation has them, of the weights alone
+zero-shot/weights.json                                which weights
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dfd.errors import ConfigError
+from dfd.faces.build import Progress
+from dfd.faces.store import FaceStore
+from dfd.files import sha256, write_json
+from dfd.models.checkpoint import is_checkpoint
+from dfd.scoring.folds import read_folds, write_folds
+from dfd.scoring.seen import SEEN
+from dfd.scoring.submission import compare_submissions, score_submission
+from dfd.training.clock import ALONE, Means
+from dfd.training.crossval import labelled, score_held
+from dfd.training.groups import Grouping, named_people, split
+from dfd.training.lineage import check_unseen, count_seen
+
+FOLDER = "zero-shot"
+
+
+def zero_shot(
+    store: FaceStore,
+    weights: Path | None,
+    folds: int,
+    seed: int,
+    out: Path,
+    progress: Progress | None = None,
+    means: Means = ALONE,
+    grouping: Grouping | None = None,
+    allow_seen: bool = False,
+) -> dict[str, Any]:
+    """Score every video of `store` by the checkpoint `weights` into `out`, without training: the measures.
+
+    The folds are those that a cross-validation of the same arguments has. Raises ConfigError when `weights` is no
+    checkpoint of dfd, has seen a video (unless `allow_seen`), or `out` is of others; OutOfTimeError at `means.until`.
+    """
+    if weights is None or not is_checkpoint(weights):
+        raise ConfigError(
+            f"--zero-shot scores a model as it is: give --model.weights a checkpoint of dfd, not {weights}"
+        )
+    records = labelled(store)
+    frame = split(records, folds, seed, grouping, progress)
+    check_unseen(frame, weights, allow_seen, named_people(records, grouping))
+    return _score(store, weights, frame, out, progress, means, grouping)
+
+
+def compare_with_start(
+    store: FaceStore,
+    weights: Path | None,
+    run: Path,
+    progress: Progress | None = None,
+    means: Means = ALONE,
+    grouping: Grouping | None = None,
+) -> dict[str, Any] | None:
+    """The measures of a finished cross-validation's starting weights on its own folds; None where they are no model.
+
+    against: by how much the trained models' losses are higher.
+    """
+    if weights is None or not is_checkpoint(weights):
+        return None
+    frame = read_folds(run / "folds.csv")
+    score = _score(store, weights, frame, run / FOLDER, progress, means, grouping)
+    labels, groups = _known(frame)
+    return {**score, "against": compare_submissions(run / FOLDER / "oof.csv", run / "oof.csv", labels, groups)}
+
+
+def _score(
+    store: FaceStore,
+    weights: Path,
+    frame: pd.DataFrame,
+    out: Path,
+    progress: Progress | None,
+    means: Means,
+    grouping: Grouping | None,
+) -> dict[str, Any]:
+    """What is there of the same weights and videos is kept."""
+    identity, note = sha256(weights), out / "weights.json"
+    if note.is_file() and json.loads(note.read_text(encoding="utf-8"))["sha256"] != identity:
+        raise ConfigError(f"{out} is of other weights than {weights}: name another folder, or delete it")
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(note, {"weights": str(weights), "sha256": identity})
+    write_folds(out / "folds.csv", frame)
+    names = set(frame["filename"])
+    records = [record for record in labelled(store) if record.video in names]
+
+    def tell(done: int, total: int, _: str) -> None:
+        means.check()
+        if progress:
+            progress(done, total, "the starting weights as they are")
+
+    score_held(records, weights, out / "oof", progress=tell)
+    again = count_seen(frame, weights, weights, named_people(records, grouping))
+    score = {**score_submission(out / "oof.csv", *_known(frame)), SEEN: again}
+    write_json(out / "score.json", {"score": score})
+    return score
+
+
+def _known(frame: pd.DataFrame) -> tuple[dict[str, int], dict[str, str]]:
+    """Labels and groups by file name."""
+    labels = dict(zip(frame["filename"], map(int, frame["label"]), strict=True))
+    return labels, dict(zip(frame["filename"], frame["group"], strict=True))
