@@ -20,6 +20,13 @@ STALE = 86_400.0
 """Seconds after which a temporary file is of a process that was killed."""
 
 
+def cache() -> Path:
+    """The folder of what was downloaded, which exists then: $DFD_CACHE or ~/.cache/dfd."""
+    folder = Path(os.environ.get("DFD_CACHE") or Path.home() / ".cache" / "dfd")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def partial_path(path: Path) -> Path:
     """A temporary name beside `path` that nobody else has: hidden, and no longer than a file system takes.
 

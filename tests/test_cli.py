@@ -191,7 +191,7 @@ def test_two_runs_over_the_same_folds_become_one_bundle(capsys, small_store, tmp
         (["crossval", "{faces}", "--out", "{tmp}/out", "--folds", "50"], 1, "fold"),
         (["crossval", "{faces}", "--out", "{tmp}/out", "--groups", "colour"], 1, "groups is 'colour': input should be"),
         (["crossval", "{faces}", "--out", "{tmp}/out", "--groups", "part"], 1, "is in no part of DFDC"),
-        (["crossval", "{faces}", "--out", "{tmp}/out", "--groups", "identity"], 1, "take --identity-weights"),
+        (["crossval", "{faces}", "--out", "{tmp}/out", "--groups", "identity"], 1, "dfd weights identity --out"),
         (["crossval", "{faces}", "--out", "{tmp}/out", "--folds-of", "{tmp}/empty"], 1, "is no CSV of folds"),
         (["train", "{faces}", "--out", "{tmp}/out", "--fold", "0", "--groups", "part"], 1, "is in no part of DFDC"),
         (["train", "{faces}", "--out", "{tmp}/out", "--fold", "7"], 1, "fold is 7: with 5 folds it is one of 0 to 4"),

@@ -1,12 +1,27 @@
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import pytest
 import skimage.data
 import torch
 
-from dfd.errors import CheckpointError
+from dfd.errors import CheckpointError, DfdError
+from dfd.faces import descriptor
+from dfd.faces.build import build_store
+from dfd.faces.crops import aligned
 from dfd.faces.embed import SIDE, Embedder
+from dfd.faces.records import load_crops, load_geometry
+from dfd.faces.tracklets import FacesConfig
+from dfd.models.identity import identity_weights
+from dfd.types import Video
+from tests.test_descriptor import write_dlib
 
 from facenet_pytorch import InceptionResnetV1  # isort: skip
+
+CLIPS = Path(__file__).parents[2] / "shared/data/minibench"
+PEOPLE = ("ffpp_183.mp4", "ffpp_NeuralTextures_183_253.mp4"), ("ffpp_253.mp4", "ffpp_NeuralTextures_253_183.mp4")
+"""Of one person each: the second is the first with another mouth."""
 
 
 def write_weights(path):
@@ -26,6 +41,11 @@ def weights(tmp_path_factory):
 @pytest.fixture(scope="module")
 def embedder(weights):
     return Embedder(weights)
+
+
+@pytest.fixture(scope="module")
+def dlib(tmp_path_factory):
+    return Embedder(write_dlib(tmp_path_factory.mktemp("weights") / "dlib.pt"))
 
 
 def test_one_picture_has_one_embedding_of_length_1_whatever_it_comes_with(embedder):
@@ -50,7 +70,28 @@ def test_it_is_facenets_own_network_on_its_own_scale(embedder, weights):
     assert embedder.embed(face[None])[0] == pytest.approx(wanted[0].numpy(), abs=1e-6)
 
 
-def test_what_are_no_such_weights_is_refused(tmp_path, weights):
+def test_the_weights_say_which_network_it_is(embedder, dlib):
+    assert (embedder.side, embedder.aligned, embedder.distance) == (160, False, 1.0)
+    assert (dlib.side, dlib.aligned, dlib.distance) == (150, True, 0.5)
+    chips = np.random.default_rng(0).integers(0, 256, (2, 150, 150, 3)).astype(np.uint8)
+    found = dlib.embed(chips)
+    assert (found.shape, found.dtype) == ((2, 128), np.float32)
+    assert found[1] == pytest.approx(dlib.embed(chips[1:])[0], abs=1e-5)
+
+
+def test_a_tracklets_faces_are_turned_upright_for_dlib_and_cut_to_their_box_for_facenet(small_store, embedder, dlib):
+    (record,) = (record for record in small_store.records() if record.video == "real0.mp4")
+    face = record.tracklets[0]
+    crops, landmarks = load_crops(face, [0, 5]), load_geometry(face)[2][[0, 5]]
+    chips = [aligned(crop, five, descriptor.CHIP, 150) for crop, five in zip(crops, landmarks, strict=True)]
+    assert dlib.describe(face, [0, 5]) == pytest.approx(dlib.embed(np.stack(chips)), abs=1e-5)
+    assert embedder.describe(face, np.array([5])).shape == (1, 512)
+    wide = dataclasses.replace(face, margin=0.9)
+    with pytest.raises(ValueError, match="wider than the stored"):
+        embedder.describe(wide, [0])
+
+
+def test_what_are_no_such_weights_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="no such file of weights"):
         Embedder(tmp_path / "none.pt")
     (tmp_path / "text.pt").write_text("weights")
@@ -61,3 +102,21 @@ def test_what_are_no_such_weights_is_refused(tmp_path, weights):
     torch.save({"last_bn.weight": torch.zeros(512)}, tmp_path / "other.pt")
     with pytest.raises(CheckpointError, match="not weights of facenet_pytorch's InceptionResnetV1: Missing key"):
         Embedder(tmp_path / "other.pt")
+    torch.save({"conv32_down.weight": torch.zeros(32, 3, 7, 7)}, tmp_path / "half.pt")
+    with pytest.raises(CheckpointError, match="not weights of dlib's face recognition network: Missing key"):
+        Embedder(tmp_path / "half.pt")
+
+
+@pytest.mark.skipif(not CLIPS.is_dir(), reason=f"no clips of real people in {CLIPS}")
+def test_two_clips_of_one_person_are_nearer_than_those_of_two(tmp_path):
+    """With dlib's own weights, which the registry has."""
+    try:
+        identity_weights(tmp_path / "identity.pt")
+    except DfdError as error:
+        pytest.skip(f"no weights: {error}")
+    videos = [Video(CLIPS / name, name, None) for pair in PEOPLE for name in pair]
+    store = build_store(videos, tmp_path / "faces", FacesConfig(frames=30))
+    dlib = Embedder(tmp_path / "identity.pt")
+    a, b, c, d = (dlib.describe(store.record(video).tracklets[0], [0])[0] for video in videos)
+    assert max(np.linalg.norm(a - b), np.linalg.norm(c - d)) < dlib.distance
+    assert min(np.linalg.norm(one - other) for one in (a, b) for other in (c, d)) > dlib.distance

@@ -8,9 +8,11 @@ import pytest
 from dfd.errors import ConfigError
 from dfd.faces.store import FaceStore
 from dfd.scoring.folds import write_folds
+from dfd.training import groups
 from dfd.training.crossval import crossval, labelled
 from dfd.training.groups import Grouping, people, settled, split
 from dfd.types import Video
+from tests.test_descriptor import write_dlib
 from tests.test_embed import write_weights
 
 
@@ -84,8 +86,8 @@ def test_a_person_stays_on_one_side_with_all_fakes(twins, weights):
     assert by_source["group"].nunique() == 6
     grouping = Grouping(groups="identity", identity_weights=weights, identity_distance=1e-7)
     frame = split(records, 2, 0, grouping)
-    groups = dict(zip(frame["filename"], frame["group"], strict=True))
-    assert groups["twin.mp4"] == groups["real0.mp4"] == groups["fake0.mp4"]
+    group = dict(zip(frame["filename"], frame["group"], strict=True))
+    assert group["twin.mp4"] == group["real0.mp4"] == group["fake0.mp4"]
     assert frame["group"].nunique() == 5
 
 
@@ -100,8 +102,17 @@ def test_people_are_of_real_videos_and_take_weights(twins, weights):
     links = people(labelled(twins), Grouping(identity_weights=weights, identity_distance=1e-7))
     assert {a for a, _ in links} == {"real0.mp4", "real1.mp4", "real2.mp4", "real3.mp4", "twin.mp4"}
     assert dict(links)["twin.mp4"] == "real0.mp4"
-    with pytest.raises(ConfigError, match="take --identity-weights"):
+    with pytest.raises(ConfigError, match="take --identity-weights: `dfd weights identity --out weights/identity.pt`"):
         people(labelled(twins), Grouping(groups="identity"))
+
+
+def test_a_distance_that_is_not_given_is_the_networks_own(twins, weights, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(groups, "person_links", lambda embeddings, names, distance: asked.append(distance) or [])
+    for path, own in ((weights, 1.0), (write_dlib(tmp_path / "dlib.pt"), 0.5)):
+        for given, taken in ((None, own), (0.3, 0.3)):
+            people(labelled(twins), Grouping(identity_weights=path, identity_distance=given))
+            assert asked.pop() == taken
 
 
 @pytest.fixture

@@ -38,6 +38,12 @@ def test_people_are_found_whatever_the_order_of_their_faces():
     assert all((first[a] == first[b]) == (who[i] == who[j]) for i, a in enumerate(names) for j, b in enumerate(names))
 
 
+def test_the_distance_is_euclidean():
+    faces = np.array([[0.0, 0.0], [0.3, 0.4], [3.0, 4.0]])
+    assert person_links(faces, list("abc"), 0.51) == [("a", "a"), ("b", "a"), ("c", "c")]
+    assert person_links(faces, list("abc"), 0.49) == [(name, name) for name in "abc"]
+
+
 def test_one_face_alone_is_one_person():
     assert person_links(np.ones((1, 4)), ["a"], 0.5) == [("a", "a")]
     assert person_links(np.ones((0, 4)), [], 0.5) == []

@@ -85,18 +85,27 @@ UPRIGHT = np.array([[10, 11], [22, 11], [16, 18], [11, 24], [21, 24]], np.float3
 
 
 def upright(image: Picture, landmarks: NDArray[np.floating]) -> NDArray[np.float32]:
-    """A face (H,W,3) with `landmarks` (5,2), turned upright and reduced to (32,32,3) float32, softened.
+    """A face (H,W,3) with `landmarks` (5,2), turned upright and reduced to (32,32,3) float32, softened."""
+    return cv2.GaussianBlur(aligned(image, landmarks, UPRIGHT, 32).astype(np.float32), (0, 0), 1.0)
 
-    The turn and scale with the least squared distance to UPRIGHT (Umeyama 1991).
+
+def aligned(image: Picture, landmarks: NDArray[np.floating], target: NDArray[np.floating], size: int) -> Picture:
+    """A picture (H,W,3), turned, scaled and moved to (size,size,3) so that `landmarks` (5,2) come to lie on `target`.
+
+    The turn and scale with the least squared distance to it (Umeyama 1991). Beyond the edge its border is repeated.
+
+    >>> picture, points = np.arange(48, dtype=np.uint8).reshape(4, 4, 3), np.array([[0, 0], [1, 0], [0, 1.0]])
+    >>> bool((aligned(picture, points, points + 1, 4)[1:, 1:] == picture[:-1, :-1]).all())
+    True
     """
-    middle, target = landmarks.mean(axis=0), UPRIGHT.mean(axis=0)
-    a, b = (landmarks - middle).astype(np.float64), (UPRIGHT - target).astype(np.float64)
-    size = max(1e-6, float((a**2).sum()))
-    cos, sin = float((a * b).sum()) / size, float((a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum()) / size
+    middle, aim = landmarks.mean(axis=0), target.mean(axis=0)
+    a, b = (landmarks - middle).astype(np.float64), (target - aim).astype(np.float64)
+    spread = max(1e-6, float((a**2).sum()))
+    cos, sin = float((a * b).sum()) / spread, float((a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum()) / spread
     turn = np.array([[cos, -sin], [sin, cos]])
-    move = np.hstack([turn, (target - turn @ middle)[:, None]])
-    small = cv2.warpAffine(image, move, (32, 32), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return cv2.GaussianBlur(small.astype(np.float32), (0, 0), 1.0)
+    move = np.hstack([turn, (aim - turn @ middle)[:, None]])
+    turned = cv2.warpAffine(image, move, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(turned)
 
 
 def likeness(image: Picture, box: NDArray[np.floating], landmarks: NDArray[np.floating]) -> NDArray[np.float32]:

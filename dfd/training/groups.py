@@ -12,9 +12,8 @@ from pydantic import Field
 from dfd.config import Config
 from dfd.errors import ConfigError
 from dfd.faces.build import Progress
-from dfd.faces.crops import narrow
-from dfd.faces.embed import SIDE, Embedder
-from dfd.faces.records import TrackletRecord, VideoRecord, load_crops
+from dfd.faces.embed import Embedder
+from dfd.faces.records import TrackletRecord, VideoRecord
 from dfd.scoring.folds import assign_folds, check_folds, read_folds
 from dfd.scoring.leaks import Links, part_links, person_links
 from dfd.videos.segments import scored
@@ -34,10 +33,15 @@ class Grouping(Config):
         "names; source: people may cross; part: also a whole part of DFDC; identity: also all of a person by the face",
     )
     identity_weights: Path | None = Field(
-        None, description="state dict of facenet_pytorch's InceptionResnetV1, for people: it is not downloaded"
+        None,
+        description="for people: what `dfd weights identity` wrote, or facenet_pytorch's InceptionResnetV1",
     )
-    identity_distance: float = Field(
-        0.5, gt=0, lt=2, description="mean cosine distance from which two clusters of faces are two people"
+    identity_distance: float | None = Field(
+        None,
+        gt=0,
+        lt=2,
+        description="Euclidean distance, root mean square, from which two clusters of faces are two people; the "
+        "network's own if not given: 0.5, or facenet_pytorch's 1",
     )
     folds_of: Path | None = Field(None, description="a run of crossval whose folds are taken as they are")
 
@@ -97,7 +101,7 @@ def people(records: Sequence[VideoRecord], grouping: Grouping, progress: Progres
     """
     if grouping.identity_weights is None:
         raise ConfigError(
-            "groups by identity take --identity-weights, a state dict of facenet_pytorch's InceptionResnetV1"
+            "groups by identity take --identity-weights: `dfd weights identity --out weights/identity.pt` makes them"
         )
     embedder = Embedder(grouping.identity_weights)
     reals = [record for record in records if record.label == 0]
@@ -109,7 +113,8 @@ def people(records: Sequence[VideoRecord], grouping: Grouping, progress: Progres
             progress(done, len(faces), face.video)
     if not faces:
         return []
-    return person_links(np.stack(embeddings), [face.video for face in faces], grouping.identity_distance)
+    distance = grouping.identity_distance or embedder.distance
+    return person_links(np.stack(embeddings), [face.video for face in faces], distance)
 
 
 def _links(records: Sequence[VideoRecord], grouping: Grouping, progress: Progress | None) -> Links:
@@ -131,9 +136,8 @@ def named_links(records: Sequence[VideoRecord]) -> Links:
     return [(record.video, person) for record in records for person in record.people]
 
 
-def _embedding(face: TrackletRecord, embedder: Embedder) -> NDArray[np.float64]:
-    """The mean over a few frames of a tracklet, of length 1."""
-    positions = np.unique(np.linspace(0, face.frames - 1, LOOKS).astype(int))
-    faces = narrow(load_crops(face, positions), face.margin, 1.0, SIDE)
-    mean = embedder.embed(faces).astype(np.float64).mean(axis=0)
-    return mean / np.linalg.norm(mean)
+def _embedding(face: TrackletRecord, embedder: Embedder) -> NDArray[np.float32]:
+    """The mean over a few frames of a tracklet, as long as one of them: facenet's of length 1."""
+    found = embedder.describe(face, np.unique(np.linspace(0, face.frames - 1, LOOKS).astype(int)))
+    mean = found.mean(axis=0)
+    return mean * (np.linalg.norm(found, axis=1).mean() / np.linalg.norm(mean))

@@ -1,0 +1,109 @@
+"""Weights that tell people apart, out of a pinned package of npm's: dlib's, which face-api.js publishes in 8 bits."""
+
+import io
+import json
+import tarfile
+import urllib.request
+from http.client import HTTPException
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dfd.errors import CheckpointError, DfdError
+from dfd.faces.descriptor import BLOCKS, DOWN, DescriptorNetwork
+from dfd.files import cache, sha256, whole
+from dfd.models.weights import write_tensors
+
+URL = "https://registry.npmjs.org/@vladmandic/face-api/-/face-api-1.7.15.tgz"
+"""@vladmandic/face-api 1.7.15 (MIT), 12.7 MB."""
+SHA256 = "0d77fffeef362ef9c0939cf6c567f3a2e8e177f114fa257a3270cbd2e509b031"
+MODEL = "package/model/face_recognition_model"
+LIMIT = 60.0
+"""Seconds that the registry may be silent."""
+
+
+def identity_weights(out: Path) -> None:
+    """Write the weights of faces/descriptor.py to `out`, as a state dict for its network.
+
+    Raises: DfdError: the package is not in the cache and cannot be downloaded. CheckpointError: it holds other tensors.
+    """
+    package = fetched()
+    try:
+        with tarfile.open(package) as archive:
+            manifest, packed = (_member(archive, f"{MODEL}{end}") for end in ("-weights_manifest.json", ".bin"))
+        state = folded(unpacked(manifest, packed))
+        DescriptorNetwork().load_state_dict(state)
+    except (tarfile.TarError, EOFError, LookupError, ValueError, RuntimeError) as error:
+        why = str(error).splitlines()[-1].strip()[:160]
+        raise CheckpointError(f"{package}: its {MODEL} is not dlib's face recognition network: {why}") from None
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_tensors(out, state)
+
+
+def fetched() -> Path:
+    """The package, downloaded once into the cache, and checked each time. Raises DfdError."""
+    kept = cache() / URL.rpartition("/")[2]
+    if not kept.is_file():
+        with whole(kept) as partial:
+            partial.write_bytes(_downloaded(kept))
+            if sha256(partial) != SHA256:
+                raise DfdError(f"{URL} is not the file that was pinned, of SHA-256 {SHA256}")
+    if sha256(kept) != SHA256:
+        raise DfdError(f"{kept} is not {URL}: delete it, then run this again")
+    return kept
+
+
+def _downloaded(kept: Path) -> bytes:
+    try:
+        with urllib.request.urlopen(URL, timeout=LIMIT) as answer:
+            content: bytes = answer.read()
+    except (OSError, HTTPException) as error:
+        reason = getattr(error, "reason", None) or error
+        raise DfdError(f"cannot download {URL} ({reason}); where there is a network: curl -o {kept} {URL}") from None
+    return content
+
+
+def _member(archive: tarfile.TarFile, name: str) -> bytes:
+    file = archive.extractfile(name)
+    return file.read() if file else b""
+
+
+def unpacked(manifest: bytes, packed: bytes) -> dict[str, Tensor]:
+    """The tensors by name, float32, that TensorFlow.js's weights manifest describes, out of its file of bytes.
+
+    A tensor with a quantization is of uint8, times its scale, plus its min; one without of float32. Raises ValueError
+    where the bytes are too few or too many.
+
+    >>> tensor = {"name": "a", "shape": [2], "quantization": {"dtype": "uint8", "scale": 0.5, "min": -1}}
+    >>> unpacked(json.dumps([{"weights": [tensor]}]).encode(), bytes([0, 3]))
+    {'a': tensor([-1.0000,  0.5000])}
+    """
+    file, found = io.BytesIO(packed), {}
+    for about in (tensor for group in json.loads(manifest) for tensor in group["weights"]):
+        count, small = int(np.prod(about["shape"])), about.get("quantization")
+        values = np.frombuffer(file.read(count * (1 if small else 4)), np.uint8 if small else "<f4")
+        if small:
+            values = values * small["scale"] + small["min"]
+        found[about["name"]] = torch.from_numpy(values.astype(np.float32).reshape(about["shape"]))
+    if file.read(1):
+        raise ValueError("there are more bytes than its tensors take")
+    return found
+
+
+def folded(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """face-api.js's tensors as a state dict of DescriptorNetwork: each scale and shift within its convolution.
+
+    Filters (H,W,in,out) become (out,in,H,W). Raises LookupError when one is missing.
+    """
+    state = {"fc.weight": tensors["fc"].T.contiguous()}
+    names = {DOWN: DOWN} | {
+        f"{block}/{conv}": f"blocks.{block}.{conv}" for block in BLOCKS for conv in ("conv1", "conv2")
+    }
+    for theirs, ours in names.items():
+        filters, bias = tensors[f"{theirs}/conv/filters"], tensors[f"{theirs}/conv/bias"]
+        scale, shift = tensors[f"{theirs}/scale/weights"], tensors[f"{theirs}/scale/biases"]
+        state[f"{ours}.weight"] = (filters * scale).permute(3, 2, 0, 1).contiguous()
+        state[f"{ours}.bias"] = bias * scale + shift
+    return state

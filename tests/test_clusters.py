@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+from sklearn.cluster import AgglomerativeClustering
+from sklearn.metrics import adjusted_rand_score
+
+from dfd.scoring import clusters as module
+from dfd.scoring.clusters import clusters
+
+
+def people(count, scatter, seed=0, sides=16):
+    """Points about 40 centres."""
+    rng = np.random.default_rng(seed)
+    return rng.normal(0, 1, (40, sides))[rng.integers(0, 40, count)] + rng.normal(0, scatter, (count, sides))
+
+
+@pytest.mark.parametrize("scatter", [0.2, 0.7, 1.5])
+@pytest.mark.parametrize("block", [1 << 24, 999])
+def test_it_is_average_linkage(scatter, block, monkeypatch):
+    monkeypatch.setattr(module, "BLOCK", block)
+    points = people(600, scatter)
+    wanted = AgglomerativeClustering(None, metric="sqeuclidean", linkage="average", distance_threshold=20.0)
+    found = clusters(points, 20.0)
+    assert adjusted_rand_score(wanted.fit_predict(points), found) == 1
+    assert 1 < len(set(found)) < 600
+
+
+def test_a_cluster_is_called_by_its_first_point_and_order_changes_nothing():
+    points = people(300, 0.7)
+    found = clusters(points, 20.0)
+    assert all(found[name] == name <= np.flatnonzero(found == name)[0] for name in set(found))
+    assert (clusters(points, 20.0) == found).all()
+    turned = clusters(points[::-1], 20.0)[::-1]
+    assert adjusted_rand_score(turned, found) == 1
+
+
+def test_the_mean_of_all_pairs_counts_not_the_nearest_pair():
+    """From 0 and 1 to 2.5: the mean of 6.25 and 2.25 is 4.25."""
+    points = np.array([[0.0], [1.0], [2.5]])
+    assert clusters(points, 4.24).tolist() == [0, 0, 2]
+    assert clusters(points, 4.26).tolist() == [0, 0, 0]
+
+
+def test_equal_points_are_one_cluster_far_from_0_too():
+    points = 1e4 + np.repeat(people(5, 0.1), 7, axis=0)
+    assert clusters(points, 1e-12).tolist() == np.repeat(np.arange(5) * 7, 7).tolist()
+
+
+def test_few_points():
+    assert clusters(np.ones((0, 4)), 1.0).tolist() == []
+    assert clusters(np.ones((1, 4)), 1.0).tolist() == [0]
+    assert clusters(np.array([[0.0], [1.0]]), 1.0).tolist() == [0, 1]  # not below the limit
+
+
+def test_no_square_of_the_points_is_held():
+    """Eight thousand: 256 MB of distances in float32."""
+    import tracemalloc
+
+    points = people(8000, 0.2, sides=32)
+    tracemalloc.start()
+    found = clusters(points, 20.0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(set(found)) <= 40
+    assert peak < 3 * points.nbytes + 4 * module.BLOCK + 30e6
