@@ -49,7 +49,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint_within_an_epoch(
 ):
     """Saved after each step here, every ten minutes otherwise; whatever kills it, those steps are done."""
     monkeypatch.setattr(clock, "SAVE_EVERY", 0.0)
-    recipe = small_recipe.replace(train=small_recipe.train.replace(epochs=1, slices=4))
+    recipe = small_recipe.replace(train=small_recipe.train.replace(epochs=1, slices=2))
 
     def kill(done, total, _):
         if done == total - 1:

@@ -131,9 +131,9 @@ def test_slices_store_the_prior_that_they_give(videos, small_store, small_recipe
 
 def test_a_step_is_of_as_many_clips_as_accumulate_says(videos, small_store, small_recipe, tmp_path):
     told = []
-    two = small_recipe.replace(train=small_recipe.train.replace(accumulate=2, epochs=1, slices=4, batch=4))
+    two = small_recipe.replace(train=small_recipe.train.replace(accumulate=2, epochs=1, slices=2, batch=4))
     train(videos, small_store.config, two, tmp_path / "run", progress=lambda *args: told.append(args))
-    assert told[-1][:2] == (4, 4)  # 4 real videos, 4 clips of each beside 4 of a fake: 32, in 8 batches of 4
+    assert told[-1][:2] == (4, 4)  # 4 real videos opened twice, 2 clips beside 2 of a fake: 32, in 8 batches of 4
 
 
 def test_a_network_learns_what_is_easy(videos, small_store, small_recipe, tmp_path):
