@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from dfd.clips.dataset import EpochSampler, TrainingClips, collate, one_thread
-from dfd.errors import DfdError, TrainingError
+from dfd.errors import DfdError, OutOfTimeError, TrainingError
 from dfd.faces.build import Progress
 from dfd.models.checkpoint import Header, build_model
 from dfd.models.weights import write_tensors
@@ -57,12 +57,14 @@ def seeded_model(recipe: Recipe) -> nn.Module:
 def learn(job: Job, rank: int, progress: Progress | None) -> None:
     """Begin the training, or go on from its checkpoint. rank: of this process among those that share each batch.
 
-    Raises OutOfTimeError when it stopped in time, TrainingError when the disk is full; the last checkpoint stays whole.
+    Raises OutOfTimeError when it stopped in time or at a SIGTERM, TrainingError when the disk is full; the last
+    checkpoint stays whole.
     """
     config, devices = job.recipe.train, job.means.devices
     model, loader = seeded_model(job.recipe), ClipLoader(job, rank)
     # Not asked of Lightning, which would make its loaders to answer before a resumed run's are told where they stand.
     module = ClipClassifier(model, config, job.header, steps=config.epochs * -(-len(loader) // config.accumulate))
+    clock = Clock(job.checkpoint, job.means.until)
     with _quiet(), _from_loaders(), _full_disk(job.checkpoint):
         trainer = pl.Trainer(
             max_epochs=config.epochs,
@@ -76,7 +78,7 @@ def learn(job: Job, rank: int, progress: Progress | None) -> None:
             logger=False,
             callbacks=[
                 Curve(job.curve, job.what, progress),
-                Clock(job.checkpoint, job.means.until),
+                clock,
                 # Lightning saves after all others have had their say on an epoch.
                 ModelCheckpoint(job.checkpoint.parent, job.checkpoint.stem, save_top_k=1, enable_version_counter=False),
             ],
@@ -90,6 +92,8 @@ def learn(job: Job, rank: int, progress: Progress | None) -> None:
         except SystemExit:  # what Lightning makes of Ctrl-C, which it then ignores
             signal.signal(signal.SIGINT, signal.default_int_handler)
             raise KeyboardInterrupt from None
+    if clock.asked:
+        raise OutOfTimeError(f"SIGTERM came at the end of {job.what}")
 
 
 class WholeCheckpoints(TorchCheckpointIO):
