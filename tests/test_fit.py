@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 import torch
@@ -55,6 +57,17 @@ def test_a_finished_run_is_kept_and_another_one_refused(videos, small_store, sma
         train(videos, small_store.config, other, tmp_path / "run")
     with pytest.raises(ConfigError, match="videos.real0.mp4"):
         train([v for v in videos if v.video != "real0.mp4"], small_store.config, small_recipe, tmp_path / "run")
+
+
+def test_videos_of_another_source_or_with_other_crops_are_another_run(videos, small_store, small_recipe, tmp_path):
+    small_recipe = small_recipe.replace(train=small_recipe.train.replace(epochs=1))
+    train(videos, small_store.config, small_recipe, tmp_path / "run")
+    train(videos[::-1], small_store.config, small_recipe, tmp_path / "run")
+    *others, last = videos
+    films = tuple(replace(t, film=t.film.with_name("real3.mp4.0123456789abcdef.mjpeg")) for t in last.tracklets)
+    for other in (replace(last, source="real0.mp4"), replace(last, tracklets=films)):
+        with pytest.raises(ConfigError, match=r"other settings or data \(content: '\w{16}', now '\w{16}'\)"):
+            train([*others, other], small_store.config, small_recipe, tmp_path / "run")
 
 
 HARD = {"self_blend": 0.5, "mixup": 0.5, "cutmix": 0.2, "ema": 0.9, "optimizer": "nd-adam", "accumulate": 2}

@@ -32,7 +32,7 @@ from dfd.scoring.decide import Decision, Judged, decide
 from dfd.scoring.folds import write_folds
 from dfd.scoring.submission import score_submission, write_submission
 from dfd.training.clock import ALONE, Means
-from dfd.training.fit import claim, train
+from dfd.training.fit import claim, content, train
 from dfd.training.fit import settings as run_settings
 from dfd.training.groups import Grouping, settled, split
 from dfd.training.loop import seeded_model
@@ -80,7 +80,7 @@ def crossval(
     begun = (out / "folds.csv").is_file()
     frame = settled(out, records) if begun else split(records, folds, recipe.train.seed, grouping, progress)
     model = seeded_model(recipe)  # before anything is written: one that cannot be built leaves no folder
-    about = {"folds": folds, **_kind(grouping)}
+    about = {"folds": folds, "content": content(records), **_kind(grouping)}
     claim(out, run_settings(recipe, store.config, about), model)
     write_folds(out / "folds.csv", frame)
     fold_of = dict(zip(frame["filename"], frame["fold"], strict=True))

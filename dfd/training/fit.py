@@ -20,7 +20,7 @@ from dfd.errors import ConfigError
 from dfd.faces.build import Progress
 from dfd.faces.records import VideoRecord
 from dfd.faces.tracklets import FacesConfig
-from dfd.files import sweep, write_bytes, write_json
+from dfd.files import digest, sweep, write_bytes, write_json
 from dfd.models.checkpoint import Header
 from dfd.training.clock import ALONE, Means
 from dfd.training.devices import carry_out
@@ -37,6 +37,13 @@ ABOUT = ("versions", "parameters")
 def usable(videos: Sequence[VideoRecord]) -> list[VideoRecord]:
     """The videos that can be trained on: with a label and a face."""
     return [video for video in videos if video.label is not None and video.tracklets]
+
+
+def content(videos: Sequence[VideoRecord]) -> str:
+    """What tells one dataset from another: names, labels, sources, and films, whose names hold their digest."""
+    return digest(
+        (v.video, v.label, v.source, *sorted({getattr(t.film, "name", "") for t in v.tracklets})) for v in videos
+    )
 
 
 def train(
@@ -69,7 +76,7 @@ def train(
         training=recipe.model_dump(mode="json", exclude={"model", "clip"}),
         videos=tuple(video.video for video in videos),
     )
-    data = {"videos": {video.video: video.label for video in videos}}
+    data = {"videos": {video.video: video.label for video in videos}, "content": content(videos)}
     return run(clips, header, recipe, data, out, what, progress, means)
 
 
@@ -96,7 +103,7 @@ def run(
 ) -> Path:
     """Train `recipe` on `clips` in the run folder `out`, or go on there; returns the checkpoint's path.
 
-    data: names of what is trained on, with labels: another run's folder is told by it. Raises as train does.
+    data: what is trained on: another run's folder is told by it. Raises as train does.
     """
     _check_batch(recipe, clips.clips, means.devices)
     model = seeded_model(recipe)  # before anything is written: a model that cannot be built leaves no folder

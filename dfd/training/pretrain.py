@@ -13,7 +13,7 @@ from dfd.clips.stills import Still, StillDataset, find_landmarks, still_clips
 from dfd.errors import ConfigError
 from dfd.faces.build import Progress
 from dfd.faces.tracklets import FacesConfig
-from dfd.files import whole, write_json
+from dfd.files import digest, sha256, whole, write_json
 from dfd.models.checkpoint import Header, load_model
 from dfd.scoring.folds import assign_folds, check_folds
 from dfd.scoring.submission import score_submission, write_submission
@@ -44,6 +44,7 @@ def pretrain(
     """
     if recipe.clip.length != 1:
         raise ConfigError(f"clip.length is {recipe.clip.length}: a picture is a clip of 1 frame")
+    told = digest((s.name, s.label, s.source, sha256(s.path)) for s in stills)
     held: list[Still] = []
     if fold is not None:
         held = _fold(stills, fold, folds, recipe.train.seed)
@@ -51,7 +52,7 @@ def pretrain(
         stills = [still for still in stills if still.name not in names]
     model = seeded_model(recipe)  # before anything is written: a network that cannot be built leaves no folder
     faces = FacesConfig(margin=max(FacesConfig().margin, recipe.clip.margin))
-    data = {"stills": len(stills), "fold": fold, "folds": folds}
+    data = {"stills": len(stills), "fold": fold, "folds": folds, "content": told}
     both_classes([still.label for still in stills], recipe.train.self_blend)
     claim(out, settings(recipe, faces, data), model)
     landmarks = _landmarks(stills, recipe, out / "landmarks.npz", progress)
