@@ -54,6 +54,9 @@ def test_a_network_learns_from_pictures_and_is_scored_on_other_people(stills, tm
     score = pretrain(stills, easy, tmp_path / "run", fold=1, folds=5)
     assert score is not None
     assert score["videos"] == 4
+    curve = pd.read_csv(tmp_path / "run" / "metrics.csv")
+    assert curve["held_loss"].iloc[-1] == pytest.approx(score["balanced_log_loss"], abs=1e-4)
+    assert curve["held_auc"].iloc[-1] == score["auc"]
     assert score["balanced_log_loss"] < 0.6
     scored = pd.read_csv(tmp_path / "run" / "oof.csv")["filename"].tolist()
     seen = json.loads((tmp_path / "run" / "config.json").read_text())

@@ -9,11 +9,12 @@ from typing import Any
 
 import dfd.torchvision_ops  # noqa: F401  # before pytorch_lightning, which imports torchvision
 from dfd.errors import OutOfTimeError
+from dfd.training.curve import Curve
 
 import pytorch_lightning as pl  # isort: skip
 
 SAVE_EVERY = 600.0
-"""Seconds between two checkpoints, where epochs are longer."""
+"""Seconds between two checkpoints, and two points of the curve, where epochs are longer."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,14 @@ ALONE = Means()
 
 
 class Clock(pl.Callback):
-    """After each step of a ClipClassifier: saves when that is long ago, and stops when another step would be too long.
+    """After each step of a ClipClassifier: saves when that is long ago, and stops when there is no time for another.
 
     Raises OutOfTimeError out of the loop then, once all is saved; likewise after a SIGTERM. The steps of an epoch that
     are done are done.
     """
 
-    def __init__(self, checkpoint: Path, until: float | None) -> None:
-        self.checkpoint, self.until = checkpoint, until
+    def __init__(self, checkpoint: Path, until: float | None, curve: Curve) -> None:
+        self.checkpoint, self.until, self.curve = checkpoint, until, curve
         self.asked = False
         self.slowest = self.saving = 0.0
         self.last = self.saved = time.monotonic()
@@ -62,7 +63,7 @@ class Clock(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
         """Between two epochs: the last one's checkpoint is written."""
-        self.last = time.monotonic()
+        self.last = self.saved = time.monotonic()
         if self.slowest and self._agreed(trainer, self._up()):
             self._stop(trainer, module)
 
@@ -77,14 +78,17 @@ class Clock(pl.Callback):
             self._save(trainer)
         if up:
             self._stop(trainer, module)
+        if due:
+            self.curve.point(trainer, module)
+            self.saved = self.last = time.monotonic()
 
     def _ask(self, *_: Any) -> None:
         self.asked = True
 
     def _up(self) -> bool:
         """Whether another step would be too long."""
-        late = self.until is not None and time.monotonic() + 2 * self.slowest + self.saving >= self.until
-        return late or self.asked
+        more = 2 * self.slowest + self.saving + self.curve.longest
+        return self.asked or (self.until is not None and time.monotonic() + more >= self.until)
 
     def _agreed(self, trainer: pl.Trainer, decision: bool) -> bool:
         """What is so on one device is so on all: no two clocks agree."""

@@ -115,8 +115,14 @@ def score_fold(
     means: Means = ALONE,
 ) -> Prediction | None:
     """Train on `seen` in the run folder `out` and score `held` into its oof.csv; None where that was done before."""
-    checkpoint = train(seen, store.config, recipe, out, what, progress, means)
-    return score_held(held, checkpoint, out / "oof", progress=lambda *_: means.check())
+    checkpoint = train(seen, store.config, recipe, out, what, progress, means, held)
+
+    def told(done: int, total: int, last: str) -> None:
+        means.check()
+        if progress:
+            progress(done, total, f"{what}, scoring {last}")
+
+    return score_held(held, checkpoint, out / "oof", progress=told)
 
 
 def score_held(

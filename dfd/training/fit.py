@@ -1,7 +1,8 @@
 """One training: a run folder with its settings, its curve and a checkpoint that carries all it takes to be used.
 
 config.json              recipe, seed, data, versions
-metrics.csv              a row an epoch: loss and accuracy on training clips
+metrics.csv              a row an epoch and every ten minutes: loss and accuracy on training clips, and the balanced
+                         log loss and AUC of what is kept aside, if anything is
 checkpoints/last.ckpt    weights, optimizer, header; what a stopped run goes on from
 done                     there once the training has ended
 """
@@ -24,6 +25,7 @@ from dfd.files import digest, sweep, write_bytes, write_json
 from dfd.models.checkpoint import Header
 from dfd.training.clock import ALONE, Means
 from dfd.training.devices import carry_out
+from dfd.training.held import Held, HeldVideos
 from dfd.training.loop import Job, seeded_model
 from dfd.training.recipes import Recipe
 from dfd.versions import versions
@@ -54,9 +56,11 @@ def train(
     what: str = "training",
     progress: Progress | None = None,
     means: Means = ALONE,
+    held: Sequence[VideoRecord] = (),
 ) -> Path:
     """Train on `videos` in the run folder `out`; returns the checkpoint's path.
 
+    held: videos that are kept aside, on which the curve measures the model.
     A finished run with the same settings and data is returned as it is, a stopped one goes on. Raises ConfigError when
     `out` holds another run, a class is missing, or the clips are wider than the stored crops; OutOfTimeError at
     `means.until`; StoreError naming a film that cannot be read; TrainingError when the disk is full.
@@ -76,8 +80,9 @@ def train(
         training=recipe.model_dump(mode="json", exclude={"model", "clip"}),
         videos=tuple(video.video for video in videos),
     )
-    data = {"videos": {video.video: video.label for video in videos}, "content": content(videos)}
-    return run(clips, header, recipe, data, out, what, progress, means)
+    data = {"videos": {video.video: video.label for video in videos}, "content": content([*videos, *held])}
+    kept_aside = HeldVideos(tuple(held), header) if held else None
+    return run(clips, header, recipe, data, out, what, progress, means, kept_aside)
 
 
 def training_clips(videos: Sequence[VideoRecord], recipe: Recipe) -> tuple[TrainingClips, float]:
@@ -100,6 +105,7 @@ def run(
     what: str = "training",
     progress: Progress | None = None,
     means: Means = ALONE,
+    held: Held | None = None,
 ) -> Path:
     """Train `recipe` on `clips` in the run folder `out`, or go on there; returns the checkpoint's path.
 
@@ -109,7 +115,7 @@ def run(
     model = seeded_model(recipe)  # before anything is written: a model that cannot be built leaves no folder
     claim(out, settings(recipe, header.faces, data), model)
     if not (out / DONE).exists():
-        carry_out(Job(recipe, header, clips, out / CHECKPOINT, out / "metrics.csv", what, means), progress)
+        carry_out(Job(recipe, header, clips, out / CHECKPOINT, out / "metrics.csv", what, means, held), progress)
         write_bytes(out / DONE, b"", durable=True)
     return out / CHECKPOINT
 

@@ -21,6 +21,7 @@ from dfd.models.checkpoint import Header, build_model
 from dfd.models.weights import write_tensors
 from dfd.training.clock import Clock, Means
 from dfd.training.curve import Curve
+from dfd.training.held import Held
 from dfd.training.module import ClipClassifier
 from dfd.training.recipes import Recipe
 from dfd.types import Clips
@@ -37,7 +38,10 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 @dataclass(frozen=True)
 class Job:
-    """A training that a process can be sent. checkpoint, curve: files to write. what: words for its progress."""
+    """A training that a process can be sent. checkpoint, curve: files to write. what: words for its progress.
+
+    held: what the curve measures the model on; None for nothing.
+    """
 
     recipe: Recipe
     header: Header
@@ -46,6 +50,7 @@ class Job:
     curve: Path
     what: str
     means: Means
+    held: Held | None = None
 
 
 def seeded_model(recipe: Recipe) -> nn.Module:
@@ -64,7 +69,8 @@ def learn(job: Job, rank: int, progress: Progress | None) -> None:
     model, loader = seeded_model(job.recipe), ClipLoader(job, rank)
     # Not asked of Lightning, which would make its loaders to answer before a resumed run's are told where they stand.
     module = ClipClassifier(model, config, job.header, steps=config.epochs * -(-len(loader) // config.accumulate))
-    clock = Clock(job.checkpoint, job.means.until)
+    curve = Curve(job.curve, job.what, progress, job.held)
+    clock = Clock(job.checkpoint, job.means.until, curve)
     with _quiet(), _from_loaders(), _full_disk(job.checkpoint):
         trainer = pl.Trainer(
             max_epochs=config.epochs,
@@ -77,7 +83,7 @@ def learn(job: Job, rank: int, progress: Progress | None) -> None:
             plugins=WholeCheckpoints(),
             logger=False,
             callbacks=[
-                Curve(job.curve, job.what, progress),
+                curve,
                 clock,
                 # Lightning saves after all others have had their say on an epoch.
                 ModelCheckpoint(job.checkpoint.parent, job.checkpoint.stem, save_top_k=1, enable_version_counter=False),

@@ -90,6 +90,14 @@ class ClipClassifier(pl.LightningModule):
             self.told += torch.tensor([float(plain) * len(logits), float(right), len(logits)], dtype=torch.float64)
         return loss
 
+    def running_loss(self) -> float:
+        """Of the epoch's training clips so far, on this device."""
+        return float(self.told[0] / self.told[2].clamp(min=1))
+
+    def kept(self) -> nn.Module:
+        """The model that is kept: the mean of the weights, where there is one."""
+        return self.average[0].module if self.average else self.model
+
     def averages(self) -> dict[str, float]:
         """Loss and accuracy on the epoch's training clips so far, on all devices, before label smoothing."""
         loss, right, clips = self._of_all_devices().tolist()

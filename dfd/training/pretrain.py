@@ -9,7 +9,7 @@ import torch
 
 from dfd.clips.balance import both_classes
 from dfd.clips.dataset import Points
-from dfd.clips.stills import Still, StillDataset, find_landmarks, still_clips
+from dfd.clips.stills import Still, StillDataset, find_landmarks
 from dfd.errors import ConfigError
 from dfd.faces.build import Progress
 from dfd.faces.tracklets import FacesConfig
@@ -19,11 +19,9 @@ from dfd.scoring.folds import assign_folds, check_folds
 from dfd.scoring.submission import score_submission, write_submission
 from dfd.training.clock import ALONE, Means
 from dfd.training.fit import claim, run, settings
+from dfd.training.held import HeldStills
 from dfd.training.loop import seeded_model
 from dfd.training.recipes import Recipe
-
-BATCH = 64
-"""Pictures scored at a time."""
 
 
 def pretrain(
@@ -65,8 +63,9 @@ def pretrain(
         training=recipe.model_dump(mode="json", exclude={"model", "clip"}),
         videos=tuple(sorted({still.source for still in stills})),
     )
-    checkpoint = run(clips, header, recipe, data, out, "pretraining", progress, means)
-    return _score(held, checkpoint, out, progress) if held else None
+    kept_aside = HeldStills(tuple(held), recipe.clip) if held else None
+    checkpoint = run(clips, header, recipe, data, out, "pretraining", progress, means, kept_aside)
+    return _score(kept_aside, checkpoint, out, progress) if kept_aside else None
 
 
 def _landmarks(stills: Sequence[Still], recipe: Recipe, kept: Path, progress: Progress | None) -> dict[str, Points]:
@@ -90,20 +89,11 @@ def _fold(stills: Sequence[Still], fold: int, folds: int, seed: int) -> list[Sti
     return [still for still in stills if still.name in names]
 
 
-def _score(held: Sequence[Still], checkpoint: Path, out: Path, progress: Progress | None) -> dict[str, Any]:
+def _score(held: HeldStills, checkpoint: Path, out: Path, progress: Progress | None) -> dict[str, Any]:
     """The measures of `held`, groups resampled whole; written beside the run."""
-    model, header = load_model(checkpoint)
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
-    device = next(model.parameters()).device
-    probabilities: dict[str, float] = {}
-    for start in range(0, len(held), BATCH):
-        part = held[start : start + BATCH]
-        with torch.inference_mode():
-            scores = model(still_clips(part, header.clip).to(device)).double().sigmoid().tolist()
-        probabilities |= {still.name: score for still, score in zip(part, scores, strict=True)}
-        if progress:
-            progress(len(probabilities), len(held), "scoring the fold kept aside")
-    write_submission(out / "oof.csv", probabilities)
-    score = score_submission(out / "oof.csv", {s.name: s.label for s in held}, {s.name: s.source for s in held})
+    model = load_model(checkpoint)[0].to("cuda" if torch.cuda.is_available() else "cpu")
+    told = (lambda done, total: progress(done, total, "scoring the fold kept aside")) if progress else None
+    write_submission(out / "oof.csv", held.probabilities(model, told))
+    score = score_submission(out / "oof.csv", held.labels(), {still.name: still.source for still in held.stills})
     write_json(out / "score.json", score)
     return score
