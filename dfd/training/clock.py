@@ -87,7 +87,7 @@ class Clock(pl.Callback):
 
     def _up(self) -> bool:
         """Whether another step would be too long."""
-        more = 2 * self.slowest + self.saving + self.curve.longest
+        more = 2 * self.slowest + self.saving + sum(self.curve.took.values())
         return self.asked or (self.until is not None and time.monotonic() + more >= self.until)
 
     def _agreed(self, trainer: pl.Trainer, decision: bool) -> bool:

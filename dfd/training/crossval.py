@@ -10,7 +10,7 @@ submission form; what is measured is that file.
     metrics.csv, score.json    the folds' curves; the measures, and the rule that was decided on for a bundle
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,12 +84,13 @@ def crossval(
     claim(out, run_settings(recipe, store.config, about), model)
     write_folds(out / "folds.csv", frame)
     fold_of = dict(zip(frame["filename"], frame["fold"], strict=True))
+    groups = dict(zip(frame["filename"], frame["group"], strict=True))
     scores: dict[str, VideoScore] = {}
     for fold in range(folds):
         seen = [r for r in records if fold_of[r.video] != fold]
         held = [r for r in records if fold_of[r.video] == fold]
         told = _share(progress, fold, folds)
-        score_fold(seen, held, store, recipe, out / f"fold-{fold}", f"fold {fold + 1} of {folds}", told, means)
+        score_fold(seen, held, store, recipe, out / f"fold-{fold}", f"fold {fold + 1} of {folds}", told, means, groups)
         scores |= {score.name: score for score in read_scores(out / f"fold-{fold}" / "oof.json")}
     ordered = tuple(scores[record.video] for record in records)
     write_submission(out / "oof.csv", {score.name: score.probability for score in ordered})
@@ -113,9 +114,10 @@ def score_fold(
     what: str,
     progress: Progress | None = None,
     means: Means = ALONE,
+    groups: Mapping[str, str] | None = None,
 ) -> Prediction | None:
     """Train on `seen` in the run folder `out` and score `held` into its oof.csv; None where that was done before."""
-    checkpoint = train(seen, store.config, recipe, out, what, progress, means, held)
+    checkpoint = train(seen, store.config, recipe, out, what, progress, means, held, groups)
 
     def told(done: int, total: int, last: str) -> None:
         means.check()

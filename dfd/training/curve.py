@@ -18,13 +18,15 @@ import pytorch_lightning as pl  # isort: skip
 class Curve(pl.Callback):
     """Writes metrics.csv, rows of earlier steps kept, and tells `progress` of every step of a ClipClassifier.
 
-    held: what the model is measured on whenever a row is written; None for nothing. longest: seconds that took at most.
+    held: what the model is measured on whenever a row is written; None for nothing. more: what a row has beside, at an
+    epoch's end. took: seconds that each measuring took at most.
     """
 
     def __init__(self, path: Path, what: str, progress: Progress | None, held: Held | None = None) -> None:
         self.path, self.what, self.progress, self.held = path, what, progress, held
         self.begun = self.since = time.monotonic()
-        self.longest = 0.0
+        self.more: dict[str, float] = {}
+        self.took: dict[str, float] = {}
         self.clips = 0
 
     def on_train_epoch_start(self, *_: Any) -> None:
@@ -40,10 +42,10 @@ class Curve(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         """After each epoch."""
-        self.point(trainer, module)
+        self.point(trainer, module, **self.more)
 
-    def point(self, trainer: pl.Trainer, module: Any) -> None:
-        """Add a row: the epoch's averages so far. seconds: since the row before, or since the run went on."""
+    def point(self, trainer: pl.Trainer, module: Any, **more: float) -> None:
+        """Add a row: the epoch's averages so far, and `more`. seconds: since the row before, or the run went on."""
         row = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
@@ -51,19 +53,20 @@ class Curve(pl.Callback):
             "lr": float(trainer.optimizers[0].param_groups[0]["lr"]),
         }
         if trainer.is_global_zero:
-            row |= self._measure(trainer, module)
-            add_row(self.path, {**row, "seconds": round(time.monotonic() - self.begun, 2)})
+            row |= self.measure(self.held, "fold kept aside", trainer, module) if self.held else {}
+            add_row(self.path, {**row, **more, "seconds": round(time.monotonic() - self.begun, 2)})
         self.begun = self.since = time.monotonic()
         self.clips = 0
 
-    def _measure(self, trainer: pl.Trainer, module: Any) -> dict[str, float]:
-        """How good the model is on what is kept aside."""
-        if self.held is None:
-            return {}
+    def measure(self, held: Held, what: str, trainer: pl.Trainer, module: Any) -> dict[str, float]:
+        """How good the model that is kept is on `held`."""
+
+        def told(done: int, total: int) -> None:
+            self._tell(trainer, module, f"{what}, {done} of {total}")
+
         begun = time.monotonic()
-        told = lambda done, total: self._tell(trainer, module, f"fold kept aside, {done} of {total}")  # noqa: E731
-        measures = self.held.measure(module.kept(), told)
-        self.longest = max(self.longest, time.monotonic() - begun)
+        measures = held.measure(module.kept(), told)
+        self.took[what] = max(self.took.get(what, 0.0), time.monotonic() - begun)
         return measures
 
     def _tell(self, trainer: pl.Trainer, module: Any, last: str) -> None:

@@ -8,7 +8,7 @@ done                     there once the training has ended
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from dfd.training.clock import ALONE, Means
 from dfd.training.devices import carry_out
 from dfd.training.held import Held, HeldVideos
 from dfd.training.loop import Job, seeded_model
+from dfd.training.patience import judges
 from dfd.training.recipes import Recipe
 from dfd.versions import versions
 
@@ -57,10 +58,12 @@ def train(
     progress: Progress | None = None,
     means: Means = ALONE,
     held: Sequence[VideoRecord] = (),
+    groups: Mapping[str, str] | None = None,
 ) -> Path:
     """Train on `videos` in the run folder `out`; returns the checkpoint's path.
 
-    held: videos that are kept aside, on which the curve measures the model.
+    held: videos that are kept aside, on which the curve measures the model. groups: what patience keeps together, by
+    video; sources if None.
     A finished run with the same settings and data is returned as it is, a stopped one goes on. Raises ConfigError when
     `out` holds another run, a class is missing, or the clips are wider than the stored crops; OutOfTimeError at
     `means.until`; StoreError naming a film that cannot be read; TrainingError when the disk is full.
@@ -71,7 +74,9 @@ def train(
             f"clip.margin is {recipe.clip.margin}, wider than the stored crops' {faces.margin}: "
             "lower it, or build the crops wider"
         )
-    clips, prior = training_clips(videos, recipe)
+    grouped = groups or {video.video: video.source for video in videos}
+    judging = judges(((v.video, v.label or 0, grouped[v.video]) for v in videos), recipe.train)
+    clips, prior = training_clips([video for video in videos if video.video not in judging], recipe)
     header = Header(
         model=recipe.model,
         clip=recipe.clip,
@@ -82,7 +87,8 @@ def train(
     )
     data = {"videos": {video.video: video.label for video in videos}, "content": content([*videos, *held])}
     kept_aside = HeldVideos(tuple(held), header) if held else None
-    return run(clips, header, recipe, data, out, what, progress, means, kept_aside)
+    judged = HeldVideos(tuple(v for v in videos if v.video in judging), header) if judging else None
+    return run(clips, header, recipe, data, out, what, progress, means, kept_aside, judged)
 
 
 def training_clips(videos: Sequence[VideoRecord], recipe: Recipe) -> tuple[TrainingClips, float]:
@@ -106,6 +112,7 @@ def run(
     progress: Progress | None = None,
     means: Means = ALONE,
     held: Held | None = None,
+    judged: Held | None = None,
 ) -> Path:
     """Train `recipe` on `clips` in the run folder `out`, or go on there; returns the checkpoint's path.
 
@@ -115,7 +122,9 @@ def run(
     model = seeded_model(recipe)  # before anything is written: a model that cannot be built leaves no folder
     claim(out, settings(recipe, header.faces, data), model)
     if not (out / DONE).exists():
-        carry_out(Job(recipe, header, clips, out / CHECKPOINT, out / "metrics.csv", what, means, held), progress)
+        carry_out(
+            Job(recipe, header, clips, out / CHECKPOINT, out / "metrics.csv", what, means, held, judged), progress
+        )
         write_bytes(out / DONE, b"", durable=True)
     return out / CHECKPOINT
 

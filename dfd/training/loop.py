@@ -23,6 +23,7 @@ from dfd.training.clock import Clock, Means
 from dfd.training.curve import Curve
 from dfd.training.held import Held
 from dfd.training.module import ClipClassifier
+from dfd.training.patience import Patience
 from dfd.training.recipes import Recipe
 from dfd.types import Clips
 
@@ -40,7 +41,7 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 class Job:
     """A training that a process can be sent. checkpoint, curve: files to write. what: words for its progress.
 
-    held: what the curve measures the model on; None for nothing.
+    held: what the curve measures the model on; judged: what its patience does; None for nothing.
     """
 
     recipe: Recipe
@@ -51,6 +52,7 @@ class Job:
     what: str
     means: Means
     held: Held | None = None
+    judged: Held | None = None
 
 
 def seeded_model(recipe: Recipe) -> nn.Module:
@@ -71,6 +73,7 @@ def learn(job: Job, rank: int, progress: Progress | None) -> None:
     module = ClipClassifier(model, config, job.header, steps=config.epochs * -(-len(loader) // config.accumulate))
     curve = Curve(job.curve, job.what, progress, job.held)
     clock = Clock(job.checkpoint, job.means.until, curve)
+    patience = [Patience(job.judged, config.patience, curve)] if job.judged else []
     with _quiet(), _from_loaders(), _full_disk(job.checkpoint):
         trainer = pl.Trainer(
             max_epochs=config.epochs,
@@ -83,6 +86,7 @@ def learn(job: Job, rank: int, progress: Progress | None) -> None:
             plugins=WholeCheckpoints(),
             logger=False,
             callbacks=[
+                *patience,
                 curve,
                 clock,
                 # Lightning saves after all others have had their say on an epoch.
@@ -98,6 +102,8 @@ def learn(job: Job, rank: int, progress: Progress | None) -> None:
         except SystemExit:  # what Lightning makes of Ctrl-C, which it then ignores
             signal.signal(signal.SIGINT, signal.default_int_handler)
             raise KeyboardInterrupt from None
+        if patience and rank == 0:
+            patience[0].keep_best(job.checkpoint)
     if clock.asked:
         raise OutOfTimeError(f"SIGTERM came at the end of {job.what}")
 

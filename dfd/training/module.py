@@ -45,6 +45,13 @@ class TrainConfig(DrawConfig):
     precision: str = Field(
         "32-true", pattern="^(32-true|bf16-mixed|16-mixed)$", description="of arithmetic: 32-true, bf16-mixed, 16-mixed"
     )
+    patience: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="epochs without a better loss on a fifth of the training videos, kept aside for this, after which "
+        "it ends; the best weights are kept; 0: learns from all, to the end",
+    )
     loaders: int = Field(0, ge=0, le=64, description="processes that load clips; 0 loads in the training process")
 
 

@@ -21,6 +21,7 @@ from dfd.training.clock import ALONE, Means
 from dfd.training.fit import claim, run, settings
 from dfd.training.held import HeldStills
 from dfd.training.loop import seeded_model
+from dfd.training.patience import judges
 from dfd.training.recipes import Recipe
 
 
@@ -54,7 +55,9 @@ def pretrain(
     both_classes([still.label for still in stills], recipe.train.self_blend)
     claim(out, settings(recipe, faces, data), model)
     landmarks = _landmarks(stills, recipe, out / "landmarks.npz", progress)
-    clips = StillDataset(stills, recipe.clip, recipe.train, recipe.augment, recipe.blend, landmarks)
+    judging = judges(((still.name, still.label, still.source) for still in stills), recipe.train)
+    learned = [still for still in stills if still.name not in judging]
+    clips = StillDataset(learned, recipe.clip, recipe.train, recipe.augment, recipe.blend, landmarks)
     header = Header(
         model=recipe.model,
         clip=recipe.clip,
@@ -64,7 +67,8 @@ def pretrain(
         videos=tuple(sorted({still.source for still in stills})),
     )
     kept_aside = HeldStills(tuple(held), recipe.clip) if held else None
-    checkpoint = run(clips, header, recipe, data, out, "pretraining", progress, means, kept_aside)
+    judged = HeldStills(tuple(still for still in stills if still.name in judging), recipe.clip) if judging else None
+    checkpoint = run(clips, header, recipe, data, out, "pretraining", progress, means, kept_aside, judged)
     return _score(kept_aside, checkpoint, out, progress) if kept_aside else None
 
 
