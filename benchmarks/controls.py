@@ -59,7 +59,7 @@ def small(weights: Path) -> Recipe:
     return Recipe(
         model=base.model.replace(name="frame", weights=weights),
         clip=base.clip.replace(length=1, clips=16),
-        train=base.train.replace(slices=6, batch=32, epochs=4, self_blend=0.0),
+        train=base.train.replace(slices=3, batch=32, epochs=4, self_blend=0.0),
     )
 
 
@@ -90,7 +90,7 @@ def blended(store: FaceStore, weights: Path, out: Path, ratio: float) -> tuple[f
     half = len(records) // 2
     settings = small(weights)
     settings = settings.replace(
-        train=settings.train.replace(self_blend=1.0, slices=30), blend=settings.blend.replace(ratios=(ratio,))
+        train=settings.train.replace(self_blend=1.0, slices=15), blend=settings.blend.replace(ratios=(ratio,))
     )
     model, header = load_model(train(records[:half], store.config, settings, out / f"blended-{ratio:g}"))
     pairs = PairDataset(

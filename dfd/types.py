@@ -192,6 +192,10 @@ class Clips:
     labels: torch.Tensor
     names: tuple[str, ...]
 
+    def pin_memory(self) -> Clips:
+        """The same in page-locked memory, out of which a GPU copies on the side; torch's loader looks for this."""
+        return Clips(self.images.pin_memory(), self.labels.pin_memory(), self.names)
+
 
 class FaceLogit(NamedTuple):
     """What a network says of one tracklet. confidence: the detector's mean, in [0,1]."""

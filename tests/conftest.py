@@ -89,5 +89,5 @@ def small_recipe() -> Recipe:
     return Recipe(
         model=ModelConfig(name="journal_conv3d"),
         clip=ClipConfig(length=6, size=48, clips=2),
-        train=TrainConfig(epochs=2, slices=2, batch=4, lr=3e-3),
+        train=TrainConfig(epochs=2, slices=1, batch=4, lr=3e-3),
     )

@@ -1,4 +1,7 @@
 import re
+import signal
+import subprocess
+import sys
 import time
 
 import pandas as pd
@@ -25,14 +28,22 @@ def weights(path):
 def test_a_run_that_stops_after_every_step_ends_as_an_uninterrupted_one(
     videos, small_store, small_recipe, tmp_path, settings
 ):
-    """Stopped by the clock in the middle of epochs, again and again: the same weights, the same curve."""
+    """Stopped by the clock in the middle of epochs, again and again: the same weights, the same curve.
+
+    Held-out videos are measured on the way, but by the first of three runs.
+    """
     dropping = small_recipe.model.replace(name="factorized", size="tiny")  # draws dropout and skipped blocks
     recipe = small_recipe.replace(model=dropping, train=small_recipe.train.replace(**settings))
-    whole = weights(train(videos, small_store.config, recipe, tmp_path / "whole"))
+    held = [video for video in videos if video.video in ("real3.mp4", "fake3.mp4")]
+    videos = [video for video in videos if video not in held]
+    plain = weights(train(videos, small_store.config, recipe, tmp_path / "plain"))
+    whole = weights(train(videos, small_store.config, recipe, tmp_path / "whole", held=held))
+    assert all(torch.equal(whole[name], plain[name]) for name in whole)
     stops = 0
     while not (tmp_path / "halting" / "done").exists():
         try:
-            train(videos, small_store.config, recipe, tmp_path / "halting", means=Means(until=time.monotonic()))
+            now = Means(until=time.monotonic())
+            train(videos, small_store.config, recipe, tmp_path / "halting", means=now, held=held)
         except OutOfTimeError as stopped:
             assert re.match(r"the time was up at step \d+ of \d+, in epoch [12]$", str(stopped))  # noqa: PT017
             stops += 1
@@ -41,7 +52,17 @@ def test_a_run_that_stops_after_every_step_ends_as_an_uninterrupted_one(
     assert all(torch.equal(whole[name], halting[name]) for name in whole)
     curves = [pd.read_csv(tmp_path / name / "metrics.csv").drop(columns="seconds") for name in ("whole", "halting")]
     assert curves[0]["epoch"].tolist() == [0, 1]
+    assert curves[0]["held_auc"].notna().all()
     pd.testing.assert_frame_equal(*curves)
+
+
+def test_the_curve_has_points_within_long_epochs(videos, small_store, small_recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(clock, "SAVE_EVERY", 0.0)
+    train(videos, small_store.config, small_recipe, tmp_path / "run", held=videos)
+    curve = pd.read_csv(tmp_path / "run" / "metrics.csv")
+    assert curve["step"].tolist() == list(range(1, 9))
+    assert curve["epoch"].tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert curve.notna().all(axis=None)
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint_within_an_epoch(
@@ -49,7 +70,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint_within_an_epoch(
 ):
     """Saved after each step here, every ten minutes otherwise; whatever kills it, those steps are done."""
     monkeypatch.setattr(clock, "SAVE_EVERY", 0.0)
-    recipe = small_recipe.replace(train=small_recipe.train.replace(epochs=1, slices=4))
+    recipe = small_recipe.replace(train=small_recipe.train.replace(epochs=1, slices=2))
 
     def kill(done, total, _):
         if done == total - 1:
@@ -61,6 +82,65 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint_within_an_epoch(
     train(videos, small_store.config, recipe, tmp_path / "run", progress=lambda *args: told.append(args[0]))
     assert told[0] >= 6  # of 8
     assert told[-1] == 8
+
+
+def test_a_limit_holds_where_an_epoch_has_one_batch(videos, small_store, small_recipe, tmp_path):
+    recipe = small_recipe.replace(train=small_recipe.train.replace(epochs=60, batch=16))
+    begun = time.monotonic()
+
+    def slow(*_):
+        time.sleep(0.05)
+
+    with pytest.raises(OutOfTimeError, match=r"the time was up at step \d+ of 60, in epoch \d+"):
+        train(videos, small_store.config, recipe, tmp_path / "run", progress=slow, means=Means(until=begun + 0.8))
+    assert time.monotonic() < begun + 2
+    rows = len(pd.read_csv(tmp_path / "run" / "metrics.csv"))
+    assert torch.load(tmp_path / "run" / CHECKPOINT, weights_only=True)["global_step"] == rows < 30
+
+
+TERMINATED = """
+import sys, time
+from pathlib import Path
+from dfd.errors import OutOfTimeError
+from dfd.faces.store import FaceStore
+from dfd.training.clock import Means
+from dfd.training.fit import train
+from dfd.training.recipes import Recipe
+
+def step(done, total, last):
+    print(done, flush=True)
+    time.sleep(0.1)
+
+store = FaceStore.open(Path(sys.argv[1]))
+recipe = Recipe.model_validate_json(sys.argv[2])
+try:
+    train(store.records(), store.config, recipe, Path(sys.argv[3]), "it", step, Means(devices=int(sys.argv[4])))
+except OutOfTimeError as stopped:
+    print(stopped)
+    sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize(("batch", "epochs", "devices"), [(4, 8, 1), (16, 30, 1), (8, 500, 2)])
+def test_a_training_that_is_told_to_end_saves_and_goes_on_as_if_it_had_not_been(
+    videos, small_store, small_recipe, tmp_path, batch, epochs, devices
+):
+    """By SIGTERM, as a scheduler sends it: within an epoch, between epochs of one batch, and on two devices."""
+    recipe = small_recipe.replace(train=small_recipe.train.replace(batch=batch, epochs=epochs))
+    out = tmp_path / "stopped"
+    command = [sys.executable, "-c", TERMINATED, small_store.folder, recipe.model_dump_json(), out, str(devices)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "1\n"
+        process.send_signal(signal.SIGTERM)
+        rest = process.stdout.read().splitlines()
+    assert process.returncode == 7
+    assert re.match(r"SIGTERM came at step \d+ of \d+, in epoch \d+$", rest[-1])
+    assert torch.load(out / CHECKPOINT, weights_only=True)["global_step"] < 100
+    assert not (out / "done").exists()
+    if devices == 1:
+        whole = weights(train(videos, small_store.config, recipe, tmp_path / "whole"))
+        resumed = weights(train(videos, small_store.config, recipe, out))
+        assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
 def test_hours_run_from_now_on():

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -63,6 +64,14 @@ def test_other_settings_need_another_folder(made, small_store, small_recipe):
     other = small_recipe.replace(train=small_recipe.train.replace(epochs=3))
     with pytest.raises(ConfigError, match="recipe.train.epochs: 2, now 3"):
         crossval(small_store, other, 2, made.out)
+
+
+def test_other_crops_of_the_same_videos_need_another_folder(made, small_store, small_recipe, monkeypatch):
+    *others, last = small_store.records()
+    films = tuple(replace(t, film=t.film.with_name("real3.mp4.0123456789abcdef.mjpeg")) for t in last.tracklets)
+    monkeypatch.setattr(FaceStore, "records", lambda _: [*others, replace(last, tracklets=films)])
+    with pytest.raises(ConfigError, match=r"other settings or data \(content: "):
+        crossval(small_store, small_recipe, 2, made.out)
 
 
 def test_more_folds_than_real_groups_are_refused(small_store, small_recipe, tmp_path):

@@ -96,14 +96,14 @@ def test_a_longer_tracklet_and_a_larger_face_is_drawn_more_often(long):
     assert sum(one is large for one in drawn) / 1000 == pytest.approx(12 / 16, abs=0.05)
 
 
-def test_each_class_gives_its_slices(videos):
+def test_each_class_is_opened_as_often_as_its_balance_says(videos):
     dataset = slices(videos)
     items = [dataset[0, i] for i in range(len(dataset))]
     counts = {record.video: 0 for record in videos}
     for item in items:
         assert len(set(item.names)) == 1
         counts[item.names[0]] += len(item.names)
-    assert counts == {record.video: 2 if record.label else 5 for record in videos}
+    assert counts == {record.video: 4 if record.label else 10 for record in videos}
     assert all(set(item.labels.tolist()) == {float("fake" in item.names[0])} for item in items)
 
 

@@ -1,3 +1,6 @@
+import re
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 import torch
@@ -28,7 +31,8 @@ def test_a_run_folder_has_its_settings_curve_and_checkpoint(videos, small_store,
     curve = pd.read_csv(tmp_path / "run" / "metrics.csv")
     assert curve["epoch"].tolist() == [0, 1]
     assert curve["loss"].between(0.01, 5).all()
-    assert told[-1] == (told[-1][1], told[-1][1], "here, epoch 2")
+    assert told[-1][0] == told[-1][1]
+    assert re.fullmatch(r"here, epoch 2, loss \d\.\d{3}, \d+ clips/s", told[-1][2])
     model, header = load_model(path)
     assert header.clip == small_recipe.clip
     assert header.faces == small_store.config
@@ -55,6 +59,17 @@ def test_a_finished_run_is_kept_and_another_one_refused(videos, small_store, sma
         train(videos, small_store.config, other, tmp_path / "run")
     with pytest.raises(ConfigError, match="videos.real0.mp4"):
         train([v for v in videos if v.video != "real0.mp4"], small_store.config, small_recipe, tmp_path / "run")
+
+
+def test_videos_of_another_source_or_with_other_crops_are_another_run(videos, small_store, small_recipe, tmp_path):
+    small_recipe = small_recipe.replace(train=small_recipe.train.replace(epochs=1))
+    train(videos, small_store.config, small_recipe, tmp_path / "run")
+    train(videos[::-1], small_store.config, small_recipe, tmp_path / "run")
+    *others, last = videos
+    films = tuple(replace(t, film=t.film.with_name("real3.mp4.0123456789abcdef.mjpeg")) for t in last.tracklets)
+    for other in (replace(last, source="real0.mp4"), replace(last, tracklets=films)):
+        with pytest.raises(ConfigError, match=r"other settings or data \(content: '\w{16}', now '\w{16}'\)"):
+            train([*others, other], small_store.config, small_recipe, tmp_path / "run")
 
 
 HARD = {"self_blend": 0.5, "mixup": 0.5, "cutmix": 0.2, "ema": 0.9, "optimizer": "nd-adam", "accumulate": 2}
@@ -131,9 +146,9 @@ def test_slices_store_the_prior_that_they_give(videos, small_store, small_recipe
 
 def test_a_step_is_of_as_many_clips_as_accumulate_says(videos, small_store, small_recipe, tmp_path):
     told = []
-    two = small_recipe.replace(train=small_recipe.train.replace(accumulate=2, epochs=1, slices=4, batch=4))
+    two = small_recipe.replace(train=small_recipe.train.replace(accumulate=2, epochs=1, slices=2, batch=4))
     train(videos, small_store.config, two, tmp_path / "run", progress=lambda *args: told.append(args))
-    assert told[-1][:2] == (4, 4)  # 4 real videos, 4 clips of each beside 4 of a fake: 32, in 8 batches of 4
+    assert told[-1][:2] == (4, 4)  # 4 real videos opened twice, 2 clips beside 2 of a fake: 32, in 8 batches of 4
 
 
 def test_a_network_learns_what_is_easy(videos, small_store, small_recipe, tmp_path):

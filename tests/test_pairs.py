@@ -1,15 +1,18 @@
 import shutil
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dfd.clips.augment import NOTHING, AugmentConfig
 from dfd.clips.balance import DrawConfig
 from dfd.clips.blend import BlendConfig
 from dfd.clips.dataset import scored_clips
-from dfd.clips.pairs import PairDataset, same_frames, turn
+from dfd.clips.pairs import PairDataset, Turns, same_frames, turn
 from dfd.clips.sampling import ClipConfig
 from dfd.errors import ConfigError, StoreError
 from dfd.faces.recorder import in_memory
@@ -35,7 +38,7 @@ def items(data, epoch=0):
 
 
 def test_an_item_has_as_many_real_as_fake_clips_and_an_epoch_every_video(videos):
-    batches = items(dataset(videos, slices=2))
+    batches = items(dataset(videos, slices=1))
     assert len(batches) == 4
     for batch in batches:
         assert batch.images.shape == (4, 3, 6, 48, 48)
@@ -48,9 +51,31 @@ def test_an_item_has_as_many_real_as_fake_clips_and_an_epoch_every_video(videos)
 def test_the_rarer_class_comes_as_often_as_the_commoner(videos):
     reals = [video for video in videos if video.label == 0]
     few = [*reals[:1], *(video for video in videos if video.label == 1)]
-    batches = items(dataset(few, slices=4, aligned=0))
+    batches = items(dataset(few, slices=2, aligned=0))
     assert len(batches) == 8
     assert {name for batch in batches for name in batch.names[2:]} == {f"fake{n}.mp4" for n in range(4)}
+
+
+@pytest.mark.parametrize("settings", [{}, {"per_load": 3}, {"slices": 2}, {"self_blend": 0.4}, {"aligned": 1}])
+@pytest.mark.parametrize("rarer", [0, 1])
+def test_an_epoch_opens_each_of_the_commoner_class_as_often_as_slices_says(videos, monkeypatch, settings, rarer):
+    """Whatever per_load, self_blend and aligned are; of the fakes those that are made do not count."""
+    opened = Counter()
+    monkeypatch.setattr("dfd.clips.pairs.load_raw", lambda t, at: opened.update([t.video]) or [None] * len(at))
+    monkeypatch.setattr(PairDataset, "_blended", lambda _, video, rng: opened.update([video.video]))
+    some = [v for v in videos if v.label != rarer or v.video in ("real1.mp4", "fake1.mp4", "fake2.mp4")]
+    data = dataset(some, **settings)
+    for number in range(len(data)):
+        data.pairs(3, number, np.random.default_rng(number))
+    commoner = [video.video for video in some if video.label != rarer]
+    assert [opened[name] for name in commoner] == [settings.get("slices", 1)] * len(commoner)
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 5), st.floats(0, 0.9))
+def test_made_fakes_are_their_share_of_an_epoch(reals, fakes, slices, made):
+    turns = Turns(reals, fakes, slices, made, seed=0)
+    count = sum(turns.makes(number) for number in range(len(turns)))
+    assert count == pytest.approx(made * len(turns), abs=1)
 
 
 def test_a_fake_goes_beside_its_own_source(videos):
@@ -87,7 +112,7 @@ def test_the_same_frames_are_of_the_same_segment_and_of_the_face_in_that_place(s
 
 def test_self_blended_fakes_alone_need_no_fake(videos):
     reals = [video for video in videos if video.label == 0]
-    batches = items(dataset(reals, slices=2, self_blend=1))
+    batches = items(dataset(reals, slices=1, self_blend=1))
     assert len(batches) == 4
     for batch in batches:
         assert batch.labels.tolist() == [0, 0, 1, 1]
@@ -110,8 +135,8 @@ def test_half_of_the_fakes_can_be_self_blended(videos, monkeypatch):
     monkeypatch.setattr(PairDataset, "_real_fakes", lambda *_: ["found"])
     data = dataset(videos, self_blend=0.5)
     rng = np.random.default_rng(0)
-    drawn = [data.pairs(epoch, 0, rng)[0] for epoch in range(400)]
-    assert drawn.count("made") / 400 == pytest.approx(0.5, abs=0.1)
+    drawn = [data.pairs(0, number, rng)[0] for number in range(len(data))]
+    assert (drawn.count("made"), drawn.count("found")) == (4, 4)
 
 
 def test_a_fake_that_shows_nothing_of_the_changed_face_is_its_twin_whatever_both_go_through(videos):
@@ -165,7 +190,7 @@ def test_a_film_that_cannot_be_read_stops_training_and_is_named(small_store, tmp
     for path in folder.glob("tracklets/*/real*.mjpeg"):
         path.write_bytes(b"damaged")
     videos = [record for record in FaceStore.open(folder).records() if record.tracklets]
-    with pytest.raises(StoreError, match=r"real\d\.mp4\.\w+\.mjpeg: 1. of 1. frames cannot"):
+    with pytest.raises(StoreError, match=r"real\d\.mp4\.\w+\.mjpeg: \d+ of \d+ frames cannot"):
         items(dataset(videos))
 
 

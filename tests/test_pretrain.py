@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -53,6 +54,9 @@ def test_a_network_learns_from_pictures_and_is_scored_on_other_people(stills, tm
     score = pretrain(stills, easy, tmp_path / "run", fold=1, folds=5)
     assert score is not None
     assert score["videos"] == 4
+    curve = pd.read_csv(tmp_path / "run" / "metrics.csv")
+    assert curve["held_loss"].iloc[-1] == pytest.approx(score["balanced_log_loss"], abs=1e-4)
+    assert curve["held_auc"].iloc[-1] == score["auc"]
     assert score["balanced_log_loss"] < 0.6
     scored = pd.read_csv(tmp_path / "run" / "oof.csv")["filename"].tolist()
     seen = json.loads((tmp_path / "run" / "config.json").read_text())
@@ -60,6 +64,22 @@ def test_a_network_learns_from_pictures_and_is_scored_on_other_people(stills, tm
     header = load_model(tmp_path / "run" / CHECKPOINT)[1]
     assert not {name.replace("f", "r")[:2] for name in scored} & {source[:2] for source in header.videos}
     assert json.loads((tmp_path / "run" / "score.json").read_text())["auc"] == score["auc"]
+
+
+def test_other_pictures_as_many_of_them_are_another_run(stills, tmp_path):
+    """By their names, labels, sources and content: else the old model would be scored on what it has not held out."""
+    run = tmp_path / "run"
+    pretrain(stills, RECIPE, run, fold=1)
+    pretrain(stills[::-1], RECIPE, run, fold=1)
+    last = stills[-1]
+    for other in (
+        replace(last, label=1 - last.label),
+        replace(last, source="r0.mp4"),
+        replace(last, path=stills[0].path),
+        replace(last, name="other.png"),
+    ):
+        with pytest.raises(ConfigError, match=r"other settings or data \(content: '\w{16}', now '\w{16}'\)"):
+            pretrain([*stills[:-1], other], RECIPE, run, fold=1)
 
 
 @pytest.mark.parametrize("name", ["lstm", "inflated"])

@@ -43,7 +43,7 @@ def test_a_run_is_mirrored_as_it_grows_and_goes_on_in_the_same_place(run, tmp_pa
     assert told.data.params | {"train.lr": "0.1", "train.seed": "3", "parameters": "1660"} == told.data.params
     assert told.data.metrics | {"loss": 0.4, "auc": 0.8, "balanced_log_loss": 0.5} == told.data.metrics
     points = client.get_metric_history(told.info.run_id, "loss")
-    assert [(point.step, point.value) for point in points] == [(0, 0.7), (1, 0.4)]
+    assert [(point.step, point.value) for point in points] == [(4, 0.7), (8, 0.4)]
     kept = {file.path for file in client.list_artifacts(told.info.run_id)}
     assert kept == {"config.json", "metrics.csv", "curve.png", "last.ckpt"}
     assert (tmp_path / "mlartifacts").is_dir()  # beside the database, wherever the command was given

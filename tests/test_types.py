@@ -3,8 +3,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch.utils.data._utils.pin_memory import pin_memory
 
-from dfd.types import STATUSES, UNDONE, Detections, FaceLogit, Frames, Tracklet, Video, VideoScore
+from dfd.types import STATUSES, UNDONE, Clips, Detections, FaceLogit, Frames, Tracklet, Video, VideoScore
 
 
 def frames(count=3, indices=None, fps=30.0):
@@ -99,3 +101,17 @@ def test_a_name_that_is_no_utf8_can_be_written_everywhere():
     assert video.path == path
     assert video.name == video.source == "vid\\udce9o.mp4"
     assert Video(path, "видео 視頻.mp4").name == "видео 視頻.mp4"
+
+
+def test_clips_are_pinned_by_torchs_loader():
+    """Pinning itself takes a GPU: tensors that tell stand for the real ones."""
+
+    class Pinned(torch.Tensor):
+        def pin_memory(self):
+            return self + 1
+
+    images, labels = torch.zeros(2, 3, 1, 4, 4).as_subclass(Pinned), torch.zeros(2).as_subclass(Pinned)
+    clips = pin_memory(Clips(images, labels, ("a", "b")))
+    assert clips.images.eq(1).all()
+    assert clips.labels.eq(1).all()
+    assert clips.names == ("a", "b")

@@ -240,7 +240,7 @@ def _session(
 
             yield tell, Means.of(hours, devices)
     except OutOfTimeError as stopped:
-        show.say(f"Stopped within {hours:g} hours: {stopped}. What was learned is in {out}.")
+        show.say(f"Stopped: {stopped}. What was learned is in {out}.")
         show.say("Next: the same command again goes on from there.")
         raise SystemExit(0) from None
     finally:

@@ -1,4 +1,4 @@
-"""Class balance: how many clips an epoch takes of real and of fake videos, and which go side by side."""
+"""Class balance: how often an epoch opens real and fake videos, and which go side by side."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class DrawConfig(Config):
         description="pairs: a real and a fake clip side by side, changed alike; slices: more of the rarer class, alone",
     )
     slices: int = Field(
-        2, ge=1, le=1000, description="clips an epoch of each video of the commoner class; the rarer gives more"
+        1, ge=1, le=1000, description="times an epoch that each video of the commoner class is opened; the rarer more"
     )
     per_load: int = Field(2, ge=1, le=100, description="clips taken of a tracklet each time that it is opened")
     self_blend: float = Field(
@@ -35,7 +35,7 @@ class DrawConfig(Config):
 
 @dataclass(frozen=True)
 class Balance:
-    """Slices taken of each video an epoch, by class, and `prior`: the share of fakes that training then sees."""
+    """How often each video is opened an epoch, by class, and `prior`: the share of fakes that training then sees."""
 
     real: int
     fake: int

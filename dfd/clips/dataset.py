@@ -63,7 +63,7 @@ class Raw:
 class TrainingClips(Dataset[Clips], ABC):
     """Training clips by (epoch, number): drawn anew in every epoch, by (seed, epoch, number) alone.
 
-    So neither the number of loading processes nor a resumed run changes them. clips: how many an item has, at most.
+    So neither the number of loading processes nor a resumed run changes them. clips: how many an item has.
     """
 
     clips: int
@@ -75,19 +75,8 @@ class TrainingClips(Dataset[Clips], ABC):
     def __getitem__(self, item: tuple[int, int]) -> Clips: ...
 
 
-@dataclass(frozen=True)
-class Slice:
-    """One load of a video in an epoch: its tracklets, of which one is drawn, and how many clips to take of it."""
-
-    tracklets: tuple[TrackletRecord, ...]
-    clips: int
-
-
 class SliceDataset(TrainingClips):
-    """An item is `per_load` random clips of one tracklet, or fewer at the end of a video's share.
-
-    A video gives as many clips an epoch as `balance` says for its class.
-    """
+    """An item is `per_load` random clips of one tracklet. A video is opened as often as `balance` says of its class."""
 
     def __init__(
         self,
@@ -99,22 +88,16 @@ class SliceDataset(TrainingClips):
     ) -> None:
         self.config, self.draw, self.augment = config, draw, augment
         self.clips = draw.per_load
-        self.slices = [
-            Slice(video.tracklets, min(draw.per_load, total - taken))
-            for video in videos
-            for total in [balance.slices(video.label or 0)]
-            for taken in range(0, total, draw.per_load)
-        ]
+        self.slices = [video.tracklets for video in videos for _ in range(balance.slices(video.label or 0))]
 
     def __len__(self) -> int:
         return len(self.slices)
 
     def __getitem__(self, item: tuple[int, int]) -> Clips:
         epoch, number = item
-        part = self.slices[number]
         rng = np.random.default_rng([self.draw.seed, epoch, number])
-        tracklet = a_tracklet(part.tracklets, rng)
-        positions = thinned_clips(tracklet.frames, tracklet.fps, self.config, part.clips, rng, self.augment)
+        tracklet = a_tracklet(self.slices[number], rng)
+        positions = thinned_clips(tracklet.frames, tracklet.fps, self.config, self.draw.per_load, rng, self.augment)
         clips = [changed(raw, Draw.of(rng, self.augment), self.config) for raw in load_raw(tracklet, positions)]
         return as_clips(clips, [float(tracklet.label or 0)] * len(clips), [tracklet.video] * len(clips))
 

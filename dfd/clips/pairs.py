@@ -59,11 +59,49 @@ class PairedClips(TrainingClips):
         return cutmix(real, fake, rng) if cuts else (real, fake, 0.0)
 
 
+@dataclass(frozen=True)
+class Turns:
+    """Whose turn it is in each pair of an epoch: each of the commoner class `slices` times, whatever else is asked for.
+
+    reals, fakes: how many there are. made: share of the pairs whose fake is made of the real one: where there are more
+    fakes than real ones these pairs come on top. A pair has a number from 0 to len - 1.
+    """
+
+    reals: int
+    fakes: int
+    slices: int
+    made: float
+    seed: int
+
+    @property
+    def fakes_lead(self) -> bool:
+        """Whether the fakes are the commoner class: then the other side of a pair is free."""
+        return self.fakes >= self.reals
+
+    def __len__(self) -> int:
+        if self.fakes_lead:
+            return round(self.slices * self.fakes / (1 - self.made))
+        return self.slices * self.reals
+
+    def makes(self, number: int) -> bool:
+        """Whether this pair's fake is made: the last ones' are, and the order of an epoch is drawn elsewhere."""
+        found = self.slices * self.fakes if self.fakes_lead else len(self) - round(len(self) * self.made)
+        return number >= found
+
+    def real(self, epoch: int, number: int) -> int:
+        """Which real one is in turn."""
+        return turn(self.seed, epoch, 0, self.reals, number)
+
+    def fake(self, epoch: int, number: int) -> int:
+        """Which fake is in turn."""
+        return turn(self.seed, epoch, 1, self.fakes, number)
+
+
 class PairDataset(PairedClips):
     """An item is `per_load` pairs: of two videos, or of one real video and what self-blending makes of it.
 
-    An epoch goes through the videos of the commoner class `slices` times, through the others as often as it takes. A
-    fake goes beside its own source, the same frames where both are found there, or beside the next real video.
+    An epoch opens each video of the commoner class `slices` times, the others as often as it takes. A fake goes beside
+    its own source as often as `aligned` says, the same frames where both are found there; else beside who is in turn.
     """
 
     def __init__(
@@ -79,28 +117,36 @@ class PairDataset(PairedClips):
         self.blend = blend
         self.reals = [video for video in videos if video.label == 0]
         self.fakes = [video for video in videos if video.label == 1] if draw.self_blend < 1 else []
+        self.turns = Turns(len(self.reals), len(self.fakes), draw.slices, draw.self_blend, draw.seed)
         self.by_name = {video.video: video for video in self.reals}
+        self.fakes_of: dict[str, list[VideoRecord]] = {}
+        for video in self.fakes:
+            self.fakes_of.setdefault(video.source, []).append(video)
 
     def __len__(self) -> int:
-        return -(-self.draw.slices * max(len(self.reals), len(self.fakes)) // self.draw.per_load)
+        return len(self.turns)
 
     def pairs(self, epoch: int, number: int, rng: np.random.Generator) -> list[Pair]:
         """`per_load` pairs of one tracklet each side."""
-        real = self.reals[turn(self.draw.seed, epoch, 0, len(self.reals), number)]
-        if rng.random() < self.draw.self_blend:
+        real = self.reals[self.turns.real(epoch, number)]
+        if self.turns.makes(number):
             return self._blended(real, rng)
-        fake = self.fakes[turn(self.draw.seed, epoch, 1, len(self.fakes), number)]
-        return self._real_fakes(real, fake, rng)
+        fake = self.fakes[self.turns.fake(epoch, number)]
+        aligned = rng.random() < self.draw.aligned
+        if aligned and self.turns.fakes_lead:
+            real = self.by_name.get(fake.source, real)
+        elif aligned and (own := self.fakes_of.get(real.video)):
+            fake = own[rng.integers(len(own))]
+        return self._real_fakes(real, fake, aligned, rng)
 
     def _blended(self, video: VideoRecord, rng: np.random.Generator) -> list[Pair]:
         tracklet = a_tracklet(video.tracklets, rng)
         return [blended(raw, rng, self.blend) for raw in load_raw(tracklet, self._positions(tracklet, rng))]
 
-    def _real_fakes(self, real: VideoRecord, fake: VideoRecord, rng: np.random.Generator) -> list[Pair]:
+    def _real_fakes(self, real: VideoRecord, fake: VideoRecord, aligned: bool, rng: np.random.Generator) -> list[Pair]:
         tracklet = a_tracklet(fake.tracklets, rng)
         positions = self._positions(tracklet, rng)
-        source = self.by_name.get(fake.source)
-        same = same_frames(tracklet, positions, source) if source and rng.random() < self.draw.aligned else None
+        same = same_frames(tracklet, positions, real) if aligned and fake.source == real.video else None
         if same is None:
             twin = a_tracklet(real.tracklets, rng)
             reals = load_raw(twin, self._positions(twin, rng))

@@ -17,7 +17,7 @@ from dfd.clips.augment import NOTHING, AugmentConfig, Draw
 from dfd.clips.balance import DrawConfig, both_classes
 from dfd.clips.blend import BlendConfig
 from dfd.clips.dataset import Picture, Points, Raw, as_clips, changed
-from dfd.clips.pairs import Pair, PairedClips, blended, turn
+from dfd.clips.pairs import Pair, PairedClips, Turns, blended
 from dfd.clips.sampling import ClipConfig
 from dfd.errors import ConfigError, ManifestError, StoreError
 from dfd.faces.build import Progress
@@ -138,26 +138,29 @@ class StillDataset(PairedClips):
             self.reals = [still for still in self.reals if still.name in self.landmarks]
         if not self.reals:
             raise ConfigError("no face was found in any real picture: there is nothing to make fakes of")
-        self.of_source: dict[str, list[Still]] = {}
-        for still in self.reals:
-            self.of_source.setdefault(still.source, []).append(still)
+        self.turns = Turns(len(self.reals), len(self.fakes), draw.slices, draw.self_blend, draw.seed)
+        leads, others = (self.fakes, self.reals) if self.turns.fakes_lead else (self.reals, self.fakes)
+        self.beside: dict[str, list[Still]] = {still.source: [] for still in leads}
+        for still in others:
+            self.beside.setdefault(still.source, []).append(still)
 
     def __len__(self) -> int:
-        return -(-self.draw.slices * max(len(self.reals), len(self.fakes)) // self.draw.per_load)
+        return -(-len(self.turns) // self.draw.per_load)
 
     def pairs(self, epoch: int, number: int, rng: np.random.Generator) -> list[Pair]:
-        """`per_load` pairs of pictures."""
+        """`per_load` pairs of pictures; the last item's are filled up from the beginning."""
         count = self.draw.per_load
-        return [self._pair(epoch, number * count + i, rng) for i in range(count)]
+        return [self._pair(epoch, (number * count + i) % len(self.turns), rng) for i in range(count)]
 
     def _pair(self, epoch: int, number: int, rng: np.random.Generator) -> Pair:
-        real = self.reals[turn(self.draw.seed, epoch, 0, len(self.reals), number)]
-        if rng.random() < self.draw.self_blend and real.name in self.landmarks:
+        real = self.reals[self.turns.real(epoch, number)]
+        if self.turns.makes(number) and real.name in self.landmarks:
             return blended(self._raw(real), rng, self.blend)
-        fake = self.fakes[turn(self.draw.seed, epoch, 1, len(self.fakes), number)]
-        own = self.of_source.get(fake.source, [])
+        fake = self.fakes[self.turns.fake(epoch, number)]
+        own = self.beside[(fake if self.turns.fakes_lead else real).source]
         if own and rng.random() < self.draw.aligned:
-            real = own[rng.integers(len(own))]
+            other = own[rng.integers(len(own))]
+            real, fake = (other, fake) if self.turns.fakes_lead else (real, other)
         return Pair(self._raw(real), self._raw(fake), aligned=real.source == fake.source)
 
     def _raw(self, still: Still) -> Raw:

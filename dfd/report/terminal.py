@@ -1,10 +1,11 @@
-"""Bars and tables on the terminal. Colours and bars vanish when the output is a file or a pipe; tables stay."""
+"""Bars and tables on the terminal. In a file or a pipe colours vanish, bars become lines, and tables stay."""
 
 from __future__ import annotations
 
 import json as jsonlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from dfd.report.lines import EVERY, Lines
 from dfd.scoring.metrics import explain_score
 from dfd.scoring.seen import SEEN
 
@@ -60,8 +62,14 @@ def json(value: Any) -> None:
 
 
 @contextmanager
-def bar(what: str) -> Iterator[Any]:
-    """A bar on stderr with the time left, as a function (done, total, what was done last) -> None."""
+def bar(what: str, every: float = EVERY, clock: Callable[[], float] = time.monotonic) -> Iterator[Any]:
+    """A bar on stderr with the time left, as a function (done, total, what was done last) -> None.
+
+    Where stderr is a file or a pipe: a line at most every `every` seconds of `clock`.
+    """
+    if not errors.is_terminal:
+        yield Lines(what, tell, every, clock)
+        return
     with Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -73,14 +81,13 @@ def bar(what: str) -> Iterator[Any]:
         TimeRemainingColumn(),
         console=errors,
         transient=True,
-        disable=not errors.is_terminal,
     ) as progress:
         task = progress.add_task(what, total=None, last="")
 
-        def tell(done: int, total: int, last: str) -> None:
+        def move(done: int, total: int, last: str) -> None:
             progress.update(task, completed=done, total=total, last=last[-32:])
 
-        yield tell
+        yield move
 
 
 def table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:

@@ -1,11 +1,12 @@
 """Runs in MLflow: a mirror of run folders, which have all of it already, so that nothing here can lose a run.
 
-A run folder is told to MLflow as it grows: its settings and number of parameters at once, a point of its curves after
-each epoch, and at its end its measures, curve, settings and checkpoint. mlflow.json in it says which run it is there,
-so that a run that goes on goes on there too.
+A run folder is told to MLflow as it grows: its settings and number of parameters at once, a point of its curves as
+each is written, and at its end its measures, curve, settings and checkpoint. mlflow.json in it says which run it is
+there, so that a run that goes on goes on there too.
 """
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -117,8 +118,8 @@ class Mirror:
             return
         for row in table.iloc[known["rows"] :].to_dict("records"):
             for name, value in row.items():
-                if name not in PLACES:
-                    self.client.log_metric(known["run"], str(name), float(value), step=int(row["epoch"]))
+                if name not in PLACES and not math.isnan(value):
+                    self.client.log_metric(known["run"], str(name), float(value), step=int(row["step"]))
         _write(folder / "mlflow.json", {**known, "rows": len(table)})
 
     def _tell_end(self, folder: Path) -> None:

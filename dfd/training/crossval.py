@@ -12,7 +12,7 @@ submission form; what is measured is that file.
     metrics.csv, score.json    the folds' curves; the measures, and the rule that was decided on for a bundle
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from dfd.scoring.folds import write_folds
 from dfd.scoring.seen import SEEN
 from dfd.scoring.submission import score_submission, write_submission
 from dfd.training.clock import ALONE, Means
-from dfd.training.fit import CHECKPOINT, claim, train
+from dfd.training.fit import CHECKPOINT, claim, content, train
 from dfd.training.fit import settings as run_settings
 from dfd.training.groups import Grouping, named_people, settled, split
 from dfd.training.lineage import check_unseen, count_seen
@@ -88,16 +88,17 @@ def crossval(
     people = named_people(records, grouping)
     check_unseen(frame, recipe.model.weights, allow_seen, people)
     model = seeded_model(recipe)  # before anything is written: one that cannot be built leaves no folder
-    about = {"folds": folds, **_kind(grouping)}
+    about = {"folds": folds, "content": content(records), **_kind(grouping)}
     claim(out, run_settings(recipe, store.config, about), model)
     write_folds(out / "folds.csv", frame)
     fold_of = dict(zip(frame["filename"], frame["fold"], strict=True))
+    groups = dict(zip(frame["filename"], frame["group"], strict=True))
     scores: dict[str, VideoScore] = {}
     for fold in range(folds):
         seen = [r for r in records if fold_of[r.video] != fold]
         held = [r for r in records if fold_of[r.video] == fold]
         told = _share(progress, fold, folds)
-        score_fold(seen, held, store, recipe, out / f"fold-{fold}", f"fold {fold + 1} of {folds}", told, means)
+        score_fold(seen, held, store, recipe, out / f"fold-{fold}", f"fold {fold + 1} of {folds}", told, means, groups)
         scores |= {score.name: score for score in read_scores(out / f"fold-{fold}" / "oof.json")}
     ordered = tuple(scores[record.video] for record in records)
     write_submission(out / "oof.csv", {score.name: score.probability for score in ordered})
@@ -155,10 +156,17 @@ def score_fold(
     what: str,
     progress: Progress | None = None,
     means: Means = ALONE,
+    groups: Mapping[str, str] | None = None,
 ) -> Prediction | None:
     """Train on `seen` in the run folder `out` and score `held` into its oof.csv; None where that was done before."""
-    checkpoint = train(seen, store.config, recipe, out, what, progress, means)
-    return score_held(held, checkpoint, out / "oof", progress=lambda *_: means.check())
+    checkpoint = train(seen, store.config, recipe, out, what, progress, means, held, groups)
+
+    def told(done: int, total: int, last: str) -> None:
+        means.check()
+        if progress:
+            progress(done, total, f"{what}, scoring {last}")
+
+    return score_held(held, checkpoint, out / "oof", progress=told)
 
 
 def score_held(

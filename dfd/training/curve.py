@@ -1,4 +1,4 @@
-"""The curve of a training: metrics.csv, a row an epoch, and what is told of every step."""
+"""The curve of a training: metrics.csv, a row an epoch and every ten minutes, and what is told of every step."""
 
 import time
 from pathlib import Path
@@ -9,41 +9,76 @@ import pandas as pd
 import dfd.torchvision_ops  # noqa: F401  # before pytorch_lightning, which imports torchvision
 from dfd.faces.build import Progress
 from dfd.files import whole
+from dfd.training.held import Held
+from dfd.types import Clips
 
 import pytorch_lightning as pl  # isort: skip
 
 
 class Curve(pl.Callback):
-    """Writes metrics.csv, rows of earlier epochs kept, and tells `progress` of every step of a ClipClassifier."""
+    """Writes metrics.csv, rows of earlier steps kept, and tells `progress` of every step of a ClipClassifier.
 
-    def __init__(self, path: Path, what: str, progress: Progress | None) -> None:
-        self.path, self.what, self.progress = path, what, progress
-        self.begun = time.monotonic()
+    held: what the model is measured on whenever a row is written; None for nothing. more: what a row has beside, at an
+    epoch's end. took: seconds that each measuring took at most.
+    """
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
+    def __init__(self, path: Path, what: str, progress: Progress | None, held: Held | None = None) -> None:
+        self.path, self.what, self.progress, self.held = path, what, progress, held
+        self.begun = self.since = time.monotonic()
+        self.more: dict[str, float] = {}
+        self.took: dict[str, float] = {}
+        self.clips = 0
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        """The clips a second are those of the epoch so far."""
+        self.clips, self.since = 0, time.monotonic()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, _: Any, batch: Clips, *__: Any) -> None:
         """After each step."""
-        if self.progress and trainer.is_global_zero:
-            self.progress(trainer.global_step, module.steps, f"{self.what}, epoch {trainer.current_epoch + 1}")
+        self.clips += len(batch.labels) * trainer.world_size
+        rate = self.clips / max(1e-9, time.monotonic() - self.since)
+        loss = f"loss {module.running_loss():.3f}"
+        self._tell(trainer, module, f"epoch {trainer.current_epoch + 1}, {loss}, {rate:.0f} clips/s")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
-        """After each epoch: its averages. seconds: since the epoch before, or since the run went on."""
+        """After each epoch."""
+        self.point(trainer, module, **self.more)
+
+    def point(self, trainer: pl.Trainer, module: Any, **more: float) -> None:
+        """Add a row: the epoch's averages so far, and `more`. seconds: since the row before, or the run went on."""
         row = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
             **module.averages(),
             "lr": float(trainer.optimizers[0].param_groups[0]["lr"]),
-            "seconds": round(time.monotonic() - self.begun, 2),
         }
-        self.begun = time.monotonic()
         if trainer.is_global_zero:
-            add_row(self.path, row)
+            row |= self.measure(self.held, "fold kept aside", trainer, module) if self.held else {}
+            add_row(self.path, {**row, **more, "seconds": round(time.monotonic() - self.begun, 2)})
+        self.begun = self.since = time.monotonic()
+        self.clips = 0
+
+    def measure(self, held: Held, what: str, trainer: pl.Trainer, module: Any) -> dict[str, float]:
+        """How good the model that is kept is on `held`."""
+
+        def told(done: int, total: int) -> None:
+            self._tell(trainer, module, f"{what}, {done} of {total}")
+
+        begun = time.monotonic()
+        measures = held.measure(module.kept(), told)
+        self.took[what] = max(self.took.get(what, 0.0), time.monotonic() - begun)
+        return measures
+
+    def _tell(self, trainer: pl.Trainer, module: Any, last: str) -> None:
+        if self.progress and trainer.is_global_zero:
+            self.progress(trainer.global_step, module.steps, f"{self.what}, {last}")
 
 
 def add_row(path: Path, row: dict[str, float]) -> None:
-    """Put an epoch's row into the CSV at `path`, in place of that epoch and later ones; atomic."""
+    """Put a row into the CSV at `path`, in place of that of its step and of later ones; atomic."""
     table = pd.DataFrame([row])
     if path.is_file():
         earlier = pd.read_csv(path)
-        table = pd.concat([earlier[earlier["epoch"] < row["epoch"]], table])
+        table = pd.concat([earlier[earlier["step"] < row["step"]], table])
     with whole(path) as partial:
         table.to_csv(partial, index=False)

@@ -1,7 +1,11 @@
 """A training on one device, here; on several, in as many processes that share each batch and wait for one another."""
 
 import os
+import signal
 import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -27,16 +31,30 @@ def carry_out(job: Job, progress: Progress | None) -> None:
     processes = start_processes(_part, arguments, job.means.devices, join=False, start_method="spawn")
     assert processes is not None
     try:
-        while not processes.join(timeout=WAIT):
-            _listen(told, progress)
+        with _passed_on(processes.processes):
+            while not processes.join(timeout=WAIT):
+                _listen(told, progress)
         _listen(told, progress)
     except (ProcessRaisedException, ProcessExitedException) as error:
         _listen(told, progress)  # raises the reason, where it was told
         raise TrainingError(f"process {error.error_index} of {job.means.devices} died: {_last_line(error)}") from None
     finally:
         for process in processes.processes:
-            process.terminate()
+            process.kill()  # SIGTERM would ask it to save first, together with the others
             process.join()
+
+
+@contextmanager
+def _passed_on(processes: Sequence[Any]) -> Iterator[None]:
+    """Inside, a SIGTERM goes to each process, which saves and ends."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: [process.terminate() for process in processes])
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _part(rank: int, job: Job, port: int, told: Any) -> None:

@@ -1,13 +1,14 @@
 """One training: a run folder with its settings, its curve and a checkpoint that carries all it takes to be used.
 
 config.json              recipe, seed, data, versions
-metrics.csv              a row an epoch: loss and accuracy on training clips
+metrics.csv              a row an epoch and every ten minutes: loss and accuracy on training clips, and the balanced
+                         log loss and AUC of what is kept aside, if anything is
 checkpoints/last.ckpt    weights, optimizer, header; what a stopped run goes on from
 done                     there once the training has ended
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,14 @@ from dfd.errors import ConfigError
 from dfd.faces.build import Progress
 from dfd.faces.records import VideoRecord
 from dfd.faces.tracklets import FacesConfig
-from dfd.files import sweep, write_bytes, write_json
+from dfd.files import digest, sweep, write_bytes, write_json
 from dfd.models.checkpoint import Header
 from dfd.training.clock import ALONE, Means
 from dfd.training.devices import carry_out
+from dfd.training.held import Held, HeldVideos
 from dfd.training.lineage import lineage
 from dfd.training.loop import Job, seeded_model
+from dfd.training.patience import judges
 from dfd.training.recipes import Recipe
 from dfd.versions import versions
 
@@ -40,6 +43,13 @@ def usable(videos: Sequence[VideoRecord]) -> list[VideoRecord]:
     return [video for video in videos if video.label is not None and video.tracklets]
 
 
+def content(videos: Sequence[VideoRecord]) -> str:
+    """What tells one dataset from another: names, labels, sources, and films, whose names hold their digest."""
+    return digest(
+        (v.video, v.label, v.source, *sorted({getattr(t.film, "name", "") for t in v.tracklets})) for v in videos
+    )
+
+
 def train(
     videos: Sequence[VideoRecord],
     faces: FacesConfig,
@@ -48,9 +58,13 @@ def train(
     what: str = "training",
     progress: Progress | None = None,
     means: Means = ALONE,
+    held: Sequence[VideoRecord] = (),
+    groups: Mapping[str, str] | None = None,
 ) -> Path:
     """Train on `videos` in the run folder `out`; returns the checkpoint's path.
 
+    held: videos that are kept aside, on which the curve measures the model. groups: what patience keeps together, by
+    video; sources if None.
     A finished run with the same settings and data is returned as it is, a stopped one goes on. Raises ConfigError when
     `out` holds another run, a class is missing, or the clips are wider than the stored crops; OutOfTimeError at
     `means.until`; StoreError naming a film that cannot be read; TrainingError when the disk is full.
@@ -61,7 +75,9 @@ def train(
             f"clip.margin is {recipe.clip.margin}, wider than the stored crops' {faces.margin}: "
             "lower it, or build the crops wider"
         )
-    clips, prior = training_clips(videos, recipe)
+    grouped = groups or {video.video: video.source for video in videos}
+    judging = judges(((v.video, v.label or 0, grouped[v.video]) for v in videos), recipe.train)
+    clips, prior = training_clips([video for video in videos if video.video not in judging], recipe)
     header = Header(
         model=recipe.model,
         clip=recipe.clip,
@@ -70,8 +86,10 @@ def train(
         training=recipe.model_dump(mode="json", exclude={"model", "clip"}),
         videos=lineage(recipe.model.weights, *((v.video, v.source, *v.people) for v in videos)),
     )
-    data = {"videos": {video.video: video.label for video in videos}}
-    return run(clips, header, recipe, data, out, what, progress, means)
+    data = {"videos": {video.video: video.label for video in videos}, "content": content([*videos, *held])}
+    kept_aside = HeldVideos(tuple(held), header) if held else None
+    judged = HeldVideos(tuple(v for v in videos if v.video in judging), header) if judging else None
+    return run(clips, header, recipe, data, out, what, progress, means, kept_aside, judged)
 
 
 def training_clips(videos: Sequence[VideoRecord], recipe: Recipe) -> tuple[TrainingClips, float]:
@@ -94,16 +112,20 @@ def run(
     what: str = "training",
     progress: Progress | None = None,
     means: Means = ALONE,
+    held: Held | None = None,
+    judged: Held | None = None,
 ) -> Path:
     """Train `recipe` on `clips` in the run folder `out`, or go on there; returns the checkpoint's path.
 
-    data: names of what is trained on, with labels: another run's folder is told by it. Raises as train does.
+    data: what is trained on: another run's folder is told by it. Raises as train does.
     """
     _check_batch(recipe, clips.clips, means.devices)
     model = seeded_model(recipe)  # before anything is written: a model that cannot be built leaves no folder
     claim(out, settings(recipe, header.faces, data), model)
     if not (out / DONE).exists():
-        carry_out(Job(recipe, header, clips, out / CHECKPOINT, out / "metrics.csv", what, means), progress)
+        carry_out(
+            Job(recipe, header, clips, out / CHECKPOINT, out / "metrics.csv", what, means, held, judged), progress
+        )
         write_bytes(out / DONE, b"", durable=True)
     return out / CHECKPOINT
 

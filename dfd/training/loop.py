@@ -15,13 +15,15 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from dfd.clips.dataset import EpochSampler, TrainingClips, collate, one_thread
-from dfd.errors import DfdError, TrainingError
+from dfd.errors import DfdError, OutOfTimeError, TrainingError
 from dfd.faces.build import Progress
 from dfd.models.checkpoint import Header, build_model
 from dfd.models.weights import write_tensors
 from dfd.training.clock import Clock, Means
 from dfd.training.curve import Curve
+from dfd.training.held import Held
 from dfd.training.module import ClipClassifier
+from dfd.training.patience import Patience
 from dfd.training.recipes import Recipe
 from dfd.types import Clips
 
@@ -37,7 +39,10 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 @dataclass(frozen=True)
 class Job:
-    """A training that a process can be sent. checkpoint, curve: files to write. what: words for its progress."""
+    """A training that a process can be sent. checkpoint, curve: files to write. what: words for its progress.
+
+    held: what the curve measures the model on; judged: what its patience does; None for nothing.
+    """
 
     recipe: Recipe
     header: Header
@@ -46,6 +51,8 @@ class Job:
     curve: Path
     what: str
     means: Means
+    held: Held | None = None
+    judged: Held | None = None
 
 
 def seeded_model(recipe: Recipe) -> nn.Module:
@@ -57,12 +64,16 @@ def seeded_model(recipe: Recipe) -> nn.Module:
 def learn(job: Job, rank: int, progress: Progress | None) -> None:
     """Begin the training, or go on from its checkpoint. rank: of this process among those that share each batch.
 
-    Raises OutOfTimeError when it stopped in time, TrainingError when the disk is full; the last checkpoint stays whole.
+    Raises OutOfTimeError when it stopped in time or at a SIGTERM, TrainingError when the disk is full; the last
+    checkpoint stays whole.
     """
     config, devices = job.recipe.train, job.means.devices
     model, loader = seeded_model(job.recipe), ClipLoader(job, rank)
     # Not asked of Lightning, which would make its loaders to answer before a resumed run's are told where they stand.
     module = ClipClassifier(model, config, job.header, steps=config.epochs * -(-len(loader) // config.accumulate))
+    curve = Curve(job.curve, job.what, progress, job.held)
+    clock = Clock(job.checkpoint, job.means.until, curve)
+    patience = [Patience(job.judged, config.patience, curve)] if job.judged else []
     with _quiet(), _from_loaders(), _full_disk(job.checkpoint):
         trainer = pl.Trainer(
             max_epochs=config.epochs,
@@ -75,8 +86,9 @@ def learn(job: Job, rank: int, progress: Progress | None) -> None:
             plugins=WholeCheckpoints(),
             logger=False,
             callbacks=[
-                Curve(job.curve, job.what, progress),
-                Clock(job.checkpoint, job.means.until),
+                *patience,
+                curve,
+                clock,
                 # Lightning saves after all others have had their say on an epoch.
                 ModelCheckpoint(job.checkpoint.parent, job.checkpoint.stem, save_top_k=1, enable_version_counter=False),
             ],
@@ -90,6 +102,10 @@ def learn(job: Job, rank: int, progress: Progress | None) -> None:
         except SystemExit:  # what Lightning makes of Ctrl-C, which it then ignores
             signal.signal(signal.SIGINT, signal.default_int_handler)
             raise KeyboardInterrupt from None
+        if patience and rank == 0:
+            patience[0].keep_best(job.checkpoint)
+    if clock.asked:
+        raise OutOfTimeError(f"SIGTERM came at the end of {job.what}")
 
 
 class WholeCheckpoints(TorchCheckpointIO):

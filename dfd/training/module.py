@@ -45,6 +45,13 @@ class TrainConfig(DrawConfig):
     precision: str = Field(
         "32-true", pattern="^(32-true|bf16-mixed|16-mixed)$", description="of arithmetic: 32-true, bf16-mixed, 16-mixed"
     )
+    patience: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="epochs without a better loss on a fifth of the training videos, kept aside for this, after which "
+        "it ends; the best weights are kept; 0: learns from all, to the end",
+    )
     loaders: int = Field(0, ge=0, le=64, description="processes that load clips; 0 loads in the training process")
 
 
@@ -89,6 +96,14 @@ class ClipClassifier(pl.LightningModule):
             right = ((logits > 0) == (batch.labels > 0.5)).sum()
             self.told += torch.tensor([float(plain) * len(logits), float(right), len(logits)], dtype=torch.float64)
         return loss
+
+    def running_loss(self) -> float:
+        """Of the epoch's training clips so far, on this device."""
+        return float(self.told[0] / self.told[2].clamp(min=1))
+
+    def kept(self) -> nn.Module:
+        """The model that is kept: the mean of the weights, where there is one."""
+        return self.average[0].module if self.average else self.model
 
     def averages(self) -> dict[str, float]:
         """Loss and accuracy on the epoch's training clips so far, on all devices, before label smoothing."""

@@ -10,23 +10,22 @@ import torch
 
 from dfd.clips.balance import both_classes
 from dfd.clips.dataset import Points
-from dfd.clips.stills import Still, StillDataset, find_landmarks, still_clips
+from dfd.clips.stills import Still, StillDataset, find_landmarks
 from dfd.errors import ConfigError
 from dfd.faces.build import Progress
 from dfd.faces.tracklets import FacesConfig
-from dfd.files import whole, write_json
+from dfd.files import digest, sha256, whole, write_json
 from dfd.models.checkpoint import Header, load_model
 from dfd.scoring.folds import assign_folds, check_folds
 from dfd.scoring.seen import SEEN
 from dfd.scoring.submission import score_submission, write_submission
 from dfd.training.clock import ALONE, Means
 from dfd.training.fit import claim, run, settings
+from dfd.training.held import HeldStills
 from dfd.training.lineage import check_unseen, count_seen, lineage
 from dfd.training.loop import seeded_model
+from dfd.training.patience import judges
 from dfd.training.recipes import Recipe
-
-BATCH = 64
-"""Pictures scored at a time."""
 
 
 def pretrain(
@@ -49,6 +48,7 @@ def pretrain(
     """
     if recipe.clip.length != 1:
         raise ConfigError(f"clip.length is {recipe.clip.length}: a picture is a clip of 1 frame")
+    told = digest((s.name, s.label, s.source, sha256(s.path)) for s in stills)
     held: list[Still] = []
     if fold is not None:
         frame = _fold(stills, fold, folds, recipe.train.seed)
@@ -58,11 +58,13 @@ def pretrain(
         stills = [still for still in stills if still.name not in names]
     model = seeded_model(recipe)  # before anything is written: a network that cannot be built leaves no folder
     faces = FacesConfig(margin=max(FacesConfig().margin, recipe.clip.margin))
-    data = {"stills": len(stills), "fold": fold, "folds": folds}
+    data = {"stills": len(stills), "fold": fold, "folds": folds, "content": told}
     both_classes([still.label for still in stills], recipe.train.self_blend)
     claim(out, settings(recipe, faces, data), model)
     landmarks = _landmarks(stills, recipe, out / "landmarks.npz", progress)
-    clips = StillDataset(stills, recipe.clip, recipe.train, recipe.augment, recipe.blend, landmarks)
+    judging = judges(((still.name, still.label, still.source) for still in stills), recipe.train)
+    learned = [still for still in stills if still.name not in judging]
+    clips = StillDataset(learned, recipe.clip, recipe.train, recipe.augment, recipe.blend, landmarks)
     header = Header(
         model=recipe.model,
         clip=recipe.clip,
@@ -71,10 +73,13 @@ def pretrain(
         training=recipe.model_dump(mode="json", exclude={"model", "clip"}),
         videos=lineage(recipe.model.weights, (s.name for s in stills), (s.source for s in stills)),
     )
-    checkpoint = run(clips, header, recipe, data, out, "pretraining", progress, means)
-    if not held:
+    kept_aside = HeldStills(tuple(held), recipe.clip) if held else None
+    judged = HeldStills(tuple(still for still in stills if still.name in judging), recipe.clip) if judging else None
+    checkpoint = run(clips, header, recipe, data, out, "pretraining", progress, means, kept_aside, judged)
+    if kept_aside is None:
         return None
-    score = _score(held, checkpoint, out, progress) | {SEEN: count_seen(frame, recipe.model.weights, checkpoint)}
+    again = count_seen(frame, recipe.model.weights, checkpoint)
+    score = _score(kept_aside, checkpoint, out, progress) | {SEEN: again}
     write_json(out / "score.json", score)
     return score
 
@@ -100,18 +105,9 @@ def _fold(stills: Sequence[Still], fold: int, folds: int, seed: int) -> pd.DataF
     return frame[frame["fold"] == fold]
 
 
-def _score(held: Sequence[Still], checkpoint: Path, out: Path, progress: Progress | None) -> dict[str, Any]:
+def _score(held: HeldStills, checkpoint: Path, out: Path, progress: Progress | None) -> dict[str, Any]:
     """The measures of `held`, groups resampled whole; its scores are written to oof.csv."""
-    model, header = load_model(checkpoint)
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
-    device = next(model.parameters()).device
-    probabilities: dict[str, float] = {}
-    for start in range(0, len(held), BATCH):
-        part = held[start : start + BATCH]
-        with torch.inference_mode():
-            scores = model(still_clips(part, header.clip).to(device)).double().sigmoid().tolist()
-        probabilities |= {still.name: score for still, score in zip(part, scores, strict=True)}
-        if progress:
-            progress(len(probabilities), len(held), "scoring the fold kept aside")
-    write_submission(out / "oof.csv", probabilities)
-    return score_submission(out / "oof.csv", {s.name: s.label for s in held}, {s.name: s.source for s in held})
+    model = load_model(checkpoint)[0].to("cuda" if torch.cuda.is_available() else "cpu")
+    told = (lambda done, total: progress(done, total, "scoring the fold kept aside")) if progress else None
+    write_submission(out / "oof.csv", held.probabilities(model, told))
+    return score_submission(out / "oof.csv", held.labels(), {still.name: still.source for still in held.stills})

@@ -26,7 +26,7 @@ def tiny() -> Recipe:
     return Recipe(
         model=ModelConfig(name="lstm", freeze="all", hidden=32),
         clip=ClipConfig(length=8, size=96, clips=2),
-        train=TrainConfig(epochs=3, slices=2, batch=8, lr=3e-3),
+        train=TrainConfig(epochs=3, slices=1, batch=8, lr=3e-3),
     )
 
 
@@ -48,7 +48,7 @@ def gpu() -> Recipe:
         clip=ClipConfig(length=16, fps=15, size=224, clips=6),
         train=TrainConfig(
             epochs=20,
-            slices=4,
+            slices=2,
             batch=64,
             lr=1e-3,
             backbone_lr=0.3,
@@ -70,7 +70,7 @@ def kaggle() -> Recipe:
     return base.replace(
         clip=base.clip.replace(length=8, fps=7.5, size=192),
         train=base.train.replace(
-            epochs=8, slices=2, batch=32, accumulate=2, precision="16-mixed", loaders=2, ema=0.998
+            epochs=8, slices=1, batch=32, accumulate=2, precision="16-mixed", loaders=2, ema=0.998
         ),
     )
 

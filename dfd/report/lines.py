@@ -1,0 +1,57 @@
+"""How far a long stage is, as lines of text: for a log file or a pipe, where a bar would be rubbish."""
+
+import time
+from collections.abc import Callable
+
+EVERY = 30.0
+"""Seconds between two lines."""
+
+
+class Lines:
+    """Told (done, of how many, what was done last), hands a line to `write` at most every `every` seconds.
+
+    what: names the stage. clock: gives seconds, from any beginning. A new total begins the count of the time anew.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        write: Callable[[str], None],
+        every: float = EVERY,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.what, self.write, self.every, self.clock = what, write, every, clock
+        self.said = clock()
+        self.total = -1
+
+    def __call__(self, done: int, total: int, last: str) -> None:
+        """Write a line if it is time for one."""
+        now = self.clock()
+        if total != self.total:
+            self.total, self.first, self.begun = total, done, now
+        if now - self.said < self.every:
+            return
+        self.said = now
+        more = [last] if last else []
+        if done > self.first and now > self.begun:
+            rate = (done - self.first) / (now - self.begun)
+            more += [_rate(rate), f"{_span((total - done) / rate)} left"]
+        share = f" ({done / total:.0%})" if total else ""
+        self.write(f"{self.what}: {', '.join([f'{done} of {total}{share}', *more])}")
+
+
+def _rate(rate: float) -> str:
+    """
+    >>> _rate(12.345), _rate(0.0421)
+    ('12.3/s', '2.5/min')
+    """
+    return f"{rate:.1f}/s" if rate >= 1 else f"{60 * rate:.1f}/min"
+
+
+def _span(seconds: float) -> str:
+    """
+    >>> _span(7.6), _span(754), _span(36_125)
+    ('0:00:08', '0:12:34', '10:02:05')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

@@ -1,0 +1,81 @@
+"""When to end a training and which of its weights to keep: by videos of its own that it does not learn from."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import dfd.torchvision_ops  # noqa: F401  # before pytorch_lightning, which imports torchvision
+from dfd.errors import ConfigError
+from dfd.models.weights import write_tensors
+from dfd.scoring.folds import assign_folds, check_folds
+from dfd.training.curve import Curve
+from dfd.training.held import Held
+from dfd.training.module import TrainConfig
+
+import pytorch_lightning as pl  # isort: skip
+
+INNER = 5
+"""One of so many parts of the training videos is kept aside to judge by."""
+
+
+def judges(rows: Iterable[tuple[str, int, str]], config: TrainConfig) -> set[str]:
+    """Names of what is kept aside to judge by, of rows (name, label, group), groups whole. Nothing without patience.
+
+    Raises ConfigError when the rows cannot be split so that all parts have both classes.
+    """
+    if not config.patience:
+        return set()
+    names, labels, groups = zip(*rows, strict=True)
+    try:
+        frame = assign_folds(names, labels, groups, INNER, config.seed)
+    except ConfigError as error:
+        raise ConfigError(f"--train.patience takes one of {INNER} parts to judge by: {error}") from None
+    check_folds(frame)
+    return set(frame.loc[frame["fold"] == 0, "filename"])
+
+
+class Patience(pl.Callback):
+    """After each epoch of a ClipClassifier: measures the model on `held`, and keeps the best weights so far.
+
+    Ends the training after `epochs` epochs without a better balanced log loss. Stands before `curve`, whose row gets
+    the loss as inner_loss. What it knows is in the checkpoint.
+    """
+
+    def __init__(self, held: Held, epochs: int, curve: Curve) -> None:
+        self.held, self.epochs, self.curve = held, epochs, curve
+        self.best, self.since, self.weights = float("inf"), 0, dict[str, torch.Tensor]()
+
+    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
+        """A run that ended is not gone on with."""
+        trainer.should_stop = trainer.should_stop or self.since >= self.epochs
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
+        """All devices end where the first one says so."""
+        loss = float("nan")
+        if trainer.is_global_zero:
+            loss = self.curve.measure(self.held, "judging", trainer, module)["held_loss"]
+        loss = float(trainer.strategy.broadcast(loss))
+        self.curve.more = {"inner_loss": loss}
+        self.since += 1
+        if loss < self.best:
+            self.best, self.since = loss, 0
+            self.weights = {name: tensor.detach().cpu().clone() for name, tensor in module.kept().state_dict().items()}
+        trainer.should_stop = trainer.should_stop or self.since >= self.epochs
+
+    def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint."""
+        return {"best": self.best, "since": self.since, "weights": self.weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Of the checkpoint that a run goes on from."""
+        self.best, self.since, self.weights = state["best"], state["since"], state["weights"]
+
+    def keep_best(self, checkpoint: Path) -> None:
+        """Put the best weights in place of the last ones, at the training's end. Raises OSError on a full disk."""
+        if not self.weights:
+            return
+        saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        saved["state_dict"] = {f"model.{name}": tensor for name, tensor in self.weights.items()}
+        write_tensors(checkpoint, saved, durable=True)

@@ -1,0 +1,74 @@
+import math
+
+import pandas as pd
+import pytest
+import torch
+
+from dfd.inference.oof import read_scores
+from dfd.models.checkpoint import load_model
+from dfd.scoring.metrics import evaluate
+from dfd.training.crossval import score_held
+from dfd.training.fit import train
+from dfd.training.held import HeldVideos
+
+
+@pytest.fixture(scope="module")
+def run(small_store, small_recipe, tmp_path_factory):
+    """A training without the videos of two people, and with a mean of weights; its checkpoint and those videos."""
+    names = {"real0.mp4", "fake0.mp4", "real1.mp4", "fake1.mp4", "broken.mp4"}
+    held = [r for r in small_store.records() if r.video in names]
+    seen = [r for r in small_store.records() if r.video not in names]
+    recipe = small_recipe.replace(train=small_recipe.train.replace(ema=0.9))
+    told = []
+    path = train(
+        seen,
+        small_store.config,
+        recipe,
+        tmp_path_factory.mktemp("held") / "run",
+        progress=lambda *args: told.append(args),
+        held=held,
+    )
+    return path, held, told
+
+
+def test_the_curve_ends_with_the_score_of_the_fold_kept_aside(run, tmp_path):
+    """Of the mean of the weights, which is what is kept and scored."""
+    path, held, _ = run
+    curve = pd.read_csv(path.parent.parent / "metrics.csv")
+    assert curve["held_loss"].between(0.3, 3).all()
+    assert len(held) == 5
+    score_held(held, path, tmp_path / "oof")
+    labels = {record.video: record.label for record in held}
+    scores = read_scores(tmp_path / "oof.json")
+    wanted = evaluate([labels[s.name] for s in scores], [s.probability for s in scores], rounds=0)
+    last = curve.iloc[-1]
+    assert (last["held_loss"], last["held_auc"]) == pytest.approx(
+        (wanted["balanced_log_loss"], wanted["auc"]), abs=1e-4
+    )
+
+
+def test_it_tells_how_far_it_is(run):
+    assert any(last.endswith("fold kept aside, 5 of 5") for _, _, last in run[2])
+
+
+def test_measuring_changes_nothing_that_training_goes_on_with(run):
+    path, held, _ = run
+    model, header = load_model(path)
+    model.train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    torch.manual_seed(3)
+    wanted = torch.rand(4)
+    torch.manual_seed(3)
+    first = HeldVideos(tuple(held), header).measure(model)
+    assert torch.equal(torch.rand(4), wanted)
+    assert model.training
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert HeldVideos(tuple(held), header).measure(model) == first
+
+
+def test_a_fold_of_one_class_has_a_gap_for_a_measure(run):
+    path, held, _ = run
+    model, header = load_model(path)
+    measures = HeldVideos(tuple(r for r in held if r.label == 0), header).measure(model)
+    assert math.isnan(measures["held_loss"])
+    assert math.isnan(measures["held_auc"])

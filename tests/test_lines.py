@@ -1,0 +1,66 @@
+import io
+
+from rich.console import Console
+
+from dfd.report import terminal
+from dfd.report.lines import Lines
+
+
+class Watch:
+    """A clock that is set by hand."""
+
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def told(steps, every=30.0):
+    """The lines of a stage that tells (second, done, total, last)."""
+    watch, lines = Watch(), []
+    stage = Lines("train", lines.append, every, watch)
+    for watch.now, done, total, last in steps:
+        stage(done, total, last)
+    return lines
+
+
+def test_a_line_every_thirty_seconds_says_done_total_rate_and_time_left():
+    lines = told((second, second // 2, 1000, "epoch 1, loss 0.612") for second in range(0, 100, 2))
+    assert lines == [
+        "train: 15 of 1000 (2%), epoch 1, loss 0.612, 30.0/min, 0:32:50 left",
+        "train: 30 of 1000 (3%), epoch 1, loss 0.612, 30.0/min, 0:32:20 left",
+        "train: 45 of 1000 (4%), epoch 1, loss 0.612, 30.0/min, 0:31:50 left",
+    ]
+
+
+def test_a_short_stage_says_nothing():
+    assert told((second, second, 29, "") for second in range(30)) == []
+
+
+def test_a_run_that_goes_on_is_as_fast_as_it_is_now():
+    assert told([(0, 500, 600, "a"), (40, 540, 600, "b")]) == ["train: 540 of 600 (90%), b, 1.0/s, 0:01:00 left"]
+
+
+def test_a_stage_within_begins_anew():
+    lines = told([(0, 5, 10, ""), (10, 0, 400, ""), (40, 60, 400, "scoring")])
+    assert lines == ["train: 60 of 400 (15%), scoring, 2.0/s, 0:02:50 left"]
+
+
+def test_one_long_step_says_how_far_it_is_without_a_rate():
+    assert told([(31, 1, 10, "")]) == ["train: 1 of 10 (10%)"]
+
+
+def test_in_a_pipe_there_are_lines_and_on_a_terminal_a_bar(monkeypatch):
+    pipe, screen = io.StringIO(), io.StringIO()
+    watch = Watch()
+    monkeypatch.setattr(terminal, "errors", Console(file=pipe, soft_wrap=True))
+    with terminal.bar("faces", 30.0, watch) as tell:
+        tell(1, 9, "a.mp4")
+        watch.now = 30.0
+        tell(4, 9, "[b].mp4")
+    assert pipe.getvalue() == "faces: 4 of 9 (44%), [b].mp4, 6.0/min, 0:00:50 left\n"
+    monkeypatch.setattr(terminal, "errors", Console(file=screen, force_terminal=True, width=120))
+    with terminal.bar("faces", 0.0, watch) as tell:
+        tell(4, 9, "[b].mp4")
+    assert "\u2501" in screen.getvalue()
+    assert "44%" not in screen.getvalue()
