@@ -186,6 +186,7 @@ def pretrain(
     recipe: RecipeName = "stills",
     fold: int | None = None,
     folds: int = 5,
+    groups: Groups = Grouping(),  # noqa: B008  # frozen
     allow_seen: AllowSeen = False,
     hours: Hours = None,
     devices: Devices = 1,
@@ -199,10 +200,11 @@ def pretrain(
     """Train a network of single frames on STILLS, pictures of faces: what others start from.
 
     Args:
-        stills: A folder of pictures with an index.csv: file,label,source.
+        stills: A folder of pictures with an index.csv: file,label,source and person, if known.
         out: Run folder; a stopped run goes on.
         fold: Fold to leave out, from 0, and to score.
         folds: How many there are.
+        groups: What else stands in one fold.
         allow_seen: Go on where --model.weights has seen pictures of the fold; the score then says so.
         hours: Stop cleanly within so many hours; the same command goes on from there.
         devices: GPUs that share each batch, or processes where there is no GPU.
@@ -216,7 +218,7 @@ def pretrain(
     """
     settings = _recipe(recipe, model=model, clip=clip, train=train_, augment=augment, blend=blend)
     with _session(out, "pretrain", hours, devices, track) as (tell, means):
-        score = pretraining.pretrain(read_stills(stills), settings, out, fold, folds, tell, means, allow_seen)
+        score = pretraining.pretrain(read_stills(stills), settings, out, fold, folds, tell, means, allow_seen, groups)
     show.say(f"The model is in {out / fit.CHECKPOINT}, its curve in {out / 'curve.png'} and metrics.csv.")
     if score:
         show.score(score)

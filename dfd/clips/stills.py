@@ -1,7 +1,7 @@
 """Pictures of faces with labels, as clips of one frame: what a network of single frames can be trained on first.
 
 A folder of pictures and its index.csv with the columns file, label (REAL or FAKE, or 0 and 1) and source: the name of
-the video or person that a real picture is of and a fake was made from.
+the video that a real picture is of and a fake was made from. A column person may say who is in it, several by spaces.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,12 +36,16 @@ TOGETHER = 16
 
 @dataclass(frozen=True)
 class Still:
-    """One picture. name: as index.csv has it. label: 1 fake, 0 real. source: what it is of or was made from."""
+    """One picture. name: as index.csv has it. label: 1 fake, 0 real. source: what it is of or was made from.
+
+    people: who is in it or gave a face to it, as far as index.csv says.
+    """
 
     path: Path
     name: str
     label: Label
     source: str
+    people: tuple[str, ...] = ()
 
 
 def read_stills(folder: Path) -> list[Still]:
@@ -64,8 +68,12 @@ def read_stills(folder: Path) -> list[Still]:
     twice = table.loc[table["file"].duplicated(), "file"]
     if len(twice):
         raise ManifestError(f"{path} lists {twice.iloc[0]!r} twice")
-    rows = zip(table["file"], table["label"], table["source"], strict=True)
-    stills = [Still(folder / name, name, LABELS[label], source or name) for name, label, source in rows]
+    people = table["person"] if "person" in table else [""] * len(table)
+    rows = zip(table["file"], table["label"], table["source"], people, strict=True)
+    stills = [
+        Still(folder / name, name, LABELS[label], source or name, tuple(persons.split()))
+        for name, label, source, persons in rows
+    ]
     lost = next((still for still in stills if not still.path.is_file()), None)
     if lost:
         raise ManifestError(f"{path} lists {lost.name!r}, which is not in {folder}")

@@ -5,7 +5,7 @@ file), and facenet_pytorch's InceptionResnetV1 (Schroff et al. 2015, "FaceNet: a
 and clustering"; Szegedy et al. 2016).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -72,6 +72,11 @@ class Embedder:
         crops = load_crops(face, positions)
         if not self.aligned:
             return self.embed(narrow(crops, face.margin, 1.0, self.side))
-        landmarks = load_geometry(face)[2][np.asarray(positions)]
-        chips = [aligned(crop, five, descriptor.CHIP, self.side) for crop, five in zip(crops, landmarks, strict=True)]
-        return self.embed(np.stack(chips))
+        return self.upright(crops, load_geometry(face)[2][np.asarray(positions)])
+
+    def upright(
+        self, faces: Iterable[NDArray[np.uint8]], landmarks: Iterable[NDArray[np.floating]]
+    ) -> NDArray[np.float32]:
+        """The embeddings of pictures (H,W,3) uint8 RGB with their `landmarks` (5,2), as `embed`'s, of aligned ones."""
+        pairs = zip(faces, landmarks, strict=True)
+        return self.embed(np.stack([aligned(face, five, descriptor.CHIP, self.side) for face, five in pairs]))

@@ -37,7 +37,7 @@ from dfd.scoring.submission import score_submission, write_submission
 from dfd.training.clock import ALONE, Means
 from dfd.training.fit import CHECKPOINT, claim, content, train
 from dfd.training.fit import settings as run_settings
-from dfd.training.groups import Grouping, named_people, settled, split
+from dfd.training.groups import Grouping, kind, named_people, settled, split
 from dfd.training.lineage import check_unseen, count_seen
 from dfd.training.loop import seeded_model
 from dfd.training.recipes import Recipe
@@ -88,7 +88,7 @@ def crossval(
     people = named_people(records, grouping)
     check_unseen(frame, recipe.model.weights, allow_seen, people)
     model = seeded_model(recipe)  # before anything is written: one that cannot be built leaves no folder
-    about = {"folds": folds, "content": content(records), **_kind(grouping)}
+    about = {"folds": folds, "content": content(records), **kind(grouping)}
     claim(out, run_settings(recipe, store.config, about), model)
     write_folds(out / "folds.csv", frame)
     fold_of = dict(zip(frame["filename"], frame["fold"], strict=True))
@@ -139,12 +139,6 @@ def train_fold(
     score = _measures(out, frame, count_seen(frame, recipe.model.weights, out / CHECKPOINT, people))
     write_json(out / "score.json", score)
     return score
-
-
-def _kind(grouping: Grouping) -> dict[str, Any]:
-    """What config.json says of the groups; nothing of the usual ones, nor where folds.csv comes from."""
-    kept = {"groups", "identity_distance"} if grouping.groups == "identity" else {"groups"}
-    return {} if grouping.groups == "people" else grouping.model_dump(include=kept)
 
 
 def score_fold(

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
+from dfd.clips.stills import Still, find_landmarks, load_still
 from dfd.config import Config
 from dfd.errors import ConfigError
 from dfd.faces.build import Progress
@@ -44,6 +45,12 @@ class Grouping(Config):
         "network's own if not given: 0.5, or facenet_pytorch's 1",
     )
     folds_of: Path | None = Field(None, description="a run of crossval whose folds are taken as they are")
+
+
+def kind(grouping: Grouping) -> dict[str, Any]:
+    """What config.json says of the groups; nothing of the usual ones, nor where folds.csv comes from."""
+    kept = {"groups", "identity_distance"} if grouping.groups == "identity" else {"groups"}
+    return {} if grouping.groups == "people" else grouping.model_dump(include=kept)
 
 
 def split(
@@ -99,11 +106,7 @@ def people(records: Sequence[VideoRecord], grouping: Grouping, progress: Progres
 
     Raises ConfigError without weights; CheckpointError when they do not fit.
     """
-    if grouping.identity_weights is None:
-        raise ConfigError(
-            "groups by identity take --identity-weights: `dfd weights identity --out weights/identity.pt` makes them"
-        )
-    embedder = Embedder(grouping.identity_weights)
+    embedder = _embedder(grouping)
     reals = [record for record in records if record.label == 0]
     faces = [face for r in reals for number in scored(r.segments, r.faced, SEGMENTS) for face in r.of(number)]
     embeddings = []
@@ -115,6 +118,53 @@ def people(records: Sequence[VideoRecord], grouping: Grouping, progress: Progres
         return []
     distance = grouping.identity_distance or embedder.distance
     return person_links(np.stack(embeddings), [face.video for face in faces], distance)
+
+
+def split_stills(
+    stills: Sequence[Still],
+    folds: int,
+    seed: int,
+    grouping: Grouping | None = None,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """The fold of each picture, as `split` has it. Raises ConfigError when they cannot be split so; StoreError."""
+    grouping = grouping or Grouping()
+    if grouping.groups == "part" or grouping.folds_of is not None:
+        raise ConfigError("pictures are split by --groups people, source or identity")
+    links = [] if grouping.groups == "source" else [(still.name, person) for still in stills for person in still.people]
+    if grouping.groups == "identity":
+        links += _people_of_stills(stills, grouping, progress)
+    labels, sources = [still.label for still in stills], [still.source for still in stills]
+    frame = assign_folds([still.name for still in stills], labels, sources, folds, seed, links)
+    check_folds(frame)
+    return frame
+
+
+def _people_of_stills(stills: Sequence[Still], grouping: Grouping, progress: Progress | None) -> Links:
+    """Real pictures of one person, of those on which a face is found."""
+    embedder = _embedder(grouping)
+    if not embedder.aligned:
+        raise ConfigError("pictures are told apart by the weights that `dfd weights identity` makes")
+    reals = [still for still in stills if still.label == 0]
+    landmarks = find_landmarks(reals, progress)
+    faces = [still for still in reals if still.name in landmarks]
+    embeddings = []
+    for done, still in enumerate(faces, 1):
+        embeddings.append(embedder.upright([load_still(still)], [landmarks[still.name]])[0])
+        if progress:
+            progress(done, len(faces), still.name)
+    if not faces:
+        return []
+    distance = grouping.identity_distance or embedder.distance
+    return person_links(np.stack(embeddings), [still.name for still in faces], distance)
+
+
+def _embedder(grouping: Grouping) -> Embedder:
+    if grouping.identity_weights is None:
+        raise ConfigError(
+            "groups by identity take --identity-weights: `dfd weights identity --out weights/identity.pt` makes them"
+        )
+    return Embedder(grouping.identity_weights)
 
 
 def _links(records: Sequence[VideoRecord], grouping: Grouping, progress: Progress | None) -> Links:

@@ -16,11 +16,12 @@ from dfd.faces.build import Progress
 from dfd.faces.tracklets import FacesConfig
 from dfd.files import digest, sha256, whole, write_json
 from dfd.models.checkpoint import Header, load_model
-from dfd.scoring.folds import assign_folds, check_folds
+from dfd.scoring.folds import read_folds, write_folds
 from dfd.scoring.seen import SEEN
 from dfd.scoring.submission import score_submission, write_submission
 from dfd.training.clock import ALONE, Means
 from dfd.training.fit import claim, run, settings
+from dfd.training.groups import Grouping, kind, split_stills
 from dfd.training.held import HeldStills
 from dfd.training.lineage import check_unseen, count_seen, lineage
 from dfd.training.loop import seeded_model
@@ -37,30 +38,37 @@ def pretrain(
     progress: Progress | None = None,
     means: Means = ALONE,
     allow_seen: bool = False,
+    grouping: Grouping | None = None,
 ) -> dict[str, Any] | None:
     """Train on `stills` in the run folder `out`; with `fold`, without that fold, and return the score on it.
 
     Landmarks are found once where they are needed, for self-blended fakes and cut-outs, and kept in `out`. A stopped
-    run goes on. The pictures of one source are in one fold. oof.csv has the scores of the fold, score.json
-    their measures. allow_seen: go on where the starting weights have seen the fold; the score says so. Raises
-    ConfigError when they have, the model reads more than one frame, a class is missing, there is no such fold, or `out`
-    holds another run.
+    run goes on. The pictures of one source, and what `grouping` ties, are in one fold: split.csv. oof.csv has the
+    scores of the fold, score.json their measures. allow_seen: go on where the starting weights have seen the fold; the
+    score says so. Raises ConfigError when they have, the model reads more than one frame, a class is missing, there is
+    no such fold, or `out` holds another run.
     """
     if recipe.clip.length != 1:
         raise ConfigError(f"clip.length is {recipe.clip.length}: a picture is a clip of 1 frame")
     told = digest((s.name, s.label, s.source, sha256(s.path)) for s in stills)
     held: list[Still] = []
     if fold is not None:
-        frame = _fold(stills, fold, folds, recipe.train.seed)
+        if not 0 <= fold < folds:
+            raise ConfigError(f"fold is {fold}: with {folds} folds it is one of 0 to {folds - 1}")
+        seed, known = recipe.train.seed, out / "split.csv"
+        split = read_folds(known) if known.is_file() else split_stills(stills, folds, seed, grouping, progress)
+        frame = split[split["fold"] == fold]
         check_unseen(frame, recipe.model.weights, allow_seen)
         names = set(frame["filename"])
         held = [still for still in stills if still.name in names]
         stills = [still for still in stills if still.name not in names]
     model = seeded_model(recipe)  # before anything is written: a network that cannot be built leaves no folder
     faces = FacesConfig(margin=max(FacesConfig().margin, recipe.clip.margin))
-    data = {"stills": len(stills), "fold": fold, "folds": folds, "content": told}
+    data = {"stills": len(stills), "fold": fold, "folds": folds, "content": told, **kind(grouping or Grouping())}
     both_classes([still.label for still in stills], recipe.train.self_blend)
     claim(out, settings(recipe, faces, data), model)
+    if fold is not None:
+        write_folds(known, split)
     landmarks = _landmarks(stills, recipe, out / "landmarks.npz", progress)
     judging = judges(((still.name, still.label, still.source) for still in stills), recipe.train)
     learned = [still for still in stills if still.name not in judging]
@@ -71,7 +79,7 @@ def pretrain(
         faces=faces,
         prior=0.5,
         training=recipe.model_dump(mode="json", exclude={"model", "clip"}),
-        videos=lineage(recipe.model.weights, (s.name for s in stills), (s.source for s in stills)),
+        videos=lineage(recipe.model.weights, *((s.name, s.source, *s.people) for s in stills)),
     )
     kept_aside = HeldStills(tuple(held), recipe.clip) if held else None
     judged = HeldStills(tuple(still for still in stills if still.name in judging), recipe.clip) if judging else None
@@ -79,7 +87,7 @@ def pretrain(
     if kept_aside is None:
         return None
     again = count_seen(frame, recipe.model.weights, checkpoint)
-    score = _score(kept_aside, checkpoint, out, progress) | {SEEN: again}
+    score = _score(kept_aside, frame, checkpoint, out, progress) | {SEEN: again}
     write_json(out / "score.json", score)
     return score
 
@@ -96,18 +104,11 @@ def _landmarks(stills: Sequence[Still], recipe: Recipe, kept: Path, progress: Pr
     return found
 
 
-def _fold(stills: Sequence[Still], fold: int, folds: int, seed: int) -> pd.DataFrame:
-    """The rows of one fold."""
-    if not 0 <= fold < folds:
-        raise ConfigError(f"fold is {fold}: with {folds} folds it is one of 0 to {folds - 1}")
-    frame = assign_folds([s.name for s in stills], [s.label for s in stills], [s.source for s in stills], folds, seed)
-    check_folds(frame)
-    return frame[frame["fold"] == fold]
-
-
-def _score(held: HeldStills, checkpoint: Path, out: Path, progress: Progress | None) -> dict[str, Any]:
-    """The measures of `held`, groups resampled whole; its scores are written to oof.csv."""
+def _score(
+    held: HeldStills, frame: pd.DataFrame, checkpoint: Path, out: Path, progress: Progress | None
+) -> dict[str, Any]:
+    """The measures of `held`, groups of `frame` resampled whole; its scores are written to oof.csv."""
     model = load_model(checkpoint)[0].to("cuda" if torch.cuda.is_available() else "cpu")
     told = (lambda done, total: progress(done, total, "scoring the fold kept aside")) if progress else None
     write_submission(out / "oof.csv", held.probabilities(model, told))
-    return score_submission(out / "oof.csv", held.labels(), {still.name: still.source for still in held.stills})
+    return score_submission(out / "oof.csv", held.labels(), dict(zip(frame["filename"], frame["group"], strict=True)))
