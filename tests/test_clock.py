@@ -58,11 +58,15 @@ def test_a_run_that_stops_after_every_step_ends_as_an_uninterrupted_one(
 
 def test_the_curve_has_points_within_long_epochs(videos, small_store, small_recipe, tmp_path, monkeypatch):
     monkeypatch.setattr(clock, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(clock, "RESTS", 0)
     train(videos, small_store.config, small_recipe, tmp_path / "run", held=videos)
     curve = pd.read_csv(tmp_path / "run" / "metrics.csv")
     assert curve["step"].tolist() == list(range(1, 9))
     assert curve["epoch"].tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
     assert curve.notna().all(axis=None)
+    monkeypatch.setattr(clock, "RESTS", 10_000)  # measuring takes so long that it is done at the end of epochs alone
+    train(videos, small_store.config, small_recipe, tmp_path / "rare", held=videos)
+    assert 2 <= len(pd.read_csv(tmp_path / "rare" / "metrics.csv")) < 8
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint_within_an_epoch(
