@@ -1,3 +1,4 @@
+import os
 import re
 import signal
 import subprocess
@@ -125,17 +126,18 @@ except OutOfTimeError as stopped:
 """
 
 
-@pytest.mark.parametrize(("batch", "epochs", "devices"), [(4, 8, 1), (16, 30, 1), (8, 500, 2)])
+@pytest.mark.parametrize(("batch", "epochs", "settings"), [(4, 8, {"loaders": 2}), (16, 30, {}), (8, 500, {})])
 def test_a_training_that_is_told_to_end_saves_and_goes_on_as_if_it_had_not_been(
-    videos, small_store, small_recipe, tmp_path, batch, epochs, devices
+    videos, small_store, small_recipe, tmp_path, batch, epochs, settings
 ):
-    """By SIGTERM, as a scheduler sends it: within an epoch, between epochs of one batch, and on two devices."""
-    recipe = small_recipe.replace(train=small_recipe.train.replace(batch=batch, epochs=epochs))
+    """By SIGTERM to all its processes: within an epoch, between epochs of one batch, and on two devices."""
+    devices = 2 if batch == 8 else 1
+    recipe = small_recipe.replace(train=small_recipe.train.replace(batch=batch, epochs=epochs, **settings))
     out = tmp_path / "stopped"
     command = [sys.executable, "-c", TERMINATED, small_store.folder, recipe.model_dump_json(), out, str(devices)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stdout.readline() == "1\n"
-        process.send_signal(signal.SIGTERM)
+        os.killpg(process.pid, signal.SIGTERM)
         rest = process.stdout.read().splitlines()
     assert process.returncode == 7
     assert re.match(r"SIGTERM came at step \d+ of \d+, in epoch \d+$", rest[-1])
