@@ -1,3 +1,4 @@
+import os
 import re
 import signal
 import subprocess
@@ -58,11 +59,15 @@ def test_a_run_that_stops_after_every_step_ends_as_an_uninterrupted_one(
 
 def test_the_curve_has_points_within_long_epochs(videos, small_store, small_recipe, tmp_path, monkeypatch):
     monkeypatch.setattr(clock, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(clock, "RESTS", 0)
     train(videos, small_store.config, small_recipe, tmp_path / "run", held=videos)
     curve = pd.read_csv(tmp_path / "run" / "metrics.csv")
     assert curve["step"].tolist() == list(range(1, 9))
     assert curve["epoch"].tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
     assert curve.notna().all(axis=None)
+    monkeypatch.setattr(clock, "RESTS", 10_000)  # measuring takes so long that it is done at the end of epochs alone
+    train(videos, small_store.config, small_recipe, tmp_path / "rare", held=videos)
+    assert 2 <= len(pd.read_csv(tmp_path / "rare" / "metrics.csv")) < 8
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint_within_an_epoch(
@@ -121,17 +126,18 @@ except OutOfTimeError as stopped:
 """
 
 
-@pytest.mark.parametrize(("batch", "epochs", "devices"), [(4, 8, 1), (16, 30, 1), (8, 500, 2)])
+@pytest.mark.parametrize(("batch", "epochs", "settings"), [(4, 8, {"loaders": 2}), (16, 30, {}), (8, 500, {})])
 def test_a_training_that_is_told_to_end_saves_and_goes_on_as_if_it_had_not_been(
-    videos, small_store, small_recipe, tmp_path, batch, epochs, devices
+    videos, small_store, small_recipe, tmp_path, batch, epochs, settings
 ):
-    """By SIGTERM, as a scheduler sends it: within an epoch, between epochs of one batch, and on two devices."""
-    recipe = small_recipe.replace(train=small_recipe.train.replace(batch=batch, epochs=epochs))
+    """By SIGTERM to all its processes: within an epoch, between epochs of one batch, and on two devices."""
+    devices = 2 if batch == 8 else 1
+    recipe = small_recipe.replace(train=small_recipe.train.replace(batch=batch, epochs=epochs, **settings))
     out = tmp_path / "stopped"
     command = [sys.executable, "-c", TERMINATED, small_store.folder, recipe.model_dump_json(), out, str(devices)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stdout.readline() == "1\n"
-        process.send_signal(signal.SIGTERM)
+        os.killpg(process.pid, signal.SIGTERM)
         rest = process.stdout.read().splitlines()
     assert process.returncode == 7
     assert re.match(r"SIGTERM came at step \d+ of \d+, in epoch \d+$", rest[-1])

@@ -72,3 +72,11 @@ def test_a_fold_of_one_class_has_a_gap_for_a_measure(run):
     measures = HeldVideos(tuple(r for r in held if r.label == 0), header).measure(model)
     assert math.isnan(measures["held_loss"])
     assert math.isnan(measures["held_auc"])
+
+
+def test_a_network_that_is_lost_has_a_gap_and_not_what_a_coin_scores(run):
+    path, held, _ = run
+    model, header = load_model(path)
+    for parameter in model.parameters():
+        parameter.data.fill_(float("nan"))
+    assert math.isnan(HeldVideos(tuple(held), header).measure(model)["held_loss"])

@@ -1,5 +1,6 @@
 """From stored tracklets to the uint8 tensors that a model reads."""
 
+import signal
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -165,6 +166,10 @@ def collate(items: Sequence[Clips]) -> Clips:
 
 
 def one_thread(_: int = 0) -> None:
-    """For a loading process: OpenCV's threads do not survive a fork, and one process a core is the faster use."""
+    """For a loading process: OpenCV's threads do not survive a fork, and one process a core is the faster use.
+
+    A first SIGTERM, which a scheduler sends to all processes alike, is left to the training: it saves first.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

@@ -16,6 +16,9 @@ import pytorch_lightning as pl  # isort: skip
 SAVE_EVERY = 600.0
 """Seconds between two checkpoints, and two points of the curve, where epochs are longer."""
 
+RESTS = 9
+"""Times as long as a point of the curve takes, training goes on before there is another within an epoch."""
+
 
 @dataclass(frozen=True)
 class Means:
@@ -78,7 +81,7 @@ class Clock(pl.Callback):
             self._save(trainer)
         if up:
             self._stop(trainer, module)
-        if due:
+        if due and self._agreed(trainer, now - self.curve.begun >= RESTS * self._measuring(), every=True):
             self.curve.point(trainer, module)
             self.saved = self.last = time.monotonic()
 
@@ -87,12 +90,16 @@ class Clock(pl.Callback):
 
     def _up(self) -> bool:
         """Whether another step would be too long."""
-        more = 2 * self.slowest + self.saving + sum(self.curve.took.values())
+        more = 2 * self.slowest + self.saving + self._measuring()
         return self.asked or (self.until is not None and time.monotonic() + more >= self.until)
 
-    def _agreed(self, trainer: pl.Trainer, decision: bool) -> bool:
-        """What is so on one device is so on all: no two clocks agree."""
-        return decision if trainer.world_size == 1 else trainer.strategy.reduce_boolean_decision(decision, all=False)
+    def _measuring(self) -> float:
+        """Seconds that a point of the curve takes at most: known to the first device alone, which measures."""
+        return sum(self.curve.took.values())
+
+    def _agreed(self, trainer: pl.Trainer, decision: bool, every: bool = False) -> bool:
+        """What is so on one device, or on `every` one, is so on all: no two clocks agree."""
+        return decision if trainer.world_size == 1 else trainer.strategy.reduce_boolean_decision(decision, all=every)
 
     def _stop(self, trainer: pl.Trainer, module: Any) -> None:
         why = "SIGTERM came" if self.asked else "the time was up"

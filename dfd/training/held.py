@@ -1,5 +1,6 @@
 """What is kept aside of a training, and how good the network is on it as it learns."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,17 +36,19 @@ class Held(ABC):
         """Of being fake, by name, from a model in evaluation mode."""
 
     def measure(self, model: nn.Module, told: Told | None = None) -> dict[str, float]:
-        """held_loss, the balanced log loss, and held_auc; NaN where a class is missing.
+        """held_loss, the balanced log loss, and held_auc; NaN where a class is missing, or a score is no number.
 
         Nothing that training goes on with is changed: neither its random numbers nor the model's mode.
         """
-        learning = model.training
+        learning, device = model.training, device_of(model)
         model.eval()
         try:
-            with torch.random.fork_rng():
+            with torch.random.fork_rng([device] if device.type == "cuda" else []):
                 found, labels = self.probabilities(model, told), self.labels()
         finally:
             model.train(learning)
+        if not all(map(math.isfinite, found.values())):
+            return {"held_loss": math.nan, "held_auc": math.nan}
         measures = evaluate([labels[name] for name in found], list(found.values()), rounds=0)
         return {"held_loss": _number(measures["balanced_log_loss"]), "held_auc": _number(measures["auc"])}
 
@@ -62,12 +65,13 @@ class HeldVideos(Held):
         return {record.video: int(record.label or 0) for record in self.records}
 
     def probabilities(self, model: nn.Module, told: Told | None = None) -> dict[str, float]:
-        """A video that cannot be read gets 0.5, too."""
+        """NaN of a video whose film cannot be read, or whose logits are no numbers."""
         bundle = Bundle(BundleInfo(faces=self.header.faces, members=()), ((model, self.header),))
         found: dict[str, float] = {}
         for start in range(0, len(self.records), bundle.at_once.videos):
             part = self.records[start : start + bundle.at_once.videos]
-            found |= {score.name: score.probability for score in score_videos(part, bundle)}
+            scores = score_videos(part, bundle)
+            found |= {score.name: math.nan if score.status == "error" else score.probability for score in scores}
             if told:
                 told(len(found), len(self.records))
         return found
@@ -98,4 +102,4 @@ class HeldStills(Held):
 
 
 def _number(measure: float | None) -> float:
-    return float("nan") if measure is None else measure
+    return math.nan if measure is None else measure

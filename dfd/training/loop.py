@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ from pytorch_lightning.plugins import TorchCheckpointIO  # isort: skip
 from pytorch_lightning.strategies import DDPStrategy  # isort: skip
 
 LOADERS = "in DataLoader worker process"
+PATIENT = timedelta(hours=6)
+"""How long one device waits for the first, which measures what is kept aside; one that died is noticed elsewhere."""
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """What the system says when a disk, or one's share of it, is full."""
 
@@ -79,7 +82,7 @@ def learn(job: Job, rank: int, progress: Progress | None) -> None:
             max_epochs=config.epochs,
             accelerator="auto",
             devices=devices,
-            strategy=DDPStrategy() if devices > 1 else "auto",
+            strategy=DDPStrategy(timeout=PATIENT) if devices > 1 else "auto",
             precision=config.precision,  # type: ignore[arg-type]
             gradient_clip_val=config.clip_norm,
             accumulate_grad_batches=config.accumulate,
