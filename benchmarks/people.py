@@ -1,0 +1,33 @@
+"""Seconds and memory that clusters of people take, by the number of faces: python -m benchmarks.people 100000.
+
+The faces are random: descriptors scattered about those of 3,000 people, as far from one another as dlib's are.
+"""
+
+import resource
+import sys
+import time
+
+import numpy as np
+
+from dfd.scoring.leaks import person_links
+
+PEOPLE, SIDES, FACTORS = 3000, 128, 24
+BETWEEN, WITHIN = 0.66, 0.45
+"""Mean Euclidean distance of two people's faces from one another, and of one's."""
+
+
+def main(count: int) -> None:
+    rng = np.random.default_rng(0)
+    centres = rng.normal(0, 1, (PEOPLE, FACTORS)) @ rng.normal(0, 1, (FACTORS, SIDES))
+    centres *= BETWEEN / np.sqrt(2 * (centres**2).sum(axis=1).mean())
+    who = rng.integers(0, PEOPLE, count)
+    faces = centres[who] + rng.normal(0, WITHIN / np.sqrt(2 * SIDES), (count, SIDES))
+    names, start = [str(number) for number in range(count)], time.monotonic()
+    found = len({first for _, first in person_links(faces, names, 0.5)})
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    seconds = time.monotonic() - start
+    print(f"{count} faces of {len(set(who.tolist()))} people: {found} clusters, {seconds:.1f} s, {peak:.2f} GB")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 16_000)
