@@ -27,8 +27,9 @@ CLASSIFIER = "logits."
 DISTANCES = {"dlib": 0.5, "facenet": 1.0}
 """Euclidean distance from which two faces are rather two people's, by the network.
 
-dlib's: in 59 clips of three data sets strangers rarely come under 0.40, and 16,224 crops of DFDC make about as many
-clusters at 0.50 as it has actors. facenet's: a cosine distance of 0.5, not measured."""
+dlib's: in 29 clips of 18 people strangers do not come under 0.49, and clusters at 0.5 are the 18 people; 6,542 crops of
+DFDC's real videos make 796 clusters at 0.5, the largest of 53, and 154 at 0.6, the largest of 912. facenet's: a cosine
+distance of 0.5, not measured."""
 
 
 class Embedder:
