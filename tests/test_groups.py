@@ -15,7 +15,7 @@ from dfd.scoring.folds import write_folds
 from dfd.training import groups
 from dfd.training.crossval import crossval, labelled
 from dfd.training.groups import Grouping, people, settled, split, split_stills
-from dfd.types import Video
+from dfd.types import Label, Video
 from dfd.videos.decode import read_frames
 from tests.test_descriptor import write_dlib
 from tests.test_embed import write_weights
@@ -179,11 +179,15 @@ def test_the_kind_of_groups_is_on_record_and_another_is_another_run(twins, small
         crossval(twins, small_recipe, 2, tmp_path / "cv")
 
 
+REAL: Label = 0
+FAKE: Label = 1
+
+
 class TestPictures:
     STILLS = tuple(
-        Still(Path(f"{kind}{n}.jpg"), f"{kind}{n}.jpg", label, f"r{n}.jpg")
+        Still(Path(name), name, label, f"r{n}.jpg")
         for n in range(4)
-        for kind, label in (("r", 0), ("f", 1))
+        for name, label in ((f"r{n}.jpg", REAL), (f"f{n}.jpg", FAKE))
     )
 
     def test_a_person_in_two_pictures_stays_on_one_side_unless_people_may_cross(self):
