@@ -171,7 +171,7 @@ def test_two_runs_over_the_same_folds_become_one_bundle(capsys, small_store, tmp
         (["faces", "{tmp}/none", "--out", "{tmp}/out"], 1, "none is not there"),
         (["faces", "{tmp}/empty", "--out", "{tmp}/out"], 1, "empty"),
         (["faces", "{videos}", "--out", "{tmp}/out", "--margin", "9"], 1, "margin is '9': input should be less than"),
-        (["faces", "{videos}", "--out", "{tmp}/out", "--wings", "9"], 1, "Unknown option: --wings. There are --out"),
+        (["faces", "{videos}", "--out", "{tmp}/out", "--wings", "9"], 2, "Unknown option: --wings. There are --out"),
         (["faces", "{videos}", "--out", "{tmp}/full"], 1, "not empty and no dataset of dfd faces"),
         (["faces"], 2, "VIDEOS requires an argument"),
         (["fly"], 2, "Unknown command"),

@@ -50,6 +50,8 @@ def test_an_index_lists_pictures_with_label_and_source(folder):
         ("file,label\nr0.png,REAL\n", "has no column 'source': it needs file, label, source"),
         ("file,label,source\nr0.png,real?,a\n", "has the label 'real\\?': a label is REAL, FAKE, 0 or 1"),
         ("file,label,source\nr0.png,0,a\nr0.png,1,a\n", "lists 'r0.png' twice"),
+        ("file,label,source\n../r0.png,0,a\n", r"lists '\.\./r0\.png', which lies outside"),
+        ("file,label,source\n/etc/r0.png,0,a\n", "lists '/etc/r0.png', which lies outside"),
         ("file,label,source\ngone.png,0,a\n", "lists 'gone.png', which is not in"),
         ("", "index.csv cannot be read"),
     ],

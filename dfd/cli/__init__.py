@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ValidationError as error:
         _fail(str(error.errors()[0]["msg"]), 1)
     except CycloptsError as error:
-        usage = isinstance(error, UnknownCommandError | MissingArgumentError)
+        usage = isinstance(error, UnknownCommandError | UnknownOptionError | MissingArgumentError)
         _fail(_usage(error), 2 if usage else 1)
     except KeyboardInterrupt:
         _fail("stopped; the same command goes on from here", 130)

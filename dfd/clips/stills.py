@@ -68,6 +68,9 @@ def read_stills(folder: Path) -> list[Still]:
     twice = table.loc[table["file"].duplicated(), "file"]
     if len(twice):
         raise ManifestError(f"{path} lists {twice.iloc[0]!r} twice")
+    outside = next((name for name in table["file"] if Path(name).is_absolute() or ".." in Path(name).parts), None)
+    if outside is not None:
+        raise ManifestError(f"{path} lists {outside!r}, which lies outside {folder}: give names within the folder")
     people = table["person"] if "person" in table else [""] * len(table)
     rows = zip(table["file"], table["label"], table["source"], people, strict=True)
     stills = [
