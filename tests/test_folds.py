@@ -232,3 +232,16 @@ class TestFile:
     def test_a_missing_file_is_refused(self, tmp_path):
         with pytest.raises(ConfigError, match=r"nowhere.csv is no CSV of folds"):
             read_folds(tmp_path / "nowhere.csv")
+
+
+def test_people_whom_the_names_name_are_in_one_fold():
+    """Two pairs of FaceForensics++, each face put on the other."""
+    reals = [f"original_sequences/youtube/c23/videos/{n}.mp4" for n in ("183", "253", "469", "481")]
+    pairs = (("183", "253"), ("253", "183"), ("469", "481"), ("481", "469"))
+    fakes = [f"manipulated_sequences/Deepfakes/c23/videos/{a}_{b}.mp4" for a, b in pairs]
+    sources = reals + [f"original_sequences/youtube/c23/videos/{a}.mp4" for a, _ in pairs]
+    made = assign_folds(reals + fakes, [0] * 4 + [1] * 4, sources, folds=2)
+    for _, part in made.groupby("fold"):
+        numbers = {n for name in part["filename"] for n in name.rsplit("/", 1)[1].removesuffix(".mp4").split("_")}
+        assert numbers in ({"183", "253"}, {"469", "481"})
+    assert assign_folds(reals + fakes, [0] * 4 + [1] * 4, sources, folds=2, links=[])["group"].nunique() == 4

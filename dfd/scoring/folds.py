@@ -14,6 +14,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from dfd.errors import ConfigError
 from dfd.files import whole
+from dfd.videos.people import people_in
 
 COLUMNS = ["filename", "label", "source", "group", "fold"]
 ATTEMPTS = 20
@@ -46,8 +47,15 @@ def source_groups(names: Sequence[str], sources: Sequence[str]) -> list[str]:
 
 
 def group_of(names: Sequence[str], sources: Mapping[str, str]) -> dict[str, str]:
-    """source_groups by name; a video without an entry in `sources` is its own."""
-    return dict(zip(names, source_groups(names, [sources.get(name, name) for name in names]), strict=True))
+    """The group of each video: all that sources and people link. One without an entry in `sources` is its own."""
+    return dict(zip(names, _groups(names, [sources.get(name, name) for name in names]), strict=True))
+
+
+def _groups(names: Sequence[str], sources: Sequence[str], links: Sequence[tuple[str, str]] | None = None) -> list[str]:
+    """source_groups with `links`; without them, with the people whom the names name."""
+    links = [(name, person) for name in names for person in people_in(name)] if links is None else links
+    a, b = ([link[side] for link in links] for side in (0, 1))
+    return source_groups([*names, *a], [*sources, *b])[: len(names)]
 
 
 def assign_folds(
@@ -56,13 +64,14 @@ def assign_folds(
     sources: Sequence[str],
     folds: int = 5,
     seed: int = 0,
-    links: Sequence[tuple[str, str]] = (),
+    links: Sequence[tuple[str, str]] | None = None,
 ) -> pd.DataFrame:
     """A frame of folds, rows by filename: groups whole, and both classes in every fold, as evenly as groups allow.
 
-    links: pairs of videos that hang together for other reasons than their sources (scoring/leaks.py): groups are what
-    either links. The same whatever the order of the videos. Raises ConfigError for a name given twice, a label that is
-    not 0 or 1, fewer than two folds, or a class in fewer groups than there are folds.
+    links: pairs of videos, or of a video and a person, that hang together for other reasons than their sources
+    (scoring/leaks.py): groups are what either links. None: whom the videos' names name. The same whatever the order of
+    the videos. Raises ConfigError for a name given twice, a label that is not 0 or 1, fewer than two folds, or a class
+    in fewer groups than there are folds.
 
     >>> frame = assign_folds(["a", "b", "a2", "b2"], [0, 0, 1, 1], ["a", "b", "a", "b"], folds=2)
     >>> frame.groupby("fold")["group"].unique().map(list).tolist()
@@ -71,8 +80,7 @@ def assign_folds(
     if not len(names) == len(labels) == len(sources):
         raise ConfigError(f"{len(names)} names, {len(labels)} labels, {len(sources)} sources: a video has one of each")
     own = [source or name for name, source in zip(names, sources, strict=True)]
-    a, b = ([link[side] for link in links] for side in (0, 1))
-    groups = source_groups([*names, *a], [*own, *b])[: len(names)]
+    groups = _groups(names, own, links)
     frame = pd.DataFrame({"filename": names, "label": labels, "source": own, "group": groups})
     frame = frame.sort_values("filename", ignore_index=True)
     _check_possible(frame, folds)

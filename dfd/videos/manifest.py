@@ -11,6 +11,7 @@ from typing import Any
 
 from dfd.errors import ManifestError
 from dfd.types import Label, Video
+from dfd.videos.people import ACTORS, people_in
 
 SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".webm", ".mkv", ".m4v"})
 LABELS: dict[str, Label] = {"REAL": 0, "FAKE": 1}
@@ -143,12 +144,9 @@ def _of_faceforensics(folder: Path) -> Iterator[Video]:
         kind, method, compression, _, name = file.relative_to(folder).parts
         if compression == "masks":  # videos too, of where the picture was changed
             continue
-        cast = "actors" if method in ("DeepFakeDetection", "actors") else "youtube"
+        cast = "actors" if method in ACTORS else "youtube"
         original = re.sub(r"^(\d+)_\d+(?:(__.+?)__\w+)?(?=\.)", r"\1\2", name)
-        numbers = re.match(r"(\d+)(?:_(\d+))?(?=[_.])", name)
-        people = tuple(f"{cast}/{number}" for number in numbers.groups() if number) if numbers else ()
-        source = f"original_sequences/{cast}/{compression}/videos/{original}"
-        yield _made(file, folder, kind == FORGERIES, source, people)
+        yield _made(file, folder, kind == FORGERIES, f"original_sequences/{cast}/{compression}/videos/{original}")
 
 
 def _of_celeb_df(folder: Path) -> Iterator[Video]:
@@ -156,13 +154,13 @@ def _of_celeb_df(folder: Path) -> Iterator[Video]:
     for kind in (*CELEB_REALS, CELEB_FAKES):
         for file in _files(folder, f"{kind}/*"):
             original = re.sub(r"^(id\d+)_id\d+_", r"\1_", file.name)
-            people = tuple(re.findall(r"(?:^|(?<=_))id\d+(?=_)", file.name))
-            yield _made(file, folder, kind == CELEB_FAKES, f"Celeb-real/{original}", people)
+            yield _made(file, folder, kind == CELEB_FAKES, f"Celeb-real/{original}")
 
 
-def _made(file: Path, folder: Path, fake: bool, original: str, people: tuple[str, ...]) -> Video:
+def _made(file: Path, folder: Path, fake: bool, original: str) -> Video:
     name = file.relative_to(folder).as_posix()
-    return Video(file, name, int(fake), original if fake else name, people=people)  # type: ignore[arg-type]
+    people = people_in(name)
+    return Video(file, name, 1, original, people=people) if fake else Video(file, name, 0, people=people)
 
 
 def read_sample(path: Path | str, folder: Path | str) -> list[Video]:
