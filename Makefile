@@ -151,5 +151,5 @@ check: $(READY)  ## lint, format and types
 bench: $(READY)  ## measure what README says of speed
 	.venv/bin/python -m benchmarks
 
-clean:  ## remove what is made anew in minutes: builds and the last submission, not datasets and trained runs
-	rm -rf build submission/submission.csv submission/report.json
+clean:  ## remove what is made anew in minutes: the mini-DFDC, builds and the last submission
+	rm -rf "$(WORK)/mini" build submission/submission.csv submission/report.json
