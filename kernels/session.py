@@ -168,6 +168,12 @@ class Session:
         self.say("no GPU here; on Kaggle the kernel would end now")
         return "cpu"
 
+    def cards(self) -> int:
+        """How many GPUs share a training; 1 where there is none."""
+        import torch
+
+        return max(1, torch.cuda.device_count())
+
     def unpack(self, folder: Path, to: Path) -> Path:
         """The dataset in an attached folder of faces, unpacked to `to`."""
         with tarfile.open(folder / "faces.tar") as archive:

@@ -16,8 +16,6 @@ def main() -> None:
         session.device()
         attached = session.attached("faces", SETTINGS["faces"])
         session.install_wheels()
-        import torch
-
         from dfd.errors import OutOfTimeError
         from dfd.faces.store import FaceStore
         from dfd.inference.pack import pack_runs
@@ -34,7 +32,7 @@ def main() -> None:
         for part, changes in SETTINGS["options"].items():
             settings[part] |= changes
         try:
-            means = Means(until=session.until, devices=max(1, torch.cuda.device_count()))
+            means = Means(until=session.until, devices=session.cards())
             made = crossval(store, Recipe.read(settings, "options"), SETTINGS["folds"], run, session.tell, means)
         except OutOfTimeError as stopped:
             inputs.write_manifest(run, "run")
