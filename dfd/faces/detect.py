@@ -33,7 +33,8 @@ STEP = 0.709
 """From one level of the pyramid to the next: half of the area."""
 IN_LEVEL, AT_ALL, TWICE = 0.5, 0.7, 0.8
 """Overlap over which two boxes show one face: within a level of the pyramid; after the second and the third network;
-before the third, which facenet_pytorch shows nearly the same crop several times."""
+before the third, which facenet_pytorch shows nearly the same crop several times: of 26,005 frames of faces in 59 clips
+0.8 leaves 25,953, where 0.9 leaves them all."""
 REFINED, LOCATED = (24, 8, 96), (48, 2, 24)
 """The second and the third network's crops: side, in multiples of how many they come, and most at a time. For the first
 batch of each length oneDNN compiles, which takes as long as the batch itself."""
