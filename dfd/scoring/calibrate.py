@@ -6,7 +6,7 @@ Ways of fitting, each by its name in METHODS; which one, if any, is decided out 
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
 from dfd.config import Config
@@ -63,9 +63,12 @@ def identity(logits: Sequence[float], labels: Sequence[int]) -> Calibration:
     return Calibration()
 
 
-def temperature(logits: Sequence[float], labels: Sequence[int]) -> Calibration:
-    """One factor for all logits, both classes weighted alike (Guo et al. 2017)."""
-    return _line("temperature", np.asarray(logits, float), labels, middle=None)
+def temperature(logits: ArrayLike, labels: ArrayLike, shares: ArrayLike | None = None) -> Calibration:
+    """One factor for all logits, both classes weighted alike (Guo et al. 2017).
+
+    shares: what each video counts for, if not so.
+    """
+    return _line("temperature", np.asarray(logits, float), labels, middle=None, shares=shares)
 
 
 def platt(logits: Sequence[float], labels: Sequence[int]) -> Calibration:
@@ -102,7 +105,9 @@ def methods_for(videos: int) -> list[str]:
     return [name for name in METHODS if name != "isotonic" or videos >= ISOTONIC_FROM]
 
 
-def _line(method: str, x: NDArray[np.float64], labels: Sequence[int], middle: float | None) -> Calibration:
+def _line(
+    method: str, x: NDArray[np.float64], labels: ArrayLike, middle: float | None, shares: ArrayLike | None = None
+) -> Calibration:
     """The logistic curve through logits (N,): through 0 where `middle` is None, else anywhere, fitted about `middle`.
 
     One that falls says that the logits tell nothing: then the probability is 0.5 everywhere.
@@ -111,9 +116,14 @@ def _line(method: str, x: NDArray[np.float64], labels: Sequence[int], middle: fl
 
     centre = middle or 0.0
     unit = float(np.sqrt(np.mean((x - centre) ** 2))) or 1.0
+    weights = None if shares is None else np.asarray(shares) * (len(x) / np.sum(shares))  # as much as N videos, as ever
     line = LogisticRegression(
-        C=1 / PENALTY, class_weight="balanced", fit_intercept=middle is not None, solver="newton-cholesky", tol=1e-10
-    ).fit(((x - centre) / unit).reshape(-1, 1), labels)
+        C=1 / PENALTY,
+        class_weight="balanced" if shares is None else None,
+        fit_intercept=middle is not None,
+        solver="newton-cholesky",
+        tol=1e-10,
+    ).fit(((x - centre) / unit).reshape(-1, 1), labels, weights)
     scale, offset = float(line.coef_[0, 0]) / unit, float(np.ravel(line.intercept_)[0])
     if scale <= 0:
         return Calibration(method=method, scale=0.0)

@@ -84,16 +84,18 @@ def _outside(run: Sequence[Judged], fold: int) -> list[Judged]:
     return [video for video in run if video.fold != fold]
 
 
-def fit_weights(logits: Floats, labels: NDArray[np.int64]) -> tuple[float, ...]:
+def fit_weights(logits: Floats, labels: NDArray[np.int64], shares: Floats | None = None) -> tuple[float, ...]:
     """Weights (R,) of at least 0 with sum 1 under which logits (N,R) have the least balanced log loss.
 
-    The loss is convex in them, so there is one least. Of a run twice it does not matter which: each gets half.
+    shares: (N,), what each video counts for, where its class does not say it. The loss is convex in the weights, so
+    there is one least. Of a run twice it does not matter which: each gets half.
 
     >>> fit_weights(np.array([[-2.0, 2.0], [2.0, -2.0]]), np.array([0, 1]))
     (1.0, 0.0)
     """
     side = np.where(labels == 1, 1.0, -1.0)
-    share = np.where(labels == 1, 0.5 / (labels == 1).sum(), 0.5 / (labels == 0).sum())
+    balanced = np.where(labels == 1, 0.5 / (labels == 1).sum(), 0.5 / (labels == 0).sum())
+    share = balanced if shares is None else shares / shares.sum()
 
     def loss(weights: Floats) -> tuple[float, Floats]:
         right = side * (logits @ weights)

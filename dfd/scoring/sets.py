@@ -1,0 +1,146 @@
+"""What each of several runs counts for, and how sure their blend may be, where videos of several sets tell.
+
+A set is a dataset of its own: other cameras, other people, other kinds of fakes. Weights and a temperature that are
+fitted within a set fail on new kinds of fakes, which is what a detector meets in use. So each way of fitting is judged
+by leaving whole sets out: fitted on the others, scored on the one left out. The measures of a set are nested: its own
+labels change nothing of its probabilities, not even by the choice of the way. Few numbers are fitted: one a run.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from dfd.config import Config
+from dfd.errors import ConfigError
+from dfd.scoring.aggregate import sigmoid
+from dfd.scoring.calibrate import Calibration, temperature
+from dfd.scoring.ensemble import fit_weights
+from dfd.scoring.metrics import balanced_log_loss, evaluate
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class JudgedSet:
+    """The videos of one set as each run scores them.
+
+    logits: (N,R). labels: (N,), 1 fake, 0 real, both there. groups: (N,), what is resampled together.
+    """
+
+    name: str
+    logits: Floats
+    labels: NDArray[np.int64]
+    groups: tuple[str, ...]
+
+    def probabilities(self, weights: Sequence[float], calibration: Calibration) -> list[float]:
+        """Of being fake, by the runs' blend: (N,)."""
+        return [calibration.probability(x) for x in (self.logits @ np.array(weights)).tolist()]
+
+    def measure(self, probabilities: Sequence[float]) -> dict[str, Any]:
+        """The measures of evaluate() for these probabilities, and `alone`, the AUC of each run."""
+        alone = [evaluate(self.labels, sigmoid(run), rounds=0)["auc"] for run in self.logits.T]
+        return {**evaluate(self.labels, probabilities, self.groups), "alone": alone}
+
+
+class SetBlend(Config):
+    """How runs are blended, and how well that does on each set when it is fitted on the others."""
+
+    way: str = Field(description="how the weights were fitted: one of WAYS")
+    weights: tuple[float, ...] = Field(description="what each run's logits count for: at least 0, with sum 1")
+    calibration: Calibration
+    losses: dict[str, float] = Field(description="of each way, the mean over the sets of the loss without the set")
+    sets: dict[str, dict[str, Any]] = Field(description="of each set its measures, by what was fitted on the others")
+
+    @property
+    def reason(self) -> str:
+        """In words."""
+        told = ", ".join(f"{way} {loss:.4f}" for way, loss in self.losses.items())
+        return f"{self.way} weights: mean balanced log loss of {len(self.sets)} sets, each left out of the fit: {told}"
+
+
+def equal(logits: Floats, labels: NDArray[np.int64], shares: Floats) -> tuple[float, ...]:
+    """Every run alike."""
+    del labels, shares
+    return tuple([1 / logits.shape[1]] * logits.shape[1])
+
+
+def calibrated(logits: Floats, labels: NDArray[np.int64], shares: Floats) -> tuple[float, ...]:
+    """Each run by its own temperature, as the mean of calibrated logits has it; one that tells nothing gets nothing."""
+    scales = np.array([temperature(run, labels, shares).scale for run in logits.T])
+    return tuple((scales / scales.sum()).tolist()) if scales.sum() > 0 else equal(logits, labels, shares)
+
+
+def fitted(logits: Floats, labels: NDArray[np.int64], shares: Floats) -> tuple[float, ...]:
+    """The weights of least loss, once each run has its own temperature."""
+    scales = np.array([temperature(run, labels, shares).scale for run in logits.T])
+    together = scales * np.array(fit_weights(logits * scales, labels, shares))
+    return tuple((together / together.sum()).tolist()) if together.sum() > 0 else equal(logits, labels, shares)
+
+
+WAYS: dict[str, Callable[[Floats, NDArray[np.int64], Floats], tuple[float, ...]]] = {
+    "equal": equal,
+    "calibrated": calibrated,
+    "fitted": fitted,
+}
+"""From logits (N,R), labels (N,) and what each video counts for (N,) to weights (R,)."""
+USUAL = "calibrated"
+"""What is taken where nothing can be left out to choose by."""
+
+
+def blend_sets(sets: Sequence[JudgedSet]) -> SetBlend:
+    """The weights and temperature for runs that were scored on `sets`, by the way that does best on a set left out.
+
+    Raises ConfigError with fewer than two sets, or where a set lacks a class.
+    """
+    if len(sets) < 2:
+        raise ConfigError("a set can only be left out of two or more: name several datasets")
+    for of in sets:
+        if len(set(of.labels.tolist())) < 2:
+            raise ConfigError(f"{of.name} has videos of one class only: it takes both to judge by")
+    losses = _losses(sets)
+    way = min(losses, key=losses.__getitem__)
+    weights, calibration = _fit(way, sets)
+    measures = {of.name: of.measure(of.probabilities(*_chosen(_others(sets, of)))) for of in sets}
+    return SetBlend(way=way, weights=weights, calibration=calibration, losses=losses, sets=measures)
+
+
+def _others(sets: Sequence[JudgedSet], of: JudgedSet) -> list[JudgedSet]:
+    return [other for other in sets if other is not of]
+
+
+def _losses(sets: Sequence[JudgedSet]) -> dict[str, float]:
+    """Of each way, the mean over the sets of the balanced log loss of each, fitted on the others."""
+    return {
+        way: float(
+            np.mean([balanced_log_loss(of.labels, of.probabilities(*_fit(way, _others(sets, of)))) for of in sets])
+        )
+        for way in WAYS
+    }
+
+
+def _chosen(sets: Sequence[JudgedSet]) -> tuple[tuple[float, ...], Calibration]:
+    """What these sets alone would choose and fit; of a single one, which leaves none to choose by, USUAL."""
+    losses = _losses(sets) if len(sets) > 1 else {USUAL: 0.0}
+    return _fit(min(losses, key=losses.__getitem__), sets)
+
+
+def _fit(way: str, sets: Sequence[JudgedSet]) -> tuple[tuple[float, ...], Calibration]:
+    """Weights by `way`, and the temperature of their blend: of the sets each counts alike, and of its classes too."""
+    logits = np.concatenate([of.logits for of in sets])
+    labels = np.concatenate([of.labels for of in sets])
+    shares = np.concatenate([_shares(of.labels) for of in sets])
+    weights = WAYS[way](logits, labels, shares)
+    return weights, temperature(logits @ weights, labels, shares)
+
+
+def _shares(labels: NDArray[np.int64]) -> Floats:
+    """What each video counts for, so that the classes count alike: (N,) with sum 1.
+
+    >>> _shares(np.array([0, 1, 1])).tolist()
+    [0.5, 0.25, 0.25]
+    """
+    return np.where(labels == 1, 0.5 / max(1, labels.sum()), 0.5 / max(1, (1 - labels).sum()))
