@@ -4,7 +4,7 @@ import pytest
 from dfd.errors import ConfigError
 from dfd.scoring.calibrate import temperature
 from dfd.scoring.metrics import balanced_log_loss
-from dfd.scoring.sets import JudgedSet, blend_sets, calibrated, fitted
+from dfd.scoring.set_blend import JudgedSet, blend_sets, calibrated, fitted
 
 
 def a_set(name, strengths, videos=400, seed=0, share=0.5):
