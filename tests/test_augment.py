@@ -12,7 +12,7 @@ from dfd.clips.sampling import ClipConfig
 from dfd.faces.crops import narrow
 
 FACE = np.array([[44.0, 44], [64, 44], [54, 56], [46, 66], [62, 66]], np.float32)  # eyes 20 pixels apart
-ALWAYS = [name for name in AugmentConfig.model_fields if name not in ("zoom", "shift", "rate")]
+ALWAYS = [name for name in AugmentConfig.model_fields if name not in ("zoom", "shift", "rate", "reduce_to")]
 
 
 def picture(seed=0, size=96):
@@ -56,7 +56,7 @@ def test_each_change_changes_and_is_the_same_for_both_twins(name):
     once, again = applied(drawn), applied(drawn)
     assert np.array_equal(once, again)
     assert not np.array_equal(once, plain)
-    assert not np.array_equal(applied(draw(4, **{name: 1})), once) or name == "flip"
+    assert not np.array_equal(applied(draw(4, **{name: 1})), once) or name in ("flip", "grey")
 
 
 def test_noise_is_new_in_every_frame_and_as_strong_in_each():
@@ -82,6 +82,33 @@ def test_a_reduced_video_has_lost_its_detail_and_kept_its_size():
     drawn = draw(2, reduce=1)
     assert 0.25 <= drawn.reduction < 1
     assert applied(drawn, fine, 96, 1.6).std() < 0.8 * fine.std()
+
+
+def test_how_far_a_video_is_reduced_is_chosen():
+    left = [draw(seed, reduce=1, reduce_to=0.6).reduction for seed in range(60)]
+    assert 0.6 <= min(left) < 0.65
+    assert 0.95 < max(left) <= 1
+
+
+def test_a_grey_clip_has_no_colour_and_its_brightness():
+    grey = applied(draw(grey=1), size=96, margin=1.6)
+    assert np.ptp(grey, axis=3).max() == 0
+    assert grey.mean() == pytest.approx(float((still() @ [0.299, 0.587, 0.114]).mean()), abs=1)
+    assert draw(grey=1, colour=1).saturation == 0
+
+
+def test_a_blended_faces_crop_is_once_to_one_and_a_half_times_its_box_and_a_little_aside():
+    """The recipe `blend` cuts margin 1.25 with a zoom of 0.2 out of a margin of 1.7: a ramp shows which part."""
+    ramp = np.repeat(np.arange(250, dtype=np.uint8)[None, :, None], 250, axis=0).repeat(3, axis=2)[None]
+    scales, aside = [], []
+    for seed in range(300):
+        row = draw(seed, zoom=0.2, shift=0.04)(ramp, 1.7, 1.25, 125, None)[0, 0, :, 0].astype(float)
+        width = 125 * (row[-10] - row[9]) / (125 - 19)  # of the cut, in stored pixels; its ends are rounded
+        scales.append(width * 1.7 / 250)
+        aside.append((row[9] + row[-10] - 249) / 2 / width)
+    assert (min(scales), max(scales)) == pytest.approx((1.0, 1.5), abs=0.03)
+    assert np.mean(scales) == pytest.approx(1.25, abs=0.03)
+    assert (min(aside), max(aside)) == pytest.approx((-0.04, 0.04), abs=0.01)
 
 
 def test_a_mirrored_clip_shows_the_same_in_reverse():

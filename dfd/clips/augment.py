@@ -28,8 +28,8 @@ CRF = (17, 40)
 """x264's quality in re-encoded clips, from hardly visible to ruined: what was done to a part of DFDC's test videos."""
 RATES = (15.0, 30.0)
 """Frames a second that are left of a video, at random in between."""
-REDUCTION = (0.25, 1.0)
-"""Share of the side that is left when a video is reduced; it is then enlarged to what it was."""
+REDUCTION = 0.25
+"""Least share of the side that is left when a video is reduced; it is then enlarged to what it was."""
 QUALITY = (30, 95)
 NOISE = (1.0, 10.0)
 """Standard deviation, of 255."""
@@ -49,7 +49,11 @@ class AugmentConfig(Config):
     colour: float = Field(0.4, ge=0, le=1, description="probability of another brightness, contrast, tint, saturation")
     blur: float = Field(0.1, ge=0, le=1, description="probability of Gaussian blur")
     noise: float = Field(0.1, ge=0, le=1, description="probability of a sensor's noise, new in every frame")
-    reduce: float = Field(0.3, ge=0, le=1, description="probability that the video was reduced, to 1/4 at most")
+    grey: float = Field(0.0, ge=0, le=1, description="probability that all colour is lost")
+    reduce: float = Field(0.3, ge=0, le=1, description="probability that the video was reduced")
+    reduce_to: float = Field(
+        REDUCTION, gt=0, le=1, description="least share of its sides that a reduced video has, before it is enlarged"
+    )
     jpeg: float = Field(0.15, ge=0, le=1, description="probability of JPEG compression, quality 30 to 95")
     codec: float = Field(0.2, ge=0, le=1, description="probability that the video was encoded again, CRF 17 to 40")
     rate: float = Field(0.3, ge=0, le=1, description="probability that frames were dropped, to 15 to 30 a second")
@@ -109,18 +113,24 @@ class Draw:
         x, y = rng.uniform(-config.shift, config.shift, 2)
         zoom = 1 + rng.uniform(-config.zoom, config.zoom)
         curves, saturation = _curves(rng), rng.uniform(0.5, 1.4)
-        blurring, grain, left = rng.uniform(*BLUR), rng.uniform(*NOISE), np.exp(rng.uniform(*np.log(REDUCTION)))
+        blurring, grain, left = (
+            rng.uniform(*BLUR),
+            rng.uniform(*NOISE),
+            np.exp(rng.uniform(np.log(config.reduce_to), 0)),
+        )
         quality, crf = int(rng.integers(QUALITY[0], QUALITY[1] + 1)), int(rng.integers(CRF[0], CRF[1] + 1))
         part, (red, green, blue) = PARTS[rng.integers(len(PARTS))], rng.integers(0, 256, 3).tolist()
+        seed = int(rng.integers(2**32))
+        grey = config.grey > 0 and rng.random() < config.grey  # last: recipes without it draw what they always did
         return cls(
             flip=flip,
             zoom=float(zoom),
             shift=(float(x), float(y)),
             curves=curves if colour else None,
-            saturation=float(saturation) if colour else 1.0,
+            saturation=0.0 if grey else float(saturation) if colour else 1.0,
             blur=float(blurring) if blur else 0.0,
             noise=float(grain) if noise else 0.0,
-            seed=int(rng.integers(2**32)),
+            seed=seed,
             reduction=float(left) if reduce else 1.0,
             quality=quality if jpeg else None,
             crf=crf if codec else None,
@@ -153,7 +163,9 @@ class Draw:
         """What a camera, a converter and an encoder do to a video: (T,S,S,3) in and out."""
         side = images.shape[1]
         if self.curves is not None:
-            images = np.stack([_saturate(cv2.LUT(image, self.curves[None]), self.saturation) for image in images])
+            images = np.stack([cv2.LUT(image, self.curves[None]) for image in images])
+        if self.saturation != 1:
+            images = np.stack([_saturate(image, self.saturation) for image in images])
         if self.blur:
             images = np.stack([cv2.GaussianBlur(image, (0, 0), self.blur) for image in images])
         if self.noise:

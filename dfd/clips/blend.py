@@ -2,12 +2,13 @@
 
 What is left is what every face swap leaves: a border, two colours, a face that does not quite move with its head.
 The recipe is that of Shiohara and Yamasaki 2022, "Detecting Deepfakes with Self-Blended Images", with two changes: the
-mask is an oval through five landmarks instead of the hull of 81, and all is drawn once a clip, not once a frame, so
-that a fake does not flicker unless it is meant to. Clips of several frames are also faked in time: the face drifts
+mask is a hull of other landmarks (clips/masks.py), and all is drawn once a clip, not once a frame, so that a fake does
+not flicker unless it is meant to. Clips of several frames are also faked in time: the face drifts
 against its head, flickers, or repeats and skips frames of its own (Yan et al. 2024, "Generalizing Deepfake Video
 Detection with Plug-and-Play"; Wang et al. 2023, "AltFreezing"). Lengths are in eye distances: they hold at any size.
 """
 
+from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 import cv2
@@ -16,13 +17,11 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 from scipy.ndimage import gaussian_filter1d
 
-from dfd.config import Config
+from dfd.clips.masks import Face, MaskConfig, face_mask
+from dfd.faces.mesh import face_mesh
 
 Picture = NDArray[np.uint8]
 Points = NDArray[np.float64]
-
-SHAPES = {"face": 0.35, "inner": 0.25, "full": 0.20, "triangle": 0.15, "mouth": 0.05}
-"""What a mask covers, and how often."""
 
 SMOOTHING = 2.0
 """Frames (standard deviation) over which landmarks are smoothed: a detector's jitter must not move the mask."""
@@ -44,11 +43,8 @@ MISSED = 3
 STUTTER = (1, 5)
 """Frames that a face repeats or skips."""
 
-SUBPIXEL = 4
-"""Binary places of a polygon's coordinates, so that a slowly moving mask does not jump from pixel to pixel."""
 
-
-class BlendConfig(Config):
+class BlendConfig(MaskConfig):
     """How a clip is blended with itself."""
 
     ratios: tuple[float, ...] = Field(
@@ -57,10 +53,9 @@ class BlendConfig(Config):
     change_target: float = Field(
         0.5, ge=0, le=1, description="how often the surroundings (and the real twin) are recoloured instead of the face"
     )
-    jitter: float = Field(0.03, ge=0, le=0.2, description="mask's size and place at random (std, relative)")
-    ripple: float = Field(0.03, ge=0, le=0.2, description="waves of the mask's outline (std, of its radius)")
     shift: float = Field(0.12, ge=0, le=1, description="face moves sideways by at most this, up and down by half of it")
     zoom: float = Field(0.05, ge=0, lt=0.5, description="face shrinks or grows by at most this")
+    turn: float = Field(0.0, ge=0, le=45, description="face turns by at most this, in degrees")
     drift: float = Field(0.02, ge=0, le=0.5, description="how far a drifting face slides about on its head (std)")
     motions: tuple[float, float, float, float] = Field(
         (0.55, 0.2, 0.15, 0.1),
@@ -82,34 +77,6 @@ class BlendConfig(Config):
         return ratios
 
 
-def face_mask(
-    landmarks: NDArray[np.floating], height: int, width: int, rng: np.random.Generator, config: BlendConfig
-) -> NDArray[np.float32]:
-    """A soft mask (height, width) float32 in [0,1] over the face, or a part of it, with these landmarks.
-
-    landmarks: (5,2) pixels: left eye, right eye, nose, left and right corner of the mouth, as seen in the picture.
-    The same state of `rng` draws the same mask relative to the landmarks, so that a mask follows a face. A face out of
-    the picture, or of no size, has a mask of zeros.
-
-    >>> face = np.array([[40, 40], [60, 40], [50, 52], [42, 62], [58, 62]])
-    >>> mask = face_mask(face, 100, 100, np.random.default_rng(0), BlendConfig())
-    >>> bool(mask[62, 50] > 0.9), float(mask[0, 0])
-    (True, 0.0)
-    """
-    face = _Face.of(np.asarray(landmarks, np.float64))
-    if face.unit < 1:
-        return np.zeros((height, width), np.float32)
-    outline = _ripple(_outline(rng), rng, config.ripple)
-    outline = outline * rng.normal(1, config.jitter) + rng.normal(0, config.jitter, 2)
-    shrink, soften, sigma = rng.uniform(0.09, 0.45), rng.uniform(0.09, 0.45), rng.uniform(0.09, 0.8)
-    mask = np.zeros((height, width), np.uint8)
-    polygon = np.round(face.to_pixels(outline) * 2**SUBPIXEL).astype(np.int32)
-    cv2.fillPoly(mask, [polygon], 255, shift=SUBPIXEL, lineType=cv2.LINE_AA)
-    mask = cv2.erode(mask, np.ones((_odd(shrink * face.unit),) * 2, np.uint8))
-    soft = cv2.GaussianBlur(mask.astype(np.float32), (_odd(soften * face.unit),) * 2, max(sigma * face.unit, 0.1))
-    return soft / max(float(soft.max()), 1.0)
-
-
 def self_blend(
     images: Picture, landmarks: NDArray[np.floating], rng: np.random.Generator, config: BlendConfig
 ) -> tuple[Picture, Picture, NDArray[np.float32]]:
@@ -125,8 +92,8 @@ def self_blend(
     frames, height, width = images.shape[:3]
     if landmarks.shape != (frames, 5, 2) or not np.isfinite(landmarks).all():
         raise ValueError(f"landmarks are {landmarks.shape}, not {(frames, 5, 2)}, or not finite")
-    smooth = gaussian_filter1d(np.asarray(landmarks, np.float64), SMOOTHING, axis=0, mode="nearest")
-    look = _Look.draw(rng)
+    smooth = gaussian_filter1d(_outlined(images, landmarks, config.mesh), SMOOTHING, axis=0, mode="nearest")
+    look = _Look.draw(rng, OVAL if config.mesh is None else HULL)
     recoloured = np.stack([look(image) for image in images])
     source, target = (images, recoloured) if rng.random() < config.change_target else (recoloured, images)
     film = _Film.draw(frames, rng, config)
@@ -143,84 +110,63 @@ def self_blend(
     return target, fake, masks
 
 
-class _Face(NamedTuple):
-    """A face's own coordinates: from the middle of the eyes `x` along them and `y` to the mouth, by `unit` pixels."""
-
-    origin: Points
-    x: Points
-    y: Points
-    unit: float
-
-    @classmethod
-    def of(cls, landmarks: Points) -> "_Face":
-        left, right, _, mouth_left, mouth_right = landmarks
-        eyes, mouth = (left + right) / 2, (mouth_left + mouth_right) / 2
-        across, down = right - left, mouth - eyes
-        # In a profile the eyes nearly meet; the height of the face still tells its size.
-        unit = max(np.linalg.norm(across), np.linalg.norm(down) / 1.07)
-        return cls(eyes, _direction(across), _direction(down), float(unit))
-
-    def to_pixels(self, points: Points) -> Points:
-        return self.origin + self.unit * (points[:, :1] * self.x + points[:, 1:] * self.y)
+def _outlined(images: Picture, landmarks: NDArray[np.floating], weights: Path | None) -> Points:
+    """The meshes (T,468,2) of a clip's faces; its five landmarks (T,5,2) without weights, or where one has no mesh."""
+    if weights is not None:
+        meshes = [face_mesh(image, points, weights) for image, points in zip(images, landmarks, strict=True)]
+        if all(mesh is not None for mesh in meshes):
+            return np.array(meshes, np.float64)
+    return np.asarray(landmarks, np.float64)
 
 
-def _direction(vector: Points) -> Points:
-    return vector / max(float(np.linalg.norm(vector)), 1e-9)
+class _Strength(NamedTuple):
+    """How far colours and sharpness are changed at most.
+
+    tint: of red, green and blue, of 255, `tinted` of the time. brightness: of 255. hue: in 2 degrees, and saturation,
+    `toned` of the time. reductions: of the sides of what is softened.
+    """
+
+    tint: float
+    tinted: float
+    brightness: float
+    hue: int
+    saturation: float
+    toned: float
+    reductions: tuple[int, ...]
 
 
-def _outline(rng: np.random.Generator) -> Points:
-    """A mask's outline (N,2) in the face's own coordinates."""
-    shape = rng.choice(list(SHAPES), p=list(SHAPES.values()))
-    if shape == "triangle":
-        return np.array([[-0.95, -0.35], [0.95, -0.35], [0.75, 1.25], [0.0, 1.55], [-0.75, 1.25]])
-    if shape == "mouth":
-        return _oval(0.7, 0.5, 0.5) + np.array([0, 1.1])
-    return _oval(*{"face": (1.08, 0.95, 1.75), "inner": (0.95, 0.55, 1.55), "full": (1.15, 1.20, 1.85)}[str(shape)])
-
-
-def _oval(half_width: float, up: float, down: float, points: int = 64) -> Points:
-    """An oval about the middle of the eyes that narrows towards the chin."""
-    angles = 2 * np.pi * np.arange(points) / points
-    x, y = np.cos(angles), np.sin(angles)
-    narrowing = 1 - 0.12 * np.maximum(y, 0) ** 2
-    return np.stack([half_width * x * narrowing, np.where(y < 0, up, down) * y], axis=1)
-
-
-def _ripple(outline: Points, rng: np.random.Generator, std: float) -> Points:
-    """The outline with waves of two to six periods, of `std` times its radius together."""
-    middle = outline.mean(axis=0)
-    rays = outline - middle
-    angles = np.arctan2(rays[:, 1], rays[:, 0])
-    periods = np.arange(2, 7)
-    waves = np.cos(angles[:, None] * periods + rng.uniform(0, 2 * np.pi, len(periods)))
-    heights = rng.normal(0, std, len(periods)) * np.sqrt(2 / len(periods))
-    return middle + rays * (1 + waves @ heights)[:, None]
-
-
-def _odd(pixels: float) -> int:
-    """The odd number nearest to `pixels`, of at least 1: a size that OpenCV takes for a kernel."""
-    return 2 * round((max(pixels, 1) - 1) / 2) + 1
+OVAL = _Strength(tint=20, tinted=0.3, brightness=25.5, hue=0, saturation=0, toned=0, reductions=(2, 4))
+HULL = _Strength(tint=18, tinted=0.5, brightness=12, hue=6, saturation=0.3, toned=0.5, reductions=(2, 3, 4))
+"""By the kind of mask: the sample's videos are drawn with ovals, and stay as they are."""
 
 
 class _Look(NamedTuple):
-    """One change of colour and sharpness, the same for every frame of a clip."""
+    """One change of colour and sharpness, the same for every frame of a clip.
+
+    curves: (1,256,3) look-up table of red, green and blue; tones: then of hue, saturation and value, if any.
+    """
 
     curves: Picture
     reduction: int
     sharpness: float
     lightness: float
+    tones: Picture | None
 
     @classmethod
-    def draw(cls, rng: np.random.Generator) -> "_Look":
-        tint = rng.uniform(-20, 20, 3) * (rng.random() < 0.3)
-        contrast, brightness = rng.uniform(0.9, 1.1), 255 * rng.uniform(-0.1, 0.1)
+    def draw(cls, rng: np.random.Generator, by: _Strength) -> "_Look":
+        tint = rng.uniform(-by.tint, by.tint, 3) * (rng.random() < by.tinted)
+        contrast, brightness = rng.uniform(0.9, 1.1), by.brightness * rng.uniform(-1, 1)
         curves = np.clip(np.round(np.arange(256)[:, None] * contrast + brightness + tint), 0, 255).astype(np.uint8)
         blurred = rng.random() < 0.5
-        reduction, sharpness = (int(rng.choice([2, 4])), 0.0) if blurred else (1, rng.uniform(0.2, 0.5))
-        return cls(curves[None], reduction, sharpness, rng.uniform(0.5, 1.0))
+        reduction, sharpness = (int(rng.choice(by.reductions)), 0.0) if blurred else (1, rng.uniform(0.2, 0.5))
+        lightness = rng.uniform(0.5, 1.0)
+        tones = _tones(rng, by) if by.toned and rng.random() < by.toned else None
+        return cls(curves[None], reduction, sharpness, lightness, tones)
 
     def __call__(self, image: Picture) -> Picture:
         toned = cv2.LUT(image, self.curves)
+        if self.tones is not None:
+            toned = cv2.cvtColor(cv2.LUT(cv2.cvtColor(toned, cv2.COLOR_RGB2HSV), self.tones), cv2.COLOR_HSV2RGB)
         if self.reduction > 1:
             height, width = toned.shape[:2]
             small = (max(1, width // self.reduction), max(1, height // self.reduction))
@@ -228,6 +174,14 @@ class _Look(NamedTuple):
         kernel = np.full((3, 3), -self.sharpness, np.float32)
         kernel[1, 1] = 1 - self.sharpness + self.sharpness * (8 + self.lightness)
         return cv2.filter2D(toned, -1, kernel)
+
+
+def _tones(rng: np.random.Generator, by: _Strength) -> Picture:
+    """A look-up table (1,256,3) of hue, saturation and value; OpenCV's hue goes round at 180."""
+    levels = np.arange(256)
+    hue = (levels + rng.integers(-by.hue, by.hue + 1)) % 180
+    saturation = np.clip(np.round(levels * (1 + rng.uniform(-by.saturation, by.saturation))), 0, 255)
+    return np.stack([hue, saturation, levels], axis=1).astype(np.uint8)[None]
 
 
 class _Film(NamedTuple):
@@ -274,11 +228,11 @@ def _moves(landmarks: Points, drift: Points, rng: np.random.Generator, config: B
     """How the changed face moves against its head: a matrix (2,3) a frame, about the middle of the landmarks."""
     offset = rng.uniform(-config.shift, config.shift, 2) * [1, 0.5]
     zoom = np.exp(rng.uniform(-1, 1) * np.log1p(config.zoom))
-    units = np.array([_Face.of(points).unit for points in landmarks])
-    middles = landmarks.mean(axis=1)
-    linear = np.broadcast_to(zoom * np.eye(2), (len(landmarks), 2, 2))
-    shifts = (offset + drift) * units[:, None] + (1 - zoom) * middles
-    return np.concatenate([linear, shifts[..., None]], axis=2)
+    angle = np.radians(config.turn * rng.uniform(-1, 1)) if config.turn else 0.0
+    units = np.array([Face.of(points).unit for points in landmarks])
+    linear = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    shifts = (offset + drift) * units[:, None] + landmarks.mean(axis=1) @ (np.eye(2) - linear).T
+    return np.concatenate([np.broadcast_to(linear, (len(landmarks), 2, 2)), shifts[..., None]], axis=2)
 
 
 def _paste(target: Picture, source: Picture, mask: NDArray[np.float32], move: NDArray[np.float64]) -> None:

@@ -33,7 +33,7 @@ class Distortion:
 
 DISTORTIONS = {
     "h264": Distortion("encoded again as H.264, CRF 35", replace(UNCHANGED, crf=35)),
-    "quarter": Distortion("a quarter of its size, enlarged again", replace(UNCHANGED, reduction=REDUCTION[0])),
+    "quarter": Distortion("a quarter of its size, enlarged again", replace(UNCHANGED, reduction=REDUCTION)),
     "noise": Distortion(f"noise of standard deviation {NOISE[1]:g} of 255", replace(UNCHANGED, noise=NOISE[1])),
     "flip": Distortion("mirrored", replace(UNCHANGED, flip=True)),
 }

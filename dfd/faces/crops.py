@@ -92,20 +92,31 @@ def upright(image: Picture, landmarks: NDArray[np.floating]) -> NDArray[np.float
 def aligned(image: Picture, landmarks: NDArray[np.floating], target: NDArray[np.floating], size: int) -> Picture:
     """A picture (H,W,3), turned, scaled and moved to (size,size,3) so that `landmarks` (5,2) come to lie on `target`.
 
-    The turn and scale with the least squared distance to it (Umeyama 1991). Beyond the edge its border is repeated.
+    Beyond the edge its border is repeated.
 
     >>> picture, points = np.arange(48, dtype=np.uint8).reshape(4, 4, 3), np.array([[0, 0], [1, 0], [0, 1.0]])
     >>> bool((aligned(picture, points, points + 1, 4)[1:, 1:] == picture[:-1, :-1]).all())
     True
+    """
+    move = alignment(landmarks, target)
+    turned = cv2.warpAffine(image, move, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(turned)
+
+
+def alignment(landmarks: NDArray[np.floating], target: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The matrix (2,3) that turns, scales and moves points (N,2) to `target` (N,2), with the least squared distance.
+
+    Umeyama 1991.
+
+    >>> alignment(np.array([[0, 0], [1, 0], [0, 1.0]]), np.array([[5, 5], [5, 7], [3, 5.0]])).round(6).tolist()
+    [[0.0, -2.0, 5.0], [2.0, 0.0, 5.0]]
     """
     middle, aim = landmarks.mean(axis=0), target.mean(axis=0)
     a, b = (landmarks - middle).astype(np.float64), (target - aim).astype(np.float64)
     spread = max(1e-6, float((a**2).sum()))
     cos, sin = float((a * b).sum()) / spread, float((a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum()) / spread
     turn = np.array([[cos, -sin], [sin, cos]])
-    move = np.hstack([turn, (aim - turn @ middle)[:, None]])
-    turned = cv2.warpAffine(image, move, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(turned)
+    return np.hstack([turn, (aim - turn @ middle)[:, None]])
 
 
 def likeness(image: Picture, box: NDArray[np.floating], landmarks: NDArray[np.floating]) -> NDArray[np.float32]:

