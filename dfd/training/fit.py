@@ -70,11 +70,7 @@ def train(
     `means.until`; StoreError naming a film that cannot be read; TrainingError when the disk is full.
     """
     videos = usable(videos)
-    if recipe.clip.margin > faces.margin:
-        raise ConfigError(
-            f"clip.margin is {recipe.clip.margin}, wider than the stored crops' {faces.margin}: "
-            "lower it, or build the crops wider"
-        )
+    check_margin(recipe, faces)
     grouped = groups or {video.video: video.source for video in videos}
     judging = judges(((v.video, v.label or 0, grouped[v.video]) for v in videos), recipe.train)
     clips, prior = training_clips([video for video in videos if video.video not in judging], recipe)
@@ -90,6 +86,15 @@ def train(
     kept_aside = HeldVideos(tuple(held), header) if held else None
     judged = HeldVideos(tuple(v for v in videos if v.video in judging), header) if judging else None
     return run(clips, header, recipe, data, out, what, progress, means, kept_aside, judged)
+
+
+def check_margin(recipe: Recipe, faces: FacesConfig) -> None:
+    """Raises ConfigError where the clips are wider than the stored crops."""
+    if recipe.clip.margin > faces.margin:
+        raise ConfigError(
+            f"clip.margin is {recipe.clip.margin}, wider than the stored crops' {faces.margin}: "
+            "lower it, or build the crops wider"
+        )
 
 
 def training_clips(videos: Sequence[VideoRecord], recipe: Recipe) -> tuple[TrainingClips, float]:

@@ -99,12 +99,9 @@ def stills() -> Recipe:
 
 
 def blend() -> Recipe:
-    """Real faces alone, each beside a fake made of it: finds the seams of any face swap, two cores, half an hour.
-
-    It needs a dataset of real people, best some 10,000 of them, one picture each, stored at a margin of 1.6 or more
-    (`dfd faces --margin 1.7`); --blend.mesh, what `dfd weights mesh` wrote, without which masks are ovals; and
-    --model.weights, what `dfd weights imagenet-lite0` wrote. Stop early by people kept aside: --train.patience.
-    """
+    """Real faces alone, each beside a fake made of it, to find the seams of any swap: 35 minutes for 14,000 pictures on
+    two cores. Needs faces stored at a margin of 1.6 or more, --model.weights of ImageNet, and --blend.mesh, without
+    which masks are ovals."""
     base = stills()
     return base.replace(
         model=base.model.replace(dropout=0.3, drop_path=0.15),

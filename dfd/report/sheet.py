@@ -1,0 +1,69 @@
+"""A contact sheet: what training shows a network, to be looked at before it is shown."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dfd.clips.augment import Draw
+from dfd.clips.dataset import changed
+from dfd.clips.distort import UNCHANGED
+from dfd.clips.pairs import Pair, PairDataset
+from dfd.errors import ConfigError
+from dfd.faces.store import FaceStore
+from dfd.files import write_bytes
+from dfd.training.crossval import labelled
+from dfd.training.fit import check_margin, usable
+from dfd.training.recipes import Recipe
+
+Picture = NDArray[np.uint8]
+
+WIDTH = 2400
+"""About how many pixels a sheet is wide."""
+GAP, LINE = 6, 14
+"""Pixels between two pairs, and of the line that names one."""
+
+
+def write_sheet(store: FaceStore, recipe: Recipe, out: Path, count: int) -> int:
+    """Draw `count` pairs of an epoch of `recipe`, spread evenly over it, into the picture `out`; returns how many.
+
+    Of each pair the real face, the fake, and the mask of what is changed (white; none where the fake is not self-made),
+    in the middle frame, as the network sees them, under the real video's name.
+    Raises ConfigError when `out` has no ending of a picture, a class is missing, or the clips are wider than the stored
+    crops; StoreError naming a film that cannot be read.
+    """
+    if not cv2.haveImageWriter(str(out)):
+        raise ConfigError(f"{out} has no ending of a picture: name it .jpg or .png")
+    check_margin(recipe, store.config)
+    data = PairDataset(usable(labelled(store)), recipe.clip, recipe.train, recipe.augment, recipe.blend)
+    numbers = np.linspace(0, len(data), min(count, len(data)), endpoint=False).astype(int)
+    tiles = []
+    for number in numbers:
+        rng = np.random.default_rng([recipe.train.seed, 0, number])
+        pair = data.pairs(0, int(number), rng)[0]
+        tiles.append(_tile(pair, Draw.of(rng, recipe.augment), recipe))
+    across = max(1, WIDTH // tiles[0].shape[1])
+    tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % across)
+    sheet = np.vstack([np.hstack(tiles[row : row + across]) for row in range(0, len(tiles), across)])
+    code = cv2.imencode(out.suffix, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(out, code.tobytes())
+    return len(numbers)
+
+
+def _tile(pair: Pair, draw: Draw, recipe: Recipe) -> Picture:
+    """Real face, fake and mask side by side, white around them, under a name: (size + GAP + LINE, 3 size + GAP, 3)."""
+    size, middle = recipe.clip.size, len(pair.real.images) // 2
+    shown = [changed(raw, draw, recipe.clip)[middle] for raw in (pair.real, pair.fake)]
+    if pair.mask is None:
+        shown.append(np.full_like(shown[0], 255))
+    else:
+        grey = np.round(255 * pair.mask[..., None].repeat(3, axis=3)).astype(np.uint8)
+        only_cut = replace(UNCHANGED, flip=draw.flip, zoom=draw.zoom, shift=draw.shift)
+        shown.append(changed(replace(pair.real, images=grey), only_cut, recipe.clip)[middle])
+    tile = np.full((LINE + size + GAP, 3 * size + GAP, 3), 255, np.uint8)
+    tile[LINE:-GAP, :-GAP] = np.hstack(shown)
+    cv2.putText(tile, pair.real.video, (2, LINE - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.35, (0, 0, 0), 1, cv2.LINE_AA)
+    return tile
