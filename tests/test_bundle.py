@@ -21,11 +21,11 @@ from dfd.types import Video
 from dfd.versions import versions
 
 
-def checkpoint(path, seed, faces=None, prior=0.5, videos=(), **clip):
+def checkpoint(path, seed, faces=None, prior=0.5, videos=(), name="journal_conv3d", **clip):
     torch.manual_seed(seed)
     config = ClipConfig(length=4, size=32, clips=2).replace(**clip)
     header = Header(
-        model=ModelConfig(name="journal_conv3d"),
+        model=ModelConfig(name=name),
         clip=config,
         faces=faces or FacesConfig(size=64),
         prior=prior,
@@ -109,6 +109,22 @@ def test_the_rule_is_kept(two, tmp_path):
 def test_the_same_checkpoints_give_the_same_bundle(two, tmp_path):
     infos = [write_bundle(tmp_path / name, two) for name in "ab"]
     assert infos[0] == infos[1]
+
+
+def test_in_16_bits_its_golden_logits_are_of_the_rounded_weights(video, tmp_path):
+    path = checkpoint(tmp_path / "frame.ckpt", 1, name="frame", length=1)
+    whole = write_bundle(tmp_path / "whole", [path])
+    half = write_bundle(tmp_path / "half", [path], half=True)
+    for before, after in zip(whole.members, half.members, strict=True):
+        assert before.golden is not None
+        assert after.golden != before.golden
+        assert after.golden == pytest.approx(before.golden, abs=0.01)
+    sizes = [sum(path.stat().st_size for path in (tmp_path / name).glob("*.pt")) for name in ("whole", "half")]
+    assert sizes[1] < 0.53 * sizes[0]
+    bundle = load_bundle(tmp_path / "half")
+    assert {tensor.dtype for tensor in bundle.members[0][0].parameters()} == {torch.float32}
+    logits = [[face.logit for face in said(b, video).faces] for b in (load_bundle(tmp_path / "whole"), bundle)]
+    assert logits[1] == pytest.approx(logits[0], abs=0.01)
 
 
 def test_what_its_members_have_seen_is_a_file_of_its_own(tmp_path):
