@@ -75,7 +75,10 @@ def test_a_bundle_averages_its_members(two, video, tmp_path):
 
 def test_a_member_among_others_of_other_segments_gives_the_bits_that_it_gives_alone(tmp_path, video, face_video):
     """Whether it reads a dataset of all segments, or the films that a prediction keeps of some."""
-    paths = [checkpoint(tmp_path / "a.ckpt", 1), checkpoint(tmp_path / "b.ckpt", 2, length=6, size=48, clips=4)]
+    paths = [
+        checkpoint(tmp_path / "a.ckpt", 1),
+        checkpoint(tmp_path / "b.ckpt", 2, length=6, size=48, clips=4, margin=1.0),
+    ]
     write_bundle(tmp_path / "both", paths)
     both = load_bundle(tmp_path / "both")
     alone = [said(Bundle(both.info, (member,)), video).faces for member in both.members]
@@ -89,6 +92,13 @@ def test_a_member_among_others_of_other_segments_gives_the_bits_that_it_gives_al
         looked_at = in_memory(Video(face_video, "face.mp4"), FACES, wanted)
         some = Bundle(both.info, tuple(both.members[number] for number in used))
         assert said(some, looked_at).faces == over_members([alone[number] for number in used])
+
+
+def test_networks_of_single_frames_read_the_same_ones_whatever_they_cut_out():
+    configs = (ClipConfig(length=1, size=128, margin=1.0), ClipConfig(length=1, size=192, margin=1.25, fps=7.5))
+    both = ScoredClips(configs)
+    assert both.first(9) == ScoredClips(configs[:1]).first(9) == [1, 3, 5, 7]
+    assert both.frames(30, 70, 30.0).tolist() == [49]
 
 
 def test_weights_count_where_members_meet(two, video, tmp_path):
