@@ -80,6 +80,12 @@ def test_from_videos_to_a_scored_submission(capsys, small_dataset, tmp_path):
     assert status == 0
     assert "balanced log loss" in text
     assert dfd(capsys, "bundle", run, "--out", bundle, "--half")[0] == 0
+    tests = ("--run", run, "--score", f"mini={run / 'score.json'}", f"again={run / 'score.json'}")
+    assert dfd(capsys, "card", bundle, *tests)[0] == 0
+    page = (bundle / "CARD.md").read_text()
+    assert all(
+        text in page for text in ("# bundle", "| run | journal_conv3d | 8 videos, 4 fake |", "| mini |", "| again |")
+    )
     report = tmp_path / "report.json"
     arguments = ("--bundle", bundle, "--sample", sample, "--out", out, "--report", report, "--faces", faces)
     before = labels_on_record(faces)
@@ -224,6 +230,8 @@ def test_two_runs_over_the_same_folds_become_one_bundle(capsys, small_store, tmp
         (["train", "{faces}", "--out", "{tmp}/out", "--fold", "7"], 1, "fold is 7: with 5 folds it is one of 0 to 4"),
         (["bundle", "{tmp}/empty", "--out", "{tmp}/out"], 1, "no checkpoints/last.ckpt"),
         (["predict", "{videos}", "--bundle", "{tmp}/empty", "--out", "{tmp}/out"], 1, "no bundle.json"),
+        (["card", "{old}", "--score", "x.json"], 1, "--score is 'x.json': give NAME=FILE"),
+        (["card", "{tmp}/empty"], 1, "no bundle.json"),
         (["predict", "{videos}", "--bundle", "{old}"], 1, "is a folder: give --out submission.csv"),
         (["predict", "{videos}/real0.mp4"], 1, "this dfd has no shipped detector: give --bundle FOLDER"),
         (["predict", "{tmp}/none.mp4"], 1, "none.mp4 is not there"),

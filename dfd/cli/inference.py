@@ -18,6 +18,9 @@ from dfd.videos.workers import MEMORY
 if TYPE_CHECKING:
     from dfd.inference.bundle import Bundle
 
+Several = Annotated[list[Path], Parameter(negative=(), consume_multiple=True)]
+Named = Annotated[list[str], Parameter(negative=(), consume_multiple=True)]
+
 
 def bundle(
     runs: Annotated[list[Path], Parameter(negative=())],
@@ -42,6 +45,33 @@ def bundle(
         show.score(info.score)
     show.say(f"{len(info.members)} models in {out}. The rule: {info.rule_reason}.")
     show.say(f"Next: dfd predict VIDEOS --bundle {out} --out submission.csv")
+
+
+def card(
+    bundle: Path,
+    /,
+    *,
+    run: Several = [],  # noqa: B006
+    score: Named = [],  # noqa: B006
+    distorted: Named = [],  # noqa: B006
+    terms: Path | None = None,
+    name: str | None = None,
+) -> None:
+    """Write CARD.md into BUNDLE: what it was trained on, how it was tested, and where it fails.
+
+    Args:
+        bundle: Folder that dfd bundle made.
+        run: Run folders that its networks are of.
+        score: Measures of a test, as in Celeb-DF=score.json: what dfd score --json prints, or a run's score.json, or
+            such measures by method.
+        distorted: The same under distortions, as in clips=RUN/distort.json.
+        terms: Text file: on what it was trained, and on which terms it may be used.
+        name: Title of the page; the folder's name if not given.
+    """
+    from dfd.report.card import Sources, write_card
+
+    sources = Sources(run, _named(score, "--score"), _named(distorted, "--distorted"), terms)
+    show.say(f"Wrote {write_card(bundle, name or bundle.resolve().name, sources)}.")
 
 
 def predict(
@@ -106,3 +136,11 @@ def predict(
     if out is not None:
         check = f"dfd validate {out} --sample {sample}; " if sample else ""
         show.say(f"Next: {check}dfd score {out} --labels LABELS --bundle {detector}")
+
+
+def _named(texts: list[str], option: str) -> dict[str, Path]:
+    """NAME=FILE, several times. Raises ConfigError."""
+    for text in texts:
+        if "=" not in text:
+            raise ConfigError(f"{option} is {text!r}: give NAME=FILE")
+    return {name: Path(file) for name, _, file in (text.partition("=") for text in texts)}
