@@ -25,6 +25,8 @@ OWNER = "OWNER"
 """Stands for the Kaggle account in kernel-metadata.json."""
 RUNTIME = tuple(f"kernels/{n}" for n in ("__init__.py", "inputs.py", "session.py", "image.json", "wheelhouse.json"))
 """What travels beside dfd."""
+LEFT_OUT = "dfd/pretrained/"
+"""The shipped bundle: a script may not be so large. A kernel's bundle comes as a dataset."""
 SOURCES = ("dataset_sources", "kernel_sources", "competition_sources", "model_sources")
 
 SCRIPT = '''\
@@ -129,10 +131,11 @@ def build(
 
 
 def contents() -> dict[str, bytes]:
-    """The files that travel, by name: dfd's that git knows or would take, and the session's."""
+    """The files that travel, by name: dfd's that git knows or would take, less its bundle, and the session's."""
     names = _git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "dfd")
     listed = names.split("\0") if names is not None else [str(p.relative_to(places.ROOT)) for p in _sources()]
-    chosen = sorted({name for name in listed if name and (places.ROOT / name).is_file()} | set(RUNTIME))
+    of_dfd = {name for name in listed if not name.startswith(LEFT_OUT) and (places.ROOT / name).is_file()}
+    chosen = sorted(of_dfd | set(RUNTIME))
     files = {name: (places.ROOT / name).read_bytes() for name in chosen}
     about = f"Metadata-Version: 2.1\nName: dfd\nVersion: {dfd.__version__}\n"  # a checkpoint says which dfd made it
     return {**files, f"dfd-{dfd.__version__}.dist-info/METADATA": about.encode()}
@@ -165,7 +168,7 @@ def uncommitted() -> list[str]:
     """Files that travel or make what travels, and are not as committed."""
     told = _git("status", "--porcelain", "--untracked-files=all", "--", "dfd", "kernels") or ""
     ledger = places.ledger().relative_to(places.ROOT).as_posix()
-    return [line[3:] for line in told.splitlines() if line[3:] != ledger]
+    return [line[3:] for line in told.splitlines() if line[3:] != ledger and not line[3:].startswith(LEFT_OUT)]
 
 
 def read_metadata(name: str, owner: str | None, sources: Sources) -> dict[str, Any]:

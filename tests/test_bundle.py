@@ -21,11 +21,11 @@ from dfd.types import Video
 from dfd.versions import versions
 
 
-def checkpoint(path, seed, faces=None, prior=0.5, videos=(), **clip):
+def checkpoint(path, seed, faces=None, prior=0.5, videos=(), name="journal_conv3d", **clip):
     torch.manual_seed(seed)
     config = ClipConfig(length=4, size=32, clips=2).replace(**clip)
     header = Header(
-        model=ModelConfig(name="journal_conv3d"),
+        model=ModelConfig(name=name),
         clip=config,
         faces=faces or FacesConfig(size=64),
         prior=prior,
@@ -75,7 +75,10 @@ def test_a_bundle_averages_its_members(two, video, tmp_path):
 
 def test_a_member_among_others_of_other_segments_gives_the_bits_that_it_gives_alone(tmp_path, video, face_video):
     """Whether it reads a dataset of all segments, or the films that a prediction keeps of some."""
-    paths = [checkpoint(tmp_path / "a.ckpt", 1), checkpoint(tmp_path / "b.ckpt", 2, length=6, size=48, clips=4)]
+    paths = [
+        checkpoint(tmp_path / "a.ckpt", 1),
+        checkpoint(tmp_path / "b.ckpt", 2, length=6, size=48, clips=4, margin=1.0),
+    ]
     write_bundle(tmp_path / "both", paths)
     both = load_bundle(tmp_path / "both")
     alone = [said(Bundle(both.info, (member,)), video).faces for member in both.members]
@@ -89,6 +92,13 @@ def test_a_member_among_others_of_other_segments_gives_the_bits_that_it_gives_al
         looked_at = in_memory(Video(face_video, "face.mp4"), FACES, wanted)
         some = Bundle(both.info, tuple(both.members[number] for number in used))
         assert said(some, looked_at).faces == over_members([alone[number] for number in used])
+
+
+def test_networks_of_single_frames_read_the_same_ones_whatever_they_cut_out():
+    configs = (ClipConfig(length=1, size=128, margin=1.0), ClipConfig(length=1, size=192, margin=1.25, fps=7.5))
+    both = ScoredClips(configs)
+    assert both.first(9) == ScoredClips(configs[:1]).first(9) == [1, 3, 5, 7]
+    assert both.frames(30, 70, 30.0).tolist() == [49]
 
 
 def test_weights_count_where_members_meet(two, video, tmp_path):
@@ -109,6 +119,22 @@ def test_the_rule_is_kept(two, tmp_path):
 def test_the_same_checkpoints_give_the_same_bundle(two, tmp_path):
     infos = [write_bundle(tmp_path / name, two) for name in "ab"]
     assert infos[0] == infos[1]
+
+
+def test_in_16_bits_its_golden_logits_are_of_the_rounded_weights(video, tmp_path):
+    path = checkpoint(tmp_path / "frame.ckpt", 1, name="frame", length=1)
+    whole = write_bundle(tmp_path / "whole", [path])
+    half = write_bundle(tmp_path / "half", [path], half=True)
+    for before, after in zip(whole.members, half.members, strict=True):
+        assert before.golden is not None
+        assert after.golden != before.golden
+        assert after.golden == pytest.approx(before.golden, abs=0.01)
+    sizes = [sum(path.stat().st_size for path in (tmp_path / name).glob("*.pt")) for name in ("whole", "half")]
+    assert sizes[1] < 0.53 * sizes[0]
+    bundle = load_bundle(tmp_path / "half")
+    assert {tensor.dtype for tensor in bundle.members[0][0].parameters()} == {torch.float32}
+    logits = [[face.logit for face in said(b, video).faces] for b in (load_bundle(tmp_path / "whole"), bundle)]
+    assert logits[1] == pytest.approx(logits[0], abs=0.01)
 
 
 def test_what_its_members_have_seen_is_a_file_of_its_own(tmp_path):

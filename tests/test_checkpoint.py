@@ -95,3 +95,22 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path):
     torch.save({KEY: {"format": 2}, "state_dict": {}, "x": Evil()}, tmp_path / "evil.ckpt")
     with pytest.raises(CheckpointError, match=r"evil\.ckpt"):
         read_checkpoint(tmp_path / "evil.ckpt")
+
+
+def test_in_16_bits_small_tensors_are_as_they_were(tmp_path):
+    header = Header(model=ModelConfig(name="frame"), clip=ClipConfig(length=1, size=32), faces=FacesConfig(), prior=0.5)
+    torch.manual_seed(0)
+    weights = build_model(header.model, header.clip).state_dict()
+    write_checkpoint(tmp_path / "whole.pt", header, weights)
+    write_checkpoint(tmp_path / "half.pt", header, weights, half=True)
+    stored = torch.load(tmp_path / "half.pt", weights_only=True)["state_dict"]
+    assert stored["backbone.conv_head.weight"].dtype == torch.float16
+    kept = ("mean", "backbone.bn2.running_var", "backbone.bn2.running_mean", "backbone.conv_stem.weight", "head.weight")
+    assert {stored[name].dtype for name in kept} == {torch.float32}
+    read = read_checkpoint(tmp_path / "half.pt")[1]
+    assert [tensor.dtype for tensor in read.values()] == [tensor.dtype for tensor in weights.values()]
+    for name, tensor in weights.items():
+        wanted = tensor.half().float() if stored[name].dtype == torch.float16 else tensor
+        assert torch.equal(read[name], wanted)
+    assert (tmp_path / "half.pt").stat().st_size < 0.53 * (tmp_path / "whole.pt").stat().st_size
+    assert not load_model(tmp_path / "half.pt")[0].training

@@ -1,5 +1,6 @@
 import importlib
 import json
+import re
 import subprocess
 import sys
 
@@ -9,7 +10,9 @@ from sklearn.metrics import log_loss
 
 from dfd.cli import COMMANDS, main
 from dfd.faces.store import FaceStore
+from dfd.inference.bundle import write_bundle
 from dfd.training.recipes import RECIPES
+from tests.test_bundle import checkpoint
 
 RECIPE = [
     "--recipe",
@@ -76,7 +79,13 @@ def test_from_videos_to_a_scored_submission(capsys, small_dataset, tmp_path):
     status, text, _ = dfd(capsys, "crossval", faces, "--folds", 2, "--out", run, *UNTRACKED)
     assert status == 0
     assert "balanced log loss" in text
-    assert dfd(capsys, "bundle", run, "--out", bundle)[0] == 0
+    assert dfd(capsys, "bundle", run, "--out", bundle, "--half")[0] == 0
+    tests = ("--run", run, "--score", f"mini={run / 'score.json'}", f"again={run / 'score.json'}")
+    assert dfd(capsys, "card", bundle, *tests)[0] == 0
+    page = (bundle / "CARD.md").read_text()
+    assert all(
+        text in page for text in ("# bundle", "| run | journal_conv3d | 8 videos, 4 fake |", "| mini |", "| again |")
+    )
     report = tmp_path / "report.json"
     arguments = ("--bundle", bundle, "--sample", sample, "--out", out, "--report", report, "--faces", faces)
     before = labels_on_record(faces)
@@ -84,6 +93,11 @@ def test_from_videos_to_a_scored_submission(capsys, small_dataset, tmp_path):
     status, text, _ = dfd(capsys, "predict", small_dataset, *arguments)
     assert status == 0
     assert "gone.mp4" in text
+    suspects = pd.read_csv(out).iloc[:-1].sort_values("label", ascending=False, kind="stable")["filename"]
+    assert text.startswith("The most suspicious")
+    assert [line.split()[0] for line in text.splitlines()[2:10]] == suspects.tolist()
+    assert re.search(r"\n9 videos: .*, 1 cannot say\. A score is evidence, never proof\.\n", text)
+    assert f"Wrote {out}: 9 rows in" in text
     assert json.loads(report.read_text())["statuses"] == {"ok": 8, "missing": 1}
     assert labels_on_record(faces) == {**before, "gone.mp4": (None, "gone.mp4")}  # a sample knows no labels
     assert dfd(capsys, "validate", out, "--sample", sample)[0] == 0
@@ -92,6 +106,25 @@ def test_from_videos_to_a_scored_submission(capsys, small_dataset, tmp_path):
     labels = rows["filename"].str.startswith("fake").astype(int)
     assert json.loads(text)["log_loss"] == pytest.approx(log_loss(labels, rows["label"]), abs=1e-9)
     assert json.loads(text)["videos"] == 8
+
+
+@pytest.fixture
+def shipped(small_store, tmp_path, monkeypatch):
+    """A small bundle in the place of the one that comes with dfd."""
+    monkeypatch.setattr("dfd.inference.info.SHIPPED", tmp_path / "shipped")
+    write_bundle(tmp_path / "shipped", [checkpoint(tmp_path / "m.ckpt", 5, small_store.config)])
+    return tmp_path / "shipped"
+
+
+def test_a_single_video_takes_no_option_and_leaves_nothing(capsys, shipped, small_dataset, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    status, text, _ = dfd(capsys, "predict", small_dataset / "real0.mp4")
+    assert status == 0
+    assert re.fullmatch(
+        r"real0.mp4: 0\.\d\d, [a-z ]+ \(1 face, 1 segment looked at\)\. A score is evidence, never proof\.\n", text
+    )
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_one_fold_alone_is_scored_on_what_was_left_out(capsys, small_store, tmp_path, monkeypatch):
@@ -197,6 +230,11 @@ def test_two_runs_over_the_same_folds_become_one_bundle(capsys, small_store, tmp
         (["train", "{faces}", "--out", "{tmp}/out", "--fold", "7"], 1, "fold is 7: with 5 folds it is one of 0 to 4"),
         (["bundle", "{tmp}/empty", "--out", "{tmp}/out"], 1, "no checkpoints/last.ckpt"),
         (["predict", "{videos}", "--bundle", "{tmp}/empty", "--out", "{tmp}/out"], 1, "no bundle.json"),
+        (["card", "{old}", "--score", "x.json"], 1, "--score is 'x.json': give NAME=FILE"),
+        (["card", "{tmp}/empty"], 1, "no bundle.json"),
+        (["predict", "{videos}", "--bundle", "{old}"], 1, "is a folder: give --out submission.csv"),
+        (["predict", "{videos}/real0.mp4"], 1, "this dfd has no shipped detector: give --bundle FOLDER"),
+        (["predict", "{tmp}/none.mp4"], 1, "none.mp4 is not there"),
         (["predict", "{videos}", "--bundle", "{old}", "--out", "{tmp}/out"], 1, "format 3, the one that this version"),
         (["faces", "{videos}", "--out", "{old}"], 1, "old is of format 1, and this version reads 3: build it anew"),
         (["audit", "{old}"], 1, "old is of format 1, and this version reads 3: build it anew with `dfd faces`"),
@@ -206,8 +244,9 @@ def test_two_runs_over_the_same_folds_become_one_bundle(capsys, small_store, tmp
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(
-    capsys, small_dataset, small_store, tmp_path, arguments, status, message
+    capsys, small_dataset, small_store, tmp_path, monkeypatch, arguments, status, message
 ):
+    monkeypatch.setattr("dfd.inference.info.SHIPPED", tmp_path / "none")
     (tmp_path / "empty").mkdir()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").touch()

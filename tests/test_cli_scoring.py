@@ -106,6 +106,18 @@ class TestWhatTheBundleHasSeen:
         _, text, _ = dfd(capsys, "score", halves, "--report", report, "--json")
         assert json.loads(text)["warnings"] == []
 
+    def test_a_report_of_the_shipped_bundle_is_enough(self, capsys, tmp_path, monkeypatch):
+        bundle, sha256 = write_bundle(tmp_path / "shipped", ["b.mp4"])
+        monkeypatch.setattr("dfd.inference.info.SHIPPED", bundle)
+        labels = write(tmp_path / "labels.csv", [("a.mp4", 0), ("b.mp4", 1)])
+        path, report = write(tmp_path / "s.csv", [("a.mp4", 0.2), ("b.mp4", 0.9)]), tmp_path / "report.json"
+        for maker, warned in ((sha256, True), ("1" * 64, False)):
+            seen = {"sha256": maker, "public_test_seen": {"videos": [], "parts": []}}
+            report.write_text(json.dumps({"bundle": seen, "fell_back": []}))
+            status, text, _ = dfd(capsys, "score", path, "--labels", labels, "--report", report)
+            assert status == 0
+            assert ("Warning: 1 of the 2 labelled videos" in text) == warned
+
     def test_another_bundle_than_the_report_names_is_refused(self, capsys, halves, tmp_path):
         bundle, sha256 = write_bundle(tmp_path / "b", ["a.mp4"])
         report = tmp_path / "report.json"

@@ -16,7 +16,7 @@ import pytest
 from kernels import KernelError, inputs, pin, places
 from kernels import build as kernel_build
 from kernels.__main__ import main
-from kernels.build import Sources, build, pack
+from kernels.build import Sources, build, pack, uncommitted
 from kernels.check import KEYS, LARGEST, faults, packed_files
 from tests.kernel_workshop import HERE, checkout, commit, use
 
@@ -81,6 +81,16 @@ def test_a_change_shows_in_commit_and_hash(tmp_path, monkeypatch):
     commit(root)
     assert build("faces").commit not in (first.commit, dirty.commit)
     assert build("faces").sha256 == dirty.sha256
+
+
+def test_the_shipped_bundle_does_not_travel(tmp_path, monkeypatch):
+    use(monkeypatch, checkout(tmp_path / "other"))
+    first = build("predict")
+    (places.ROOT / "dfd" / "pretrained").mkdir(exist_ok=True)
+    (places.ROOT / "dfd" / "pretrained" / "member-9.pt").write_bytes(bytes(range(256)) * 4000)
+    made = build("predict")
+    assert (made.sha256, made.commit, uncommitted()) == (first.sha256, first.commit, [])
+    assert not [name for name in packed_files(made) if "pretrained" in name]
 
 
 def test_the_script_unpacks_to_what_is_here(whole, tmp_path):

@@ -18,7 +18,7 @@ app = App(
     name="dfd",
     help="Deepfake detection kit for the Deepfake Detection Challenge: from videos to a scored submission.csv.",
     version=dfd.__version__,
-    help_epilogue="Start: dfd sample OUT, then dfd faces, crossval, bundle, predict, score. Each says what comes next.",
+    help_epilogue="Start: dfd predict VIDEO. To train: dfd sample OUT, then faces, crossval, bundle, predict, score.",
     suppress_keyboard_interrupt=False,  # main() has a sentence for it
 )
 
@@ -33,7 +33,8 @@ COMMANDS = {
     "training:train": "Train one model on FACES; with --fold, without that fold, on which it is then scored.",
     "training:crossval": "Train every fold of FACES and print the local leaderboard score, out of fold.",
     "inference:bundle": "Pack the models of RUNS, calibration and preprocessing into OUT, ready for a kernel.",
-    "inference:predict": "Score VIDEOS with a bundle into OUT, a whole and valid submission from the first second.",
+    "inference:card": "Write CARD.md into BUNDLE: what it was trained on, how it was tested, and where it fails.",
+    "inference:predict": "Score VIDEOS in words, and into OUT, a whole and valid submission from the first second.",
     "scoring:validate": "Would Kaggle take SUBMISSION? Exit status 1, with the first bad rows, if not.",
     "scoring:score": "Score SUBMISSION: log loss as the competition computes it, and what explains it.",
 }

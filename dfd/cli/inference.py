@@ -1,12 +1,13 @@
 """Commands about bundles and predictions."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from dfd.errors import ManifestError
-from dfd.inference.info import read_info
+from dfd.errors import ConfigError, ManifestError
+from dfd.inference.info import read_info, shipped
 from dfd.inference.predict import write_report
 from dfd.inference.run import Settings, run
 from dfd.report import terminal as show
@@ -17,18 +18,28 @@ from dfd.videos.workers import MEMORY
 if TYPE_CHECKING:
     from dfd.inference.bundle import Bundle
 
+Several = Annotated[list[Path], Parameter(negative=(), consume_multiple=True)]
+Named = Annotated[list[str], Parameter(negative=(), consume_multiple=True)]
 
-def bundle(runs: Annotated[list[Path], Parameter(negative=())], /, *, out: Path) -> None:
+
+def bundle(
+    runs: Annotated[list[Path], Parameter(negative=())],
+    /,
+    *,
+    out: Path,
+    half: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
     """Pack the models of RUNS, calibration and preprocessing into OUT, ready for a kernel.
 
     Args:
         runs: Run folders of dfd crossval or dfd train. Several of crossval, over the same folds, are blended: weights
             are fitted, and kept if they do better than equal ones on folds that they were not fitted on.
         out: Folder of the bundle.
+        half: Keep weights in 16 bits, in half the space; logits move by about a hundredth of their spread.
     """
     from dfd.inference.pack import pack_runs  # and with it torch, which a prediction loads while workers begin
 
-    info = pack_runs(runs, out)
+    info = pack_runs(runs, out, half)
     if info.blend is not None:
         show.blend(info.blend, runs)
         show.score(info.score)
@@ -36,12 +47,39 @@ def bundle(runs: Annotated[list[Path], Parameter(negative=())], /, *, out: Path)
     show.say(f"Next: dfd predict VIDEOS --bundle {out} --out submission.csv")
 
 
+def card(
+    bundle: Path,
+    /,
+    *,
+    run: Several = [],  # noqa: B006
+    score: Named = [],  # noqa: B006
+    distorted: Named = [],  # noqa: B006
+    terms: Path | None = None,
+    name: str | None = None,
+) -> None:
+    """Write CARD.md into BUNDLE: what it was trained on, how it was tested, and where it fails.
+
+    Args:
+        bundle: Folder that dfd bundle made.
+        run: Run folders that its networks are of.
+        score: Measures of a test, as in Celeb-DF=score.json: what dfd score --json prints, or a run's score.json, or
+            such measures by method.
+        distorted: The same under distortions, as in clips=RUN/distort.json.
+        terms: Text file: on what it was trained, and on which terms it may be used.
+        name: Title of the page; the folder's name if not given.
+    """
+    from dfd.report.card import Sources, write_card
+
+    sources = Sources(run, _named(score, "--score"), _named(distorted, "--distorted"), terms)
+    show.say(f"Wrote {write_card(bundle, name or bundle.resolve().name, sources)}.")
+
+
 def predict(
     videos: Path,
     /,
     *,
-    bundle: Path,
-    out: Path,
+    bundle: Path | None = None,
+    out: Path | None = None,
     sample: Path | None = None,
     faces: Path | None = None,
     report: Path | None = None,
@@ -53,14 +91,14 @@ def predict(
     mirror: Annotated[bool, Parameter(negative=())] = False,
     force: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
-    """Score VIDEOS with a bundle into OUT, a whole and valid submission from the first second.
+    """Score VIDEOS in words, and into OUT, a whole and valid submission from the first second.
 
     Killed, the same command goes on where it was.
 
     Args:
         videos: A folder of videos or one video.
-        bundle: Folder that dfd bundle made.
-        out: submission.csv to write.
+        bundle: Folder that dfd bundle made. Without it, the detector that comes with dfd.
+        out: submission.csv to write. A single video needs none: without it nothing is kept.
         sample: sample_submission.csv: a row for each of its rows. Without it, one for each video.
         faces: Dataset of dfd faces to use and continue; without it, only what is scored of a video is looked at.
         report: JSON file to write: counts by status, seconds, rows that fell back.
@@ -73,23 +111,36 @@ def predict(
         force: Use a bundle whose files or libraries have changed, or that answers otherwise than where it was made.
     """
     settings = Settings(hours * 3600, workers, timeout, memory, faces, mirror, device)
+    if out is None and videos.is_dir():
+        raise ConfigError(f"{videos} is a folder: give --out submission.csv, which gets a row for each of its videos")
     if sample is not None and not videos.is_dir():
         raise ManifestError(f"{videos} is not a folder: name the folder that holds the videos of {sample}")
     rows = read_sample(sample, videos) if sample is not None else read_videos(videos)
-    info = read_info(bundle)
+    detector = bundle or shipped()
+    info = read_info(detector)
 
     def load() -> "Bundle":
         from dfd.inference.bundle import load_bundle
 
-        loaded = load_bundle(bundle, device, force)
+        loaded = load_bundle(detector, device, force)
         if other := drifted(info.versions):
-            show.tell(f"{bundle} was made with {', '.join(other)}{'' if force else '; its golden answers hold here'}.")
+            holds = "" if force else "; its golden answers hold here"
+            show.tell(f"{detector} was made with {', '.join(other)}{holds}.")
         return loaded
 
-    with show.bar("predict") as tell:
-        made = run(rows, info, load, out, settings, tell, show.tell)
+    with TemporaryDirectory(prefix="dfd-predict-") as passing, show.bar("predict") as tell:
+        made = run(rows, info, load, out or Path(passing) / "submission.csv", settings, tell, show.tell)
     if report is not None:
         write_report(report, made)
     show.prediction(made, out)
-    check = f"dfd validate {out} --sample {sample}; " if sample else ""
-    show.say(f"Next: {check}dfd score {out} --labels LABELS --bundle {bundle}")
+    if out is not None:
+        check = f"dfd validate {out} --sample {sample}; " if sample else ""
+        show.say(f"Next: {check}dfd score {out} --labels LABELS --bundle {detector}")
+
+
+def _named(texts: list[str], option: str) -> dict[str, Path]:
+    """NAME=FILE, several times. Raises ConfigError."""
+    for text in texts:
+        if "=" not in text:
+            raise ConfigError(f"{option} is {text!r}: give NAME=FILE")
+    return {name: Path(file) for name, _, file in (text.partition("=") for text in texts)}

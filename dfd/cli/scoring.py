@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from dfd.errors import SubmissionError
 from dfd.files import sha256
-from dfd.inference.info import read_info, read_seen
+from dfd.inference.info import is_shipped, read_info, read_seen, shipped
 from dfd.report import terminal as show
 from dfd.scoring.board import SHIFT, compare_with_board, exposure, made_by, public_test_labels
 from dfd.scoring.folds import group_of
@@ -55,7 +55,7 @@ def score(
         labels: A CSV with filename,label (1 fake, 0 real) and, if known, source; or a metadata.json. Without it, the
             labels of the 400 videos of the competition's public test, which are known by now.
         report: What dfd predict --report wrote: the loss of each status, too, and what the bundle had seen before.
-        bundle: The bundle that made it: says what it had seen before.
+        bundle: The bundle that made it: says what it had seen before. Not needed with a report of the shipped one.
         against: Another submission: is this one better than that one?
         json_: Print one JSON object and nothing else.
     """
@@ -64,6 +64,8 @@ def score(
     groups = group_of(list(known), sources)
     told = _read_report(report) if report else {}
     maker, seen = made_by(told)
+    if bundle is None and is_shipped(maker):
+        bundle = shipped()
     if bundle is not None:
         warnings = _seen_before(bundle, maker, groups, sources, public=labels is None)
     else:

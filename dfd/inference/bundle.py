@@ -164,10 +164,13 @@ _Clips = dict[ClipConfig, tuple[list[TrackletRecord], torch.Tensor]]
 """For each configuration the tracklets that it scores of a video, and their clips."""
 
 
-def write_bundle(out: Path, checkpoints: Sequence[Path], earned: Earned | None = None) -> BundleInfo:
+def write_bundle(
+    out: Path, checkpoints: Sequence[Path], earned: Earned | None = None, half: bool = False
+) -> BundleInfo:
     """Pack `checkpoints` into the folder `out`; nothing is left of it on failure.
 
-    Raises CheckpointError when there is none, one cannot be read, or they were trained on different face crops;
+    half: weights in 16 bits, as write_checkpoint has it; the golden logits are of what is left of them. Raises
+    CheckpointError when there is no checkpoint, one cannot be read, or they were trained on different face crops;
     ConfigError when `out` is a folder that is not a bundle.
     """
     if not checkpoints:
@@ -183,20 +186,12 @@ def write_bundle(out: Path, checkpoints: Sequence[Path], earned: Earned | None =
     partial = partial_path(out)
     partial.mkdir(parents=True)
     try:
+        counts = earned.weights or (1.0,) * len(read)
         members = []
-        for number, (header, weights) in enumerate(read):
+        for number, ((header, weights), weight) in enumerate(zip(read, counts, strict=True)):
             path = partial / f"member-{number}.pt"
-            write_checkpoint(path, header, weights)
-            members.append(
-                MemberEntry(
-                    file=path.name,
-                    sha256=sha256(path),
-                    model=header.model.name,
-                    clip=header.clip,
-                    golden=golden_logit(*load_member(path, torch.device("cpu"))),
-                    weight=earned.weights[number] if earned.weights else 1.0,
-                )
-            )
+            write_checkpoint(path, header, weights, half)
+            members.append(_entry(path, weight))
         write_golden_video(partial / GOLDEN_VIDEO)
         write_json(partial / SEEN_FILE, sorted({video for header, _ in read for video in header.videos}), durable=True)
         info = BundleInfo(
@@ -215,6 +210,19 @@ def write_bundle(out: Path, checkpoints: Sequence[Path], earned: Earned | None =
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return info
+
+
+def _entry(path: Path, weight: float) -> MemberEntry:
+    """What bundle.json says of the member in `path`."""
+    model, header = load_member(path, torch.device("cpu"))
+    return MemberEntry(
+        file=path.name,
+        sha256=sha256(path),
+        model=header.model.name,
+        clip=header.clip,
+        golden=golden_logit(model, header),
+        weight=weight,
+    )
 
 
 def load_bundle(folder: Path, device: str = "cpu", force: bool = False) -> Bundle:

@@ -23,6 +23,8 @@ FORMAT = 3
 SEEN_FILE = "seen.json"
 GOLDEN_VIDEO = "golden.mp4"
 PLAIN = "the plain rule: there are no out-of-fold predictions to choose another on"
+SHIPPED = Path(__file__).parents[1] / "pretrained"
+"""The bundle that comes with dfd, where it has one."""
 BOX_TOLERANCE = 0.02
 """Of each side of a golden face's box, in widths of the box."""
 COLOUR_TOLERANCE = 2.0
@@ -88,6 +90,19 @@ class BundleInfo(Config):
     def sha256(self) -> str:
         """Of bundle.json, and so of all that decides a prediction: it has the other files' sha256."""
         return hashlib.sha256(self.text().encode()).hexdigest()
+
+
+def shipped() -> Path:
+    """The folder of the bundle that comes with dfd. Raises CheckpointError where this dfd has none."""
+    if not (SHIPPED / "bundle.json").is_file():
+        raise CheckpointError("this dfd has no shipped detector: give --bundle FOLDER")
+    return SHIPPED
+
+
+def is_shipped(identity: str) -> bool:
+    """Whether the shipped bundle's bundle.json is there and has the sha256 `identity`."""
+    path = SHIPPED / "bundle.json"
+    return path.is_file() and sha256(path) == identity
 
 
 def read_info(folder: Path) -> BundleInfo:

@@ -19,8 +19,8 @@ from dfd.scoring.seen import SEEN
 from dfd.scoring.submission import score_submission, write_submission
 
 
-def pack_runs(runs: Sequence[Path], out: Path) -> BundleInfo:
-    """Bundle the models of `runs` (of a cross-validation every fold's) into `out`.
+def pack_runs(runs: Sequence[Path], out: Path, half: bool = False) -> BundleInfo:
+    """Bundle the models of `runs` (of a cross-validation every fold's) into `out`; half: in 16 bits.
 
     Several cross-validations over the same folds are blended: their weights, and the rule from logits to a probability,
     are judged on their joined out-of-fold predictions, which are left in the bundle as oof.csv. Where a run is none
@@ -30,16 +30,16 @@ def pack_runs(runs: Sequence[Path], out: Path) -> BundleInfo:
     checkpoints = [_checkpoints(run) for run in runs]
     found = [read_oof(run) for run in runs]
     if len(runs) == 1:
-        return write_bundle(out, checkpoints[0], _earned_alone(runs[0]))
+        return write_bundle(out, checkpoints[0], _earned_alone(runs[0]), half)
     told = [oof for oof in found if oof is not None]
     if len(told) < len(runs):
-        return write_bundle(out, [path for of_run in checkpoints for path in of_run])
+        return write_bundle(out, [path for of_run in checkpoints for path in of_run], half=half)
     for run, oof in zip(runs[1:], told[1:], strict=True):
         _check_same_folds(runs[0], told[0], run, oof)
-    return _pack_blend(checkpoints, told, out)
+    return _pack_blend(checkpoints, told, out, half)
 
 
-def _pack_blend(checkpoints: Sequence[Sequence[Path]], runs: Sequence[OutOfFold], out: Path) -> BundleInfo:
+def _pack_blend(checkpoints: Sequence[Sequence[Path]], runs: Sequence[OutOfFold], out: Path, half: bool) -> BundleInfo:
     """Of runs over the same folds. Members come in turn from each run, so that some of them stand for all."""
     made, videos, decision = decide_blend([run.judged() for run in runs])
     plain = Rule()
@@ -56,7 +56,7 @@ def _pack_blend(checkpoints: Sequence[Sequence[Path]], runs: Sequence[OutOfFold]
         write_submission(oof, probabilities)
         score = score_submission(oof, runs[0].labels(), runs[0].groups()) | {SEEN: max(run.seen for run in runs)}
         earned = Earned(decision.rule, decision.reason, score, tuple(weight for _, weight in members), made)
-        info = write_bundle(out, [path for path, _ in members], earned)
+        info = write_bundle(out, [path for path, _ in members], earned, half)
         shutil.copy(oof, out)
     return info
 

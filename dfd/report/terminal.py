@@ -23,6 +23,7 @@ from rich.progress import (
 from rich.table import Table
 
 from dfd.report.lines import EVERY, Lines
+from dfd.report.verdict import CAUTION, STATUS_MEANS, counts, suspects, verdict
 from dfd.scoring.metrics import explain_score
 from dfd.scoring.seen import SEEN
 
@@ -33,14 +34,6 @@ if TYPE_CHECKING:  # both import torch, which a score need not wait for
 
 SHOWN = 12
 """Reasons that are printed; the rest stands in the files."""
-STATUS_MEANS = {
-    "no_face": "no face found",
-    "unreadable": "no picture could be read",
-    "missing": "no such file",
-    "timed_out": "killed at its time limit",
-    "out_of_budget": "the time was up before its turn",
-    "error": "an unforeseen failure",
-}
 
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -217,9 +210,28 @@ def blend(made: Blend, runs: Sequence[Path]) -> None:
     say(f"Why: {made.reason}.")
 
 
-def prediction(made: Prediction, out: Path) -> None:
-    """Statuses of a prediction, with a warning when many videos fell back."""
+def prediction(made: Prediction, out: Path | None) -> None:
+    """What a prediction says: of one video its verdict; of several the most suspicious, and how all ended.
+
+    out: the submission; None where none is kept.
+    """
     report = made.report()
+    if len(made.scores) == 1:
+        say(verdict(made.scores[0]))
+        for row in report["caveats"]:
+            say(f"Note: {row['reason']}.")
+    else:
+        _several(made, report)
+    if out:
+        say(f"Wrote {out}: {report['videos']} rows in {report['seconds']:.1f} s.")
+
+
+def _several(made: Prediction, report: Mapping[str, Any]) -> None:
+    """With a warning when many videos fell back."""
+    if rows := suspects(made.scores):
+        table(rows, "The most suspicious")
+    say(f"{counts(made.scores)} {CAUTION}")
+    say("")
     statuses(report["statuses"], report["fell_back"])
     if report["resumed"]:
         say(f"{report['resumed']} rows are of an earlier run that was stopped.")
@@ -231,7 +243,6 @@ def prediction(made: Prediction, out: Path) -> None:
     share = len(report["fell_back"]) / max(1, report["videos"])
     if share > 0.05:
         say(f"Warning: {share:.0%} of the rows could not be scored and say 0.5.", "yellow")
-    say(f"Wrote {out}: {report['videos']} rows in {report['seconds']:.1f} s.")
 
 
 def _between(interval: Sequence[float] | None) -> str:

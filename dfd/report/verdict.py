@@ -1,0 +1,79 @@
+"""A video's score in words: what a person should make of it, and how it came about."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from dfd.types import VideoScore
+
+CAUTION = "A score is evidence, never proof."
+CANNOT_SAY = "cannot say"
+VERDICTS = (
+    (0.9, "substantial evidence of manipulation"),
+    (0.7, "some evidence of manipulation"),
+    (0.3, "unclear"),
+    (0.0, "little evidence of manipulation"),
+)
+"""From which probability of being fake on which words hold. They are meant for a calibrated detector: from 0.9 on, nine
+of ten such videos are fake where half of all are. Nothing is said to be real: a fake of a new kind also scores low."""
+STATUS_MEANS = {
+    "no_face": "no face found",
+    "unreadable": "no picture could be read",
+    "missing": "no such file",
+    "timed_out": "killed at its time limit",
+    "out_of_budget": "the time was up before its turn",
+    "error": "an unforeseen failure",
+}
+MOST = 10
+"""Videos in a table of the most suspicious ones."""
+
+
+def words(score: VideoScore) -> str:
+    """The words for a score; CANNOT_SAY where the video could not be scored.
+
+    >>> [words(VideoScore("a.mp4", p, "ok")) for p in (0.95, 0.5)], words(VideoScore("b.mp4", 0.5, "no_face"))
+    (['substantial evidence of manipulation', 'unclear'], 'cannot say')
+    """
+    if score.status != "ok":
+        return CANNOT_SAY
+    return next(text for least, text in VERDICTS if score.probability >= least)
+
+
+def verdict(score: VideoScore) -> str:
+    """One line on a video: its probability in words and on what it rests, or the reason why there is none.
+
+    faces: the most in one segment.
+
+    >>> verdict(VideoScore("b.mp4", 0.5, "missing"))
+    'b.mp4: cannot say, no such file. A score is evidence, never proof.'
+    """
+    if score.status != "ok":
+        means, why = STATUS_MEANS[score.status], score.reason
+        return f"{score.name}: {CANNOT_SAY}, {means}{f' ({why})' if why and why != means else ''}. {CAUTION}"
+    faces = Counter(face.segment for face in score.faces)
+    seen = f"{_counted(max(faces.values(), default=0), 'face')}, {_counted(len(faces), 'segment')} looked at"
+    return f"{score.name}: {score.probability:.2f}, {words(score)} ({seen}). {CAUTION}"
+
+
+def suspects(scores: Sequence[VideoScore]) -> list[dict[str, object]]:
+    """Rows of a table: the most suspicious of the videos that were scored, at most MOST."""
+    scored = sorted((score for score in scores if score.status == "ok"), key=lambda score: -score.probability)
+    return [{"video": s.name, "score": f"{s.probability:.2f}", "verdict": words(s)} for s in scored[:MOST]]
+
+
+def counts(scores: Sequence[VideoScore]) -> str:
+    """How many videos got which words.
+
+    >>> counts([VideoScore("a.mp4", 0.95, "ok"), VideoScore("b.mp4", 0.5, "ok"), VideoScore("c.mp4", 0.5, "no_face")])
+    '3 videos: 1 substantial evidence of manipulation, 1 unclear, 1 cannot say.'
+    """
+    found = Counter(map(words, scores))
+    told = [f"{found[text]} {text}" for text in (*(text for _, text in VERDICTS), CANNOT_SAY) if found[text]]
+    return f"{_counted(len(scores), 'video')}: {', '.join(told)}."
+
+
+def _counted(number: int, what: str) -> str:
+    """
+    >>> _counted(1, "face"), _counted(2, "face")
+    ('1 face', '2 faces')
+    """
+    return f"{number} {what}{'' if number == 1 else 's'}"

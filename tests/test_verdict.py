@@ -1,0 +1,51 @@
+import pytest
+
+from dfd.report.verdict import MOST, STATUS_MEANS, counts, suspects, verdict, words
+from dfd.types import STATUSES, FaceLogit, VideoScore
+
+FACES = (FaceLogit(0, 0, 1.0, 2.0), FaceLogit(0, 1, 1.0, 1.0), FaceLogit(4, 0, 0.9, 3.0), FaceLogit(7, 0, 0.9, 3.0))
+"""Two faces in one segment, one in two others."""
+
+
+@pytest.mark.parametrize(
+    ("probability", "wanted"),
+    [
+        (0.99, "substantial evidence of manipulation"),
+        (0.9, "substantial evidence of manipulation"),
+        (0.8999, "some evidence of manipulation"),
+        (0.7, "some evidence of manipulation"),
+        (0.6999, "unclear"),
+        (0.3, "unclear"),
+        (0.2999, "little evidence of manipulation"),
+        (0.0, "little evidence of manipulation"),
+    ],
+)
+def test_a_probability_has_its_words(probability, wanted):
+    assert words(VideoScore("a.mp4", probability, "ok")) == wanted
+
+
+def test_a_verdict_says_on_what_it_rests():
+    assert verdict(VideoScore("my.mp4", 0.934, "ok", faces=FACES)) == (
+        "my.mp4: 0.93, substantial evidence of manipulation (2 faces, 3 segments looked at). "
+        "A score is evidence, never proof."
+    )
+    assert "(1 face, 1 segment looked at)" in verdict(VideoScore("my.mp4", 0.1, "ok", faces=FACES[3:]))
+
+
+def test_what_could_not_be_scored_has_no_number_but_its_reason():
+    told = verdict(VideoScore("my.mp4", 0.5, "no_face", reason="no face on 5 frames"))
+    assert told == "my.mp4: cannot say, no face found (no face on 5 frames). A score is evidence, never proof."
+    assert set(STATUS_MEANS) == set(STATUSES) - {"ok"}
+
+
+def test_the_most_suspicious_come_first_and_only_those_that_were_scored():
+    scores = [VideoScore(f"{n}.mp4", n / 20, "ok") for n in range(20)]
+    failed = VideoScore("gone.mp4", 1.0, "missing")
+    rows = suspects([*scores, failed])
+    assert [row["video"] for row in rows] == [f"{n}.mp4" for n in range(19, 9, -1)]
+    assert (len(rows), rows[0]["score"]) == (MOST, "0.95")
+    assert suspects([failed]) == []
+    assert counts([*scores, failed]) == (
+        "21 videos: 2 substantial evidence of manipulation, 4 some evidence of manipulation, 8 unclear, "
+        "6 little evidence of manipulation, 1 cannot say."
+    )
