@@ -26,7 +26,7 @@ class Datasets:
     ) -> None:
         names = short_names([store.folder for store in stores])
         if len(mix or stores) != len(stores):
-            raise ConfigError(f"--mix gives {len(mix)} where datasets are {len(stores)}: give each a number, as in 1,0.5")
+            raise ConfigError(f"--mix has {len(mix)} numbers, and datasets are {len(stores)}: give each one")
         self.stores = dict(zip(names, stores, strict=True))
         self.mix: Mapping[str, float] = dict(zip(names, mix or [1.0] * len(names), strict=True))
         self.config = prediction_faces([store.config for store in stores])
