@@ -165,6 +165,8 @@ def test_real_videos_alone_are_trained_on_and_judged_by_made_fakes(capsys, real_
     status, text, _ = dfd(capsys, "train", real_store.folder, *made, "--out", tmp_path / "run")
     assert status == 0
     assert "Mind that the fakes are self-blended: made of the real videos that are scored" in text
+    status, text, _ = dfd(capsys, "audit", real_store.folder, "--folds", 2, "--threshold", 1.0)
+    assert (status, "Nothing crosses folds." in text) == (0, True)
     status, _, error = dfd(capsys, "train", real_store.folder, *made[2:], "--out", tmp_path / "none")
     assert (status, "with real videos alone, --train.self-blend 1 makes the fakes" in error) == (1, True)
 

@@ -154,7 +154,7 @@ class TestRealVideosAlone:
 
     @pytest.fixture
     def reals(self, real_store, recipe):
-        return Datasets.open([real_store.folder], recipe=recipe)
+        return Datasets.open([real_store.folder], blend=recipe.blend)
 
     def test_a_fold_is_scored_on_its_real_videos_and_on_fakes_made_of_them(self, reals, recipe, tmp_path):
         score = train_fold(reals, recipe, 0, 2, tmp_path / "run")
@@ -190,7 +190,8 @@ class TestRealVideosAlone:
         found = compare_with_start(reals, weights, tmp_path / "cv")
         assert (found["videos"], found["missing"], "self-blended" in found["note"]) == (8, 0, True)
 
-    def test_fakes_are_made_where_there_is_no_other_alone(self, small_store, real_store, recipe, small_recipe):
-        names = [r.video for r in Datasets.open([small_store.folder, real_store.folder], recipe=recipe).records()]
+    def test_fakes_are_made_where_there_is_no_other_alone(self, small_store, real_store, recipe):
+        both = Datasets([small_store, real_store], blend=recipe.blend)
+        names = [record.video for record in both.records()]
         assert not any(name.startswith("blend of ") for name in names)
-        assert len(Datasets.open([real_store.folder], recipe=small_recipe).records()) == 4
+        assert len(Datasets.open([real_store.folder]).records()) == 4

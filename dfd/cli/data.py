@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from dfd.clips.blend import BlendConfig
 from dfd.errors import ConfigError
 from dfd.faces.build import build_store
 from dfd.faces.tracklets import FacesConfig
@@ -95,7 +96,7 @@ def audit(
         threshold: Correlation of two faces' pictures from which they are near-duplicates.
         groups: What else stands in one fold.
     """
-    data = Datasets.open(faces)
+    data = Datasets.open(faces, blend=BlendConfig())  # real videos alone have the folds that a training gives them
     records = labelled(data)
     with show.bar("audit") as tell:
         frame = split(records, folds, seed, groups, tell)

@@ -95,7 +95,7 @@ def train(
         blend: How self-blended fakes are made.
     """
     settings = _recipe(recipe, model=model, clip=clip, train=train_, augment=augment, blend=blend)
-    data = Datasets.open(faces, mix, settings)
+    data = _data(faces, mix, settings)
     _heed_margin(settings)
     score = None
     with _session(out, "train", hours, devices, track) as (tell, means):
@@ -156,7 +156,7 @@ def crossval(
     """
     settings = _recipe(recipe, model=model, clip=clip, train=train_, augment=augment, blend=blend)
     _heed_margin(settings)
-    data = Datasets.open(faces, mix, settings)
+    data = _data(faces, mix, settings)
     weights = settings.model.weights
     if zero_shot:
         with _session(out, "zero-shot", hours, devices, NONE) as (tell, means):
@@ -232,6 +232,11 @@ def pretrain(
         show.score(score)
     start = f"--model.weights {out / fit.CHECKPOINT} --clip.margin {settings.clip.margin:g}"
     show.say(f"Next: dfd crossval FACES --recipe cpu {start} --out RUN")
+
+
+def _data(faces: list[Path], mix: str | None, recipe: Recipe) -> Datasets:
+    """What is trained on. Where a recipe makes all fakes, those to judge by are made too, if there is no other."""
+    return Datasets.open(faces, mix, recipe.blend if recipe.train.self_blend == 1 else None)
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from dfd.errors import ConfigError
 from dfd.faces.records import VideoRecord
 from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig, widest
-from dfd.training.recipes import Recipe
 
 
 class Datasets:
@@ -38,13 +37,12 @@ class Datasets:
         return data if isinstance(data, Datasets) else cls([data])
 
     @classmethod
-    def open(cls, folders: Sequence[Path], mix: str | None = None, recipe: Recipe | None = None) -> "Datasets":
+    def open(cls, folders: Sequence[Path], mix: str | None = None, blend: BlendConfig | None = None) -> "Datasets":
         """The datasets in `folders`. mix: as --mix has it.
 
-        recipe: one with self_blend 1 makes fakes to judge by. Raises StoreError for a folder that is no dataset;
-        ConfigError for a folder that is named twice or a mix of other than a number above 0 a dataset.
+        Raises StoreError for a folder that is no dataset; ConfigError for one that is named twice, or a mix of other
+        than a number above 0 a dataset.
         """
-        blend = recipe.blend if recipe and recipe.train.self_blend == 1 else None
         return cls([FaceStore.open(folder) for folder in folders], read_mix(mix), blend)
 
     def __str__(self) -> str:
