@@ -97,6 +97,24 @@ def small_store(small_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="session")
+def other_store(small_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceStore:
+    """A second dataset: the same videos by other names, "b/real0.mp4" and so on, in narrower and larger crops."""
+    videos = [
+        Video(v.path, f"b/{v.name}", v.label, f"b/{v.source}") for v in read_videos(small_dataset) if v.name[4] in "012"
+    ]
+    folder = tmp_path_factory.mktemp("others") / "other"
+    return build_store(videos, folder, FacesConfig(size=96, margin=1.4, detect_side=320), Limits(workers=1))
+
+
+@pytest.fixture(scope="session")
+def real_store(small_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceStore:
+    """A dataset of four real videos, "c/real0.mp4" and so on."""
+    videos = [Video(v.path, f"c/{v.name}", 0) for v in read_videos(small_dataset) if v.label == 0]
+    folder = tmp_path_factory.mktemp("reals") / "reals"
+    return build_store(videos, folder, FacesConfig(size=64, detect_side=320), Limits(workers=1))
+
+
+@pytest.fixture(scope="session")
 def small_recipe() -> Recipe:
     """Seconds: the journal's first network on small clips."""
     return Recipe(

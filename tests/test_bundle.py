@@ -194,8 +194,8 @@ def test_what_is_not_a_bundle(two, tmp_path):
         write_bundle(tmp_path / "b", [])
     with pytest.raises(ConfigError, match="not a bundle"):
         write_bundle(tmp_path, two)
-    other = checkpoint(tmp_path / "c.ckpt", 3, FacesConfig(size=128))
-    with pytest.raises(CheckpointError, match="other face crops"):
+    other = checkpoint(tmp_path / "c.ckpt", 3, FACES.replace(detect_side=640))
+    with pytest.raises(CheckpointError, match=r"c\.ckpt was trained on other faces than .*: bundle them apart"):
         write_bundle(tmp_path / "b", [*two, other])
     assert not (tmp_path / "b").exists()
 
@@ -351,3 +351,15 @@ def test_a_share_of_segments_and_of_members(tmp_path, video):
     for share, used in ((0.0, 1), (0.4, 1), (0.7, 2), (1.0, 3)):
         some = Bundle(bundle.info, bundle.members[:used])
         assert said(bundle, video, members=share) == said(some, video)
+
+
+def test_members_of_other_margins_and_sizes_are_cut_for_the_one_that_needs_most(two, tmp_path, face_video):
+    """Each is fed its own margin and size out of the same crops."""
+    narrow = checkpoint(tmp_path / "narrow.ckpt", 3, FACES.replace(margin=1.0, size=96), margin=1.0, size=48)
+    wide = checkpoint(tmp_path / "wide.ckpt", 4, FACES.replace(margin=1.8))
+    info = write_bundle(tmp_path / "b", [narrow, wide])
+    assert info.faces == FACES.replace(margin=1.8, size=96)
+    bundle = load_bundle(tmp_path / "b")
+    made = said(bundle, in_memory(Video(face_video, "face.mp4"), info.faces))
+    assert [face.segment for face in made.faces] == [1, 3]
+    assert made.left_out == ()

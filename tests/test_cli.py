@@ -178,6 +178,32 @@ def test_weights_that_have_seen_the_videos_are_refused_or_every_line_says_so(cap
     assert told["groups"] < told["videos"]
 
 
+def test_two_datasets_are_trained_on_together_and_scored_apart(capsys, small_store, other_store, tmp_path):
+    both, run = (small_store.folder, other_store.folder), tmp_path / "run"
+    status, text, error = dfd(capsys, "audit", *both, "--folds", 2, "--threshold", 0.99)
+    assert (status, "pairs of near-duplicate faces cross folds" in error) == (1, True)  # one video by two names
+    assert "b/real0.mp4" in text
+    arguments = (*both, "--mix", "1,0.5", "--folds", 2, *UNTRACKED)
+    status, text, _ = dfd(capsys, "crossval", *arguments, "--out", run)
+    assert status == 0
+    lines = text[text.index("Each dataset alone") :].splitlines()
+    assert [line.split()[:3] for line in lines[2:4]] == [["other", "6", "3"], ["store", "9", "5"]]
+    status, text, _ = dfd(capsys, "train", *arguments, "--fold", 0, "--out", tmp_path / "one")
+    assert (status, "Each dataset alone" in text) == (0, True)
+    assert json.loads((tmp_path / "one" / "config.json").read_text())["mix"] == {"store": 1.0, "other": 0.5}
+
+
+def test_real_videos_alone_are_trained_on_and_judged_by_made_fakes(capsys, real_store, tmp_path):
+    made = ("--train.self-blend", 1, "--fold", 0, "--folds", 2, *UNTRACKED)
+    status, text, _ = dfd(capsys, "train", real_store.folder, *made, "--out", tmp_path / "run")
+    assert status == 0
+    assert "Mind that the fakes are self-blended: made of the real videos that are scored" in text
+    status, text, _ = dfd(capsys, "audit", real_store.folder, "--folds", 2, "--threshold", 1.0)
+    assert (status, "Nothing crosses folds." in text) == (0, True)
+    status, _, error = dfd(capsys, "train", real_store.folder, *made[2:], "--out", tmp_path / "none")
+    assert (status, "with real videos alone, --train.self-blend 1 makes the fakes" in error) == (1, True)
+
+
 def test_two_runs_over_the_same_folds_become_one_bundle(capsys, small_store, tmp_path):
     first, second, other = (tmp_path / name for name in ("first", "second", "other"))
     status, text, _ = dfd(capsys, "crossval", small_store.folder, "--folds", 2, "--out", first, "--distort", *UNTRACKED)
@@ -228,6 +254,10 @@ def test_two_runs_over_the_same_folds_become_one_bundle(capsys, small_store, tmp
         (["crossval", "{faces}", "--out", "{tmp}/out", "--folds-of", "{tmp}/empty"], 1, "is no CSV of folds"),
         (["train", "{faces}", "--out", "{tmp}/out", "--fold", "0", "--groups", "part"], 1, "is in no part of DFDC"),
         (["train", "{faces}", "--out", "{tmp}/out", "--fold", "7"], 1, "fold is 7: with 5 folds it is one of 0 to 4"),
+        (["train", "{faces}", "{faces}", "--out", "{tmp}/out"], 1, "store is named twice: name each dataset once"),
+        (["crossval", "{faces}", "--mix", "1,2", "--out", "{tmp}/out"], 1, "2 numbers, and datasets are 1: give each"),
+        (["train", "{faces}", "--mix", "half", "--out", "{tmp}/out"], 1, "--mix is 'half': give each dataset a number"),
+        (["train", "--out", "{tmp}/out"], 2, "FACES requires an argument"),
         (["bundle", "{tmp}/empty", "--out", "{tmp}/out"], 1, "no checkpoints/last.ckpt"),
         (["predict", "{videos}", "--bundle", "{tmp}/empty", "--out", "{tmp}/out"], 1, "no bundle.json"),
         (["card", "{old}", "--score", "x.json"], 1, "--score is 'x.json': give NAME=FILE"),

@@ -7,14 +7,15 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from dfd.clips.blend import BlendConfig
 from dfd.errors import ConfigError
 from dfd.faces.build import build_store
-from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig
 from dfd.report import terminal as show
 from dfd.sample import write_sample
 from dfd.training.audit import audit as audit_folds
 from dfd.training.crossval import labelled
+from dfd.training.datasets import Datasets
 from dfd.training.groups import Grouping, people, split
 from dfd.videos.manifest import read_videos
 from dfd.videos.workers import MEMORY, Limits
@@ -76,7 +77,7 @@ def faces(
 
 
 def audit(
-    faces: Path,
+    faces: Annotated[list[Path], Parameter(negative=())],
     /,
     *,
     folds: int = 5,
@@ -89,18 +90,18 @@ def audit(
     With --identity-weights, no person either; with --folds-of, in the folds of that run.
 
     Args:
-        faces: A dataset of dfd faces.
+        faces: A dataset of dfd faces, or several.
         folds: Parts that the videos are split into.
         seed: The recipe's train.seed.
         threshold: Correlation of two faces' pictures from which they are near-duplicates.
         groups: What else stands in one fold.
     """
-    store = FaceStore.open(faces)
-    records = labelled(store)
+    data = Datasets.open(faces, blend=BlendConfig())  # real videos alone have the folds that a training gives them
+    records = labelled(data)
     with show.bar("audit") as tell:
         frame = split(records, folds, seed, groups, tell)
         shown = people(records, groups, tell) if groups.identity_weights else None
-        found = audit_folds(store, frame, threshold, tell, shown)
+        found = audit_folds(data, frame, threshold, tell, shown)
     show.table(found.checks)
     show.table(found.duplicates, "Near-duplicates in different folds")
     show.table(found.people, "Videos of one person in different folds")

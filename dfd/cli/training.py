@@ -29,6 +29,7 @@ from dfd.training import fit, robustness
 from dfd.training import pretrain as pretraining
 from dfd.training import zero_shot as untrained
 from dfd.training.clock import Means
+from dfd.training.datasets import Datasets
 from dfd.training.groups import Grouping
 from dfd.training.module import TrainConfig
 from dfd.training.recipes import RECIPES, Recipe, changes
@@ -44,6 +45,7 @@ Clip = Annotated[ClipConfig, Parameter(show_default=False)]
 Train = Annotated[TrainConfig, Parameter(name="--train", show_default=False)]
 Augment = Annotated[AugmentConfig, Parameter(show_default=False)]
 Blend = Annotated[BlendConfig, Parameter(show_default=False)]
+Folders = Annotated[list[Path], Parameter(negative=())]
 Groups = Annotated[Grouping, Parameter(name="*")]
 AllowSeen = Annotated[bool, Parameter(negative=())]
 Hours = Annotated[float | None, Parameter(validator=validators.Number(gt=0))]
@@ -54,10 +56,11 @@ NO_MODEL, NO_CLIP, NO_TRAIN, NO_AUGMENT, NO_BLEND = (
 
 
 def train(
-    faces: Path,
+    faces: Folders,
     /,
     *,
     out: Path,
+    mix: str | None = None,
     recipe: RecipeName = "cpu",
     fold: int | None = None,
     folds: int = 5,
@@ -75,8 +78,10 @@ def train(
     """Train one model on FACES; with --fold, without that fold, on which it is then scored.
 
     Args:
-        faces: A dataset of dfd faces.
+        faces: A dataset of dfd faces, or several.
         out: Run folder; a stopped run goes on.
+        mix: How often each of several datasets is drawn, as in 1,0.5: of the second half an epoch, the other half in
+            the next. By default each is drawn whole.
         fold: Fold to leave out, from 0.
         folds: How many there are.
         groups: What else stands in one fold.
@@ -91,15 +96,15 @@ def train(
         augment: How training clips are changed.
         blend: How self-blended fakes are made.
     """
-    store = FaceStore.open(faces)
     settings = _recipe(recipe, model=model, clip=clip, train=train_, augment=augment, blend=blend)
+    data = _data(faces, mix, settings)
     _heed_margin(settings)
     score = None
     with _session(out, "train", hours, devices, track) as (tell, means):
         if fold is None:
-            fit.train(cv.labelled(store), store.config, settings, out, progress=tell, means=means)
+            fit.train(cv.labelled(data), data.config, settings, out, progress=tell, means=means, mix=data.mix)
         else:
-            score = cv.train_fold(store, settings, fold, folds, out, tell, means, groups, allow_seen)
+            score = cv.train_fold(data, settings, fold, folds, out, tell, means, groups, allow_seen)
     show.say(f"The model is in {out / fit.CHECKPOINT}, its curve in {out / 'curve.png'} and metrics.csv.")
     if score:
         show.score(score)
@@ -136,10 +141,11 @@ def sheet(
 
 
 def crossval(
-    faces: Path,
+    faces: Folders,
     /,
     *,
     out: Path,
+    mix: str | None = None,
     recipe: RecipeName = "cpu",
     folds: int = 5,
     groups: Groups = Grouping(),  # noqa: B008  # frozen
@@ -160,8 +166,10 @@ def crossval(
     Where --model.weights is a model of dfd's, it is scored too, as it is: training should do better.
 
     Args:
-        faces: A dataset of dfd faces.
+        faces: A dataset of dfd faces, or several.
         out: Run folder; what is finished there is kept.
+        mix: How often each of several datasets is drawn, as in 1,0.5: of the second half an epoch, the other half in
+            the next. By default each is drawn whole.
         folds: Parts that the videos are split into, each fake with its source.
         groups: What else stands in one fold.
         allow_seen: Go on where --model.weights has seen videos that are to be scored; the score then says so.
@@ -179,20 +187,21 @@ def crossval(
     """
     settings = _recipe(recipe, model=model, clip=clip, train=train_, augment=augment, blend=blend)
     _heed_margin(settings)
-    store = FaceStore.open(faces)
+    data = _data(faces, mix, settings)
     weights = settings.model.weights
     if zero_shot:
         with _session(out, "zero-shot", hours, devices, NONE) as (tell, means):
             seed = settings.train.seed
-            found = untrained.zero_shot(store, weights, folds, seed, out, tell, means, groups, allow_seen)
+            found = untrained.zero_shot(data, weights, folds, seed, out, tell, means, groups, allow_seen)
         show.say(f"{weights} as it is, without training: {out / 'oof.csv'}, {found['videos']} videos", "bold")
         show.score(found)
-        show.say(f"Next: dfd crossval {faces} --recipe {recipe} --model.weights {weights} --folds-of {out} --out RUN")
+        names = " ".join(map(str, faces))
+        show.say(f"Next: dfd crossval {names} --recipe {recipe} --model.weights {weights} --folds-of {out} --out RUN")
         return
     with _session(out, "crossval", hours, devices, track) as (tell, means):
-        made = cv.crossval(store, settings, folds, out, tell, means, groups, allow_seen)
-        start = untrained.compare_with_start(store, weights, out, tell, means, groups)
-        found = robustness.distort(store, out, tell, means) if distort else {}
+        made = cv.crossval(data, settings, folds, out, tell, means, groups, allow_seen)
+        start = untrained.compare_with_start(data, weights, out, tell, means, groups)
+        found = robustness.distort(data, out, tell, means) if distort else {}
     seen = "each scored by a model that has not seen it, nor what it was made from, nor what was made from it"
     if made.score[SEEN]:
         seen = f"of which the starting weights had seen {made.score[SEEN]}, or their sources or group"
@@ -254,6 +263,11 @@ def pretrain(
         show.score(score)
     start = f"--model.weights {out / fit.CHECKPOINT} --clip.margin {settings.clip.margin:g}"
     show.say(f"Next: dfd crossval FACES --recipe cpu {start} --out RUN")
+
+
+def _data(faces: list[Path], mix: str | None, recipe: Recipe) -> Datasets:
+    """What is trained on. Where a recipe makes all fakes, those to judge by are made too, if there is no other."""
+    return Datasets.open(faces, mix, recipe.blend if recipe.train.self_blend == 1 else None)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset, Sampler
 from dfd.clips.augment import AugmentConfig, Draw, thinned_clips
 from dfd.clips.balance import Balance, DrawConfig
 from dfd.clips.distort import UNCHANGED, Distortion
+from dfd.clips.made import MadeFake
 from dfd.clips.sampling import ClipConfig, Positions, ScoredClips, middle_clip, scored_frames
 from dfd.faces.records import TrackletRecord, VideoRecord, load_crops, load_geometry, load_together
 from dfd.types import Clips
@@ -45,8 +46,12 @@ def scored_clips(
         for t in tracklets
     ]
     clips = []
-    for tracklet, crops in zip(tracklets, load_together(list(zip(tracklets, places, strict=True))), strict=True):
-        draw = distortion.of(f"{record.video}/{tracklet.segment}/{tracklet.face}") if distortion else UNCHANGED
+    loaded = load_together(list(zip(tracklets, places, strict=True)))
+    for tracklet, at, crops in zip(tracklets, places, loaded, strict=True):
+        name = f"{record.video}/{tracklet.segment}/{tracklet.face}"
+        if isinstance(record, MadeFake):
+            crops = record.blended(crops, load_geometry(tracklet)[2][at], name)
+        draw = distortion.of(name) if distortion else UNCHANGED
         clips.append(changed(Raw(crops, tracklet.margin, None, record.video), draw, config))
     return tracklets, as_clips(clips, [0.0] * len(clips), [record.video] * len(clips)).images
 

@@ -15,7 +15,7 @@ from dfd.clips.dataset import Picture, Points, Raw, TrainingClips, a_tracklet, a
 from dfd.clips.mix import cutmix, mixup
 from dfd.clips.sampling import ClipConfig, Positions
 from dfd.faces.records import TrackletRecord, VideoRecord, load_geometry
-from dfd.types import Clips, Label
+from dfd.types import Clips
 
 ALIGNED = 0.8
 """Intersection over union of two faces' boxes from which their crops show the same place, and can be mixed."""
@@ -68,7 +68,8 @@ class Turns:
     """Whose turn it is in each pair of an epoch: each of the commoner class `slices` times, whatever else is asked for.
 
     reals, fakes: how many there are. made: share of the pairs whose fake is made of the real one: where there are more
-    fakes than real ones these pairs come on top. A pair has a number from 0 to len - 1.
+    fakes than real ones these pairs come on top. borrowed: the real ones are of other datasets: then the fakes count as
+    the commoner class. A pair has a number from 0 to len - 1.
     """
 
     reals: int
@@ -76,11 +77,12 @@ class Turns:
     slices: int
     made: float
     seed: int
+    borrowed: bool = False
 
     @property
     def fakes_lead(self) -> bool:
         """Whether the fakes are the commoner class: then the other side of a pair is free."""
-        return self.fakes >= self.reals
+        return self.borrowed or self.fakes >= self.reals
 
     def __len__(self) -> int:
         if self.fakes_lead:
@@ -106,6 +108,8 @@ class PairDataset(PairedClips):
 
     An epoch opens each video of the commoner class `slices` times, the others as often as it takes. A fake goes beside
     its own source as often as `aligned` says, the same frames where both are found there; else beside who is in turn.
+    others: real videos of other datasets, among which sources are looked for too. Where `videos` has no real one, its
+    fakes go beside any of them.
     """
 
     def __init__(
@@ -115,14 +119,17 @@ class PairDataset(PairedClips):
         draw: DrawConfig,
         augment: AugmentConfig,
         blend: BlendConfig,
+        others: Sequence[VideoRecord] = (),
     ) -> None:
         super().__init__(config, draw, augment)
-        both_classes([video.label or 0 for video in videos], draw.self_blend)
         self.blend = blend
-        self.reals = [video for video in videos if video.label == 0]
-        self.fakes = [video for video in videos if video.label == 1] if draw.self_blend < 1 else []
-        self.turns = Turns(len(self.reals), len(self.fakes), draw.slices, draw.self_blend, draw.seed)
-        self.by_name = {video.video: video for video in self.reals}
+        own = [video for video in videos if video.label == 0]
+        self.reals = own or list(others)
+        fakes = [video for video in videos if video.label == 1]
+        both_classes([video.label or 0 for video in (*self.reals, *fakes)], draw.self_blend)
+        self.fakes = fakes if draw.self_blend < 1 else []
+        self.turns = Turns(len(self.reals), len(self.fakes), draw.slices, draw.self_blend, draw.seed, not own)
+        self.by_name = {video.video: video for video in (*others, *self.reals)}
         self.fakes_of: dict[str, list[VideoRecord]] = {}
         for video in self.fakes:
             self.fakes_of.setdefault(video.source, []).append(video)
@@ -198,15 +205,17 @@ def overlap(a: Points, b: Points) -> Points:
     return shared / (areas - shared)
 
 
-def turn(seed: int, epoch: int, label: Label, count: int, number: int) -> int:
-    """Which of a class's `count` is in turn: each once in every `count` numbers, in an order drawn by (seed, epoch).
+def turn(seed: int, epoch: int, what: int, count: int, number: int) -> int:
+    """Which of `count` is in turn: each once in every `count` numbers, in an order drawn by (seed, epoch, what).
+
+    what: the label, where it is the turn of a class.
 
     >>> sorted(turn(0, 3, 1, 4, number) for number in range(8))
     [0, 0, 1, 1, 2, 2, 3, 3]
     """
-    return int(_order(seed, epoch, label, count, number // count)[number % count])
+    return int(_order(seed, epoch, what, count, number // count)[number % count])
 
 
-@lru_cache(maxsize=8)
-def _order(seed: int, epoch: int, label: int, count: int, lap: int) -> NDArray[np.int64]:
-    return np.random.default_rng([seed, epoch, label, lap]).permutation(count)
+@lru_cache(maxsize=32)
+def _order(seed: int, epoch: int, what: int, count: int, lap: int) -> NDArray[np.int64]:
+    return np.random.default_rng([seed, epoch, what, lap]).permutation(count)

@@ -53,7 +53,7 @@ class VideoRecord:
 
     seconds: wall clock. frames: that the video has; missing: frames that were wanted and not readable. looks: frames on
     which faces were looked for; faces: how many were found there. segments: that the video has. tracklets: by segment
-    and face. people: as Video has them.
+    and face. people: as Video has them. dataset: what the dataset is called where there are several, else empty.
     """
 
     video: str
@@ -69,6 +69,7 @@ class VideoRecord:
     segments: int = 0
     tracklets: tuple[TrackletRecord, ...] = ()
     people: tuple[str, ...] = ()
+    dataset: str = ""
 
     def of(self, segment: int) -> tuple[TrackletRecord, ...]:
         """The tracklets of one segment, the largest face first."""

@@ -50,6 +50,20 @@ class FacesConfig(Config):
     )
 
 
+def widest(configs: Sequence[FacesConfig]) -> FacesConfig | None:
+    """The settings by which crops hold what all of `configs` cut out: their widest margin and largest size.
+
+    None where they differ in more than these, and find other faces.
+
+    >>> wide = widest([FacesConfig(margin=1.3, size=320), FacesConfig()])
+    >>> (wide.margin, wide.size), widest([FacesConfig(), FacesConfig(detect_side=320)])
+    ((1.6, 320), None)
+    """
+    sides = {"margin": max(config.margin for config in configs), "size": max(config.size for config in configs)}
+    found = {config.replace(**sides) for config in configs}
+    return found.pop() if len(found) == 1 else None
+
+
 @dataclass(frozen=True)
 class Strictness:
     """How sure the detector must be. thresholds: after each of its three networks; least: once in a tracklet."""

@@ -23,6 +23,7 @@ from dfd.clips.distort import Distortion
 from dfd.clips.sampling import ClipConfig, part_of
 from dfd.errors import CheckpointError, ConfigError, DfdError, StoreError
 from dfd.faces.records import TrackletRecord, VideoRecord
+from dfd.faces.tracklets import FacesConfig, widest
 from dfd.files import partial_path, sha256, write_json, write_text
 from dfd.inference.forward import (
     AT_ONCE,
@@ -178,10 +179,7 @@ def write_bundle(
     if out.exists() and not (out / "bundle.json").is_file() and (out.is_file() or any(out.iterdir())):
         raise ConfigError(f"{out} is there and not a bundle: name a new folder")
     read = [read_checkpoint(path) for path in checkpoints]
-    faces = read[0][0].faces
-    for path, (header, _) in zip(checkpoints, read, strict=True):
-        if header.faces != faces:
-            raise CheckpointError(f"{path} was trained on other face crops than {checkpoints[0]}: bundle them apart")
+    faces = _faces(checkpoints, [header.faces for header, _ in read])
     earned = earned or Earned()
     partial = partial_path(out)
     partial.mkdir(parents=True)
@@ -223,6 +221,16 @@ def _entry(path: Path, weight: float) -> MemberEntry:
         golden=golden_logit(model, header),
         weight=weight,
     )
+
+
+def _faces(checkpoints: Sequence[Path], configs: Sequence[FacesConfig]) -> FacesConfig:
+    """What a prediction cuts for all members: as wide and large as the one that needs most. Raises CheckpointError."""
+    faces = widest(configs)
+    if faces is None:
+        agrees = [widest([configs[0], config]) is not None for config in configs]
+        other = checkpoints[agrees.index(False)]
+        raise CheckpointError(f"{other} was trained on other faces than {checkpoints[0]}: bundle them apart")
+    return faces
 
 
 def load_bundle(folder: Path, device: str = "cpu", force: bool = False) -> Bundle:

@@ -36,8 +36,9 @@ def write_sheet(store: FaceStore, recipe: Recipe, out: Path, count: int) -> int:
     """
     if not cv2.haveImageWriter(str(out)):
         raise ConfigError(f"{out} has no ending of a picture: name it .jpg or .png")
-    check_margin(recipe, store.config)
-    data = PairDataset(usable(labelled(store)), recipe.clip, recipe.train, recipe.augment, recipe.blend)
+    videos = usable(labelled(store))
+    check_margin(videos, recipe.clip.margin)
+    data = PairDataset(videos, recipe.clip, recipe.train, recipe.augment, recipe.blend)
     numbers = np.linspace(0, len(data), min(count, len(data)), endpoint=False).astype(int)
     tiles = []
     for number in numbers:

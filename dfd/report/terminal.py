@@ -26,6 +26,7 @@ from dfd.report.lines import EVERY, Lines
 from dfd.report.verdict import CAUTION, STATUS_MEANS, counts, suspects, verdict
 from dfd.scoring.metrics import explain_score
 from dfd.scoring.seen import SEEN
+from dfd.scoring.sets import NOTE, SETS
 
 if TYPE_CHECKING:  # both import torch, which a score need not wait for
     from dfd.inference.predict import Prediction
@@ -134,15 +135,27 @@ def score(result: Mapping[str, Any]) -> None:
         between = _between(result.get(f"{key}_interval"))
         shown.append({"measure": name, "value": result.get(key), "95 % interval": between, "of": note})
     table(shown)
+    sets(result.get(SETS, {}))
     say("")
     for line in explain_score(dict(result)):
         say(line)
+    if result.get(NOTE):
+        say(f"Mind that {result[NOTE]}.")
     if result.get(SEEN):
         say(
             f"Warning: the starting weights had seen {result[SEEN]} of these {result['videos']}, or their sources or "
             "group: this is no score on unseen videos.",
             "yellow",
         )
+
+
+def sets(found: Mapping[str, Mapping[str, Any]]) -> None:
+    """The measures of each dataset alone: both together hide that one is scored higher than the other throughout."""
+    rows = [
+        {"dataset": name, "videos": alone["videos"], "fakes": alone["fakes"], **_brief(alone)}
+        for name, alone in found.items()
+    ]
+    table(rows, "Each dataset alone")
 
 
 def decision(made: Decision) -> None:
@@ -158,12 +171,7 @@ def decision(made: Decision) -> None:
 def start(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     """The starting weights as they are, beside what training made of them; says so where that is worse."""
     rows = [
-        {
-            "model": name,
-            "balanced log loss": result["balanced_log_loss"],
-            "95 % interval": _between(result["balanced_log_loss_interval"]),
-            "AUC": result["auc"],
-        }
+        {"model": name, **_brief(result)}
         for name, result in (("the starting weights as they are", before), ("trained on the other folds", after))
     ]
     table(rows, "What training changed")
@@ -243,6 +251,15 @@ def _several(made: Prediction, report: Mapping[str, Any]) -> None:
     share = len(report["fell_back"]) / max(1, report["videos"])
     if share > 0.05:
         say(f"Warning: {share:.0%} of the rows could not be scored and say 0.5.", "yellow")
+
+
+def _brief(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The score to compare, how sure it is, and the AUC."""
+    return {
+        "balanced log loss": result["balanced_log_loss"],
+        "95 % interval": _between(result["balanced_log_loss_interval"]),
+        "AUC": result["auc"],
+    }
 
 
 def _between(interval: Sequence[float] | None) -> str:

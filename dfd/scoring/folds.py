@@ -1,7 +1,8 @@
 """Folds that leak nothing: a real video and everything made from it stand on one side.
 
 A frame of folds has a row a video: filename, label (1 fake, 0 real), source (the real video it was made from, its own
-name if real), group (which videos hang together) and fold (from 0).
+name if real), group (which videos hang together) and fold (from 0). Of several datasets also set: which of them a
+video is in.
 """
 
 import csv
@@ -17,6 +18,7 @@ from dfd.files import whole
 from dfd.videos.people import people_in
 
 COLUMNS = ["filename", "label", "source", "group", "fold"]
+SET = "set"
 ATTEMPTS = 20
 """Shuffles tried for a split that gives every fold both classes; with few groups the first may not."""
 
@@ -120,7 +122,7 @@ def write_folds(path: Path, frame: pd.DataFrame) -> None:
     check_folds(frame)
     with whole(path) as partial:
         # Quoted throughout, since csv leaves a bare carriage return in a name unquoted.
-        frame[COLUMNS].to_csv(partial, index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+        frame[_kept(frame)].to_csv(partial, index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
 
 
 def read_folds(path: Path) -> pd.DataFrame:
@@ -128,11 +130,16 @@ def read_folds(path: Path) -> pd.DataFrame:
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
         check_folds(frame)
-        return frame[COLUMNS].astype({"label": int, "fold": int})
+        return frame[_kept(frame)].astype({"label": int, "fold": int})
     except (OSError, ValueError) as error:  # pandas' own errors of parsing are ValueErrors
         raise ConfigError(f"{path} is no CSV of folds with {', '.join(COLUMNS)}: {error}") from None
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
+
+
+def _kept(frame: pd.DataFrame) -> list[str]:
+    """The columns that a file of folds has."""
+    return [*COLUMNS, *([SET] if SET in frame else [])]
 
 
 def _check_possible(frame: pd.DataFrame, folds: int) -> None:

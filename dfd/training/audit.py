@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dfd.clips.made import MadeFake
 from dfd.faces.build import Progress
 from dfd.faces.records import TrackletRecord, VideoRecord, load_crops
 from dfd.faces.store import FaceStore
 from dfd.scoring.board import seen_in_training
 from dfd.scoring.folds import check_folds
 from dfd.scoring.leaks import Links, near_duplicates
+from dfd.training.datasets import Datasets
 from dfd.videos.segments import scored
 
 SIDE = 24
@@ -41,7 +43,7 @@ class Audit:
 
 
 def audit(
-    store: FaceStore,
+    store: FaceStore | Datasets,
     folds: pd.DataFrame,
     threshold: float,
     progress: Progress | None = None,
@@ -53,7 +55,8 @@ def audit(
     or file name crosses folds.
     """
     check_folds(folds)
-    records = {record.video: record for record in store.records() if record.video in set(folds["filename"])}
+    names = set(folds["filename"])
+    records = {r.video: r for r in store.records() if r.video in names and not isinstance(r, MadeFake)}
     faces = [face for record in records.values() for face in _middle(record)]
     crossing = _crossing(faces, folds, threshold, progress)
     fakes = [r for r in records.values() if r.label == 1 and r.tracklets and r.source in records]

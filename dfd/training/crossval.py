@@ -20,7 +20,9 @@ from typing import Any
 import pandas as pd
 import torch
 
+from dfd.clips.balance import both_classes
 from dfd.clips.distort import Distortion
+from dfd.clips.made import MADE, MadeFake
 from dfd.errors import ConfigError
 from dfd.faces.build import Progress
 from dfd.faces.records import VideoRecord
@@ -33,13 +35,16 @@ from dfd.inference.predict import Prediction, predict
 from dfd.scoring.decide import Decision, Judged, decide
 from dfd.scoring.folds import write_folds
 from dfd.scoring.seen import SEEN
-from dfd.scoring.submission import score_submission, write_submission
+from dfd.scoring.sets import NOTE, known, score_folds
+from dfd.scoring.submission import write_submission
 from dfd.training.clock import ALONE, Means
+from dfd.training.datasets import Datasets
 from dfd.training.fit import CHECKPOINT, claim, content, train
 from dfd.training.fit import settings as run_settings
 from dfd.training.groups import Grouping, kind, named_people, settled, split
 from dfd.training.lineage import check_unseen, count_seen
 from dfd.training.loop import seeded_model
+from dfd.training.material import mixed
 from dfd.training.recipes import Recipe
 from dfd.types import VideoScore
 
@@ -55,18 +60,19 @@ class CrossValidation:
     scores: tuple[VideoScore, ...]
 
 
-def labelled(store: FaceStore) -> list[VideoRecord]:
+def labelled(store: FaceStore | Datasets) -> list[VideoRecord]:
     """The videos on record that have a label, with faces or without. Raises ConfigError when there is none."""
-    records = [record for record in store.records() if record.label is not None]
+    data = Datasets.of(store)
+    records = [record for record in data.records() if record.label is not None]
     if not records:
         raise ConfigError(
-            f"{store.folder} has no video with a label: build it from a folder whose metadata.json says REAL or FAKE"
+            f"{data} has no video with a label: build it from a folder whose metadata.json says REAL or FAKE"
         )
     return records
 
 
 def crossval(
-    store: FaceStore,
+    store: FaceStore | Datasets,
     recipe: Recipe,
     folds: int,
     out: Path,
@@ -81,24 +87,26 @@ def crossval(
     have, `out` holds another run, the videos cannot be split so that each side has both classes, or a group crosses
     folds; OutOfTimeError at `means.until`.
     """
-    records = labelled(store)
+    data = Datasets.of(store)
+    records = labelled(data)
+    both_classes([record.label or 0 for record in records])
     grouping = grouping or Grouping()
     begun = (out / "folds.csv").is_file()
     frame = settled(out, records) if begun else split(records, folds, recipe.train.seed, grouping, progress)
     people = named_people(records, grouping)
     check_unseen(frame, recipe.model.weights, allow_seen, people)
     model = seeded_model(recipe)  # before anything is written: one that cannot be built leaves no folder
-    about = {"folds": folds, "content": content(records), **kind(grouping)}
-    claim(out, run_settings(recipe, store.config, about), model)
+    about = {"folds": folds, "content": content(records), **mixed(data.mix), **kind(grouping)}
+    claim(out, run_settings(recipe, data.config, about), model)
     write_folds(out / "folds.csv", frame)
     fold_of = dict(zip(frame["filename"], frame["fold"], strict=True))
-    groups = dict(zip(frame["filename"], frame["group"], strict=True))
+    groups = known(frame)[1]
     scores: dict[str, VideoScore] = {}
     for fold in range(folds):
         seen = [r for r in records if fold_of[r.video] != fold]
         held = [r for r in records if fold_of[r.video] == fold]
         told = _share(progress, fold, folds)
-        score_fold(seen, held, store, recipe, out / f"fold-{fold}", f"fold {fold + 1} of {folds}", told, means, groups)
+        score_fold(seen, held, data, recipe, out / f"fold-{fold}", f"fold {fold + 1} of {folds}", told, means, groups)
         scores |= {score.name: score for score in read_scores(out / f"fold-{fold}" / "oof.json")}
     ordered = tuple(scores[record.video] for record in records)
     write_submission(out / "oof.csv", {score.name: score.probability for score in ordered})
@@ -108,11 +116,11 @@ def crossval(
     again = (
         count_seen(part, weights, out / f"fold-{fold}" / CHECKPOINT, people) for fold, part in frame.groupby("fold")
     )
-    return _judge(out, frame, ordered, sum(again))
+    return _judge(out, frame, ordered, measures(out, frame, records, sum(again)))
 
 
 def train_fold(
-    store: FaceStore,
+    store: FaceStore | Datasets,
     recipe: Recipe,
     fold: int,
     folds: int,
@@ -128,15 +136,18 @@ def train_fold(
     """
     if not 0 <= fold < folds:
         raise ConfigError(f"fold is {fold}: with {folds} folds it is one of 0 to {folds - 1}")
-    records = labelled(store)
+    data = Datasets.of(store)
+    records = labelled(data)
+    both_classes([record.label or 0 for record in records])
     frame = split(records, folds, recipe.train.seed, grouping, progress)
     frame = frame[frame["fold"] == fold]
     people = named_people(records, grouping)
     check_unseen(frame, recipe.model.weights, allow_seen, people)
     names = set(frame["filename"])
     seen, held = ([r for r in records if (r.video in names) == inside] for inside in (False, True))
-    score_fold(seen, held, store, recipe, out, f"fold {fold}", progress, means)
-    score = _measures(out, frame, count_seen(frame, recipe.model.weights, out / CHECKPOINT, people))
+    score_fold(seen, held, data, recipe, out, f"fold {fold}", progress, means)
+    again = count_seen(frame, recipe.model.weights, out / CHECKPOINT, people)
+    score = measures(out, frame, records, again)
     write_json(out / "score.json", score)
     return score
 
@@ -144,7 +155,7 @@ def train_fold(
 def score_fold(
     seen: Sequence[VideoRecord],
     held: Sequence[VideoRecord],
-    store: FaceStore,
+    data: Datasets,
     recipe: Recipe,
     out: Path,
     what: str,
@@ -153,7 +164,7 @@ def score_fold(
     groups: Mapping[str, str] | None = None,
 ) -> Prediction | None:
     """Train on `seen` in the run folder `out` and score `held` into its oof.csv; None where that was done before."""
-    checkpoint = train(seen, store.config, recipe, out, what, progress, means, held, groups)
+    checkpoint = train(seen, data.config, recipe, out, what, progress, means, held, groups, data.mix)
 
     def told(done: int, total: int, last: str) -> None:
         means.check()
@@ -185,17 +196,18 @@ def score_held(
     return prediction
 
 
-def _measures(out: Path, frame: pd.DataFrame, again: int) -> dict[str, Any]:
-    """Of oof.csv itself, groups resampled whole. again: videos that the starting weights have seen."""
-    labels = dict(zip(frame["filename"], map(int, frame["label"]), strict=True))
-    groups = dict(zip(frame["filename"], frame["group"], strict=True))
-    return {**score_submission(out / "oof.csv", labels, groups), SEEN: again}
+def measures(out: Path, frame: pd.DataFrame, records: Sequence[VideoRecord], again: int) -> dict[str, Any]:
+    """Of the oof.csv in `out` itself, groups resampled whole; of each dataset too, where there are several.
+
+    again: videos of `records` that the starting weights have seen.
+    """
+    note = {NOTE: MADE} if any(isinstance(record, MadeFake) for record in records) else {}
+    return {**score_folds(out / "oof.csv", frame), SEEN: again, **note}
 
 
-def _judge(out: Path, frame: pd.DataFrame, scores: Sequence[VideoScore], again: int) -> CrossValidation:
-    """Score the file itself, and see whether a calibration would have helped."""
-    score = _measures(out, frame, again)
-    labels = dict(zip(frame["filename"], map(int, frame["label"]), strict=True))
+def _judge(out: Path, frame: pd.DataFrame, scores: Sequence[VideoScore], score: dict[str, Any]) -> CrossValidation:
+    """See whether a calibration would have helped."""
+    labels = known(frame)[0]
     fold_of = dict(zip(frame["filename"], frame["fold"], strict=True))
     decision = decide([Judged(s.faces, labels[s.name], int(fold_of[s.name])) for s in scores if s.status == "ok"])
     about = {"score": score, "decision": {**vars(decision), "rule": decision.rule.model_dump()}}

@@ -14,9 +14,8 @@ from typing import Any
 
 from torch import nn
 
-from dfd.clips.balance import balance
-from dfd.clips.dataset import SliceDataset, TrainingClips
-from dfd.clips.pairs import PairDataset
+from dfd.clips.dataset import TrainingClips
+from dfd.clips.made import MadeFake
 from dfd.errors import ConfigError
 from dfd.faces.build import Progress
 from dfd.faces.records import VideoRecord
@@ -28,6 +27,7 @@ from dfd.training.devices import carry_out
 from dfd.training.held import Held, HeldVideos
 from dfd.training.lineage import lineage
 from dfd.training.loop import Job, seeded_model
+from dfd.training.material import mixed, training_clips
 from dfd.training.patience import judges
 from dfd.training.recipes import Recipe
 from dfd.versions import versions
@@ -60,52 +60,46 @@ def train(
     means: Means = ALONE,
     held: Sequence[VideoRecord] = (),
     groups: Mapping[str, str] | None = None,
+    mix: Mapping[str, float] | None = None,
 ) -> Path:
     """Train on `videos` in the run folder `out`; returns the checkpoint's path.
 
     held: videos that are kept aside, on which the curve measures the model. groups: what patience keeps together, by
-    video; sources if None.
+    video; sources if None. mix: how often each dataset is drawn, by its name; all alike if None.
     A finished run with the same settings and data is returned as it is, a stopped one goes on. Raises ConfigError when
     `out` holds another run, a class is missing, or the clips are wider than the stored crops; OutOfTimeError at
     `means.until`; StoreError naming a film that cannot be read; TrainingError when the disk is full.
     """
     videos = usable(videos)
-    check_margin(recipe, faces)
+    check_margin([*videos, *held], recipe.clip.margin)
+    mix = mix or dict.fromkeys((video.dataset for video in videos), 1.0)
     grouped = groups or {video.video: video.source for video in videos}
     judging = judges(((v.video, v.label or 0, grouped[v.video]) for v in videos), recipe.train)
-    clips, prior = training_clips([video for video in videos if video.video not in judging], recipe)
+    learned = [video for video in videos if not isinstance(video, MadeFake)]
+    clips, prior = training_clips([video for video in learned if video.video not in judging], recipe, mix)
     header = Header(
         model=recipe.model,
         clip=recipe.clip,
         faces=faces,
         prior=prior,
-        training=recipe.model_dump(mode="json", exclude={"model", "clip"}),
-        videos=lineage(recipe.model.weights, *((v.video, v.source, *v.people) for v in videos)),
+        training={**recipe.model_dump(mode="json", exclude={"model", "clip"}), **mixed(mix)},
+        videos=lineage(recipe.model.weights, *((v.video, v.source, *v.people) for v in learned)),
     )
-    data = {"videos": {video.video: video.label for video in videos}, "content": content([*videos, *held])}
+    data = {"videos": {v.video: v.label for v in learned}, "content": content([*videos, *held]), **mixed(mix)}
     kept_aside = HeldVideos(tuple(held), header) if held else None
     judged = HeldVideos(tuple(v for v in videos if v.video in judging), header) if judging else None
     return run(clips, header, recipe, data, out, what, progress, means, kept_aside, judged)
 
 
-def check_margin(recipe: Recipe, faces: FacesConfig) -> None:
-    """Raises ConfigError where the clips are wider than the stored crops."""
-    if recipe.clip.margin > faces.margin:
-        raise ConfigError(
-            f"clip.margin is {recipe.clip.margin}, wider than the stored crops' {faces.margin}: "
-            "lower it, or build the crops wider"
-        )
-
-
-def training_clips(videos: Sequence[VideoRecord], recipe: Recipe) -> tuple[TrainingClips, float]:
-    """What `recipe` draws from `videos`, and the share of fakes in it. Raises ConfigError when a class is missing."""
-    config = recipe.train
-    if config.balance == "pairs":
-        return PairDataset(videos, recipe.clip, config, recipe.augment, recipe.blend), 0.5
-    if config.self_blend or config.mixup or config.cutmix:
-        raise ConfigError("self_blend, mixup and cutmix need a real clip beside each fake: set balance to pairs")
-    share = balance([video.label or 0 for video in videos], config.slices)
-    return SliceDataset(videos, recipe.clip, share, config, recipe.augment), share.prior
+def check_margin(videos: Sequence[VideoRecord], margin: float) -> None:
+    """Raise ConfigError unless every stored crop holds a clip of that margin."""
+    for video in videos:
+        narrow = min((tracklet.margin for tracklet in video.tracklets), default=margin)
+        if margin > narrow:
+            stored = f"{narrow} in {video.dataset}" if video.dataset else f"{narrow}"
+            raise ConfigError(
+                f"clip.margin is {margin}, wider than the stored crops' {stored}: lower it, or build the crops wider"
+            )
 
 
 def run(

@@ -15,7 +15,7 @@ from dfd.errors import ConfigError
 from dfd.faces.build import Progress
 from dfd.faces.embed import Embedder
 from dfd.faces.records import TrackletRecord, VideoRecord
-from dfd.scoring.folds import assign_folds, check_folds, read_folds
+from dfd.scoring.folds import SET, assign_folds, check_folds, read_folds
 from dfd.scoring.leaks import Links, part_links, person_links
 from dfd.videos.segments import scored
 
@@ -79,7 +79,7 @@ def split(
             raise
         raise ConfigError(f"{error}; with --groups source people may cross folds, which flatters a score") from None
     check_folds(frame)
-    return frame
+    return _with_sets(frame, records)
 
 
 def settled(run: Path, records: Sequence[VideoRecord]) -> pd.DataFrame:
@@ -98,7 +98,14 @@ def settled(run: Path, records: Sequence[VideoRecord]) -> pd.DataFrame:
         check_folds(frame)
     except ConfigError as error:
         raise ConfigError(f"{run / 'folds.csv'}: {error}") from None
-    return frame
+    return _with_sets(frame, records)
+
+
+def _with_sets(frame: pd.DataFrame, records: Sequence[VideoRecord]) -> pd.DataFrame:
+    """A frame of folds with the dataset of each video, where there are several."""
+    sets = {record.video: record.dataset for record in records}
+    frame = frame.drop(columns=SET, errors="ignore")
+    return frame.assign(**{SET: frame["filename"].map(sets)}) if len(set(sets.values())) > 1 else frame
 
 
 def people(records: Sequence[VideoRecord], grouping: Grouping, progress: Progress | None = None) -> Links:

@@ -17,9 +17,11 @@ from dfd.faces.store import FaceStore
 from dfd.files import write_json
 from dfd.inference.oof import OutOfFold, read_oof, read_scores
 from dfd.scoring.seen import SEEN
-from dfd.scoring.submission import compare_submissions, score_submission, write_submission
+from dfd.scoring.sets import score_folds
+from dfd.scoring.submission import compare_submissions, write_submission
 from dfd.training.clock import ALONE, Means
 from dfd.training.crossval import score_held
+from dfd.training.datasets import Datasets
 from dfd.training.fit import CHECKPOINT
 from dfd.types import VideoScore
 
@@ -27,7 +29,7 @@ CLEAN = "as it is"
 
 
 def distort(
-    store: FaceStore, run: Path, progress: Progress | None = None, means: Means = ALONE
+    store: FaceStore | Datasets, run: Path, progress: Progress | None = None, means: Means = ALONE
 ) -> dict[str, dict[str, Any]]:
     """Score every fold of the cross-validation in `run` under each of DISTORTIONS, by the model that has not seen it.
 
@@ -38,21 +40,22 @@ def distort(
     oof = read_oof(run)
     if oof is None:
         raise ConfigError(f"{run} is no cross-validation: run dfd crossval into it first")
-    records = {record.video: record for record in store.records()}
+    data = Datasets.of(store)
+    records = {record.video: record for record in data.records()}
     lacking = [name for name in oof.folds["filename"] if name not in records]
     if lacking:
-        raise ConfigError(f"{store.folder} has no {lacking[0]!r}, which {run} is of: name the dataset that it is of")
+        raise ConfigError(f"{data} has no {lacking[0]!r}, which {run} is of: name the dataset that it is of")
     clean, total = run / "oof.csv", len(DISTORTIONS) * len(oof.folds)
     (run / "distort").mkdir(exist_ok=True)
     seen = {SEEN: oof.seen}
-    found = {CLEAN: {"means": "the videos as they are", **score_submission(clean, oof.labels(), oof.groups()), **seen}}
+    found = {CLEAN: {"means": "the videos as they are", **score_folds(clean, oof.folds), **seen}}
     for number, name in enumerate(DISTORTIONS):
         scores = _score(name, run, oof, records, _Told(progress, means, number * len(oof.folds), total, name))
         out = run / "distort" / f"{name}.csv"
         write_submission(out, {video: scores[video].probability for video in oof.folds["filename"]})
         found[name] = {
             "means": DISTORTIONS[name].means,
-            **score_submission(out, oof.labels(), oof.groups()),
+            **score_folds(out, oof.folds),
             **seen,
             "against": compare_submissions(clean, out, oof.labels(), oof.groups()),
         }

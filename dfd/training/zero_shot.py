@@ -16,10 +16,11 @@ from dfd.faces.store import FaceStore
 from dfd.files import sha256, write_json
 from dfd.models.checkpoint import is_checkpoint
 from dfd.scoring.folds import read_folds, write_folds
-from dfd.scoring.seen import SEEN
-from dfd.scoring.submission import compare_submissions, score_submission
+from dfd.scoring.sets import known
+from dfd.scoring.submission import compare_submissions
 from dfd.training.clock import ALONE, Means
-from dfd.training.crossval import labelled, score_held
+from dfd.training.crossval import labelled, measures, score_held
+from dfd.training.datasets import Datasets
 from dfd.training.groups import Grouping, named_people, split
 from dfd.training.lineage import check_unseen, count_seen
 
@@ -27,7 +28,7 @@ FOLDER = "zero-shot"
 
 
 def zero_shot(
-    store: FaceStore,
+    store: FaceStore | Datasets,
     weights: Path | None,
     folds: int,
     seed: int,
@@ -53,7 +54,7 @@ def zero_shot(
 
 
 def compare_with_start(
-    store: FaceStore,
+    store: FaceStore | Datasets,
     weights: Path | None,
     run: Path,
     progress: Progress | None = None,
@@ -68,12 +69,11 @@ def compare_with_start(
         return None
     frame = read_folds(run / "folds.csv")
     score = _score(store, weights, frame, run / FOLDER, progress, means, grouping)
-    labels, groups = _known(frame)
-    return {**score, "against": compare_submissions(run / FOLDER / "oof.csv", run / "oof.csv", labels, groups)}
+    return {**score, "against": compare_submissions(run / FOLDER / "oof.csv", run / "oof.csv", *known(frame))}
 
 
 def _score(
-    store: FaceStore,
+    store: FaceStore | Datasets,
     weights: Path,
     frame: pd.DataFrame,
     out: Path,
@@ -98,12 +98,6 @@ def _score(
 
     score_held(records, weights, out / "oof", progress=tell)
     again = count_seen(frame, weights, weights, named_people(records, grouping))
-    score = {**score_submission(out / "oof.csv", *_known(frame)), SEEN: again}
+    score = measures(out, frame, records, again)
     write_json(out / "score.json", {"score": score})
     return score
-
-
-def _known(frame: pd.DataFrame) -> tuple[dict[str, int], dict[str, str]]:
-    """Labels and groups by file name."""
-    labels = dict(zip(frame["filename"], map(int, frame["label"]), strict=True))
-    return labels, dict(zip(frame["filename"], frame["group"], strict=True))

@@ -1,0 +1,114 @@
+"""One or several datasets of faces, as what a training reads."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from dfd.clips.blend import BlendConfig
+from dfd.clips.made import made_fakes
+from dfd.errors import ConfigError
+from dfd.faces.records import VideoRecord
+from dfd.faces.store import FaceStore
+from dfd.faces.tracklets import FacesConfig, widest
+
+
+class Datasets:
+    """Datasets that are trained on and scored together; of several each record says which it is of.
+
+    mix: how often each is drawn, by its short name: 1, each video of its commoner class `slices` times an epoch; 0.5,
+    half of them, and the other half in the next epoch. config: how a prediction cuts faces for a model trained on them.
+    blend: where no dataset has a fake, how fakes to judge by are made of the real videos; None for none.
+    """
+
+    def __init__(
+        self, stores: Sequence[FaceStore], mix: Sequence[float] = (), blend: BlendConfig | None = None
+    ) -> None:
+        names = short_names([store.folder for store in stores])
+        if len(mix or stores) != len(stores):
+            raise ConfigError(f"--mix has {len(mix)} numbers, and datasets are {len(stores)}: give each one")
+        self.stores = dict(zip(names, stores, strict=True))
+        self.mix: Mapping[str, float] = dict(zip(names, mix or [1.0] * len(names), strict=True))
+        self.config = prediction_faces([store.config for store in stores])
+        self.blend = blend
+
+    @classmethod
+    def of(cls, data: "FaceStore | Datasets") -> "Datasets":
+        """The same, or one dataset as such."""
+        return data if isinstance(data, Datasets) else cls([data])
+
+    @classmethod
+    def open(cls, folders: Sequence[Path], mix: str | None = None, blend: BlendConfig | None = None) -> "Datasets":
+        """The datasets in `folders`. mix: as --mix has it.
+
+        Raises StoreError for a folder that is no dataset; ConfigError for one that is named twice, or a mix of other
+        than a number above 0 a dataset.
+        """
+        return cls([FaceStore.open(folder) for folder in folders], read_mix(mix), blend)
+
+    def __str__(self) -> str:
+        return ", ".join(str(store.folder) for store in self.stores.values())
+
+    def records(self) -> list[VideoRecord]:
+        """Every video on record, by dataset and name, then the fakes that are made to judge by.
+
+        Raises ConfigError for a name that two datasets have.
+        """
+        found: dict[str, VideoRecord] = {}
+        for name, store in self.stores.items():
+            for record in store.records():
+                if record.video in found:
+                    first = self.stores[found[record.video].dataset].folder
+                    raise ConfigError(
+                        f"{record.video!r} is in {first} and in {store.folder}, and folds go by names: build one of "
+                        "them from a folder higher up, which then stands in its names"
+                    )
+                found[record.video] = replace(record, dataset=name)
+        if self.blend is not None and not any(record.label == 1 for record in found.values()):
+            return [*found.values(), *made_fakes(list(found.values()), self.blend)]
+        return list(found.values())
+
+
+def read_mix(text: str | None) -> tuple[float, ...]:
+    """The numbers of --mix; none where it is not given.
+
+    >>> read_mix("1,0.5")
+    (1.0, 0.5)
+    """
+    try:
+        numbers = tuple(float(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        numbers = (0.0,)
+    if not all(0 < number <= 100 for number in numbers):
+        raise ConfigError(f"--mix is {text!r}: give each dataset a number above 0 and up to 100, as in 1,0.5")
+    return numbers
+
+
+def short_names(folders: Sequence[Path]) -> list[str]:
+    """What each dataset is called: as few of the last parts of its path as tell it from the others; one alone nothing.
+
+    >>> short_names([Path("/work/dfdc/faces"), Path("/work/celeb/faces")])
+    ['dfdc/faces', 'celeb/faces']
+    >>> short_names([Path("/work/dfdc"), Path("/work/celeb")]), short_names([Path("/work/dfdc")])
+    (['dfdc', 'celeb'], [''])
+    """
+    paths = [folder.resolve() for folder in folders]
+    twice = [folder for folder, path in zip(folders, paths, strict=True) if paths.count(path) > 1]
+    if twice:
+        raise ConfigError(f"{twice[0]} is named twice: name each dataset once")
+    if len(paths) == 1:
+        return [""]
+    for count in range(1, max(len(path.parts) for path in paths)):
+        names = ["/".join(path.parts[-count:]) for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    return [str(path) for path in paths]
+
+
+def prediction_faces(configs: Sequence[FacesConfig]) -> FacesConfig:
+    """How a prediction finds and cuts faces for a model trained on datasets of these settings.
+
+    As they do, the widest where only margin and size differ; where more differs as by default, as wide as the widest.
+    """
+    usual = FacesConfig()
+    sides = {"margin": max(c.margin for c in (usual, *configs)), "size": max(c.size for c in (usual, *configs))}
+    return widest(configs) or usual.replace(**sides)

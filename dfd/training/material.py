@@ -1,0 +1,65 @@
+"""What a training draws its clips from: of each dataset pairs or slices, and how much of each an epoch takes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dfd.clips.balance import balance
+from dfd.clips.dataset import SliceDataset, TrainingClips
+from dfd.clips.joined import JoinedClips
+from dfd.clips.pairs import PairDataset
+from dfd.errors import ConfigError
+from dfd.faces.records import VideoRecord
+from dfd.training.module import TrainConfig
+from dfd.training.recipes import Recipe
+
+
+def training_clips(
+    videos: Sequence[VideoRecord], recipe: Recipe, mix: Mapping[str, float]
+) -> tuple[TrainingClips, float]:
+    """What `recipe` draws from `videos`, and the share of fakes in it. mix: how often each dataset is drawn, by name.
+
+    Raises ConfigError when a class is missing, or a dataset has nothing to draw from.
+    """
+    config = recipe.train
+    if config.balance == "slices" and (config.self_blend or config.mixup or config.cutmix):
+        raise ConfigError("self_blend, mixup and cutmix need a real clip beside each fake: set balance to pairs")
+    parts = []
+    for place, name in enumerate(mix):
+        own, others = ([v for v in videos if (v.dataset == name) == inside] for inside in (True, False))
+        try:
+            parts.append(_of_one(own, others, recipe, config.replace(seed=config.seed + place)))
+        except ConfigError as error:
+            raise (ConfigError(f"{name}: {error}") if name else error) from None
+    clips, priors = zip(*parts, strict=True)
+    if not mixed(mix):
+        return clips[0], priors[0]
+    joined = JoinedClips(clips, list(mix.values()), config.seed)
+    return joined, float(np.average(priors, weights=joined.counts))
+
+
+def mixed(mix: Mapping[str, float]) -> dict[str, Any]:
+    """What config.json says of how often datasets are drawn; nothing of one alone that is drawn whole."""
+    return {} if list(mix.values()) == [1.0] else {"mix": dict(mix)}
+
+
+def _of_one(
+    own: Sequence[VideoRecord], others: Sequence[VideoRecord], recipe: Recipe, config: TrainConfig
+) -> tuple[TrainingClips, float]:
+    """What is drawn from one dataset, and its share of fakes. others: the videos of the other datasets.
+
+    One of real videos alone among several has all its fakes made, where self_blend is above 0; the fakes of one of
+    fakes alone go beside the others' real videos.
+    """
+    if not own:
+        raise ConfigError("none of its videos is left to learn from: each was unlabelled, without a face or held out")
+    if config.balance == "slices":
+        share = balance([video.label or 0 for video in own], config.slices)
+        return SliceDataset(own, recipe.clip, share, config, recipe.augment), share.prior
+    reals, labels = [video for video in others if video.label == 0], {video.label for video in own}
+    if labels == {0} and others and config.self_blend:
+        config = config.replace(self_blend=1)
+    if labels == {1} and config.self_blend == 1:
+        raise ConfigError("it has fakes alone, and with self_blend 1 all fakes are made: leave it out, or lower that")
+    return PairDataset(own, recipe.clip, config, recipe.augment, recipe.blend, reals), 0.5

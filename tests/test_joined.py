@@ -1,0 +1,88 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dfd.clips.augment import AugmentConfig
+from dfd.clips.balance import DrawConfig
+from dfd.clips.blend import BlendConfig
+from dfd.clips.dataset import EpochSampler, TrainingClips
+from dfd.clips.joined import JoinedClips
+from dfd.clips.pairs import PairDataset
+from dfd.clips.sampling import ClipConfig
+
+
+class Items(TrainingClips):
+    """So many items that say what they are asked for."""
+
+    clips = 2
+
+    def __init__(self, name, count):
+        self.name, self.count = name, count
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, item):
+        assert 0 <= item[1] < self.count
+        return self.name, *item
+
+
+def epochs(data, count):
+    """Every item of so many epochs, an epoch a list."""
+    return [[data[epoch, number] for number in range(len(data))] for epoch in range(count)]
+
+
+def test_a_half_is_half_of_the_items_and_then_the_other_half():
+    first, second, third = epochs(JoinedClips([Items("a", 3), Items("b", 4)], [1, 0.5], seed=0), 3)
+    assert Counter(name for name, *_ in first) == {"a": 3, "b": 2}
+    of_b = [{item[2] for item in epoch if item[0] == "b"} for epoch in (first, second)]
+    assert of_b[0] | of_b[1] == {0, 1, 2, 3}
+    assert {item for item in (*first, *second) if item[0] == "b"} == {("b", 0, number) for number in range(4)}
+    assert {item[1] for item in third if item[0] == "b"} == {1}  # drawn anew
+    for epoch, items in enumerate((first, second, third)):
+        assert {item for item in items if item[0] == "a"} == {("a", epoch, number) for number in range(3)}
+
+
+def test_which_half_hangs_on_the_seed():
+    halves = [{item[2] for item in epochs(JoinedClips([Items("a", 100)], [0.5], seed), 1)[0]} for seed in (0, 0, 1)]
+    assert halves[0] == halves[1] != halves[2]
+    assert any(number >= 50 for number in halves[0])
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.floats(0.05, 3)), min_size=1, max_size=3), st.integers(1, 6))
+def test_no_item_comes_again_before_all_have_come(parts, count):
+    data = JoinedClips([Items(n, size) for n, (size, _) in enumerate(parts)], [share for _, share in parts], seed=3)
+    items = [item for epoch in epochs(data, count) for item in epoch]
+    assert len(set(items)) == len(items)
+    for name, (size, share) in enumerate(parts):
+        times = Counter(number for part, _, number in items if part == name)
+        assert max(times.values()) - min([times[number] for number in range(size)]) <= 1
+        assert sum(times.values()) == count * max(1, round(share * size))
+
+
+def test_several_processes_and_a_resumed_run_have_what_one_has(small_store, other_store):
+    """Two stores of other margins and sizes: their clips are of one size, and drawn by (seed, epoch, number) alone."""
+    config = ClipConfig(length=3, size=32, margin=1.3)
+    draw, augment = DrawConfig(per_load=1, self_blend=0.3), AugmentConfig(codec=0)
+    parts = [
+        PairDataset([r for r in store.records() if r.tracklets], config, draw.replace(seed=n), augment, BlendConfig())
+        for n, store in enumerate((small_store, other_store))
+    ]
+    data = JoinedClips(parts, [1, 0.5], seed=0)
+    alone = list(EpochSampler(len(data), 0))
+    shared = [list(EpochSampler(len(data), 0, part, 2)) for part in range(2)]
+    assert [item for both in zip(*shared, strict=True) for item in both] == alone[: 2 * len(shared[0])]
+    item = next(item for item in alone if data.where(*item)[0] == 1)
+    once, again = data[item], JoinedClips(parts, [1, 0.5], seed=0)[item]
+    assert once.images.shape == (2, 3, 3, 32, 32)
+    assert torch.equal(once.images, again.images)
+    assert all(name.startswith("b/") for name in once.names)
+
+
+def test_shares_are_one_a_part():
+    with pytest.raises(ValueError, match="zip"):
+        JoinedClips([Items("a", 3)], np.ones(2).tolist(), seed=0)
