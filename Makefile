@@ -16,6 +16,12 @@ TEST   ?= $(MINI)/test_videos
 SAMPLE ?= $(MINI)/sample_submission.csv
 LABELS ?= $(MINI)/test_labels.csv
 NEEDS  := $(MINI)/sample.json
+# Where dfd comes with a detector, the mini-DFDC is scored with it, and trained on from its first network.
+ifeq ($(BUNDLE)$(RECIPE)$(wildcard dfd/pretrained/bundle.json),tinydfd/pretrained/bundle.json)
+DETECTOR := dfd/pretrained
+WEIGHTS  ?= $(DETECTOR)/member-0.pt
+RUN      ?= $(WORK)/$(NAME)/run-detector
+endif
 endif
 FACES   ?= $(WORK)/$(NAME)/faces
 RUN     ?= $(WORK)/$(NAME)/run-$(RECIPE)
@@ -26,7 +32,10 @@ export MLFLOW_TRACKING_URI ?= sqlite:///$(abspath $(WORK))/mlflow.db
 
 DFD     := .venv/bin/dfd
 READY   := .venv/.ready
-MODEL    = --recipe $(RECIPE) --model.weights $(WEIGHTS)
+MODEL    = --recipe $(RECIPE) --model.weights $(WEIGHTS) $(if $(DETECTOR),$(shell $(CLIPS)))
+# What its first network is fed: shown another margin or size, it loses much of what it knows.
+CLIPS    = .venv/bin/python -c 'from dfd.inference.info import read_info, shipped; \
+	clip = read_info(shipped()).members[0].clip; print("--clip.margin", clip.margin, "--clip.size", clip.size)'
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
@@ -39,7 +48,7 @@ help:  ## list the verbs
 	@echo
 	@echo "  VIDEOS=folder    your videos, with a metadata.json where they have labels (default: the mini-DFDC)"
 	@echo "  RECIPE=$(RECIPE)      tiny: seconds, shows the machinery · cpu: minutes, learns"
-	@echo "  BUNDLE=folder    for submission: score VIDEOS with this bundle, without training"
+	@echo "  BUNDLE=folder    for submission: score VIDEOS with this bundle, without training (dfd/pretrained: the one that ships)"
 	@echo "  TEST=folder      for submission: train on VIDEOS, score these; SAMPLE=csv names the rows, LABELS=csv scores them"
 
 setup: $(READY)  ## make .venv with the pinned packages
@@ -70,17 +79,35 @@ train: faces $(WEIGHTS)  ## train one model on VIDEOS with RECIPE
 crossval: faces $(WEIGHTS)  ## train every fold, print the local leaderboard score
 	$(DFD) crossval "$(FACES)" $(MODEL) --folds $(FOLDS) --out "$(RUN)"
 
+# Score videos (1) with a bundle (2), and look at what came of it.
+define judge
+	$(DFD) predict "$(1)" --bundle "$(2)" --out $(OUT) $(if $(SAMPLE),--sample "$(SAMPLE)") --report submission/report.json --hours $(HOURS)
+	$(if $(SAMPLE),$(DFD) validate $(OUT) --sample "$(SAMPLE)" --record submission/record.csv --bundle "$(2)")
+	$(if $(LABELS),$(DFD) score $(OUT) --labels "$(LABELS)" --bundle "$(2)" --report submission/report.json)
+endef
+
 ifdef BUNDLE
 submission: $(READY) $(NEEDS)  ## from videos to a scored submission.csv, everything on the way
-	$(DFD) predict "$(VIDEOS)" --bundle "$(BUNDLE)" --out $(OUT) $(if $(SAMPLE),--sample "$(SAMPLE)") --report submission/report.json --hours $(HOURS)
-	$(if $(SAMPLE),$(DFD) validate $(OUT) --sample "$(SAMPLE)" --record submission/record.csv --bundle "$(BUNDLE)")
-	$(if $(LABELS),$(DFD) score $(OUT) --labels "$(LABELS)" --bundle "$(BUNDLE)" --report submission/report.json)
+	$(call judge,$(VIDEOS),$(BUNDLE))
+else ifdef DETECTOR
+submission: $(READY) $(NEEDS)
+	$(call judge,$(TEST),$(DETECTOR))
+	$(MAKE) crossval
+	@echo
+	@echo "Detector      $(DETECTOR); CARD.md there says how it was tested, and where it fails"
+	@echo "Submission    $(OUT), by the detector as it is; submission/report.json on how each video ended"
+	@echo "Cross-valid.  $(RUN)/oof.csv, metrics.csv, folds.csv, score.json: trained on from the detector"
+	@echo
+	@echo "What to think of it: the first score is the detector's, which has not been trained on any of these videos. They"
+	@echo "are few, and all their fakes are self-blended, so its interval is wide, and it says little of other fakes: for"
+	@echo "those read CARD.md. The second is what training on these few videos makes of the detector. Training on your own"
+	@echo "videos is worth it if they are hundreds, and like those that you want to judge: compare both scores there too."
+	@echo
+	@echo "Your own videos: dfd predict my.mp4, or make submission VIDEOS=train_folder TEST=test_folder RECIPE=cpu"
 else ifdef TEST
 submission: crossval
 	$(DFD) bundle "$(RUN)" --out "$(RUN)-bundle"
-	$(DFD) predict "$(TEST)" --bundle "$(RUN)-bundle" --out $(OUT) $(if $(SAMPLE),--sample "$(SAMPLE)") --report submission/report.json --hours $(HOURS)
-	$(if $(SAMPLE),$(DFD) validate $(OUT) --sample "$(SAMPLE)" --record submission/record.csv --bundle "$(RUN)-bundle")
-	$(if $(LABELS),$(DFD) score $(OUT) --labels "$(LABELS)" --bundle "$(RUN)-bundle" --report submission/report.json)
+	$(call judge,$(TEST),$(RUN)-bundle)
 	@echo
 	@echo "Faces         $(FACES)"
 	@echo "Cross-valid.  $(RUN)/oof.csv, metrics.csv, folds.csv, score.json"

@@ -35,7 +35,7 @@ def bundle(
         runs: Run folders of dfd crossval or dfd train. Several of crossval, over the same folds, are blended: weights
             are fitted, and kept if they do better than equal ones on folds that they were not fitted on.
         out: Folder of the bundle.
-        half: Keep weights in 16 bits, in half the space; logits move by about a hundredth of their spread.
+        half: Keep weights in 16 bits, in half the space; logits move by less than two hundredths of their spread.
     """
     from dfd.inference.pack import pack_runs  # and with it torch, which a prediction loads while workers begin
 
