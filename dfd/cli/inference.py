@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from dfd.errors import ConfigError, ManifestError
+from dfd.faces.store import FaceStore
 from dfd.inference.info import read_info, shipped
 from dfd.inference.predict import write_report
 from dfd.inference.run import Settings, run
@@ -28,6 +29,7 @@ def bundle(
     *,
     out: Path,
     half: Annotated[bool, Parameter(negative=())] = False,
+    sets: Several = [],  # noqa: B006
 ) -> None:
     """Pack the models of RUNS, calibration and preprocessing into OUT, ready for a kernel.
 
@@ -36,10 +38,18 @@ def bundle(
             are fitted, and kept if they do better than equal ones on folds that they were not fitted on.
         out: Folder of the bundle.
         half: Keep weights in 16 bits, in half the space; logits move by less than two hundredths of their spread.
+        sets: Datasets of dfd faces, each with other faces and fakes: by what is unseen there weights and a temperature
+            are fitted, and judged by leaving one dataset out.
     """
     from dfd.inference.pack import pack_runs  # and with it torch, which a prediction loads while workers begin
 
-    info = pack_runs(runs, out, half)
+    stores = {folder.resolve().name: FaceStore.open(folder) for folder in sets}
+    if len(stores) < len(sets):
+        raise ConfigError("two of --sets have one name: rename a folder")
+    with show.bar("bundle") as tell:
+        info = pack_runs(runs, out, half, {name: store.records() for name, store in stores.items()}, tell)
+    if info.sets is not None:
+        show.set_blend(info.sets, runs)
     if info.blend is not None:
         show.blend(info.blend, runs)
         show.score(info.score)

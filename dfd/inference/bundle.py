@@ -59,18 +59,20 @@ from dfd.scoring.aggregate import over_members
 from dfd.scoring.calibrate import prior_offset
 from dfd.scoring.decide import Rule
 from dfd.scoring.ensemble import Blend
+from dfd.scoring.set_blend import SetBlend
 from dfd.types import FaceLogit
 
 
 @dataclass(frozen=True)
 class Earned:
-    """What out-of-fold predictions have earned a bundle, as BundleInfo has it. weights: a number above 0 a member."""
+    """What predictions of unseen videos have earned a bundle, as BundleInfo has it. weights: above 0, one a member."""
 
     rule: Rule = field(default_factory=Rule)
     reason: str = PLAIN
     score: dict[str, Any] = field(default_factory=dict)
     weights: tuple[float, ...] = ()
     blend: Blend | None = None
+    sets: SetBlend | None = None
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,7 @@ def write_bundle(
             rule=earned.rule,
             rule_reason=earned.reason,
             blend=earned.blend,
+            sets=earned.sets,
             score=earned.score,
             seen_sha256=sha256(partial / SEEN_FILE),
         )

@@ -17,6 +17,7 @@ from dfd.faces.tracklets import FacesConfig
 from dfd.files import sha256
 from dfd.scoring.decide import Rule
 from dfd.scoring.ensemble import Blend
+from dfd.scoring.set_blend import SetBlend
 from dfd.versions import versions
 
 FORMAT = 3
@@ -78,6 +79,7 @@ class BundleInfo(Config):
     rule: Rule = Rule()
     rule_reason: str = PLAIN
     blend: Blend | None = Field(None, description="how several runs were blended, and why so")
+    sets: SetBlend | None = Field(None, description="how runs were blended that were judged on several sets")
     score: dict[str, Any] = Field(default_factory=dict, description="measures of the out-of-fold predictions")
     seen_sha256: str = Field("", description="of seen.json, the names of all that members have seen in training")
     golden_face: GoldenFace | None = Field(None, description="what is found in golden.mp4 where the bundle was made")

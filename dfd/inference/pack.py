@@ -2,25 +2,38 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from dfd.errors import CheckpointError, ConfigError
+from dfd.faces.build import Progress
+from dfd.faces.records import VideoRecord
 from dfd.inference.bundle import Earned, write_bundle
 from dfd.inference.info import BundleInfo
+from dfd.inference.judge import judge_sets
 from dfd.inference.oof import OutOfFold, read_oof
 from dfd.inference.predict import PRIOR
 from dfd.scoring.decide import Rule
 from dfd.scoring.ensemble import decide_blend
 from dfd.scoring.seen import SEEN
+from dfd.scoring.set_blend import SetBlend, blend_sets
 from dfd.scoring.submission import score_submission, write_submission
 
 
-def pack_runs(runs: Sequence[Path], out: Path, half: bool = False) -> BundleInfo:
+def pack_runs(
+    runs: Sequence[Path],
+    out: Path,
+    half: bool = False,
+    sets: Mapping[str, Sequence[VideoRecord]] | None = None,
+    progress: Progress | None = None,
+) -> BundleInfo:
     """Bundle the models of `runs` (of a cross-validation every fold's) into `out`; half: in 16 bits.
+
+    sets: videos, by the name of their set, that no run has seen: weights and temperature are then fitted on them, and
+    judged by leaving one set out (set_blend.py).
 
     Several cross-validations over the same folds are blended: their weights, and the rule from logits to a probability,
     are judged on their joined out-of-fold predictions, which are left in the bundle as oof.csv. Where a run is none
@@ -28,6 +41,8 @@ def pack_runs(runs: Sequence[Path], out: Path, half: bool = False) -> BundleInfo
     folder without a checkpoint; ConfigError for cross-validations over other folds.
     """
     checkpoints = [_checkpoints(run) for run in runs]
+    if sets:
+        return _pack_sets(checkpoints, blend_sets(judge_sets(checkpoints, sets, progress)), out, half)
     found = [read_oof(run) for run in runs]
     if len(runs) == 1:
         return write_bundle(out, checkpoints[0], _earned_alone(runs[0]), half)
@@ -48,9 +63,7 @@ def _pack_blend(checkpoints: Sequence[Sequence[Path]], runs: Sequence[OutOfFold]
         name: plain.probability(video.faces) if video.faces else PRIOR
         for name, video in zip(names, videos, strict=True)
     }
-    used = [(of_run, weight) for of_run, weight in zip(checkpoints, made.weights, strict=True) if weight > 0]
-    turns = zip_longest(*([(path, weight / len(of_run)) for path in of_run] for of_run, weight in used))
-    members = [member for turn in turns for member in turn if member is not None]
+    members = _members(checkpoints, made.weights)
     with TemporaryDirectory(prefix="dfd-bundle-") as folder:
         oof = Path(folder) / "oof.csv"
         write_submission(oof, probabilities)
@@ -59,6 +72,21 @@ def _pack_blend(checkpoints: Sequence[Sequence[Path]], runs: Sequence[OutOfFold]
         info = write_bundle(out, [path for path, _ in members], earned, half)
         shutil.copy(oof, out)
     return info
+
+
+def _pack_sets(checkpoints: Sequence[Sequence[Path]], made: SetBlend, out: Path, half: bool) -> BundleInfo:
+    """Of runs that were judged on sets."""
+    members = _members(checkpoints, made.weights)
+    rule = Rule(calibration=made.calibration)
+    earned = Earned(rule, made.reason, weights=tuple(weight for _, weight in members), sets=made)
+    return write_bundle(out, [path for path, _ in members], earned, half)
+
+
+def _members(checkpoints: Sequence[Sequence[Path]], weights: Sequence[float]) -> list[tuple[Path, float]]:
+    """Checkpoints and what each counts for: in turn from each run, so that some of them stand for all."""
+    used = [(of_run, weight) for of_run, weight in zip(checkpoints, weights, strict=True) if weight > 0]
+    turns = zip_longest(*([(path, weight / len(of_run)) for path in of_run] for of_run, weight in used))
+    return [member for turn in turns for member in turn if member is not None]
 
 
 def _check_same_folds(first: Path, a: OutOfFold, second: Path, b: OutOfFold) -> None:

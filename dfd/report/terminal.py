@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # both import torch, which a score need not wait for
     from dfd.inference.predict import Prediction
     from dfd.scoring.decide import Decision
     from dfd.scoring.ensemble import Blend
+    from dfd.scoring.set_blend import SetBlend
 
 SHOWN = 12
 """Reasons that are printed; the rest stands in the files."""
@@ -216,6 +217,25 @@ def blend(made: Blend, runs: Sequence[Path]) -> None:
         ]
     )
     say(f"Why: {made.reason}.")
+
+
+def set_blend(made: SetBlend, runs: Sequence[Path]) -> None:
+    """What each of several runs counts for, and what their blend makes of each set when it is fitted on the others."""
+    table([{"run": str(run), "weight": weight} for run, weight in zip(runs, made.weights, strict=True)])
+    table(
+        [
+            {
+                "set": name,
+                "videos": measures["videos"],
+                "balanced log loss": measures["balanced_log_loss"],
+                "95 % interval": _between(measures.get("balanced_log_loss_interval")),
+                "AUC": measures["auc"],
+                "AUC of each run": " ".join(f"{auc:.3f}" for auc in measures["alone"]),
+            }
+            for name, measures in made.sets.items()
+        ],
+        "Each set, weights and temperature fitted on the others",
+    )
 
 
 def prediction(made: Prediction, out: Path | None) -> None:
