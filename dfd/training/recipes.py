@@ -99,8 +99,8 @@ def stills() -> Recipe:
 
 
 def dfdc() -> Recipe:
-    """Pictures of DFDC's faces, real ones beside fakes of their own source: an hour on two cores for 50,000. Needs faces
-    cut or stored at a margin of 1, and --model.weights of ImageNet."""
+    """Pictures of DFDC's faces, real ones beside fakes of their own source: an hour on two cores for 50,000. Needs
+    --model.weights of ImageNet."""
     base = stills()
     return base.replace(
         model=base.model.replace(dropout=0.3, drop_path=0.1),
