@@ -9,8 +9,10 @@ import pytest
 from sklearn.metrics import log_loss
 
 from dfd.cli import COMMANDS, main
+from dfd.faces.mesh import SHA256
 from dfd.faces.store import FaceStore
 from dfd.inference.bundle import write_bundle
+from dfd.files import sha256
 from dfd.training.recipes import RECIPES
 from tests.test_bundle import checkpoint
 
@@ -54,6 +56,20 @@ def test_help_teaches_every_setting_and_recipe(capsys):
     assert status == 0
     for text in ("--train.lr", "--clip.margin", "--model.weights", "in widths of", *RECIPES):
         assert text in out
+
+
+def test_a_sheet_is_drawn_of_what_is_trained_on(capsys, small_store, mesh, tmp_path):
+    out = tmp_path / "sheet.jpg"
+    status, text, _ = dfd(capsys, "sheet", small_store.folder, "--out", out, "--count", 2, "--blend.mesh", mesh)
+    assert status == 0
+    assert f"2 pairs are in {out}" in text
+    assert out.stat().st_size > 10_000
+
+
+def test_the_weights_of_a_mesh_are_written(capsys, tmp_path):
+    status, text, _ = dfd(capsys, "weights", "mesh", "--out", tmp_path / "new" / "mesh.tflite")
+    assert (status, "--recipe blend --blend.mesh" in text) == (0, True)
+    assert sha256(tmp_path / "new" / "mesh.tflite") == SHA256
 
 
 def test_scoring_does_not_wait_for_torch():
@@ -258,6 +274,12 @@ def test_two_runs_over_the_same_folds_become_one_bundle(capsys, small_store, tmp
         (["crossval", "{faces}", "--mix", "1,2", "--out", "{tmp}/out"], 1, "2 numbers, and datasets are 1: give each"),
         (["train", "{faces}", "--mix", "half", "--out", "{tmp}/out"], 1, "--mix is 'half': give each dataset a number"),
         (["train", "--out", "{tmp}/out"], 2, "FACES requires an argument"),
+        (
+            ["train", "{faces}", "--out", "{tmp}/out", "--blend.mesh", "{tmp}/no.tflite"],
+            1,
+            "no.tflite: no such file: `dfd weights mesh --out {tmp}/no.tflite` writes it",
+        ),
+        (["sheet", "{faces}", "--out", "{tmp}/out.txt"], 1, "out.txt has no ending of a picture"),
         (["bundle", "{tmp}/empty", "--out", "{tmp}/out"], 1, "no checkpoints/last.ckpt"),
         (["predict", "{videos}", "--bundle", "{tmp}/empty", "--out", "{tmp}/out"], 1, "no bundle.json"),
         (["card", "{old}", "--score", "x.json"], 1, "--score is 'x.json': give NAME=FILE"),
@@ -287,7 +309,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     places = {"tmp": tmp_path, "old": tmp_path / "old", "videos": small_dataset, "faces": small_store.folder}
     found, out, err = dfd(capsys, *(argument.format(**places) for argument in arguments))
     assert found == status
-    assert message in err
+    assert message.format(**places) in err
     assert err.count("\n") == 1
     assert "Traceback" not in err + out
     assert sorted(tmp_path.rglob("*")) == before
