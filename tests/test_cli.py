@@ -11,8 +11,8 @@ from sklearn.metrics import log_loss
 from dfd.cli import COMMANDS, main
 from dfd.faces.mesh import SHA256
 from dfd.faces.store import FaceStore
-from dfd.inference.bundle import write_bundle
 from dfd.files import sha256
+from dfd.inference.bundle import write_bundle
 from dfd.training.recipes import RECIPES
 from tests.test_bundle import checkpoint
 
