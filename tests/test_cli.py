@@ -8,7 +8,9 @@ import pytest
 from sklearn.metrics import log_loss
 
 from dfd.cli import COMMANDS, main
+from dfd.faces.mesh import SHA256
 from dfd.faces.store import FaceStore
+from dfd.files import sha256
 from dfd.training.recipes import RECIPES
 
 RECIPE = [
@@ -51,6 +53,20 @@ def test_help_teaches_every_setting_and_recipe(capsys):
     assert status == 0
     for text in ("--train.lr", "--clip.margin", "--model.weights", "in widths of", *RECIPES):
         assert text in out
+
+
+def test_a_sheet_is_drawn_of_what_is_trained_on(capsys, small_store, mesh, tmp_path):
+    out = tmp_path / "sheet.jpg"
+    status, text, _ = dfd(capsys, "sheet", small_store.folder, "--out", out, "--count", 2, "--blend.mesh", mesh)
+    assert status == 0
+    assert f"2 pairs are in {out}" in text
+    assert out.stat().st_size > 10_000
+
+
+def test_the_weights_of_a_mesh_are_written(capsys, tmp_path):
+    status, text, _ = dfd(capsys, "weights", "mesh", "--out", tmp_path / "new" / "mesh.tflite")
+    assert (status, "--recipe blend --blend.mesh" in text) == (0, True)
+    assert sha256(tmp_path / "new" / "mesh.tflite") == SHA256
 
 
 def test_scoring_does_not_wait_for_torch():
@@ -195,6 +211,12 @@ def test_two_runs_over_the_same_folds_become_one_bundle(capsys, small_store, tmp
         (["crossval", "{faces}", "--out", "{tmp}/out", "--folds-of", "{tmp}/empty"], 1, "is no CSV of folds"),
         (["train", "{faces}", "--out", "{tmp}/out", "--fold", "0", "--groups", "part"], 1, "is in no part of DFDC"),
         (["train", "{faces}", "--out", "{tmp}/out", "--fold", "7"], 1, "fold is 7: with 5 folds it is one of 0 to 4"),
+        (
+            ["train", "{faces}", "--out", "{tmp}/out", "--blend.mesh", "{tmp}/no.tflite"],
+            1,
+            "no.tflite: no such file: `dfd weights mesh --out {tmp}/no.tflite` writes it",
+        ),
+        (["sheet", "{faces}", "--out", "{tmp}/out.txt"], 1, "out.txt has no ending of a picture"),
         (["bundle", "{tmp}/empty", "--out", "{tmp}/out"], 1, "no checkpoints/last.ckpt"),
         (["predict", "{videos}", "--bundle", "{tmp}/empty", "--out", "{tmp}/out"], 1, "no bundle.json"),
         (["predict", "{videos}", "--bundle", "{old}", "--out", "{tmp}/out"], 1, "format 3, the one that this version"),
@@ -218,7 +240,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     places = {"tmp": tmp_path, "old": tmp_path / "old", "videos": small_dataset, "faces": small_store.folder}
     found, out, err = dfd(capsys, *(argument.format(**places) for argument in arguments))
     assert found == status
-    assert message in err
+    assert message.format(**places) in err
     assert err.count("\n") == 1
     assert "Traceback" not in err + out
     assert sorted(tmp_path.rglob("*")) == before

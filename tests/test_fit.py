@@ -1,3 +1,4 @@
+import json
 import re
 from dataclasses import replace
 
@@ -47,6 +48,16 @@ def test_the_same_settings_give_the_same_weights(videos, small_store, small_reci
     other = small_recipe.replace(train=small_recipe.train.replace(seed=1))
     c = weights(train(videos, small_store.config, other, tmp_path / "c"))
     assert any(not torch.equal(a[name], c[name]) for name in a)
+
+
+def test_a_mesh_is_among_a_runs_settings(videos, small_store, small_recipe, mesh, tmp_path):
+    learn = small_recipe.train.replace(self_blend=1.0, epochs=1)
+    reals = [video for video in videos if video.label == 0]
+    ovals, hulls = (small_recipe.replace(train=learn, blend={"mesh": path}) for path in (None, mesh))
+    train(reals, small_store.config, hulls, tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["recipe"]["blend"]["mesh"] == str(mesh)
+    with pytest.raises(ConfigError, match=r"recipe.blend.mesh: '.*mesh.tflite', now None"):
+        train(reals, small_store.config, ovals, tmp_path / "run")
 
 
 def test_a_finished_run_is_kept_and_another_one_refused(videos, small_store, small_recipe, tmp_path):
