@@ -25,7 +25,8 @@ endif
 endif
 FACES   ?= $(WORK)/$(NAME)/faces
 RUN     ?= $(WORK)/$(NAME)/run-$(RECIPE)
-WEIGHTS ?= $(WORK)/imagenet-lite0.pt
+LITE0   := $(WORK)/imagenet-lite0.pt
+WEIGHTS ?= $(LITE0)
 OUT     ?= submission/submission.csv
 
 export MLFLOW_TRACKING_URI ?= sqlite:///$(abspath $(WORK))/mlflow.db
@@ -39,7 +40,7 @@ CLIPS    = .venv/bin/python -c 'from dfd.inference.info import read_info, shippe
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup submission faces pretrain train crossval mlflow test floors check bench clean \
+.PHONY: help setup submission faces pretrain pretrained train crossval mlflow test floors check bench clean \
 	kernel-build kernel-check kernel-simulate kernel-push kernel-status kernel-logs kernel-output kernel-image \
 	wheelhouse wheelhouse-push
 
@@ -62,7 +63,7 @@ $(READY): requirements.txt setup.cfg pyproject.toml
 $(MINI)/sample.json: | $(READY)
 	$(DFD) sample $(MINI)
 
-$(WEIGHTS): | $(READY)
+$(LITE0): | $(READY)
 	@mkdir -p $(dir $@)
 	@$(DFD) weights imagenet-lite0 --out $@ > $@.log || { cat $@.log; exit 1; }
 
@@ -72,6 +73,24 @@ faces: $(READY) $(NEEDS)  ## build the dataset of faces of VIDEOS
 pretrain: $(READY) $(WEIGHTS)  ## train a network of single frames on STILLS=folder, pictures of faces with index.csv
 	@test -n "$(STILLS)" || { echo "make pretrain: STILLS=folder names the pictures" >&2; exit 1; }
 	$(DFD) pretrain "$(STILLS)" --model.weights "$(WEIGHTS)" --out "$(WORK)/pretrained"
+
+# The detector that ships, from pictures to the bundle: stopped, it goes on where it was.
+SHIP  := $(WORK)/pretrained
+TERMS ?= dfd/pretrained/TERMS.md
+
+$(SHIP)/identity.pt $(SHIP)/mesh.tflite: | $(READY)
+	$(DFD) weights $(basename $(notdir $@)) --out $@
+
+pretrained: $(READY) $(LITE0) $(SHIP)/identity.pt $(SHIP)/mesh.tflite  ## train the detector that ships: DATA=folder with dfdc/ and real/, pictures with index.csv
+	@test -f "$(DATA)/dfdc/index.csv" -a -f "$(DATA)/real/index.csv" || { echo "make pretrained: DATA=folder with dfdc/index.csv (crops of DFDC's faces, cut tight) and real/index.csv (photographs)" >&2; exit 1; }
+	$(DFD) faces "$(DATA)/dfdc" --out $(SHIP)/dfdc --cut-margin 1.0 --size 224
+	$(DFD) faces "$(DATA)/real" --out $(SHIP)/real --margin 1.7 --size 256
+	$(DFD) train $(SHIP)/dfdc --recipe dfdc --model.weights $(LITE0) --fold 0 --folds 10 --groups identity --identity-weights $(SHIP)/identity.pt --track none --out $(SHIP)/run-dfdc
+	$(DFD) train $(SHIP)/real --recipe blend --model.weights $(LITE0) --blend.mesh $(SHIP)/mesh.tflite --fold 0 --folds 5 --track none --out $(SHIP)/run-blend
+	$(DFD) bundle $(SHIP)/run-dfdc $(SHIP)/run-blend --sets $(SHIP)/dfdc $(SHIP)/real --half --out $(SHIP)/bundle
+	$(DFD) card $(SHIP)/bundle --name "The detector of dfd" --run $(SHIP)/run-dfdc $(SHIP)/run-blend $(if $(wildcard $(TERMS)),--terms $(TERMS)) \
+		--score "DFDC crops of other people=$(SHIP)/run-dfdc/score.json" "self-blended photographs of other people=$(SHIP)/run-blend/score.json"
+	@echo "Next: dfd predict VIDEO --bundle $(SHIP)/bundle; to ship it: cp -r $(SHIP)/bundle/. dfd/pretrained/"
 
 train: faces $(WEIGHTS)  ## train one model on VIDEOS with RECIPE
 	$(DFD) train "$(FACES)" $(MODEL) --out "$(RUN)-one"
