@@ -2,8 +2,8 @@
 
     python -m benchmarks.detector FACES --out FOLDER [--bundle BUNDLE] [--part NAME=REGEX …]
 
-FACES is a dataset of dfd faces with labels; how many of its videos the bundle has seen is said. --part scores only videos
-whose names match. Writes FOLDER/score.json and FOLDER/distort.json, and prints them as tables.
+FACES is a dataset of dfd faces with labels; how many of its videos the bundle has seen is said. --part scores only
+videos whose names match. Writes FOLDER/score.json and FOLDER/distort.json, and prints them as tables.
 """
 
 import argparse
