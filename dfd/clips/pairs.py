@@ -125,10 +125,7 @@ class PairDataset(PairedClips):
         both_classes([video.label or 0 for video in (*self.reals, *fakes)], draw.self_blend)
         self.fakes = fakes if draw.self_blend < 1 else []
         self.turns = Turns(len(self.reals), len(self.fakes), draw.slices, draw.self_blend, draw.seed, not own)
-        self.by_name = {video.video: video for video in (*others, *self.reals)}
-        self.fakes_of: dict[str, list[VideoRecord]] = {}
-        for video in self.fakes:
-            self.fakes_of.setdefault(video.source, []).append(video)
+        self.reals_of, self.fakes_of = _by_source([*own, *others]), _by_source(self.fakes)
 
     def __len__(self) -> int:
         return len(self.turns)
@@ -141,9 +138,9 @@ class PairDataset(PairedClips):
         fake = self.fakes[self.turns.fake(epoch, number)]
         aligned = rng.random() < self.draw.aligned
         if aligned and self.turns.fakes_lead:
-            real = self.by_name.get(fake.source, real)
-        elif aligned and (own := self.fakes_of.get(real.video)):
-            fake = own[rng.integers(len(own))]
+            real = _one_of(self.reals_of.get(fake.source), real, rng)
+        elif aligned:
+            fake = _one_of(self.fakes_of.get(real.source), fake, rng)
         return self._real_fakes(real, fake, aligned, rng)
 
     def _blended(self, video: VideoRecord, rng: np.random.Generator) -> list[Pair]:
@@ -153,7 +150,7 @@ class PairDataset(PairedClips):
     def _real_fakes(self, real: VideoRecord, fake: VideoRecord, aligned: bool, rng: np.random.Generator) -> list[Pair]:
         tracklet = a_tracklet(fake.tracklets, rng)
         positions = self._positions(tracklet, rng)
-        same = same_frames(tracklet, positions, real) if aligned and fake.source == real.video else None
+        same = same_frames(tracklet, positions, real) if aligned and fake.source == real.source else None
         if same is None:
             twin = a_tracklet(real.tracklets, rng)
             reals = load_raw(twin, self._positions(twin, rng))
@@ -163,6 +160,17 @@ class PairDataset(PairedClips):
 
     def _positions(self, tracklet: TrackletRecord, rng: np.random.Generator) -> Positions:
         return thinned_clips(tracklet.frames, tracklet.fps, self.config, self.draw.per_load, rng, self.augment)
+
+
+def _by_source(videos: Sequence[VideoRecord]) -> dict[str, list[VideoRecord]]:
+    found: dict[str, list[VideoRecord]] = {}
+    for video in videos:
+        found.setdefault(video.source, []).append(video)
+    return found
+
+
+def _one_of(videos: Sequence[VideoRecord] | None, otherwise: VideoRecord, rng: np.random.Generator) -> VideoRecord:
+    return videos[int(rng.integers(len(videos)))] if videos else otherwise
 
 
 def blended(raw: Raw, rng: np.random.Generator, config: BlendConfig) -> Pair:
