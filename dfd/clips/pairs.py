@@ -14,6 +14,7 @@ from dfd.clips.blend import BlendConfig, self_blend
 from dfd.clips.dataset import Picture, Points, Raw, TrainingClips, a_tracklet, as_clips, changed, load_raw
 from dfd.clips.mix import cutmix, mixup
 from dfd.clips.sampling import ClipConfig, Positions
+from dfd.errors import ConfigError
 from dfd.faces.records import TrackletRecord, VideoRecord, load_geometry
 from dfd.types import Clips, Label
 
@@ -102,6 +103,7 @@ class PairDataset(PairedClips):
 
     An epoch opens each video of the commoner class `slices` times, the others as often as it takes. A fake goes beside
     its own source as often as `aligned` says, the same frames where both are found there; else beside who is in turn.
+    A real one without landmarks, a picture perhaps, is not blended: it goes beside a fake.
     """
 
     def __init__(
@@ -117,6 +119,10 @@ class PairDataset(PairedClips):
         self.blend = blend
         self.reals = [video for video in videos if video.label == 0]
         self.fakes = [video for video in videos if video.label == 1] if draw.self_blend < 1 else []
+        if not self.fakes:
+            self.reals = [video for video in self.reals if _located(video)]
+            if not self.reals:
+                raise ConfigError("no real video has a face with landmarks: there is nothing to make fakes of")
         self.turns = Turns(len(self.reals), len(self.fakes), draw.slices, draw.self_blend, draw.seed)
         self.by_name = {video.video: video for video in self.reals}
         self.fakes_of: dict[str, list[VideoRecord]] = {}
@@ -129,8 +135,8 @@ class PairDataset(PairedClips):
     def pairs(self, epoch: int, number: int, rng: np.random.Generator) -> list[Pair]:
         """`per_load` pairs of one tracklet each side."""
         real = self.reals[self.turns.real(epoch, number)]
-        if self.turns.makes(number):
-            return self._blended(real, rng)
+        if self.turns.makes(number) and (faces := _located(real)):
+            return self._blended(faces, rng)
         fake = self.fakes[self.turns.fake(epoch, number)]
         aligned = rng.random() < self.draw.aligned
         if aligned and self.turns.fakes_lead:
@@ -139,8 +145,8 @@ class PairDataset(PairedClips):
             fake = own[rng.integers(len(own))]
         return self._real_fakes(real, fake, aligned, rng)
 
-    def _blended(self, video: VideoRecord, rng: np.random.Generator) -> list[Pair]:
-        tracklet = a_tracklet(video.tracklets, rng)
+    def _blended(self, faces: Sequence[TrackletRecord], rng: np.random.Generator) -> list[Pair]:
+        tracklet = a_tracklet(faces, rng)
         return [blended(raw, rng, self.blend) for raw in load_raw(tracklet, self._positions(tracklet, rng))]
 
     def _real_fakes(self, real: VideoRecord, fake: VideoRecord, aligned: bool, rng: np.random.Generator) -> list[Pair]:
@@ -156,6 +162,11 @@ class PairDataset(PairedClips):
 
     def _positions(self, tracklet: TrackletRecord, rng: np.random.Generator) -> Positions:
         return thinned_clips(tracklet.frames, tracklet.fps, self.config, self.draw.per_load, rng, self.augment)
+
+
+def _located(video: VideoRecord) -> list[TrackletRecord]:
+    """Those of a video's tracklets whose landmarks are known: without, nothing can be blended."""
+    return [tracklet for tracklet in video.tracklets if tracklet.path.located]
 
 
 def blended(raw: Raw, rng: np.random.Generator, config: BlendConfig) -> Pair:
