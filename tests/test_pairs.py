@@ -62,7 +62,7 @@ def test_an_epoch_opens_each_of_the_commoner_class_as_often_as_slices_says(video
     """Whatever per_load, self_blend and aligned are; of the fakes those that are made do not count."""
     opened = Counter()
     monkeypatch.setattr("dfd.clips.pairs.load_raw", lambda t, at: opened.update([t.video]) or [None] * len(at))
-    monkeypatch.setattr(PairDataset, "_blended", lambda _, video, rng: opened.update([video.video]))
+    monkeypatch.setattr(PairDataset, "_blended", lambda _, faces, rng: opened.update([faces[0].video]))
     some = [v for v in videos if v.label != rarer or v.video in ("real1.mp4", "fake1.mp4", "fake2.mp4")]
     data = dataset(some, **settings)
     for number in range(len(data)):
