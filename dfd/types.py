@@ -29,6 +29,9 @@ STATUSES: tuple[str, ...] = get_args(Status)
 UNDONE: tuple[Status, ...] = ("missing", "timed_out", "out_of_budget", "error")
 """Failures of the moment: the same command does these videos again, with better limits perhaps."""
 
+STILLS = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+"""How files of pictures end."""
+
 Film = Path | bytes
 """A video file, or its bytes in memory."""
 
@@ -81,7 +84,7 @@ def _utf8(name: str) -> str:
 
 @dataclass(frozen=True)
 class Video:
-    """One video file and what is known of it.
+    """One video file and what is known of it. A picture is a video of one frame.
 
     name: how the manifest and submission.csv call it: a path relative to its folder, with forward slashes. Of a file
         name that is no UTF-8 the bytes that are not stand in it as numbers, since a CSV could not hold them.
@@ -103,6 +106,15 @@ class Video:
             raise ValueError(f"label of {self.name} is {self.label!r}, not 1 (fake), 0 (real) or None")
         object.__setattr__(self, "name", _utf8(self.name))
         object.__setattr__(self, "source", _utf8(self.source or self.name))
+
+    @property
+    def still(self) -> bool:
+        """Whether it is a picture, by the end of its file's name.
+
+        >>> Video(Path("a.JPG"), "a").still, Video(Path("a.mp4"), "a.jpg").still
+        (True, False)
+        """
+        return self.path.suffix.lower() in STILLS
 
 
 @dataclass(frozen=True)
@@ -156,8 +168,9 @@ class Tracklet:
 
     images: (T,S,S,3) uint8 RGB. indices: (T,) int64, increasing positions in the video. boxes: (T,4) float32 XYXY, the
     face's square box in the upright source frame, of the same size in every frame; images show `margin` times that box
-    about its centre. landmarks: (T,5,2) float32 in pixels of the crop. confidence: the detector's mean, in [0,1].
-    fps: of the video. segment: number within the video. face: number within the segment, the largest first.
+    about its centre. landmarks: (T,5,2) float32 in pixels of the crop, NaN where not known. confidence: the detector's
+    mean, in [0,1]; 0 where it found no face in a picture that was cut before. fps: of the video, 1 of a picture.
+    segment: number within the video. face: number within the segment, the largest first.
     """
 
     images: NDArray[np.uint8]

@@ -46,7 +46,7 @@ def apart_in(folds):
 
 def test_people_are_counted_and_one_in_two_folds_is_found(copied, small_dataset):
     for name in ("real0.mp4", "real1.mp4"):
-        copied.correct(Video(small_dataset / name, name, 0, people=("Ada", name)))
+        copied.correct([Video(small_dataset / name, name, 0, people=("Ada", name))])
     crossing = next(seed for seed in range(20) if apart_in(split(labelled(copied), 2, seed, Grouping(groups="source"))))
     together, apart = (
         split(labelled(copied), 2, seed, Grouping(groups=groups))

@@ -248,6 +248,17 @@ def test_two_runs_over_the_same_folds_become_one_bundle(capsys, small_store, tmp
         (["faces", "{videos}", "--out", "{tmp}/out", "--margin", "9"], 1, "margin is '9': input should be less than"),
         (["faces", "{videos}", "--out", "{tmp}/out", "--wings", "9"], 2, "Unknown option: --wings. There are --out"),
         (["faces", "{videos}", "--out", "{tmp}/full"], 1, "not empty and no dataset of dfd faces"),
+        (
+            ["faces", "{videos}", "--out", "{tmp}/out", "--cut-margin", "1"],
+            1,
+            "--cut-margin is for pictures (.jpeg .jpg",
+        ),
+        (
+            ["faces", "{photo}", "--out", "{tmp}/out", "--cut-margin", "4"],
+            1,
+            "margin is 4.0: input should be less than",
+        ),
+        (["faces", "{photo}", "--out", "{tmp}/out", "--cut-margin", "1", "--margin", "2"], 1, "1 is the dataset's"),
         (["faces"], 2, "VIDEOS requires an argument"),
         (["fly"], 2, "Unknown command"),
         (["crossval", "{tmp}/empty", "--out", "{tmp}/out"], 1, "no dataset.json"),
@@ -288,8 +299,8 @@ def test_two_runs_over_the_same_folds_become_one_bundle(capsys, small_store, tmp
         (["predict", "{videos}/real0.mp4"], 1, "this dfd has no shipped detector: give --bundle FOLDER"),
         (["predict", "{tmp}/none.mp4"], 1, "none.mp4 is not there"),
         (["predict", "{videos}", "--bundle", "{old}", "--out", "{tmp}/out"], 1, "format 3, the one that this version"),
-        (["faces", "{videos}", "--out", "{old}"], 1, "old is of format 1, and this version reads 3: build it anew"),
-        (["audit", "{old}"], 1, "old is of format 1, and this version reads 3: build it anew with `dfd faces`"),
+        (["faces", "{videos}", "--out", "{old}"], 1, "old is of format 1, and this version reads 4: build it anew"),
+        (["audit", "{old}"], 1, "old is of format 1, and this version reads 4: build it anew with `dfd faces`"),
         (["models", "lstm", "--clip", "3x4"], 1, "as in 15x1080x1920"),
         (["weights", "imagenet-huge", "--out", "{tmp}/out"], 1, "imagenet-lite0"),
         (["score", "{tmp}/none.csv", "--labels", "{videos}/metadata.json"], 1, "none.csv"),
@@ -307,6 +318,8 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
         (tmp_path / "old" / name).write_text(json.dumps({"format": 1}))
     before = sorted(tmp_path.rglob("*"))
     places = {"tmp": tmp_path, "old": tmp_path / "old", "videos": small_dataset, "faces": small_store.folder}
+    places["photo"] = small_dataset.parent / "photo.jpg"
+    places["photo"].touch()
     found, out, err = dfd(capsys, *(argument.format(**places) for argument in arguments))
     assert found == status
     assert message.format(**places) in err

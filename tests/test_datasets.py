@@ -2,6 +2,7 @@ import json
 import math
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -72,15 +73,25 @@ class TestDatasets:
 
 
 class TestPredictionFaces:
-    def test_one_dataset_or_several_alike_keep_theirs(self, small_store):
-        assert prediction_faces([small_store.config] * 2) == small_store.config
+    def of(self, *configs, cut=()):
+        stores = [FaceStore(Path(str(number)), config) for number, config in enumerate(configs)]
+        return prediction_faces([*stores, *(FaceStore(Path("cut"), config, cut=True) for config in cut)])
+
+    def test_one_dataset_or_several_alike_keep_theirs(self):
+        config = FacesConfig(detect_side=320, margin=1.2, size=64)
+        assert self.of(config) == self.of(config, config) == config
 
     def test_the_widest_and_largest_where_only_these_differ(self, both, small_store):
         assert both.config == small_store.config.replace(size=96, margin=1.6)
 
     def test_the_usual_ones_as_wide_as_the_widest_where_more_differs(self):
-        configs = [FacesConfig(detect_side=320, margin=2.0), FacesConfig(segment=3, size=64)]
-        assert prediction_faces(configs) == FacesConfig(margin=2.0)
+        assert self.of(FacesConfig(detect_side=320, margin=2.0), FacesConfig(segment=3)) == FacesConfig(margin=2.0)
+
+    def test_how_pictures_were_cut_before_says_nothing_of_how_to_find_faces(self):
+        cut = FacesConfig(margin=1.0, size=224)
+        assert self.of(cut=[cut]) == FacesConfig()
+        assert self.of(cut=[cut.replace(margin=2.5)]) == FacesConfig(margin=2.5)
+        assert self.of(FacesConfig(size=64), cut=[cut]) == FacesConfig(size=64)
 
 
 class TestCrossValidation:

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from dfd.errors import SubmissionError
-from dfd.faces.store import file_stamp
+from dfd.faces.written import file_stamp
 from dfd.inference.journal import HASTE, Journal
 from dfd.types import UNDONE, FaceLogit, Video, VideoScore
 

@@ -390,3 +390,46 @@ def test_labels_agree_with_videos(tmp_path_factory: pytest.TempPathFactory, entr
     found = read_videos(folder)
     assert [video.name for video in found] == sorted(entries)
     assert {video.name: video.label for video in found} == read_labels(folder / "metadata.json")
+
+
+def index(folder: Path, text: str) -> Path:
+    (folder / "index.csv").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_an_index_lists_pictures_with_what_is_known_of_them(tmp_path: Path) -> None:
+    lay(tmp_path, "b.jpg", "a/c.png", "d.webp", "e.mp4", "not listed.jpg")
+    rows = ["b.jpg,FAKE,a.mp4,Ann Bob", "a/c.png,0,,Bob", "d.webp,,,", "e.mp4,1,b.jpg,"]
+    found = read_videos(index(tmp_path, "\n".join(["file,label,source,person", *rows])))
+    assert brief(found) == [
+        ("a/c.png", 0, "a/c.png"),
+        ("b.jpg", 1, "a.mp4"),
+        ("d.webp", None, "d.webp"),
+        ("e.mp4", 1, "b.jpg"),
+    ]
+    assert [video.people for video in found] == [("Bob",), ("Ann", "Bob"), (), ()]
+    assert [video.still for video in found] == [True, True, True, False]
+    assert found[0].path == tmp_path / "a" / "c.png"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,label\na.jpg,REAL\n", "has no column source; its first line should be file,label,source"),
+        ("file,label,source\na.jpg,real?,b\n", "label of a.jpg is 'real\\?': give 1 \\(fake\\) or 0 \\(real\\)"),
+        ("file,label,source\na.jpg,0,b\na.jpg,1,b\n", "line 3: a.jpg again; give each file one row"),
+        ("file,label,source\n../a.jpg,0,b\n", r"names '\.\./a\.jpg', which lies outside"),
+        ("file,label,source\n/etc/a.jpg,0,b\n", "names '/etc/a.jpg', which lies outside"),
+        ("file,label,source\na.jpg,0,b\ngone.jpg,0,b\n", "names 1 of 2 files that are not there: first gone.jpg"),
+        ("", "has no column file"),
+        ("file,label,source\n", "has no rows"),
+    ],
+)
+def test_an_index_that_does_not_hold_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ManifestError, match=message):
+        read_videos(index(lay(tmp_path, "a.jpg"), text))
+
+
+def test_a_metadata_json_goes_before_an_index(tmp_path: Path) -> None:
+    describe(index(lay(tmp_path, "a.jpg", "b.mp4"), "file,label,source\na.jpg,0,\n"), {"b.mp4": {"label": "REAL"}})
+    assert brief(read_videos(tmp_path)) == [("b.mp4", 0, "b.mp4")]

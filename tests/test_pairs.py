@@ -15,6 +15,7 @@ from dfd.clips.dataset import scored_clips
 from dfd.clips.pairs import PairDataset, Turns, same_frames, turn
 from dfd.clips.sampling import ClipConfig
 from dfd.errors import ConfigError, StoreError
+from dfd.faces.link import Trajectory
 from dfd.faces.recorder import in_memory
 from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig
@@ -62,7 +63,7 @@ def test_an_epoch_opens_each_of_the_commoner_class_as_often_as_slices_says(video
     """Whatever per_load, self_blend and aligned are; of the fakes those that are made do not count."""
     opened = Counter()
     monkeypatch.setattr("dfd.clips.pairs.load_raw", lambda t, at: opened.update([t.video]) or [None] * len(at))
-    monkeypatch.setattr(PairDataset, "_blended", lambda _, video, rng: opened.update([video.video]))
+    monkeypatch.setattr(PairDataset, "_blended", lambda _, faces, rng: opened.update([faces[0].video]))
     some = [v for v in videos if v.label != rarer or v.video in ("real1.mp4", "fake1.mp4", "fake2.mp4")]
     data = dataset(some, **settings)
     for number in range(len(data)):
@@ -199,3 +200,28 @@ def test_everyone_has_a_turn_before_anyone_has_another():
         assert sorted(turn(1, 0, 1, 5, 5 * lap + n) for n in range(5)) == list(range(5))
     orders = {tuple(turn(1, epoch, label, 5, n) for n in range(5)) for epoch in range(5) for label in (0, 1)}
     assert len(orders) > 5
+
+
+def without_landmarks(video):
+    """As a picture is on record in which no face was found."""
+    tracklets = []
+    for face in video.tracklets:
+        seen = tuple(replace(sighting, landmarks=np.full((5, 2), np.nan)) for sighting in face.path.seen)
+        tracklets.append(replace(face, path=Trajectory.of(seen)))
+    return replace(video, tracklets=tuple(tracklets))
+
+
+def test_a_real_one_without_landmarks_is_not_blended_but_goes_beside_a_fake(videos):
+    blank = [without_landmarks(video) if video.label == 0 else video for video in videos]
+    for item in items(dataset(blank, AugmentConfig(cutout=1), self_blend=0.5)):
+        assert all(real.startswith("real") and fake.startswith("fake") for real, fake in pairwise_of(item))
+    blank = [without_landmarks(video) if video.video == "real1.mp4" else video for video in videos]
+    names = {name for item in items(dataset(blank, self_blend=1)) for name in item.names}
+    assert names == {video.video for video in videos if video.label == 0} - {"real1.mp4"}
+    with pytest.raises(ConfigError, match="no real video has a face with landmarks: there is nothing to make fakes of"):
+        dataset([without_landmarks(video) for video in videos], self_blend=1)
+
+
+def pairwise_of(item):
+    half = len(item.names) // 2
+    return zip(item.names[:half], item.names[half:], strict=True)

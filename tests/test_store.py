@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -210,7 +209,7 @@ def test_a_label_on_record_stays_where_none_is_known(store, video, tmp_path):
     before = as_it_lies(store.folder)
     found = store.record(unknown)
     assert (found.label, found.source, {t.label for t in found.tracklets}) == (1, "real.mp4", {1})
-    store.correct(unknown)
+    store.correct([unknown])
     assert as_it_lies(store.folder) == before
     os.utime(unknown.path)  # so that it is done again
     assert store.record(unknown) is None
@@ -230,14 +229,14 @@ def test_a_label_that_is_known_now_is_answered_and_only_correct_writes_it(store,
     found = store.record(other)
     assert (found.label, found.source, {t.label for t in found.tracklets}) == (0, "third.mp4", {0})
     assert plain(store.records()[0]) == before
-    store.correct(other)
+    store.correct([other])
     (record,) = store.records()
     assert (record.label, record.source, {t.label for t in record.tracklets}) == (0, "third.mp4", {0})
     assert {**plain(record), "label": 1, "source": "real.mp4", "tracklets": []} == {**before, "tracklets": []}
     assert_whole(record)
     before_again = as_it_lies(store.folder)
-    store.correct(other)
-    store.correct(Video(video.path, "not there.mp4", 1))
+    store.correct([other])
+    store.correct([Video(video.path, "not there.mp4", 1)])
     assert as_it_lies(store.folder) == before_again
 
 
@@ -309,7 +308,7 @@ def test_a_file_that_changes_while_it_is_read_is_no_record_of_the_new_one(empty,
 def test_a_record_that_stands_is_never_replaced_by_one_of_the_same_file(store, video, monkeypatch):
     before = as_it_lies(store.folder)
     first = store.record(video)
-    monkeypatch.setattr(jpegs, "OPTIONS", [cv2.IMWRITE_JPEG_QUALITY, 40])
+    monkeypatch.setattr(jpegs, "QUALITY", 40)
     again = store.write(video)
     assert plain(again) == plain(first)
     assert film_of(again) == film_of(first)
@@ -324,10 +323,10 @@ def test_a_record_that_stands_is_never_replaced_by_one_of_the_same_file(store, v
 
 def race(number: int, folder: Path, path: Path, barrier: Any, answers: Any, rounds: list[tuple[str, int]]) -> None:
     """In a process: the first to write each round's video, or a moment after the other one."""
-    store = FaceStore(folder, CONFIG)
+    store, usual = FaceStore(folder, CONFIG), jpegs.QUALITY
     store.write(Video(path, f"warm {number}"))
     for name, differs in rounds:
-        jpegs.OPTIONS = [cv2.IMWRITE_JPEG_QUALITY, jpegs.QUALITY - 10 * differs * number]
+        jpegs.QUALITY = usual - 10 * differs * number
         barrier.wait(120)
         try:
             if name.startswith("create"):
@@ -374,7 +373,7 @@ def test_two_processes_that_do_one_thing_at_once_leave_one_result(empty, face_vi
 
 
 def test_nothing_half_written_is_left_or_seen(empty, video, monkeypatch):
-    def breaks(to: BinaryIO, crop: np.ndarray) -> None:
+    def breaks(to: BinaryIO, crop: np.ndarray, _: int) -> None:
         to.write(crop.tobytes())
         assert files(empty.folder) == [Path(to.name)]
         assert empty.records() == []
@@ -509,7 +508,7 @@ def test_a_dataset_of_the_first_format_is_to_be_built_anew(tmp_path):
     (tmp_path / "faces.json").write_text(json.dumps({"format": 1, "settings": {"size": 256}}))
     before = as_it_lies(tmp_path)
     for why in (refusal(FaceStore.open, tmp_path), refusal(FaceStore.create, tmp_path, CONFIG)):
-        assert why == f"{tmp_path} is of format 1, and this version reads 3: build it anew with `dfd faces`"
+        assert why == f"{tmp_path} is of format 1, and this version reads 4: build it anew with `dfd faces`"
     assert as_it_lies(tmp_path) == before
 
 
@@ -517,7 +516,7 @@ def test_a_dataset_of_the_first_format_is_to_be_built_anew(tmp_path):
 def test_a_dataset_of_another_format_is_refused(tmp_path, about):
     (tmp_path / "dataset.json").write_text(json.dumps(about))
     for why in (refusal(FaceStore.open, tmp_path), refusal(FaceStore.create, tmp_path, CONFIG)):
-        assert why.endswith("dataset.json is of another format than 3: build it anew with `dfd faces`")
+        assert why.endswith("dataset.json is of another format than 4: build it anew with `dfd faces`")
 
 
 def test_other_settings_are_refused_by_name(empty):
@@ -544,10 +543,15 @@ def test_what_is_no_dataset_is_refused(tmp_path):
 def test_a_damaged_record_is_named(store, video, damage):
     place = film_of(store.record(video)).with_name("pair.mp4.json")
     place.write_bytes(place.read_bytes()[:500] if damage == "half" else damage)
-    for function, *arguments in ([store.record, video], [store.records], [store.correct, video], [store.write, video]):
+    for function, *arguments in (
+        [store.record, video],
+        [store.records],
+        [store.correct, [video]],
+        [store.write, video],
+    ):
         why = refusal(function, *arguments)
         assert str(place) in why
-        assert why.endswith("delete it and build that video again")
+        assert why.endswith("delete it and run `dfd faces` again")
     place.unlink()
     assert_whole(store.write(video))
 

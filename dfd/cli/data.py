@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from dfd.training.audit import audit as audit_folds
 from dfd.training.crossval import labelled
 from dfd.training.datasets import Datasets
 from dfd.training.groups import Grouping, people, split
+from dfd.types import STILLS, Video
 from dfd.videos.manifest import read_videos
 from dfd.videos.workers import MEMORY, Limits
 
@@ -41,6 +43,7 @@ def faces(
     /,
     *,
     out: Path,
+    cut_margin: float | None = None,
     workers: int = 0,
     timeout: float = 120.0,
     memory: float = MEMORY,
@@ -48,10 +51,16 @@ def faces(
 ) -> None:
     """Build or continue the dataset of VIDEOS in OUT: every face in every segment, cut out.
 
+    A picture is a video of one frame: of a photograph the largest face over its middle is found and cut out, of a
+    picture that was cut before (--cut-margin) it is all of it.
+
     Args:
         videos: A folder of videos, with a metadata.json where they have labels, a data set in the layout of DFDC,
-            FaceForensics++ or Celeb-DF, or one video.
+            FaceForensics++ or Celeb-DF, or one video; or a folder of pictures (JPEG, PNG, WebP) and an index.csv with
+            the columns file, label (REAL or FAKE, 0 or 1, or nothing), source, and person, where it is known.
         out: Folder of the dataset.
+        cut_margin: The pictures were cut to a face before, so many times as wide as its box: 1 for crops as tight as
+            the face. It becomes the dataset's margin. With --size the side of the pictures, JPEGs are kept as they are.
         workers: Processes; 0 for one a core.
         timeout: Seconds that a video may take.
         memory: Gigabytes that a video may take.
@@ -59,9 +68,11 @@ def faces(
     """
     limits = Limits(workers, timeout, memory=memory)
     found = read_videos(videos)
+    if cut_margin is not None:
+        config = _cut(found, cut_margin, config)
     start = time.monotonic()
     with show.bar("faces") as tell:
-        store = build_store(found, out, config, limits, tell)
+        store = build_store(found, out, config, limits, tell, cut=cut_margin is not None)
     names = {video.name for video in found}
     records = [record for record in store.records() if record.video in names]
     fell_back = [{"filename": r.video, "status": r.status, "reason": r.reason} for r in records if r.status != "ok"]
@@ -69,11 +80,22 @@ def faces(
     tracklets = [tracklet for record in records for tracklet in record.tracklets]
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     seconds = sum(record.seconds for record in records) / max(1, len(records))
+    what = "pictures" if all(video.still for video in found) else "videos"
     show.say(
-        f"{len(records)} videos, {len(tracklets)} tracklets, {sum(t.frames for t in tracklets)} crops in {out}: "
-        f"{size / 1e6:.1f} MB, {seconds:.2f} s a video in its worker, {time.monotonic() - start:.1f} s this time."
+        f"{len(records)} {what}, {len(tracklets)} tracklets, {sum(t.frames for t in tracklets)} crops in {out}: "
+        f"{size / 1e6:.1f} MB, {seconds:.2f} s each in its worker, {time.monotonic() - start:.1f} s this time."
     )
     show.say(f"Next: dfd crossval {out} --recipe cpu --folds 5 --out RUN")
+
+
+def _cut(found: Sequence[Video], margin: float, config: FacesConfig) -> FacesConfig:
+    """The settings of a dataset of pictures that were cut before. Raises ConfigError where they do not go together."""
+    videos = [video.name for video in found if not video.still]
+    if videos:
+        raise ConfigError(f"--cut-margin is for pictures ({' '.join(sorted(STILLS))}), and {videos[0]} is none")
+    if config.margin not in (margin, FacesConfig().margin):
+        raise ConfigError(f"--margin is {config.margin:g}, but --cut-margin {margin:g} is the dataset's: leave it out")
+    return config.replace(margin=margin)
 
 
 def audit(

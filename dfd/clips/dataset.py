@@ -117,10 +117,11 @@ def a_tracklet(tracklets: Sequence[TrackletRecord], rng: np.random.Generator) ->
 def load_raw(tracklet: TrackletRecord, positions: Positions) -> list[Raw]:
     """The clips at `positions` (N,T) of a tracklet, as stored. Raises StoreError naming the file."""
     crops = load_crops(tracklet, positions.reshape(-1))
-    landmarks = load_geometry(tracklet)[2]
+    landmarks = load_geometry(tracklet)[2] if tracklet.path.located else None
     clips = crops.reshape(*positions.shape, *crops.shape[1:])
     return [
-        Raw(clip, tracklet.margin, landmarks[at], tracklet.video) for clip, at in zip(clips, positions, strict=True)
+        Raw(clip, tracklet.margin, None if landmarks is None else landmarks[at], tracklet.video)
+        for clip, at in zip(clips, positions, strict=True)
     ]
 
 

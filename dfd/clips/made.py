@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dfd.clips.blend import BlendConfig, Picture, self_blend
-from dfd.faces.records import VideoRecord
+from dfd.faces.records import TrackletRecord, VideoRecord
 
 MADE = "the fakes are self-blended: made of the real videos that are scored, the same on every run"
 """What a score on made fakes has to say."""
@@ -31,7 +31,16 @@ class MadeFake(VideoRecord):
 
 
 def made_fakes(videos: Sequence[VideoRecord], blend: BlendConfig) -> list[MadeFake]:
-    """A fake of each real video that shows a face, by the name "blend of …"; the real one is its source."""
+    """A fake of each real video that shows a face with landmarks, named "blend of …"; the real one is its source."""
     still = blend.replace(change_target=0.0)
-    reals = [video for video in videos if video.label == 0 and video.tracklets]
-    return [MadeFake(**{**vars(r), "video": f"blend of {r.video}", "label": 1, "blend": still}) for r in reals]
+    reals = [(video, tuple(located(video))) for video in videos if video.label == 0]
+    return [
+        MadeFake(**{**vars(r), "video": f"blend of {r.video}", "label": 1, "tracklets": faces, "blend": still})
+        for r, faces in reals
+        if faces
+    ]
+
+
+def located(video: VideoRecord) -> list[TrackletRecord]:
+    """Those of a video's tracklets whose landmarks are known: without, nothing can be blended."""
+    return [tracklet for tracklet in video.tracklets if tracklet.path.located]

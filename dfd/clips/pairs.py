@@ -12,8 +12,10 @@ from dfd.clips.augment import AugmentConfig, Draw, thinned_clips
 from dfd.clips.balance import DrawConfig, both_classes
 from dfd.clips.blend import BlendConfig, self_blend
 from dfd.clips.dataset import Picture, Points, Raw, TrainingClips, a_tracklet, as_clips, changed, load_raw
+from dfd.clips.made import located
 from dfd.clips.mix import cutmix, mixup
 from dfd.clips.sampling import ClipConfig, Positions
+from dfd.errors import ConfigError
 from dfd.faces.records import TrackletRecord, VideoRecord, load_geometry
 from dfd.types import Clips
 
@@ -110,6 +112,7 @@ class PairDataset(PairedClips):
     its own source as often as `aligned` says, the same frames where both are found there; else beside who is in turn.
     others: real videos of other datasets, among which sources are looked for too. Where `videos` has no real one, its
     fakes go beside any of them.
+    A real one without landmarks, a picture perhaps, is not blended: it goes beside a fake.
     """
 
     def __init__(
@@ -128,11 +131,12 @@ class PairDataset(PairedClips):
         fakes = [video for video in videos if video.label == 1]
         both_classes([video.label or 0 for video in (*self.reals, *fakes)], draw.self_blend)
         self.fakes = fakes if draw.self_blend < 1 else []
+        if not self.fakes:
+            self.reals = [video for video in self.reals if located(video)]
+            if not self.reals:
+                raise ConfigError("no real video has a face with landmarks: there is nothing to make fakes of")
         self.turns = Turns(len(self.reals), len(self.fakes), draw.slices, draw.self_blend, draw.seed, not own)
-        self.by_name = {video.video: video for video in (*others, *self.reals)}
-        self.fakes_of: dict[str, list[VideoRecord]] = {}
-        for video in self.fakes:
-            self.fakes_of.setdefault(video.source, []).append(video)
+        self.reals_of, self.fakes_of = _by_source([*own, *others]), _by_source(self.fakes)
 
     def __len__(self) -> int:
         return len(self.turns)
@@ -140,24 +144,24 @@ class PairDataset(PairedClips):
     def pairs(self, epoch: int, number: int, rng: np.random.Generator) -> list[Pair]:
         """`per_load` pairs of one tracklet each side."""
         real = self.reals[self.turns.real(epoch, number)]
-        if self.turns.makes(number):
-            return self._blended(real, rng)
+        if self.turns.makes(number) and (faces := located(real)):
+            return self._blended(faces, rng)
         fake = self.fakes[self.turns.fake(epoch, number)]
         aligned = rng.random() < self.draw.aligned
         if aligned and self.turns.fakes_lead:
-            real = self.by_name.get(fake.source, real)
-        elif aligned and (own := self.fakes_of.get(real.video)):
-            fake = own[rng.integers(len(own))]
+            real = _one_of(self.reals_of.get(fake.source), real, rng)
+        elif aligned:
+            fake = _one_of(self.fakes_of.get(real.source), fake, rng)
         return self._real_fakes(real, fake, aligned, rng)
 
-    def _blended(self, video: VideoRecord, rng: np.random.Generator) -> list[Pair]:
-        tracklet = a_tracklet(video.tracklets, rng)
+    def _blended(self, faces: Sequence[TrackletRecord], rng: np.random.Generator) -> list[Pair]:
+        tracklet = a_tracklet(faces, rng)
         return [blended(raw, rng, self.blend) for raw in load_raw(tracklet, self._positions(tracklet, rng))]
 
     def _real_fakes(self, real: VideoRecord, fake: VideoRecord, aligned: bool, rng: np.random.Generator) -> list[Pair]:
         tracklet = a_tracklet(fake.tracklets, rng)
         positions = self._positions(tracklet, rng)
-        same = same_frames(tracklet, positions, real) if aligned and fake.source == real.video else None
+        same = same_frames(tracklet, positions, real) if aligned and fake.source == real.source else None
         if same is None:
             twin = a_tracklet(real.tracklets, rng)
             reals = load_raw(twin, self._positions(twin, rng))
@@ -167,6 +171,17 @@ class PairDataset(PairedClips):
 
     def _positions(self, tracklet: TrackletRecord, rng: np.random.Generator) -> Positions:
         return thinned_clips(tracklet.frames, tracklet.fps, self.config, self.draw.per_load, rng, self.augment)
+
+
+def _by_source(videos: Sequence[VideoRecord]) -> dict[str, list[VideoRecord]]:
+    found: dict[str, list[VideoRecord]] = {}
+    for video in videos:
+        found.setdefault(video.source, []).append(video)
+    return found
+
+
+def _one_of(videos: Sequence[VideoRecord] | None, otherwise: VideoRecord, rng: np.random.Generator) -> VideoRecord:
+    return videos[int(rng.integers(len(videos)))] if videos else otherwise
 
 
 def blended(raw: Raw, rng: np.random.Generator, config: BlendConfig) -> Pair:

@@ -1,16 +1,10 @@
-"""Pictures of faces with labels, as clips of one frame: what a network of single frames can be trained on first.
-
-A folder of pictures and its index.csv with the columns file, label (REAL or FAKE, or 0 and 1) and source: the name of
-the video that a real picture is of and a fake was made from. A column person may say who is in it, several by spaces.
-"""
+"""Pictures of faces with labels, as clips of one frame: what a network of single frames can be trained on first."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
-import pandas as pd
 import torch
 
 from dfd.clips.augment import NOTHING, AugmentConfig, Draw
@@ -19,27 +13,17 @@ from dfd.clips.blend import BlendConfig
 from dfd.clips.dataset import Picture, Points, Raw, as_clips, changed
 from dfd.clips.pairs import Pair, PairedClips, Turns, blended
 from dfd.clips.sampling import ClipConfig
-from dfd.errors import ConfigError, ManifestError, StoreError
+from dfd.errors import ConfigError, ManifestError, StoreError, VideoReadError
 from dfd.faces.build import Progress
-from dfd.faces.detect import Detector
+from dfd.faces.stills import centred, landmarks_in
 from dfd.types import Label
-
-LABELS: dict[str, Label] = {"REAL": 0, "0": 0, "FAKE": 1, "1": 1}
-COLUMNS = ("file", "label", "source")
-DETECTED_AT = 224
-"""Side in pixels at which landmarks are looked for."""
-BORDER = 0.45
-"""Of a side, put around a picture first: in one that is cut as tight as its face MTCNN's landmarks are far off."""
-TOGETHER = 16
-"""Pictures that go through the detector at a time."""
+from dfd.videos.manifest import INDEX, read_videos
+from dfd.videos.stills import read_still
 
 
 @dataclass(frozen=True)
 class Still:
-    """One picture. name: as index.csv has it. label: 1 fake, 0 real. source: what it is of or was made from.
-
-    people: who is in it or gave a face to it, as far as index.csv says.
-    """
+    """One picture with a label, and what is known of it, as Video has it."""
 
     path: Path
     name: str
@@ -49,79 +33,33 @@ class Still:
 
 
 def read_stills(folder: Path) -> list[Still]:
-    """The pictures that the index.csv in `folder` lists, in its order.
-
-    Raises ManifestError: no such file, a column or picture is missing, a label is another, or a picture is there twice.
-    """
-    path = folder / "index.csv"
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        reason = "no such file" if not path.is_file() else " ".join(str(error).split())
-        raise ManifestError(f"{path} cannot be read ({reason}): it lists pictures as file,label,source") from None
-    absent = [column for column in COLUMNS if column not in table]
-    if absent:
-        raise ManifestError(f"{path} has no column {absent[0]!r}: it needs {', '.join(COLUMNS)}")
-    foreign = table.loc[~table["label"].isin(LABELS), "label"]
-    if len(foreign):
-        raise ManifestError(f"{path} has the label {foreign.iloc[0]!r}: a label is REAL, FAKE, 0 or 1")
-    twice = table.loc[table["file"].duplicated(), "file"]
-    if len(twice):
-        raise ManifestError(f"{path} lists {twice.iloc[0]!r} twice")
-    outside = next((name for name in table["file"] if Path(name).is_absolute() or ".." in Path(name).parts), None)
-    if outside is not None:
-        raise ManifestError(f"{path} lists {outside!r}, which lies outside {folder}: give names within the folder")
-    people = table["person"] if "person" in table else [""] * len(table)
-    rows = zip(table["file"], table["label"], table["source"], people, strict=True)
-    stills = [
-        Still(folder / name, name, LABELS[label], source or name, tuple(persons.split()))
-        for name, label, source, persons in rows
-    ]
-    lost = next((still for still in stills if not still.path.is_file()), None)
-    if lost:
-        raise ManifestError(f"{path} lists {lost.name!r}, which is not in {folder}")
-    return stills
+    """The pictures with a label that the index.csv in `folder` lists, by name. Raises ManifestError as read_videos."""
+    if not (folder / INDEX).is_file():
+        raise ManifestError(f"{folder / INDEX} is not there: it lists pictures as file,label,source")
+    videos = read_videos(folder)
+    return [Still(v.path, v.name, v.label, v.source, v.people) for v in videos if v.label is not None]
 
 
 def load_still(still: Still) -> Picture:
     """The largest centred square of a picture, (S,S,3) uint8 RGB. Raises StoreError naming the file."""
-    code = np.frombuffer(still.path.read_bytes(), np.uint8)
-    image = cv2.imdecode(code, cv2.IMREAD_COLOR) if len(code) else None
-    if image is None:
-        raise StoreError(f"{still.path} is not a picture that can be read: take it out of index.csv")
-    side = min(image.shape[:2])
-    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
-    return np.asarray(cv2.cvtColor(image[top : top + side, left : left + side], cv2.COLOR_BGR2RGB))
+    try:
+        return centred(read_still(still.path)[0].rgb)[0]
+    except VideoReadError as error:
+        raise StoreError(f"{still.path} is not a picture that can be read ({error.reason})") from None
 
 
 def find_landmarks(stills: Sequence[Still], progress: Progress | None = None) -> dict[str, Points]:
     """The landmarks (5,2) float32 of each picture's face, in pixels of what load_still gives, by the picture's name.
 
-    Of several faces the one nearest to the middle; a picture in which none is found is left out.
-    Raises StoreError when a picture cannot be read.
+    A picture in which no face is found is left out. Raises StoreError when one cannot be read.
     """
-    detector, border = Detector(min_face=DETECTED_AT // 4), round(BORDER * DETECTED_AT)
-    middle = DETECTED_AT / 2 + border
     found: dict[str, Points] = {}
-    for start in range(0, len(stills), TOGETHER):
-        part = stills[start : start + TOGETHER]
-        images = [load_still(still) for still in part]
-        for still, image, faces in zip(
-            part, images, detector.detect([_bordered(i, border) for i in images]), strict=True
-        ):
-            if len(faces):
-                centres = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2
-                nearest = int(np.abs(centres - middle).sum(axis=1).argmin())
-                found[still.name] = (faces.landmarks[nearest] - border) * np.float32(len(image) / DETECTED_AT)
+    for done, still in enumerate(stills, 1):
+        if face := landmarks_in(load_still(still)):
+            found[still.name] = face[0].astype(np.float32)
         if progress:
-            progress(start + len(part), len(stills), part[-1].name)
+            progress(done, len(stills), still.name)
     return found
-
-
-def _bordered(image: Picture, border: int) -> Picture:
-    """A square picture at DETECTED_AT with its edge pixels repeated around it."""
-    small = cv2.resize(image, (DETECTED_AT, DETECTED_AT), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.copyMakeBorder(small, border, border, border, border, cv2.BORDER_REPLICATE))
 
 
 class StillDataset(PairedClips):

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from dfd.faces.recorder import failure, in_memory
 from dfd.faces.records import VideoRecord
+from dfd.faces.shards import SHARD
 from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig, load_detector
+from dfd.faces.written import Stamp, file_stamp
 from dfd.types import Video, Wanted
 from dfd.videos.workers import Limits, Outcome, each_video
 
@@ -24,20 +26,21 @@ def build_store(
     config: FacesConfig,
     limits: Limits = ALL,
     progress: Progress | None = None,
+    cut: bool = False,
 ) -> FaceStore:
     """The dataset in `folder`, with every one of `videos` on record, labelled as known now, and tables written.
 
     Videos on record whose file has not changed are not looked at again, unless what failed may go well this time.
+    cut: pictures among them were cut before, `config.margin` times as wide as the face's box.
     Raises StoreError when `folder` holds something else or other settings.
     """
-    store = FaceStore.create(folder, config)
-    for video in videos:
-        store.correct(video)
+    store = FaceStore.create(folder, config, cut)
+    store.correct(videos)
     _, todo = known_in(videos, store)
-    records = chain.from_iterable(looked_at(todo, config, lambda _: None, limits, store))
-    for done, record in enumerate(records, 1):
-        if progress:
-            progress(done, len(todo), record.video)
+    with closing(looked_at(todo, config, lambda _: None, limits, store)) as records:
+        for done, record in enumerate(chain.from_iterable(records), 1):
+            if progress:
+                progress(done, len(todo), record.video)
     store.write_tables()
     return store
 
@@ -68,34 +71,67 @@ def looked_at(
     dataset `store`, or without one into memory.
     """
 
-    def arguments(video: Video) -> tuple[FacesConfig, Wanted | None, Path | None]:
+    cut = store is not None and store.cut
+    shelf = _Shelf(store)
+
+    def arguments(video: Video) -> tuple[FacesConfig, Wanted | None, Path | None, bool]:
         part = wanted(video)
-        return config, part, store.folder if store and part is None else None
+        shelf.begin(video)
+        return config, part, store.folder if store and part is None and not video.still else None, cut
 
     outcomes = each_video(look, videos, arguments, limits, prepare=load_detector)
-    return _records(outcomes, list(known), store)
+    return _records(outcomes, list(known), shelf)
 
 
-def look(video: Video, config: FacesConfig, wanted: Wanted | None, folder: Path | None) -> VideoRecord:
-    """In a worker: one video's record, put into the dataset in `folder` where one is given."""
-    return FaceStore(folder, config).write(video) if folder else in_memory(video, config, wanted)
+def look(
+    video: Video, config: FacesConfig, wanted: Wanted | None, folder: Path | None, cut: bool = False
+) -> VideoRecord:
+    """In a worker: one video's record, put into the dataset in `folder` where one is given. cut: as in FaceStore."""
+    return FaceStore(folder, config).write(video) if folder else in_memory(video, config, wanted, cut)
 
 
 def _records(
-    outcomes: Generator[list[Outcome], None, None], known: list[VideoRecord], store: FaceStore | None
+    outcomes: Generator[list[Outcome], None, None], known: list[VideoRecord], shelf: "_Shelf"
 ) -> Generator[list[VideoRecord], None, None]:
-    with closing(outcomes):
+    with closing(shelf), closing(outcomes):
         if known:
             yield known
         for come in outcomes:
-            yield [_record(outcome, store) for outcome in come]
+            yield [shelf.put(outcome) for outcome in come]
 
 
-def _record(outcome: Outcome, store: FaceStore | None) -> VideoRecord:
-    if outcome.status == "ok":
-        made: VideoRecord = outcome.value
-        return made
-    return store.write_failure(outcome) if store else failure(outcome)
+class _Shelf:
+    """Puts what workers did not write on record in a dataset, if any: failures, and pictures, a shard at a time."""
+
+    def __init__(self, store: FaceStore | None) -> None:
+        self._store = store
+        self._stamps: dict[str, Stamp] = {}
+        self._rows: list[tuple[VideoRecord, Stamp]] = []
+
+    def begin(self, video: Video) -> None:
+        """A picture is looked at now: its file may change later."""
+        if self._store and video.still:
+            self._stamps[video.name] = file_stamp(video.path)
+
+    def put(self, outcome: Outcome) -> VideoRecord:
+        """The record of what came of a video."""
+        record: VideoRecord = outcome.value if outcome.status == "ok" else failure(outcome)
+        stamp = self._stamps.pop(record.video, None)
+        if not self._store:
+            return record
+        if not outcome.video.still:
+            return record if outcome.status == "ok" else self._store.write_failure(outcome)
+        if record.status != "out_of_budget":
+            self._rows.append((record, stamp))
+        if len(self._rows) >= SHARD:
+            self.close()
+        return record
+
+    def close(self) -> None:
+        """Put the pictures that are left on record."""
+        if self._store:
+            self._store.shards.add(self._rows)
+        self._rows = []
 
 
 def known_in(

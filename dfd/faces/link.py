@@ -29,6 +29,7 @@ less than 0.8, of 13,341 pairs of strangers 92 % and 99 %: on the 59 clips by wh
 class Sighting:
     """A face at one look. box (4,) XYXY and landmarks (5,2): pixels to a hundredth, so that what is stored was used.
 
+    landmarks: NaN where they are not known, as in a picture that was cut so that the detector finds no face in it.
     likeness: as crops.likeness has it, until it is stored.
     """
 
@@ -43,7 +44,8 @@ class Sighting:
 class Trajectory:
     """Where a face is in its segment. seen: two sightings or more, of a single frame one, in time order.
 
-    side: of its square box, in pixels. offset: (2,) from the mean of its landmarks to the middle of the box, in pixels.
+    side: of its square box, in pixels. offset: (2,) from the mean of its landmarks to the middle of the box, in pixels;
+    where landmarks are not known, from the picture's corner.
     """
 
     seen: tuple[Sighting, ...]
@@ -58,7 +60,7 @@ class Trajectory:
         against 2 % from frame to frame, measured on five clips).
         """
         boxes = np.stack([sighting.box for sighting in seen])
-        middles = np.stack([sighting.landmarks.mean(axis=0) for sighting in seen])
+        middles = np.nan_to_num(np.stack([sighting.landmarks.mean(axis=0) for sighting in seen]))
         side = round(float(np.median([width(box) for box in boxes])), 2)
         offset = np.median((boxes[:, :2] + boxes[:, 2:]) / 2 - middles, axis=0)
         return cls(tuple(seen), side, np.round(offset, 2))
@@ -67,6 +69,11 @@ class Trajectory:
     def confidence(self) -> float:
         """The detector's mean, in [0,1]."""
         return round(float(np.mean([sighting.confidence for sighting in self.seen])), 6)
+
+    @property
+    def located(self) -> bool:
+        """Whether its landmarks are known."""
+        return not any(np.isnan(sighting.landmarks).any() for sighting in self.seen)
 
     @property
     def looks(self) -> list[int]:
@@ -78,10 +85,13 @@ class Trajectory:
         return (indices >= self.seen[0].index) & (indices <= self.seen[-1].index)
 
     def place(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Box centres (T,2) and landmarks (T,5,2) at `indices`, on straight lines between sightings."""
+        """Box centres (T,2) and landmarks (T,5,2) at `indices`, on straight lines between sightings.
+
+        Landmarks that are not known are NaN.
+        """
         points = np.stack([sighting.landmarks.reshape(10) for sighting in self.seen])
         landmarks = np.stack([np.interp(indices, self.looks, column) for column in points.T], axis=1).reshape(-1, 5, 2)
-        return landmarks.mean(axis=1) + self.offset, landmarks
+        return np.nan_to_num(landmarks.mean(axis=1)) + self.offset, landmarks
 
 
 def shots(small: Sequence[NDArray[np.uint8]]) -> list[int]:

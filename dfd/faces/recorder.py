@@ -1,27 +1,32 @@
-"""From looking at a video to its record and film."""
+"""From looking at a video, or a picture, to its record and film."""
 
 from __future__ import annotations
 
 import io
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import BinaryIO
 
 import numpy as np
 
-from dfd.faces.film import write_crop
+from dfd.faces.film import STILL_QUALITY, write_crop
 from dfd.faces.link import Trajectory
 from dfd.faces.records import TrackletRecord, VideoRecord
+from dfd.faces.stills import look_at_still
 from dfd.faces.tracklets import FacesConfig, Looked, video_tracklets
 from dfd.types import Film, Tracklet, Video, Wanted
 from dfd.videos.workers import Outcome
 
 
 class Recorder:
-    """Collects what looking at a video's segments comes to, while its crops go into a film."""
+    """Collects what looking at a video's segments comes to, while its crops go into a film.
 
-    def __init__(self, video: Video, config: FacesConfig) -> None:
-        self._video, self._config = video, config
+    cut: whether a picture was cut before, as look_at_still has it.
+    """
+
+    def __init__(self, video: Video, config: FacesConfig, cut: bool = False) -> None:
+        self._video, self._config, self._cut = video, config, cut
         self._begun = time.perf_counter()
         self._looked: list[Looked] = []
         self._rows: list[tuple[Looked, Tracklet, Trajectory, list[int]]] = []
@@ -31,12 +36,20 @@ class Recorder:
 
         Raises VideoReadError when no frame can be read.
         """
-        for looked in video_tracklets(self._video, self._config, wanted):
-            self._looked.append(replace(looked, tracklets=()))
+        for looked in self._looks(wanted):
+            self._looked.append(replace(looked, tracklets=(), own=b""))
             for tracklet, path in zip(looked.tracklets, looked.trajectories, strict=True):
-                lengths = [write_crop(to, crop) for crop in tracklet.images]
+                lengths = [to.write(looked.own)] if looked.own else self._written(tracklet, to)
                 bare = replace(tracklet, images=tracklet.images[:, :0, :0])
                 self._rows.append((self._looked[-1], bare, path, lengths))
+
+    def _looks(self, wanted: Wanted | None) -> Iterator[Looked]:
+        if self._video.still:
+            return look_at_still(self._video, self._config, self._cut)
+        return video_tracklets(self._video, self._config, wanted)
+
+    def _written(self, tracklet: Tracklet, to: BinaryIO) -> list[int]:
+        return [write_crop(to, crop, STILL_QUALITY if self._video.still else 0) for crop in tracklet.images]
 
     def record(self, film: Film) -> VideoRecord:
         """The video's record, once its film is written."""
@@ -71,6 +84,7 @@ class Recorder:
         crowded = sum(looked.crowded > 0 for looked in self._looked)
         caveats = {
             "read by decord": self._looked[0].decoder == "decord",
+            "landmarks not found": not all(path.located for *_, path, _ in self._rows),
             "a faint face": any(looked.faint for looked in self._looked if looked.trajectories),
             f"more than {self._config.faces} faces in {crowded} segments, the smaller ones left out": crowded,
         }
@@ -82,12 +96,16 @@ class Recorder:
         brightness = float(np.mean([looked.brightness for looked in self._looked])) if self._looked else 0.0
         dark = f", and they are dark (mean {brightness:.0f} of 255)" if brightness < 30 else ""
         faces = f"{found} faint or fleeting faces only" if found else "no face"
-        return f"{faces} on {looks} frames looked at, of {self._looked[0].shown if self._looked else 0}{dark}"
+        looked_at = f" on {looks} frames looked at, of {self._looked[0].shown if self._looked else 0}"
+        return f"{faces}{' found' if self._video.still else looked_at}{dark}"
 
 
-def in_memory(video: Video, config: FacesConfig, wanted: Wanted | None = None) -> VideoRecord:
-    """The record of a video whose film is kept in memory. Raises VideoReadError when no frame can be read."""
-    recorder, film = Recorder(video, config), io.BytesIO()
+def in_memory(video: Video, config: FacesConfig, wanted: Wanted | None = None, cut: bool = False) -> VideoRecord:
+    """The record of a video whose film is kept in memory. cut: as Recorder has it.
+
+    Raises VideoReadError when no frame can be read.
+    """
+    recorder, film = Recorder(video, config, cut), io.BytesIO()
     recorder.film(wanted, film)
     return recorder.record(film.getvalue())
 

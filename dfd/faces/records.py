@@ -107,7 +107,10 @@ def load_together(parts: Sequence[tuple[TrackletRecord, NDArray[np.int64]]]) -> 
 
 
 def load_geometry(record: TrackletRecord) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
-    """A tracklet's indices (T,), boxes (T,4) and landmarks (T,5,2), as Tracklet has them."""
+    """A tracklet's indices (T,), boxes (T,4) and landmarks (T,5,2), as Tracklet has them.
+
+    Landmarks that are not known are NaN, all of a tracklet's at once: `record.path.located` says so.
+    """
     centres, points = record.path.place(record.indices)
     boxes = np.stack([square(centre, record.path.side, record.margin)[1] for centre in centres])
     landmarks = [to_crop(five, box, record.margin, record.size) for five, box in zip(points, boxes, strict=True)]

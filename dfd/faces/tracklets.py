@@ -91,6 +91,7 @@ class Looked:
     tracklets: with the trajectory of each. faint: it was looked at less strictly. decoder: that read it. missing:
     frames that were wanted and not readable. looks: frames on which faces were looked for; found: faces on them, in a
     tracklet or not; crowded: tracklets left out as too many. brightness: mean of the looks, 0 to 255.
+    own: the file of a picture, where its bytes are its crop's.
     """
 
     segment: Segment
@@ -106,6 +107,7 @@ class Looked:
     found: int
     crowded: int
     brightness: float
+    own: bytes = b""
 
 
 def video_tracklets(video: Video, config: FacesConfig, wanted: Wanted | None = None) -> Iterator[Looked]:
@@ -183,7 +185,7 @@ def look_at(
         fps=fps,
         faint=strictness is FAINT,
         decoder="pyav",
-        tracklets=tuple(_cut(one, number, segment, fps, pictures, config, wanted) for number, one in enumerate(kept)),
+        tracklets=tuple(cut_out(one, face, segment, fps, pictures, config, wanted) for face, one in enumerate(kept)),
         trajectories=kept,
         missing=pictures.missing,
         looks=len(rows),
@@ -224,7 +226,7 @@ def _sightings(
     """The faces at each look, in pixels of the frame: found on its reduced copies `small`, all in one call."""
     sightings = []
     small = [lit(image) for image in small] if strictness is FAINT else small
-    detections = _detector(config.min_face, strictness).detect(small)
+    detections = detector(config.min_face, strictness).detect(small)
     for row, image, found in zip(rows, small, detections, strict=True):
         picture, index = pictures.pictures[row], int(pictures.indices[row])
         scale = picture.shape[1] / image.shape[1]
@@ -254,14 +256,14 @@ def _scaled(numbers: NDArray[np.float32], scale: float) -> NDArray[np.float64]:
     return np.round(numbers.astype(np.float64) * scale, 2)
 
 
-def _cut(
+def cut_out(
     trajectory: Trajectory,
     number: int,
     segment: Segment,
     fps: float,
     pictures: Pictures,
     config: FacesConfig,
-    wanted: Wanted | None,
+    wanted: Wanted | None = None,
 ) -> Tracklet:
     """A face cut out of the `pictures` between its first sighting and its last, those that are wanted."""
     indices = pictures.indices[trajectory.covers(pictures.indices)]
@@ -289,8 +291,8 @@ def _cut(
 
 
 @cache
-def _detector(min_face: int, strictness: Strictness) -> Detector:
-    """One a process: a worker reads many videos."""
+def detector(min_face: int, strictness: Strictness) -> Detector:
+    """One a process and setting: a worker reads many videos."""
     from dfd.faces.detect import Detector  # and with it torch, which a process that only tells others what to do spares
 
     return Detector(min_face, strictness.thresholds)
@@ -298,7 +300,7 @@ def _detector(min_face: int, strictness: Strictness) -> Detector:
 
 def load_detector() -> None:
     """Load what looking for faces takes, before the first video is looked at."""
-    _detector(FacesConfig().min_face, USUAL)
+    detector(FacesConfig().min_face, USUAL)
 
 
 def _inside(box: NDArray[np.float32], shape: Sequence[int]) -> bool:

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from dfd.errors import SubmissionError
-from dfd.faces.store import file_stamp
+from dfd.faces.written import file_stamp
 from dfd.types import UNDONE, Video, VideoScore
 
 HASTE = "in haste"

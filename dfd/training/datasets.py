@@ -28,7 +28,7 @@ class Datasets:
             raise ConfigError(f"--mix has {len(mix)} numbers, and datasets are {len(stores)}: give each one")
         self.stores = dict(zip(names, stores, strict=True))
         self.mix: Mapping[str, float] = dict(zip(names, mix or [1.0] * len(names), strict=True))
-        self.config = prediction_faces([store.config for store in stores])
+        self.config = prediction_faces(stores)
         self.blend = blend
 
     @classmethod
@@ -104,11 +104,12 @@ def short_names(folders: Sequence[Path]) -> list[str]:
     return [str(path) for path in paths]
 
 
-def prediction_faces(configs: Sequence[FacesConfig]) -> FacesConfig:
-    """How a prediction finds and cuts faces for a model trained on datasets of these settings.
+def prediction_faces(stores: Sequence[FaceStore]) -> FacesConfig:
+    """How a prediction finds and cuts faces for a model trained on these datasets.
 
-    As they do, the widest where only margin and size differ; where more differs as by default, as wide as the widest.
+    As they did, the widest where only margin and size differ. As by default where more differs, or all are of pictures
+    that were cut before. Always as wide as the widest of them.
     """
-    usual = FacesConfig()
-    sides = {"margin": max(c.margin for c in (usual, *configs)), "size": max(c.size for c in (usual, *configs))}
-    return widest(configs) or usual.replace(**sides)
+    found = [store.config for store in stores if not store.cut]
+    faces = (widest(found) if found else None) or FacesConfig()
+    return faces.replace(margin=max(faces.margin, *(store.config.margin for store in stores)))

@@ -116,6 +116,7 @@ def people(records: Sequence[VideoRecord], grouping: Grouping, progress: Progres
     embedder = _embedder(grouping)
     reals = [record for record in records if record.label == 0]
     faces = [face for r in reals for number in scored(r.segments, r.faced, SEGMENTS) for face in r.of(number)]
+    faces = [face for face in faces if face.path.located or not embedder.aligned]
     embeddings = []
     for done, face in enumerate(faces, 1):
         embeddings.append(_embedding(face, embedder))

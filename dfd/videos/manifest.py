@@ -16,6 +16,8 @@ from dfd.videos.people import ACTORS, people_in
 SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".webm", ".mkv", ".m4v"})
 LABELS: dict[str, Label] = {"REAL": 0, "FAKE": 1}
 METADATA = "metadata.json"
+INDEX = "index.csv"
+"""Lists pictures of faces, or videos, with the columns file, label, source, and person where that is known."""
 FORGERIES = "manipulated_sequences"
 """FaceForensics++'s folder of fakes, beside original_sequences."""
 CELEB_FAKES = "Celeb-synthesis"
@@ -25,12 +27,13 @@ CELEB_REALS = ("Celeb-real", "YouTube-real")
 def read_videos(path: Path | str) -> list[Video]:
     """The videos of `path`, sorted by name.
 
-    path: one video file; a folder of videos with a metadata.json as DFDC's, or without; a folder of DFDC's parts, each
-    with its own, whose name then stands before its videos' names; a folder laid out as FaceForensics++ or as Celeb-DF,
-    of which labels, sources and people are read off the names. A fake's source is the name of its original, there or
-    not. In a metadata.json "original" may be a list, the first being the source, and "person" a name or a list.
+    path: one video file or picture; a folder of videos with a metadata.json as DFDC's, or without; a folder of DFDC's
+    parts, each with its own, whose name then stands before its videos' names; a folder laid out as FaceForensics++ or
+    as Celeb-DF, of which labels, sources and people are read off the names; a folder of pictures with an index.csv. A
+    fake's source is the name of its original, there or not. In a metadata.json "original" may be a list, the first
+    being the source, and "person" a name or a list; in an index.csv several people stand with spaces between.
 
-    Raises ManifestError: nothing there, no videos, or a metadata.json that does not hold.
+    Raises ManifestError: nothing there, no videos, or a metadata.json or index.csv that does not hold.
     """
     path = Path(path)
     if not path.exists():
@@ -47,6 +50,8 @@ def _of_folder(folder: Path) -> Iterator[Video]:
     parts = sorted(file.parent for file in folder.glob(f"*/{METADATA}"))
     if (folder / METADATA).is_file():
         yield from _of_metadata(folder, "")
+    elif (folder / INDEX).is_file():
+        yield from _of_index(folder)
     elif parts:
         for part in parts:
             yield from _of_metadata(part, f"{part.name}/")
@@ -78,6 +83,23 @@ def _of_metadata(folder: Path, prefix: str) -> list[Video]:
         source = originals[0] if originals else ""
         label = _label(entry, name, where)
         videos.append(Video(_inside(folder, name, where), prefix + name, label, source, people=people))
+    return _all_there(videos, where)
+
+
+def _of_index(folder: Path) -> list[Video]:
+    """The pictures, or videos, that a folder's index.csv lists."""
+    where = folder / INDEX
+    videos = []
+    for name, row in _rows(where, ["file", "label", "source"]):
+        people = tuple((row.get("person") or "").split())
+        label = LABELS.get(row["label"])
+        if label is None and row["label"]:
+            label = _number(row["label"], name, where)
+        videos.append(Video(_inside(folder, name, where), name, label, row["source"], people=people))
+    return _all_there(videos, where)
+
+
+def _all_there(videos: list[Video], where: Path) -> list[Video]:
     absent = [video.path.name for video in videos if not os.path.lexists(video.path)]
     if absent:
         raise ManifestError(f"{where} names {len(absent)} of {len(videos)} files that are not there: first {absent[0]}")
@@ -209,19 +231,19 @@ def _number(text: str, name: str, path: Path) -> Label:
 
 
 def _rows(path: Path, columns: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """(file name, row) of a CSV with `columns`, each name once."""
+    """(file name, row) of a CSV with `columns`, of which the first has the names, each once."""
     seen: set[str] = set()
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, restval="", strict=True)
             lacking = [column for column in columns if column not in (reader.fieldnames or [])]
             if lacking:
-                raise ManifestError(f"{path} has no column {lacking[0]}; its first line should be filename,label")
+                raise ManifestError(f"{path} has no column {lacking[0]}; its first line should be {','.join(columns)}")
             for row in reader:
-                name = row["filename"]
+                name = row[columns[0]]
                 if not name or name in seen:
                     fault = f"{name} again" if name else "no file name"
-                    raise ManifestError(f"{path}, line {reader.line_num}: {fault}; give each video one row")
+                    raise ManifestError(f"{path}, line {reader.line_num}: {fault}; give each file one row")
                 seen.add(name)
                 yield name, row
     except OSError as error:

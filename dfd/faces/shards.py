@@ -1,0 +1,107 @@
+"""Pictures on disk: some hundreds in two files, since 90,000 pictures in two files each are no pleasure to copy.
+
+    pictures/<number>.<hash>.jsonl   a shard's records, one a line, as a video's record is written
+    pictures/<number>.<hash>.mjpeg   its film: their crops one after the other; the hash is of this
+
+A shard is there once its records are. Of a picture that is in several, since it was done again, the last record counts.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+
+from dfd.errors import StoreError
+from dfd.faces.film import SUFFIX
+from dfd.faces.records import VideoRecord
+from dfd.faces.written import About, Stamp, as_json, corrected, kept, written
+from dfd.files import write_bytes, write_text
+from dfd.types import Video
+
+SHARD = 500
+"""Pictures a shard: what a killed run does again, a few seconds' work, and a film of a few megabytes."""
+
+
+class Shards:
+    """The shards of the dataset in `folder`, as they are when they are first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "pictures"
+
+    def about(self, name: str) -> tuple[About, Path] | None:
+        """The record that counts of a picture, and the file that it is in; None where there is none."""
+        if name not in self._lines:
+            return None
+        path, line = self._lines[name]
+        return as_json(line, path), path
+
+    def abouts(self) -> Iterator[tuple[About, Path]]:
+        """The records that count, and the files that they are in."""
+        return ((as_json(line, path), path) for path, line in self._lines.values())
+
+    def add(self, rows: Sequence[tuple[VideoRecord, Stamp]]) -> None:
+        """Put records of pictures, whose films are in memory, into a new shard; with none, do nothing.
+
+        Raises StoreError where it cannot be written.
+        """
+        if not rows:
+            return
+        codes = [_film(record) for record, _ in rows]
+        film = b"".join(codes)
+        number = 1 + max((int(path.name.partition(".")[0]) for path in self._files()), default=-1)
+        path = self.folder / f"{number:05d}.{sha256(film).hexdigest()[:16]}.jsonl"
+        lines, start = {}, 0
+        for (record, stamp), code in zip(rows, codes, strict=True):
+            place = {"film": path.with_suffix(SUFFIX).name if code else None, "start": start}
+            about = kept(written(record, stamp), (self.about(record.video) or (None,))[0])
+            lines[record.video] = json.dumps(about | place)
+            start += len(code)
+        try:
+            self.folder.mkdir(exist_ok=True)
+            if film:
+                write_bytes(path.with_suffix(SUFFIX), film, durable=True)
+            self._write(path, lines.values())
+        except OSError as error:
+            raise StoreError(f"{path} cannot be written ({error.strerror}): make room and run the same again") from None
+        self._lines.update((name, (path, line)) for name, line in lines.items())
+
+    def correct(self, known: Mapping[str, Video]) -> None:
+        """Write the labels, sources and people of pictures, by name, to their records where they are known and others.
+
+        A shard is written anew where any changes.
+        """
+        for path in self._files():
+            before = [as_json(line, path) for line in self._read(path)]
+            after = [corrected(a, known[a["video"]]) if a.get("video") in known else a for a in before]
+            if after != before:
+                self._write(path, map(json.dumps, after))
+                vars(self).pop("_lines", None)
+
+    @cached_property
+    def _lines(self) -> dict[str, tuple[Path, str]]:
+        """The record that counts of each picture, unread, and its file."""
+        lines = ((path, line) for path in self._files() for line in self._read(path))
+        return {as_json(line, path).get("video", ""): (path, line) for path, line in lines}
+
+    def _files(self) -> list[Path]:
+        return sorted(path for path in self.folder.glob("*.jsonl") if not path.name.startswith("."))
+
+    @staticmethod
+    def _read(path: Path) -> list[str]:
+        try:
+            return path.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise StoreError(f"{path} is not JSON ({error}): delete it and run `dfd faces` again") from None
+
+    @staticmethod
+    def _write(path: Path, lines: Iterable[str]) -> None:
+        write_text(path, "".join(f"{line}\n" for line in lines), durable=True)
+
+
+def _film(record: VideoRecord) -> bytes:
+    """A picture's crop, as it was written; nothing where it has none."""
+    film = record.tracklets[0].film if record.tracklets else b""
+    if isinstance(film, Path):
+        raise ValueError(f"{record.video} is of a dataset already: {film}")
+    return film

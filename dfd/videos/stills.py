@@ -1,0 +1,47 @@
+"""One picture out of a file, to be looked at as a video's only frame."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from dfd.errors import VideoReadError
+from dfd.videos.pictures import Picture, Rgb, reduced_size
+
+JPEG, SCAN, END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+"""What a JPEG begins with, what its pixels begin with, and what they end with."""
+
+
+class Still(Picture):
+    """A picture that was a file of its own. `still[rows, columns]` and `reduced` are (h,w,3) uint8 RGB."""
+
+    def __init__(self, rgb: Rgb) -> None:
+        self.rgb, self.shape = rgb, rgb.shape
+
+    def __getitem__(self, area: tuple[slice, slice]) -> Rgb:
+        return self.rgb[area]
+
+    def reduced(self, long_side: int | None) -> Rgb:
+        """All of it, its longer side at most `long_side` pixels; a smaller picture, or with None any, as it is."""
+        height, width = self.shape[:2]
+        size = reduced_size(width, height, long_side)
+        if size == (width, height):
+            return self.rgb
+        return np.asarray(cv2.resize(self.rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def read_still(path: Path) -> tuple[Still, bytes]:
+    """A picture (JPEG, PNG, WebP), upright as its EXIF data says and without transparency, and its file's bytes.
+
+    Raises VideoReadError when there is no such file, or no whole picture in it.
+    """
+    try:
+        code = path.read_bytes()
+    except OSError as error:
+        raise VideoReadError(path, error.strerror or str(error)) from None
+    if code.startswith(JPEG) and code.rfind(END) < code.rfind(SCAN):  # OpenCV may fill up with grey what is lacking
+        raise VideoReadError(path, "a JPEG that is cut short")
+    image = cv2.imdecode(np.frombuffer(code, np.uint8), cv2.IMREAD_COLOR) if code else None
+    if image is None:
+        raise VideoReadError(path, "no picture that can be read: JPEG, PNG and WebP can" if code else "an empty file")
+    return Still(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)), code
