@@ -3,9 +3,9 @@
 What is left is what every face swap leaves: a border, two colours, a face that does not quite move with its head.
 The recipe is that of Shiohara and Yamasaki 2022, "Detecting Deepfakes with Self-Blended Images", with two changes: the
 mask is a hull of other landmarks (clips/masks.py), and all is drawn once a clip, not once a frame, so that a fake does
-not flicker unless it is meant to. Clips of several frames are also faked in time: the face drifts
-against its head, flickers, or repeats and skips frames of its own (Yan et al. 2024, "Generalizing Deepfake Video
-Detection with Plug-and-Play"; Wang et al. 2023, "AltFreezing"). Lengths are in eye distances: they hold at any size.
+not flicker unless it is meant to. Clips of several frames are also faked in time: the face drifts against its head,
+flickers, or repeats and skips frames of its own (Yan et al. 2024, "Generalizing Deepfake Video Detection with
+Plug-and-Play"; Wang et al. 2023, "AltFreezing"). Lengths are in eye distances: they hold at any size.
 """
 
 from pathlib import Path

@@ -36,7 +36,7 @@ CORNERS = {
     "mouth and chin": (*LIPS, 98, 327, 205, 425, 149, 176, 148, 152, 377, 400, 378),
     "eyes and nose": (*BROWS, 226, 446, 228, 448, 129, 358, 2),
 }
-"""The points of the mesh whose hull each is: (68 points of a jaw and brows, cheeks 50, 280, 205, 425, a nose)."""
+"""Of each part the points of the mesh whose hull it is; 50, 280, 205 and 425 lie on the cheeks."""
 
 SUBPIXEL = 4
 """Binary places of a polygon's coordinates, so that a slowly moving mask does not jump from pixel to pixel."""
