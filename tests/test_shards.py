@@ -41,9 +41,11 @@ def pictures(tmp_path_factory) -> list[Video]:
         real = np.roll(real, 5 * number, axis=1)
         fake = real.copy()
         fake[:, ::2] = fake[:, ::2] // 5 * 3
-        for name, image, label in ((f"r{number}.png", real, 0), (f"f{number}.png", fake, 1)):
-            cv2.imwrite(str(folder / name), image[:, :, ::-1])
-            videos.append(Video(folder / name, name, label, f"r{number}.png", people=(f"p{number}",)))
+        for letter, image in (("r", real), ("f", fake)):
+            path = folder / f"{letter}{number}.png"
+            cv2.imwrite(str(path), image[:, :, ::-1])
+            label = 1 if letter == "f" else 0
+            videos.append(Video(path, path.name, label, f"r{number}.png", people=(f"p{number}",)))
     (folder / "broken.jpg").write_bytes(b"no picture")
     return [*videos, Video(folder / "broken.jpg", "broken.jpg", 1)]
 

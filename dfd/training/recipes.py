@@ -128,7 +128,7 @@ def blend() -> Recipe:
     return base.replace(
         model=base.model.replace(dropout=0.3, drop_path=0.15),
         clip=base.clip.replace(size=192, margin=1.25),
-        train=base.train.replace(epochs=3, lr=7e-4, weight_decay=0.05, self_blend=1.0),
+        train=base.train.replace(epochs=3, loaders=2, lr=7e-4, weight_decay=0.05, self_blend=1.0),
         augment=AugmentConfig(
             zoom=0.2, shift=0.04, colour=0.4, grey=0.05, blur=0.15, noise=0.0, reduce=0.4, reduce_to=0.35, jpeg=0.6,
             codec=0.1, rate=0.0, cutout=0.0,
