@@ -44,8 +44,8 @@ def pictures(tmp_path_factory) -> list[Video]:
         for letter, image in (("r", real), ("f", fake)):
             path = folder / f"{letter}{number}.png"
             cv2.imwrite(str(path), image[:, :, ::-1])
-            label = 1 if letter == "f" else 0
-            videos.append(Video(path, path.name, label, f"r{number}.png", people=(f"p{number}",)))
+            made = letter == "f"
+            videos.append(Video(path, path.name, 1 if made else 0, f"r{number}.png", people=(f"p{number}",)))
     (folder / "broken.jpg").write_bytes(b"no picture")
     return [*videos, Video(folder / "broken.jpg", "broken.jpg", 1)]
 
