@@ -30,7 +30,7 @@ MODEL    = --recipe $(RECIPE) --model.weights $(WEIGHTS)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup submission faces pretrain train crossval mlflow test floors check bench clean \
+.PHONY: help setup submission faces train crossval mlflow test floors check bench clean \
 	kernel-build kernel-check kernel-simulate kernel-push kernel-status kernel-logs kernel-output kernel-image \
 	wheelhouse wheelhouse-push
 
@@ -59,10 +59,6 @@ $(WEIGHTS): | $(READY)
 
 faces: $(READY) $(NEEDS)  ## build the dataset of faces of VIDEOS
 	$(DFD) faces "$(VIDEOS)" --out "$(FACES)"
-
-pretrain: $(READY) $(WEIGHTS)  ## train a network of single frames on STILLS=folder, pictures of faces with index.csv
-	@test -n "$(STILLS)" || { echo "make pretrain: STILLS=folder names the pictures" >&2; exit 1; }
-	$(DFD) pretrain "$(STILLS)" --model.weights "$(WEIGHTS)" --out "$(WORK)/pretrained"
 
 train: faces $(WEIGHTS)  ## train one model on VIDEOS with RECIPE
 	$(DFD) train "$(FACES)" $(MODEL) --out "$(RUN)-one"

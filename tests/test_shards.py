@@ -43,7 +43,7 @@ def pictures(tmp_path_factory) -> list[Video]:
         fake[:, ::2] = fake[:, ::2] // 5 * 3
         for name, image, label in ((f"r{number}.png", real, 0), (f"f{number}.png", fake, 1)):
             cv2.imwrite(str(folder / name), image[:, :, ::-1])
-            videos.append(Video(folder / name, name, label, f"r{number}.png", people=(f"p{number}",)))
+            videos.append(Video(folder / name, name, 1 if label else 0, f"r{number}.png", people=(f"p{number}",)))
     (folder / "broken.jpg").write_bytes(b"no picture")
     return [*videos, Video(folder / "broken.jpg", "broken.jpg", 1)]
 
