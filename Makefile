@@ -40,7 +40,7 @@ CLIPS    = .venv/bin/python -c 'from dfd.inference.info import read_info, shippe
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup submission faces pretrain pretrained train crossval mlflow test floors check bench clean \
+.PHONY: help setup submission faces pretrained train crossval mlflow test floors check bench clean \
 	kernel-build kernel-check kernel-simulate kernel-push kernel-status kernel-logs kernel-output kernel-image \
 	wheelhouse wheelhouse-push
 
@@ -69,10 +69,6 @@ $(LITE0): | $(READY)
 
 faces: $(READY) $(NEEDS)  ## build the dataset of faces of VIDEOS
 	$(DFD) faces "$(VIDEOS)" --out "$(FACES)"
-
-pretrain: $(READY) $(WEIGHTS)  ## train a network of single frames on STILLS=folder, pictures of faces with index.csv
-	@test -n "$(STILLS)" || { echo "make pretrain: STILLS=folder names the pictures" >&2; exit 1; }
-	$(DFD) pretrain "$(STILLS)" --model.weights "$(WEIGHTS)" --out "$(WORK)/pretrained"
 
 # The detector that ships, from pictures to the bundle: stopped, it goes on where it was.
 SHIP  := $(WORK)/pretrained

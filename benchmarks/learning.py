@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("faces", type=Path, help="a face-track dataset")
     parser.add_argument("videos", type=Path, help="the videos that it was made of")
     parser.add_argument("--weights", type=Path, required=True, help="ImageNet weights: dfd weights imagenet-lite0")
-    parser.add_argument("--pretrained", type=Path, help="a checkpoint of dfd pretrain")
+    parser.add_argument("--pretrained", type=Path, help="a checkpoint of the recipe stills")
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)

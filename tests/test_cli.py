@@ -4,6 +4,8 @@ import re
 import subprocess
 import sys
 
+import cv2
+import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import log_loss
@@ -11,8 +13,10 @@ from sklearn.metrics import log_loss
 from dfd.cli import COMMANDS, main
 from dfd.faces.mesh import SHA256
 from dfd.faces.store import FaceStore
+from dfd.faces.tracklets import FacesConfig
 from dfd.files import sha256
 from dfd.inference.bundle import write_bundle
+from dfd.models.checkpoint import read_checkpoint
 from dfd.training.recipes import RECIPES
 from tests.test_bundle import checkpoint
 
@@ -218,6 +222,31 @@ def test_real_videos_alone_are_trained_on_and_judged_by_made_fakes(capsys, real_
     assert (status, "Nothing crosses folds." in text) == (0, True)
     status, _, error = dfd(capsys, "train", real_store.folder, *made[2:], "--out", tmp_path / "none")
     assert (status, "with real videos alone, --train.self-blend 1 makes the fakes" in error) == (1, True)
+
+
+def test_pictures_train_a_network_of_single_frames(capsys, tmp_path):
+    """Crops of ten people, real and fake, that were cut before: a fake is striped."""
+    crops, faces, run = (tmp_path / name for name in ("crops", "faces", "run"))
+    crops.mkdir()
+    rows, rng = ["file,label,source"], np.random.default_rng(0)
+    for person in range(10):
+        real = np.full((32, 32, 3), rng.integers(40, 200, 3), np.uint8)
+        fake = real.copy()
+        fake[:, ::4] = 255 - fake[:, ::4]
+        for name, image, label in ((f"r{person}.png", real, "REAL"), (f"f{person}.png", fake, "FAKE")):
+            cv2.imwrite(str(crops / name), image)
+            rows.append(f"{name},{label},r{person}.mp4")
+    (crops / "index.csv").write_text("\n".join(rows) + "\n")
+    assert dfd(capsys, "faces", crops, "--out", faces, "--cut-margin", 1, "--size", 32)[0] == 0
+    model = ("--recipe", "stills", "--model.name", "factorized", "--model.size", "tiny", "--model.freeze", "none")
+    small = ("--train.epochs", 1, "--train.batch", 8, "--clip.size", 32, "--track", "none")
+    status, text, _ = dfd(capsys, "train", faces, "--fold", 1, "--out", run, *model, *small)
+    assert (status, "balanced log loss" in text) == (0, True)
+    score = json.loads((run / "score.json").read_text())
+    assert (score["videos"], score["fakes"], score["groups"]) == (4, 2, 2)
+    header, _ = read_checkpoint(run / "checkpoints" / "last.ckpt")
+    assert header.faces == FacesConfig()  # how faces of videos are cut, not how these crops were
+    assert len(header.videos) == 16 + 8  # pictures, and the videos that they are of
 
 
 def test_two_runs_over_the_same_folds_become_one_bundle(capsys, small_store, tmp_path):

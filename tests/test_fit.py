@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from dfd.clips.augment import NOTHING
+from dfd.clips.sampling import ClipConfig
 from dfd.errors import ConfigError
 from dfd.models import ModelConfig
-from dfd.models.checkpoint import load_model, read_checkpoint
+from dfd.models.checkpoint import build_model, load_model, read_checkpoint
 from dfd.training.fit import CHECKPOINT, train
 from dfd.training.loop import seeded_model
-from dfd.training.recipes import RECIPES, recipe
+from dfd.training.module import TrainConfig
+from dfd.training.recipes import RECIPES, Recipe, recipe
 
 
 @pytest.fixture
@@ -171,6 +173,24 @@ def test_a_network_learns_what_is_easy(videos, small_store, small_recipe, tmp_pa
     train(videos, small_store.config, easy, tmp_path / "run")
     losses = pd.read_csv(tmp_path / "run" / "metrics.csv")["loss"]
     assert losses.iloc[-1] < 0.3
+
+
+@pytest.mark.parametrize("name", ["lstm", "inflated"])
+def test_sequence_and_video_networks_start_from_one_of_single_frames(videos, small_store, tmp_path, name):
+    small = {"backbone": "efficientnet_lite0", "drop_path": 0.0, "dropout": 0}
+    single = Recipe(
+        model=ModelConfig(name="frame", **small),
+        clip=ClipConfig(length=1, size=32),
+        train=TrainConfig(epochs=1, per_load=1, batch=8),
+        augment=NOTHING,
+    )
+    checkpoint = train(videos, small_store.config, single, tmp_path / "run")
+    model, _ = load_model(checkpoint)
+    config = ModelConfig(name=name, weights=checkpoint, hidden=8, **small)
+    started = build_model(config, ClipConfig(length=3, size=32)).eval()
+    picture = torch.randint(0, 256, (2, 3, 1, 32, 32), dtype=torch.uint8)
+    with torch.inference_mode():  # a clip that stands still: as the picture alone
+        assert torch.allclose(started(picture.repeat(1, 1, 3, 1, 1)), model(picture), atol=1e-4)
 
 
 def test_clips_wider_than_the_crops_are_refused(videos, small_store, small_recipe, tmp_path):

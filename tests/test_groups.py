@@ -1,22 +1,23 @@
 import dataclasses
 import json
 import shutil
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
-from dfd.clips.stills import Still
 from dfd.errors import ConfigError
+from dfd.faces.build import build_store
 from dfd.faces.store import FaceStore
+from dfd.faces.tracklets import FacesConfig
 from dfd.scoring.folds import write_folds
 from dfd.training import groups
 from dfd.training.crossval import crossval, labelled
-from dfd.training.groups import Grouping, people, settled, split, split_stills
-from dfd.types import Label, Video
+from dfd.training.groups import Grouping, people, settled, split
+from dfd.types import Video
 from dfd.videos.decode import read_frames
+from dfd.videos.workers import Limits
 from tests.test_descriptor import write_dlib
 from tests.test_embed import write_weights
 
@@ -179,44 +180,18 @@ def test_the_kind_of_groups_is_on_record_and_another_is_another_run(twins, small
         crossval(twins, small_recipe, 2, tmp_path / "cv")
 
 
-REAL: Label = 0
-FAKE: Label = 1
-
-
-class TestPictures:
-    STILLS = tuple(
-        Still(Path(name), name, label, f"r{n}.jpg")
-        for n in range(4)
-        for name, label in ((f"r{n}.jpg", REAL), (f"f{n}.jpg", FAKE))
-    )
-
-    def test_a_person_in_two_pictures_stays_on_one_side_unless_people_may_cross(self):
-        named = [dataclasses.replace(s, people=("Ada",) if s.name in ("r0.jpg", "f1.jpg") else ()) for s in self.STILLS]
-        for seed in range(5):
-            fold = folds_of(split_stills(named, 2, seed))
-            assert fold["r0.jpg"] == fold["f0.jpg"] == fold["f1.jpg"] == fold["r1.jpg"]
-        free = [folds_of(split_stills(named, 2, seed, Grouping(groups="source"))) for seed in range(5)]
-        assert any(fold["r0.jpg"] != fold["r1.jpg"] for fold in free)
-
-    def test_people_by_the_face_are_of_real_pictures(self, small_dataset, tmp_path):
-        """One face in three pictures, beside a wall; the others show nobody."""
-        (face,) = read_frames(small_dataset / "real0.mp4", [0]).images
-        for n in range(4):
-            for kind in "rf":
-                image = face if kind == "r" and n < 3 else np.full_like(face, 40 * n + 40)
-                cv2.imwrite(str(tmp_path / f"{kind}{n}.jpg"), image[:, :, ::-1])
-        stills = [dataclasses.replace(s, path=tmp_path / s.name) for s in self.STILLS]
-        grouping = Grouping(groups="identity", identity_weights=write_dlib(tmp_path / "dlib.pt"))
-        frame = split_stills(stills, 2, 0, grouping)
-        fold = folds_of(frame)
-        assert fold["r0.jpg"] == fold["r1.jpg"] == fold["r2.jpg"] == fold["f2.jpg"] != fold["r3.jpg"]
-        assert frame["group"].nunique() == 2
-
-    def test_what_pictures_cannot_be_split_by_is_refused(self, tmp_path, weights):
-        for grouping in (Grouping(groups="part"), Grouping(folds_of=tmp_path)):
-            with pytest.raises(ConfigError, match="by --groups people, source or identity"):
-                split_stills(self.STILLS, 2, 0, grouping)
-        with pytest.raises(ConfigError, match="dfd weights identity"):
-            split_stills(self.STILLS, 2, 0, Grouping(groups="identity"))
-        with pytest.raises(ConfigError, match="dfd weights identity"):
-            split_stills(self.STILLS, 2, 0, Grouping(groups="identity", identity_weights=weights))
+def test_pictures_of_one_person_by_the_face_stay_on_one_side(small_dataset, tmp_path):
+    """One face in three pictures; the others show nobody, and so does each fake."""
+    (face,) = read_frames(small_dataset / "real0.mp4", [0]).images
+    videos = []
+    for n in range(4):
+        for kind in "rf":
+            image = face if kind == "r" and n < 3 else np.full_like(face, 40 * n + 40)
+            cv2.imwrite(str(tmp_path / f"{kind}{n}.jpg"), image[:, :, ::-1])
+            videos.append(Video(tmp_path / f"{kind}{n}.jpg", f"{kind}{n}.jpg", int(kind == "f"), f"r{n}.jpg"))
+    store = build_store(videos, tmp_path / "faces", FacesConfig(size=64, detect_side=320), Limits(workers=1))
+    grouping = Grouping(groups="identity", identity_weights=write_dlib(tmp_path / "dlib.pt"))
+    frame = split(labelled(store), 2, 0, grouping)
+    fold = folds_of(frame)
+    assert fold["r0.jpg"] == fold["r1.jpg"] == fold["r2.jpg"] == fold["f2.jpg"] != fold["r3.jpg"]
+    assert frame["group"].nunique() == 2

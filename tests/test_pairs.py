@@ -2,6 +2,7 @@ import shutil
 from collections import Counter
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -225,3 +226,48 @@ def test_a_real_one_without_landmarks_is_not_blended_but_goes_beside_a_fake(vide
 def pairwise_of(item):
     half = len(item.names) // 2
     return zip(item.names[:half], item.names[half:], strict=True)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Crops of three people, two real ones and a fake each: the fake is a real one with a bright square."""
+    folder, rng, found = tmp_path_factory.mktemp("crops"), np.random.default_rng(0), []
+    for person in range(3):
+        real = np.kron(rng.integers(20, 180, (8, 8, 3)), np.ones((6, 6, 1))).astype(np.uint8)
+        fake = real.copy()
+        fake[16:32, 16:32] = 255
+        for name, image in (("a", real), ("b", real // 2), ("f", fake)):
+            path = folder / f"{name}{person}.png"
+            cv2.imwrite(str(path), image[:, :, ::-1])
+            video = Video(path, path.name, int(name == "f"), f"{person}.mp4")
+            found.append(in_memory(video, FacesConfig(margin=1.0, size=48), cut=True))
+    return found
+
+
+def test_a_picture_of_a_fake_goes_beside_all_real_ones_of_its_source(pictures):
+    """By the source, which of a picture is the video that it is of: their own names are others."""
+    config = ClipConfig(length=1, size=32, margin=1.0)
+    data = PairDataset(pictures, config, DrawConfig(per_load=1, aligned=1), NOTHING, BlendConfig())
+    batches = [batch for epoch in range(4) for batch in items(data, epoch)]
+    assert len(batches) == 4 * 6
+    assert all(batch.names[0][1:] == batch.names[1][1:] for batch in batches)
+    fakes_lead = PairDataset(
+        [p for p in pictures if p.video != "b0.png"] + [replace(p, video=f"2{p.video}") for p in pictures if p.label],
+        config, DrawConfig(per_load=1, aligned=1), NOTHING, BlendConfig(),
+    )  # fmt: skip
+    assert fakes_lead.turns.fakes_lead
+    beside = {batch.names for epoch in range(8) for batch in items(fakes_lead, epoch)}
+    assert {real for real, fake in beside if fake == "f1.png"} == {"a1.png", "b1.png"}
+
+
+def test_pictures_of_a_pair_are_changed_alike(pictures):
+    config = ClipConfig(length=1, size=48, margin=1.0)
+    strong = AugmentConfig(flip=0.5, zoom=0.2, colour=1, noise=1, jpeg=0, reduce=0, codec=0)
+    some = [picture for picture in pictures if not picture.video.startswith("b")]
+    data = PairDataset(some, config, DrawConfig(per_load=1, aligned=1), strong, BlendConfig())
+    for batch in items(data, 2):
+        assert batch.images.shape == (2, 3, 1, 48, 48)
+        real, fake = batch.images[:, :, 0].int()
+        outside = torch.cat([(real - fake)[:, :5].flatten(), (real - fake)[:, -5:].flatten()])
+        assert outside.abs().max() <= 12  # JPEG of what is stored; augmentation would be many times as much
+        assert (real - fake)[:, 18:30, 18:30].abs().max() > 60

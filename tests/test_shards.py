@@ -41,11 +41,9 @@ def pictures(tmp_path_factory) -> list[Video]:
         real = np.roll(real, 5 * number, axis=1)
         fake = real.copy()
         fake[:, ::2] = fake[:, ::2] // 5 * 3
-        for letter, image in (("r", real), ("f", fake)):
-            path = folder / f"{letter}{number}.png"
-            cv2.imwrite(str(path), image[:, :, ::-1])
-            made = letter == "f"
-            videos.append(Video(path, path.name, 1 if made else 0, f"r{number}.png", people=(f"p{number}",)))
+        for name, image, label in ((f"r{number}.png", real, 0), (f"f{number}.png", fake, 1)):
+            cv2.imwrite(str(folder / name), image[:, :, ::-1])
+            videos.append(Video(folder / name, name, 1 if label else 0, f"r{number}.png", people=(f"p{number}",)))
     (folder / "broken.jpg").write_bytes(b"no picture")
     return [*videos, Video(folder / "broken.jpg", "broken.jpg", 1)]
 

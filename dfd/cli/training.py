@@ -12,7 +12,6 @@ from cyclopts import Parameter, validators
 from dfd.clips.augment import AugmentConfig
 from dfd.clips.blend import BlendConfig
 from dfd.clips.sampling import ClipConfig
-from dfd.clips.stills import read_stills
 from dfd.config import Config
 from dfd.errors import CheckpointError, OutOfTimeError
 from dfd.faces.build import Progress
@@ -26,7 +25,6 @@ from dfd.report.tracking import NONE, Mirror, default_store
 from dfd.scoring.seen import SEEN
 from dfd.training import crossval as cv
 from dfd.training import fit, robustness
-from dfd.training import pretrain as pretraining
 from dfd.training import zero_shot as untrained
 from dfd.training.clock import Means
 from dfd.training.datasets import Datasets
@@ -215,54 +213,6 @@ def crossval(
     if start:
         show.start(start, made.score)
     show.say(f"Next: dfd bundle {out} --out BUNDLE")
-
-
-def pretrain(
-    stills: Path,
-    /,
-    *,
-    out: Path,
-    recipe: RecipeName = "stills",
-    fold: int | None = None,
-    folds: int = 5,
-    groups: Groups = Grouping(),  # noqa: B008  # frozen
-    allow_seen: AllowSeen = False,
-    hours: Hours = None,
-    devices: Devices = 1,
-    track: str | None = None,
-    model: Model = NO_MODEL,
-    clip: Clip = NO_CLIP,
-    train_: Train = NO_TRAIN,
-    augment: Augment = NO_AUGMENT,
-    blend: Blend = NO_BLEND,
-) -> None:
-    """Train a network of single frames on STILLS, pictures of faces: what others start from.
-
-    Args:
-        stills: A folder of pictures with an index.csv: file,label,source and person, if known.
-        out: Run folder; a stopped run goes on.
-        fold: Fold to leave out, from 0, and to score.
-        folds: How many there are.
-        groups: What else stands in one fold.
-        allow_seen: Go on where --model.weights has seen pictures of the fold; the score then says so.
-        hours: Stop cleanly within so many hours; the same command goes on from there.
-        devices: GPUs that share each batch, or processes where there is no GPU.
-        track: MLflow's store, a database or server; "none" for none. By default MLFLOW_TRACKING_URI, or mlflow.db
-            beside the run folder, where MLflow is installed.
-        model: The network.
-        clip: What it is fed; its margin is that of the pictures.
-        train_: How it learns.
-        augment: How pictures are changed.
-        blend: How self-blended fakes are made.
-    """
-    settings = _recipe(recipe, model=model, clip=clip, train=train_, augment=augment, blend=blend)
-    with _session(out, "pretrain", hours, devices, track) as (tell, means):
-        score = pretraining.pretrain(read_stills(stills), settings, out, fold, folds, tell, means, allow_seen, groups)
-    show.say(f"The model is in {out / fit.CHECKPOINT}, its curve in {out / 'curve.png'} and metrics.csv.")
-    if score:
-        show.score(score)
-    start = f"--model.weights {out / fit.CHECKPOINT} --clip.margin {settings.clip.margin:g}"
-    show.say(f"Next: dfd crossval FACES --recipe cpu {start} --out RUN")
 
 
 def _data(faces: list[Path], mix: str | None, recipe: Recipe) -> Datasets:

@@ -1,1 +1,1 @@
-"""Clips: frames of a tracklet (sampling), read (dataset), in pairs, as stills, changed (augment, blend, mix)."""
+"""Clips: frames of a tracklet (sampling), read (dataset), in pairs, joined, changed (augment, blend, mix)."""

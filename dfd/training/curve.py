@@ -9,7 +9,7 @@ import pandas as pd
 import dfd.torchvision_ops  # noqa: F401  # before pytorch_lightning, which imports torchvision
 from dfd.faces.build import Progress
 from dfd.files import whole
-from dfd.training.held import Held
+from dfd.training.held import HeldVideos
 from dfd.types import Clips
 
 import pytorch_lightning as pl  # isort: skip
@@ -22,7 +22,7 @@ class Curve(pl.Callback):
     epoch's end. took: seconds that each measuring took at most.
     """
 
-    def __init__(self, path: Path, what: str, progress: Progress | None, held: Held | None = None) -> None:
+    def __init__(self, path: Path, what: str, progress: Progress | None, held: HeldVideos | None = None) -> None:
         self.path, self.what, self.progress, self.held = path, what, progress, held
         self.begun = self.since = time.monotonic()
         self.more: dict[str, float] = {}
@@ -58,7 +58,7 @@ class Curve(pl.Callback):
         self.begun = self.since = time.monotonic()
         self.clips = 0
 
-    def measure(self, held: Held, what: str, trainer: pl.Trainer, module: Any) -> dict[str, float]:
+    def measure(self, held: HeldVideos, what: str, trainer: pl.Trainer, module: Any) -> dict[str, float]:
         """How good the model that is kept is on `held`."""
 
         def told(done: int, total: int) -> None:

@@ -24,7 +24,7 @@ from dfd.files import digest, sweep, write_bytes, write_json
 from dfd.models.checkpoint import Header
 from dfd.training.clock import ALONE, Means
 from dfd.training.devices import carry_out
-from dfd.training.held import Held, HeldVideos
+from dfd.training.held import HeldVideos
 from dfd.training.lineage import lineage
 from dfd.training.loop import Job, seeded_model
 from dfd.training.material import mixed, training_clips
@@ -111,8 +111,8 @@ def run(
     what: str = "training",
     progress: Progress | None = None,
     means: Means = ALONE,
-    held: Held | None = None,
-    judged: Held | None = None,
+    held: HeldVideos | None = None,
+    judged: HeldVideos | None = None,
 ) -> Path:
     """Train `recipe` on `clips` in the run folder `out`, or go on there; returns the checkpoint's path.
 

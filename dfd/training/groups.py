@@ -9,7 +9,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
-from dfd.clips.stills import Still, find_landmarks, load_still
 from dfd.config import Config
 from dfd.errors import ConfigError
 from dfd.faces.build import Progress
@@ -126,45 +125,6 @@ def people(records: Sequence[VideoRecord], grouping: Grouping, progress: Progres
         return []
     distance = grouping.identity_distance or embedder.distance
     return person_links(np.stack(embeddings), [face.video for face in faces], distance)
-
-
-def split_stills(
-    stills: Sequence[Still],
-    folds: int,
-    seed: int,
-    grouping: Grouping | None = None,
-    progress: Progress | None = None,
-) -> pd.DataFrame:
-    """The fold of each picture, as `split` has it. Raises ConfigError when they cannot be split so; StoreError."""
-    grouping = grouping or Grouping()
-    if grouping.groups == "part" or grouping.folds_of is not None:
-        raise ConfigError("pictures are split by --groups people, source or identity")
-    links = [] if grouping.groups == "source" else [(still.name, person) for still in stills for person in still.people]
-    if grouping.groups == "identity":
-        links += _people_of_stills(stills, grouping, progress)
-    labels, sources = [still.label for still in stills], [still.source for still in stills]
-    frame = assign_folds([still.name for still in stills], labels, sources, folds, seed, links)
-    check_folds(frame)
-    return frame
-
-
-def _people_of_stills(stills: Sequence[Still], grouping: Grouping, progress: Progress | None) -> Links:
-    """Real pictures of one person, of those on which a face is found."""
-    embedder = _embedder(grouping)
-    if not embedder.aligned:
-        raise ConfigError("pictures are told apart by the weights that `dfd weights identity` makes")
-    reals = [still for still in stills if still.label == 0]
-    landmarks = find_landmarks(reals, progress)
-    faces = [still for still in reals if still.name in landmarks]
-    embeddings = []
-    for done, still in enumerate(faces, 1):
-        embeddings.append(embedder.upright([load_still(still)], [landmarks[still.name]])[0])
-        if progress:
-            progress(done, len(faces), still.name)
-    if not faces:
-        return []
-    distance = grouping.identity_distance or embedder.distance
-    return person_links(np.stack(embeddings), [still.name for still in faces], distance)
 
 
 def _embedder(grouping: Grouping) -> Embedder:

@@ -1,15 +1,12 @@
 """What is kept aside of a training, and how good the network is on it as it learns."""
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from dfd.clips.sampling import ClipConfig
-from dfd.clips.stills import Still, still_clips
 from dfd.faces.records import VideoRecord
 from dfd.inference.bundle import Bundle
 from dfd.inference.forward import device_of
@@ -20,20 +17,36 @@ from dfd.scoring.metrics import evaluate
 
 Told = Callable[[int, int], None]
 """Told (done, of how many)."""
-BATCH = 64
-"""Pictures scored at a time."""
 
 
-class Held(ABC):
-    """Videos or pictures that a training does not see. Can be sent to another process."""
+@dataclass(frozen=True)
+class HeldVideos:
+    """Videos that a training does not see; can be sent to another process.
 
-    @abstractmethod
+    Scored as cross-validation does, by the plain rule: a video without a face gets 0.5.
+    """
+
+    records: tuple[VideoRecord, ...]
+    header: Header
+
     def labels(self) -> dict[str, int]:
         """1 fake or 0 real, by name."""
+        return {record.video: int(record.label or 0) for record in self.records}
 
-    @abstractmethod
     def probabilities(self, model: nn.Module, told: Told | None = None) -> dict[str, float]:
-        """Of being fake, by name, from a model in evaluation mode."""
+        """Of being fake, by name, from a model in evaluation mode.
+
+        NaN of a video whose film cannot be read, or whose logits are no numbers.
+        """
+        bundle = Bundle(BundleInfo(faces=self.header.faces, members=()), ((model, self.header),))
+        found: dict[str, float] = {}
+        for start in range(0, len(self.records), bundle.at_once.videos):
+            part = self.records[start : start + bundle.at_once.videos]
+            scores = score_videos(part, bundle)
+            found |= {score.name: math.nan if score.status == "error" else score.probability for score in scores}
+            if told:
+                told(len(found), len(self.records))
+        return found
 
     def measure(self, model: nn.Module, told: Told | None = None) -> dict[str, float]:
         """held_loss, the balanced log loss, and held_auc; NaN where a class is missing, or a score is no number.
@@ -51,54 +64,6 @@ class Held(ABC):
             return {"held_loss": math.nan, "held_auc": math.nan}
         measures = evaluate([labels[name] for name in found], list(found.values()), rounds=0)
         return {"held_loss": _number(measures["balanced_log_loss"]), "held_auc": _number(measures["auc"])}
-
-
-@dataclass(frozen=True)
-class HeldVideos(Held):
-    """Scored as cross-validation does, by the plain rule: a video without a face gets 0.5."""
-
-    records: tuple[VideoRecord, ...]
-    header: Header
-
-    def labels(self) -> dict[str, int]:
-        """As on record."""
-        return {record.video: int(record.label or 0) for record in self.records}
-
-    def probabilities(self, model: nn.Module, told: Told | None = None) -> dict[str, float]:
-        """NaN of a video whose film cannot be read, or whose logits are no numbers."""
-        bundle = Bundle(BundleInfo(faces=self.header.faces, members=()), ((model, self.header),))
-        found: dict[str, float] = {}
-        for start in range(0, len(self.records), bundle.at_once.videos):
-            part = self.records[start : start + bundle.at_once.videos]
-            scores = score_videos(part, bundle)
-            found |= {score.name: math.nan if score.status == "error" else score.probability for score in scores}
-            if told:
-                told(len(found), len(self.records))
-        return found
-
-
-@dataclass(frozen=True)
-class HeldStills(Held):
-    """Pictures of faces."""
-
-    stills: tuple[Still, ...]
-    clip: ClipConfig
-
-    def labels(self) -> dict[str, int]:
-        """As index.csv has them."""
-        return {still.name: still.label for still in self.stills}
-
-    def probabilities(self, model: nn.Module, told: Told | None = None) -> dict[str, float]:
-        """Raises StoreError when a picture cannot be read."""
-        device, found = device_of(model), dict[str, float]()
-        for start in range(0, len(self.stills), BATCH):
-            part = self.stills[start : start + BATCH]
-            with torch.inference_mode():
-                scores = model(still_clips(part, self.clip).to(device)).double().sigmoid().tolist()
-            found |= {still.name: score for still, score in zip(part, scores, strict=True)}
-            if told:
-                told(len(found), len(self.stills))
-        return found
 
 
 def _number(measure: float | None) -> float:

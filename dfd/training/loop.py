@@ -22,7 +22,7 @@ from dfd.models.checkpoint import Header, build_model
 from dfd.models.weights import write_tensors
 from dfd.training.clock import Clock, Means
 from dfd.training.curve import Curve
-from dfd.training.held import Held
+from dfd.training.held import HeldVideos
 from dfd.training.module import ClipClassifier
 from dfd.training.patience import Patience
 from dfd.training.recipes import Recipe
@@ -54,8 +54,8 @@ class Job:
     curve: Path
     what: str
     means: Means
-    held: Held | None = None
-    judged: Held | None = None
+    held: HeldVideos | None = None
+    judged: HeldVideos | None = None
 
 
 def seeded_model(recipe: Recipe) -> nn.Module:

@@ -11,7 +11,7 @@ from dfd.errors import ConfigError
 from dfd.models.weights import write_tensors
 from dfd.scoring.folds import assign_folds, check_folds
 from dfd.training.curve import Curve
-from dfd.training.held import Held
+from dfd.training.held import HeldVideos
 from dfd.training.module import TrainConfig
 
 import pytorch_lightning as pl  # isort: skip
@@ -43,7 +43,7 @@ class Patience(pl.Callback):
     the loss as inner_loss. What it knows is in the checkpoint.
     """
 
-    def __init__(self, held: Held, epochs: int, curve: Curve) -> None:
+    def __init__(self, held: HeldVideos, epochs: int, curve: Curve) -> None:
         self.held, self.epochs, self.curve = held, epochs, curve
         self.best, self.since, self.weights = float("inf"), 0, dict[str, torch.Tensor]()
 

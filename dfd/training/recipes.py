@@ -76,7 +76,7 @@ def kaggle() -> Recipe:
 
 
 def stills() -> Recipe:
-    """Pictures of faces instead of videos, for `dfd pretrain`: 40 minutes on two cores for 15,000 of them."""
+    """Single frames, as pictures of faces are: 40 minutes on two cores for 15,000 of them."""
     return Recipe(
         model=ModelConfig(name="frame", freeze="stem", dropout=0.2),
         clip=ClipConfig(length=1, size=160, margin=1.0, clips=12),
