@@ -138,6 +138,6 @@ def _earned_alone(run: Path) -> Earned:
         judged: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise CheckpointError(f"{path} is not JSON ({error}): run the cross-validation again") from None
-    if "decision" not in judged:  # of dfd pretrain: measured on pictures, not on videos
+    if "decision" not in judged:  # of dfd train --fold: of one fold, by the plain rule
         return Earned()
     return Earned(Rule.read(judged["decision"]["rule"], str(path)), judged["decision"]["reason"], judged["score"])
