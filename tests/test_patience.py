@@ -67,7 +67,7 @@ def test_what_judges_is_neither_learned_from_nor_scored(videos, small_store, wil
     held = [video for video in videos if video.video in ("real3.mp4", "fake3.mp4")]
     seen = [video for video in videos if video not in held]
     made, labels = fit.training_clips, aside.HeldVideos.labels
-    monkeypatch.setattr(fit, "training_clips", lambda v, r: learned.update(x.video for x in v) or made(v, r))
+    monkeypatch.setattr(fit, "training_clips", lambda v, *more: learned.update(x.video for x in v) or made(v, *more))
     monkeypatch.setattr(aside.HeldVideos, "labels", lambda self: judged.update(labels(self)) or labels(self))
     monkeypatch.setattr(patience, "INNER", 3)
     train(seen, small_store.config, wild, tmp_path / "run")
