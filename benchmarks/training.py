@@ -1,0 +1,103 @@
+"""Training pictures a second: by `dfd train`, and by a bare loop of the same network, batch and size.
+
+    python -m benchmarks.training [--size 128] [--weights lite0.pt]
+
+The bare loop has its batch in memory and does nothing but forward, backward and the optimizer's step: what a kit can at
+best come near to. Both run in turn, three times each, on pictures that are made here; the best of each counts.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import skimage.data
+import torch
+from torch.nn import functional as F
+
+from dfd.faces.build import build_store
+from dfd.faces.store import FaceStore
+from dfd.faces.tracklets import FacesConfig
+from dfd.memory import keep_freed_memory
+from dfd.report import terminal as show
+from dfd.training.crossval import labelled
+from dfd.training.fit import train
+from dfd.training.loop import seeded_model
+from dfd.training.recipes import Recipe, recipe
+from dfd.types import Video
+
+WARM, STEPS = 10, 40
+SIDE = 224
+ROUNDS = 3
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--weights", type=Path, help="what the network starts from: frozen layers are part of the cost")
+    arguments = parser.parse_args()
+    keep_freed_memory()  # as the command line does
+    base = recipe("dfdc")
+    settings = base.replace(
+        model=base.model.replace(weights=arguments.weights),
+        clip=base.clip.replace(size=arguments.size),
+        train=base.train.replace(epochs=1),
+    )
+    with tempfile.TemporaryDirectory(prefix="dfd-bench-") as name:
+        folder = Path(name)
+        store = _pictures(folder, settings.train.batch // 2 * (WARM + STEPS))
+        rates = [(bare(settings), kit(settings, store, folder / f"run{turn}")) for turn in range(ROUNDS)]
+    floor, ours = (max(rate) for rate in zip(*rates, strict=True))
+    show.table(
+        [
+            {"what": "a bare loop, its batch in memory", "pictures a second": floor, "to the bare loop": 1.0},
+            {"what": "dfd train --recipe dfdc", "pictures a second": ours, "to the bare loop": ours / floor},
+        ]
+    )
+
+
+def bare(settings: Recipe) -> float:
+    """Pictures a second of a loop that has its batch."""
+    model = seeded_model(settings).train()
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(learning, lr=settings.train.lr)
+    batch, size = settings.train.batch, settings.clip.size
+    images = torch.randint(0, 256, (batch, 3, 1, size, size), dtype=torch.uint8)
+    labels = torch.arange(batch).remainder(2).float()
+    for step in range(WARM + STEPS):
+        if step == WARM:
+            begun = time.perf_counter()
+        loss = F.binary_cross_entropy_with_logits(model(images), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return STEPS * batch / (time.perf_counter() - begun)
+
+
+def kit(settings: Recipe, store: FaceStore, out: Path) -> float:
+    """Pictures a second of a run, once it is warm."""
+    times: list[float] = []
+    train(labelled(store), store.config, settings, out, progress=lambda *_: times.append(time.perf_counter()))
+    return (len(times) - 1 - WARM) * settings.train.batch / (times[-1] - times[WARM])
+
+
+def _pictures(folder: Path, pairs: int) -> FaceStore:
+    """A dataset of `pairs` real pictures and as many fakes, all of one face, no two alike."""
+    rng = np.random.default_rng(0)
+    face = cv2.resize(skimage.data.astronaut()[20:220, 120:320], (SIDE, SIDE))
+    videos = []
+    for number in range(pairs):
+        for letter in "rf":
+            path = folder / f"{letter}{number}.jpg"
+            grain = rng.normal(0, 12, (SIDE, SIDE, 3))
+            cv2.imwrite(str(path), np.clip(face[..., ::-1] + grain, 0, 255).astype(np.uint8))
+            videos.append(Video(path, path.name, 1 if letter == "f" else 0, f"r{number}.jpg"))
+    config = FacesConfig(margin=1.0, size=SIDE)
+    return build_store(videos, folder / "faces", config, cut=True)
+
+
+if __name__ == "__main__":
+    main()
