@@ -19,6 +19,7 @@ from dfd.faces.store import FaceStore
 from dfd.files import write_json
 from dfd.inference.bundle import Bundle, load_bundle
 from dfd.inference.info import shipped
+from dfd.inference.judge import narrowed
 from dfd.inference.predict import score_videos
 from dfd.report import terminal as show
 from dfd.scoring.metrics import compare, evaluate
@@ -38,6 +39,7 @@ def main() -> None:
     arguments = parser.parse_args()
     bundle = load_bundle(arguments.bundle or shipped())
     videos = [v for v in FaceStore.open(arguments.faces).records() if v.label is not None]
+    bundle = replace(bundle, members=narrowed(bundle.members, videos))
     parts = dict(part.partition("=")[::2] for part in arguments.part)
     arguments.out.mkdir(parents=True, exist_ok=True)
     clean = _probabilities(videos, bundle, None, CLEAN)

@@ -1,11 +1,12 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from dfd.errors import ConfigError
-from dfd.inference.bundle import load_bundle
+from dfd.inference.bundle import load_bundle, load_member
 from dfd.inference.info import read_info
-from dfd.inference.judge import judge_sets
+from dfd.inference.judge import judge_sets, narrowed
 from dfd.inference.pack import pack_runs
 from dfd.inference.predict import score_videos
 from dfd.scoring.aggregate import Aggregation, aggregate
@@ -68,3 +69,14 @@ def test_a_bundle_of_sets_predicts_what_was_fitted(halves, runs, tmp_path):
     wanted = float(of.logits[0] @ info.sets.weights)
     assert aggregate(score.faces, Aggregation()) == pytest.approx(wanted, abs=1e-4)
     assert score.probability == pytest.approx(info.sets.calibration.probability(wanted), abs=1e-5)
+
+
+def test_a_set_of_narrower_crops_is_judged_by_what_there_is(halves, runs, small_store):
+    """Pictures that were cut as tight as the face: before, a network that is fed more was a traceback."""
+    tight = [replace(r, tracklets=tuple(replace(t, margin=1.0) for t in r.tracklets)) for r in halves[1]]
+    (found,) = judged(runs, {"tight": tight})
+    assert len(found.labels) == len(halves[1])
+    model, header = load_member(runs[0] / CHECKPOINT, torch.device("cpu"))
+    assert header.clip.margin > 1
+    assert narrowed([(model, header)], tight)[0][1].clip == header.clip.replace(margin=1.0)
+    assert narrowed([(model, header)], halves[1])[0][1] == header

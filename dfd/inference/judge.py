@@ -35,9 +35,20 @@ def judge_sets(
     judged = []
     for name, records in sets.items():
         videos = _beside_fakes(name, _unseen(name, records, seen), members)
-        answers = [_logits(name, videos, run, progress) for run in members]
+        answers = [_logits(name, videos, narrowed(run, videos), progress) for run in members]
         judged.append(_joined(name, videos, answers))
     return judged
+
+
+def narrowed(members: Sequence[Member], videos: Sequence[VideoRecord]) -> tuple[Member, ...]:
+    """The networks, fed no wider than the videos' crops are stored.
+
+    Pictures that were cut as tight as the face have no more to show. A network that learned from crops of several
+    widths, as the recipes for single frames have it, knows these too.
+    """
+    stored = min((tracklet.margin for video in videos for tracklet in video.tracklets), default=3.0)
+    fed = [header.clip.replace(margin=min(header.clip.margin, stored)) for _, header in members]
+    return tuple((model, header.replace(clip=clip)) for (model, header), clip in zip(members, fed, strict=True))
 
 
 def _unseen(name: str, records: Sequence[VideoRecord], seen: set[str]) -> list[VideoRecord]:
