@@ -46,6 +46,12 @@ def test_a_stage_within_begins_anew():
     assert lines == ["train: 60 of 400 (15%), scoring, 2.0/s, 0:02:50 left"]
 
 
+def test_as_many_again_begin_anew():
+    """Two networks that score the same videos: the second one's rate is its own."""
+    lines = told([(0, 0, 100, ""), (100, 100, 100, ""), (110, 10, 100, ""), (140, 40, 100, "")])
+    assert lines[-1] == "train: 40 of 100 (40%), 1.0/s, 0:01:00 left"
+
+
 def test_one_long_step_says_how_far_it_is_without_a_rate():
     assert told([(31, 1, 10, "")]) == ["train: 1 of 10 (10%)"]
 

@@ -10,7 +10,8 @@ EVERY = 30.0
 class Lines:
     """Told (done, of how many, what was done last), hands a line to `write` at most every `every` seconds.
 
-    what: names the stage. clock: gives seconds, from any beginning. A new total begins the count of the time anew.
+    what: names the stage. clock: gives seconds, from any beginning. A new total, or a step back,
+    begins the count of the time anew.
     """
 
     def __init__(
@@ -22,13 +23,14 @@ class Lines:
     ) -> None:
         self.what, self.write, self.every, self.clock = what, write, every, clock
         self.said = clock()
-        self.total = -1
+        self.total = self.done = -1
 
     def __call__(self, done: int, total: int, last: str) -> None:
         """Write a line if it is time for one."""
         now = self.clock()
-        if total != self.total:
+        if total != self.total or done < self.done:
             self.total, self.first, self.begun = total, done, now
+        self.done = done
         if now - self.said < self.every:
             return
         self.said = now
