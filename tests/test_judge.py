@@ -71,6 +71,12 @@ def test_a_bundle_of_sets_predicts_what_was_fitted(halves, runs, tmp_path):
     assert score.probability == pytest.approx(info.sets.calibration.probability(wanted), abs=1e-5)
 
 
+def test_one_set_is_refused_before_it_is_scored(halves, runs, tmp_path):
+    """Its videos have all been seen, which would be found out next."""
+    with pytest.raises(ConfigError, match="a set can only be left out of two or more"):
+        pack_runs(runs, tmp_path / "bundle", sets={"known": halves[0]})
+
+
 def test_a_set_of_narrower_crops_is_judged_by_what_there_is(halves, runs, small_store):
     """Pictures that were cut as tight as the face: before, a network that is fed more was a traceback."""
     tight = [replace(r, tracklets=tuple(replace(t, margin=1.0) for t in r.tracklets)) for r in halves[1]]

@@ -60,7 +60,7 @@ def _unseen(name: str, records: Sequence[VideoRecord], seen: set[str]) -> list[V
     if not left:
         raise ConfigError(
             f"{name} has nothing to judge by: of {len(records)} videos {len(usable)} have a label and a face, and the "
-            f"runs were trained on all of them; train with --fold, which keeps some aside"
+            "runs were trained on all of them; train with --fold, which keeps some aside"
         )
     return left
 

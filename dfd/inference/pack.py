@@ -19,7 +19,7 @@ from dfd.inference.predict import PRIOR
 from dfd.scoring.decide import Rule
 from dfd.scoring.ensemble import decide_blend
 from dfd.scoring.seen import SEEN
-from dfd.scoring.set_blend import SetBlend, blend_sets
+from dfd.scoring.set_blend import ALONE, SetBlend, blend_sets
 from dfd.scoring.submission import score_submission, write_submission
 
 
@@ -42,6 +42,8 @@ def pack_runs(
     """
     checkpoints = [_checkpoints(run) for run in runs]
     if sets:
+        if len(sets) < 2:  # before minutes of scoring
+            raise ConfigError(ALONE)
         return _pack_sets(checkpoints, blend_sets(judge_sets(checkpoints, sets, progress)), out, half)
     found = [read_oof(run) for run in runs]
     if len(runs) == 1:

@@ -22,6 +22,7 @@ from dfd.scoring.ensemble import fit_weights
 from dfd.scoring.metrics import balanced_log_loss, evaluate
 
 Floats = NDArray[np.float64]
+ALONE = "a set can only be left out of two or more: name several datasets"
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def blend_sets(sets: Sequence[JudgedSet]) -> SetBlend:
     Raises ConfigError with fewer than two sets, or where a set lacks a class.
     """
     if len(sets) < 2:
-        raise ConfigError("a set can only be left out of two or more: name several datasets")
+        raise ConfigError(ALONE)
     for of in sets:
         if len(set(of.labels.tolist())) < 2:
             raise ConfigError(f"{of.name} has videos of one class only: it takes both to judge by")

@@ -86,9 +86,9 @@ def read_mix(text: str | None) -> tuple[float, ...]:
 def short_names(folders: Sequence[Path]) -> list[str]:
     """What each dataset is called: as few of the last parts of its path as tell it from the others; one alone nothing.
 
-    >>> short_names([Path("/work/dfdc/faces"), Path("/work/celeb/faces")])
+    >>> short_names([Path("dfdc/faces"), Path("celeb/faces")])
     ['dfdc/faces', 'celeb/faces']
-    >>> short_names([Path("/work/dfdc"), Path("/work/celeb")]), short_names([Path("/work/dfdc")])
+    >>> short_names([Path("dfdc"), Path("celeb")]), short_names([Path("dfdc")])
     (['dfdc', 'celeb'], [''])
     """
     paths = [folder.resolve() for folder in folders]
