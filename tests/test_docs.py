@@ -1,0 +1,80 @@
+"""README and docs: every link leads somewhere, every command of dfd, make and the benchmarks is one that exists."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dfd.cli import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
+COMMANDS = ("dfd ", "make ", "python -m ")
+WORDS_BEFORE_MORE = 900
+
+
+def commands(page: Path) -> Iterator[str]:
+    """Commands of a page: lines of its indented blocks, and what stands between backquotes; a `\\` joins lines."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [line.strip() for line in text.splitlines() if line.startswith("    ")]
+    for command in (*lines, *re.findall(r"`([^`]+)`", text)):
+        command = re.split(r"\s{2,}(?=[a-zA-Z])|\s+#", command)[0].strip()  # a remark to its right
+        if command.startswith(COMMANDS) and "…" not in command:
+            yield command
+
+
+def on_pages(prefix: str) -> list[str]:
+    return sorted({command for page in PAGES for command in commands(page) if command.startswith(prefix)})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_to_a_file_and_its_heading(page):
+    for link in LINK.findall(page.read_text(encoding="utf-8")):
+        if link.startswith(("https://", "http://")):
+            continue
+        path, _, heading = link.partition("#")
+        target = (page.parent / path) if path else page
+        assert target.exists(), link
+        if heading:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            assert heading in [re.sub(r"[^\w\- ]", "", h).strip().lower().replace(" ", "-") for h in headings], link
+
+
+def test_pages_hold_commands():
+    assert len(on_pages("dfd ")) > 15
+    assert len(on_pages("make ")) > 10
+
+
+@pytest.mark.parametrize("command", on_pages("dfd "))
+def test_every_dfd_command_parses(command, tmp_path, monkeypatch):
+    """Names and values of options are what the command line knows; files that a reader has are not looked for."""
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(command.replace("[", "").replace("]", ""))[1:]
+    name = words[0]
+    if len(words) == 1:  # "dfd train" in a sentence
+        assert name in app, command
+        return
+    known = {option for argument in app[name].assemble_argument_collection() for option in argument.names}
+    for word in words[1:]:
+        if word.startswith("--"):
+            assert word.split("=")[0] in known | {"--help", "--version"}, (command, word)
+
+
+@pytest.mark.parametrize("command", on_pages("make "))
+def test_every_make_command_has_its_verb(command):
+    verb = shlex.split(command)[1]
+    assert re.search(rf"^{re.escape(verb)}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE), command
+
+
+@pytest.mark.parametrize("command", on_pages("python -m "))
+def test_every_module_exists(command):
+    module = ROOT / shlex.split(command)[2].replace(".", "/")
+    assert module.with_suffix(".py").exists() or (module / "__main__.py").exists(), command
+
+
+def test_readme_is_short_before_it_sends_the_reader_on():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.split("](docs/")[0].split()) <= WORDS_BEFORE_MORE
