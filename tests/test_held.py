@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -9,7 +10,7 @@ from dfd.models.checkpoint import load_model
 from dfd.scoring.metrics import evaluate
 from dfd.training.crossval import score_held
 from dfd.training.fit import train
-from dfd.training.held import HeldVideos
+from dfd.training.held import ON_CURVE, HeldVideos
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +81,16 @@ def test_a_network_that_is_lost_has_a_gap_and_not_what_a_coin_scores(run):
     for parameter in model.parameters():
         parameter.data.fill_(float("nan"))
     assert math.isnan(HeldVideos(tuple(held), header).measure(model)["held_loss"])
+
+
+def test_a_point_of_the_curve_is_measured_on_a_sample_of_many_videos(run):
+    """Evenly spread, both classes, the same each time."""
+    path, held, _ = run
+    _, header = load_model(path)
+    many = [replace(record, video=f"{number}.mp4") for number, record in enumerate(held * 500)]
+    sampled = HeldVideos.sampled(many, header)
+    assert [record.video for record in sampled.records[:3]] == ["0.mp4", "3.mp4", "6.mp4"]
+    assert 2 * len(sampled.records) > ON_CURVE >= len(sampled.records)
+    assert set(sampled.labels().values()) == {0, 1}
+    assert HeldVideos.sampled(held, header).records == tuple(held)
+    assert HeldVideos.sampled([], header) is None

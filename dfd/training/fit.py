@@ -86,7 +86,7 @@ def train(
         videos=lineage(recipe.model.weights, *((v.video, v.source, *v.people) for v in learned)),
     )
     data = {"videos": {v.video: v.label for v in learned}, "content": content([*videos, *held]), **mixed(mix)}
-    kept_aside = HeldVideos(tuple(held), header) if held else None
+    kept_aside = HeldVideos.sampled(held, header)
     judged = HeldVideos(tuple(v for v in videos if v.video in judging), header) if judging else None
     return run(clips, header, recipe, data, out, what, progress, means, kept_aside, judged)
 

@@ -1,7 +1,7 @@
 """What is kept aside of a training, and how good the network is on it as it learns."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +18,9 @@ from dfd.scoring.metrics import evaluate
 Told = Callable[[int, int], None]
 """Told (done, of how many)."""
 
+ON_CURVE = 1000
+"""Videos that a point of the curve is measured on at most: thousands of pictures would take longer than the steps."""
+
 
 @dataclass(frozen=True)
 class HeldVideos:
@@ -28,6 +31,11 @@ class HeldVideos:
 
     records: tuple[VideoRecord, ...]
     header: Header
+
+    @classmethod
+    def sampled(cls, records: Sequence[VideoRecord], header: Header) -> "HeldVideos | None":
+        """At most ON_CURVE of `records`, evenly spread over them; None of none."""
+        return cls(tuple(records[:: math.ceil(len(records) / ON_CURVE)]), header) if records else None
 
     def labels(self) -> dict[str, int]:
         """1 fake or 0 real, by name."""
