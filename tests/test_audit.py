@@ -54,7 +54,7 @@ def test_people_are_counted_and_one_in_two_folds_is_found(copied, small_dataset)
     )
     row = audit(copied, together, threshold=1.0).checks[3]
     assert row == {
-        "check": "a person named by the data stands in one fold",
+        "check": "a person named by the data is in one fold",
         "covered": 3,
         "against": 0,
     }  # Ada and the two names

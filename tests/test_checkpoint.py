@@ -55,7 +55,7 @@ def test_what_weights_to_begin_from_have_seen(saved, tmp_path):
     with pytest.raises(CheckpointError, match="no such file"):
         seen_by(tmp_path / "none.pt")
     path = broken(saved, lambda c: c[KEY].update(format=1))  # which said nothing of its ancestors
-    with pytest.raises(CheckpointError, match="is of format 1; this version reads 2: train it anew"):
+    with pytest.raises(CheckpointError, match="is of format 1; this version reads 2: train it again"):
         seen_by(path)
 
 

@@ -81,7 +81,7 @@ def test_the_loss_is_of_smoothed_labels_and_what_is_told_of_plain_ones():
     assert module.averages() == pytest.approx({"loss": plain, "accuracy": 0.5})
     module.training_step(batch, 1)
     assert module.averages() == pytest.approx({"loss": plain, "accuracy": 0.5})
-    assert module.told.tolist() == pytest.approx([4 * plain, 2, 4])
+    assert module.sums.tolist() == pytest.approx([4 * plain, 2, 4])
     # smoothed to 0.9: softplus(-z) + 0.1 z
     assert loss.item() == pytest.approx(plain + 0.1 * (2 - 1) / 2)
 

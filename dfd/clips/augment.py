@@ -104,7 +104,7 @@ class Draw:
 
     @classmethod
     def of(cls, rng: np.random.Generator, config: AugmentConfig) -> "Draw":
-        """One draw. It takes the same number of values from `rng` whatever comes out."""
+        """One draw. It takes the same number of values from `rng` whatever it draws."""
         happens = rng.random(8) < [
             config.flip, config.colour, config.blur, config.noise,
             config.reduce, config.jpeg, config.codec, config.cutout,

@@ -67,7 +67,7 @@ class Raw:
 
 
 class TrainingClips(Dataset[Clips], ABC):
-    """Training clips by (epoch, number): drawn anew in every epoch, by (seed, epoch, number) alone.
+    """Training clips by (epoch, number): drawn again in every epoch, by (seed, epoch, number) alone.
 
     So neither the number of loading processes nor a resumed run changes them. clips: how many an item has.
     """

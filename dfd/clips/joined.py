@@ -13,7 +13,7 @@ from dfd.types import Clips
 class JoinedClips(TrainingClips):
     """An epoch takes of each of `parts` its share: of 0.5 half of the items, and the next epoch the other half.
 
-    shares: a number above 0 a part. A part that is asked for an item is told, in place of the epoch, how often all of
+    shares: a number above 0 a part. A part that is asked for an item gets, in place of the epoch, how often all of
     its items came before: so each of them comes once before any comes again.
     """
 

@@ -108,11 +108,12 @@ class Turns:
 class PairDataset(PairedClips):
     """An item is `per_load` pairs: of two videos, or of one real video and what self-blending makes of it.
 
-    An epoch opens each video of the commoner class `slices` times, the others as often as it takes. A fake goes beside
-    its own source as often as `aligned` says, the same frames where both are found there; else beside who is in turn.
+    An epoch opens each video of the commoner class `slices` times, the others as often as it takes. A fake is paired
+    with its own source as often as `aligned` says, the same frames where both are found there; else with whose turn it
+    is.
     others: real videos of other datasets, among which sources are looked for too. Where `videos` has no real one, its
-    fakes go beside any of them.
-    A real one without landmarks, a picture perhaps, is not blended: it goes beside a fake.
+    fakes are paired with any of them.
+    A real one without landmarks, a picture perhaps, is not blended: it is paired with a fake.
     """
 
     def __init__(
@@ -185,7 +186,7 @@ def _one_of(videos: Sequence[VideoRecord] | None, otherwise: VideoRecord, rng: n
 
 
 def blended(raw: Raw, rng: np.random.Generator, config: BlendConfig) -> Pair:
-    """A real clip beside what self-blending makes of it. Raises ValueError for a clip without landmarks."""
+    """A real clip and its self-blended fake. Raises ValueError for a clip without landmarks."""
     if raw.landmarks is None:
         raise ValueError(f"{raw.video} has no landmarks to blend by")
     twin, fake, mask = self_blend(raw.images, raw.landmarks, rng, config)
@@ -201,9 +202,9 @@ def same_frames(
     """
     indices, boxes, _ = load_geometry(tracklet)
     for candidate in other.of(tracklet.segment):
-        there, beside, _ = load_geometry(candidate)
+        there, others, _ = load_geometry(candidate)
         at = np.minimum(np.searchsorted(there, indices[positions]), len(there) - 1)
-        if np.array_equal(there[at], indices[positions]) and overlap(boxes[positions], beside[at]).min() >= ALIGNED:
+        if np.array_equal(there[at], indices[positions]) and overlap(boxes[positions], others[at]).min() >= ALIGNED:
             return candidate, at
     return None
 

@@ -17,7 +17,7 @@ from dfd.versions import versions
 
 FORMAT = 2
 KEY = "dfd"
-"""Where the header stands in a checkpoint, beside what Lightning keeps there."""
+"""Where the header is in a checkpoint; the rest is Lightning's."""
 LARGE = 4096
 """Numbers of a tensor from which it is worth rounding to 16 bits. Smaller ones are batch statistics, biases and the
 first layers: 1 % of EfficientNet-Lite0's size, and half of what rounding all of it would do to a logit."""
@@ -57,7 +57,7 @@ def is_checkpoint(path: Path) -> bool:
 
 
 def seen_by(weights: Path | None) -> tuple[str, ...]:
-    """Header.videos of the weights that a network begins from; nothing where there are none, or they are not dfd's.
+    """Header.videos of the weights that a network begins from; nothing without weights, or where they are not dfd's.
 
     Raises CheckpointError.
     """
@@ -71,7 +71,7 @@ def _header(about: Any, path: Path) -> Header:
     """The header in the checkpoint `path`. Raises CheckpointError."""
     found = about.get("format") if isinstance(about, dict) else None
     if found != FORMAT:
-        raise CheckpointError(f"{path} is of format {found!r}; this version reads {FORMAT}: train it anew")
+        raise CheckpointError(f"{path} is of format {found!r}; this version reads {FORMAT}: train it again")
     try:
         return Header.read(about, str(path))
     except ConfigError as error:

@@ -52,7 +52,7 @@ def table(
     """One row an architecture with its default settings, for clips of `frames` pictures of `side` pixels squared.
 
     Each has name, family, temporal, parameters, multiply_adds (of one clip), clips_per_second (measured here and now,
-    a clip at a time, for `seconds`) and purpose. About half a minute on two cores; `progress` is told of each row.
+    a clip at a time, for `seconds`) and purpose. About half a minute on two cores; `progress` is called for each row.
     """
     rows: list[dict[str, Any]] = []
     for name, architecture in REGISTRY.items():

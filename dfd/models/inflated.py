@@ -1,7 +1,7 @@
 """A 2D network given taps through time.
 
 Each expanding 1x1 convolution of its inverted residual blocks also reads the frame before and the frame after: a kernel
-of (3,1,1). With the 2D weight in the middle tap and zeros beside it, the network begins as an exact copy of the 2D one.
+of (3,1,1). With the 2D weight in the middle tap and zeros around it, the network begins as an exact copy of the 2D one.
 Sources: Carreira and Zisserman 2017, "Quo vadis, action recognition?"; the sequence model of NTechLab, 3rd in the
 Deepfake Detection Challenge, which puts a third of the weight in each tap.
 """

@@ -109,7 +109,7 @@ def over_faces(faces: Sequence[FaceLogit], how: str) -> float:
 def over_members(answers: Sequence[Sequence[FaceLogit]], weights: Sequence[float] = ()) -> tuple[FaceLogit, ...]:
     """A video's logits out of several networks' for it: tracklet by tracklet the weighted mean of those that score it.
 
-    weights: one a network, above 0 and of any sum, so that the rest stands in for a network that is left out; alike
+    weights: one a network, above 0 and of any sum, so that the rest replaces a network that is left out; alike
     where none are given. Networks that are scored on other segments have these to themselves.
 
     >>> one, other = [FaceLogit(0, 0, 1.0, 1.0), FaceLogit(2, 0, 1.0, 3.0)], [FaceLogit(0, 0, 1.0, -2.0)]

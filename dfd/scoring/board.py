@@ -53,7 +53,7 @@ def compare_with_board(loss: float) -> list[dict[str, Any]]:
 
 
 def part_of(name: str) -> int | None:
-    """The number of DFDC's part that a video lies in, by the folder in its name; None where there is none.
+    """The number of DFDC's part that a video lies in, by the folder in its name, or None.
 
     >>> part_of("dfdc_train_part_7/abc.mp4"), part_of("abc.mp4")
     (7, None)

@@ -44,7 +44,7 @@ class _Clusters:
         self._near, self._gap = np.zeros(count, np.int64), np.full(count, np.inf)
 
     def look(self, stale: Ints) -> None:
-        """Find the nearest open cluster of each of `stale`, a block at a time; its distance anew in float64."""
+        """Find the nearest open cluster of each of `stale`, a block at a time; its distance recomputed in float64."""
         means = self._mean[self.open].astype(np.float32)
         own = ((means**2).sum(axis=1) + self._scatter[self.open]).astype(np.float32)
         rows = max(1, BLOCK // len(means))

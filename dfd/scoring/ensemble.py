@@ -73,11 +73,11 @@ def weigh(runs: Sequence[Sequence[Judged]]) -> Blend:
     alone = tuple(_loss(labels, column) for column in logits.T)
     equal, fitted = _loss(labels, logits.mean(axis=1)), _loss(labels, (logits * nested).sum(axis=1))
     losses = {"alone": alone, "equal": equal, "fitted": fitted}
-    told = f"weights fitted on the other folds gave {fitted:.4f}"
+    found = f"weights fitted on the other folds gave {fitted:.4f}"
     if fitted >= equal:
-        reason = f"{told}, not less than equal weights' {equal:.4f}"
+        reason = f"{found}, not less than equal weights' {equal:.4f}"
         return Blend(weights=alike, reason=reason, **losses)
-    return Blend(weights=fit_weights(logits, labels), reason=f"{told}, less than equal weights' {equal:.4f}", **losses)
+    return Blend(weights=fit_weights(logits, labels), reason=f"{found}, less than equal weights' {equal:.4f}", **losses)
 
 
 def _outside(run: Sequence[Judged], fold: int) -> list[Judged]:

@@ -1,4 +1,4 @@
-"""Folds that leak nothing: a real video and everything made from it stand on one side.
+"""Folds that leak nothing: a real video and everything made from it are in one fold.
 
 A frame of folds has a row a video: filename, label (1 fake, 0 real), source (the real video it was made from, its own
 name if real), group (which videos hang together) and fold (from 0). Of several datasets also set: which of them a
@@ -96,7 +96,7 @@ def assign_folds(
 def check_folds(frame: pd.DataFrame) -> None:
     """Raise ConfigError if a column or value is missing, a file name stands twice or anything crosses folds: naming it.
 
-    Groups are also worked out anew from the sources, so that a wrong group column hides nothing.
+    Groups are also derived from the sources, so that a wrong group column hides nothing.
     """
     missing = [column for column in COLUMNS if column not in frame]
     if missing:

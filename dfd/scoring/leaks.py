@@ -1,4 +1,4 @@
-"""What must not stand on both sides of a fold: parts, people, and pictures that are nearly the same.
+"""What must not be on both sides of a fold: parts, people, and pictures that are nearly the same.
 
 Links are pairs of file names of videos that hang together; scoring/folds.py joins them with the sources to groups.
 """

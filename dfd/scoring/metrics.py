@@ -134,7 +134,7 @@ def explain_score(result: Mapping[str, Any]) -> list[str]:
         f"gives {chance:.3f}: {worth} than knowing the mix alone."
     )
     if result["balanced_log_loss"] is None:
-        return [*lines, "With one class alone nothing says how well real and fake are told apart."]
+        return [*lines, "With one class alone nothing says how well real and fake are separated."]
     return lines + _explain_balanced(result)
 
 

@@ -59,8 +59,8 @@ class SetBlend(Config):
     @property
     def reason(self) -> str:
         """In words."""
-        told = ", ".join(f"{way} {loss:.4f}" for way, loss in self.losses.items())
-        return f"{self.way} weights: mean balanced log loss of {len(self.sets)} sets, each left out of the fit: {told}"
+        tried = ", ".join(f"{way} {loss:.4f}" for way, loss in self.losses.items())
+        return f"{self.way} weights: mean balanced log loss of {len(self.sets)} sets, each left out of the fit: {tried}"
 
 
 def equal(logits: Floats, labels: NDArray[np.int64], shares: Floats) -> tuple[float, ...]:

@@ -71,15 +71,15 @@ def audit(
     named = _of_one_person(tuple(records.values()))
     apart = _apart([*named, *(people or [])], folds)
     count = len({person for record in records.values() for person in record.people})
-    known = [_check("a person named by the data stands in one fold", count, len(_apart(named, folds)))] if count else []
+    known = [_check("a person named by the data is in one fold", count, len(_apart(named, folds)))] if count else []
     if people is not None:
-        known += [_check("a person by the face stands in one fold", len(set(people)), len(_apart(people, folds)))]
+        known += [_check("a person by the face is in one fold", len(set(people)), len(_apart(people, folds)))]
     checks = [
-        _check("a video stands in one fold", len(folds)),
-        _check("a group, every fake with its source, stands in one fold", folds["group"].nunique()),
-        _check("a source stands in one fold", folds["source"].nunique()),
+        _check("a video is in one fold", len(folds)),
+        _check("a group, every fake with its source, is in one fold", folds["group"].nunique()),
+        _check("a source is in one fold", folds["source"].nunique()),
         *known,
-        _check("near-duplicate faces of different groups stand in one fold", len(faces), len(crossing)),
+        _check("near-duplicate faces of different groups are in one fold", len(faces), len(crossing)),
         _check("the face of a fake differs from its source's", len(compared), len(unchanged)),
         _check("videos of the competition's public test are not among them", len(records), len(public)),
     ]
@@ -141,7 +141,7 @@ def _largest_change(fake: VideoRecord, source: VideoRecord) -> float | None:
 
 
 def _change(fake: TrackletRecord, source: TrackletRecord) -> float | None:
-    """How much two faces differ on the middle one of the frames that both have; None where there is none."""
+    """How much two faces differ on the middle one of the frames that both have; None without such a frame."""
     shared, of_fake, of_source = np.intersect1d(fake.indices, source.indices, return_indices=True)
     if not len(shared):
         return None

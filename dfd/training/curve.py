@@ -1,4 +1,4 @@
-"""The curve of a training: metrics.csv, a row an epoch and every ten minutes, and what is told of every step."""
+"""The curve of a training: metrics.csv, a row an epoch and every ten minutes, and progress of every step."""
 
 import time
 from pathlib import Path
@@ -18,8 +18,8 @@ import pytorch_lightning as pl  # isort: skip
 class Curve(pl.Callback):
     """Writes metrics.csv, rows of earlier steps kept, and tells `progress` of every step of a ClipClassifier.
 
-    held: what the model is measured on whenever a row is written; None for nothing. more: what a row has beside, at an
-    epoch's end. took: seconds that each measuring took at most.
+    held: what the model is measured on whenever a row is written; None for nothing. more: further columns of an
+    epoch's last row. took: seconds that each measuring took at most.
     """
 
     def __init__(self, path: Path, what: str, progress: Progress | None, held: HeldVideos | None = None) -> None:
@@ -61,11 +61,11 @@ class Curve(pl.Callback):
     def measure(self, held: HeldVideos, what: str, trainer: pl.Trainer, module: Any) -> dict[str, float]:
         """How good the model that is kept is on `held`."""
 
-        def told(done: int, total: int) -> None:
+        def tell(done: int, total: int) -> None:
             self._tell(trainer, module, f"{what}, {done} of {total}")
 
         begun = time.monotonic()
-        measures = held.measure(module.kept(), told)
+        measures = held.measure(module.kept(), tell)
         self.took[what] = max(self.took.get(what, 0.0), time.monotonic() - begun)
         return measures
 

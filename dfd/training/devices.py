@@ -19,24 +19,24 @@ from dfd.training.loop import Job, learn
 from dfd.videos.workers import available_cores
 
 WAIT = 0.2
-"""Seconds between two looks at what the processes told."""
+"""Seconds between two looks at the processes' messages."""
 
 
 def carry_out(job: Job, progress: Progress | None) -> None:
     """Do the training. Raises what it raises; TrainingError when one of its processes died, and then none is left."""
     if job.means.devices == 1:
         return learn(job, 0, progress)
-    told: Any = get_context("spawn").SimpleQueue()
-    arguments = (job, _free_port(), told)
+    messages: Any = get_context("spawn").SimpleQueue()
+    arguments = (job, _free_port(), messages)
     processes = start_processes(_part, arguments, job.means.devices, join=False, start_method="spawn")
     assert processes is not None
     try:
         with _passed_on(processes.processes):
             while not processes.join(timeout=WAIT):
-                _listen(told, progress)
-        _listen(told, progress)
+                _listen(messages, progress)
+        _listen(messages, progress)
     except (ProcessRaisedException, ProcessExitedException) as error:
-        _listen(told, progress)  # raises the reason, where it was told
+        _listen(messages, progress)  # raises the reason, where one was sent
         raise TrainingError(f"process {error.error_index} of {job.means.devices} died: {_last_line(error)}") from None
     finally:
         for process in processes.processes:
@@ -57,7 +57,7 @@ def _passed_on(processes: Sequence[Any]) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _part(rank: int, job: Job, port: int, told: Any) -> None:
+def _part(rank: int, job: Job, port: int, messages: Any) -> None:
     """One process's part: Lightning finds in the environment which it is."""
     os.environ |= {
         "MASTER_ADDR": "127.0.0.1",
@@ -69,16 +69,16 @@ def _part(rank: int, job: Job, port: int, told: Any) -> None:
     torch.set_num_threads(max(1, available_cores() // job.means.devices))
     keep_freed_memory()
     try:
-        learn(job, rank, (lambda *step: told.put(step)) if rank == 0 else None)
+        learn(job, rank, (lambda *step: messages.put(step)) if rank == 0 else None)
     except DfdError as error:
-        told.put(error)
+        messages.put(error)
         raise
 
 
-def _listen(told: Any, progress: Progress | None) -> None:
-    """Hand on the steps that were told; raise an error that was."""
-    while not told.empty():
-        news = told.get()
+def _listen(messages: Any, progress: Progress | None) -> None:
+    """Report the steps that were sent; raise an error that was."""
+    while not messages.empty():
+        news = messages.get()
         if isinstance(news, DfdError):
             raise news
         if progress:

@@ -35,7 +35,7 @@ from dfd.versions import versions
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
 DONE = "done"
 ABOUT = ("versions", "parameters")
-"""What config.json says beside the settings: they do not tell one run from another."""
+"""What config.json has besides settings: it does not identify a run."""
 
 
 def usable(videos: Sequence[VideoRecord]) -> list[VideoRecord]:
@@ -116,7 +116,7 @@ def run(
 ) -> Path:
     """Train `recipe` on `clips` in the run folder `out`, or go on there; returns the checkpoint's path.
 
-    data: what is trained on: another run's folder is told by it. Raises as train does.
+    data: what is trained on, which identifies a run. Raises as train does.
     """
     _check_batch(recipe, clips.clips, means.devices)
     model = seeded_model(recipe)  # before anything is written: a model that cannot be built leaves no folder

@@ -1,4 +1,4 @@
-"""Which videos stand on one side of a fold: every fake with its source, and on request whole parts, or whole people."""
+"""Which videos are kept in one fold: every fake with its source, and on request whole parts, or whole people."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,11 +25,11 @@ SEGMENTS = 4
 
 
 class Grouping(Config):
-    """What decides the folds, beside their number and seed."""
+    """What decides the folds, besides their number and seed."""
 
     groups: Literal["people", "source", "part", "identity"] = Field(
         "people",
-        description="what stands in one fold: people: a real video with its fakes, and all of a person whom the data "
+        description="what is kept in one fold: people: a real video with its fakes, and all of a person whom the data "
         "names; source: people may cross; part: also a whole part of DFDC; identity: also all of a person by the face",
     )
     identity_weights: Path | None = Field(

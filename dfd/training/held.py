@@ -15,8 +15,8 @@ from dfd.inference.predict import score_videos
 from dfd.models.checkpoint import Header
 from dfd.scoring.metrics import evaluate
 
-Told = Callable[[int, int], None]
-"""Told (done, of how many)."""
+Done = Callable[[int, int], None]
+"""Called with (done, of how many)."""
 
 ON_CURVE = 1000
 """Videos that a point of the curve is measured on at most: thousands of pictures would take longer than the steps."""
@@ -41,7 +41,7 @@ class HeldVideos:
         """1 fake or 0 real, by name."""
         return {record.video: int(record.label or 0) for record in self.records}
 
-    def probabilities(self, model: nn.Module, told: Told | None = None) -> dict[str, float]:
+    def probabilities(self, model: nn.Module, progress: Done | None = None) -> dict[str, float]:
         """Of being fake, by name, from a model in evaluation mode.
 
         NaN of a video whose film cannot be read, or whose logits are no numbers.
@@ -52,11 +52,11 @@ class HeldVideos:
             part = self.records[start : start + bundle.at_once.videos]
             scores = score_videos(part, bundle)
             found |= {score.name: math.nan if score.status == "error" else score.probability for score in scores}
-            if told:
-                told(len(found), len(self.records))
+            if progress:
+                progress(len(found), len(self.records))
         return found
 
-    def measure(self, model: nn.Module, told: Told | None = None) -> dict[str, float]:
+    def measure(self, model: nn.Module, progress: Done | None = None) -> dict[str, float]:
         """held_loss, the balanced log loss, and held_auc; NaN where a class is missing, or a score is no number.
 
         Nothing that training goes on with is changed: neither its random numbers nor the model's mode.
@@ -65,7 +65,7 @@ class HeldVideos:
         model.eval()
         try:
             with torch.random.fork_rng([device] if device.type == "cuda" else []):
-                found, labels = self.probabilities(model, told), self.labels()
+                found, labels = self.probabilities(model, progress), self.labels()
         finally:
             model.train(learning)
         if not all(map(math.isfinite, found.values())):

@@ -72,7 +72,7 @@ def learn(job: Job, rank: int, progress: Progress | None) -> None:
     """
     config, devices = job.recipe.train, job.means.devices
     model, loader = seeded_model(job.recipe), ClipLoader(job, rank)
-    # Not asked of Lightning, which would make its loaders to answer before a resumed run's are told where they stand.
+    # Not asked of Lightning, which would make its loaders to answer before a resumed run's know where they are.
     module = ClipClassifier(model, config, job.header, steps=config.epochs * -(-len(loader) // config.accumulate))
     curve = Curve(job.curve, job.what, progress, job.held)
     clock = Clock(job.checkpoint, job.means.until, curve)
@@ -112,7 +112,7 @@ def learn(job: Job, rank: int, progress: Progress | None) -> None:
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint beside its place, durable. Lightning's own goes through /tmp, which may be another disk."""
+    """Writes a checkpoint next to its place, durably. Lightning's own goes through /tmp, which may be another disk."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Whole or not at all. Raises OSError where the disk is full."""
@@ -179,7 +179,7 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _full_disk(checkpoint: Path) -> Iterator[None]:
-    """A full disk as one sentence. A checkpoint is written beside the last one and put in its place: that one stays."""
+    """A full disk as one sentence. A checkpoint replaces the last one when it is whole: until then that one stays."""
     try:
         yield
     except OSError as error:

@@ -24,7 +24,7 @@ def training_clips(
     """
     config = recipe.train
     if config.balance == "slices" and (config.self_blend or config.mixup or config.cutmix):
-        raise ConfigError("self_blend, mixup and cutmix need a real clip beside each fake: set balance to pairs")
+        raise ConfigError("self_blend, mixup and cutmix need a real clip with each fake: set balance to pairs")
     parts = []
     for place, name in enumerate(mix):
         own, others = ([v for v in videos if (v.dataset == name) == inside] for inside in (True, False))
@@ -50,7 +50,7 @@ def _of_one(
     """What is drawn from one dataset, and its share of fakes. others: the videos of the other datasets.
 
     One of real videos alone among several has all its fakes made, where self_blend is above 0; the fakes of one of
-    fakes alone go beside the others' real videos.
+    fakes alone are paired with the others' real videos.
     """
     if not own:
         raise ConfigError("none of its videos is left to learn from: each was unlabelled, without a face or held out")

@@ -20,7 +20,7 @@ import pytorch_lightning as pl  # isort: skip
 
 LEARNING = "learning"
 """Where a checkpoint has the weights that go on learning, when "state_dict" is their mean."""
-TOLD = "told"
+SUMS = "told"
 """Where it has the sums of its epoch so far."""
 
 
@@ -69,7 +69,7 @@ class ClipClassifier(pl.LightningModule):
         self.header = header
         # Held in a list: else its weights would be the module's own, and in the checkpoint twice.
         self.average = [AveragedModel(model, avg_fn=self._mean, use_buffers=True)] if config.ema else []
-        self.told = torch.zeros(3, dtype=torch.float64)
+        self.sums = torch.zeros(3, dtype=torch.float64)
 
     def on_fit_start(self) -> None:
         """What is frozen goes into eval mode, which a new network is not in; the mean lives where the model does."""
@@ -79,10 +79,10 @@ class ClipClassifier(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """The epoch's sums of loss, right answers and clips begin; a run that goes on within an epoch has them."""
-        self.told.zero_()
+        self.sums.zero_()
 
     def on_train_batch_start(self, batch: Clips, batch_idx: int) -> None:
-        """A batch's dropout hangs on its number alone, so that a resumed run draws the same."""
+        """A batch's dropout depends on its number alone, so that a resumed run draws the same."""
         place = [self.config.seed, self.current_epoch, batch_idx, self.global_rank]
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
 
@@ -94,12 +94,12 @@ class ClipClassifier(pl.LightningModule):
         with torch.no_grad():
             plain = F.binary_cross_entropy_with_logits(logits, batch.labels)
             right = ((logits > 0) == (batch.labels > 0.5)).sum()
-            self.told += torch.tensor([float(plain) * len(logits), float(right), len(logits)], dtype=torch.float64)
+            self.sums += torch.tensor([float(plain) * len(logits), float(right), len(logits)], dtype=torch.float64)
         return loss
 
     def running_loss(self) -> float:
         """Of the epoch's training clips so far, on this device."""
-        return float(self.told[0] / self.told[2].clamp(min=1))
+        return float(self.sums[0] / self.sums[2].clamp(min=1))
 
     def kept(self) -> nn.Module:
         """The model that is kept: the mean of the weights, where there is one."""
@@ -111,8 +111,8 @@ class ClipClassifier(pl.LightningModule):
         return {"loss": loss / max(1.0, clips), "accuracy": right / max(1.0, clips)}
 
     def _of_all_devices(self) -> torch.Tensor:
-        """`told`, the mean over devices."""
-        mean = self.trainer.strategy.reduce(self.told.to(self.device, torch.float32), reduce_op="mean")
+        """`sums`, the mean over devices."""
+        mean = self.trainer.strategy.reduce(self.sums.to(self.device, torch.float32), reduce_op="mean")
         return torch.as_tensor(mean, dtype=torch.float64).cpu()
 
     def configure_optimizers(self) -> Any:
@@ -145,7 +145,7 @@ class ClipClassifier(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The checkpoint says what it is and how to feed it; its weights are the mean, where there is one."""
         checkpoint[KEY] = self.header.model_dump(mode="json")
-        checkpoint[TOLD] = self._of_all_devices()
+        checkpoint[SUMS] = self._of_all_devices()
         for average in self.average:
             checkpoint[LEARNING] = checkpoint["state_dict"]
             mean = average.module.state_dict()
@@ -153,7 +153,7 @@ class ClipClassifier(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """A stopped run goes on with the weights that learn, and with its epoch's sums."""
-        self.told = checkpoint[TOLD]
+        self.sums = checkpoint[SUMS]
         for average in self.average:
             mean = checkpoint["state_dict"]
             average.module.load_state_dict({name.removeprefix("model."): tensor for name, tensor in mean.items()})

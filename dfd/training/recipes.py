@@ -99,7 +99,7 @@ def stills() -> Recipe:
 
 
 def dfdc() -> Recipe:
-    """Pictures of DFDC's faces, real ones beside fakes of their own source: an hour on two cores for 50,000. Needs
+    """Pictures of DFDC's faces, real ones paired with fakes of their own source: an hour on two cores for 50,000. Needs
     --model.weights of ImageNet."""
     base = stills()
     return base.replace(
@@ -121,9 +121,9 @@ def dfdc_gpu() -> Recipe:
 
 
 def blend() -> Recipe:
-    """Real faces alone, each beside a fake made of it, to find the seams of any swap: 35 minutes for 14,000 pictures on
-    two cores. Needs faces stored at a margin of 1.6 or more, --model.weights of ImageNet, and --blend.mesh, without
-    which masks are ovals."""
+    """Real faces alone, each paired with a fake made of it, to find the seams of any swap. 35 minutes for 14,000 pictures
+    on two cores. Needs faces stored at a margin of 1.6 or more, --model.weights of ImageNet, and --blend.mesh: without
+    it masks are ovals."""
     base = stills()
     return base.replace(
         model=base.model.replace(dropout=0.3, drop_path=0.15),

@@ -50,7 +50,7 @@ def distort(
     seen = {SEEN: oof.seen}
     found = {CLEAN: {"means": "the videos as they are", **score_folds(clean, oof.folds), **seen}}
     for number, name in enumerate(DISTORTIONS):
-        scores = _score(name, run, oof, records, _Told(progress, means, number * len(oof.folds), total, name))
+        scores = _score(name, run, oof, records, _Progress(progress, means, number * len(oof.folds), total, name))
         out = run / "distort" / f"{name}.csv"
         write_submission(out, {video: scores[video].probability for video in oof.folds["filename"]})
         found[name] = {
@@ -64,7 +64,7 @@ def distort(
 
 
 def _score(
-    name: str, run: Path, oof: OutOfFold, records: dict[str, VideoRecord], told: "_Told"
+    name: str, run: Path, oof: OutOfFold, records: dict[str, VideoRecord], progress: "_Progress"
 ) -> dict[str, VideoScore]:
     """Every video's score under one distortion."""
     scores: dict[str, VideoScore] = {}
@@ -72,13 +72,13 @@ def _score(
         held = [records[video] for video in rows["filename"]]
         out = run / f"fold-{fold}" / "distort" / name
         out.parent.mkdir(exist_ok=True)
-        score_held(held, run / f"fold-{fold}" / CHECKPOINT, out, DISTORTIONS[name], told.after(len(scores)))
+        score_held(held, run / f"fold-{fold}" / CHECKPOINT, out, DISTORTIONS[name], progress.after(len(scores)))
         scores |= {score.name: score for score in read_scores(out.with_name(f"{name}.json"))}
     return scores
 
 
 @dataclass(frozen=True)
-class _Told:
+class _Progress:
     """Tells `progress` of a part's videos when `before` of all `total` were done, and minds the clock."""
 
     progress: Progress | None
@@ -87,7 +87,7 @@ class _Told:
     total: int
     text: str
 
-    def after(self, more: int) -> "_Told":
+    def after(self, more: int) -> "_Progress":
         return replace(self, before=self.before + more)
 
     def __call__(self, done: int, _: int, __: str) -> None:
