@@ -121,8 +121,8 @@ def dfdc_gpu() -> Recipe:
 
 
 def blend() -> Recipe:
-    """Real faces alone, each paired with a fake made of it, to find the seams of any swap. 35 minutes for 14,000 pictures
-    on two cores. Needs faces stored at a margin of 1.6 or more, --model.weights of ImageNet, and --blend.mesh: without
+    """Real faces alone, each paired with a fake made of it, to find the seams of any swap. 35 minutes for 14,000 on
+    two cores. Needs faces stored at a margin of 1.6 or more, --model.weights of ImageNet, and --blend.mesh: without
     it masks are ovals."""
     base = stills()
     return base.replace(
