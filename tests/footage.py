@@ -1,6 +1,6 @@
 """Clips whose right picture is known by construction: planes of numbers, and a header that says how to show them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -48,42 +48,40 @@ def write_clip(
     planes: Sequence[np.ndarray],
     pixels: str = "yuv420p",
     *,
-    frames: int = 3,
     matrix: Sequence[float] = (),
     pixel: Fraction | None = None,
     **tags: int,
 ) -> Path:
-    """Write `frames` times the same picture without loss. matrix: a, b, c, d of the display matrix. pixel: its shape.
+    """Write three times the same picture without loss. matrix: a, b, c, d of the display matrix. pixel: its shape.
 
     tags: colorspace, color_range, color_trc and color_primaries, as FFmpeg numbers them.
     """
     with av.open(path, "w") as container:
-        add_stream(container, planes, pixels, frames, matrix, pixel, **tags)
+        stream = add_stream(container, planes, pixels, **tags)
+        if pixel:
+            stream.codec_context.sample_aspect_ratio = pixel
+        if matrix:
+            a, b, c, d = (round(number * 65536) for number in matrix)
+            stream.set_display_matrix((a, b, 0, c, d, 0, 0, 0, 1 << 30))
+        fill(container, stream, frame_of(planes, pixels), range(3))
     return path
 
 
-def add_stream(
-    container: Any,
-    planes: Sequence[np.ndarray],
-    pixels: str = "yuv420p",
-    frames: int = 3,
-    matrix: Sequence[float] = (),
-    pixel: Fraction | None = None,
-    **tags: int,
-) -> None:
-    stream: Any = container.add_stream("libx264", rate=25, options={"qp": "0", "preset": "ultrafast", "threads": "1"})
+def add_stream(container: Any, planes: Sequence[np.ndarray], pixels: str = "yuv420p", **tags: int) -> Any:
+    """A stream for pictures of such planes."""
+    options = {"qp": "0", "preset": "ultrafast", "threads": "1", "bf": "0"}
+    stream: Any = container.add_stream("libx264", rate=25, options=options)
     stream.width, stream.height, stream.pix_fmt = planes[0].shape[1], planes[0].shape[0], pixels
-    if pixel:
-        stream.codec_context.sample_aspect_ratio = pixel
-    if matrix:
-        a, b, c, d = (round(number * 65536) for number in matrix)
-        stream.set_display_matrix((a, b, 0, c, d, 0, 0, 0, 1 << 30))
     for name, value in tags.items():
         setattr(stream.codec_context, name, value)
-    for number in range(frames):
-        frame = frame_of(planes, pixels)
-        for name, value in tags.items():
-            setattr(frame, name, value)
-        frame.pts = number
+    return stream
+
+
+def fill(container: Any, stream: Any, frame: av.VideoFrame, places: Iterable[int]) -> None:
+    """Show a frame at those places, 25 a second. It has the tags of its stream."""
+    for name in ("colorspace", "color_range", "color_trc", "color_primaries"):
+        setattr(frame, name, getattr(stream.codec_context, name))
+    for place in places:
+        frame.pts = place
         container.mux(stream.encode(frame))
     container.mux(stream.encode())
