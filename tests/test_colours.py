@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -91,7 +92,7 @@ def hdr(light: np.ndarray, transfer: int, primaries: np.ndarray = TO_2020) -> li
 @pytest.mark.parametrize("primaries", [BT2020, 2])
 def test_hdr_up_to_the_knee_is_shown_as_the_same_picture_in_sdr(tmp_path: Path, transfer: int, primaries: int) -> None:
     planes = hdr((quarters() / 255) ** 2.4, transfer)
-    tags = {"colorspace": BT2020, "color_primaries": primaries, "color_trc": transfer, "color_range": 1}
+    tags: dict[str, Any] = {"colorspace": BT2020, "color_primaries": primaries, "color_trc": transfer, "color_range": 1}
     path = write_clip(tmp_path / "a.mp4", planes, "yuv420p10le", **tags)
     assert np.abs(four(path) - FOUR).max() <= 4
     name = {PQ: "PQ", HLG: "HLG"}[transfer]
@@ -101,7 +102,7 @@ def test_hdr_up_to_the_knee_is_shown_as_the_same_picture_in_sdr(tmp_path: Path, 
 @pytest.mark.parametrize("transfer", [PQ, HLG])
 def test_highlights_are_rolled_off_and_never_clipped(tmp_path: Path, transfer: int) -> None:
     light = np.repeat(np.repeat(np.array([[0.18, 1.0], [2.0, 3.7]])[..., None].repeat(3, 2), 32, 0), 48, 1)
-    tags = {"colorspace": BT2020, "color_primaries": BT2020, "color_trc": transfer}
+    tags: dict[str, Any] = {"colorspace": BT2020, "color_primaries": BT2020, "color_trc": transfer}
     path = write_clip(tmp_path / "a.mp4", hdr(light, transfer), "yuv420p10le", **tags)
     wanted = [
         125,
@@ -121,13 +122,13 @@ def test_eight_bits_of_hdr_too(tmp_path: Path) -> None:
 
 def test_hdr_in_the_primaries_of_bt709_keeps_them(tmp_path: Path) -> None:
     planes = hdr((quarters() / 255) ** 2.4, PQ, np.eye(3))
-    tags = {"colorspace": BT2020, "color_primaries": BT709, "color_trc": PQ}
+    tags: dict[str, Any] = {"colorspace": BT2020, "color_primaries": BT709, "color_trc": PQ}
     assert np.abs(four(write_clip(tmp_path / "a.mp4", planes, "yuv420p10le", **tags)) - FOUR).max() <= 4
 
 
 def test_sdr_of_wide_primaries_is_brought_to_bt709(tmp_path: Path) -> None:
     code = np.clip((quarters() / 255) ** 2.4 @ TO_2020.T, 0, 1) ** (1 / 2.4)
-    tags = {"colorspace": BT2020, "color_primaries": BT2020, "color_trc": 14}
+    tags: dict[str, Any] = {"colorspace": BT2020, "color_primaries": BT2020, "color_trc": 14}
     path = write_clip(tmp_path / "a.mp4", planes_of(code, BT2020, bits=10), "yuv420p10le", **tags)
     assert np.abs(four(path) - FOUR).max() <= 3
     assert probe(path).display.caveats == ()

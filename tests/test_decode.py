@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from dfd.errors import VideoReadError
 from dfd.types import Frames, Plan
 from dfd.videos import decode, pictures
-from dfd.videos import frames as decoded
 from dfd.videos.decode import probe, read_frames, stream_pictures
 from dfd.videos.display import Display
 from dfd.videos.encode import write_video
+from dfd.videos.index import needed
 from dfd.videos.segments import cut_segments
 from tests.conftest import moving_face
 
@@ -160,14 +160,13 @@ def test_decord_is_refused_where_it_gives_other_frames(make: Callable[[str], Pat
 
 def test_no_packet_is_decoded_in_vain(make: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[Any] = []
-    needed = decoded.needed
 
     def counted(*arguments: Any) -> Any:
         for packet in needed(*arguments):
             sent.append(packet)
             yield packet
 
-    monkeypatch.setattr(decoded, "needed", counted)
+    monkeypatch.setattr("dfd.videos.frames.needed", counted)
     read_frames(make("key_frames.mp4"), [5, 30])
     assert sum(packet is not None for packet in sent) == 2
     sent.clear()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from av.video.frame import VideoFrame
@@ -98,12 +98,12 @@ class Display:
 def _orientation(frame: VideoFrame) -> tuple[bool, float]:
     """Whether a frame is mirrored, and degrees counter-clockwise, in (-180, 180], that it is turned by before that."""
     try:
-        turned = "DISPLAYMATRIX" in frame.side_data
+        matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     except ValueError:  # side data that PyAV has no name for: it tells angles all the same
         return False, float(frame.rotation)
-    if not turned:
+    if matrix is None:
         return False, 0.0
-    a, b, _, c, d = np.frombuffer(frame.side_data["DISPLAYMATRIX"], np.int32)[:5].astype(float).tolist()
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].astype(float).tolist()
     determinant = a * d - b * c  # a point (x, y), y down, comes to (ax + cy, bx + dy)
     if not determinant:
         return False, 0.0
