@@ -144,6 +144,10 @@ class Colours:
         return codes[(place * np.float32(len(codes) - 1) + np.float32(0.5)).astype(np.uint16)]
 
 
+ORDINARY = Colours()
+"""Of a video that tells nothing, in less than high definition."""
+
+
 @cache
 def _lights(light: Curve) -> NDArray[np.float32]:
     """The light of each of the 65536 numbers of 16-bit RGB."""

@@ -6,7 +6,7 @@ pictures.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from dfd.videos.colours import Colours
+from dfd.videos.colours import ORDINARY, Colours
 
 Area = tuple[int, int, int, int]
 """Of a picture: first row, the one after the last, first column, the one after the last."""
@@ -38,7 +38,7 @@ class Display:
     turns: int = 0
     mirrored: bool = False
     pixel: float = 1.0
-    colours: Colours = field(default_factory=Colours)
+    colours: Colours = ORDINARY
     caveats: tuple[str, ...] = ()
 
     @classmethod
