@@ -20,7 +20,9 @@ from dfd.errors import VideoReadError
 from dfd.types import Frames, Plan
 from dfd.videos import decode, pictures
 from dfd.videos.decode import probe, read_frames, stream_pictures
+from dfd.videos.display import Display
 from dfd.videos.encode import write_video
+from dfd.videos.index import needed
 from dfd.videos.segments import cut_segments
 from tests.conftest import moving_face
 
@@ -158,14 +160,13 @@ def test_decord_is_refused_where_it_gives_other_frames(make: Callable[[str], Pat
 
 def test_no_packet_is_decoded_in_vain(make: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[Any] = []
-    needed = decode._needed
 
     def counted(*arguments: Any) -> Any:
         for packet in needed(*arguments):
             sent.append(packet)
             yield packet
 
-    monkeypatch.setattr(decode, "_needed", counted)
+    monkeypatch.setattr("dfd.videos.frames.needed", counted)
     read_frames(make("key_frames.mp4"), [5, 30])
     assert sum(packet is not None for packet in sent) == 2
     sent.clear()
@@ -180,7 +181,7 @@ def test_pictures_stand_upright(tmp_path: Path, rotation: int) -> None:
     write_video(tmp_path / "a.mp4", stored, 25, rotation=rotation)
     upright = np.rot90(read_frames(tmp_path / "stored.mp4", range(4)).images, rotation // 90, axes=(1, 2))
     info = probe(tmp_path / "a.mp4")
-    assert (info.height, info.width, info.rotation) == (*upright.shape[1:3], rotation)
+    assert (info.height, info.width, 90 * info.display.turns) == (*upright.shape[1:3], rotation)
     np.testing.assert_array_equal(everything(tmp_path / "a.mp4").images, upright)
     for decoder in get_args(decode.Decoder):
         np.testing.assert_array_equal(read_frames(tmp_path / "a.mp4", range(4), decoder=decoder).images, upright)
@@ -213,7 +214,7 @@ def test_groups_come_one_after_the_other(make: Callable[[str], Path], length: in
 
 def test_probe_tells_what_the_container_claims(make: Callable[[str], Path], tmp_path: Path) -> None:
     info = probe(make("closed.mp4"))
-    assert (info.width, info.height, info.frames, info.fps, info.rotation) == (128, 32, 40, 25.0, 0)
+    assert (info.width, info.height, info.frames, info.fps, info.display) == (128, 32, 40, 25.0, Display())
     assert probe(make("closed.mkv")).frames == 0
     times = [0, 100, 500]
     assert probe(encode(tmp_path / "a.mp4", numbered(3), "libx264", times)).fps == pytest.approx(3 / 0.6, rel=0.4)

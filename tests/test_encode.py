@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from dfd.videos.decode import probe, read_frames
 from dfd.videos.encode import encode_video, write_video
 from tests.conftest import moving_face
+from tests.footage import FOUR, quarters
 
 
 def ramp(frames: int, height: int = 48, width: int = 64) -> np.ndarray:
@@ -32,6 +33,12 @@ def test_pictures_come_back(tmp_path: Path) -> None:
     error = np.abs(frames.images.astype(int) - images)
     assert error.mean() < 1
     assert error.max() <= 6
+
+
+def test_colours_come_back_in_high_definition_too(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.mp4", quarters(1280, 720)[None], 25)
+    (image,) = read_frames(tmp_path / "a.mp4", [0]).images
+    assert np.abs(image[180::360, 320::640].astype(int) - FOUR).max() <= 4
 
 
 def test_crf_trades_size_for_likeness(tmp_path: Path) -> None:

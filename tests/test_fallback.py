@@ -22,7 +22,7 @@ def refuse(path):
 
 def test_pyav_reads_what_it_can(face_video):
     source = open_source(face_video)
-    assert source.decoder == "pyav"
+    assert source.caveats == ()
     assert [len(pictures) for pictures in source.stream(thirds)] == [15, 15, 15]
 
 
@@ -30,7 +30,7 @@ def test_decord_gives_the_same_pictures_where_pyav_finds_none(face_video, monkey
     wanted = read_frames(face_video, range(45))
     monkeypatch.setattr(fallback, "Footage", refuse)
     source = open_source(face_video)
-    assert source.decoder == "decord"
+    assert source.caveats == ("read by decord",)
     groups = list(source.stream(thirds))
     assert [pictures.indices.tolist() for pictures in groups] == [[*range(15)], [*range(15, 30)], [*range(30, 45)]]
     assert {(pictures.shown, pictures.fps, pictures.missing) for pictures in groups} == {(45, 15.0, 0)}

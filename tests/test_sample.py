@@ -146,7 +146,7 @@ def test_six_videos_break_things(mini, about):
     assert len(pictures) > 2
     assert pictures.missing > 2
     assert len(read_frames(single, range(9))) == 1
-    assert probe(turned).rotation != 0
+    assert probe(turned).display.turns != 0
     upright = read_frames(turned, [0]).images[0]
     assert upright.shape == (640, 360, 3)
     left_eye, right_eye, _, left_mouth, right_mouth = detector.detect([upright])[0].landmarks[0]

@@ -83,7 +83,7 @@ class Recorder:
         """What is odd about a video that has faces."""
         crowded = sum(looked.crowded > 0 for looked in self._looked)
         caveats = {
-            "read by decord": self._looked[0].decoder == "decord",
+            **dict.fromkeys(self._looked[0].caveats, True),
             "landmarks not found": not all(path.located for *_, path, _ in self._rows),
             "a faint face": any(looked.faint for looked in self._looked if looked.trajectories),
             f"more than {self._config.faces} faces in {crowded} segments, the smaller ones left out": crowded,
@@ -97,7 +97,8 @@ class Recorder:
         dark = f", and they are dark (mean {brightness:.0f} of 255)" if brightness < 30 else ""
         faces = f"{found} faint or fleeting faces only" if found else "no face"
         looked_at = f" on {looks} frames looked at, of {self._looked[0].shown if self._looked else 0}"
-        return f"{faces}{' found' if self._video.still else looked_at}{dark}"
+        caveats = "".join(f", {caveat}" for caveat in self._looked[0].caveats) if self._looked else ""
+        return f"{faces}{' found' if self._video.still else looked_at}{dark}{caveats}"
 
 
 def in_memory(video: Video, config: FacesConfig, wanted: Wanted | None = None, cut: bool = False) -> VideoRecord:

@@ -77,7 +77,6 @@ def _cut(still: Still, code: bytes, pictures: Pictures, config: FacesConfig) -> 
         shown=1,
         fps=FPS,
         faint=False,
-        decoder="pyav",
         tracklets=(cut_out(path, 0, WHOLE, FPS, pictures, config),),
         trajectories=(path,),
         missing=0,

@@ -88,10 +88,10 @@ LIGHT = 200.0
 class Looked:
     """What looking at a segment came to. total: segments of the video; shown: its frames.
 
-    tracklets: with the trajectory of each. faint: it was looked at less strictly. decoder: that read it. missing:
-    frames that were wanted and not readable. looks: frames on which faces were looked for; found: faces on them, in a
-    tracklet or not; crowded: tracklets left out as too many. brightness: mean of the looks, 0 to 255.
-    own: the file of a picture, where its bytes are its crop's.
+    tracklets: with the trajectory of each. faint: it was looked at less strictly. missing: frames that were
+    wanted and not readable. looks: frames on which faces were looked for; found: faces on them, in a tracklet or not;
+    crowded: tracklets left out as too many. brightness: mean of the looks, 0 to 255. own: the file of a picture, where
+    its bytes are its crop's. caveats: of how the video is shown.
     """
 
     segment: Segment
@@ -99,7 +99,6 @@ class Looked:
     shown: int
     fps: float
     faint: bool
-    decoder: str
     tracklets: tuple[Tracklet, ...]
     trajectories: tuple[Trajectory, ...]
     missing: int
@@ -108,6 +107,7 @@ class Looked:
     crowded: int
     brightness: float
     own: bytes = b""
+    caveats: tuple[str, ...] = ()
 
 
 def video_tracklets(video: Video, config: FacesConfig, wanted: Wanted | None = None) -> Iterator[Looked]:
@@ -147,7 +147,7 @@ def _pass(
 
     for number, pictures in enumerate(source.stream(plan)):
         looked = look_at(chosen[number], rate, pictures, config, strictness, wanted)
-        yield replace(looked, total=total, decoder=source.decoder)
+        yield replace(looked, total=total, caveats=source.caveats)
 
 
 def _frames(segment: Segment, fps: float, config: FacesConfig, wanted: Wanted | None) -> NDArray[np.int64]:
@@ -184,7 +184,6 @@ def look_at(
         shown=pictures.shown,
         fps=fps,
         faint=strictness is FAINT,
-        decoder="pyav",
         tracklets=tuple(cut_out(one, face, segment, fps, pictures, config, wanted) for face, one in enumerate(kept)),
         trajectories=kept,
         missing=pictures.missing,

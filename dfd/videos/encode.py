@@ -20,6 +20,8 @@ MUXER = {"fflags": "+bitexact"}
 """No version of the writer."""
 ON_DISK = {"movflags": "+faststart"}
 """The index before the pictures, so that a file cut short can be read as far as it goes."""
+BT601 = 6
+"""FFmpeg's number of the matrix by which pictures are converted."""
 ROTATIONS = (0, 90, 180, 270)
 
 
@@ -87,6 +89,7 @@ def _encode(
     height, width = np.shape(first)[:2]
     stream.width, stream.height = width + width % 2, height + height % 2
     stream.pix_fmt = "yuv420p"
+    stream.codec_context.colorspace = BT601  # a player would take BT.709 of 720 lines on, unless it is told
     if rotation:
         stream.set_display_rotation(rotation)
     for number, picture in enumerate(chain([first], pictures)):

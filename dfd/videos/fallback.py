@@ -13,20 +13,22 @@ import numpy as np
 
 from dfd.errors import VideoReadError
 from dfd.types import Plan
-from dfd.videos.decode import Decoder, Footage
+from dfd.videos.decode import Footage
 from dfd.videos.pictures import THREADS, Picture, Pictures, View
 
 HEAD = 12
 BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")  # of which one stands first in an MP4 or MOV
+BY_DECORD = "read by decord"
+"""Its caveat: decord turns pictures, and knows neither mirrors nor the shape of pixels nor HDR."""
 MATROSKA = b"\x1aE\xdf\xa3"
 
 
 @dataclass(frozen=True)
 class Source:
-    """A video that can be read. stream: what a plan asks for, as Footage.stream gives it."""
+    """A video that can be read. stream: what a plan asks for, as Footage.stream gives it. caveats: as Display's."""
 
     stream: Callable[[Plan], Iterator[Pictures]]
-    decoder: Decoder
+    caveats: tuple[str, ...] = ()
 
 
 def open_source(path: Path) -> Source:
@@ -36,7 +38,8 @@ def open_source(path: Path) -> Source:
     Raises VideoReadError, with PyAV's reason, where both fail.
     """
     try:
-        return Source(Footage(path).stream, "pyav")
+        footage = Footage(path)
+        return Source(footage.stream, footage.display.caveats)
     except VideoReadError as error:
         if not _begins_as_container(path):
             raise
@@ -74,7 +77,7 @@ def _open_with_decord(path: Path) -> Source:
     except (decord.DECORDError, RuntimeError, IndexError) as error:
         raise VideoReadError(path, f"decord: {(str(error) or 'no picture').splitlines()[0]}") from None
     fps = rate if 0.1 <= rate <= 1000 else 25.0
-    return Source(partial(_stream_with_decord, reader, fps), "decord")
+    return Source(partial(_stream_with_decord, reader, fps), (BY_DECORD,))
 
 
 def _stream_with_decord(reader: Any, fps: float, plan: Plan) -> Iterator[Pictures]:

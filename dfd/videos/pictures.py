@@ -8,8 +8,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
+
+from dfd.videos.display import Display
 
 Rgb = NDArray[np.uint8]
 
@@ -30,25 +32,39 @@ def held_reduction(frame: VideoFrame, count: int) -> int:
 
 
 class View:
-    """How all frames of a video are shown: turned as its first one is and of its size, whatever their own.
+    """How all frames of a video are shown: as `display` says and of the first one's size, whatever their own.
 
-    turns: quarter turns counter-clockwise. shape: (H,W,3), upright. stored: (width, height) before the turns.
+    stored: (width, height) of a frame as it is held. size: the same at its display shape. shape: (H,W,3), upright.
     reduction: what each side of the file's frames is divided by. Its converters are kept from frame to frame, since to
     set one up costs as much as to use it.
     """
 
-    def __init__(self, first: VideoFrame, reduction: int = 1) -> None:
-        self.turns = round(first.rotation / 90) % 4
+    def __init__(self, first: VideoFrame, display: Display | None = None, reduction: int = 1) -> None:
+        self.display = display or Display()
         self.reduction = reduction
         self.stored = max(1, first.width // reduction), max(1, first.height // reduction)
-        self.shape = (*(self.stored if self.turns % 2 else self.stored[::-1]), 3)
+        self.size = self.display.size(*self.stored)
+        self.shape = (*(self.size if self.display.turns % 2 else self.size[::-1]), 3)
         self.whole, self.part, self.small = VideoReformatter(), VideoReformatter(), VideoReformatter()
 
     def hold(self, frame: VideoFrame) -> VideoFrame:
         """The frame as it is held: itself, or its reduction."""
+        self.display.colours.tag(frame)
         if self.reduction == 1:
             return frame
-        return self.whole.reformat(frame, *self.stored, "yuv420p", interpolation="AREA", threads=THREADS)
+        held = "yuv420p10le" if self.display.colours.light else "yuv420p"
+        return self.whole.reformat(frame, *self.stored, held, interpolation="AREA", threads=THREADS)
+
+    def rgb(self, reformatter: VideoReformatter, frame: VideoFrame, width: int, height: int) -> NDArray:
+        """The whole frame at that size, as stored: RGB of the colours' `format`."""
+        # AREA averages where it reduces, at less than BILINEAR's cost; full size is the same with both, bit for bit.
+        made = self.display.colours.format
+        way = Interpolation.AREA if made == "rgb24" else Interpolation.AREA | Interpolation.ACCURATE_RND
+        return reformatter.reformat(frame, width, height, made, interpolation=way, threads=THREADS).to_ndarray()
+
+    def shown(self, rgb: NDArray) -> Rgb:
+        """What `rgb` gave, or a part of it, upright and in the colours of an ordinary screen."""
+        return self.display.colours.shown(self.display.upright(rgb))
 
 
 class Picture:
@@ -60,19 +76,20 @@ class Picture:
 
     def __getitem__(self, area: tuple[slice, slice]) -> Rgb:
         """The part that an array's slices of rows and columns would give, steps of 1 assumed."""
-        (top, bottom, _), (left, right, _) = (part.indices(n) for part, n in zip(area, self.shape[:2], strict=True))
-        frame, stored = self._frame, self._view.stored
-        if frame.format.name not in HALVED or (frame.width, frame.height) != stored or bottom <= top or right <= left:
-            return np.rot90(_rgb(self._view.whole, frame, *stored), self._view.turns)[top:bottom, left:right]
-        top, bottom, left, right = _turned_back((top, bottom, left, right), self.shape[:2], self._view.turns)
+        frame, view, (height, width) = self._frame, self._view, self.shape[:2]
+        (top, bottom, _), (left, right, _) = area[0].indices(height), area[1].indices(width)
+        top, bottom, left, right = view.display.before((top, max(top, bottom), left, max(left, right)), height, width)
+        partly = frame.format.name in HALVED and (frame.width, frame.height) == view.stored == view.size
+        if not partly or view.display.colours.light or bottom == top or right == left:
+            return view.shown(view.rgb(view.whole, frame, *view.size)[top:bottom, left:right])
         part = _part(frame, top // 2, (bottom + 1) // 2, left // 2, (right + 1) // 2)
-        rgb = _rgb(self._view.part, part, part.width, part.height)
-        return np.rot90(rgb[top % 2 :, left % 2 :][: bottom - top, : right - left], self._view.turns)
+        rgb = view.rgb(view.part, part, part.width, part.height)
+        return view.shown(rgb[top % 2 :, left % 2 :][: bottom - top, : right - left])
 
     def reduced(self, long_side: int | None) -> Rgb:
         """All of it, its longer side at most `long_side` pixels; a smaller picture, or with None any, as it is."""
-        size = reduced_size(*self._view.stored, long_side)
-        return np.rot90(_rgb(self._view.small, self._frame, *size), self._view.turns)
+        size = reduced_size(*self._view.size, long_side)
+        return self._view.shown(self._view.rgb(self._view.small, self._frame, *size))
 
 
 class Pictures:
@@ -107,12 +124,6 @@ def reduced_size(width: int, height: int, long_side: int | None) -> tuple[int, i
     return max(1, round(width * ratio)), max(1, round(height * ratio))
 
 
-def _rgb(reformatter: VideoReformatter, frame: VideoFrame, width: int, height: int) -> Rgb:
-    # AREA averages where it reduces, at less than BILINEAR's cost; full size is the same with both, bit for bit.
-    rgb = reformatter.reformat(frame, width, height, "rgb24", interpolation="AREA", threads=THREADS)
-    return np.asarray(rgb.to_ndarray(), np.uint8)
-
-
 def _part(frame: VideoFrame, top: int, bottom: int, left: int, right: int) -> VideoFrame:
     """Those rows and columns of a halved format, in pairs of pixels."""
     size = min(2 * right, frame.width) - 2 * left, min(2 * bottom, frame.height) - 2 * top
@@ -125,16 +136,3 @@ def _part(frame: VideoFrame, top: int, bottom: int, left: int, right: int) -> Vi
         pixels = pixels[: target.height, : target.width]
         room[: len(pixels), : pixels.shape[1]] = pixels
     return part
-
-
-def _turned_back(area: tuple[int, int, int, int], size: tuple[int, int], turns: int) -> tuple[int, int, int, int]:
-    """Where (top, bottom, left, right) of a picture (height, width) was before np.rot90 turned it so many times.
-
-    >>> _turned_back((0, 1, 0, 2), (4, 3), 1)  # the upper left corner was the upper right one, of 4 columns
-    (0, 2, 3, 4)
-    """
-    (top, bottom, left, right), (height, width) = area, size
-    for _ in range(turns):
-        top, bottom, left, right = left, right, height - bottom, height - top
-        height, width = width, height
-    return top, bottom, left, right

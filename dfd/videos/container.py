@@ -1,0 +1,132 @@
+"""Opening a film: PyAV's container, the stream in it that is the video, and what both claim."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.error import ArgumentError, FFmpegError
+from av.packet import Packet
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from dfd.errors import VideoReadError
+from dfd.types import Film
+from dfd.videos.pictures import THREADS
+
+DEMUXERS = "mov,matroska,avi,flv,asf,mpegts,mpeg,ogg"
+"""FFmpeg's readers that stay inside their file. Playlists (hls, concat, dash) open other files that they name."""
+ASIDE = Disposition.attached_pic | Disposition.timed_thumbnails
+"""What a stream says of itself that is no video: a cover, and thumbnails."""
+ALIKE = 0.9
+"""Streams whose lengths are in no smaller ratio are about as long."""
+
+
+@contextmanager
+def open_film(film: Film, wary: bool = False) -> Iterator[VideoStream]:
+    """The video stream of `film`, read in one thread. Whatever fails on the way is a VideoReadError.
+
+    Of several streams it is the longest: see `longest`. wary: a frame that leans on one that is lost counts as damaged,
+    too; otherwise decoders make something up.
+    """
+    with _open(film) as container:
+        streams = [stream for stream in container.streams.video if not stream.disposition & ASIDE]
+        if not streams:
+            raise VideoReadError(called(film), "no video stream")
+        streams = [stream for stream in streams if stream.codec_context is not None]
+        if not streams:
+            raise VideoReadError(called(film), "its codec is unknown")
+        stream = streams[0 if len(streams) == 1 else _longest(film, streams)]
+        stream.codec_context.thread_count = THREADS
+        if wary:
+            stream.codec_context.options = {"err_detect": "explode"}
+        yield stream
+
+
+@contextmanager
+def _open(film: Film) -> Iterator[InputContainer]:
+    path = called(film)
+    options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
+    try:
+        if isinstance(film, Path):
+            _check_regular(film)
+        source = io.BytesIO(film) if isinstance(film, bytes) else f"file:{film}"
+        with av.open(source, "r", container_options=options, metadata_errors="replace") as container:
+            yield container
+    except ArgumentError:
+        raise VideoReadError(path, f"no video file, or of none of the kinds that are read ({DEMUXERS})") from None
+    except (FFmpegError, OSError) as error:
+        greedy = isinstance(error, MemoryError)  # FFmpeg's: a picture is too large, or damage claims that it is
+        reason = "it asks for more memory than there is" if greedy else (error.strerror or str(error)).lower()
+        raise VideoReadError(path, reason) from None
+
+
+def called(film: Film) -> Path:
+    """What an error calls a film."""
+    return film if isinstance(film, Path) else Path("a film in memory")
+
+
+def _check_regular(path: Path) -> None:
+    """Raise VideoReadError unless `path` is a file with bytes in it: to open a FIFO would wait for ever."""
+    if not path.is_file():
+        other = "a folder, not a video file" if path.is_dir() else "not a regular file"
+        raise VideoReadError(path, other if path.exists() else "no such file")
+    if not path.stat().st_size:
+        raise VideoReadError(path, "the file is empty")
+
+
+def rate_of(stream: VideoStream) -> float:
+    """Frames a second, in [0.1, 1000]."""
+    rate = stream.average_rate or stream.guessed_rate or stream.base_rate
+    return float(rate) if rate and 0.1 <= rate <= 1000 else 25.0  # none told, or none that can be
+
+
+def claimed_frames(stream: VideoStream) -> int:
+    """Frames that the container promises to show; 0 when not told."""
+    indexed = "mp4" in stream.container.format.name  # its plain count has what an edit list cuts away in it
+    return sum(not entry.is_discard for entry in stream.index_entries if indexed) or stream.frames
+
+
+def packets_of(stream: VideoStream) -> Iterator[Packet]:
+    """The stream's packets in decoding order, up to the end or the first that cannot be reached."""
+    return _packets([stream])
+
+
+def _packets(streams: Sequence[VideoStream]) -> Iterator[Packet]:
+    container = streams[0].container
+    assert isinstance(container, InputContainer)
+    try:
+        for packet in container.demux(*streams):
+            if packet.size:  # an empty one would end the decoder
+                yield packet
+    except (FFmpegError, IndexError):  # IndexError: PyAV's, where another stream begins midway
+        return
+
+
+def _longest(film: Film, streams: Sequence[VideoStream]) -> int:
+    """Place among several `streams` of the one that is the video, by their packets: headers say little."""
+    times: dict[int, list[float]] = {stream.index: [] for stream in streams}
+    with _open(film) as container:
+        for packet in _packets([stream for stream in container.streams.video if stream.index in times]):
+            time = packet.pts if packet.dts is None else packet.dts
+            times[packet.stream_index].append(float((time or 0) * packet.time_base))
+    pixels = [stream.codec_context.width * stream.codec_context.height for stream in streams]
+    spans = [max(mine, default=0.0) - min(mine, default=0.0) for mine in times.values()]
+    return longest(list(zip(map(len, times.values()), spans, pixels, strict=True)))
+
+
+def longest(streams: Sequence[tuple[int, float, int]]) -> int:
+    """Which of several streams is the video, each told as (pictures, seconds, pixels of a picture): the longest.
+
+    Of those that are about as long it is the one with most pixels in all. A cover or a row of thumbnails is neither.
+
+    >>> longest([(1, 0.0, 9_000_000), (11, 10.0, 14_400), (300, 9.9, 2_000_000)])
+    2
+    """
+    most = max(seconds for _, seconds, _ in streams)
+    weights = [pictures * pixels if seconds >= ALIKE * most else -1 for pictures, seconds, pixels in streams]
+    return weights.index(max(weights))
