@@ -9,7 +9,7 @@ from dfd.report import terminal as show
 from dfd.scoring.board import Exposure, compare_with_board, made_by, public_test_labels
 from dfd.scoring.folds import group_of
 from dfd.scoring.submission import read_submission, score_submission, validate_submission
-from dfd.videos.manifest import read_labels, read_sources
+from dfd.videos.labels import read_labels, read_sources
 from kernels import KernelError, inputs, places
 from kernels.pin import differences, pinned, seen
 from kernels.session import REPORT, SUBMISSION

@@ -13,7 +13,8 @@ from dfd.errors import ManifestError, VideoReadError
 from dfd.types import Label, Video
 from dfd.videos.decode import probe
 from dfd.videos.encode import write_video
-from dfd.videos.manifest import read_labels, read_sample, read_videos
+from dfd.videos.labels import read_labels
+from dfd.videos.manifest import read_sample, read_videos
 from dfd.videos.workers import Limits, each_video
 
 

@@ -16,7 +16,7 @@ from dfd.scoring.folds import group_of
 from dfd.scoring.ledger import record_submission
 from dfd.scoring.seen import seen_before, shown
 from dfd.scoring.submission import compare_submissions, loss_by_status, score_submission, validate_submission
-from dfd.videos.manifest import read_labels, read_sources
+from dfd.videos.labels import read_labels, read_sources
 
 
 def validate(submission: Path, /, *, sample: Path, record: Path | None = None, bundle: Path | None = None) -> None:
