@@ -44,7 +44,7 @@ def of_folders(tree: Tree) -> Found | None:
     forensics = layout == "FaceForensics++"
     counts = Counter(told.values())
     by = ", ".join(f"{name} ({count:,} {'fake' if label else 'real'})" for (name, label), count in counts.items())
-    found = of_listed(tree, videos, layout, f"the folders {by}", "lie in no folder of real videos or of fakes", films)
+    found = of_listed(tree, videos, layout, f"the folders {by}", "in no folder of real videos or of fakes", films)
     return replace(
         found,
         layout=" ".join([layout, *_compressions(tree.root.name, *told)]) if forensics else layout,

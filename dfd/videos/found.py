@@ -14,7 +14,7 @@ class Found:
 
     layout: how they lie there, in words. by: what their labels are from; "" where they have none. methods: folders of
     fakes, of a set that has one for each way of making them; else 0. left_out: what lies there and is not among
-    `videos`; why: in words that go on "3 videos". notes: sentences on what else is there.
+    `videos`; why: in words that go on "3 videos are". notes: sentences on what else is there.
     """
 
     videos: tuple[Video, ...]

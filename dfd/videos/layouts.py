@@ -22,7 +22,7 @@ def of_anything(tree: Tree) -> Found:
     """All videos below a folder, without labels; where there are none, the pictures."""
     left_out = unlabelled(tree.stills) if tree.videos else ()
     kind = "videos" if tree.videos else "pictures"
-    return Found(by_name(unlabelled(tree.films)), f"a folder of {kind}", left_out=left_out, why="are pictures")
+    return Found(by_name(unlabelled(tree.films)), f"a folder of {kind}", left_out=left_out, why="beside videos")
 
 
 LAYOUTS = (
@@ -48,5 +48,5 @@ def understood(tree: Tree) -> Found:
 
 
 def told_by() -> str:
-    """The layouts and what tells each, in one sentence."""
-    return "; ".join(f"{layout.name} ({layout.told_by})" for layout in LAYOUTS)
+    """A line on each layout and what tells it, for help."""
+    return "\n".join(f"- {layout.name}: {layout.told_by}" for layout in LAYOUTS)

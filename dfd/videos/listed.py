@@ -27,9 +27,7 @@ def of_index(tree: Tree) -> Found | None:
         return None
     where = tree.root / top[0]
     list(rows(where, ("file",), ("label",), ("source",)))  # a real face without its source would cross folds
-    return of_listed(
-        tree, _listed(tree, where, read_known(where)), "a folder with a list", INDEX, f"are not in {INDEX}"
-    )
+    return of_listed(tree, _listed(tree, where, read_known(where)), "a folder with a list", INDEX, f"not in {INDEX}")
 
 
 def of_metadata(tree: Tree) -> Found | None:
@@ -45,7 +43,7 @@ def of_metadata(tree: Tree) -> Found | None:
     preview = any(person.startswith("preview/") for video in videos for person in video.people)
     parts = f", {len(files)} parts" if len(files) > 1 else ""
     layout = "DFDC's preview set" if preview else f"DFDC's form{parts}"
-    return of_listed(tree, videos, layout, f"{len(files)} files {name}" if parts else name, f"are not in {name}")
+    return of_listed(tree, videos, layout, f"{len(files)} files {name}" if parts else name, f"not in {name}")
 
 
 def of_table(tree: Tree) -> Found | None:
@@ -67,7 +65,7 @@ def of_table(tree: Tree) -> Found | None:
         for name, (known, where) in told.items()
     ]
     names = ", ".join(where.name for where in tables)
-    found = of_listed(tree, videos, "a folder with a table", names, f"are not in {names}")
+    found = of_listed(tree, videos, "a folder with a table", names, f"not in {names}")
     return replace(found, notes=(f"{absent:,} files that {names} names are not there.",)) if absent else found
 
 

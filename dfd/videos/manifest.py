@@ -60,7 +60,7 @@ def read_asked(path: Path | str, folder: Path | str, unlisted: bool = False) -> 
     videos = [Video(place(names, folder, name, path), name) for name in asked]
     taken = {video.path for video in videos}
     left_out = unlabelled({name: film for name, film in tree.films.items() if film not in taken})
-    layout, why = f"what {path.name} asks for", f"are not in {path.name}"
+    layout, why = f"what {path.name} asks for", f"not in {path.name}"
     if unlisted:
         return Found((*videos, *left_out), layout)
     return Found(tuple(videos), layout, left_out=left_out, why=why)
