@@ -56,8 +56,9 @@ def _counts(found: Found) -> str:
     methods = f" of {found.methods} methods" if found.methods else ""
     counts = [f"{labels.count(0):,} real", f"{labels.count(1):,} fake{methods}"]
     unknown = [f"{labels.count(None):,} without a label"] if None in labels else []
-    groups = "groups of people" if any(video.people for video in found.videos) else "groups of one source"
-    return ", ".join([*counts, *unknown, f"{_groups(found.videos):,} {groups}"])
+    kind = "people" if any(video.people for video in found.videos) else "one source"
+    groups = _groups(found.videos)
+    return ", ".join([*counts, *unknown, f"{groups:,} group{'s' * (groups != 1)} of {kind}"])
 
 
 def _groups(videos: Sequence[Video]) -> int:

@@ -3,12 +3,13 @@
 import csv
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dfd.errors import ManifestError
 from dfd.types import Label
+from dfd.videos.names import renamed
 from dfd.videos.people import people_in
 
 WORDS: dict[str, Label] = {
@@ -75,6 +76,16 @@ def read_labels(path: Path | str) -> dict[str, Label]:
 def read_sources(path: Path | str) -> dict[str, str]:
     """The source of each video by file name: its first original, else its own name. Raises as read_known does."""
     return {name: known.originals[0] if known.originals else name for name, known in read_known(path).items()}
+
+
+def read_truth(path: Path, names: Iterable[str]) -> tuple[dict[str, Label], dict[str, str]]:
+    """read_labels and read_sources, by what `names` call the same files. Raises as they do."""
+    labels, sources = read_labels(path), read_sources(path)
+    called = renamed(sources, names, path)
+    return (
+        {called[name]: label for name, label in labels.items()},
+        {called[name]: called.get(source, source) for name, source in sources.items()},
+    )
 
 
 def read_metadata(path: Path) -> dict[str, dict[str, Any]]:

@@ -56,6 +56,22 @@ class Names:
         return self._by_file
 
 
+def renamed(listed: Iterable[str], names: Iterable[str], where: Path) -> dict[str, str]:
+    """What each name that is `listed` in the file `where` is called among `names`; itself where it is not there.
+
+    Raises ManifestError where two of them call one.
+
+    >>> renamed(["a", "B.mp4", "c"], ["x/a.mp4", "b.mp4"], Path("labels.csv"))
+    {'a': 'x/a.mp4', 'B.mp4': 'b.mp4', 'c': 'c'}
+    """
+    called, first = Names(names), {}
+    found = {name: called.find(name, where) or name for name in listed}
+    for name, calls in found.items():
+        if first.setdefault(calls, name) != name:
+            raise ManifestError(f"{where} names {calls} twice, as {first[calls]} and as {name}: give it one row")
+    return found
+
+
 def _file(name: str) -> str:
     return _bare(name).rpartition("/")[2]
 
