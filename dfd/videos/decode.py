@@ -33,7 +33,7 @@ from dfd.videos.pictures import THREADS, Picture, Pictures, View, held_reduction
 
 Decoder = Literal["pyav", "decord"]
 
-DEMUXERS = "mov,matroska,avi,flv,asf,mpegts,mpeg,ogg"
+DEMUXERS = "mov,matroska,avi,flv,asf,mpegts,mpeg,ogg,mxf,dv"
 """FFmpeg's readers that stay inside their file. Playlists (hls, concat, dash) open other files that they name."""
 SKIPPERS = ("h264", "hevc")  # decoders that can be told packet by packet to leave out what no picture depends on
 EXACT = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")  # containers in which decord finds frames

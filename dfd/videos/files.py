@@ -10,9 +10,8 @@ from dfd.types import STILLS
 
 SUFFIXES = frozenset(
     (
-        ".3g2", ".3gp", ".amv", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".ivf", ".m1v", ".m2t", ".m2ts",
-        ".m2v", ".m4v", ".mkv", ".mov", ".mp4", ".mpe", ".mpeg", ".mpg", ".mpv", ".mts", ".mxf", ".nut", ".ogm", ".ogv",
-        ".qt", ".rm", ".rmvb", ".tod", ".ts", ".vob", ".webm", ".wmv", ".wtv", ".y4m",
+        ".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".m2t", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4",
+        ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".ogm", ".ogv", ".qt", ".tod", ".ts", ".vob", ".webm", ".wmv",
     )
 )  # fmt: skip
 """How files end that are videos. Of another end, a file is one where it begins as one."""
@@ -32,12 +31,9 @@ PARTIAL = (".part", ".aria2", ".crdownload")
 """With one of these after its name, a second file says that a video is not whole yet."""
 BEGINNINGS = (
     (4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (4, b"wide"),  # MP4, QuickTime
-    (0, b"\x1a\x45\xdf\xa3"),  # Matroska, WebM
-    (8, b"AVI "), (0, b"FLV\x01"), (0, b".RMF"), (0, b"DKIF"), (0, b"YUV4MPEG2"), (0, b"GIF8"),
-    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"),  # ASF, WMV
-    (0, b"\x00\x00\x01\xba"), (0, b"\x00\x00\x01\xb3"),  # MPEG
-    (0, b"\x06\x0e\x2b\x34\x02\x05\x01\x01"),  # MXF
-    (29, b"theora"),  # of Ogg
+    (0, b"\x1a\x45\xdf\xa3"), (8, b"AVI "), (0, b"FLV\x01"), (29, b"theora"),  # Matroska, AVI, Flash, Ogg
+    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"), (0, b"\x00\x00\x01\xba"),  # ASF and WMV, MPEG
+    (0, b"\x06\x0e\x2b\x34\x02\x05\x01\x01"), (0, b"\x1f\x07\x00"),  # MXF, DV
 )  # fmt: skip
 """Where in a file that is a video stands what."""
 NO_FILMS = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis", b"M4A ", b"M4B ", b"crx ")

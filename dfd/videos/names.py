@@ -64,7 +64,7 @@ def renamed(listed: Iterable[str], names: Iterable[str], where: Path) -> dict[st
     >>> renamed(["a", "B.mp4", "c"], ["x/a.mp4", "b.mp4"], Path("labels.csv"))
     {'a': 'x/a.mp4', 'B.mp4': 'b.mp4', 'c': 'c'}
     """
-    called, first = Names(names), {}
+    called, first = Names(names), dict[str, str]()
     found = {name: called.find(name, where) or name for name in listed}
     for name, calls in found.items():
         if first.setdefault(calls, name) != name:
