@@ -53,7 +53,7 @@ def original_of(name: str) -> str:
     """
     if found := _FORENSICS.search(name):
         cast = "youtube" if found[1] else "actors"
-        released = re.sub(r"manipulated_sequences/[^/]+", f"original_sequences/{cast}", name, flags=re.I)
+        released = re.sub(r"(^|/)manipulated_sequences/[^/]+", rf"\1original_sequences/{cast}", name, flags=re.I)
         moved = released if released != name else _in_originals(name)
         return re.sub(r"/(\d{3})_\d{3}(?=[./])|/(\d\d)_\d\d(__.+?)__\w+(?=[./])", _first_person, moved)
     if _CELEB.search(name):
@@ -70,4 +70,4 @@ def _first_person(found: re.Match[str]) -> str:
 def _in_originals(name: str) -> str:
     """A name of a mirror, whose folders of methods stand beside that of the originals."""
     moved = re.sub(rf"(^|/)(?:{'|'.join(METHODS)})/", r"\1original/", name, flags=re.I)
-    return re.sub(r"(?<=DFD_)manipulated(?:[ _]sequences/)+", "original sequences/", moved, flags=re.I)
+    return re.sub(r"(?:DFD_manipulated[ _]sequences/)+", "DFD_original sequences/", moved, flags=re.I)
