@@ -47,7 +47,7 @@ MAKEFLAGS += --no-print-directory
 help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 	@echo
-	@echo "  VIDEOS=folder    your videos, with a metadata.json where they have labels (default: the mini-DFDC)"
+	@echo "  VIDEOS=folder    your videos, in a layout that dfd faces --help lists (default: the mini-DFDC)"
 	@echo "  RECIPE=$(RECIPE)      tiny: seconds, shows the machinery · cpu: minutes, learns"
 	@echo "  BUNDLE=folder    for submission: score VIDEOS with this bundle, without training (dfd/pretrained: the one that ships)"
 	@echo "  TEST=folder      for submission: train on VIDEOS, score these; SAMPLE=csv names the rows, LABELS=csv scores them"

@@ -9,7 +9,7 @@ from dfd.report import terminal as show
 from dfd.scoring.board import Exposure, compare_with_board, made_by, public_test_labels
 from dfd.scoring.folds import group_of
 from dfd.scoring.submission import read_submission, score_submission, validate_submission
-from dfd.videos.manifest import read_labels, read_sources
+from dfd.videos.labels import read_truth
 from kernels import KernelError, inputs, places
 from kernels.pin import differences, pinned, seen
 from kernels.session import REPORT, SUBMISSION
@@ -90,9 +90,10 @@ def _score(submission: Path, labels: Path | None, seen: Exposure) -> None:
         show.say("Not scored: no labels are given, and these are not the videos of the competition's public test.")
         return
     try:
+        sources: dict[str, str] = {}
         if labels:
-            known = read_labels(labels)
-        groups = group_of(list(known), read_sources(labels) if labels else {})
+            known, sources = read_truth(labels, read_submission(submission))
+        groups = group_of(list(known), sources)
         score = score_submission(submission, known, groups)
     except DfdError as error:
         raise KernelError(f"{submission} is valid, but cannot be scored: {error}") from None

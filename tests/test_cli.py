@@ -93,6 +93,9 @@ def test_from_videos_to_a_scored_submission(capsys, small_dataset, tmp_path):
 
     status, text, _ = dfd(capsys, "faces", small_dataset, "--out", faces, "--size", 64, "--detect-side", 320)
     assert status == 0
+    assert text.startswith(
+        f"{small_dataset}: DFDC's form: 4 real, 4 fake, 4 groups of one source.\nLabels are from meta"
+    )
     assert "8 videos, 8 tracklets, 160 crops in" in text
     status, text, _ = dfd(capsys, "audit", faces, "--folds", 2, "--threshold", 1.0)
     assert (status, "Nothing crosses folds." in text) == (0, True)
@@ -110,8 +113,9 @@ def test_from_videos_to_a_scored_submission(capsys, small_dataset, tmp_path):
     arguments = ("--bundle", bundle, "--sample", sample, "--out", out, "--report", report, "--faces", faces)
     before = labels_on_record(faces)
     assert before["fake2.mp4"] == (1, "real2.mp4")
-    status, text, _ = dfd(capsys, "predict", small_dataset, *arguments)
+    status, text, told = dfd(capsys, "predict", small_dataset, *arguments)
     assert status == 0
+    assert f"{small_dataset}: what sample_submission.csv asks for: 9 videos, 1 of them not there.\n" in told
     assert "gone.mp4" in text
     suspects = pd.read_csv(out).iloc[:-1].sort_values("label", ascending=False, kind="stable")["filename"]
     assert text.startswith("The most suspicious")
@@ -126,6 +130,27 @@ def test_from_videos_to_a_scored_submission(capsys, small_dataset, tmp_path):
     labels = rows["filename"].str.startswith("fake").astype(int)
     assert json.loads(text)["log_loss"] == pytest.approx(log_loss(labels, rows["label"]), abs=1e-9)
     assert json.loads(text)["videos"] == 8
+
+
+def test_what_a_metadata_leaves_out_is_told_or_taken(capsys, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.mp4", "b.WMV"):
+        (folder / name).write_bytes(b"no video")
+    (folder / "metadata.json").write_text('{"A.mp4": {"label": "fake"}}')
+    arguments = ("faces", folder, "--out", tmp_path / "faces", "--workers", 1)
+    status, text, _ = dfd(capsys, *arguments)
+    assert (status, "\n1 videos, 0 tracklets" in text) == (0, True)
+    assert "1 video is not in metadata.json and is left out; --unlisted includes it.\n" in text
+    status, text, _ = dfd(capsys, *arguments, "--unlisted")
+    assert (status, "\n2 videos, 0 tracklets" in text, "left out" in text) == (0, True, False)
+
+
+@pytest.mark.parametrize("command", ["faces", "predict"])
+def test_help_lists_the_layouts_with_the_names_that_tell_them(capsys, command):
+    _, text, _ = dfd(capsys, command, "--help")
+    names = ("metadata.json", "dataset.json", "index.csv", "original_sequences/", "Deepfakes/", "Celeb-synthesis/")
+    assert [name for name in (*names, "List_of_testing_videos.txt", "real/", "labels.csv") if name not in text] == []
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from dfd.inference.bundle import load_bundle, write_bundle
 from dfd.inference.info import SHIPPED, is_shipped, read_seen, shipped
 from dfd.inference.run import run
 from dfd.scoring.submission import score_submission
-from dfd.videos.manifest import read_labels, read_videos
+from dfd.videos.labels import read_labels
+from dfd.videos.manifest import read_videos
 from tests.conftest import short_sample
 from tests.test_bundle import checkpoint
 

@@ -13,7 +13,8 @@ from dfd.errors import ManifestError, VideoReadError
 from dfd.types import Label, Video
 from dfd.videos.decode import probe
 from dfd.videos.encode import write_video
-from dfd.videos.manifest import read_labels, read_sample, read_videos
+from dfd.videos.labels import read_labels
+from dfd.videos.manifest import read_sample, read_videos
 from dfd.videos.workers import Limits, each_video
 
 
@@ -40,12 +41,12 @@ def test_one_file(tmp_path: Path) -> None:
     assert read_videos(path)[0].source == "a b.mp4"
 
 
-def test_folder_of_videos_by_name_and_nothing_else(tmp_path: Path) -> None:
+def test_folder_of_videos_at_any_depth_and_nothing_else(tmp_path: Path) -> None:
     lay(tmp_path, "b.mp4", "A.MOV", "c.webm", "d.mkv", "e.m4v", "f.avi", "._b.mp4", "notes.txt", "sub/g.mp4")
     (tmp_path / "folder.mp4").mkdir()
     (tmp_path / "nowhere.mp4").symlink_to("gone")
     found = read_videos(str(tmp_path))
-    names = ["A.MOV", "b.mp4", "c.webm", "d.mkv", "e.m4v", "f.avi", "folder.mp4", "nowhere.mp4"]
+    names = ["A.MOV", "b.mp4", "c.webm", "d.mkv", "e.m4v", "f.avi", "folder.mp4", "nowhere.mp4", "sub/g.mp4"]
     assert [video.name for video in found] == names  # what cannot be read is put on record later
     assert all(video.label is None and video.path == tmp_path / video.name for video in found)
 
@@ -182,9 +183,10 @@ def test_nothing_there(tmp_path: Path) -> None:
         ("[" * 100_000, "is not JSON"),
         ("[1]", "is not a JSON object"),
         ('{"a.mp4": "FAKE"}', "a.mp4 is 'FAKE', not an object"),
-        ('{"a.mp4": {"label": "fake"}}', "label of a.mp4 is 'fake': give FAKE or REAL"),
-        ('{"a.mp4": {"label": 1}}', "label of a.mp4 is 1: give FAKE or REAL"),
-        ('{"a.mp4": {"label": ["FAKE"]}}', "give FAKE or REAL"),
+        ('{"a.mp4": {"label": "faked"}}', r"label of a.mp4 is 'faked': give 1 \(fake\) or 0 \(real\), or FAKE or REAL"),
+        ('{"a.mp4": {"is_fake": 2}}', "is_fake of a.mp4 is 2: give 1"),
+        ('{"a.mp4": {"label": ["FAKE"]}}', "or FAKE or REAL"),
+        ('{"a.mp4": {"label": "REAL"}, "a.mp4": {"label": "FAKE"}}', "names a.mp4 twice: give each file one entry"),
         ('{"a.mp4": {"label": "FAKE", "original": 3}}', "original of a.mp4 is 3"),
         ('{"a.mp4": {}, "c.mp4": {}, "d.mp4": {}}', "names 2 of 3 files that are not there: first c.mp4"),
     ],
@@ -332,7 +334,7 @@ def test_names_of_any_kind(tmp_path: Path, name: str) -> None:
     ("text", "message"),
     [
         ("", "has no column filename"),
-        ("name,label\na.mp4,0\n", "has no column filename"),
+        ("title,label\na.mp4,0\n", "has no column filename"),
         ("filename,label\n", "has no rows"),
         ("filename,label\na.mp4,0\nb.mp4,0\na.mp4,0\n", "line 4: a.mp4 again"),
         ("filename,label\n,0\n", "line 2: no file name"),
@@ -365,7 +367,7 @@ def test_labels_of_either_form(tmp_path: Path) -> None:
     assert read_labels(tmp_path / "metadata.json") == {"a.mp4": 1, "b.mp4": 0}
 
 
-@pytest.mark.parametrize("label", ["0.5", "FAKE", "", "nan", "2"])
+@pytest.mark.parametrize("label", ["0.5", "FAKED", "nan", "2"])
 def test_labels_that_are_none(tmp_path: Path, label: str) -> None:
     table = tmp_path / "labels.csv"
     table.write_text(f"filename,label\na.mp4,1\nb.mp4,{label}\n")

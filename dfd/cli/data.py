@@ -8,18 +8,20 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from dfd.cli.inputs import Unlisted, Videos
 from dfd.clips.blend import BlendConfig
 from dfd.errors import ConfigError
 from dfd.faces.build import build_store
 from dfd.faces.tracklets import FacesConfig
 from dfd.report import terminal as show
+from dfd.report.understood import understood
 from dfd.sample import write_sample
 from dfd.training.audit import audit as audit_folds
 from dfd.training.crossval import labelled
 from dfd.training.datasets import Datasets
 from dfd.training.groups import Grouping, people, split
 from dfd.types import STILLS, Video
-from dfd.videos.manifest import read_videos
+from dfd.videos.manifest import read_folder
 from dfd.videos.workers import MEMORY, Limits
 
 
@@ -39,10 +41,11 @@ def sample(out: Path, /, *, seed: int = 0) -> None:
 
 
 def faces(
-    videos: Path,
+    videos: Videos,
     /,
     *,
     out: Path,
+    unlisted: Unlisted = False,
     cut_margin: float | None = None,
     workers: int = 0,
     timeout: float = 120.0,
@@ -55,9 +58,6 @@ def faces(
     picture that was cut before (--cut-margin) it is all of it.
 
     Args:
-        videos: A folder of videos, with a metadata.json where they have labels, a data set in the layout of DFDC,
-            FaceForensics++ or Celeb-DF, or one video; or a folder of pictures (JPEG, PNG, WebP) and an index.csv with
-            the columns file, label (REAL or FAKE, 0 or 1, or nothing), source, and person, where it is known.
         out: Folder of the dataset.
         cut_margin: The pictures were cut to a face before, so many times as wide as its box: 1 for crops as tight as
             the face. It becomes the dataset's margin. With --size the side of the pictures, JPEGs are kept as they are.
@@ -67,9 +67,12 @@ def faces(
         config: Settings.
     """
     limits = Limits(workers, timeout, memory=memory)
-    found = read_videos(videos)
+    known = read_folder(videos, unlisted)
+    found = known.videos
     if cut_margin is not None:
         config = _cut(found, cut_margin, config)
+    for line in understood(videos, known):
+        show.say(line)
     start = time.monotonic()
     with show.bar("faces") as tell:
         store = build_store(found, out, config, limits, tell, cut=cut_margin is not None)

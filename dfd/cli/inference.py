@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from dfd.cli.inputs import Unlisted, Videos
 from dfd.errors import ConfigError, ManifestError
 from dfd.faces.store import FaceStore
 from dfd.inference.info import read_info, shipped
 from dfd.inference.predict import write_report
 from dfd.inference.run import Settings, run
 from dfd.report import terminal as show
+from dfd.report.understood import understood
 from dfd.versions import drifted
-from dfd.videos.manifest import read_sample, read_videos
+from dfd.videos.manifest import read_asked, read_folder
 from dfd.videos.workers import MEMORY
 
 if TYPE_CHECKING:
@@ -85,12 +87,13 @@ def card(
 
 
 def predict(
-    videos: Path,
+    videos: Videos,
     /,
     *,
     bundle: Path | None = None,
     out: Path | None = None,
     sample: Path | None = None,
+    unlisted: Unlisted = False,
     faces: Path | None = None,
     report: Path | None = None,
     hours: float = 8.5,
@@ -106,10 +109,10 @@ def predict(
     Killed, the same command goes on where it was.
 
     Args:
-        videos: A folder of videos or one video.
         bundle: Folder that dfd bundle made. Without it, the detector that comes with dfd.
         out: submission.csv to write. A single video needs none: without it nothing is kept.
-        sample: sample_submission.csv: a row for each of its rows. Without it, one for each video.
+        sample: sample_submission.csv, a metadata.json, or Celeb-DF's List_of_testing_videos.txt: a row for each of its
+            rows. Without it, one for each video.
         faces: Dataset of dfd faces to use and continue; without it, only what is scored of a video is looked at.
         report: JSON file to write: counts by status, seconds, rows that fell back.
         hours: Time to keep: where it is short, less of each video is scored, and at its end the rest gets 0.5.
@@ -125,13 +128,15 @@ def predict(
         raise ConfigError(f"{videos} is a folder: give --out submission.csv, which gets a row for each of its videos")
     if sample is not None and not videos.is_dir():
         raise ManifestError(f"{videos} is not a folder: name the folder that holds the videos of {sample}")
-    rows = read_sample(sample, videos) if sample is not None else read_videos(videos)
+    found = read_asked(sample, videos, unlisted) if sample is not None else read_folder(videos, unlisted)
     detector = bundle or shipped()
     info = read_info(detector)
 
     def load() -> "Bundle":
         from dfd.inference.bundle import load_bundle
 
+        for line in understood(videos, found, labels=False):
+            show.tell(line)
         loaded = load_bundle(detector, device, force)
         if other := drifted(info.versions):
             holds = "" if force else "; its golden answers hold here"
@@ -139,7 +144,7 @@ def predict(
         return loaded
 
     with TemporaryDirectory(prefix="dfd-predict-") as passing, show.bar("predict") as tell:
-        made = run(rows, info, load, out or Path(passing) / "submission.csv", settings, tell, show.tell)
+        made = run(found.videos, info, load, out or Path(passing) / "submission.csv", settings, tell, show.tell)
     if report is not None:
         write_report(report, made)
     show.prediction(made, out)

@@ -15,8 +15,14 @@ from dfd.scoring.board import SHIFT, compare_with_board, exposure, made_by, publ
 from dfd.scoring.folds import group_of
 from dfd.scoring.ledger import record_submission
 from dfd.scoring.seen import seen_before, shown
-from dfd.scoring.submission import compare_submissions, loss_by_status, score_submission, validate_submission
-from dfd.videos.manifest import read_labels, read_sources
+from dfd.scoring.submission import (
+    compare_submissions,
+    loss_by_status,
+    read_submission,
+    score_submission,
+    validate_submission,
+)
+from dfd.videos.labels import read_truth
 
 
 def validate(submission: Path, /, *, sample: Path, record: Path | None = None, bundle: Path | None = None) -> None:
@@ -52,15 +58,15 @@ def score(
 
     Args:
         submission: A submission.csv.
-        labels: A CSV with filename,label (1 fake, 0 real) and, if known, source; or a metadata.json. Without it, the
-            labels of the 400 videos of the competition's public test, which are known by now.
+        labels: A CSV with filename,label (1 or FAKE, 0 or REAL) and, if known, source; a metadata.json; or Celeb-DF's
+            List_of_testing_videos.txt. Without it, the labels of the 400 videos of the competition's public test, which
+            are known by now.
         report: What dfd predict --report wrote: the loss of each status, too, and what the bundle had seen before.
         bundle: The bundle that made it: says what it had seen before. Not needed with a report of the shipped one.
         against: Another submission: is this one better than that one?
         json_: Print one JSON object and nothing else.
     """
-    known = read_labels(labels) if labels else public_test_labels()
-    sources = read_sources(labels) if labels else {}
+    known, sources = read_truth(labels, read_submission(submission)) if labels else (public_test_labels(), {})
     groups = group_of(list(known), sources)
     told = _read_report(report) if report else {}
     maker, seen = made_by(told)

@@ -16,7 +16,7 @@ from dfd.files import sha256, write_text
 from dfd.inference.info import BundleInfo, read_info, read_seen
 from dfd.report.verdict import CAUTION, VERDICTS
 from dfd.scoring.seen import SEEN
-from dfd.videos.manifest import SUFFIXES
+from dfd.videos.files import SUFFIXES
 
 CARD = "CARD.md"
 CLEAN = "as it is"

@@ -66,7 +66,7 @@ def labelled(store: FaceStore | Datasets) -> list[VideoRecord]:
     records = [record for record in data.records() if record.label is not None]
     if not records:
         raise ConfigError(
-            f"{data} has no video with a label: build it from a folder whose metadata.json says REAL or FAKE"
+            f"{data} has no video with a label: build it from a folder that has them; dfd faces --help lists how"
         )
     return records
 

@@ -1,0 +1,214 @@
+"""What files of labels say, read by one function for every command: a metadata.json, a CSV, Celeb-DF's list."""
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dfd.errors import ManifestError
+from dfd.types import Label
+from dfd.videos.names import renamed
+from dfd.videos.people import people_in
+
+WORDS: dict[str, Label] = {
+    **dict.fromkeys(("real", "original", "pristine", "genuine", "authentic", "false"), 0),
+    **dict.fromkeys(("fake", "deepfake", "manipulated", "altered", "synthetic", "true"), 1),
+}
+"""Labels as words, in lower case: true is what is fake."""
+WRITTEN: tuple[str, str] = ("REAL", "FAKE")
+NAME = (
+    "filename", "file", "file_name", "video", "video_name", "name", "file_path", "filepath", "video_path", "path",
+    "clip", "image", "id",
+)  # fmt: skip
+"""What a column of names is called."""
+FAKE = ("label", "is_fake", "fake", "target", "class", "labels", "ground_truth", "y")
+"""What a column of labels is called, the first of them that is there; 1 is fake in each."""
+REAL = ("is_real", "real")
+"""The same where 1 is real."""
+LABEL = (*FAKE, *REAL)
+TEST_LIST = "List_of_testing_videos.txt"
+"""Celeb-DF's: a line a video, its label, 1 for real, before its name."""
+_TESTED = re.compile(r"\s*([01])\s+(\S.*?)\s*")
+
+Row = Mapping[str, Any]
+
+
+class Known(NamedTuple):
+    """What a file of labels says of one video.
+
+    label: 1 fake, 0 real, None unknown. originals: what it was made from. people: who is in it.
+    """
+
+    label: Label | None = None
+    originals: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
+
+
+def read_known(path: Path | str) -> dict[str, Known]:
+    """What a metadata.json, a CSV or Celeb-DF's list says of each file, by its name there.
+
+    Of a JSON object the keys are names, and the columns of a CSV are keys of its values: a name (NAME), a label (FAKE,
+    REAL), source or original, person or people. Labels are words in any case (WORDS), or numbers. Raises ManifestError,
+    which names the file and the value: no such file, a column missing, a name twice, another label.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        return {name: _known(entry, name, path) for name, entry in read_metadata(path).items()}
+    if suffix == ".txt":
+        return dict(_tested(path))
+    return {name: _known(row, name, path) for name, row in rows(path, NAME, LABEL)}
+
+
+def read_labels(path: Path | str) -> dict[str, Label]:
+    """Label (1 fake, 0 real) by file name, less videos without one.
+
+    Raises ManifestError as read_known does, and where there is no label at all.
+    """
+    labels = {name: known.label for name, known in read_known(path).items() if known.label is not None}
+    if not labels:
+        raise ManifestError(f"{path} has no labels")
+    return labels
+
+
+def read_sources(path: Path | str) -> dict[str, str]:
+    """The source of each video by file name: its first original, else its own name. Raises as read_known does."""
+    return {name: known.originals[0] if known.originals else name for name, known in read_known(path).items()}
+
+
+def read_truth(path: Path, names: Iterable[str]) -> tuple[dict[str, Label], dict[str, str]]:
+    """read_labels and read_sources, by what `names` call the same files. Raises as they do."""
+    labels, sources = read_labels(path), read_sources(path)
+    called = renamed(sources, names, path)
+    return (
+        {called[name]: label for name, label in labels.items()},
+        {called[name]: called.get(source, source) for name, source in sources.items()},
+    )
+
+
+def read_metadata(path: Path) -> dict[str, dict[str, Any]]:
+    """The entries of a metadata.json, an object of objects, by file name; their keys in lower case."""
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=lambda pairs: _once(pairs, path))
+    except OSError as error:
+        raise ManifestError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise ManifestError(f"{path} is not JSON: {error}") from None
+    if not isinstance(entries, dict):
+        raise ManifestError(f'{path} is not a JSON object like {{"a.mp4": {{"label": "FAKE"}}}}')
+    for name, entry in entries.items():
+        if not isinstance(entry, dict):
+            raise ManifestError(f'{path}: {name} is {entry!r}, not an object like {{"label": "FAKE"}}')
+    return {name: {_column(key): value for key, value in entry.items()} for name, entry in entries.items()}
+
+
+def _once(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
+    """An object of JSON, which Python would read with the last of two equal names."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ManifestError(f"{path} names {twice} twice: give each file one entry")
+    return found
+
+
+def rows(path: Path, *columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """(file name, row) of a CSV, whose first column of `columns` has the names, each once.
+
+    columns: what each may be called, as _column writes it. Raises ManifestError.
+    """
+    seen: set[str] = set()
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, restval="", strict=True)
+            reader.fieldnames = [_column(name) for name in reader.fieldnames or []]
+            lacking = [some[0] for some in columns if not set(some) & set(reader.fieldnames)]
+            if lacking:
+                begins = ",".join(some[0] for some in columns)
+                raise ManifestError(f"{path} has no column {lacking[0]}; its first line should be {begins}")
+            key = next(name for name in columns[0] if name in reader.fieldnames)
+            for row in reader:
+                name = row[key]
+                if not name or name in seen:
+                    fault = f"{name} again" if name else "no file name"
+                    raise ManifestError(f"{path}, line {reader.line_num}: {fault}; give each file one row")
+                seen.add(name)
+                yield name, row
+    except OSError as error:
+        raise ManifestError(f"{path} cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ManifestError(f"{path} is not a CSV: {error}") from None
+    if not seen:
+        raise ManifestError(f"{path} has no rows")
+
+
+def _column(name: str) -> str:
+    """
+    >>> _column(" File Path"), _column("is-fake")
+    ('file_path', 'is_fake')
+    """
+    return re.sub(r"[\s-]+", "_", name.strip().lower())
+
+
+def _known(row: Row, name: str, where: Path) -> Known:
+    """What an entry, or a row, says. DFDC's preview gives two people numbers."""
+    originals = _names(row, "original", name, where) or _names(row, "source", name, where)
+    people = [*_names(row, "person", name, where), *_names(row, "people", name, where)]
+    if where.suffix.lower() != ".json":
+        people = [person for one in people for person in one.split()]
+    numbers = [f"preview/{row[key]}" for key in ("target_id", "swapped_id") if row.get(key)]
+    return Known(_label_in(row, name, where), tuple(originals), tuple(dict.fromkeys([*people, *numbers])))
+
+
+def _names(row: Row, key: str, name: str, where: Path) -> list[str]:
+    """What an entry has under `key`: one name, several, or none."""
+    value = row.get(key)
+    names = [value] if isinstance(value, str) else value or []
+    if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
+        raise ManifestError(f"{where}: {key} of {name} is {value!r}: give a name, a list of names or null")
+    return [one for one in names if one]
+
+
+def _label_in(row: Row, name: str, where: Path) -> Label | None:
+    given = (column for column in LABEL if row.get(column) is not None and str(row[column]).strip())
+    column = next(given, None)
+    if column is None:
+        return None
+    value = row[column]
+    label = read_label(value)
+    if label is None:
+        raise ManifestError(f"{where}: {column} of {name} is {value!r}: give 1 (fake) or 0 (real), or FAKE or REAL")
+    turned = column in REAL and str(value).strip().lower() not in ("real", "fake")
+    return (1, 0)[label] if turned else label
+
+
+def read_label(value: object) -> Label | None:
+    """1 fake, 0 real, None where it is no label.
+
+    >>> [read_label(value) for value in ("Fake", " real ", True, 0, "1.0", "1", 0.5, "", None, ["FAKE"])]
+    [1, 0, 1, 0, 1, 1, None, None, None, None]
+    """
+    text = str(value).strip().lower()
+    try:
+        return {0.0: WORDS["real"], 1.0: WORDS["fake"]}.get(float(text))
+    except ValueError:
+        return WORDS.get(text)
+
+
+def _tested(path: Path) -> Iterator[tuple[str, Known]]:
+    """(name, what is known) of each line of Celeb-DF's list, its label turned: 1 is fake here."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path} cannot be read: {getattr(error, 'strerror', error)}") from None
+    for line in filter(str.strip, lines):
+        found = _TESTED.fullmatch(line)
+        if found is None:
+            raise ManifestError(f"{path}: {line[:80]!r} is no line of Celeb-DF's list, as 1 Celeb-real/id0_0000.mp4 is")
+        name, fake = found[2], found[1] == "0"
+        if fake != ("synthesis" in name.lower()):
+            said = "a fake" if fake else "real"
+            raise ManifestError(f"{path} says that {name} is {said}: in this list 1 is real, and 0 Celeb-synthesis/…")
+        yield name, Known(1 if fake else 0, people=people_in(name))

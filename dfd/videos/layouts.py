@@ -1,0 +1,52 @@
+"""The layouts in which folders of videos are understood, each with the names that tell it, in the order of trying."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from dfd.videos.files import Tree
+from dfd.videos.folders import of_folders
+from dfd.videos.found import Found, by_name, unlabelled
+from dfd.videos.labels import TEST_LIST
+from dfd.videos.listed import INDEX, METADATA, PREVIEW, of_index, of_metadata, of_table
+
+
+class Layout(NamedTuple):
+    """told_by: the names that tell it, for help. read: what it makes of a folder; None of one that has another."""
+
+    name: str
+    told_by: str
+    read: Callable[[Tree], Found | None]
+
+
+def of_anything(tree: Tree) -> Found:
+    """All videos below a folder, without labels; where there are none, the pictures."""
+    left_out = unlabelled(tree.stills) if tree.videos else ()
+    kind = "videos" if tree.videos else "pictures"
+    return Found(by_name(unlabelled(tree.films)), f"a folder of {kind}", left_out=left_out, why="beside videos")
+
+
+LAYOUTS = (
+    Layout("DFDC, its test set, its preview", f"{METADATA} or {PREVIEW}, in the folder or in each part's", of_metadata),
+    Layout("pictures or videos with a list", f"{INDEX}, with the columns file,label,source and person", of_index),
+    Layout(
+        "FaceForensics++ and its mirrors, DeepFakeDetection",
+        "original_sequences/, manipulated_sequences/; original/, Deepfakes/, Face2Face/, FaceSwap/, FaceShifter/, "
+        "NeuralTextures/, DeepFakeDetection/",
+        of_folders,
+    ),
+    Layout("Celeb-DF", f"Celeb-real/, YouTube-real/, Celeb-synthesis/, {TEST_LIST}", of_folders),
+    Layout("folders by label", "real/ and fake/, in any case, also as in train/0_real/", of_folders),
+    Layout("a table of labels", "a CSV with the columns filename,label in the folder; labels.csv beside it", of_table),
+    Layout("any other folder", "its videos, or its pictures if it has none; no labels", of_anything),
+)
+
+
+def understood(tree: Tree) -> Found:
+    """What the first layout that fits makes of a folder. Raises ManifestError where it fits and does not hold."""
+    readers = dict.fromkeys(layout.read for layout in LAYOUTS)
+    return next(found for read in readers if (found := read(tree)) is not None)
+
+
+def told_by() -> str:
+    """A line on each layout and what tells it, for help."""
+    return "\n".join(f"- {layout.name}: {layout.told_by}" for layout in LAYOUTS)

@@ -1,0 +1,156 @@
+"""Layouts that a file tells which lists the videos: a metadata.json, an index.csv, a CSV of labels."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from dfd.errors import ManifestError
+from dfd.types import Video
+from dfd.videos.files import Tree
+from dfd.videos.found import Found, of_listed
+from dfd.videos.labels import LABEL, NAME, Known, read_known, read_label, rows
+from dfd.videos.names import Names, inside
+from dfd.videos.people import original_of, people_in
+
+METADATA = "metadata.json"
+PREVIEW = "dataset.json"
+"""DFDC's preview set calls it so. A dataset of dfd faces has one too, which names no video."""
+INDEX = "index.csv"
+"""Lists pictures of faces, or videos, with the columns file, label, source, and person where that is known."""
+
+
+def of_index(tree: Tree) -> Found | None:
+    """The pictures, or videos, that the folder's index.csv lists; a metadata.json beside it goes before."""
+    top = [name for name in tree.called(INDEX) if "/" not in name]
+    if not top or any("/" not in name for name in tree.called(METADATA)):
+        return None
+    where = tree.root / top[0]
+    list(rows(where, ("file",), ("label",), ("source",)))  # a real face without its source would cross folds
+    return of_listed(tree, _listed(tree, where, read_known(where)), "a folder with a list", INDEX, f"not in {INDEX}")
+
+
+def of_metadata(tree: Tree) -> Found | None:
+    """The videos that each metadata.json, or the preview's dataset.json, lists in its own folder.
+
+    One that lies below another is not read. The folder of a part stands before its videos' names.
+    """
+    files = _outermost(tree)
+    if not files:
+        return None
+    videos = [video for name in files for video in _listed(tree, tree.root / name, read_known(tree.root / name))]
+    name = files[0].rpartition("/")[2]
+    preview = any(person.startswith("preview/") for video in videos for person in video.people)
+    parts = f", {len(files)} parts" if len(files) > 1 else ""
+    layout = "DFDC's preview set" if preview else f"DFDC's form{parts}"
+    return of_listed(tree, videos, layout, f"{len(files)} files {name}" if parts else name, f"not in {name}")
+
+
+def of_table(tree: Tree) -> Found | None:
+    """A folder with CSVs of labels in it, or one beside it. What they name and is not there is counted."""
+    films, folder = Names(tree.films), tree.root.resolve().name
+    told: dict[str, tuple[Known, Path]] = {}
+    tables, absent = tables_of(tree), 0
+    for where in tables:
+        for name, known in read_known(where).items():
+            calls = films.find(name.rpartition(f"{folder}/")[2], where)
+            absent += calls is None
+            if calls is not None and told.setdefault(calls, (known, where))[0].label != known.label:
+                raise ManifestError(f"{where} and {told[calls][1]} have two labels of {name}: give it one")
+    if not told:
+        return None
+    called = Names(told)
+    videos = [
+        _video(tree.films[name], name, known, (called.find(one, where) or one for one in known.originals))
+        for name, (known, where) in told.items()
+    ]
+    names = ", ".join(where.name for where in tables)
+    found = of_listed(tree, videos, "a folder with a table", names, f"not in {names}")
+    return replace(found, notes=(f"{absent:,} files that {names} names are not there.",)) if absent else found
+
+
+def tables_of(tree: Tree) -> list[Path]:
+    """The CSVs of labels in a folder; where there are none, one beside it that is called so."""
+    own = [tree.root / name for name in tree.others if "/" not in name and name.lower().endswith(".csv")]
+    folder = tree.root.resolve()
+    beside = (folder.parent / name for name in ("labels.csv", f"{folder.name}.csv", f"{folder.name}_labels.csv"))
+    return [path for path in own if _has_labels(path)] or [p for p in beside if p.is_file() and _has_labels(p)]
+
+
+def place(names: Names, folder: Path, name: str, where: Path) -> Path:
+    """The path of a file in `folder` that `where` calls `name`; names: of the files in that folder.
+
+    Where there is none it is the path that it would have. Raises ManifestError for a name that leaves the folder.
+    """
+    path = inside(folder, name, where)
+    calls = None if os.path.lexists(path) else names.find(name, where)
+    return path if calls is None else folder / calls
+
+
+def _listed(tree: Tree, where: Path, entries: Mapping[str, Known]) -> list[Video]:
+    """The videos that one file lists, in its own folder. Raises ManifestError where some are not there."""
+    prefix = "" if where.parent == tree.root else f"{where.parent.relative_to(tree.root).as_posix()}/"
+    every = (*tree.videos, *tree.stills, *tree.others)
+    names, called = Names(name[len(prefix) :] for name in every if name.startswith(prefix)), Names(entries)
+    videos: dict[Path, Video] = {}
+    for name, known in entries.items():
+        path = place(names, where.parent, name, where)
+        if path in videos:
+            raise ManifestError(f"{where} names {path.name} twice, also as {name}: give each file one entry")
+        originals = known.originals or filter(None, [original_of(name) if known.label else ""])
+        videos[path] = _video(path, prefix + name, known, (prefix + (called.find(o, where) or o) for o in originals))
+    absent = [path.name for path in videos if not os.path.lexists(path)]
+    if absent:
+        raise ManifestError(f"{where} names {len(absent)} of {len(videos)} files that are not there: first {absent[0]}")
+    return list(videos.values())
+
+
+def _video(path: Path, name: str, known: Known, originals: Iterable[str]) -> Video:
+    """A video of which something is known. A further original stands for its person."""
+    source, *further = [*originals] or [""]
+    people = dict.fromkeys((*further, *known.people, *people_in(name)))
+    return Video(path, name, known.label, source, people=tuple(people))
+
+
+def _outermost(tree: Tree) -> list[str]:
+    """The files of DFDC's form, by name, of which none lies in or below the folder of another."""
+    found: list[str] = []
+    files = tree.called(METADATA, PREVIEW)
+    for name in sorted(files, key=lambda name: (name.count("/"), name.lower().endswith(PREVIEW), name)):
+        below = any(name.startswith(other[: other.rfind("/") + 1]) for other in found)
+        if not below and (not name.lower().endswith(PREVIEW) or _has_entries(tree.root / name)):
+            found.append(name)
+    return sorted(found)
+
+
+def _has_entries(path: Path) -> bool:
+    """Whether a dataset.json names videos with labels."""
+    try:
+        return any(known.label is not None for known in read_known(path).values())
+    except ManifestError:
+        return False
+
+
+def _has_labels(path: Path) -> bool:
+    """Whether a CSV is one of labels: by its name, or by its columns and one label at least.
+
+    A submission has such columns too, with probabilities for labels.
+    """
+    if "submission" in path.name.lower():
+        return False
+    if "label" in path.name.lower():
+        return True
+    try:
+        table = [row for _, row in rows(path, NAME, LABEL)]
+    except ManifestError:
+        return False
+    column = next(column for column in LABEL if column in table[0])
+    given = {row[column] for row in table}
+    return any(read_label(value) is not None for value in given) and not any(map(_is_probability, given))
+
+
+def _is_probability(text: str) -> bool:
+    try:
+        return 0 < float(text) < 1
+    except ValueError:
+        return False

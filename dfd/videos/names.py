@@ -1,0 +1,112 @@
+"""Names as people write them, and what they call: another case, no suffix, or without the folders before."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from errno import ENAMETOOLONG
+from pathlib import Path, PurePosixPath
+
+from dfd.errors import ManifestError
+from dfd.types import STILLS
+from dfd.videos.files import SUFFIXES
+
+ENDS = SUFFIXES | STILLS
+
+
+class Names:
+    """Names of files, with forward slashes, to be found by what somebody calls them."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = list(names)
+        self._exact = frozenset(self._names)
+        self._by_file: dict[str, list[str]] | None = None
+
+    def find(self, name: str, where: Path) -> str | None:
+        """The one that `name` calls; None where there is none.
+
+        It itself; else the same in another case; else with or without a suffix; else below a folder, where one alone
+        is. Raises ManifestError, which names the file `where` that name stands, when two answer.
+
+        >>> names = Names(["b/A.MP4", "c.d.avi", "e"])
+        >>> [names.find(name, Path("x.csv")) for name in ("b/a.mp4", "C.D", "e.mp4", "a", "a.avi")]
+        ['b/A.MP4', 'c.d.avi', 'e', 'b/A.MP4', None]
+        """
+        if name in self._exact:
+            return name
+        key = name.lower()
+        alike = self._files().get(_file(key), [])
+        for fits in (
+            lambda other: other == key,
+            lambda other: _same_but_for_suffix(other, key),
+            lambda other: other.endswith(f"/{key}"),
+            lambda other: _same_but_for_suffix(_end(other, key), key),
+        ):
+            found = [other for other in alike if fits(other.lower())]
+            if len(found) > 1:
+                raise ManifestError(f"{where} names {name}, which may be {found[0]} or {found[1]}: give its whole name")
+            if found:
+                return found[0]
+        return None
+
+    def _files(self) -> dict[str, list[str]]:
+        """The names by their file, in lower case and without its suffix."""
+        if self._by_file is None:
+            self._by_file = defaultdict(list)
+            for name in self._names:
+                self._by_file[_file(name.lower())].append(name)
+        return self._by_file
+
+
+def renamed(listed: Iterable[str], names: Iterable[str], where: Path) -> dict[str, str]:
+    """What each name that is `listed` in the file `where` is called among `names`; itself where it is not there.
+
+    Raises ManifestError where two of them call one.
+
+    >>> renamed(["a", "B.mp4", "c"], ["x/a.mp4", "b.mp4"], Path("labels.csv"))
+    {'a': 'x/a.mp4', 'B.mp4': 'b.mp4', 'c': 'c'}
+    """
+    called, first = Names(names), dict[str, str]()
+    found = {name: called.find(name, where) or name for name in listed}
+    for name, calls in found.items():
+        if first.setdefault(calls, name) != name:
+            raise ManifestError(f"{where} names {calls} twice, as {first[calls]} and as {name}: give it one row")
+    return found
+
+
+def _file(name: str) -> str:
+    return _bare(name).rpartition("/")[2]
+
+
+def _bare(name: str) -> str:
+    """The name less the suffix of a video or picture: a name may have other dots.
+
+    >>> _bare("a/b.1.mp4"), _bare("b.1")
+    ('a/b.1', 'b.1')
+    """
+    suffix = PurePosixPath(name).suffix
+    return name[: -len(suffix)] if suffix in ENDS else name
+
+
+def _same_but_for_suffix(one: str, other: str) -> bool:
+    """Whether they are one name, of which one has a suffix and the other none: a.mp4 and a.avi are two videos."""
+    return _bare(one) == _bare(other) and (one == _bare(one)) != (other == _bare(other))
+
+
+def _end(name: str, like: str) -> str:
+    """As many of a name's last folders as the other has."""
+    return "/".join(name.split("/")[-1 - like.count("/") :])
+
+
+def inside(folder: Path, name: str, where: Path) -> Path:
+    """The path of `name` in `folder`. A link there is a file like any other, wherever it leads, if anywhere.
+
+    Raises ManifestError where the name itself leads out of the folder, or no file can have it.
+    """
+    path, parts = folder / name, PurePosixPath(name)
+    if not name or "\\" in name or parts.is_absolute() or ".." in parts.parts:
+        raise ManifestError(f"{where} names {name!r}, which lies outside {folder}: give a name within the folder")
+    try:
+        path.lstat()
+    except (OSError, ValueError) as error:
+        if isinstance(error, ValueError) or error.errno == ENAMETOOLONG:
+            raise ManifestError(f"{where} names {name[:80]!r}, which no file can be called: {error}") from None
+    return path
