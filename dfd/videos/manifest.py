@@ -1,6 +1,5 @@
 """Which videos there are, and what is known of them: a folder, its metadata.json or its layout, and CSV files."""
 
-import csv
 import json
 import os
 import re
@@ -10,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dfd.errors import ManifestError
+from dfd.tables import number, read_table
 from dfd.types import Label, Video
 from dfd.videos.people import ACTORS, people_in
 
@@ -224,31 +224,15 @@ def read_sources(path: Path | str) -> dict[str, str]:
 
 
 def _number(text: str, name: str, path: Path) -> Label:
-    try:
-        return {0.0: LABELS["REAL"], 1.0: LABELS["FAKE"]}[float(text)]
-    except (ValueError, KeyError):
-        raise ManifestError(f"{path}: label of {name} is {text!r}: give 1 (fake) or 0 (real)") from None
+    value = number(text)
+    if value not in (0, 1):
+        raise ManifestError(f"{path}: label of {name} is {text!r}: give 1 (fake) or 0 (real)")
+    return LABELS["FAKE"] if value else LABELS["REAL"]
 
 
-def _rows(path: Path, columns: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
+def _rows(path: Path, columns: list[str]) -> list[tuple[str, dict[str, str]]]:
     """(file name, row) of a CSV with `columns`, of which the first has the names, each once."""
-    seen: set[str] = set()
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restval="", strict=True)
-            lacking = [column for column in columns if column not in (reader.fieldnames or [])]
-            if lacking:
-                raise ManifestError(f"{path} has no column {lacking[0]}; its first line should be {','.join(columns)}")
-            for row in reader:
-                name = row[columns[0]]
-                if not name or name in seen:
-                    fault = f"{name} again" if name else "no file name"
-                    raise ManifestError(f"{path}, line {reader.line_num}: {fault}; give each file one row")
-                seen.add(name)
-                yield name, row
-    except OSError as error:
-        raise ManifestError(f"{path} cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ManifestError(f"{path} is not a CSV: {error}") from None
-    if not seen:
+    rows = read_table(path, columns, ManifestError).rows
+    if not rows:
         raise ManifestError(f"{path} has no rows")
+    return [(row[columns[0]], row) for _, row in rows]
