@@ -311,7 +311,11 @@ def test_two_runs_over_the_same_folds_become_one_bundle(capsys, small_store, tmp
         (["train", "{faces}", "--out", "{tmp}/out", "--fold", "0", "--groups", "part"], 1, "is in no part of DFDC"),
         (["train", "{faces}", "--out", "{tmp}/out", "--fold", "7"], 1, "fold is 7: with 5 folds it is one of 0 to 4"),
         (["train", "{faces}", "{faces}", "--out", "{tmp}/out"], 1, "store is named twice: name each dataset once"),
-        (["crossval", "{faces}", "--mix", "1,2", "--out", "{tmp}/out"], 1, "2 numbers, and datasets are 1: give each"),
+        (
+            ["crossval", "{faces}", "--mix", "1,2", "--out", "{tmp}/out"],
+            1,
+            "--mix gives 2 numbers for 1 dataset: give each",
+        ),
         (["train", "{faces}", "--mix", "half", "--out", "{tmp}/out"], 1, "--mix is 'half': give each dataset a number"),
         (["train", "--out", "{tmp}/out"], 2, "FACES requires an argument"),
         (

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from dfd.cli.options import FILE, FOLDER, NEW_FILE
 from dfd.errors import SubmissionError
 from dfd.files import sha256
 from dfd.inference.info import is_shipped, read_info, read_seen, shipped
@@ -27,13 +28,13 @@ from dfd.videos.manifest import read_labels, read_sources
 
 
 def validate(
-    submission: Path,
+    submission: Annotated[Path, FILE],
     /,
     *,
-    sample: Path,
-    fix: Path | None = None,
-    record: Path | None = None,
-    bundle: Path | None = None,
+    sample: Annotated[Path, FILE],
+    fix: Annotated[Path | None, NEW_FILE] = None,
+    record: Annotated[Path | None, NEW_FILE] = None,
+    bundle: Annotated[Path | None, FOLDER] = None,
 ) -> None:
     """Would Kaggle take SUBMISSION? Exit status 1, with the first bad rows, if not.
 
@@ -57,13 +58,13 @@ def validate(
 
 
 def score(
-    submission: Path,
+    submission: Annotated[Path, FILE],
     /,
     *,
-    labels: Path | None = None,
-    report: Path | None = None,
-    bundle: Path | None = None,
-    against: Path | None = None,
+    labels: Annotated[Path | None, FILE] = None,
+    report: Annotated[Path | None, FILE] = None,
+    bundle: Annotated[Path | None, FOLDER] = None,
+    against: Annotated[Path | None, FILE] = None,
     partial: Annotated[bool, Parameter(negative=())] = False,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> None:

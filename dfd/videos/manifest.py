@@ -16,6 +16,7 @@ from dfd.videos.people import ACTORS, people_in
 SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".webm", ".mkv", ".m4v"})
 LABELS: dict[str, Label] = {"REAL": 0, "FAKE": 1}
 METADATA = "metadata.json"
+TABLES = frozenset({".csv", ".tsv", ".json", ".txt"})
 INDEX = "index.csv"
 """Lists pictures of faces, or videos, with the columns file, label, source, and person where that is known."""
 FORGERIES = "manipulated_sequences"
@@ -39,6 +40,8 @@ def read_videos(path: Path | str) -> list[Video]:
     if not path.exists():
         raise ManifestError(f"{path} is not there: give a video or a folder of videos")
     if not path.is_dir():
+        if path.suffix.lower() in TABLES:
+            raise ManifestError(f"{path} is a table, not a video: give a video, or the folder that holds the videos")
         return [Video(path, path.name)]
     videos = sorted(_of_folder(path), key=lambda video: video.name)
     if not videos:
