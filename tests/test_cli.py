@@ -285,7 +285,7 @@ def test_two_runs_over_the_same_folds_become_one_bundle(capsys, small_store, tmp
         (
             ["faces", "{photo}", "--out", "{tmp}/out", "--cut-margin", "4"],
             1,
-            "margin is 4.0: input should be less than",
+            "--cut-margin is 4: must be <= 3",
         ),
         (["faces", "{photo}", "--out", "{tmp}/out", "--cut-margin", "1", "--margin", "2"], 1, "1 is the dataset's"),
         (["faces"], 2, "VIDEOS requires an argument"),

@@ -77,7 +77,7 @@ def run(app: App, program: str, arguments: Sequence[str] | None, stopped: str) -
         message, status = f"{error.filename or 'a file'}: {error.strerror or error}", 1
     except KeyboardInterrupt:
         message, status = stopped, 130
-    line = " ".join(message.split())
+    line = " ".join(message.split()).encode(errors="backslashreplace").decode()
     print(f"{program}: {line[:LONGEST]}{'…' * (len(line) > LONGEST)}", file=sys.stderr)
     sys.exit(status)
 

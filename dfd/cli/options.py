@@ -11,9 +11,13 @@ from typing import Any
 from cyclopts import Parameter, Token
 from cyclopts.validators import Number
 
+Given = Path | list[Path] | None
+"""An option's value; None where it is not given."""
 
-def _each(value: Path | list[Path]) -> Iterator[Path]:
-    yield from value if isinstance(value, list) else [value]
+
+def _each(value: Given) -> Iterator[Path]:
+    if value is not None:
+        yield from value if isinstance(value, list) else [value]
 
 
 def _refuse_unreadable(path: Path) -> None:
@@ -30,7 +34,7 @@ def _refuse_unwritable(path: Path) -> None:
         raise ValueError(f"{there} may not be written to; look at its permissions")
 
 
-def a_file(_: Any, value: Path | list[Path]) -> None:
+def a_file(_: Any, value: Given) -> None:
     """Raise ValueError for a folder, and for a file that may not be read."""
     for path in _each(value):
         if path.is_dir():
@@ -38,7 +42,7 @@ def a_file(_: Any, value: Path | list[Path]) -> None:
         _refuse_unreadable(path)
 
 
-def a_folder(_: Any, value: Path | list[Path]) -> None:
+def a_folder(_: Any, value: Given) -> None:
     """Raise ValueError for a file, and for a folder that may not be read."""
     for path in _each(value):
         if path.exists() and not path.is_dir():
@@ -46,20 +50,22 @@ def a_folder(_: Any, value: Path | list[Path]) -> None:
         _refuse_unreadable(path)
 
 
-def a_new_file(_: Any, path: Path) -> None:
+def a_new_file(_: Any, value: Given) -> None:
     """Raise ValueError where no file can be written: a folder, a device, a place under a file or without permission."""
-    if path.is_dir():
-        raise ValueError("that is a folder; give the name of a file in it")
-    if path.exists() and not path.is_file():
-        raise ValueError("that is no file which could be replaced; give the name of a file")
-    _refuse_unwritable(path.absolute().parent)
+    for path in _each(value):
+        if path.is_dir():
+            raise ValueError("that is a folder; give the name of a file in it")
+        if path.exists() and not path.is_file():
+            raise ValueError("that is no file which could be replaced; give the name of a file")
+        _refuse_unwritable(path.absolute().parent)
 
 
-def a_new_folder(_: Any, path: Path) -> None:
+def a_new_folder(_: Any, value: Given) -> None:
     """Raise ValueError where no folder can be written to: a file, a place under one or without permission."""
-    if path.exists() and not path.is_dir():
-        raise ValueError("that is a file; give a folder")
-    _refuse_unwritable(path)
+    for path in _each(value):
+        if path.exists() and not path.is_dir():
+            raise ValueError("that is a file; give a folder")
+        _refuse_unwritable(path)
 
 
 FILE, FOLDER = Parameter(validator=a_file), Parameter(validator=a_folder)
