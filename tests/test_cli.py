@@ -147,6 +147,30 @@ def test_a_single_video_takes_no_option_and_leaves_nothing(capsys, shipped, smal
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_file_of_nothing_but_a_half_is_no_success(capsys, tmp_path):
+    write_bundle(tmp_path / "bundle", [checkpoint(tmp_path / "m.ckpt", 5)])
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "table.mp4").write_text("filename,label\na.mp4,0.5\n")
+    (tmp_path / "sample.csv").write_text("filename,label\ntable.mp4,0.5\ngone.mp4,0.5\n")
+    out = tmp_path / "new" / "s.csv"
+    arguments = ("--bundle", tmp_path / "bundle", "--sample", tmp_path / "sample.csv", "--out", out)
+    status, text, error = dfd(capsys, "predict", tmp_path / "in", *arguments, "--workers", 1)
+    assert (status, error.splitlines()[-1].startswith("dfd: no video of 2 could be scored: no video file")) == (1, True)
+    assert (
+        out.read_text() == "filename,label\ntable.mp4,0.5\ngone.mp4,0.5\n"
+    )  # a row is a row, and Kaggle would take it
+    assert "Next:" not in text
+
+
+@pytest.mark.parametrize("name", ["index.csv", "metadata.json", "LABELS.CSV"])
+def test_a_table_is_no_video(capsys, tmp_path, name):
+    (tmp_path / name).write_text("file,label,source\na.mp4,REAL,\n")
+    status, _, error = dfd(capsys, "predict", tmp_path / name, "--out", tmp_path / "s.csv")
+    assert (status, error.count("\n")) == (1, 1)
+    assert f"{name} is a table, not a video: give a video, or the folder that holds the videos" in error
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_one_fold_alone_is_scored_on_what_was_left_out(capsys, small_store, tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # which make sets
     run = tmp_path / "run"
