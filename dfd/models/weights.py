@@ -77,8 +77,7 @@ def _why(path: Path, error: Exception) -> str:
         "it is Git LFS's note about a file: git lfs pull": head.startswith(b"version https://git-lfs"),
         "it is of safetensors: load it there, and torch.save the tensors": head[8:9] == b"{",
         "it is cut off or damaged": head.startswith(b"PK"),
-        "it has more than tensors in it, which might be code: save the state dict alone": "global"
-        in str(error).lower(),
+        "it holds more than tensors, which might be code: save the state dict alone": "global" in str(error).lower(),
     }
     return next((words for words, holds in kinds.items() if holds), type(error).__name__)
 
