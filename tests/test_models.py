@@ -181,13 +181,15 @@ def test_a_backbone_goes_by_the_name_it_had(old: str, new: str) -> None:
     assert current_name(old) == new
 
 
-def test_every_name_that_timm_had_is_known_or_said_to_be_gone() -> None:
-    for old, new in get_deprecated_models().items():
-        if new is None:
-            with pytest.raises(ConfigError, match=f"'{old}', which timm has dropped"):
-                current_name(old)
-        else:
+def test_every_name_that_timm_had_is_known_or_refused_in_a_sentence() -> None:
+    refused = []
+    for old in get_deprecated_models():
+        try:
             assert _known(current_name(old)) is not None
+        except ConfigError as error:
+            refused.append(str(error))
+    assert all("which timm has dropped" in error or "a pretraining that timm lacks" in error for error in refused)
+    assert len(refused) < 10  # of 209; timm's table has two tags that are gone
 
 
 def test_a_network_is_built_by_its_old_name() -> None:
