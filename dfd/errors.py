@@ -11,7 +11,21 @@ DfdError
 └── OutOfTimeError    a training that stopped in time; the same command goes on
 """
 
+from collections.abc import Sequence
 from pathlib import Path
+
+SHOWN = 3
+"""Offenders that an error names before it only counts them."""
+
+
+def first_of(texts: Sequence[str]) -> str:
+    """The first of `texts`, and how many more there are.
+
+    >>> first_of(["a", "b", "c", "d"])
+    'a, b, c and 1 more'
+    """
+    more = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
+    return ", ".join(texts[:SHOWN]) + more
 
 
 class DfdError(Exception):

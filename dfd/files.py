@@ -42,8 +42,10 @@ def partial_path(path: Path) -> Path:
 def whole(path: Path, durable: bool = False) -> Iterator[Path]:
     """A temporary path to write to; on leaving it becomes `path`. After an exception nothing is left of it.
 
-    A folder of that name is not replaced. Raises OSError where the place cannot be written.
+    Its folder is made where there is none. A folder of that name is not replaced. Raises OSError where the place cannot
+    be written.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_path(path)
     try:
         yield partial

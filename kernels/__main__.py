@@ -1,14 +1,14 @@
 """`python -m kernels VERB NAME`: exit status 0 done, 1 an error that one line explains, 2 wrong usage."""
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, Parameter
 
-from dfd.errors import DfdError
+from dfd.cli import run
+from dfd.cli.options import FILE, FOLDER, GIGABYTES, MINUTES, NEW_FOLDER, SECONDS
 from dfd.report import terminal as show
 from kernels import KernelError, client, datasets, follow, pin, places, wheelhouse
 from kernels import resume as resuming
@@ -95,15 +95,15 @@ def simulate(
     name: str,
     /,
     *,
-    competition: Path = MINI,
-    labels: Path | None = None,
+    competition: Annotated[Path, FOLDER] = MINI,
+    labels: Annotated[Path | None, FILE] = None,
     source: Annotated[list[str], Parameter(negative=())] = [],  # noqa: B006
     set_: Changes = [],  # noqa: B006
     resume: bool = False,
     layout: str = "long",
-    seconds: float = 32_400,
-    memory: float = 31,
-    disk: float = 20,
+    seconds: Annotated[float, SECONDS] = 32_400,
+    memory: Annotated[float, GIGABYTES] = 31,
+    disk: Annotated[float, GIGABYTES] = 20,
     exact: bool = False,
 ) -> None:
     """Run NAME here as Kaggle would: its inputs, its packages, no network, its limits; then validate and score.
@@ -143,11 +143,11 @@ def push(
     /,
     *,
     set_: Changes = [],  # noqa: B006
-    bundle: Path | None = None,
-    faces: Path | None = None,
+    bundle: Annotated[Path | None, FOLDER] = None,
+    faces: Annotated[Path | None, FOLDER] = None,
     resume: bool = False,
     latest: Latest = False,
-    wait: float = 0,
+    wait: Annotated[float, MINUTES] = 0,
 ) -> None:
     """Build, check and push NAME as committed; it runs at once.
 
@@ -171,7 +171,7 @@ def push(
 
 
 @app.command
-def status(name: str, /, *, wait: float = 0) -> None:
+def status(name: str, /, *, wait: Annotated[float, MINUTES] = 0) -> None:
     """Say where the last version of NAME stands; exit status 1 when it failed.
 
     Args:
@@ -195,7 +195,14 @@ def logs(name: str, /) -> None:
 
 
 @app.command
-def output(name: str, /, *, out: Path | None = None, labels: Path | None = None, everything: bool = False) -> None:
+def output(
+    name: str,
+    /,
+    *,
+    out: Annotated[Path | None, NEW_FOLDER] = None,
+    labels: Annotated[Path | None, FILE] = None,
+    everything: bool = False,
+) -> None:
     """Fetch what the last version of NAME made, and judge it: a submission is validated, and scored with labels.
 
     Args:
@@ -246,19 +253,7 @@ def gather(*, relock: bool = False, push: bool = False) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and end the process with its exit status."""
-    try:
-        app(arguments, exit_on_error=False, print_error=False)
-    except DfdError as error:
-        _fail(str(error), 1)
-    except CycloptsError as error:
-        _fail(str(error), 2)
-    except KeyboardInterrupt:
-        _fail("stopped", 130)
-
-
-def _fail(message: str, status: int) -> None:
-    print(f"kernels: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(status)
+    run(app, "kernels", arguments, "stopped")
 
 
 def _changes(texts: Sequence[str]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dfd.errors import DfdError, SubmissionError
 from dfd.report import terminal as show
 from dfd.scoring.board import Exposure, compare_with_board, made_by, public_test_labels
 from dfd.scoring.folds import group_of
-from dfd.scoring.submission import read_submission, score_submission, validate_submission
+from dfd.scoring.submission import read_submission, score_submission, told_missing, validate_submission
 from dfd.videos.labels import read_truth
 from kernels import KernelError, inputs, places
 from kernels.pin import differences, pinned, seen
@@ -98,6 +98,8 @@ def _score(submission: Path, labels: Path | None, seen: Exposure) -> None:
     except DfdError as error:
         raise KernelError(f"{submission} is valid, but cannot be scored: {error}") from None
     show.score(score)
+    if missing := told_missing(submission, known):
+        show.say(f"Warning: {missing}.", "yellow")
     if public:
         show.say("Scored on the competition's public test, whose labels are known.")
         show.table(compare_with_board(score["balanced_log_loss"]))

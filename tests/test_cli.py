@@ -172,6 +172,29 @@ def test_a_single_video_takes_no_option_and_leaves_nothing(capsys, shipped, smal
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_file_of_nothing_but_a_half_is_no_success(capsys, tmp_path):
+    write_bundle(tmp_path / "bundle", [checkpoint(tmp_path / "m.ckpt", 5)])
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "table.mp4").write_text("filename,label\na.mp4,0.5\n")
+    (tmp_path / "sample.csv").write_text("filename,label\ntable.mp4,0.5\ngone.mp4,0.5\n")
+    out = tmp_path / "new" / "s.csv"
+    arguments = ("--bundle", tmp_path / "bundle", "--sample", tmp_path / "sample.csv", "--out", out)
+    status, text, error = dfd(capsys, "predict", tmp_path / "in", *arguments, "--workers", 1)
+    assert (status, error.splitlines()[-1].startswith("dfd: no video of 2 could be scored: no video file")) == (1, True)
+    rows = out.read_text()
+    assert rows == "filename,label\ntable.mp4,0.5\ngone.mp4,0.5\n"  # whole, and Kaggle would take it
+    assert "Next:" not in text
+
+
+@pytest.mark.parametrize("name", ["index.csv", "metadata.json", "LABELS.CSV"])
+def test_a_table_is_no_video(capsys, tmp_path, name):
+    (tmp_path / name).write_text("file,label,source\na.mp4,REAL,\n")
+    status, _, error = dfd(capsys, "predict", tmp_path / name, "--out", tmp_path / "s.csv")
+    assert (status, error.count("\n")) == (1, 1)
+    assert f"{name} is a table, not a video: give a video, or the folder that holds the videos" in error
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_one_fold_alone_is_scored_on_what_was_left_out(capsys, small_store, tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # which make sets
     run = tmp_path / "run"
@@ -310,7 +333,7 @@ def test_two_runs_over_the_same_folds_become_one_bundle(capsys, small_store, tmp
         (
             ["faces", "{photo}", "--out", "{tmp}/out", "--cut-margin", "4"],
             1,
-            "margin is 4.0: input should be less than",
+            "--cut-margin is 4: must be <= 3",
         ),
         (["faces", "{photo}", "--out", "{tmp}/out", "--cut-margin", "1", "--margin", "2"], 1, "1 is the dataset's"),
         (["faces"], 2, "VIDEOS requires an argument"),
@@ -336,7 +359,11 @@ def test_two_runs_over_the_same_folds_become_one_bundle(capsys, small_store, tmp
         (["train", "{faces}", "--out", "{tmp}/out", "--fold", "0", "--groups", "part"], 1, "is in no part of DFDC"),
         (["train", "{faces}", "--out", "{tmp}/out", "--fold", "7"], 1, "fold is 7: with 5 folds it is one of 0 to 4"),
         (["train", "{faces}", "{faces}", "--out", "{tmp}/out"], 1, "store is named twice: name each dataset once"),
-        (["crossval", "{faces}", "--mix", "1,2", "--out", "{tmp}/out"], 1, "2 numbers, and datasets are 1: give each"),
+        (
+            ["crossval", "{faces}", "--mix", "1,2", "--out", "{tmp}/out"],
+            1,
+            "--mix gives 2 numbers for 1 dataset: give each",
+        ),
         (["train", "{faces}", "--mix", "half", "--out", "{tmp}/out"], 1, "--mix is 'half': give each dataset a number"),
         (["train", "--out", "{tmp}/out"], 2, "FACES requires an argument"),
         (

@@ -76,6 +76,47 @@ class TestThePublicTest:
         assert found["brier"] == 0.1
 
 
+class TestAPart:
+    def test_two_of_400_missing_are_never_scored_as_if_it_were_whole(self, capsys, tmp_path):
+        names = list(public_test_labels())
+        path = write(tmp_path / "s.csv", [(name, 0.5) for name in names[2:]])
+        words = f"{path} has 398 of 400 labelled videos: no row for {names[0]!r}, {names[1]!r}"
+        status, text, error = dfd(capsys, "score", path)
+        assert (status, error.count("\n")) == (1, 1)
+        assert f"dfd: {words}; the score is of a part, and --partial says that this is meant" in error
+        assert "398 videos" in text
+        assert f"Warning: {words}." in " ".join(text.split())
+        status, text, error = dfd(capsys, "score", path, "--json")
+        assert (status, "398 of 400" in error) == (1, True)
+        found = json.loads(text)
+        assert (found["videos"], found["missing"], found["warnings"]) == (398, 2, [words])
+        status, text, error = dfd(capsys, "score", path, "--json", "--partial")
+        assert (status, error, json.loads(text)["warnings"]) == (0, "", [words])
+
+    def test_rows_too_many_are_named_and_the_other_submission_counts_too(self, capsys, tmp_path):
+        labels = write(tmp_path / "labels.csv", [("a", 0), ("b", 1)])
+        path = write(tmp_path / "s.csv", [("a", 0.2), ("b", 0.9), ("c", 0.9)])
+        status, text, _ = dfd(capsys, "score", path, "--labels", labels, "--json")
+        assert (status, json.loads(text)["warnings"]) == (0, [f"1 rows of {path} have no label and are left out: 'c'"])
+        other = write(tmp_path / "o.csv", [("a", 0.2)])
+        status, _, error = dfd(capsys, "score", path, "--labels", labels, "--against", other)
+        assert (status, f"{other} has 1 of 2 labelled videos: no row for 'b'" in error) == (1, True)
+
+    @pytest.mark.parametrize(
+        ("rows", "message"),
+        [
+            ("a,0.5\nb,0.5\na,0.6\n", "has twice 'a' on lines 2 and 4"),
+            ("a,nan\nb,0.5\n", "line 2 has 'nan' for 'a'; a label is a number from 0 to 1"),
+            ("a,0.5\nb,1.5\n", "line 3 has '1.5' for 'b'"),
+        ],
+    )
+    def test_rows_that_are_wrong_are_one_line(self, capsys, tmp_path, rows, message):
+        labels = write(tmp_path / "labels.csv", [("a", 0), ("b", 1)])
+        (tmp_path / "s.csv").write_text(f"filename,label\n{rows}")
+        status, text, error = dfd(capsys, "score", tmp_path / "s.csv", "--labels", labels)
+        assert (status, text, error.count("\n"), message in error) == (1, "", 1, True)
+
+
 class TestWhatTheBundleHasSeen:
     def test_its_training_videos_are_told_apart(self, capsys, halves, tmp_path):
         name = next(iter(public_test_labels()))
@@ -198,7 +239,7 @@ class TestValidate:
             ("filename,label\na.mp4,0.1\nb.mp4,0.2\nb.mp4,0.2\nc.mp4,0.3\n", "twice 'b.mp4' on lines 3 and 4"),
             ("filename,label\na.mp4,nan\nb.mp4,0.2\nc.mp4,0.3\n", "line 2 has 'nan' for 'a.mp4'"),
             ("filename,label\na.mp4,inf\nb.mp4,1.2\nc.mp4,-1\n", "line 2 has 'inf' for 'a.mp4', line 3 has '1.2'"),
-            ("filename,label\na.mp4,0.1\nb.mp4,0.2\nc.mp4,0.3", "does not end in a newline"),
+            ("filename,label\na.mp4,0.1\nb.mp4,0.2\nc.mp4,0.3", "has no newline at its end"),
         ],
     )
     def test_what_kaggle_would_refuse_names_its_first_rows(self, capsys, tmp_path, sample, text, message):
@@ -207,6 +248,22 @@ class TestValidate:
         status, _, error = dfd(capsys, "validate", path, "--sample", sample)
         assert status == 1
         assert message in error
+
+    def test_what_a_spreadsheet_saved_is_mended_elsewhere(self, capsys, tmp_path, sample):
+        path, clean = tmp_path / "s.csv", tmp_path / "new" / "clean.csv"
+        path.write_bytes(b"\xef\xbb\xbffilename;label\r\na.mp4;0,1\r\nb.mp4;0,2\r\nc.mp4;0,9\r\n;\r\n")
+        sample.write_bytes(b"\xef\xbb\xbf" + sample.read_bytes().replace(b"\n", b"\r\n"))
+        before = path.read_bytes()
+        status, _, error = dfd(capsys, "validate", path, "--sample", sample)
+        assert (status, error.count("\n")) == (1, 1)
+        assert "has a byte order mark at its beginning, 'filename;label' for its first line" in error
+        assert "3 labels with a decimal comma: Kaggle wants plain CSV, and --fix OUT writes it" in error
+        assert [file.name for file in tmp_path.iterdir() if file.suffix == ".csv"] == [sample.name, path.name]
+        status, text, error = dfd(capsys, "validate", path, "--sample", sample, "--fix", clean)
+        assert (status, error) == (0, "")
+        assert f"{clean} is a valid submission." in text
+        assert (path.read_bytes(), clean.read_text()) == (before, "filename,label\na.mp4,0.1\nb.mp4,0.2\nc.mp4,0.9\n")
+        assert dfd(capsys, "validate", clean, "--sample", sample)[0] == 0
 
     def test_a_valid_one_is_put_on_record_with_its_bundle(self, capsys, tmp_path, sample):
         path = write(tmp_path / "s.csv", [("a.mp4", 0.1), ("b.mp4", 0.2), ("c.mp4", 0.9)])

@@ -53,7 +53,7 @@ class TestDatasets:
         with pytest.raises(ConfigError, match="is named twice: name each dataset once"):
             Datasets.open([folder, folder / ".." / folder.name])
         for mix, count in (("1", 1), ("1,1,1", 3)):
-            with pytest.raises(ConfigError, match=f"--mix has {count} numbers, and datasets are 2: give"):
+            with pytest.raises(ConfigError, match=f"--mix gives {count} numbers? for 2 datasets: give"):
                 Datasets.open([folder, other_store.folder], mix)
         with pytest.raises(StoreError, match="is no dataset"):
             Datasets.open([folder, tmp_path])

@@ -53,10 +53,16 @@ def test_after_an_exception_the_place_is_as_it_was(tmp_path, error):
 
 def test_a_place_that_cannot_be_written_is_an_os_error_and_leaves_nothing(tmp_path):
     (tmp_path / "folder" / "inside").mkdir(parents=True)
-    for place in (tmp_path / "folder", tmp_path / "nowhere" / "a.csv"):
-        with pytest.raises(OSError, match=place.name):
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "folder", tmp_path / "file" / "a.csv"):
+        with pytest.raises(OSError, match="folder|file"):
             files.write_bytes(place, b"")
-    assert names(tmp_path) == ["folder"]
+    assert names(tmp_path) == ["file", "folder"]
+
+
+def test_the_folder_of_a_file_is_made(tmp_path):
+    files.write_text(tmp_path / "new" / "newer" / "a", "a", durable=True)
+    assert (tmp_path / "new" / "newer" / "a").read_text() == "a"
 
 
 def test_text_keeps_its_line_ends_and_json_is_indented(tmp_path):

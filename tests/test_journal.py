@@ -156,5 +156,6 @@ def test_two_runs_do_not_write_the_same_submission(tmp_path, videos):
     path = tmp_path / "s.journal.jsonl"
     with Journal(path, KEY, videos), pytest.raises(SubmissionError, match="another run writes"):
         Journal(path, KEY, videos)
-    with pytest.raises(SubmissionError, match="cannot be written"):
-        Journal(tmp_path / "none" / "s.journal.jsonl", KEY, videos)
+    (tmp_path / "file").touch()
+    with pytest.raises(SubmissionError, match="folder .*file cannot be written"):
+        Journal(tmp_path / "file" / "s.journal.jsonl", KEY, videos)

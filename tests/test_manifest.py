@@ -336,10 +336,10 @@ def test_names_of_any_kind(tmp_path: Path, name: str) -> None:
         ("", "has no column filename"),
         ("title,label\na.mp4,0\n", "has no column filename"),
         ("filename,label\n", "has no rows"),
-        ("filename,label\na.mp4,0\nb.mp4,0\na.mp4,0\n", "line 4: a.mp4 again"),
+        ("filename,label\na.mp4,0\nb.mp4,0\na.mp4,0\n", "twice 'a.mp4' on lines 2 and 4"),
         ("filename,label\n,0\n", "line 2: no file name"),
-        ('filename,label\n"a.mp4,0\n', "is not a CSV"),
-        ("filename,label\n\udcff,0\n", "is not a CSV"),
+        ('filename,label\n"a.mp4,0\n', "is not CSV at line"),
+        ("filename,label\n\udcff,0\n", "is not UTF-8 at byte 15"),
     ],
 )
 def test_csv_that_does_not_hold(tmp_path: Path, text: str, message: str) -> None:
@@ -417,9 +417,9 @@ def test_an_index_lists_pictures_with_what_is_known_of_them(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("file,label\na.jpg,REAL\n", "has no column source; its first line should be file,label,source"),
+        ("file,label\na.jpg,REAL\n", "no column source: it begins with 'file,label', not with 'file,label,source'"),
         ("file,label,source\na.jpg,real?,b\n", "label of a.jpg is 'real\\?': give 1 \\(fake\\) or 0 \\(real\\)"),
-        ("file,label,source\na.jpg,0,b\na.jpg,1,b\n", "line 3: a.jpg again; give each file one row"),
+        ("file,label,source\na.jpg,0,b\na.jpg,1,b\n", "has twice 'a.jpg' on lines 2 and 3; give each file one row"),
         ("file,label,source\n../a.jpg,0,b\n", r"names '\.\./a\.jpg', which lies outside"),
         ("file,label,source\n/etc/a.jpg,0,b\n", "names '/etc/a.jpg', which lies outside"),
         ("file,label,source\na.jpg,0,b\ngone.jpg,0,b\n", "names 1 of 2 files that are not there: first gone.jpg"),

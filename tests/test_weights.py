@@ -141,6 +141,35 @@ def test_only_the_classifier_may_differ(tmp_path: Path, classes: int | None) -> 
     assert loaded == {"stem.weight", "stem.bias", "norm.weight", "norm.bias"} | fitting
 
 
+@pytest.mark.parametrize(
+    ("before", "beside", "around"),
+    [
+        ("module.", "", ()),
+        ("_orig_mod.module.", "", ("state_dict",)),
+        ("model.", "", ("model_state_dict",)),
+        ("", "", ("model",)),
+        ("", "", ("model_ema",)),
+        ("backbone.", "head.weight", ()),
+        ("encoder.", "head.weight", ()),
+        ("module.encoder.", "module.fc.weight", ("state_dict",)),  # as the winner of DFDC saved it
+        ("model.net.encoder.", "model.loss.weight", ("model", "state_dict")),
+        ("net.encoder.", "stem.weight", ()),
+    ],
+)
+def test_weights_as_other_programs_save_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, before: str, beside: str, around: tuple[str, ...]
+) -> None:
+    state: Any = {before + name: torch.ones_like(value) for name, value in network().state_dict().items()}
+    state |= {beside: torch.zeros(1)} if beside else {}
+    for key in reversed(around):
+        state = {"epoch": 3, key: state}
+    model, path = network(), tmp_path / "w.pt"
+    load_backbone(model, saved(state, path))
+    assert all((value == 1).all() for value in model.state_dict().values())
+    told = [f"{path}: its tensors {before}… are taken, by the rest of their names"] if before else []
+    assert [record.getMessage() for record in caplog.records] == (told if before != "backbone." else [])
+
+
 def test_another_networks_weights_stop_the_build(imagenet: Path) -> None:
     with pytest.raises(
         CheckpointError, match=r"lite0.pt: these weights are another network's: .* missing \("
@@ -192,16 +221,36 @@ class Malice:
 
 
 @pytest.mark.parametrize(
-    "content",
-    [b"", b"PK\x03\x04 half a zip", b"weights,1,2,3\n", b"\x80\x02}q\x00", pickle.dumps(Malice(), protocol=2)],
+    ("content", "why"),
+    [
+        (b"", "it is empty"),
+        (b"PK\x03\x04 half a zip", "it is cut off or damaged"),
+        (b"weights,1,2,3\n", r"\w+"),
+        (b"\x80\x02}q\x00", r"\w+"),
+        (b"\n<!DOCTYPE html><title>Sign in</title>", "it is a web page, not what the page is about"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n",
+            "it is Git LFS's note about a file: git lfs pull",
+        ),
+        (b"\x02\0\0\0\0\0\0\0{}", "it is of safetensors: load it there, and torch.save the tensors"),
+        (pickle.dumps(Malice(), protocol=2), "it holds more than tensors, .*: save the state dict alone"),
+    ],
 )
-def test_damaged_and_foreign_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+def test_damaged_and_foreign_files_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, why: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "w.pt"
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"w.pt: not a file of tensors that torch.save wrote \(\w+\)$"):
+    with pytest.raises(CheckpointError, match=rf"w.pt: not a file of tensors that torch.save wrote: {why}$") as caught:
         read_state_dict(path)
+    assert "\n" not in str(caught.value)
     assert [entry.name for entry in tmp_path.iterdir()] == ["w.pt"]
+
+
+def test_a_folder_is_no_file_of_weights(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="torch.save wrote: it is a folder$"):
+        read_state_dict(tmp_path)
 
 
 def test_a_truncated_file_is_refused(imagenet: Path, tmp_path: Path) -> None:

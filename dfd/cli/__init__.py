@@ -6,13 +6,23 @@ Each command is imported when it is given: `dfd score` need not wait for torch.
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError, MissingArgumentError, UnknownCommandError, UnknownOptionError
+from cyclopts import (
+    App,
+    CycloptsError,
+    MissingArgumentError,
+    UnknownCommandError,
+    UnknownOptionError,
+)
+from cyclopts import ValidationError as RefusedValue
 from pydantic import ValidationError
 
 import dfd
 from dfd.config import Config, explain
-from dfd.errors import DfdError
+from dfd.errors import ConfigError, DfdError
 from dfd.memory import keep_freed_memory
+
+LONGEST = 2000
+"""Characters of an error that are printed."""
 
 app = App(
     name="dfd",
@@ -46,28 +56,51 @@ for _place, (_path, _help) in enumerate(COMMANDS.items()):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `dfd`: runs a command and ends the process with its exit status."""
     keep_freed_memory()
+    run(app, "dfd", arguments, "stopped; the same command goes on from here")
+
+
+def run(app: App, program: str, arguments: Sequence[str] | None, stopped: str) -> None:
+    """Run a command of `app`; whatever a user can mend ends it with one line, which begins with `program`."""
     try:
-        app(arguments, exit_on_error=False, print_error=False)
+        given = sys.argv[1:] if arguments is None else arguments
+        _refuse_empty(given)
+        app(given, exit_on_error=False, print_error=False)
+        return
     except DfdError as error:
-        _fail(str(error), 1)
+        message, status = str(error), 1
     except ValidationError as error:
-        _fail(str(error.errors()[0]["msg"]), 1)
+        message, status = str(error.errors()[0]["msg"]), 1
     except CycloptsError as error:
         usage = isinstance(error, UnknownCommandError | UnknownOptionError | MissingArgumentError)
-        _fail(_usage(error), 2 if usage else 1)
+        message, status = _usage(error), 2 if usage else 1
+    except OSError as error:  # a full disk, a permission: where code below has no better words
+        message, status = f"{error.filename or 'a file'}: {error.strerror or error}", 1
     except KeyboardInterrupt:
-        _fail("stopped; the same command goes on from here", 130)
-
-
-def _fail(message: str, status: int) -> None:
-    print(f"dfd: {' '.join(message.split())}", file=sys.stderr)
+        message, status = stopped, 130
+    line = " ".join(message.split()).encode(errors="backslashreplace").decode()
+    print(f"{program}: {line[:LONGEST]}{'…' * (len(line) > LONGEST)}", file=sys.stderr)
     sys.exit(status)
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """Raise ConfigError for an empty argument, as a shell makes of an unset variable; as a path it would be "."."""
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        if argument == "" or (argument.startswith("--") and argument.endswith("=")):
+            name = argument.removesuffix("=") or before
+            raise ConfigError(f"there is nothing after {name or 'the command'}: give a value, or leave it out")
 
 
 def _usage(error: CycloptsError) -> str:
     """A parsing error in one line."""
-    if isinstance(error.__cause__, ValidationError):
-        return explain(Config, error.__cause__)
+    cause = error.__cause__
+    if isinstance(cause, ValidationError) and not cause.errors()[0]["loc"] and error.argument is not None:
+        name = error.argument.name
+        return f"{name} has no value of its own: give those of {name}.SETTING, which --help lists"
+    if isinstance(cause, ValidationError):
+        return explain(Config, cause)
+    if isinstance(error, RefusedValue) and error.argument is not None:
+        why, given = str(error.exception_message), ", ".join(token.value for token in error.argument.tokens)
+        return f"{error.argument.name} is {given}: {why[:1].lower()}{why[1:]}"
     if isinstance(error, UnknownOptionError):
         names = [argument.name for argument in error.argument_collection if argument.parse]
         return f"{error} There are {', '.join(name for name in names if name.startswith('--'))}"

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from dfd.cli.inputs import Unlisted, Videos
+from dfd.cli.options import FOLDER, FOLDS, GIGABYTES, NEW_FOLDER, SECONDS, SEED, SHARE, WORKERS
 from dfd.clips.blend import BlendConfig
 from dfd.errors import ConfigError
 from dfd.faces.build import build_store
@@ -25,7 +27,7 @@ from dfd.videos.manifest import read_folder
 from dfd.videos.workers import MEMORY, Limits
 
 
-def sample(out: Path, /, *, seed: int = 0) -> None:
+def sample(out: Annotated[Path, NEW_FOLDER], /, *, seed: Annotated[int, SEED] = 0) -> None:
     """Write the mini-DFDC to OUT: real clips and self-blended fakes, and files that break things.
 
     It shows the machinery; a score on it says nothing about skill at detecting deepfakes.
@@ -44,12 +46,12 @@ def faces(
     videos: Videos,
     /,
     *,
-    out: Path,
+    out: Annotated[Path, NEW_FOLDER],
     unlisted: Unlisted = False,
-    cut_margin: float | None = None,
-    workers: int = 0,
-    timeout: float = 120.0,
-    memory: float = MEMORY,
+    cut_margin: Annotated[float | None, Parameter(validator=Number(gte=1, lte=3))] = None,
+    workers: Annotated[int, WORKERS] = 0,
+    timeout: Annotated[float, SECONDS] = 120.0,
+    memory: Annotated[float, GIGABYTES] = MEMORY,
     config: Annotated[FacesConfig, Parameter(name="*")] = FacesConfig(),  # noqa: B008  # frozen
 ) -> None:
     """Build or continue the dataset of VIDEOS in OUT: every face in every segment, cut out.
@@ -102,12 +104,12 @@ def _cut(found: Sequence[Video], margin: float, config: FacesConfig) -> FacesCon
 
 
 def audit(
-    faces: Annotated[list[Path], Parameter(negative=())],
+    faces: Annotated[list[Path], Parameter(negative=()), FOLDER],
     /,
     *,
-    folds: int = 5,
-    seed: int = 0,
-    threshold: float = 0.995,
+    folds: Annotated[int, FOLDS] = 5,
+    seed: Annotated[int, SEED] = 0,
+    threshold: Annotated[float, SHARE] = 0.995,
     groups: Annotated[Grouping, Parameter(name="*")] = Grouping(),  # noqa: B008  # frozen
 ) -> None:
     """Prove that no group, source or near-duplicate face of FACES crosses folds.

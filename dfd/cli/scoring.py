@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from dfd.cli.options import FILE, FOLDER, NEW_FILE
 from dfd.errors import SubmissionError
 from dfd.files import sha256
 from dfd.inference.info import is_shipped, read_info, read_seen, shipped
@@ -20,24 +21,37 @@ from dfd.scoring.submission import (
     loss_by_status,
     read_submission,
     score_submission,
+    told_missing,
+    told_unlabelled,
     validate_submission,
 )
 from dfd.videos.labels import read_truth
 
 
-def validate(submission: Path, /, *, sample: Path, record: Path | None = None, bundle: Path | None = None) -> None:
+def validate(
+    submission: Annotated[Path, FILE],
+    /,
+    *,
+    sample: Annotated[Path, FILE],
+    fix: Annotated[Path | None, NEW_FILE] = None,
+    record: Annotated[Path | None, NEW_FILE] = None,
+    bundle: Annotated[Path | None, FOLDER] = None,
+) -> None:
     """Would Kaggle take SUBMISSION? Exit status 1, with the first bad rows, if not.
 
     Args:
         submission: A submission.csv.
-        sample: The competition's sample_submission.csv.
+        sample: The competition's sample_submission.csv, as it is or as a spreadsheet saved it.
+        fix: Where to write SUBMISSION as Kaggle takes it, if only its form is wrong: what a spreadsheet saved, with a
+            byte order mark, semicolons, an index column, empty rows. Labels and rows stay as they are.
         record: Ledger to add a row to: date, commit, hashes, the bundle's score. Takes --bundle.
         bundle: The bundle that made it.
     """
     if (record is None) != (bundle is None):
         raise SubmissionError("--record and --bundle go together: the ledger says which bundle made the submission")
-    for warning in validate_submission(submission, sample):
+    for warning in validate_submission(submission, sample, fix):
         show.say(f"Warning: {warning}", "yellow")
+    submission = fix or submission
     show.say(f"{submission} is a valid submission.")
     if record is not None and bundle is not None:
         record_submission(record, submission, bundle)
@@ -45,25 +59,29 @@ def validate(submission: Path, /, *, sample: Path, record: Path | None = None, b
 
 
 def score(
-    submission: Path,
+    submission: Annotated[Path, FILE],
     /,
     *,
-    labels: Path | None = None,
-    report: Path | None = None,
-    bundle: Path | None = None,
-    against: Path | None = None,
+    labels: Annotated[Path | None, FILE] = None,
+    report: Annotated[Path | None, FILE] = None,
+    bundle: Annotated[Path | None, FOLDER] = None,
+    against: Annotated[Path | None, FILE] = None,
+    partial: Annotated[bool, Parameter(negative=())] = False,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> None:
     """Score SUBMISSION: log loss as the competition computes it, and what explains it.
 
+    Exit status 1 where videos with a label have no row, unless --partial is given.
+
     Args:
-        submission: A submission.csv.
+        submission: A submission.csv, as it is or as a spreadsheet saved it.
         labels: A CSV with filename,label (1 or FAKE, 0 or REAL) and, if known, source; a metadata.json; or Celeb-DF's
             List_of_testing_videos.txt. Without it, the labels of the 400 videos of the competition's public test, which
             are known by now.
         report: What dfd predict --report wrote: the loss of each status, too, and what the bundle had seen before.
         bundle: The bundle that made it: says what it had seen before. Not needed with a report of the shipped one.
         against: Another submission: is this one better than that one?
+        partial: Scoring a part of the labelled videos is meant.
         json_: Print one JSON object and nothing else.
     """
     known, sources = read_truth(labels, read_submission(submission)) if labels else (public_test_labels(), {})
@@ -76,6 +94,9 @@ def score(
         warnings = _seen_before(bundle, maker, groups, sources, public=labels is None)
     else:
         warnings = [warning] if labels is None and (warning := seen.warning()) else []
+    files = [submission, against] if against else [submission]
+    missing = [words for file in files if (words := told_missing(file, known))]
+    warnings += [*missing, *(words for file in files if (words := told_unlabelled(file, known)))]
     result = score_submission(submission, known, groups)
     if report:
         result["by_status"] = loss_by_status(submission, known, _statuses(report, told))
@@ -84,20 +105,26 @@ def score(
     if labels is None:
         result["public_test"] = True
     if json_:
-        return show.json({**result, "warnings": warnings})
-    if labels is None:
+        show.json({**result, "warnings": warnings})
+    else:
+        _show_score(result, submission, against, public=labels is None)
+        for warning in warnings:
+            show.say(f"Warning: {warning}.", "yellow")
+    if missing and not partial:
+        raise SubmissionError(f"{missing[0]}; the score is of a part, and --partial says that this is meant")
+
+
+def _show_score(result: Mapping[str, Any], submission: Path, against: Path | None, public: bool) -> None:
+    if public:
         show.say("No labels given: scored on the videos of the competition's public test, whose labels are known.")
     show.score(result)
-    if report:
+    if "by_status" in result:
         show.say("")
         show.table([{"status": status, **about} for status, about in result["by_status"].items()])
     if against:
         show.say(f"a is {against}, b is {submission}: {result['against']['sentence']}")
-    if labels is None and result["balanced_log_loss"] is not None:
+    if public and result["balanced_log_loss"] is not None:
         _show_board(result["balanced_log_loss"])
-    for warning in warnings:
-        show.say(f"Warning: {warning}.", "yellow")
-    return None
 
 
 def _show_board(loss: float) -> None:

@@ -7,8 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter, validators
+from cyclopts import Parameter
 
+from dfd.cli.options import FOLD, FOLDER, FOLDS, HOURS, NEW_FILE, NEW_FOLDER, whole
 from dfd.clips.augment import AugmentConfig
 from dfd.clips.blend import BlendConfig
 from dfd.clips.sampling import ClipConfig
@@ -43,11 +44,11 @@ Clip = Annotated[ClipConfig, Parameter(show_default=False)]
 Train = Annotated[TrainConfig, Parameter(name="--train", show_default=False)]
 Augment = Annotated[AugmentConfig, Parameter(show_default=False)]
 Blend = Annotated[BlendConfig, Parameter(show_default=False)]
-Folders = Annotated[list[Path], Parameter(negative=())]
+Folders = Annotated[list[Path], Parameter(negative=()), FOLDER]
 Groups = Annotated[Grouping, Parameter(name="*")]
 AllowSeen = Annotated[bool, Parameter(negative=())]
-Hours = Annotated[float | None, Parameter(validator=validators.Number(gt=0))]
-Devices = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=64))]
+Hours = Annotated[float | None, HOURS]
+Devices = Annotated[int, whole(1, 64)]
 NO_MODEL, NO_CLIP, NO_TRAIN, NO_AUGMENT, NO_BLEND = (
     ModelConfig(), ClipConfig(), TrainConfig(), AugmentConfig(), BlendConfig(),
 )  # fmt: skip
@@ -57,11 +58,11 @@ def train(
     faces: Folders,
     /,
     *,
-    out: Path,
+    out: Annotated[Path, NEW_FOLDER],
     mix: str | None = None,
     recipe: RecipeName = "cpu",
-    fold: int | None = None,
-    folds: int = 5,
+    fold: Annotated[int | None, FOLD] = None,
+    folds: Annotated[int, FOLDS] = 5,
     groups: Groups = Grouping(),  # noqa: B008  # frozen
     allow_seen: AllowSeen = False,
     hours: Hours = None,
@@ -110,12 +111,12 @@ def train(
 
 
 def sheet(
-    faces: Path,
+    faces: Annotated[Path, FOLDER],
     /,
     *,
-    out: Path,
+    out: Annotated[Path, NEW_FILE],
     recipe: RecipeName = "blend",
-    count: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=10_000))] = 50,
+    count: Annotated[int, whole(1, 10_000)] = 50,
     clip: Clip = NO_CLIP,
     train_: Train = NO_TRAIN,
     augment: Augment = NO_AUGMENT,
@@ -142,10 +143,10 @@ def crossval(
     faces: Folders,
     /,
     *,
-    out: Path,
+    out: Annotated[Path, NEW_FOLDER],
     mix: str | None = None,
     recipe: RecipeName = "cpu",
-    folds: int = 5,
+    folds: Annotated[int, FOLDS] = 5,
     groups: Groups = Grouping(),  # noqa: B008  # frozen
     allow_seen: AllowSeen = False,
     zero_shot: Annotated[bool, Parameter(negative=())] = False,

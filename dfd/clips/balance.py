@@ -30,7 +30,7 @@ class DrawConfig(Config):
     )
     mixup: float = Field(0.0, ge=0, le=1, description="share of aligned pairs that are mixed, labels and all")
     cutmix: float = Field(0.0, ge=0, le=1, description="share of pairs that swap a box of space and time")
-    seed: int = Field(0, ge=0, description="of weights, clips and order")
+    seed: int = Field(0, ge=0, lt=2**32, description="of weights, clips and order")
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,8 @@ def five(mesh: NDArray[np.floating]) -> NDArray[np.floating]:
 
 def check_mesh(weights: Path) -> None:
     """Raises CheckpointError unless `weights` is the file that `dfd weights mesh` writes."""
+    if weights.is_dir():
+        raise CheckpointError(f"{weights} is a folder: give the file that `dfd weights mesh --out FILE` writes")
     if not weights.is_file():
         raise CheckpointError(f"{weights}: no such file: `dfd weights mesh --out {weights}` writes it")
     if sha256(weights) != SHA256:

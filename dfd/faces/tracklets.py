@@ -43,10 +43,12 @@ class FacesConfig(Config):
         960, ge=64, le=8192, description="longer side of the copy that faces are looked for on, in pixels"
     )
     detect_every: float = Field(0.5, gt=0, le=10, description="most time between two looks for faces, in seconds")
-    min_face: int = Field(40, ge=20, description="side of the smallest face looked for, in pixels of that copy")
+    min_face: int = Field(
+        40, ge=20, le=8192, description="side of the smallest face looked for, in pixels of that copy"
+    )
     faces: int = Field(8, ge=1, le=50, description="most faces in a segment, the largest first")
     frames: int | None = Field(
-        None, ge=1, description="look at no more than so many frames, the first; all if not given"
+        None, ge=1, le=10**9, description="look at no more than so many frames, the first; all if not given"
     )
 
 

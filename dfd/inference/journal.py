@@ -42,9 +42,10 @@ class Journal:
         self.other: list[str] = []  # settings that lines are of another value of
         self._videos = {video.name: video for video in videos}
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a+", encoding="utf-8", errors="replace")
         except OSError as error:
-            raise SubmissionError(f"{path} cannot be written: {error.strerror}") from None
+            raise SubmissionError(f"folder {path.parent} cannot be written: {error.strerror}") from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

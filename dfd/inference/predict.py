@@ -200,6 +200,5 @@ def hasty(speed: Speed) -> bool:
 
 
 def write_report(path: Path, made: Prediction) -> None:
-    """Write made.report() as JSON. The folder is made where it is not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write made.report() as JSON."""
     write_json(path, made.report())

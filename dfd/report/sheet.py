@@ -49,7 +49,6 @@ def write_sheet(store: FaceStore, recipe: Recipe, out: Path, count: int) -> int:
     tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % across)
     sheet = np.vstack([np.hstack(tiles[row : row + across]) for row in range(0, len(tiles), across)])
     code = cv2.imencode(out.suffix, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1]
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(out, code.tobytes())
     return len(numbers)
 

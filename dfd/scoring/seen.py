@@ -6,10 +6,10 @@ what those were made from, and of people, where the data says who is in them.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from dfd.errors import first_of
+
 SEEN = "seen_by_weights"
 """In the measures of what was held out: how many of it the weights had seen that its models began from."""
-SHOWN = 3
-"""Names that a sentence gives before it only counts."""
 
 
 def among(names: Iterable[str], seen: Iterable[str]) -> list[str]:
@@ -53,8 +53,7 @@ def shown(names: Sequence[str]) -> str:
     >>> shown(["a", "b", "c", "d"])
     "'a', 'b', 'c' and 1 more"
     """
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(map(repr, names[:SHOWN])) + more
+    return first_of([repr(name) for name in names])
 
 
 def _ends(name: str) -> Iterator[str]:

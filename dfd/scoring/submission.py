@@ -1,21 +1,18 @@
-"""submission.csv: written whole, read strictly, checked against the sample, scored.
+"""submission.csv: written whole, read as it was saved, checked against the sample, scored.
 
 Two columns, `filename,label`; label is the probability of being fake, with every digit that a float64 has.
 """
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dfd.errors import SubmissionError
+from dfd.errors import SubmissionError, first_of
 from dfd.files import write_text
 from dfd.scoring.metrics import compare, evaluate, log_loss
+from dfd.tables import Table, number, quoted, read_table
 
 HEADER = ["filename", "label"]
-SHOWN = 3
-"""Offending rows that an error names before it only counts."""
 
 
 def write_submission(path: Path, probabilities: Mapping[str, float]) -> None:
@@ -26,7 +23,7 @@ def write_submission(path: Path, probabilities: Mapping[str, float]) -> None:
     """
     bad = [f"{value} for {name!r}" for name, value in probabilities.items() if not 0 <= value <= 1]
     _refuse(f"{path} cannot hold", bad, "a label is a number from 0 to 1")
-    rows = [f"{_quoted(name)},{float(value)!r}" for name, value in probabilities.items()]
+    rows = [f"{quoted(name)},{float(value)!r}" for name, value in probabilities.items()]
     try:
         write_text(path, "\n".join([",".join(HEADER), *rows, ""]), durable=True)
     except UnicodeEncodeError as error:
@@ -36,31 +33,44 @@ def write_submission(path: Path, probabilities: Mapping[str, float]) -> None:
 
 
 def read_submission(path: Path) -> dict[str, float]:
-    """Probability by file name, in the file's order.
+    """Probability by file name, in the file's order; taken as spreadsheets save it, as dfd/tables.py says.
 
-    Raises SubmissionError, naming the first rows that are wrong: another header, a filename twice, a label that is
+    Raises SubmissionError, naming the first rows that are wrong: other columns, a filename twice, a label that is
     not a number from 0 to 1, not UTF-8.
     """
-    rows = _rows(path)
-    bad = [f"line {line} has {text!r} for {name!r}" for line, name, text in rows if not _is_probability(text)]
-    _refuse(f"{path}:", bad, "a label is a number from 0 to 1")
-    return {name: float(text) for _, name, text in rows}
+    return _probabilities(path, _table(path))
 
 
-def validate_submission(path: Path, sample: Path) -> list[str]:
+def validate_submission(path: Path, sample: Path, fix: Path | None = None) -> list[str]:
     """Warnings about a submission that Kaggle would take, but that says little or too much.
 
-    sample: a CSV of the same form, whose labels do not matter. Raises SubmissionError, naming the first offending
-    rows, for a file that Kaggle would not take: whatever read_submission() refuses, rows missing from it or not in
-    the sample, no newline at the end.
+    sample: a CSV of the same form, whose labels do not matter. fix: where to write the rows as Kaggle takes them, in
+    the sample's order; a warning then says what was mended. Raises SubmissionError, naming the first offending rows,
+    for a file that Kaggle would not take: whatever read_submission() refuses, rows missing from it or not in the
+    sample; and, without fix, what a spreadsheet made of its form, or no newline at the end.
     """
-    probabilities = read_submission(path)
-    wanted = dict.fromkeys(name for _, name, _ in _rows(sample))
-    _refuse(f"{path} has no row for", [repr(n) for n in wanted if n not in probabilities], f"{sample} has one for each")
-    _refuse(f"{path} has rows for", [repr(n) for n in probabilities if n not in wanted], f"{sample} has none for them")
-    if not path.read_bytes().endswith(b"\n"):
-        raise SubmissionError(f"{path} does not end in a newline: has it been cut off? Write it anew")
-    return _warnings(list(probabilities.values()))
+    table = _table(path)
+    probabilities = _probabilities(path, table)
+    wanted = [row[HEADER[0]] for _, row in _table(sample).rows]
+    _refuse(f"{path} has no row for", missing_rows(wanted, probabilities), f"{sample} has one for each")
+    _refuse(f"{path} has rows for", missing_rows(probabilities, wanted), f"{sample} has none for them")
+    odd = _odd(table)
+    if fix is not None:
+        write_submission(fix, {name: probabilities[name] for name in wanted})
+    elif odd:
+        raise SubmissionError(f"{path} has {', '.join(odd)}: Kaggle wants plain CSV, and --fix OUT writes it")
+    mended = [f"{path} has {what}; {fix} has not" for what in odd]
+    return mended + _warnings(list(probabilities.values()))
+
+
+def missing_rows(wanted: Iterable[str], rows: Iterable[str]) -> list[str]:
+    """The names of `wanted` that are none of `rows`, in quotes.
+
+    >>> missing_rows(["a.mp4", "b.mp4"], ["b.mp4", "c.mp4"])
+    ["'a.mp4'"]
+    """
+    found = set(rows)
+    return [repr(name) for name in wanted if name not in found]
 
 
 def score_submission(
@@ -82,6 +92,20 @@ def score_submission(
         chosen = [groups[name] for name in names]
     result = evaluate([labels[name] for name in names], [probabilities[name] for name in names], chosen, rounds)
     return {**result, "unlabelled": len(probabilities) - len(names), "missing": len(labels) - len(names)}
+
+
+def told_missing(path: Path, labels: Mapping[str, int]) -> str:
+    """How many of the labelled videos have a row in `path`, and which have none; "" where each has one."""
+    lacking = missing_rows(labels, read_submission(path))
+    if not lacking:
+        return ""
+    return f"{path} has {len(labels) - len(lacking)} of {len(labels)} labelled videos: no row for {first_of(lacking)}"
+
+
+def told_unlabelled(path: Path, labels: Mapping[str, int]) -> str:
+    """Which rows of `path` have no label, and so count for nothing; "" where each has one."""
+    extra = missing_rows(read_submission(path), labels)
+    return f"{len(extra)} rows of {path} have no label and are left out: {first_of(extra)}" if extra else ""
 
 
 def loss_by_status(path: Path, labels: Mapping[str, int], statuses: Mapping[str, str]) -> dict[str, dict[str, float]]:
@@ -115,47 +139,39 @@ def compare_submissions(
     return compare([labels[name] for name in names], *sides, [groups[name] for name in names], rounds)
 
 
-def _rows(path: Path) -> list[tuple[int, str, str]]:
-    """(line, filename, label as text) of each row. Raises SubmissionError unless the form is right."""
-    try:
-        reader = csv.reader(io.StringIO(path.read_bytes().decode("utf-8"), newline=""), strict=True)
-        lines = [(reader.line_num, row) for row in reader]
-    except OSError as error:
-        raise SubmissionError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise SubmissionError(f"{path} is not UTF-8 at byte {error.start}: save it as UTF-8") from None
-    except csv.Error as error:
-        raise SubmissionError(f"{path} is not CSV at line {reader.line_num}: {error}") from None
-    header = lines[0][1] if lines else []
-    if header != HEADER:
-        raise SubmissionError(f"{path} begins with {','.join(header)[:80]!r}, not with {','.join(HEADER)!r}")
-    ragged = [f"line {line} has {len(row)}" for line, row in lines[1:] if len(row) != len(HEADER)]
-    _refuse(f"{path}:", ragged, "a row has 2 columns, a filename with a comma is quoted")
-    rows = [(line, row[0], row[1]) for line, row in lines[1:]]
-    first: dict[str, int] = {}
-    twice = [f"{name!r} on lines {first[name]} and {n}" for n, name, _ in rows if first.setdefault(name, n) != n]
-    _refuse(f"{path} has twice", twice, "a filename has one row")
-    return rows
+def _table(path: Path) -> Table:
+    """The table in `path`. Raises SubmissionError unless it has the two columns and no other."""
+    table = read_table(path, HEADER, SubmissionError)
+    if len(table.columns) > len(HEADER):
+        begins = ",".join(table.columns)[:80]
+        raise SubmissionError(f"{path} begins with {begins!r}, not with {','.join(HEADER)!r}: keep these two columns")
+    return table
 
 
-def _is_probability(text: str) -> bool:
-    try:
-        value = float(text)
-    except ValueError:
-        return False
-    return 0 <= value <= 1 and text.isascii() and "_" not in text  # float() takes 0_1, which no other reader does
+def _probabilities(path: Path, table: Table) -> dict[str, float]:
+    """Of a table's rows. Raises SubmissionError for labels that are none."""
+    read = [(line, row["filename"], row["label"], number(row["label"])) for line, row in table.rows]
+    bad = [f"line {n} has {text!r} for {name!r}" for n, name, text, value in read if not _is_probability(value)]
+    _refuse(f"{path}:", bad, "a label is a number from 0 to 1")
+    return {name: value for _, name, _, value in read if value is not None}
+
+
+def _is_probability(value: float | None) -> bool:
+    return value is not None and 0 <= value <= 1
+
+
+def _odd(table: Table) -> list[str]:
+    """What Kaggle would trip over in a file whose rows are right."""
+    odd, commas = list(table.odd), sum("," in row["label"] for _, row in table.rows)
+    if commas:
+        odd.append(f"{commas} labels with a decimal comma")
+    return odd
 
 
 def _refuse(what: str, bad: Sequence[str], rule: str) -> None:
     """Raise SubmissionError naming the first of `bad`, if there is one, and what would be right."""
     if bad:
-        more = f" and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
-        raise SubmissionError(f"{what} {', '.join(bad[:SHOWN])}{more}; {rule}")
-
-
-def _quoted(name: str) -> str:
-    """A field of CSV; csv.writer would leave a lone carriage return unquoted, before Python 3.13."""
-    return '"' + name.replace('"', '""') + '"' if any(mark in name for mark in ',"\r\n') else name
+        raise SubmissionError(f"{what} {first_of(bad)}; {rule}")
 
 
 def _warnings(values: Sequence[float]) -> list[str]:

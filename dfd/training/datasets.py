@@ -25,7 +25,8 @@ class Datasets:
     ) -> None:
         names = short_names([store.folder for store in stores])
         if len(mix or stores) != len(stores):
-            raise ConfigError(f"--mix has {len(mix)} numbers, and datasets are {len(stores)}: give each one")
+            counts = f"{len(mix)} number{'s' * (len(mix) != 1)} for {len(stores)} dataset{'s' * (len(stores) != 1)}"
+            raise ConfigError(f"--mix gives {counts}: give each dataset one, as in 1,0.5")
         self.stores = dict(zip(names, stores, strict=True))
         self.mix: Mapping[str, float] = dict(zip(names, mix or [1.0] * len(names), strict=True))
         self.config = prediction_faces(stores)

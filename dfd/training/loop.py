@@ -116,7 +116,6 @@ class WholeCheckpoints(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Whole or not at all. Raises OSError where the disk is full."""
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_tensors(Path(path), checkpoint, durable=True)
 
 

@@ -41,7 +41,7 @@ class TrainConfig(DrawConfig):
     ema: float = Field(
         0.0, ge=0, lt=1, description="decay a step of the running mean of weights that is kept as the model; 0: none"
     )
-    clip_norm: float = Field(1.0, gt=0, description="largest norm of a step's gradient")
+    clip_norm: float = Field(1.0, gt=0, le=1e6, description="largest norm of a step's gradient")
     precision: str = Field(
         "32-true", pattern="^(32-true|bf16-mixed|16-mixed)$", description="of arithmetic: 32-true, bf16-mixed, 16-mixed"
     )

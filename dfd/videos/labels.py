@@ -1,6 +1,5 @@
 """What files of labels say, read by one function for every command: a metadata.json, a CSV, Celeb-DF's list."""
 
-import csv
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dfd.errors import ManifestError
+from dfd.tables import column_name, read_table
 from dfd.types import Label
 from dfd.videos.names import renamed
 from dfd.videos.people import people_in
@@ -101,7 +101,7 @@ def read_metadata(path: Path) -> dict[str, dict[str, Any]]:
     for name, entry in entries.items():
         if not isinstance(entry, dict):
             raise ManifestError(f'{path}: {name} is {entry!r}, not an object like {{"label": "FAKE"}}')
-    return {name: {_column(key): value for key, value in entry.items()} for name, entry in entries.items()}
+    return {name: {column_name(key): value for key, value in entry.items()} for name, entry in entries.items()}
 
 
 def _once(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
@@ -114,42 +114,16 @@ def _once(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
     return found
 
 
-def rows(path: Path, *columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+def rows(path: Path, *columns: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
     """(file name, row) of a CSV, whose first column of `columns` has the names, each once.
 
-    columns: what each may be called, as _column writes it. Raises ManifestError.
+    columns: what each may be called, as tables.column_name writes it. Raises ManifestError.
     """
-    seen: set[str] = set()
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restval="", strict=True)
-            reader.fieldnames = [_column(name) for name in reader.fieldnames or []]
-            lacking = [some[0] for some in columns if not set(some) & set(reader.fieldnames)]
-            if lacking:
-                begins = ",".join(some[0] for some in columns)
-                raise ManifestError(f"{path} has no column {lacking[0]}; its first line should be {begins}")
-            key = next(name for name in columns[0] if name in reader.fieldnames)
-            for row in reader:
-                name = row[key]
-                if not name or name in seen:
-                    fault = f"{name} again" if name else "no file name"
-                    raise ManifestError(f"{path}, line {reader.line_num}: {fault}; give each file one row")
-                seen.add(name)
-                yield name, row
-    except OSError as error:
-        raise ManifestError(f"{path} cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ManifestError(f"{path} is not a CSV: {error}") from None
-    if not seen:
+    table = read_table(path, columns, ManifestError)
+    if not table.rows:
         raise ManifestError(f"{path} has no rows")
-
-
-def _column(name: str) -> str:
-    """
-    >>> _column(" File Path"), _column("is-fake")
-    ('file_path', 'is_fake')
-    """
-    return re.sub(r"[\s-]+", "_", name.strip().lower())
+    key = next(name for name in columns[0] if name in table.columns)
+    return [(row[key], row) for _, row in table.rows]
 
 
 def _known(row: Row, name: str, where: Path) -> Known:

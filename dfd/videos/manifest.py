@@ -11,6 +11,9 @@ from dfd.videos.layouts import understood
 from dfd.videos.listed import place
 from dfd.videos.names import Names
 
+TABLES = frozenset({".csv", ".tsv", ".json", ".txt"})
+"""How files end that list videos."""
+
 
 def read_videos(path: Path | str, unlisted: bool = False) -> list[Video]:
     """The videos of read_folder, sorted by name."""
@@ -31,6 +34,8 @@ def read_folder(path: Path | str, unlisted: bool = False) -> Found:
     if not path.exists():
         raise ManifestError(f"{path} is not there: give a video or a folder of videos")
     if not path.is_dir():
+        if path.suffix.lower() in TABLES:
+            raise ManifestError(f"{path} is a table, not a video: give a video, or the folder that holds the videos")
         return Found((Video(path, path.name),))
     found = understood(below(path))
     found = found.with_unlisted() if unlisted else found

@@ -1,0 +1,89 @@
+"""What options of several commands share: bounds of their numbers, and places, looked at before any work begins.
+
+A place to read from that is not there is left to the command, which says how it is made.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from cyclopts import Parameter, Token
+from cyclopts.validators import Number
+
+Given = Path | list[Path] | None
+"""An option's value; None where it is not given."""
+
+
+def _each(value: Given) -> Iterator[Path]:
+    if value is not None:
+        yield from value if isinstance(value, list) else [value]
+
+
+def _refuse_unreadable(path: Path) -> None:
+    if path.exists() and not os.access(path, os.R_OK):
+        raise ValueError("it may not be read; look at its permissions")
+
+
+def _refuse_unwritable(path: Path) -> None:
+    """path: to write, or the folder to write to."""
+    there = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise ValueError(f"{there} is a file, and nothing can be put into it; give a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"{there} may not be written to; look at its permissions")
+
+
+def a_file(_: Any, value: Given) -> None:
+    """Raise ValueError for a folder, and for a file that may not be read."""
+    for path in _each(value):
+        if path.is_dir():
+            raise ValueError("that is a folder; give a file")
+        _refuse_unreadable(path)
+
+
+def a_folder(_: Any, value: Given) -> None:
+    """Raise ValueError for a file, and for a folder that may not be read."""
+    for path in _each(value):
+        if path.exists() and not path.is_dir():
+            raise ValueError("that is a file; give a folder")
+        _refuse_unreadable(path)
+
+
+def a_new_file(_: Any, value: Given) -> None:
+    """Raise ValueError where no file can be written: a folder, a device, a place under a file or without permission."""
+    for path in _each(value):
+        if path.is_dir():
+            raise ValueError("that is a folder; give the name of a file in it")
+        if path.exists() and not path.is_file():
+            raise ValueError("that is no file which could be replaced; give the name of a file")
+        _refuse_unwritable(path.absolute().parent)
+
+
+def a_new_folder(_: Any, value: Given) -> None:
+    """Raise ValueError where no folder can be written to: a file, a place under one or without permission."""
+    for path in _each(value):
+        if path.exists() and not path.is_dir():
+            raise ValueError("that is a file; give a folder")
+        _refuse_unwritable(path)
+
+
+FILE, FOLDER = Parameter(validator=a_file), Parameter(validator=a_folder)
+NEW_FILE, NEW_FOLDER = Parameter(validator=a_new_file), Parameter(validator=a_new_folder)
+
+
+def whole(least: int, most: int) -> Parameter:
+    """A whole number in these bounds; cyclopts alone would round 1.5."""
+    return Parameter(converter=_whole, validator=Number(gte=least, lte=most))
+
+
+def _whole(_: Any, tokens: Sequence[Token]) -> int:
+    return int(tokens[0].value)
+
+
+SEED, FOLDS, FOLD, WORKERS = whole(0, 2**32 - 1), whole(2, 1000), whole(0, 999), whole(0, 1024)
+SHARE = Parameter(validator=Number(gte=0, lte=1))
+SECONDS = Parameter(validator=Number(gt=0, lte=1e6))
+MINUTES = Parameter(validator=Number(gte=0, lte=1e6))
+HOURS = Parameter(validator=Number(gt=0, lte=1e4))
+GIGABYTES = Parameter(validator=Number(gt=0, lte=1e5))

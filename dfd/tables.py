@@ -1,0 +1,185 @@
+"""A table of CSV, as people's programs save it: by hand, by pandas, by a spreadsheet. The one reader of such files.
+
+What cannot be mistaken is read: a byte order mark, UTF-16, `;` or tabs between columns, any line ends, an index column
+without a name, names of columns in another case, spaces round a cell, empty rows and columns. `odd` says what was so,
+for who has to know (Kaggle takes none of it). What could mean two things is refused.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dfd.errors import DfdError, first_of
+
+SEPARATORS = (",", ";", "\t")
+EXCEL = "sep="
+"""How a line begins that Excel puts before the header, to name the separator."""
+ENCODINGS = {
+    b"\xef\xbb\xbf": ("utf-8-sig", "a byte order mark at its beginning"),
+    b"\xff\xfe": ("utf-16", "UTF-16 for its text"),
+    b"\xfe\xff": ("utf-16", "UTF-16 for its text"),
+}
+"""Encoding by a file's first bytes, and what is odd about it; UTF-8 where there is none of them."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """columns: their names in lower case, less those without one. rows: line in the file, cells by column.
+
+    odd: what of the file is not plain CSV, each ready for a sentence that begins with "it has".
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[int, dict[str, str]], ...]
+    odd: tuple[str, ...]
+
+
+def read_table(path: Path, columns: Sequence[str | Sequence[str]], error: type[DfdError]) -> Table:
+    """The table in `path`, which has at least `columns`; the first of these holds names, each in one row.
+
+    columns: their names as column_name writes them; of several names for one column, the first that is there counts.
+
+    Raises `error`, which names the line: no such file, no CSV, a column missing or there twice, a row that is longer
+    than the header, a name missing or there twice.
+    """
+    text, odd = _text(path, error)
+    wanted = [(names,) if isinstance(names, str) else tuple(names) for names in columns]
+    separator, lines = _separated(path, text, wanted, error)
+    header = _header(lines)
+    full = [(line, cells) for line, cells in lines if any(cells) and cells[0] != EXCEL]
+    long = [f"line {line} has {len(cells)}" for line, cells in full if any(cells[len(header) :])]
+    if long:
+        raise error(f"{path}: {first_of(long)} columns; the header has {len(header)}, a name with a comma is quoted")
+    named = tuple(column for column in header if column)
+    rows = []
+    for line, cells in full[1:]:
+        row = dict(zip(header, [*cells, *[""] * len(header)], strict=False))
+        rows.append((line, {column: row[column] for column in named}))
+    key = next(name for name in wanted[0] if name in named)
+    _refuse_names(path, [(line, row[key]) for line, row in rows], error)
+    return Table(named, tuple(rows), (*odd, *_odd_form(text, separator, [names[0] for names in wanted], lines)))
+
+
+def quoted(cell: str) -> str:
+    """A cell for a file of CSV; csv.writer would leave a lone carriage return unquoted, before Python 3.13.
+
+    >>> quoted("a,b"), quoted(" a"), quoted("a")
+    ('"a,b"', '" a"', 'a')
+    """
+    special = cell != cell.strip() or any(mark in cell for mark in ',"\r\n')
+    return _in_quotes(cell) if special else cell
+
+
+def number(text: str) -> float | None:
+    """A cell's number, also with a decimal comma; None where it is none.
+
+    >>> number("0.5"), number("0,5"), number("5,0E-1"), number("1,000.5"), number("1_0")
+    (0.5, 0.5, 0.5, None, None)
+    """
+    if not text.isascii() or "_" in text:  # which float() takes, and no other reader does
+        return None
+    try:
+        return float(text if "." in text else text.replace(",", ".", 1))
+    except ValueError:
+        return None
+
+
+def _text(path: Path, error: type[DfdError]) -> tuple[str, list[str]]:
+    """What is in the file, and what is odd about its encoding."""
+    try:
+        data = path.read_bytes()
+    except OSError as fault:
+        raise error(f"{path} cannot be read: {fault.strerror}") from None
+    encoding, odd = next((known for mark, known in ENCODINGS.items() if data.startswith(mark)), ("utf-8", ""))
+    try:
+        return data.decode(encoding), [odd] if odd else []
+    except UnicodeDecodeError as fault:
+        form = encoding.upper().removesuffix("-SIG")
+        raise error(f"{path} is not {form} at byte {fault.start}: save it as CSV UTF-8") from None
+
+
+def _separated(
+    path: Path, text: str, columns: Sequence[Sequence[str]], error: type[DfdError]
+) -> tuple[str, list[tuple[int, list[str]]]]:
+    """The mark between the columns, by which the header has `columns`, and the rows that it makes."""
+    faults = []
+    for separator in SEPARATORS:
+        try:
+            lines = _lines(text, separator)
+        except csv.Error as wrong:
+            faults.append(f"is not CSV at {wrong}")
+            continue
+        header = _header(lines)
+        counts = {names[0]: header.count(next((n for n in names if n in header), names[0])) for names in columns}
+        if set(counts.values()) == {1}:
+            return separator, lines
+        column = next(column for column, count in counts.items() if count != 1)
+        begins = text.partition("\n")[0].strip()[:80]
+        fault = f"has {counts[column] or 'no'} column {column}"
+        faults.append(f"{fault}: it begins with {begins!r}, not with {','.join(counts)!r}")
+    raise error(f"{path} {faults[0]}")
+
+
+def _lines(text: str, separator: str) -> list[tuple[int, list[str]]]:
+    """(line, cells) of each row, less the spaces round a cell that is not in quotes. Raises csv.Error."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
+    try:
+        return [(reader.line_num, [_trimmed(cell, text) for cell in cells]) for cells in reader]
+    except csv.Error as fault:
+        raise csv.Error(f"line {reader.line_num}: {fault}") from None
+
+
+def _header(lines: Sequence[tuple[int, list[str]]]) -> list[str]:
+    """The names of the columns, in lower case; pandas calls a column without one "Unnamed: 0"."""
+    first = next((cells for _, cells in lines if any(cells) and cells[0] != EXCEL), [])
+    names = [column_name(cell) for cell in first]
+    return ["" if name.startswith("unnamed:_") else name for name in names]
+
+
+def column_name(name: str) -> str:
+    """A column's name in lower case, words joined by underscores.
+
+    >>> column_name(" File Path"), column_name("is-fake")
+    ('file_path', 'is_fake')
+    """
+    return re.sub(r"[\s-]+", "_", name.strip().casefold())
+
+
+def _trimmed(cell: str, text: str) -> str:
+    return cell if cell == cell.strip() or _in_quotes(cell) in text else cell.strip()
+
+
+def _in_quotes(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"'
+
+
+def _refuse_names(path: Path, names: Sequence[tuple[int, str]], error: type[DfdError]) -> None:
+    """Raise `error` where a row has no name, or that of another row."""
+    none = [f"line {line}" for line, name in names if not name]
+    if none:
+        raise error(f"{path}, {first_of(none)}: no file name; give each file one row")
+    first: dict[str, int] = {}
+    twice = [f"{name!r} on lines {first[name]} and {n}" for n, name in names if first.setdefault(name, n) != n]
+    if twice:
+        raise error(f"{path} has twice {first_of(twice)}; give each file one row")
+
+
+def _odd_form(text: str, separator: str, columns: Sequence[str], lines: Sequence[tuple[int, list[str]]]) -> list[str]:
+    """What is not as in plain CSV of `columns`: the first line, line ends, spaces, empty rows and cells."""
+    begins = text.splitlines()[0]
+    plain = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    spaced = sum(cells != bare for (_, cells), bare in zip(lines, plain, strict=False))
+    empty = sum(not any(cells) for _, cells in lines)
+    uneven = sum(len(cells) != len(columns) for _, cells in lines if any(cells))
+    odd = {
+        f"{begins[:80]!r} for its first line": begins.replace('"', "") != ",".join(columns),
+        "the line ends of old Macs": "\r" in text and "\n" not in text,
+        f"spaces round the cells of {spaced} rows": spaced,
+        f"{empty} empty rows": empty,
+        f"{uneven} rows of other than {len(columns)} cells": uneven,
+        "no newline at its end, as if it had been cut off": not text.endswith(("\n", "\r")),
+    }
+    return [words for words, holds in odd.items() if holds]

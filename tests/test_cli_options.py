@@ -1,0 +1,156 @@
+"""Wrong values of every option of every command of dfd and of kernels, found by walking the parsers themselves."""
+
+import os
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from dfd.cli import COMMANDS, app, main
+from dfd.cli.options import a_file, a_folder, a_new_file, a_new_folder
+from kernels.__main__ import app as kernels_app
+from kernels.__main__ import main as kernels_main
+
+PROGRAMS = {"dfd": (app, main), "kernels": (kernels_app, kernels_main)}
+KERNELS = ("build", "check", "simulate", "push", "status", "logs", "output", "image", "wheelhouse")
+HUGE = "1" + "0" * 30
+WRONG = {"int": ("x", "1.5", "-1", HUGE, "nan", "inf"), "float": ("x", "-1", "1e30", "nan", "inf")}
+PLACES = (a_file, a_folder, a_new_file, a_new_folder)
+SPOKEN_FOR = {"VIDEOS", "--identity-weights", "--folds-of", "--blend.mesh", "--model.weights"}
+"""Paths that may be either, or that are settings of a stage: read_videos, and what reads them, tell what is wrong."""
+EVERY = [*(("dfd", path.split(":")[1]) for path in COMMANDS), *(("kernels", name) for name in KERNELS)]
+
+
+@cache
+def options(program, command):
+    """The command's arguments, less groups of settings."""
+    return [one for one in PROGRAMS[program][0][command].assemble_argument_collection() if not one.children]
+
+
+@cache
+def first_with(name):
+    """Of the commands that share a stage's setting, such as --clip.length, the first."""
+    return next(pair for pair in EVERY if any(option.name == name for option in options(*pair)))
+
+
+def kind(option):
+    """int, float or Path; "" for anything else."""
+    hint = str(option.hint)
+    return "" if "tuple" in hint else next((name for name in ("float", "int", "Path") if name in hint), "")
+
+
+def place(option):
+    """What its validator asks of a path."""
+    found = [check for check in PLACES if check in (option.parameter.validator or ())]
+    return found[0] if found else None
+
+
+def wrong_places(option, folder):
+    """Paths that the option must not take."""
+    file, deep = folder / "file", folder / "file" / "below"
+    return {a_file: [folder], a_folder: [file], a_new_file: [folder, deep], a_new_folder: [file, deep]}[place(option)]
+
+
+def given(program, command, folder, value=None, option=None):
+    """A command line that lacks nothing; of places that are not there, so that nothing begins if a value is taken."""
+    line = [command]
+    for one in options(program, command):
+        is_it = option is not None and one.name == option.name
+        if not is_it and not one.required:
+            continue
+        text = str(value) if is_it else str(folder / "none" / "at all")
+        line += [text] if one.index is not None else [f"{one.name}={text}"]
+    return line
+
+
+@pytest.fixture
+def refused(capsys, tmp_path):
+    """Runs a command line that must fail with one line, and leave the folder as it is; returns the line."""
+    (tmp_path / "file").write_text("not what is wanted")
+
+    def run(program, line):
+        with pytest.raises(SystemExit) as stop:
+            PROGRAMS[program][1](line)
+        out, error = capsys.readouterr()
+        assert (stop.value.code in (1, 2), out, error.count("\n")) == (True, "", 1), (line, error)
+        assert error.startswith(f"{program}: "), error
+        assert [path.name for path in tmp_path.iterdir()] == ["file"], line
+        return error
+
+    return run
+
+
+def test_the_walk_sees_every_command():
+    assert {name for name in kernels_app if not name.startswith("-")} == set(KERNELS)
+    assert len(EVERY) == len(COMMANDS) + len(KERNELS)
+    assert sum(kind(option) in ("int", "float") for pair in EVERY for option in options(*pair)) > 100
+
+
+@pytest.mark.parametrize(("program", "command"), EVERY)
+def test_a_number_out_of_bounds_or_none_is_refused_by_name(refused, tmp_path, program, command):
+    """Before anything is opened: the places in the command line are not there, and the line names the option."""
+    for option in options(program, command):
+        if kind(option) not in WRONG or ("." in option.name and (program, command) != first_with(option.name)):
+            continue
+        for value in WRONG[kind(option)]:
+            error = refused(program, given(program, command, tmp_path, value, option))
+            leaf = option.name.lstrip("-").rpartition(".")[2].replace("-", "_")
+            assert option.name in error or f"{leaf} is" in error, (option.name, value, error)
+
+
+@pytest.mark.parametrize(("program", "command"), EVERY)
+def test_a_place_of_the_wrong_kind_is_refused_by_name(refused, tmp_path, program, command):
+    for option in options(program, command):
+        if kind(option) != "Path" or option.name in SPOKEN_FOR:
+            continue
+        assert place(option), f"{program} {command} {option.name} says not what it is: see dfd/cli/options.py"
+        for path in wrong_places(option, tmp_path):
+            error = refused(program, given(program, command, tmp_path, path, option))
+            assert f"{option.name} is {path}" in error
+
+
+@pytest.mark.parametrize(("program", "command"), EVERY)
+def test_nothing_given_is_refused_by_name(refused, tmp_path, program, command):
+    for option in options(program, command):
+        if option.index is None and kind(option):
+            assert f"there is nothing after {option.name}" in refused(program, [command, f"{option.name}="])
+    assert f"there is nothing after {command}" in refused(program, [command, ""])
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_wrong_usage_is_one_line(refused, program):
+    for line in (["fly"], ["--wings"], [""], ["\udcff"], ["x" * 100_000]):
+        refused(program, line)
+
+
+@pytest.mark.parametrize("value", ["{}", "[]", "1", "length", '{"length": "x"}', '{"wings": 1}'])
+def test_a_group_of_settings_takes_no_nonsense(refused, tmp_path, value):
+    refused("dfd", ["train", str(tmp_path / "none"), f"--out={tmp_path / 'out'}", f"--clip={value}"])
+
+
+def test_a_path_that_no_system_takes_is_one_line(refused, tmp_path):
+    for path in ("x" * 5000, str(tmp_path / ("y" * 300))):
+        for line in (["score", path], ["faces", path, f"--out={path}"], ["predict", path], ["audit", path]):
+            assert len(refused("dfd", line)) < 2100
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
+def test_what_may_not_be_read_or_written_is_named(refused, tmp_path):
+    (tmp_path / "file").chmod(0)
+    assert "may not be read" in refused("dfd", ["score", str(tmp_path / "file")])
+    tmp_path.chmod(0o500)
+    assert "may not be written to" in refused("dfd", ["sample", str(tmp_path / "new")])
+    tmp_path.chmod(0o700)
+
+
+def test_a_device_is_never_replaced(refused):
+    """Renamed onto /dev/null, a submission would take its place."""
+    error = refused("dfd", ["predict", "none.mp4", "--out=/dev/null"])
+    assert "--out is /dev/null: that is no file which could be replaced" in error
+    assert Path("/dev/null").is_char_device()
+
+
+def test_a_failure_of_the_disk_is_one_line(refused, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["dfd", "score", "/proc/self/mem"])
+    assert "/proc/self/mem" in refused("dfd", None)
