@@ -91,7 +91,7 @@ def predict(
     bundle: Path | None = None,
     out: Path | None = None,
     sample: Path | None = None,
-    faces: Path | None = None,
+    faces: int | Path | None = None,
     report: Path | None = None,
     hours: float = 8.5,
     workers: int = 0,
@@ -110,7 +110,9 @@ def predict(
         bundle: Folder that dfd bundle made. Without it, the detector that comes with dfd.
         out: submission.csv to write. A single video needs none: without it nothing is kept.
         sample: sample_submission.csv: a row for each of its rows. Without it, one for each video.
-        faces: Dataset of dfd faces to use and continue; without it, only what is scored of a video is looked at.
+        faces: A number: of a segment at most so many faces are scored, the largest first; by default as many as when
+            the bundle was made, 8 in most. Or a dataset of dfd faces to use and continue; without one, only what is
+            scored of a video is looked at.
         report: JSON file to write: counts by status, seconds, rows that fell back.
         hours: Time to keep: where it is short, less of each video is scored, and at its end the rest gets 0.5.
         workers: Processes that look for faces; 0 for one a core.
@@ -120,7 +122,8 @@ def predict(
         mirror: Score every clip mirrored as well, and take the mean, as long as there is time for it.
         force: Use a bundle whose files or libraries have changed, or that answers otherwise than where it was made.
     """
-    settings = Settings(hours * 3600, workers, timeout, memory, faces, mirror, device)
+    dataset, most = (faces, None) if isinstance(faces, Path) else (None, faces)
+    settings = Settings(hours * 3600, workers, timeout, memory, dataset, mirror, device, most)
     if out is None and videos.is_dir():
         raise ConfigError(f"{videos} is a folder: give --out submission.csv, which gets a row for each of its videos")
     if sample is not None and not videos.is_dir():
