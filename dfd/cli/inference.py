@@ -1,5 +1,6 @@
 """Commands about bundles and predictions."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -7,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from dfd.errors import ConfigError, ManifestError
+from dfd.faces.records import VideoRecord
 from dfd.faces.store import FaceStore
 from dfd.inference.info import read_info, shipped
 from dfd.inference.predict import write_report
 from dfd.inference.run import Settings, run
 from dfd.report import terminal as show
+from dfd.scoring.sets import sets_of
 from dfd.versions import drifted
 from dfd.videos.manifest import read_sample, read_videos
 from dfd.videos.workers import MEMORY
@@ -38,16 +41,18 @@ def bundle(
             are fitted, and kept if they do better than equal ones on folds that they were not fitted on.
         out: Folder of the bundle.
         half: Keep weights in 16 bits, in half the space; logits move by less than two hundredths of their spread.
-        sets: Datasets of dfd faces, each with other faces and fakes: by what is unseen there weights and a temperature
-            are fitted, and judged by leaving one dataset out.
+        sets: Datasets of dfd faces, each with other faces and fakes, or one in several layouts (FaceForensics++,
+            DeepFakeDetection, Celeb-DF, DFDC): by what is unseen there weights and a temperature are fitted, and
+            judged by leaving one set out.
     """
     from dfd.inference.pack import pack_runs  # and with it torch, which a prediction loads while workers begin
 
     stores = {folder.resolve().name: FaceStore.open(folder) for folder in sets}
     if len(stores) < len(sets):
         raise ConfigError("two of --sets have one name: rename a folder")
+    found = by_set({name: store.records() for name, store in stores.items()})
     with show.bar("bundle") as tell:
-        info = pack_runs(runs, out, half, {name: store.records() for name, store in stores.items()}, tell)
+        info = pack_runs(runs, out, half, found, tell)
     if info.sets is not None:
         show.set_blend(info.sets, runs)
     if info.blend is not None:
@@ -149,6 +154,16 @@ def predict(
     if out is not None:
         check = f"dfd validate {out} --sample {sample}; " if sample else ""
         show.say(f"Next: {check}dfd score {out} --labels LABELS --bundle {detector}")
+
+
+def by_set(datasets: Mapping[str, Sequence[VideoRecord]]) -> dict[str, list[VideoRecord]]:
+    """The videos of each set: of each dataset, or of each layout in it, where it has several."""
+    found: dict[str, list[VideoRecord]] = {}
+    for name, records in datasets.items():
+        sets = sets_of({record.video: name for record in records})
+        for record in records:
+            found.setdefault(sets[record.video], []).append(record)
+    return found
 
 
 def _named(texts: list[str], option: str) -> dict[str, Path]:
