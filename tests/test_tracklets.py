@@ -178,8 +178,8 @@ def test_small_and_turned_faces_are_found_beside_a_large_one(tmp_path):
     places = [tracklet.path.place(tracklet.indices)[0][0] for tracklet in record.tracklets]
     sides = [tracklet.path.side for tracklet in record.tracklets]
     assert len(places) == 3
-    assert np.linalg.norm(places[1] - [225, 920]) < 20
-    assert np.linalg.norm(places[2] - [50 + 125 * 60 / 110, 50 + 120 * 60 / 110]) < 10
+    assert np.linalg.norm(places[1] - [251, 891]) < 20  # (165, 118) of the photograph, turned about (125, 120)
+    assert np.linalg.norm(places[2] - [50 + 165 * 60 / 110, 50 + 118 * 60 / 110]) < 10
     assert 50 < sides[2] < 70
 
 
