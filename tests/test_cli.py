@@ -3,6 +3,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -407,3 +408,12 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     assert err.count("\n") == 1
     assert "Traceback" not in err + out
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_dataset_in_two_layouts_is_two_sets(small_store):
+    from dfd.cli.inference import by_set
+
+    names = ["Celeb-real/id0_0.mp4", "Celeb-synthesis/id0_id1_0.mp4", "original_sequences/youtube/c23/videos/0.mp4"]
+    records = [replace(record, video=name) for record, name in zip(small_store.records(), names, strict=False)]
+    found = by_set({"mixed": records, "one": records[:2]})
+    assert {name: len(of) for name, of in found.items()} == {"mixed/Celeb-DF": 2, "mixed/FaceForensics++": 1, "one": 2}

@@ -1,8 +1,12 @@
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pandas as pd
 
-from dfd.report.curves import draw_curve
+from dfd.report import curves
+from dfd.report.curves import LiveCurve, draw_curve
+from dfd.training.curve import add_row
 
 
 def inked(path):
@@ -21,3 +25,42 @@ def test_a_curve_has_a_line_a_fold(tmp_path):
     shifted = [pd.DataFrame(rows).assign(loss=lambda t, n=n: t["loss"] - 0.1 * n, fold=n) for n in range(4)]
     pd.concat(shifted).to_csv(tmp_path / "metrics.csv", index=False)
     assert inked(draw_curve(tmp_path)) > 1.5 * one
+
+
+def test_a_cross_validation_shows_what_its_folds_have_learned_so_far(tmp_path, monkeypatch):
+    """Rows of folds 2 and 10, which begin one after the other."""
+    clock = [0.0]
+    monkeypatch.setattr(curves, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    row = {"epoch": 0, "step": 4, "loss": 0.7, "accuracy": 0.5}
+    live, drawn = LiveCurve(tmp_path), tmp_path / "curve.png"
+    live.look()
+    assert not list(tmp_path.iterdir())
+    for fold in (10, 2):
+        (tmp_path / f"fold-{fold}").mkdir()
+        add_row(tmp_path / f"fold-{fold}" / "metrics.csv", row)
+        live.look()
+        assert drawn.is_file()
+        assert fold in pd.read_csv(tmp_path / "metrics.csv")["fold"].tolist()
+    assert pd.read_csv(tmp_path / "metrics.csv")["fold"].tolist() == [2, 10]
+    drawn.unlink()
+    live.look()
+    assert not drawn.exists()  # nothing is new
+
+
+def test_drawing_takes_no_more_than_its_share_of_the_time(tmp_path, monkeypatch):
+    """A second a picture: the next one comes twenty seconds later, and the last one at the end."""
+    clock, pictures = [0.0], []
+
+    def draw(run):
+        clock[0] += 1
+        pictures.append(clock[0])
+
+    monkeypatch.setattr(curves, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(curves, "draw_curve", draw)
+    live = LiveCurve(tmp_path)
+    for step in range(30):
+        add_row(tmp_path / "metrics.csv", {"epoch": step, "step": step, "loss": 0.7, "accuracy": 0.5})
+        live.look()
+        clock[0] += 1
+    live.look(last=True)
+    assert pictures == [1, 22, 33]

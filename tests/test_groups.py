@@ -12,8 +12,8 @@ from dfd.faces.build import build_store
 from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig
 from dfd.scoring.folds import write_folds
-from dfd.training import groups
-from dfd.training.crossval import crossval, labelled
+from dfd.training import fit, groups
+from dfd.training.crossval import crossval, labelled, train_all, train_fold
 from dfd.training.groups import Grouping, people, settled, split
 from dfd.types import Video
 from dfd.videos.decode import read_frames
@@ -168,6 +168,60 @@ class TestFoldsOfARun:
         write_folds(stopped / "folds.csv", pd.read_csv(stopped / "folds.csv").iloc[1:])
         with pytest.raises(ConfigError, match=r"'broken\.mp4' is only in the dataset"):
             split(records, 2, 0, Grouping(folds_of=stopped))
+
+
+def test_faces_are_embedded_once_a_run_and_again_for_other_videos(twins, small_recipe, weights, tmp_path, monkeypatch):
+    told = []
+    found = groups.people
+    monkeypatch.setattr(groups, "people", lambda records, *more: told.append(len(records)) or found(records, *more))
+    by_face = Grouping(groups="identity", identity_weights=weights, identity_distance=1e-7)
+    run, records = tmp_path / "run", labelled(twins)
+    scores = [train_fold(twins, small_recipe, 0, 2, run, grouping=by_face) for _ in range(2)]
+    assert scores[0] == scores[1]
+    assert told == [len(records)]
+    frame = split(records, 2, 0, by_face, run=run)
+    assert frame.equals(split(records, 2, 0, by_face))
+    assert len(told) == 2
+    for other in (by_face.replace(identity_distance=1e-6), by_face):
+        split(records, 2, 0, other, run=run)  # another distance, and then the first again
+    split(records[:-1], 2, 0, by_face, run=run)
+    assert len(told) == 5
+
+
+def test_a_folder_that_is_no_run_gets_no_people(twins, small_recipe, weights, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    grouping = Grouping(groups="identity", identity_weights=weights)
+    for train in (train_fold, lambda *given, **more: train_all(*given[:2], tmp_path, **more)):
+        with pytest.raises(ConfigError, match="is not empty and not a run"):
+            train(twins, small_recipe, 0, 2, tmp_path, grouping=grouping)
+    assert [path.name for path in tmp_path.iterdir() if path.name != "faces"] == ["mine.txt"]
+
+
+def test_patience_keeps_people_by_the_face_together(twins, small_recipe, weights, tmp_path, monkeypatch):
+    """real0 and its twin are one person: they judge together, or both are learned from."""
+    asked = []
+    monkeypatch.setattr(fit, "judges", lambda rows, config: asked.append({name: of for name, _, of in rows}) or set())
+    patient = small_recipe.replace(train=small_recipe.train.replace(patience=1, epochs=1))
+    grouping = Grouping(groups="identity", identity_weights=weights, identity_distance=1e-7)
+    for place, given in enumerate((grouping, None)):
+        train_all(twins, patient, tmp_path / f"all-{place}", grouping=given)
+        assert (asked[-1]["twin.mp4"] == asked[-1]["real0.mp4"]) == (given is grouping)
+    frame = split(labelled(twins), 2, 0, grouping)
+    away = 1 - folds_of(frame)["twin.mp4"]
+    train_fold(twins, patient, away, 2, tmp_path / "fold", grouping=grouping)
+    assert asked[-1]["twin.mp4"] == asked[-1]["real0.mp4"]
+
+
+def test_a_dataset_in_several_layouts_has_sets(small_store):
+    names = {"real0.mp4": "Celeb-real/id0_0000.mp4", "real1.mp4": "dfdc_train_part_0/a.mp4"}
+    records = [
+        dataclasses.replace(r, video=names.get(r.video, r.video), source=names.get(r.source, r.source))
+        for r in labelled(small_store)
+    ]
+    sets = dict(split(records, 2, 0)[["filename", "set"]].to_numpy().tolist())
+    assert (sets["Celeb-real/id0_0000.mp4"], sets["dfdc_train_part_0/a.mp4"]) == ("Celeb-DF", "DFDC")
+    assert sets["real2.mp4"] == "others"
+    assert "set" not in split(labelled(small_store), 2, 0)
 
 
 def test_the_kind_of_groups_is_on_record_and_another_is_another_run(twins, small_recipe, weights, tmp_path):

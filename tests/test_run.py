@@ -11,6 +11,7 @@ import threading
 import time
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -27,8 +28,10 @@ from dfd.inference.info import read_info
 from dfd.inference.run import Settings, run
 from dfd.scoring.submission import read_submission
 from dfd.types import Video
+from dfd.videos.encode import write_video
 from dfd.videos.manifest import read_sample, read_videos
 from dfd.videos.workers import Outcome
+from tests.conftest import moving_face
 from tests.processes import left_running
 from tests.test_bundle import checkpoint
 
@@ -336,9 +339,27 @@ def test_a_bundle_that_does_not_load_leaves_no_worker_and_nothing_else(tmp_path,
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_as_many_faces_are_scored_as_asked_for_and_a_note_tells_of_more(tmp_path, bundle, capsys):
+    face, path = moving_face(20), tmp_path / "two.mp4"
+    write_video(path, np.concatenate([face, face], axis=2), 15, crf=18)
+    for more, says in (([], "(2 faces, 2 segments"), (["--faces", "1"], "(1 face, 2 segments")):
+        with pytest.raises(SystemExit, match="^0$"):
+            main(["predict", str(path), "--bundle", str(bundle), "--workers", "1", *more])
+        out = capsys.readouterr().out
+        assert says in out
+        assert ("Note: more than 1 faces in 2 segments, the smaller ones left out." in out) == bool(more)
+    settings = [ONE, replace(ONE, most=1)]
+    two, one = (made(read_videos(path), bundle, tmp_path / "s.csv", each).scores[0].faces for each in settings)
+    assert one == tuple(logit for logit in two if logit.face == 0)
+    assert len(two) == 2 * len(one)
+    assert settings[0].key() != settings[1].key()  # a stopped run with another number is not gone on with
+
+
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
+        ("--faces", "0", "faces is 0: input should be greater than or equal to 1"),
+        ("--faces", "51", "faces is 51: input should be less than or equal to 50"),
         ("--hours", "0", "the time is 0 s: give a number above 0"),
         ("--hours", "-1", "the time is -3600 s: give a number above 0"),
         ("--hours", "nan", "the time is nan s: give a number above 0"),

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from dfd.scoring.metrics import evaluate
-from dfd.scoring.sets import SETS, known, score_folds
+from dfd.scoring.sets import SETS, known, parts, score_folds
 from dfd.scoring.submission import write_submission
 
 NAMES = ["a1", "a2", "a3", "a4", "b1", "b2"]
@@ -39,3 +39,10 @@ def test_labels_and_groups_are_by_name():
     labels, groups = known(FRAME)
     assert labels == dict(zip(NAMES, LABELS, strict=True))
     assert (groups["a2"], groups["b2"]) == ("g", "b2")
+
+
+def test_what_is_fitted_is_judged_without_a_set_where_there_are_several_else_without_a_fold():
+    folds = FRAME.assign(fold=[0, 0, 1, 1, 2, 2])
+    assert parts(folds) == [0, 0, 1, 1, 2, 2]
+    assert parts(folds.assign(set="a")) == [0, 0, 1, 1, 2, 2]
+    assert parts(folds.assign(set=["a", "a", "b", "a", "c", "b"])) == [0, 0, 1, 0, 2, 1]

@@ -7,7 +7,8 @@ import pytest
 
 from dfd.errors import ManifestError, SubmissionError
 from dfd.tables import number, read_table
-from dfd.videos.manifest import read_labels, read_sample
+from dfd.videos.labels import read_labels
+from dfd.videos.manifest import read_sample
 
 ROWS = {"a.mp4": "0.25", "b.mp4": "0.75"}
 TABBED = "filename\tlabel\r\na.mp4\t0.25\r\nb.mp4\t0.75\r\n"

@@ -156,6 +156,33 @@ def test_faces_are_counted_from_the_largest_and_no_more_than_asked_for(tmp_path)
     assert "more than 1 face" in record.reason
 
 
+def test_a_dinner_table_shows_its_eight_largest_faces_and_tells_of_the_others(tmp_path):
+    face = moving_face(4, shift=0)[:, 40:200, 45:205]
+    images = np.tile(face, (1, 2, 5, 1))
+    path = film(tmp_path / "table.mp4", images)
+    record = in_memory(Video(path, "table.mp4"), FacesConfig(size=64))
+    assert [t.face for t in record.tracklets] == list(range(8))
+    assert record.reason == "more than 8 faces in 1 segments, the smaller ones left out"
+
+
+def test_small_and_turned_faces_are_found_beside_a_large_one(tmp_path):
+    """In a 1080p picture, which is looked at in half its size: a face of 60 pixels, and one turned by 45 degrees."""
+    photo = skimage.data.astronaut()[0:260, 60:460]
+    scene = np.full((1080, 1920, 3), 120, np.uint8)
+    scene[300:820, 700:1500] = cv2.resize(photo, (800, 520))
+    small = cv2.resize(photo, None, fx=60 / 110, fy=60 / 110, interpolation=cv2.INTER_AREA)
+    scene[50 : 50 + len(small), 50 : 50 + small.shape[1]] = small
+    turn = cv2.getRotationMatrix2D((125, 120), 45, 1.0)
+    scene[800:1040, 100:350] = cv2.warpAffine(photo, turn, (250, 240), borderMode=cv2.BORDER_REPLICATE)
+    record = in_memory(Video(film(tmp_path / "a.mp4", np.stack([scene] * 2)), "a.mp4"), FacesConfig(size=64))
+    places = [tracklet.path.place(tracklet.indices)[0][0] for tracklet in record.tracklets]
+    sides = [tracklet.path.side for tracklet in record.tracklets]
+    assert len(places) == 3
+    assert np.linalg.norm(places[1] - [251, 891]) < 20  # (165, 118) of the photograph, turned about (125, 120)
+    assert np.linalg.norm(places[2] - [50 + 165 * 60 / 110, 50 + 118 * 60 / 110]) < 10
+    assert 50 < sides[2] < 70
+
+
 def test_no_face_says_why(tmp_path):
     film(tmp_path / "dark.mp4", np.full((10, 120, 160, 3), 4, np.uint8))
     record = in_memory(Video(tmp_path / "dark.mp4", "dark.mp4"), CONFIG)

@@ -1,6 +1,6 @@
 """Commands about bundles and predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -10,12 +10,14 @@ from cyclopts import Parameter
 from dfd.cli.inputs import Unlisted, Videos
 from dfd.cli.options import FILE, FOLDER, GIGABYTES, HOURS, NEW_FILE, NEW_FOLDER, SECONDS, WORKERS
 from dfd.errors import ConfigError, ManifestError, SubmissionError, first_of
+from dfd.faces.records import VideoRecord
 from dfd.faces.store import FaceStore
 from dfd.inference.info import read_info, shipped
 from dfd.inference.predict import write_report
 from dfd.inference.run import Settings, run
 from dfd.report import terminal as show
 from dfd.report.understood import understood
+from dfd.scoring.sets import sets_of
 from dfd.types import VideoScore
 from dfd.versions import drifted
 from dfd.videos.manifest import read_asked, read_folder
@@ -43,16 +45,18 @@ def bundle(
             are fitted, and kept if they do better than equal ones on folds that they were not fitted on.
         out: Folder of the bundle.
         half: Keep weights in 16 bits, in half the space; logits move by less than two hundredths of their spread.
-        sets: Datasets of dfd faces, each with other faces and fakes: by what is unseen there weights and a temperature
-            are fitted, and judged by leaving one dataset out.
+        sets: Datasets of dfd faces, each with other faces and fakes, or one in several layouts (FaceForensics++,
+            DeepFakeDetection, Celeb-DF, DFDC): by what is unseen there weights and a temperature are fitted, and
+            judged by leaving one set out.
     """
     from dfd.inference.pack import pack_runs  # and with it torch, which a prediction loads while workers begin
 
     stores = {folder.resolve().name: FaceStore.open(folder) for folder in sets}
     if len(stores) < len(sets):
         raise ConfigError("two of --sets have one name: rename a folder")
+    found = by_set({name: store.records() for name, store in stores.items()})
     with show.bar("bundle") as tell:
-        info = pack_runs(runs, out, half, {name: store.records() for name, store in stores.items()}, tell)
+        info = pack_runs(runs, out, half, found, tell)
     if info.sets is not None:
         show.set_blend(info.sets, runs)
     if info.blend is not None:
@@ -97,7 +101,7 @@ def predict(
     out: Annotated[Path | None, NEW_FILE] = None,
     sample: Annotated[Path | None, FILE] = None,
     unlisted: Unlisted = False,
-    faces: Annotated[Path | None, NEW_FOLDER] = None,
+    faces: int | Path | None = None,
     report: Annotated[Path | None, NEW_FILE] = None,
     hours: Annotated[float, HOURS] = 8.5,
     workers: Annotated[int, WORKERS] = 0,
@@ -116,7 +120,9 @@ def predict(
         out: submission.csv to write. A single video needs none: without it nothing is kept.
         sample: sample_submission.csv, a metadata.json, or Celeb-DF's List_of_testing_videos.txt: a row for each of its
             rows. Without it, one for each video.
-        faces: Dataset of dfd faces to use and continue; without it, only what is scored of a video is looked at.
+        faces: A number: of a segment at most so many faces are scored, the largest first; by default as many as when
+            the bundle was made, 8 in most. Or a dataset of dfd faces to use and continue; without one, only what is
+            scored of a video is looked at.
         report: JSON file to write: counts by status, seconds, rows that fell back.
         hours: Time to keep: where it is short, less of each video is scored, and at its end the rest gets 0.5.
         workers: Processes that look for faces; 0 for one a core.
@@ -126,7 +132,8 @@ def predict(
         mirror: Score every clip mirrored as well, and take the mean, as long as there is time for it.
         force: Use a bundle whose files or libraries have changed, or that answers otherwise than where it was made.
     """
-    settings = Settings(hours * 3600, workers, timeout, memory, faces, mirror, device)
+    dataset, most = (faces, None) if isinstance(faces, Path) else (None, faces)
+    settings = Settings(hours * 3600, workers, timeout, memory, dataset, mirror, device, most)
     if out is None and videos.is_dir():
         raise ConfigError(f"{videos} is a folder: give --out submission.csv, which gets a row for each of its videos")
     if sample is not None and not videos.is_dir():
@@ -162,6 +169,16 @@ def _refuse_nothing(scores: Sequence[VideoScore]) -> None:
     if all(score.status != "ok" for score in scores):
         why = dict.fromkeys(score.reason or score.status for score in scores)
         raise SubmissionError(f"no video of {len(scores)} could be scored: {first_of(list(why))}")
+
+
+def by_set(datasets: Mapping[str, Sequence[VideoRecord]]) -> dict[str, list[VideoRecord]]:
+    """The videos of each set: of each dataset, or of each layout in it, where it has several."""
+    found: dict[str, list[VideoRecord]] = {}
+    for name, records in datasets.items():
+        sets = sets_of({record.video: name for record in records})
+        for record in records:
+            found.setdefault(sets[record.video], []).append(record)
+    return found
 
 
 def _named(texts: list[str], option: str) -> dict[str, Path]:

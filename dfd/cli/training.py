@@ -20,7 +20,7 @@ from dfd.faces.store import FaceStore
 from dfd.models import ModelConfig
 from dfd.models.checkpoint import read_checkpoint
 from dfd.report import terminal as show
-from dfd.report.curves import draw_curve
+from dfd.report.curves import LiveCurve
 from dfd.report.sheet import write_sheet
 from dfd.report.tracking import NONE, Mirror, default_store
 from dfd.scoring.seen import SEEN
@@ -101,7 +101,7 @@ def train(
     score = None
     with _session(out, "train", hours, devices, track) as (tell, means):
         if fold is None:
-            fit.train(cv.labelled(data), data.config, settings, out, progress=tell, means=means, mix=data.mix)
+            cv.train_all(data, settings, out, tell, means, groups)
         else:
             score = cv.train_fold(data, settings, fold, folds, out, tell, means, groups, allow_seen)
     show.say(f"The model is in {out / fit.CHECKPOINT}, its curve in {out / 'curve.png'} and metrics.csv.")
@@ -226,12 +226,13 @@ def _session(
     out: Path, what: str, hours: float | None, devices: int, track: str | None
 ) -> Iterator[tuple[Progress, Means]]:
     """A bar and the means of a training, whose curve is drawn and mirrored as it grows; a stop in time is no error."""
-    mirror = _mirror(out, track)
+    mirror, curve = _mirror(out, track), LiveCurve(out)
     try:
         with show.bar(what) as bar:
 
             def tell(done: int, total: int, last: str) -> None:
                 bar(done, total, last)
+                curve.look()
                 if mirror:
                     mirror.look()
 
@@ -241,8 +242,7 @@ def _session(
         show.say("Next: the same command again goes on from there.")
         raise SystemExit(0) from None
     finally:
-        if (out / "metrics.csv").is_file():
-            draw_curve(out)
+        curve.look(last=True)
         if mirror:
             mirror.finish()
             if mirror.trouble:

@@ -17,6 +17,7 @@ from dfd.files import write_json
 from dfd.scoring.decide import Judged
 from dfd.scoring.folds import read_folds
 from dfd.scoring.seen import SEEN
+from dfd.scoring.sets import parts
 from dfd.types import VideoScore
 
 
@@ -33,7 +34,7 @@ class OutOfFold:
 
     def judged(self) -> list[Judged]:
         """The predictions with what they are judged by, in the order of the rows."""
-        known = zip(self.scores, self.folds["label"].tolist(), self.folds["fold"].tolist(), strict=True)
+        known = zip(self.scores, self.folds["label"].tolist(), parts(self.folds), strict=True)
         return [Judged(score.faces, int(label), int(fold)) for score, label, fold in known]
 
     def labels(self) -> dict[str, int]:

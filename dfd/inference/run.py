@@ -19,6 +19,7 @@ from dfd.errors import ConfigError
 from dfd.faces.build import Progress, known_in, looked_at
 from dfd.faces.records import VideoRecord
 from dfd.faces.store import FaceStore
+from dfd.faces.tracklets import FacesConfig
 from dfd.inference.budget import FULL, MIRRORED, SPEEDS, Budget
 from dfd.inference.info import BundleInfo
 from dfd.inference.journal import Journal
@@ -34,6 +35,7 @@ if TYPE_CHECKING:  # which imports torch: workers begin before that
 class Settings:
     """seconds: that the run may take. workers, timeout, memory: Limits'. faces: a dataset to use and continue.
 
+    most: faces of a segment that are scored, the largest first; as the bundle says if None.
     mirror: score each clip mirrored as well, while there is time. device: where the networks are; a GPU computes in 16
     bits. Raises ConfigError for impossible seconds.
     """
@@ -45,6 +47,7 @@ class Settings:
     faces: Path | None = None
     mirror: bool = False
     device: str = "cpu"
+    most: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.seconds < math.inf:
@@ -56,7 +59,12 @@ class Settings:
             "mirror": self.mirror,
             "faces": str(self.faces.resolve()) if self.faces else None,
             "device": self.device.partition(":")[0],
+            "most": self.most,
         }
+
+    def looks_for(self, info: BundleInfo) -> FacesConfig:
+        """How faces are looked for: as the bundle says, but for how many. Raises ConfigError."""
+        return info.faces if self.most is None else info.faces.replace(faces=self.most)
 
 
 def run(
@@ -72,9 +80,10 @@ def run(
 
     info: of the bundle that `load` loads, while workers look for faces already. tell: told when the speed changes, and
     when a journal of other settings is left aside. Raises SubmissionError where `out` cannot be written or another run
-    writes it; StoreError where settings.faces is no dataset for this bundle; what `load` raises.
+    writes it; StoreError where settings.faces is no dataset for this bundle; ConfigError; what `load` raises.
     """
     start = time.monotonic()
+    config = settings.looks_for(info)
     key = {"bundle": info.sha256(), **settings.key()}
     with ExitStack() as stack:
         journal = stack.enter_context(Journal(out.with_suffix(".journal.jsonl"), key, videos, settings.seconds, tell))
@@ -82,7 +91,7 @@ def run(
         best = MIRRORED if settings.mirror else FULL
         budget = Budget(len(todo), settings.seconds, settings.workers or available_cores(), tell=tell, best=best)
         limits = Limits(settings.workers, settings.timeout, budget.until, settings.memory)
-        records = stack.enter_context(closing(_look(todo, info, settings.faces, budget, limits)))
+        records = stack.enter_context(closing(_look(todo, info, config, settings.faces, budget, limits)))
         bundle = load()
         stack.enter_context(bundle.ready())
         made = predict([video.name for video in videos], records, bundle, out, progress, budget, journal)
@@ -90,10 +99,10 @@ def run(
 
 
 def _look(
-    videos: Sequence[Video], info: BundleInfo, faces: Path | None, budget: Budget, limits: Limits
+    videos: Sequence[Video], info: BundleInfo, config: FacesConfig, faces: Path | None, budget: Budget, limits: Limits
 ) -> Generator[list[VideoRecord], None, None]:
     """The videos' records. A dataset takes whole videos, where there is no haste."""
-    store = FaceStore.create(faces, info.faces) if faces else None
+    store = FaceStore.create(faces, config) if faces else None
     members = [member.clip for member in info.members]
 
     def wanted(video: Video) -> Wanted | None:
@@ -104,4 +113,4 @@ def _look(
         return ScoredClips(tuple(dict.fromkeys(used)), speed.segments)
 
     known, todo = known_in(videos, store)
-    return looked_at(todo, info.faces, wanted, limits, store, known)
+    return looked_at(todo, config, wanted, limits, store, known)

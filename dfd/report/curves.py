@@ -1,5 +1,6 @@
 """The curve of a run as a picture: loss and accuracy on training clips, and how good it is on what is kept aside."""
 
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -7,11 +8,40 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from dfd.files import whole
+from dfd.training.curve import gather_curves
 
 COIN = 0.6931
 """Loss of always saying 0.5 of as many real as fake clips."""
 
 ASIDE = "\n(dashed: {} of the fold kept aside)"
+
+PATIENT = 20
+"""Drawing takes at most one part in so many of a training's time."""
+
+
+class LiveCurve:
+    """Keeps the curve.png of a training, and the metrics.csv of a cross-validation, up to date as it goes on."""
+
+    def __init__(self, run: Path) -> None:
+        self._run, self._next = run, 0.0
+        self._drawn: dict[Path, int] = {}
+
+    def look(self, last: bool = False) -> None:
+        """Draw what is new: cheap where nothing is. last: at the end, whatever it takes."""
+        rows = self._rows()
+        if not rows or (not last and (rows == self._drawn or time.monotonic() < self._next)):
+            return
+        begun = time.monotonic()
+        if any(path.parent != self._run for path in rows):
+            gather_curves(self._run)
+        draw_curve(self._run)
+        self._drawn, now = rows, time.monotonic()
+        self._next = now + PATIENT * (now - begun)
+
+    def _rows(self) -> dict[Path, int]:
+        """When the curve of the run, or of each of its folds, was written last."""
+        folds = list(self._run.glob("fold-*/metrics.csv"))
+        return {path: path.stat().st_mtime_ns for path in folds or self._run.glob("metrics.csv")}
 
 
 def draw_curve(run: Path) -> Path:

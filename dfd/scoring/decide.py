@@ -17,12 +17,15 @@ from dfd.scoring.calibrate import METHODS, Calibration, methods_for
 from dfd.scoring.metrics import balanced_log_loss
 from dfd.types import FaceLogit
 
-UNJUDGED = "it takes three folds and both classes outside of each to judge by"
+UNJUDGED = "it takes three folds, or sets where there are several, and both classes outside of each to judge by"
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One video's out-of-fold prediction. faces: the logits of its tracklets; none where it could not be scored."""
+    """One video's out-of-fold prediction. faces: the logits of its tracklets; none where it could not be scored.
+
+    fold: the part of the videos that it is left out with; of several sets its set (sets.parts).
+    """
 
     faces: tuple[FaceLogit, ...]
     label: int

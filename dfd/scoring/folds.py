@@ -50,10 +50,12 @@ def source_groups(names: Sequence[str], sources: Sequence[str]) -> list[str]:
 
 def group_of(names: Sequence[str], sources: Mapping[str, str]) -> dict[str, str]:
     """The group of each video: all that sources and people link. One without an entry in `sources` is its own."""
-    return dict(zip(names, _groups(names, [sources.get(name, name) for name in names]), strict=True))
+    return dict(zip(names, linked_groups(names, [sources.get(name, name) for name in names]), strict=True))
 
 
-def _groups(names: Sequence[str], sources: Sequence[str], links: Sequence[tuple[str, str]] | None = None) -> list[str]:
+def linked_groups(
+    names: Sequence[str], sources: Sequence[str], links: Sequence[tuple[str, str]] | None = None
+) -> list[str]:
     """source_groups with `links`; without them, with the people whom the names name."""
     links = [(name, person) for name in names for person in people_in(name)] if links is None else links
     a, b = ([link[side] for link in links] for side in (0, 1))
@@ -82,7 +84,7 @@ def assign_folds(
     if not len(names) == len(labels) == len(sources):
         raise ConfigError(f"{len(names)} names, {len(labels)} labels, {len(sources)} sources: a video has one of each")
     own = [source or name for name, source in zip(names, sources, strict=True)]
-    groups = _groups(names, own, links)
+    groups = linked_groups(names, own, links)
     frame = pd.DataFrame({"filename": names, "label": labels, "source": own, "group": groups})
     frame = frame.sort_values("filename", ignore_index=True)
     _check_possible(frame, folds)

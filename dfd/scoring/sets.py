@@ -4,6 +4,7 @@ The pooled score hides how the datasets' scores lie to one another: a model that
 other real is right within neither, and may look good on both together.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 
 from dfd.scoring.folds import SET
 from dfd.scoring.submission import score_submission
+from dfd.videos.people import layout_in
 
 SETS = "sets"
 """In a score: the measures of each dataset, by its name, where there are several."""
@@ -28,6 +30,35 @@ def score_folds(path: Path, frame: pd.DataFrame) -> dict[str, Any]:
         return score
     parts = frame.groupby(SET)
     return {**score, SETS: {str(name): _alone(path, part) for name, part in parts}}
+
+
+def sets_of(datasets: Mapping[str, str]) -> dict[str, str]:
+    """The set that each video is of, by name: its dataset, or of a dataset in several layouts its layout there.
+
+    datasets: what each video's dataset is called; empty where there is only one.
+
+    >>> sets_of({"Celeb-real/id0_0000.mp4": "", "dfdc_train_part_0/a.mp4": "", "b.mp4": ""})
+    {'Celeb-real/id0_0000.mp4': 'Celeb-DF', 'dfdc_train_part_0/a.mp4': 'DFDC', 'b.mp4': 'others'}
+    >>> sets_of({"Celeb-real/id0_0000.mp4": "celeb", "b.mp4": "mine"})
+    {'Celeb-real/id0_0000.mp4': 'celeb', 'b.mp4': 'mine'}
+    """
+    layouts: dict[str, set[str]] = {}
+    for name, dataset in datasets.items():
+        layouts.setdefault(dataset, set()).add(layout_in(name))
+    return {
+        name: "/".join(filter(None, [dataset, layout_in(name) or "others"])) if len(layouts[dataset]) > 1 else dataset
+        for name, dataset in datasets.items()
+    }
+
+
+def parts(frame: pd.DataFrame) -> list[int]:
+    """The part of a frame of folds that each row is of, (N,), for what is fitted to be judged without a part.
+
+    Where there are several sets these are the parts, since what is fitted within a set fails on another's fakes.
+    """
+    if SET in frame and frame[SET].nunique() > 1:
+        return [int(number) for number in pd.factorize(frame[SET])[0]]
+    return [int(fold) for fold in frame["fold"]]
 
 
 def known(frame: pd.DataFrame) -> tuple[dict[str, int], dict[str, str]]:

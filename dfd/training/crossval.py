@@ -27,7 +27,7 @@ from dfd.errors import ConfigError
 from dfd.faces.build import Progress
 from dfd.faces.records import VideoRecord
 from dfd.faces.store import FaceStore
-from dfd.files import whole, write_json
+from dfd.files import write_json
 from dfd.inference.bundle import Bundle, load_member
 from dfd.inference.info import BundleInfo
 from dfd.inference.oof import read_scores, write_scores
@@ -35,13 +35,14 @@ from dfd.inference.predict import Prediction, predict
 from dfd.scoring.decide import Decision, Judged, decide
 from dfd.scoring.folds import write_folds
 from dfd.scoring.seen import SEEN
-from dfd.scoring.sets import NOTE, known, score_folds
+from dfd.scoring.sets import NOTE, known, parts, score_folds
 from dfd.scoring.submission import write_submission
 from dfd.training.clock import ALONE, Means
+from dfd.training.curve import gather_curves
 from dfd.training.datasets import Datasets
-from dfd.training.fit import CHECKPOINT, claim, content, train
+from dfd.training.fit import CHECKPOINT, check_free, claim, content, train
 from dfd.training.fit import settings as run_settings
-from dfd.training.groups import Grouping, kind, named_people, settled, split
+from dfd.training.groups import Grouping, grouped, kind, named_people, settled, split
 from dfd.training.lineage import check_unseen, count_seen
 from dfd.training.loop import seeded_model
 from dfd.training.material import mixed
@@ -111,12 +112,31 @@ def crossval(
     ordered = tuple(scores[record.video] for record in records)
     write_submission(out / "oof.csv", {score.name: score.probability for score in ordered})
     write_scores(out / "oof.json", ordered)
-    _gather_curves(out, folds)
+    gather_curves(out)
     weights = recipe.model.weights
     again = (
         count_seen(part, weights, out / f"fold-{fold}" / CHECKPOINT, people) for fold, part in frame.groupby("fold")
     )
     return _judge(out, frame, ordered, measures(out, frame, records, sum(again)))
+
+
+def train_all(
+    store: FaceStore | Datasets,
+    recipe: Recipe,
+    out: Path,
+    progress: Progress | None = None,
+    means: Means = ALONE,
+    grouping: Grouping | None = None,
+) -> Path:
+    """Train on all labelled videos in the run folder `out`: the checkpoint. grouping: what patience keeps together.
+
+    Raises as fit.train.
+    """
+    data = Datasets.of(store)
+    records = labelled(data)
+    check_free(out)
+    groups = grouped(records, grouping or Grouping(), progress, out) if recipe.train.patience else None
+    return train(records, data.config, recipe, out, progress=progress, means=means, groups=groups, mix=data.mix)
 
 
 def train_fold(
@@ -139,13 +159,15 @@ def train_fold(
     data = Datasets.of(store)
     records = labelled(data)
     both_classes([record.label or 0 for record in records])
-    frame = split(records, folds, recipe.train.seed, grouping, progress)
+    check_free(out)
+    frame = split(records, folds, recipe.train.seed, grouping, progress, out)
+    groups = known(frame)[1]
     frame = frame[frame["fold"] == fold]
     people = named_people(records, grouping)
     check_unseen(frame, recipe.model.weights, allow_seen, people)
     names = set(frame["filename"])
     seen, held = ([r for r in records if (r.video in names) == inside] for inside in (False, True))
-    score_fold(seen, held, data, recipe, out, f"fold {fold}", progress, means)
+    score_fold(seen, held, data, recipe, out, f"fold {fold}", progress, means, groups)
     again = count_seen(frame, recipe.model.weights, out / CHECKPOINT, people)
     score = measures(out, frame, records, again)
     write_json(out / "score.json", score)
@@ -208,8 +230,8 @@ def measures(out: Path, frame: pd.DataFrame, records: Sequence[VideoRecord], aga
 def _judge(out: Path, frame: pd.DataFrame, scores: Sequence[VideoScore], score: dict[str, Any]) -> CrossValidation:
     """See whether a calibration would have helped."""
     labels = known(frame)[0]
-    fold_of = dict(zip(frame["filename"], frame["fold"], strict=True))
-    decision = decide([Judged(s.faces, labels[s.name], int(fold_of[s.name])) for s in scores if s.status == "ok"])
+    part_of = dict(zip(frame["filename"], parts(frame), strict=True))
+    decision = decide([Judged(s.faces, labels[s.name], part_of[s.name]) for s in scores if s.status == "ok"])
     about = {"score": score, "decision": {**vars(decision), "rule": decision.rule.model_dump()}}
     write_json(out / "score.json", about)
     return CrossValidation(out, frame, score, decision, tuple(scores))
@@ -221,9 +243,3 @@ def _share(progress: Progress | None, fold: int, folds: int) -> Progress | None:
         return None
     tell: Callable[[int, int, str], None] = progress
     return lambda done, total, text: tell(fold * total + done, folds * total, text)
-
-
-def _gather_curves(out: Path, folds: int) -> None:
-    curves = [pd.read_csv(out / f"fold-{fold}" / "metrics.csv").assign(fold=fold) for fold in range(folds)]
-    with whole(out / "metrics.csv") as partial:
-        pd.concat(curves).to_csv(partial, index=False)

@@ -74,6 +74,13 @@ class Curve(pl.Callback):
             self.progress(trainer.global_step, module.steps, f"{self.what}, {last}")
 
 
+def gather_curves(run: Path) -> None:
+    """Write the metrics.csv of a cross-validation: the rows of its folds, those that have begun."""
+    found = sorted((int(path.parent.name.removeprefix("fold-")), path) for path in run.glob("fold-*/metrics.csv"))
+    with whole(run / "metrics.csv") as partial:
+        pd.concat([pd.read_csv(path).assign(fold=fold) for fold, path in found]).to_csv(partial, index=False)
+
+
 def add_row(path: Path, row: dict[str, float]) -> None:
     """Put a row into the CSV at `path`, in place of that of its step and of later ones; atomic."""
     table = pd.DataFrame([row])

@@ -4,6 +4,7 @@ config.json              recipe, seed, data, versions
 metrics.csv              a row an epoch and every ten minutes: loss and accuracy on training clips, and the balanced
                          log loss and AUC of what is kept aside, if anything is
 checkpoints/last.ckpt    weights, optimizer, header; what a stopped run goes on from
+people.json              which videos show one person, where that was found out by their faces
 done                     there once the training has ended
 """
 
@@ -34,6 +35,8 @@ from dfd.versions import versions
 
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
 DONE = "done"
+PEOPLE = "people.json"
+"""May be there before config.json."""
 ABOUT = ("versions", "parameters")
 """What config.json has besides settings: it does not identify a run."""
 
@@ -65,7 +68,7 @@ def train(
     """Train on `videos` in the run folder `out`; returns the checkpoint's path.
 
     held: videos that are kept aside, on which the curve measures the model. groups: what patience keeps together, by
-    video; sources if None. mix: how often each dataset is drawn, by its name; all alike if None.
+    video (groups.grouped); sources if None. mix: how often each dataset is drawn, by its name; all alike if None.
     A finished run with the same settings and data is returned as it is, a stopped one goes on. Raises ConfigError when
     `out` holds another run, a class is missing, or the clips are wider than the stored crops; OutOfTimeError at
     `means.until`; StoreError naming a film that cannot be read; TrainingError when the disk is full.
@@ -86,6 +89,7 @@ def train(
         videos=lineage(recipe.model.weights, *((v.video, v.source, *v.people) for v in learned)),
     )
     data = {"videos": {v.video: v.label for v in learned}, "content": content([*videos, *held]), **mixed(mix)}
+    data |= {"judging": sorted(judging)} if judging else {}
     kept_aside = HeldVideos.sampled(held, header)
     judged = HeldVideos(tuple(v for v in videos if v.video in judging), header) if judging else None
     return run(clips, header, recipe, data, out, what, progress, means, kept_aside, judged)
@@ -170,11 +174,18 @@ def claim(out: Path, config: dict[str, Any], model: nn.Module) -> None:
             )
         sweep(out)
         return
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise ConfigError(f"{out} is not empty and not a run (no config.json): name a new folder")
+    check_free(out)
     out.mkdir(parents=True, exist_ok=True)
     about = {"versions": versions(), "parameters": sum(parameter.numel() for parameter in model.parameters())}
     write_json(path, {**config, **about}, durable=True)
+
+
+def check_free(out: Path) -> None:
+    """Raise ConfigError where `out` is neither a run's folder nor free for one."""
+    if (out / "config.json").is_file():
+        return
+    if out.is_file() or (out.is_dir() and any(path.name != PEOPLE for path in out.iterdir())):
+        raise ConfigError(f"{out} is not empty and not a run (no config.json): name a new folder")
 
 
 def _changed(old: dict[str, Any], new: dict[str, Any], at: str = "") -> list[str]:

@@ -1,5 +1,6 @@
 """Which videos are kept in one fold: every fake with its source, and on request whole parts, or whole people."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -14,8 +15,11 @@ from dfd.errors import ConfigError
 from dfd.faces.build import Progress
 from dfd.faces.embed import Embedder
 from dfd.faces.records import TrackletRecord, VideoRecord
-from dfd.scoring.folds import SET, assign_folds, check_folds, read_folds
+from dfd.files import sha256, write_json
+from dfd.scoring.folds import SET, assign_folds, check_folds, linked_groups, read_folds
 from dfd.scoring.leaks import Links, part_links, person_links
+from dfd.scoring.sets import sets_of
+from dfd.training.fit import PEOPLE, content
 from dfd.videos.segments import scored
 
 LOOKS = 2
@@ -58,10 +62,12 @@ def split(
     seed: int,
     grouping: Grouping | None = None,
     progress: Progress | None = None,
+    run: Path | None = None,
 ) -> pd.DataFrame:
     """The fold of each video, groups whole: proved before it is returned.
 
-    Raises ConfigError when the videos cannot be split so; StoreError when one cannot be read for its face.
+    run: its folder, where the people found by their faces are kept, and read when it goes on. Raises ConfigError when
+    the videos cannot be split so; StoreError when one cannot be read for its face.
     """
     grouping = grouping or Grouping()
     if grouping.folds_of is not None:
@@ -70,7 +76,7 @@ def split(
             raise ConfigError(f"folds is {folds}, but {grouping.folds_of} has {frame['fold'].nunique()}: give those")
         return frame
     labels = [record.label or 0 for record in records]
-    links = _links(records, grouping, progress)
+    links = _links(records, grouping, progress, run)
     try:
         frame = assign_folds([r.video for r in records], labels, [r.source for r in records], folds, seed, links)
     except ConfigError as error:
@@ -101,8 +107,8 @@ def settled(run: Path, records: Sequence[VideoRecord]) -> pd.DataFrame:
 
 
 def _with_sets(frame: pd.DataFrame, records: Sequence[VideoRecord]) -> pd.DataFrame:
-    """A frame of folds with the dataset of each video, where there are several."""
-    sets = {record.video: record.dataset for record in records}
+    """A frame of folds with the set of each video, where there are several."""
+    sets = sets_of({record.video: record.dataset for record in records})
     frame = frame.drop(columns=SET, errors="ignore")
     return frame.assign(**{SET: frame["filename"].map(sets)}) if len(set(sets.values())) > 1 else frame
 
@@ -135,13 +141,41 @@ def _embedder(grouping: Grouping) -> Embedder:
     return Embedder(grouping.identity_weights)
 
 
-def _links(records: Sequence[VideoRecord], grouping: Grouping, progress: Progress | None) -> Links:
+def grouped(
+    records: Sequence[VideoRecord], grouping: Grouping, progress: Progress | None = None, run: Path | None = None
+) -> dict[str, str]:
+    """The group of each video, by name: what stands on one side wherever videos are parted. run, raises: as split."""
+    names = [record.video for record in records]
+    links = _links(records, grouping, progress, run)
+    return dict(zip(names, linked_groups(names, [record.source for record in records], links), strict=True))
+
+
+def _links(
+    records: Sequence[VideoRecord], grouping: Grouping, progress: Progress | None, run: Path | None = None
+) -> Links:
     if grouping.groups == "source":
         return []
     named = named_links(records)
     if grouping.groups == "part":
         return named + part_links([record.video for record in records])
-    return named + people(records, grouping, progress) if grouping.groups == "identity" else named
+    return named + _people_once(records, grouping, progress, run) if grouping.groups == "identity" else named
+
+
+def _people_once(
+    records: Sequence[VideoRecord], grouping: Grouping, progress: Progress | None, run: Path | None
+) -> Links:
+    """people(), kept in the folder `run`, and read there when the same is asked for again: it may take an hour."""
+    if run is None or grouping.identity_weights is None or not grouping.identity_weights.is_file():
+        return people(records, grouping, progress)
+    path, weights = run / PEOPLE, sha256(grouping.identity_weights)
+    asked = {"videos": content(records), "weights": weights, "distance": grouping.identity_distance}
+    there = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if there.get("asked") == asked:
+        return [(video, other) for video, other in there["links"]]
+    links = people(records, grouping, progress)
+    run.mkdir(parents=True, exist_ok=True)
+    write_json(path, {"asked": asked, "links": links})
+    return links
 
 
 def named_people(records: Sequence[VideoRecord], grouping: Grouping | None = None) -> dict[str, tuple[str, ...]]:

@@ -48,7 +48,7 @@ def zero_shot(
             f"--zero-shot scores a model as it is: give --model.weights a checkpoint of dfd, not {weights}"
         )
     records = labelled(store)
-    frame = split(records, folds, seed, grouping, progress)
+    frame = split(records, folds, seed, grouping, progress, out)
     check_unseen(frame, weights, allow_seen, named_people(records, grouping))
     return _score(store, weights, frame, out, progress, means, grouping)
 

@@ -20,6 +20,28 @@ _SETS = (
     (_PREVIEW, ("preview/", "preview/")),
 )
 """How a name of each says who is in it, and what stands before a person's name."""
+LAYOUTS = {
+    "DeepFakeDetection": re.compile(
+        r"(?:^|/)(?:original_sequences/actors|(?:manipulated_sequences/)?DeepFakeDetection|DFD_\w+[ _]sequences)/", re.I
+    ),
+    "FaceForensics++": re.compile(
+        rf"(?:^|/)(?:original_sequences|manipulated_sequences|original|{'|'.join(METHODS)})/", re.I
+    ),
+    "Celeb-DF": re.compile(rf"(?:^|/)(?:{'|'.join(CELEB)})/", re.I),
+    "DFDC": re.compile(r"(?:^|/)(?:dfdc_train_part_\d+|original_videos|method_\w)/", re.I),
+}
+"""How a name begins, or goes on after other folders, in each data set; the first that fits."""
+
+
+def layout_in(name: str) -> str:
+    """The data set in whose layout a video has that name; empty where it is of no known one.
+
+    >>> layout_in("original_sequences/actors/c23/videos/01__talking.mp4"), layout_in("celeb/YouTube-real/00001.mp4")
+    ('DeepFakeDetection', 'Celeb-DF')
+    >>> layout_in("manipulated_sequences/Deepfakes/c23/videos/000_003.mp4"), layout_in("a.mp4")
+    ('FaceForensics++', '')
+    """
+    return next((layout for layout, form in LAYOUTS.items() if form.search(name)), "")
 
 
 def people_in(name: str) -> tuple[str, ...]:
