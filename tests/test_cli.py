@@ -316,7 +316,7 @@ def test_two_runs_over_the_same_folds_become_one_bundle(capsys, small_store, tmp
     assert dfd(capsys, "audit", small_store.folder, "--folds", 2, "--folds-of", first, "--threshold", 1.0)[0] == 0
     assert dfd(capsys, "crossval", small_store.folder, "--out", other, *seed)[0] == 0
     status, _, error = dfd(capsys, "bundle", first, other, "--out", tmp_path / "none")
-    assert (status, "are over other folds" in error) == (1, True)
+    assert (status, "are over other folds" in error) == (1, True), error
     assert not (tmp_path / "none").exists()
 
 

@@ -37,7 +37,9 @@ def first_with(name):
 def kind(option):
     """int, float or Path; "" for anything else."""
     hint = str(option.hint)
-    return "" if "tuple" in hint else next((name for name in ("float", "int", "Path") if name in hint), "")
+    if "tuple" in hint or ("int" in hint and "Path" in hint):  # a number or a folder: both are tried by hand
+        return ""
+    return next((name for name in ("float", "int", "Path") if name in hint), "")
 
 
 def place(option):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dfd.errors import ManifestError
-from dfd.tables import column_name, read_table
+from dfd.tables import column_name, number, read_table
 from dfd.types import Label
 from dfd.videos.names import renamed
 from dfd.videos.people import people_in
@@ -165,10 +165,8 @@ def read_label(value: object) -> Label | None:
     [1, 0, 1, 0, 1, 1, None, None, None, None]
     """
     text = str(value).strip().lower()
-    try:
-        return {0.0: WORDS["real"], 1.0: WORDS["fake"]}.get(float(text))
-    except ValueError:
-        return WORDS.get(text)
+    found = number(text)
+    return WORDS.get(text) if found is None else {0.0: WORDS["real"], 1.0: WORDS["fake"]}.get(found)
 
 
 def _tested(path: Path) -> Iterator[tuple[str, Known]]:
