@@ -188,6 +188,9 @@ def test_what_does_not_hold_is_named(
         encode_video(io.BytesIO(), images, **{"fps": 25, **settings})
 
 
-def test_folder_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        write_video(tmp_path / "no" / "a.mp4", ramp(2), 25)
+def test_a_folder_that_is_not_there_is_made_and_one_that_cannot_be_is_an_os_error(tmp_path: Path) -> None:
+    write_video(tmp_path / "new" / "a.mp4", ramp(2), 25)
+    assert probe(tmp_path / "new" / "a.mp4").width
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        write_video(tmp_path / "file" / "a.mp4", ramp(2), 25)
