@@ -18,7 +18,7 @@ from dfd.errors import ConfigError, StoreError
 from dfd.faces.store import FaceStore
 from dfd.faces.tables import read_tables
 from dfd.inference.oof import read_endings
-from dfd.report.card import read_json
+from dfd.report.card import MEASURES, read_json
 from dfd.scoring.folds import SET, group_of, read_folds
 from dfd.scoring.metrics import clip
 from dfd.scoring.submission import read_submission
@@ -75,8 +75,10 @@ def read_run(run: Path, faces: Sequence[Path] = ()) -> RunFacts:
     lacks: list[str] = []
     stores = _stores(run, faces, lacks)
     tables = [read_tables(store.folder) for store in stores]
-    score = _optional(run / "score.json")
-    decision = score.get("decision", {})
+    about = _optional(run / "score.json")
+    score, decision = about.get("score", about), about.get("decision", {})
+    if score and not score.keys() >= {*MEASURES, "log_loss"}:
+        raise ConfigError(f"{run / 'score.json'} holds no measures: delete it, and give the run's command again")
     videos = _videos(run, [videos for videos, _ in tables], decision, lacks)
     sides = [_sides(tracklets) for _, tracklets in tables]
     if not videos.empty:
@@ -85,7 +87,7 @@ def read_run(run: Path, faces: Sequence[Path] = ()) -> RunFacts:
     return RunFacts(
         folder=run,
         config=_optional(run / "config.json"),
-        score=score.get("score", score),
+        score=score,
         decision=decision,
         distortions=_optional(run / "distort.json"),
         start=_optional(run / "zero-shot" / "score.json").get("score", {}),

@@ -1,7 +1,8 @@
 """The page of a run, or of two side by side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from os.path import relpath
 from pathlib import Path
 from typing import Any
@@ -83,24 +84,19 @@ def write_run_page(runs: Sequence[Path], out: Path, faces: Sequence[Path] = (), 
     if not 1 <= len(runs) <= 2:
         raise ConfigError(f"{len(runs)} runs are named: a page shows one, or two side by side")
     facts = [read_run(run, faces) for run in runs]
-    views = [_view(run, _links(pages, out)) for run in facts]
+    views = [_view(run, partial(_link, pages, out)) for run in facts]
     both = _both(facts) if len(facts) == 2 else {}
     told = {"version": dfd.__version__, "caution": CAUTION, "shift": SHIFT, "worst": WORST}
     return write_page(out, render("run.html", runs=views, both=both, **told))
 
 
-class _links:  # noqa: N801  # called like a function
-    """The address of a video's own page, as seen from the page at `out`; empty where there is none."""
-
-    def __init__(self, pages: Path | None, out: Path) -> None:
-        self.pages, self.out = pages, out
-
-    def __call__(self, name: str) -> str:
-        page = self.pages / f"{file_name(name)}.html" if self.pages else None
-        return quote(Path(relpath(page, self.out.parent)).as_posix()) if page and page.is_file() else ""
+def _link(pages: Path | None, out: Path, name: str) -> str:
+    """The address of a video's own page in the folder `pages`, as seen from the page `out`; empty where none is."""
+    page = pages / f"{file_name(name)}.html" if pages else None
+    return quote(Path(relpath(page, out.parent)).as_posix()) if page and page.is_file() else ""
 
 
-def _view(run: RunFacts, link: "_links") -> RunView:
+def _view(run: RunFacts, link: Callable[[str], str]) -> RunView:
     scored, score = not run.videos.empty, run.score
     people = _people(run) if run.folds else {}
     drawn = {}
@@ -193,7 +189,7 @@ def _members(rows: pd.DataFrame, people: Mapping[str, tuple[str, ...]]) -> FoldL
     return FoldList(title, groups[:NAMED], who[:NAMED], max(0, len(groups) - NAMED) + max(0, len(who) - NAMED))
 
 
-def _worst(run: RunFacts, link: "_links") -> list[Face]:
+def _worst(run: RunFacts, link: Callable[[str], str]) -> list[Face]:
     """The videos with the highest loss, confident mistakes first."""
     found = []
     for row in run.videos.nlargest(WORST, "loss").to_dict("records"):
