@@ -97,8 +97,9 @@ def test_what_is_pointed_at_is_told(opened, name):
     page, _, _ = opened(name)
     tip = page.locator("#tip")
     assert tip.is_hidden()
-    marks = page.locator("svg.area rect[data-tip], svg.area circle[data-tip]")
-    shown = next(mark for mark in marks.all() if (mark.bounding_box() or {"height": 0})["height"] > 4)
+    bars = page.locator("svg.area rect[data-tip], svg.track rect[data-tip]")
+    high = "bars => bars.findIndex(bar => bar.getBoundingClientRect().height > 4)"
+    shown = bars.nth(bars.evaluate_all(high))
     shown.scroll_into_view_if_needed()
     shown.hover()
     assert tip.is_visible()
