@@ -50,7 +50,8 @@ def test_a_timeline_has_a_lane_a_person_and_bars_at_their_times():
     (mark,) = marks(drawn)
     assert (mark["x"], mark["width"], mark["y"], mark["data-link"]) == ("25.00%", "25.00%", "50.00%", "#f")
     assert drawn.count('class="lane"') == 3  # and the ruler's
-    assert '<rect class="looked" x="25.0%" y="0" width="25.0%" height="100%"/>' in drawn
+    assert '<rect class="looked" x="25.0%" y="0" width="25.00%" height="100%"/>' in drawn
+    assert timeline(lanes, 10.0, "about", [(0.0, 1.0), (5.0, 6.0)]).count('class="looked"') == 2 * 2 + 1
 
 
 def test_names_and_tips_stay_text():

@@ -43,14 +43,19 @@ def write_page(out: Path, html: str) -> int:
 
     Raises ConfigError when `out` has no ending of a page, or cannot be written.
     """
-    if out.suffix.lower() not in (".html", ".htm"):
-        raise ConfigError(f"{out} has no ending of a page: name it .html")
+    check_name(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_text(out, html)
     except OSError as error:
         raise ConfigError(f"{out} cannot be written: {error.strerror}") from None
     return len(html.encode())
+
+
+def check_name(out: Path) -> None:
+    """Raise ConfigError when `out` has no ending of a page."""
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(f"{out} has no ending of a page: name it .html")
 
 
 def framed(html: str, height: int = 720) -> str:

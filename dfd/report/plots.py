@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-__all__ = ["bar_plot", "line_plot", "timeline"]
+__all__ = ["bar_plot", "gauge", "line_plot", "timeline"]
 
 Point = tuple[float, float]
 
@@ -112,14 +112,26 @@ def bar_plot(labels: Sequence[str], bars: Sequence[Bars], y: Axis, about: str, x
     return _figure(drawn, Axis(x_title, 0, 1), y, about, legend, named)
 
 
-def timeline(lanes: Sequence[Lane], seconds: float, about: str) -> Markup:
-    """A lane below the other, each with bars at their times of `seconds`; what no bar covers is hatched."""
+def gauge(probability: float) -> Markup:
+    """A probability in [0,1] as a mark on a scale from 0 to 1."""
+    axis = Axis("", 0, 1)
+    mark = Markup('<rect class="bed" width="100%" height="100%"/><rect class="tone1" width="{}%" height="100%"/>')
+    drawn = mark.format(axis.percent(probability)) + _x_labels(axis.labels())
+    return Markup('<div class="gauge">{}</div>').format(_svg(drawn, "", "scale"))
+
+
+def timeline(lanes: Sequence[Lane], seconds: float, about: str, looked: Sequence[Point] = ()) -> Markup:
+    """A lane below the other, each with bars at their times of `seconds`.
+
+    looked: (start, stop) of what was looked at, with a bar or not; what neither covers is hatched.
+    """
     axis = Axis("time, seconds", 0, max(seconds, 1e-6))
+    bare = Markup("").join(_looked(start, stop, axis) for start, stop in looked)
     rows = Markup("").join(
         Markup('<div class="lane"><div class="who">{}<span>{}</span></div>{}</div>').format(
             Markup('<img src="{}" alt=""/>').format(lane.picture) if lane.picture else "",
             lane.name,
-            _svg(Markup("").join(_stretch(bar, axis) for bar in lane.bars), f"{about} {lane.name}.", "track"),
+            _svg(bare + Markup("").join(_stretch(bar, axis) for bar in lane.bars), f"{about} {lane.name}.", "track"),
         )
         for lane in lanes
     )
@@ -128,11 +140,16 @@ def timeline(lanes: Sequence[Lane], seconds: float, about: str) -> Markup:
     return Markup('<div class="timeline">{}</div>').format(rows + below)
 
 
+def _looked(start: float, stop: float, axis: Axis) -> Markup:
+    rect = Markup('<rect class="looked" x="{0}%" y="0" width="{1:.2f}%" height="100%"/>')
+    return rect.format(axis.percent(start), axis.percent(stop) - axis.percent(start))
+
+
 def _stretch(bar: Bar, axis: Axis) -> Markup:
     left = axis.percent(bar.start)
     width = max(0.4, axis.percent(bar.stop) - left)
-    looked = Markup('<rect class="looked" x="{}%" y="0" width="{}%" height="100%"/>').format(left, width)
-    return looked + _mark(left, 100 * max(0.03, bar.height), width, bar.tone, bar.tip, bar.link)
+    mark = _mark(left, 100 * max(0.03, bar.height), width, bar.tone, bar.tip, bar.link)
+    return _looked(bar.start, bar.stop, axis) + mark
 
 
 def _mark(left: float, height: float, width: float, tone: int, tip: str, link: str = "") -> Markup:

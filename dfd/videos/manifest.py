@@ -4,7 +4,8 @@ import csv
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from errno import ENAMETOOLONG
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -44,6 +45,17 @@ def read_videos(path: Path | str) -> list[Video]:
     if not videos:
         raise ManifestError(f"{path} holds no videos ({' '.join(sorted(SUFFIXES))}), nor a layout that is known")
     return videos
+
+
+def named(paths: Sequence[Path]) -> list[Video]:
+    """The videos in these files, each once, under its file's name; under its whole path where two have one name.
+
+    >>> [video.name for video in named([Path("a/x.mp4"), Path("b/x.mp4"), Path("y.mp4"), Path("y.mp4")])]
+    ['a/x.mp4', 'b/x.mp4', 'y.mp4']
+    """
+    once = list(dict.fromkeys(paths))
+    times = Counter(path.name for path in once)
+    return [Video(path, path.name if times[path.name] == 1 else path.as_posix()) for path in once]
 
 
 def _of_folder(folder: Path) -> Iterator[Video]:
