@@ -6,9 +6,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from dfd.errors import ConfigError
-from dfd.faces.store import SETTINGS
+from dfd.faces.store import is_store
 from dfd.report import terminal as show
 from dfd.report.dataset_page import write_dataset_page
+from dfd.report.page import check_name
 from dfd.report.run_facts import is_run
 from dfd.report.run_page import write_run_page
 
@@ -34,12 +35,13 @@ def report(
         videos: Of a dataset: the folder that it was built from, for first frames; by default where it was then.
         pages: Of a run: a folder of pages of single videos, to which its worst videos link.
     """
-    datasets = [folder for folder in folders if (folder / SETTINGS).is_file()]
+    datasets = [folder for folder in folders if is_store(folder)]
     strange = [folder for folder in folders if folder not in datasets and not is_run(folder)]
     if strange:
         raise ConfigError(f"{strange[0]} is neither a run of dfd crossval or train nor a dataset of dfd faces")
     if datasets and len(folders) > 1:
         raise ConfigError(f"{len(folders)} folders are named: a page shows one dataset, one run or two runs")
+    check_name(out)
     _check_options(bool(datasets), faces, videos, pages)
     size = write_dataset_page(folders[0], out, videos) if datasets else write_run_page(folders, out, faces or (), pages)
     show.say(f"Wrote {out}, {size / 1e6:.1f} MB: open it in a browser.")

@@ -62,7 +62,7 @@ class FaceStore:
 
         Raises StoreError when it has other settings, or its pictures were cut before and these are not.
         """
-        if (folder / SETTINGS).exists() or (folder / FIRST_FORMAT).exists():
+        if is_store(folder):
             store = cls.open(folder)
             if store.config != config:
                 raise StoreError(
@@ -227,6 +227,11 @@ class FaceStore:
             partial.replace(place)
         kept, unused = (there["film"], about["film"]) if stands else (about["film"], there["film"])
         return unused if unused != kept else None
+
+
+def is_store(folder: Path) -> bool:
+    """Whether there is a dataset in `folder`, of whatever format."""
+    return (folder / SETTINGS).exists() or (folder / FIRST_FORMAT).exists()
 
 
 def file_name(video: str) -> str:

@@ -1,16 +1,18 @@
 """The plots of a run's page, from its numbers."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from dfd.report.curves import COIN
 from dfd.report.plots import Axis, Bars, Line, bar_plot, line_plot
 from dfd.report.run_facts import RunFacts
 from dfd.scoring.diagrams import ReliabilityBin, Roc, histogram, reliability, roc
 
+COIN = math.log(2)
+"""Loss of always saying 0.5."""
 GREY = 5
 """The tone of what lines are compared with."""
 TONES = (1, 2, 3, 4, 6)
