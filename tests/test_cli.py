@@ -340,12 +340,12 @@ def test_two_runs_over_the_same_folds_become_one_bundle(capsys, small_store, tmp
         (
             ["report", "{tmp}/empty", "--out", "{tmp}/out.html"],
             1,
-            "empty is neither a run of dfd crossval or train nor",
+            "empty is neither a run of dfd crossval or",
         ),
         (
             ["report", "{faces}", "{faces}", "--out", "{tmp}/out.html"],
             1,
-            "2 folders are named: a page shows one dataset",
+            "2 folders are named: a page shows one",
         ),
         (["report", "{faces}", "--out", "{tmp}/out.pdf"], 1, "out.pdf has no ending of a page: name it .html"),
         (["report", "{faces}", "--out", "{tmp}/out.html", "--faces", "{faces}"], 1, "--faces is for the page of a run"),

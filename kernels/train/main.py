@@ -1,4 +1,4 @@
-"""Train every fold of a recipe on an attached dataset of faces, into /kaggle/working/run; when done a bundle and a page."""
+"""Train every fold of a recipe on an attached dataset of faces, into /kaggle/working/run; then a bundle and a page."""
 
 from typing import Any
 
