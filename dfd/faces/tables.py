@@ -62,7 +62,7 @@ def _read(path: Path, types: dict[str, str]) -> pd.DataFrame:
         return pd.read_csv(
             path, usecols=list(types), dtype=types, keep_default_na=False, na_values={"label": [""]},
             encoding="utf-8", lineterminator="\n",
-        )  # type: ignore[call-overload, no-any-return]  # fmt: skip
+        )  # fmt: skip
     except FileNotFoundError:
         raise StoreError(f"{path} is not there: {again}") from None
     except (OSError, ValueError) as error:

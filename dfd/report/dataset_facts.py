@@ -93,7 +93,7 @@ def overview(facts: DatasetFacts) -> list[Row]:
 
 def balance(facts: DatasetFacts) -> list[Row]:
     """A row a set: how many of each class, the share of fakes, and how many show no face."""
-    rows = []
+    rows: list[Row] = []
     for name, part in facts.videos.groupby("set", sort=True):
         counts = part["kind"].value_counts()
         known = part["label"].notna().sum()
@@ -116,9 +116,10 @@ def reasons(facts: DatasetFacts) -> list[Row]:
     faceless = facts.faceless
     plain = faceless["reason"].str.replace(r"\d+(?:\.\d+)?", "…", regex=True)
     counts = faceless.assign(reason=plain).groupby(["status", "reason"]).size().sort_values(ascending=False)
+    found = counts.head(PARTS).reset_index(name="videos").to_dict("records")
     return [
-        {"videos": int(count), "status": status, "reason": reason or "no face in any segment"}
-        for (status, reason), count in counts.head(PARTS).items()  # type: ignore[misc]
+        {"videos": row["videos"], "status": row["status"], "reason": row["reason"] or "no face in any segment"}
+        for row in found
     ]
 
 

@@ -174,7 +174,8 @@ def _unfolded(said: Mapping[str, float], tables: Sequence[pd.DataFrame]) -> pd.D
     names, reals = map(list, zip(*there, strict=True))
     sources = known.loc[reals, "source"].tolist()
     groups = group_of(names, dict(zip(names, sources, strict=True)))
-    labels = [1 if name != real else int(known.at[real, "label"]) for name, real in there]
+    label_of = known["label"].astype(int).to_dict()
+    labels = [1 if name != real else label_of[real] for name, real in there]
     return pd.DataFrame(
         {"filename": names, "label": labels, "source": sources, "group": [groups[name] for name in names], "fold": -1}
     )

@@ -119,7 +119,7 @@ def _curve_lines(curve: pd.DataFrame, column: str, what: str, dashed: bool) -> I
     for number, (fold, rows) in enumerate(parts):
         rows = rows.dropna(subset=[column])
         rows = rows.iloc[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int))]
-        name = f"fold {fold}" if "fold" in curve else ""
+        name = "fold " + str(fold) if "fold" in curve else ""
         points = list(zip(rows["step"].astype(float), rows[column].astype(float), strict=True))
         about = f"{what}, {name}" if name else what
         tips = [f"{about}, step {step:.0f}: {value:.3f}" for step, value in points]
