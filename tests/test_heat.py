@@ -61,10 +61,14 @@ def test_every_kind_of_network_has_a_map_and_is_left_as_it_was(name, frozen):
     assert not any(module._forward_hooks for module in model.modules())
 
 
+class Flat(nn.Linear):
+    def forward(self, clips):
+        return super().forward(clips.float().flatten(1))[:, 0]
+
+
 def test_a_network_without_a_convolution_is_refused():
-    flat = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4, 1), nn.Flatten(0))
-    with pytest.raises(ConfigError, match="Sequential has no convolution"):
-        heat_maps(flat.to(torch.uint8), torch.zeros(1, 3, 1, 2, 2, dtype=torch.uint8))
+    with pytest.raises(ConfigError, match="Flat has no convolution"):
+        heat_maps(Flat(12, 1), torch.zeros(1, 3, 1, 2, 2, dtype=torch.uint8))
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +86,9 @@ def faces(tmp_path_factory):
 def test_the_shipped_networks_look_where_a_face_was_changed(faces, mesh, member):
     """Of maps of fakes that a network finds, more lies inside the mask than of an even map and of a centred one."""
     network = load_member(shipped() / f"member-{member}.pt", torch.device("cpu"))
-    found = check_maps(network, faces, BlendConfig(mesh=mesh))
-    print(member, found)
-    assert found.fakes >= 5
+    found = check_maps(network, faces, BlendConfig(mesh=mesh), times=4)
+    print(f"network {member}: {found}")
+    assert found.fakes >= 10
     assert found.inside > found.uniform
     assert found.inside > found.centred
 
