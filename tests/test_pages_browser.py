@@ -7,11 +7,12 @@ import tarfile
 
 import pytest
 
-import dfd
 from dfd.files import cache
+from dfd.report import explain
 from dfd.report.dataset_page import write_dataset_page
 from dfd.report.page import write_page
 from dfd.report.run_page import write_run_page
+from tests import explanations
 from tests.runs import HOSTILE, add_distortions, hostile_faces, made_up, write_run
 
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e .[dev]")
@@ -20,7 +21,6 @@ AXE = "axe-core-4.14.1.tgz"
 AXE_SHA256 = "e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745"
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 PAGES = ("explain", "run", "two runs", "dataset")
-TAG = "<i>face.mp4"
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,8 @@ def pages(tmp_path_factory, face_video):
     write_run_page([run], found["run"])
     write_run_page([run, other], found["two runs"])
     write_dataset_page(store.folder, found["dataset"])
-    write_page(found["explain"], dfd.load().page(shutil.copy(face_video, folder / TAG)))
+    detector = explanations.bundle()
+    write_page(found["explain"], explain.page([explanations.explanation(detector)], detector))
     return found
 
 
@@ -112,6 +113,15 @@ def test_what_is_pointed_at_is_told(opened, name):
     assert tip.is_hidden()
 
 
+def test_a_bar_of_a_timeline_leads_to_its_frame(opened):
+    page, _, _ = opened("explain")
+    for key in ("Tab", "Tab", "ArrowRight"):  # past the link that skips, into the first lane
+        page.keyboard.press(key)
+    assert page.locator("#tip").inner_text().startswith("4.0 to 6.0 s")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "frame-1-2-0"
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_the_keyboard_reaches_every_plot_and_walks_in_it(opened, name):
     page, _, _ = opened(name)
@@ -137,7 +147,7 @@ def test_the_keyboard_reaches_every_plot_and_walks_in_it(opened, name):
 @pytest.mark.parametrize("name", PAGES)
 def test_a_hostile_name_stays_text(opened, name):
     page, wrong, _ = opened(name)
-    assert page.get_by_text(TAG if name == "explain" else HOSTILE).count() > 0
+    assert page.get_by_text(explanations.HOSTILE if name == "explain" else HOSTILE).count() > 0
     assert page.locator("body b, body i, body u, main script").count() == 0
     assert wrong == []
 

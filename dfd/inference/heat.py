@@ -7,6 +7,7 @@ is known where they were changed.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from zlib import crc32
 
 import numpy as np
@@ -70,13 +71,15 @@ def _last_features(model: nn.Module) -> Iterator[list[Tensor]]:
             hook.remove()
 
 
-def check_maps(member: Member, videos: Sequence[VideoRecord], blend: BlendConfig, most: int = 100) -> MapCheck | None:
-    """The maps of a network judged on self-blended fakes of real `videos`, one a tracklet, of at most `most`.
+def check_maps(
+    member: Member, videos: Sequence[VideoRecord], blend: BlendConfig, most: int = 100, times: int = 1
+) -> MapCheck | None:
+    """The maps of a network judged on self-blended fakes of real `videos`: of at most `most` tracklets, each so often.
 
     None where it takes none of them for a fake, or no video shows a face with landmarks. Raises StoreError.
     """
     found = []
-    for fake, mask in _fakes(videos, member[1].clip, blend, most):
+    for fake, mask in _fakes(videos, member[1].clip, blend, most, times):
         (logit,), (heat,) = heat_maps(member[0], fake[None])
         if logit > 0 and heat.sum() > 0 and mask.any():
             found.append([_inside(heat, mask), float(mask.mean()), _inside(_bell(mask.shape), mask)])
@@ -87,14 +90,14 @@ def check_maps(member: Member, videos: Sequence[VideoRecord], blend: BlendConfig
 
 
 def _fakes(
-    videos: Sequence[VideoRecord], clip: ClipConfig, blend: BlendConfig, most: int
+    videos: Sequence[VideoRecord], clip: ClipConfig, blend: BlendConfig, most: int, times: int
 ) -> Iterator[tuple[Tensor, NDArray[np.bool_]]]:
     """Fakes (3,T,S,S) uint8 as a network is fed them, with where they are changed (T,S,S)."""
     still = blend.replace(change_target=0.0, ratios=(1.0,))
     faces = [tracklet for video in videos if video.label == 0 for tracklet in located(video)]
-    for face in faces[:most]:
+    for face, turn in product(faces[:most], range(times)):
         at = np.minimum(np.arange(clip.length), face.frames - 1)
-        name = f"{face.video}/{face.segment}/{face.face}"
+        name = f"{face.video}/{face.segment}/{face.face}/{turn}"
         rng = np.random.default_rng(crc32(name.encode("utf-8", "surrogatepass")))
         _, fake, mask = self_blend(load_crops(face, at), load_geometry(face)[2][at], rng, still)
         grey = np.round(255 * mask[..., None].repeat(3, axis=3)).astype(np.uint8)

@@ -1,5 +1,6 @@
 """The page that says why a video got its score, and the same as JSON."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,12 +17,14 @@ from dfd.report.page import render
 from dfd.report.pictures import data_uri
 from dfd.report.plots import Bar, Lane
 from dfd.report.verdict import CANNOT_SAY, CAUTION, STATUS_MEANS, words
-from dfd.scoring.board import exposure, part_of
+from dfd.scoring.board import exposure
 from dfd.scoring.evidence import FEW
 from dfd.versions import versions
 
 Picture = NDArray[np.uint8]
 
+DFDC_NAME, MANY = re.compile(r"(?:^|/)[a-z]{10}\.\w+$"), 1000
+"""What the challenge's videos are called, and of how many a network has learned from it; the mini-DFDC has 40 such."""
 SIDE = 176
 """Pixels of a picture's side on the page."""
 NO_TABLE = "This bundle carries no table of what its scores meant for unseen videos: bundle it anew with dfd bundle."
@@ -82,7 +85,7 @@ def disagreement(about: Explanation) -> str:
 def knows(header: Header) -> str:
     """What a network has learned to tell from real faces, in words."""
     blended = float(header.training.get("train", {}).get("self_blend", 0.0))
-    challenge = any(part_of(name) is not None for name in header.videos)
+    challenge = sum(bool(DFDC_NAME.search(name)) for name in header.videos) >= MANY
     fakes = "the fakes of the Deepfake Detection Challenge" if challenge else "the fakes of its training set"
     if blended >= 1:
         return "blending borders: trained on real faces that were blended with themselves, and on no other fake"
@@ -211,7 +214,7 @@ def heated(telling: Telling) -> Picture:
     grey = cv2.cvtColor(cv2.cvtColor(telling.image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB).astype(np.float32)
     level = np.round(255 * np.clip(telling.heat, 0, 1)).astype(np.uint8)
     colour = cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
-    share = 0.75 * np.sqrt(np.clip(telling.heat, 0, 1))[..., None]
+    share = 0.75 * np.clip(telling.heat, 0, 1)[..., None]
     return np.asarray(np.round(grey * (1 - share) + colour * share), np.uint8)
 
 
