@@ -40,7 +40,7 @@ CLIPS    = .venv/bin/python -c 'from dfd.inference.info import read_info, shippe
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup submission faces pretrained train crossval mlflow test floors check bench clean \
+.PHONY: help setup submission faces pretrained train crossval report mlflow test floors check bench clean \
 	kernel-build kernel-check kernel-simulate kernel-push kernel-status kernel-logs kernel-output kernel-image \
 	wheelhouse wheelhouse-push
 
@@ -96,6 +96,10 @@ train: faces $(WEIGHTS)  ## train one model on VIDEOS with RECIPE
 crossval: faces $(WEIGHTS)  ## train every fold, print the local leaderboard score
 	$(DFD) crossval "$(FACES)" $(MODEL) --folds $(FOLDS) --out "$(RUN)"
 
+report: crossval  ## pages of the cross-validation and of its faces, to open in a browser
+	$(DFD) report "$(RUN)" --faces "$(FACES)" --out "$(RUN).html"
+	$(DFD) report "$(FACES)" --videos "$(VIDEOS)" --out "$(FACES).html"
+
 # Score videos (1) with a bundle (2), and look at what came of it.
 define judge
 	$(DFD) predict "$(1)" --bundle "$(2)" --out $(OUT) $(if $(SAMPLE),--sample "$(SAMPLE)") --report submission/report.json --hours $(HOURS)
@@ -103,17 +107,20 @@ define judge
 	$(if $(LABELS),$(DFD) score $(OUT) --labels "$(LABELS)" --bundle "$(2)" --report submission/report.json)
 endef
 
+PAGES = @echo "Pages         $(RUN).html, $(FACES).html: open them in a browser"
+
 ifdef BUNDLE
 submission: $(READY) $(NEEDS)  ## from videos to a scored submission.csv, everything on the way
 	$(call judge,$(VIDEOS),$(BUNDLE))
 else ifdef DETECTOR
 submission: $(READY) $(NEEDS)
 	$(call judge,$(TEST),$(DETECTOR))
-	$(MAKE) crossval
+	$(MAKE) report
 	@echo
 	@echo "Detector      $(DETECTOR); CARD.md there says how it was tested, and where it fails"
 	@echo "Submission    $(OUT), by the detector as it is; submission/report.json on how each video ended"
 	@echo "Cross-valid.  $(RUN)/oof.csv, metrics.csv, folds.csv, score.json: trained on from the detector"
+	$(PAGES)
 	@echo
 	@echo "What to think of it: the first score is the detector's, which has not been trained on any of these videos. They"
 	@echo "are few, and all their fakes are self-blended, so its interval is wide, and it says little of other fakes: for"
@@ -122,7 +129,7 @@ submission: $(READY) $(NEEDS)
 	@echo
 	@echo "Your own videos: dfd predict my.mp4, or make submission VIDEOS=train_folder TEST=test_folder RECIPE=cpu"
 else ifdef TEST
-submission: crossval
+submission: report
 	$(DFD) bundle "$(RUN)" --out "$(RUN)-bundle"
 	$(call judge,$(TEST),$(RUN)-bundle)
 	@echo
@@ -130,6 +137,7 @@ submission: crossval
 	@echo "Cross-valid.  $(RUN)/oof.csv, metrics.csv, folds.csv, score.json"
 	@echo "Bundle        $(RUN)-bundle"
 	@echo "Submission    $(OUT), and submission/report.json on how each video ended"
+	$(PAGES)
 	@echo
 	@echo "Your own videos: make submission VIDEOS=train_folder TEST=test_folder RECIPE=cpu"
 	@echo "Only score some: make submission VIDEOS=folder BUNDLE=$(RUN)-bundle"

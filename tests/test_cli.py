@@ -103,6 +103,13 @@ def test_from_videos_to_a_scored_submission(capsys, small_dataset, tmp_path):
     status, text, _ = dfd(capsys, "crossval", faces, "--folds", 2, "--out", run, *UNTRACKED)
     assert status == 0
     assert "balanced log loss" in text
+    page = tmp_path / "page.html"
+    status, text, _ = dfd(capsys, "report", run, "--out", page)
+    assert (status, text.startswith(f"Wrote {page}")) == (0, True)
+    shown = re.findall(r'alt="Face in (.*?)"', page.read_text())
+    assert sorted(shown) == names  # the run has noted where its faces are
+    assert dfd(capsys, "report", faces, "--out", page)[0] == 0
+    assert "8 videos: 4 real, 4 fake; 0 show no face." in page.read_text()
     assert dfd(capsys, "bundle", run, "--out", bundle, "--half")[0] == 0
     tests = ("--run", run, "--score", f"mini={run / 'score.json'}", f"again={run / 'score.json'}")
     assert dfd(capsys, "card", bundle, *tests)[0] == 0
@@ -385,6 +392,20 @@ def test_two_runs_over_the_same_folds_become_one_bundle(capsys, small_store, tmp
         (["predict", "{videos}", "--bundle", "{old}", "--out", "{tmp}/out"], 1, "format 3, the one that this version"),
         (["faces", "{videos}", "--out", "{old}"], 1, "old is of format 1, and this version reads 4: build it anew"),
         (["audit", "{old}"], 1, "old is of format 1, and this version reads 4: build it anew with `dfd faces`"),
+        (
+            ["report", "{tmp}/empty", "--out", "{tmp}/out.html"],
+            1,
+            "empty is neither a run of dfd crossval or",
+        ),
+        (
+            ["report", "{faces}", "{faces}", "--out", "{tmp}/out.html"],
+            1,
+            "2 folders are named: a page shows one",
+        ),
+        (["report", "{faces}", "--out", "{tmp}/out.pdf"], 1, "out.pdf has no ending of a page: name it .html"),
+        (["report", "{faces}", "--out", "{tmp}/out.html", "--faces", "{faces}"], 1, "--faces is for the page of a run"),
+        (["report", "{old}", "--out", "{tmp}/out.html"], 1, "old is of format 1, and this version reads 4: build it"),
+        (["report", "--out", "{tmp}/out.html"], 2, "FOLDERS requires an argument"),
         (["models", "lstm", "--clip", "3x4"], 1, "as in 15x1080x1920"),
         (["weights", "imagenet-huge", "--out", "{tmp}/out"], 1, "imagenet-lite0"),
         (["score", "{tmp}/none.csv", "--labels", "{videos}/metadata.json"], 1, "none.csv"),

@@ -10,7 +10,7 @@ import dfd
 ROOT = Path(dfd.__file__).parent
 ORDER = (
     "torchvision_ops", "types", "errors", "config", "versions", "files", "tables", "memory", "cores", "videos", "faces",
-    "clips", "sample", "models", "scoring", "inference", "training", "report", "cli", "__main__",
+    "clips", "sample", "models", "scoring", "inference", "training", "report", "api", "cli", "__main__",
 )  # fmt: skip
 DOORS = {"decord": "videos/", "av": "videos/", "facenet_pytorch": "faces/detect.py", "timm": "models/"}
 SCORING_MAY_IMPORT = {"numpy", "pandas", "scipy", "sklearn", "pydantic", "dfd"}

@@ -21,6 +21,7 @@ from dfd.faces.film import SUFFIX
 from dfd.faces.recorder import in_memory
 from dfd.faces.records import VideoRecord, load_crops, load_geometry, load_together, load_tracklet
 from dfd.faces.store import FORMAT, FaceStore, file_name
+from dfd.faces.tables import read_tables
 from dfd.faces.tracklets import FacesConfig
 from dfd.types import STATUSES, UNDONE, Video
 from dfd.videos.encode import write_video
@@ -193,6 +194,38 @@ def test_the_tables_have_a_row_a_video_and_a_row_a_tracklet(store, video, tmp_pa
         assert about == ["pair.mp4", 1, "real.mp4", 15, 64, 1.6]
         assert 0.9 < row["confidence"] <= 1
         assert 60 < row["side"] < 160
+
+
+def test_tables_are_read_as_the_records_have_it(whole_store, video, tmp_path):
+    store = FaceStore.open(shutil.copytree(whole_store.folder, tmp_path / "store"))
+    odd = "NA\r.mp4"  # a name, whatever a table may take it for
+    store.write_failure(Outcome(Video(tmp_path / "none", odd), "unreadable", "a, b"))
+    store.write_tables()
+    videos, tracklets = read_tables(store.folder)
+    assert videos["video"].tolist() == [odd, "pair.mp4"]
+    assert videos["label"].isna().tolist() == [True, False]
+    assert videos["reason"].tolist() == ["a, b", ""]
+    record = store.named("pair.mp4")
+    assert tracklets["video"].tolist() == ["pair.mp4"] * len(record.tracklets)
+    assert tracklets["side"].tolist() == pytest.approx([t.path.side for t in record.tracklets], rel=1e-4)
+    assert tracklets["frames"].tolist() == [t.frames for t in record.tracklets]
+    (store.folder / "tracklets.csv").write_text("video\na\n")
+    assert "tracklets.csv does not hold" in refusal(read_tables, store.folder)
+    (store.folder / "videos.csv").unlink()
+    assert "videos.csv is not there: `dfd faces` writes it" in refusal(read_tables, store.folder)
+
+
+def test_a_record_is_found_by_its_name_whatever_became_of_the_file(store, video):
+    assert plain(store.named(video.name)) == plain(store.records()[0])
+    assert store.named("another.mp4") is None
+
+
+def test_a_dataset_knows_where_its_videos_were(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    FaceStore.create(tmp_path / "store", CONFIG, videos=Path("videos"))
+    assert FaceStore.open(tmp_path / "store").videos == tmp_path / "videos"
+    FaceStore.create(tmp_path / "other", CONFIG)
+    assert FaceStore.open(tmp_path / "other").videos is None
 
 
 def test_tables_of_nothing_have_their_columns(empty):

@@ -77,7 +77,8 @@ def faces(
         show.say(line)
     start = time.monotonic()
     with show.bar("faces") as tell:
-        store = build_store(found, out, config, limits, tell, cut=cut_margin is not None)
+        origin = videos if videos.is_dir() else videos.parent
+        store = build_store(found, out, config, limits, tell, cut=cut_margin is not None, origin=origin)
     names = {video.name for video in found}
     records = [record for record in store.records() if record.video in names]
     fell_back = [{"filename": r.video, "status": r.status, "reason": r.reason} for r in records if r.status != "ok"]

@@ -8,23 +8,30 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from dfd.cli.inputs import Unlisted, Videos
-from dfd.cli.options import FILE, FOLDER, GIGABYTES, HOURS, NEW_FILE, NEW_FOLDER, SECONDS, WORKERS
+from dfd.cli.options import FILE, FOLDER, GIGABYTES, HOURS, NEW_FILE, NEW_FOLDER, PLACE, SECONDS, WORKERS
 from dfd.errors import ConfigError, ManifestError, SubmissionError, first_of
 from dfd.faces.records import VideoRecord
 from dfd.faces.store import FaceStore
+from dfd.files import write_json
 from dfd.inference.info import read_info, shipped
+from dfd.inference.looking import TELLING, explained
 from dfd.inference.predict import write_report
 from dfd.inference.run import Settings, run
 from dfd.report import terminal as show
+from dfd.report.page import check_name, write_page
 from dfd.report.understood import understood
+from dfd.report.verdict import CAUTION
 from dfd.scoring.sets import sets_of
 from dfd.types import VideoScore
 from dfd.versions import drifted
-from dfd.videos.manifest import read_asked, read_folder
-from dfd.videos.workers import MEMORY
+from dfd.videos.manifest import named, read_asked, read_folder, read_videos
+from dfd.videos.workers import MEMORY, Limits
 
 if TYPE_CHECKING:
     from dfd.inference.bundle import Bundle
+
+MOST_EXPLAINED = 100
+"""Videos of a page: more would make it larger than a mail takes."""
 
 Several = Annotated[list[Path], Parameter(negative=(), consume_multiple=True), FOLDER]
 Named = Annotated[list[str], Parameter(negative=(), consume_multiple=True)]
@@ -179,6 +186,59 @@ def by_set(datasets: Mapping[str, Sequence[VideoRecord]]) -> dict[str, list[Vide
         for record in records:
             found.setdefault(sets[record.video], []).append(record)
     return found
+
+
+def explain(
+    videos: Annotated[list[Path], Parameter(negative=()), PLACE],
+    /,
+    *,
+    out: Annotated[Path, NEW_FILE],
+    json: Annotated[Path | None, NEW_FILE] = None,
+    bundle: Annotated[Path | None, FOLDER] = None,
+    thorough: Annotated[bool, Parameter(negative=())] = False,
+    workers: Annotated[int, WORKERS] = 0,
+    timeout: Annotated[float, SECONDS] = 120.0,
+    device: str = "cpu",
+    force: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
+    """Why VIDEOS got their scores, as a page: OUT opens in a browser, from a disk or a mail.
+
+    Args:
+        videos: Videos, pictures, or folders of these.
+        out: Page to write, as in page.html.
+        json: File to write all of the page's numbers to.
+        bundle: Folder that dfd bundle made. Without it, the detector that comes with dfd.
+        thorough: Score every segment, not only those by which a prediction goes.
+        workers: Processes that look for faces; 0 for one a core.
+        timeout: Seconds that a video may take.
+        device: cpu or cuda.
+        force: Use a bundle whose files or libraries have changed, or that answers otherwise than where it was made.
+    """
+    check_name(out)  # before minutes of work
+    rows = named([video.path for path in videos for video in read_videos(path)])
+    if len(rows) > MOST_EXPLAINED:
+        raise ConfigError(f"a page holds at most {MOST_EXPLAINED} videos, not {len(rows)}: make several pages")
+    detector = bundle or shipped()
+    loaded: list[Bundle] = []
+
+    def load() -> "Bundle":
+        from dfd.inference.bundle import load_bundle
+
+        loaded.append(load_bundle(detector, device, force))
+        return loaded[0]
+
+    frames = max(1, min(TELLING, 40 // len(rows)))  # of many videos fewer, so that the page stays small
+    limits = Limits(workers, timeout)
+    with show.bar("explain") as tell:
+        abouts = explained(rows, read_info(detector), load, thorough, frames, limits, tell)
+    from dfd.report.explain import as_json, page, verdict_words
+
+    size = write_page(out, page(abouts, loaded[0]))
+    if json is not None:
+        write_json(json, as_json(abouts, loaded[0]))
+    for about in abouts:
+        show.say(f"{about.video.name}: {about.score.probability:.2f}, {verdict_words(about)}.")
+    show.say(f"Wrote {out}: {size / 1e6:.1f} MB. {CAUTION}")
 
 
 def _named(texts: list[str], option: str) -> dict[str, Path]:

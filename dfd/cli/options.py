@@ -50,6 +50,12 @@ def a_folder(_: Any, value: Given) -> None:
         _refuse_unreadable(path)
 
 
+def a_place(_: Any, value: Given) -> None:
+    """Raise ValueError for a file or folder that may not be read."""
+    for path in _each(value):
+        _refuse_unreadable(path)
+
+
 def a_new_file(_: Any, value: Given) -> None:
     """Raise ValueError where no file can be written: a folder, a device, a place under a file or without permission."""
     for path in _each(value):
@@ -68,7 +74,7 @@ def a_new_folder(_: Any, value: Given) -> None:
         _refuse_unwritable(path)
 
 
-FILE, FOLDER = Parameter(validator=a_file), Parameter(validator=a_folder)
+FILE, FOLDER, PLACE = (Parameter(validator=check) for check in (a_file, a_folder, a_place))
 NEW_FILE, NEW_FOLDER = Parameter(validator=a_new_file), Parameter(validator=a_new_folder)
 
 

@@ -102,6 +102,7 @@ def train(
     with _session(out, "train", hours, devices, track) as (tell, means):
         if fold is None:
             cv.train_all(data, settings, out, tell, means, groups)
+            data.note(out)
         else:
             score = cv.train_fold(data, settings, fold, folds, out, tell, means, groups, allow_seen)
     show.say(f"The model is in {out / fit.CHECKPOINT}, its curve in {out / 'curve.png'} and metrics.csv.")

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from dfd.clips.blend import BlendConfig, Picture, self_blend
 from dfd.faces.records import TrackletRecord, VideoRecord
 
+PREFIX = "blend of "
+"""What the name of a made fake begins with; the real video's follows."""
 MADE = "the fakes are self-blended: made of the real videos that are scored, the same on every run"
 """What a score on made fakes has to say."""
 
@@ -31,11 +33,11 @@ class MadeFake(VideoRecord):
 
 
 def made_fakes(videos: Sequence[VideoRecord], blend: BlendConfig) -> list[MadeFake]:
-    """A fake of each real video that shows a face with landmarks, named "blend of …"; the real one is its source."""
+    """A fake of each real video that shows a face with landmarks, its source: named PREFIX and the real one's name."""
     still = blend.replace(change_target=0.0)
     reals = [(video, tuple(located(video))) for video in videos if video.label == 0]
     return [
-        MadeFake(**{**vars(r), "video": f"blend of {r.video}", "label": 1, "tracklets": faces, "blend": still})
+        MadeFake(**{**vars(r), "video": f"{PREFIX}{r.video}", "label": 1, "tracklets": faces, "blend": still})
         for r, faces in reals
         if faces
     ]

@@ -27,14 +27,15 @@ def build_store(
     limits: Limits = ALL,
     progress: Progress | None = None,
     cut: bool = False,
+    origin: Path | None = None,
 ) -> FaceStore:
     """The dataset in `folder`, with every one of `videos` on record, labelled as known now, and tables written.
 
     Videos on record whose file has not changed are not looked at again, unless what failed may go well this time.
-    cut: pictures among them were cut before, `config.margin` times as wide as the face's box.
-    Raises StoreError when `folder` holds something else or other settings.
+    cut: pictures among them were cut before, `config.margin` times as wide as the face's box. origin: the folder that
+    the videos' names begin in. Raises StoreError when `folder` holds something else or other settings.
     """
-    store = FaceStore.create(folder, config, cut)
+    store = FaceStore.create(folder, config, cut, origin)
     store.correct(videos)
     _, todo = known_in(videos, store)
     with closing(looked_at(todo, config, lambda _: None, limits, store)) as records:

@@ -18,6 +18,9 @@ from dfd.faces.tracklets import FacesConfig, Looked, video_tracklets
 from dfd.types import Film, Tracklet, Video, Wanted
 from dfd.videos.workers import Outcome
 
+CROWDED = "more than {} faces"
+"""How the caveat begins of a video that shows more faces at a time than are cut out."""
+
 
 class Recorder:
     """Collects what looking at a video's segments comes to, while its crops go into a film.
@@ -86,7 +89,7 @@ class Recorder:
             **dict.fromkeys(self._looked[0].caveats, True),
             "landmarks not found": not all(path.located for *_, path, _ in self._rows),
             "a faint face": any(looked.faint for looked in self._looked if looked.trajectories),
-            f"more than {self._config.faces} faces in {crowded} segments, the smaller ones left out": crowded,
+            f"{CROWDED.format(self._config.faces)} in {crowded} segments, the smaller ones left out": crowded,
         }
         return ", ".join(caveat for caveat, holds in caveats.items() if holds)
 

@@ -75,6 +75,10 @@ class VideoRecord:
         """The tracklets of one segment, the largest face first."""
         return tuple(tracklet for tracklet in self.tracklets if tracklet.segment == segment)
 
+    def middle(self) -> tuple[TrackletRecord, ...]:
+        """The tracklets of the middle one of the segments that show a face; none where none does."""
+        return self.of(self.faced[len(self.faced) // 2]) if self.tracklets else ()
+
     @property
     def faced(self) -> list[int]:
         """Numbers of the segments that show a face, rising."""

@@ -42,21 +42,27 @@ FIRST_FORMAT = "faces.json"
 
 
 class FaceStore:
-    """A dataset in a folder. cut: its pictures were cut before, `config.margin` times as wide as the face's box."""
+    """A dataset in a folder. cut: its pictures were cut before, `config.margin` times as wide as the face's box.
 
-    def __init__(self, folder: Path, config: FacesConfig, cut: bool = False) -> None:
+    videos: the folder that its videos' names begin in, as far as that is known; they may have gone since.
+    """
+
+    def __init__(self, folder: Path, config: FacesConfig, cut: bool = False, videos: Path | None = None) -> None:
         self.folder = folder
         self.config = config
         self.cut = cut
+        self.videos = videos
         self.shards = Shards(folder)
 
     @classmethod
-    def create(cls, folder: Path, config: FacesConfig, cut: bool | None = None) -> FaceStore:
-        """Make `folder` a dataset, or continue the one there; without `cut` as that one is.
+    def create(
+        cls, folder: Path, config: FacesConfig, cut: bool | None = None, videos: Path | None = None
+    ) -> FaceStore:
+        """Make `folder` a dataset, or continue the one there; without `cut` as that one is. videos: as in FaceStore.
 
         Raises StoreError when it has other settings, or its pictures were cut before and these are not.
         """
-        if (folder / SETTINGS).exists() or (folder / FIRST_FORMAT).exists():
+        if is_store(folder):
             store = cls.open(folder)
             if store.config != config:
                 raise StoreError(
@@ -72,8 +78,9 @@ class FaceStore:
             raise StoreError(f"{folder} is not empty and no dataset of dfd faces: name a new folder")
         folder.mkdir(parents=True, exist_ok=True)
         about = {"format": FORMAT, "settings": config.model_dump(), "cut": bool(cut)}
-        write_json(folder / SETTINGS, about, durable=True)
-        return cls(folder, config, bool(cut))
+        origin = videos.resolve() if videos else None
+        write_json(folder / SETTINGS, {**about, **({"videos": str(origin)} if origin else {})}, durable=True)
+        return cls(folder, config, bool(cut), origin)
 
     @classmethod
     def open(cls, folder: Path) -> FaceStore:
@@ -88,7 +95,8 @@ class FaceStore:
         about = read_json(path)
         if about.get("format") not in READ:
             raise StoreError(f"{path} is of another format than {FORMAT}: build it anew with `dfd faces`")
-        return cls(folder, FacesConfig.read(about["settings"], str(path)), about.get("cut", False))
+        videos = Path(about["videos"]) if isinstance(about.get("videos"), str) else None
+        return cls(folder, FacesConfig.read(about["settings"], str(path)), about.get("cut", False), videos)
 
     def record(self, video: Video, by_time: bool = True) -> VideoRecord | None:
         """What is on record of `video`, labelled as it is known now; None where it is to be done.
@@ -103,6 +111,11 @@ class FaceStore:
         if about.get("status", "error") in UNDONE or not same_file(about["file"], file_stamp(video.path), by_time):
             return None
         return read(about, path, self.config).known_as(video)
+
+    def named(self, name: str) -> VideoRecord | None:
+        """What is on record of the video or picture of that name, however it ended; None where nothing is."""
+        there = self._about(name) or self.shards.about(name)
+        return read(*there, self.config) if there else None
 
     def write(self, video: Video) -> VideoRecord:
         """Look at `video` and put it on record; returns what stands there then, this or another process's.
@@ -214,6 +227,11 @@ class FaceStore:
             partial.replace(place)
         kept, unused = (there["film"], about["film"]) if stands else (about["film"], there["film"])
         return unused if unused != kept else None
+
+
+def is_store(folder: Path) -> bool:
+    """Whether there is a dataset in `folder`, of whatever format."""
+    return (folder / SETTINGS).exists() or (folder / FIRST_FORMAT).exists()
 
 
 def file_name(video: str) -> str:

@@ -1,11 +1,21 @@
-"""A dataset's records as tables for people: a row a video, and a row a tracklet."""
+"""A dataset's records as tables: a row a video, and a row a tracklet.
+
+For people, and for what is asked of a hundred thousand videos at once, whose records take minutes to read.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from dfd.errors import StoreError
 from dfd.faces.records import VideoRecord
 from dfd.faces.written import PLAIN
 from dfd.files import whole
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 VIDEO_COLUMNS = [*PLAIN[:4], "tracklets", *PLAIN[6:], "seconds", "reason", "people"]
 TRACKLET_COLUMNS = [
@@ -28,4 +38,32 @@ def write_tables(records: Sequence[VideoRecord], folder: Path) -> None:
     ]  # fmt: skip
     for name, columns, table in (("videos", VIDEO_COLUMNS, videos), ("tracklets", TRACKLET_COLUMNS, rows)):
         with whole(folder / f"{name}.csv") as partial:
-            pd.DataFrame(table, columns=columns).to_csv(partial, index=False)
+            pd.DataFrame(table, columns=columns).to_csv(partial, index=False, lineterminator="\n")
+
+
+def read_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """videos.csv, and of tracklets.csv the columns video, segment, face, frames, fps, side and confidence.
+
+    label is a number, NaN where it is not known; other fields that lack are empty text. A million tracklets take 100
+    MB. Raises StoreError when a table is not there or does not hold.
+    """
+    counts = ("label", "tracklets", "frames", "missing", "looks", "faces", "segments", "seconds")
+    about = dict.fromkeys(VIDEO_COLUMNS, "str") | dict.fromkeys(counts, "float64")
+    small = dict.fromkeys(("segment", "face", "frames"), "int32") | dict.fromkeys(("fps", "side", "confidence"), "f4")
+    return _read(folder / "videos.csv", about), _read(folder / "tracklets.csv", {"video": "category", **small})
+
+
+def _read(path: Path, types: dict[str, str]) -> pd.DataFrame:
+    """The columns of a table that `types` names."""
+    import pandas as pd
+
+    again = "`dfd faces` writes it at its end, so give its command again"
+    try:
+        return pd.read_csv(
+            path, usecols=list(types), dtype=types, keep_default_na=False, na_values={"label": [""]},
+            encoding="utf-8", lineterminator="\n",
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise StoreError(f"{path} is not there: {again}") from None
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} does not hold ({error}): {again}") from None

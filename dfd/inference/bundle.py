@@ -59,6 +59,7 @@ from dfd.scoring.aggregate import over_members
 from dfd.scoring.calibrate import prior_offset
 from dfd.scoring.decide import Rule
 from dfd.scoring.ensemble import Blend
+from dfd.scoring.evidence import Evidence
 from dfd.scoring.set_blend import SetBlend
 from dfd.types import FaceLogit
 
@@ -73,14 +74,19 @@ class Earned:
     weights: tuple[float, ...] = ()
     blend: Blend | None = None
     sets: SetBlend | None = None
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True)
 class Logits:
-    """Of a video: the logit of each tracklet that is scored. left_out: members that failed, and why."""
+    """Of a video: the logit of each tracklet that is scored. left_out: members that failed, and why.
+
+    alone: what each member in use says by itself; nothing of one that failed.
+    """
 
     faces: tuple[FaceLogit, ...]
     left_out: tuple[str, ...] = ()
+    alone: tuple[tuple[FaceLogit, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -148,19 +154,21 @@ class Bundle:
 
     def _join(self, used: Sequence[Member], loaded: _Clips, answered: Sequence[Answer]) -> Logits | CheckpointError:
         """Of one video, whose answers the members in use have given."""
+        alone: list[tuple[FaceLogit, ...]] = []
         good, weights, left_out = [], [], []
         for number, ((_, header), answer) in enumerate(zip(used, answered, strict=True)):
             if isinstance(answer, Exception):
                 reason = " ".join(str(answer).split())[:200]
                 left_out.append(f"member {number} left out: {type(answer).__name__}: {reason}")
+                alone.append(())
                 continue
-            tracklets = loaded[header.clip][0]
-            faces = zip(tracklets, answer, strict=True)
-            good.append([FaceLogit(t.segment, t.face, t.confidence, logit) for t, logit in faces])
+            faces = zip(loaded[header.clip][0], answer, strict=True)
+            alone.append(tuple(FaceLogit(t.segment, t.face, t.confidence, logit) for t, logit in faces))
+            good.append(alone[-1])
             weights.append(self.weights[number] if self.weights else 1.0)
         if not good:
             return CheckpointError(f"every member failed; {left_out[0]}")
-        return Logits(over_members(good, weights), tuple(left_out))
+        return Logits(over_members(good, weights), tuple(left_out), tuple(alone))
 
 
 _Clips = dict[ClipConfig, tuple[list[TrackletRecord], torch.Tensor]]
@@ -203,6 +211,7 @@ def write_bundle(
             blend=earned.blend,
             sets=earned.sets,
             score=earned.score,
+            evidence=earned.evidence,
             seen_sha256=sha256(partial / SEEN_FILE),
         )
         write_text(partial / "bundle.json", info.text(), durable=True)

@@ -17,6 +17,7 @@ from dfd.faces.tracklets import FacesConfig
 from dfd.files import sha256
 from dfd.scoring.decide import Rule
 from dfd.scoring.ensemble import Blend
+from dfd.scoring.evidence import Evidence
 from dfd.scoring.set_blend import SetBlend
 from dfd.versions import versions
 
@@ -83,11 +84,12 @@ class BundleInfo(Config):
     score: dict[str, Any] = Field(default_factory=dict, description="measures of the out-of-fold predictions")
     seen_sha256: str = Field("", description="of seen.json, the names of all that members have seen in training")
     golden_face: GoldenFace | None = Field(None, description="what is found in golden.mp4 where the bundle was made")
+    evidence: Evidence | None = Field(None, description="what scores of unseen videos have meant; left out if None")
     versions: dict[str, str] = Field(default_factory=versions)
 
     def text(self) -> str:
         """bundle.json, as it is written."""
-        return self.model_dump_json(indent=1) + "\n"
+        return self.model_dump_json(indent=1, exclude={"evidence"} if self.evidence is None else None) + "\n"
 
     def sha256(self) -> str:
         """Of bundle.json, and so of all that decides a prediction: it has the other files' sha256."""

@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -81,5 +82,21 @@ def read_scores(path: Path) -> list[VideoScore]:
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
         return [VideoScore(**row) for row in rows]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ConfigError(f"{path} is not what dfd crossval wrote ({error}): delete it, and run that again") from None
+
+
+def read_endings(path: Path) -> dict[str, tuple[str, str]]:
+    """Status and reason of each video in what write_scores wrote, in its order; without the logits, which take room.
+
+    Raises ConfigError when it does not hold.
+    """
+
+    def ending(row: dict[str, Any]) -> tuple[str, str, str]:
+        return row["name"], row["status"], row["reason"]
+
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"), object_hook=ending)
+        return {name: (status, reason) for name, status, reason in rows}
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ConfigError(f"{path} is not what dfd crossval wrote ({error}): delete it, and run that again") from None

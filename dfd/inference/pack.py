@@ -8,18 +8,23 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
+
+from dfd.clips.blend import BlendConfig
 from dfd.errors import CheckpointError, ConfigError
 from dfd.faces.build import Progress
 from dfd.faces.records import VideoRecord
-from dfd.inference.bundle import Earned, write_bundle
+from dfd.inference.bundle import Earned, load_member, write_bundle
+from dfd.inference.heat import check_maps
 from dfd.inference.info import BundleInfo
 from dfd.inference.judge import judge_sets
 from dfd.inference.oof import OutOfFold, read_oof
 from dfd.inference.predict import PRIOR
-from dfd.scoring.decide import Rule
+from dfd.scoring.decide import Judged, Rule
 from dfd.scoring.ensemble import decide_blend
-from dfd.scoring.seen import SEEN
-from dfd.scoring.set_blend import ALONE, SetBlend, blend_sets
+from dfd.scoring.evidence import Evidence, MapCheck, evidence
+from dfd.scoring.seen import SEEN, among
+from dfd.scoring.set_blend import ALONE, JudgedSet, blend_sets, unseen_probabilities
 from dfd.scoring.submission import score_submission, write_submission
 
 
@@ -44,7 +49,7 @@ def pack_runs(
     if sets:
         if len(sets) < 2:  # before minutes of scoring
             raise ConfigError(ALONE)
-        return _pack_sets(checkpoints, blend_sets(judge_sets(checkpoints, sets, progress)), out, half)
+        return _pack_sets(checkpoints, judge_sets(checkpoints, sets, progress), sets, out, half)
     found = [read_oof(run) for run in runs]
     if len(runs) == 1:
         return write_bundle(out, checkpoints[0], _earned_alone(runs[0]), half)
@@ -70,18 +75,63 @@ def _pack_blend(checkpoints: Sequence[Sequence[Path]], runs: Sequence[OutOfFold]
         oof = Path(folder) / "oof.csv"
         write_submission(oof, probabilities)
         score = score_submission(oof, runs[0].labels(), runs[0].groups()) | {SEEN: max(run.seen for run in runs)}
-        earned = Earned(decision.rule, decision.reason, score, tuple(weight for _, weight in members), made)
+        told = _out_of_fold([video for video in videos if video.faces], decision.rule, decision.probabilities)
+        counts = tuple(weight for _, weight in members)
+        earned = Earned(decision.rule, decision.reason, score, counts, made, evidence=told)
         info = write_bundle(out, [path for path, _ in members], earned, half)
         shutil.copy(oof, out)
     return info
 
 
-def _pack_sets(checkpoints: Sequence[Sequence[Path]], made: SetBlend, out: Path, half: bool) -> BundleInfo:
+def _pack_sets(
+    checkpoints: Sequence[Sequence[Path]],
+    judged: Sequence[JudgedSet],
+    sets: Mapping[str, Sequence[VideoRecord]],
+    out: Path,
+    half: bool,
+) -> BundleInfo:
     """Of runs that were judged on sets."""
+    made = blend_sets(judged)
     members = _members(checkpoints, made.weights)
-    rule = Rule(calibration=made.calibration)
-    earned = Earned(rule, made.reason, weights=tuple(weight for _, weight in members), sets=made)
+    rule, counts = Rule(calibration=made.calibration), tuple(weight for _, weight in members)
+    maps = _checked_maps([path for path, _ in members], [record for records in sets.values() for record in records])
+    told = _left_out(judged, rule, len(members) == len(checkpoints)).replace(maps=maps)
+    earned = Earned(rule, made.reason, weights=counts, sets=made, evidence=told)
     return write_bundle(out, [path for path, _ in members], earned, half)
+
+
+def _out_of_fold(videos: Sequence[Judged], rule: Rule, nested: Sequence[float]) -> Evidence:
+    """What scores have meant of videos with faces, as models that had not seen them gave them.
+
+    nested: their probabilities by rules that were chosen without their fold, which stand where `rule` was so chosen.
+    """
+    plain = rule == Rule() or len(nested) < len(videos)
+    probabilities = [Rule().probability(video.faces) for video in videos] if plain else nested
+    return evidence(f"{len(videos)} videos, out of fold", probabilities, [video.label for video in videos])
+
+
+def _left_out(judged: Sequence[JudgedSet], rule: Rule, one_each: bool) -> Evidence:
+    """The same of sets, each by what was fitted on the others. one_each: whether each run is one network."""
+    probabilities = [p for own in unseen_probabilities(judged) for p in own]
+    labels = [int(label) for own in judged for label in own.labels]
+    alone = [[rule.calibration.probability(x) for x in row] for own in judged for row in own.logits.tolist()]
+    of = f"{len(labels)} videos of {' and '.join(own.name for own in judged)}, each set left out of the fit"
+    return evidence(of, probabilities, labels, alone if one_each else None)
+
+
+def _checked_maps(paths: Sequence[Path], videos: Sequence[VideoRecord]) -> tuple[MapCheck | None, ...]:
+    """How far the networks' heat maps can be trusted, by self-blended fakes of the real videos that they had not seen.
+
+    By the blending that one of them was trained on, if one was.
+    """
+    members = [load_member(path, torch.device("cpu")) for path in paths]
+    made = [h.training["blend"] for _, h in members if h.training.get("train", {}).get("self_blend")]
+    seen = {name for _, header in members for name in header.videos}
+    unseen = [video for video in videos if not among([video.video], seen)]
+    blend = BlendConfig.read(made[0], "the networks' training") if made else BlendConfig()
+    if blend.mesh and not blend.mesh.is_file():  # trained elsewhere: the outlines of five landmarks will do
+        blend = blend.replace(mesh=None)
+    return tuple(check_maps(member, unseen, blend) for member in members)
 
 
 def _members(checkpoints: Sequence[Sequence[Path]], weights: Sequence[float]) -> list[tuple[Path, float]]:
@@ -142,4 +192,9 @@ def _earned_alone(run: Path) -> Earned:
         raise CheckpointError(f"{path} is not JSON ({error}): run the cross-validation again") from None
     if "decision" not in judged:  # of dfd train --fold: of one fold, by the plain rule
         return Earned()
-    return Earned(Rule.read(judged["decision"]["rule"], str(path)), judged["decision"]["reason"], judged["score"])
+    decision, oof = judged["decision"], read_oof(run)
+    rule = Rule.read(decision["rule"], str(path))
+    if oof is None:
+        return Earned(rule, decision["reason"], judged["score"])
+    told = _out_of_fold([v for v in oof.judged() if v.faces], rule, decision.get("probabilities", ()))
+    return Earned(rule, decision["reason"], judged["score"], evidence=told)

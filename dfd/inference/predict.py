@@ -163,11 +163,12 @@ def _score_in_time(records: Sequence[VideoRecord], bundle: Bundle, budget: Budge
 
 def _too_late(record: VideoRecord) -> VideoScore:
     if not record.tracklets:
-        return _fell_back(record)
+        return fell_back(record)
     return VideoScore(record.video, PRIOR, "out_of_budget", record.seconds, "the time was up before it was scored")
 
 
-def _fell_back(record: VideoRecord) -> VideoScore:
+def fell_back(record: VideoRecord) -> VideoScore:
+    """The score of a video that shows no face, or could not be read."""
     return VideoScore(record.video, PRIOR, record.status, record.seconds, record.reason)
 
 
@@ -180,12 +181,14 @@ def score_videos(records: Sequence[VideoRecord], bundle: Bundle, speed: Speed = 
     faced = [record for record in records if record.tracklets]
     logits = bundle.logits(faced, speed.segments, speed.members, speed.mirror)
     each = (time.perf_counter() - start) / max(1, len(faced))
-    found = {r.video: _score(r, made, bundle, speed, each) for r, made in zip(faced, logits, strict=True)}
-    return [found.get(record.video) or _fell_back(record) for record in records]
+    found = {r.video: as_score(r, made, bundle, speed, each) for r, made in zip(faced, logits, strict=True)}
+    return [found.get(record.video) or fell_back(record) for record in records]
 
 
-def _score(record: VideoRecord, found: Logits | DfdError, bundle: Bundle, speed: Speed, seconds: float) -> VideoScore:
-    """seconds: that scoring took."""
+def as_score(
+    record: VideoRecord, found: Logits | DfdError, bundle: Bundle, speed: Speed = SPEEDS[FULL], seconds: float = 0.0
+) -> VideoScore:
+    """The score of a video with faces that `bundle` gave these logits. seconds: that scoring took."""
     seconds += record.seconds
     if isinstance(found, DfdError):
         return VideoScore(record.video, PRIOR, "error", seconds, str(found))

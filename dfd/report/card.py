@@ -75,7 +75,7 @@ def read_measures(path: Path, name: str) -> list[Row]:
 
     Raises ConfigError where there are none.
     """
-    found = list(_measures(_json(path), name))
+    found = list(_measures(read_json(path), name))
     if not found:
         raise ConfigError(f"{path} holds no measures: give what `dfd score --json` prints, or a run's score.json")
     return found
@@ -97,7 +97,8 @@ def _text(path: Path) -> str:
         raise ConfigError(f"{path} cannot be read: {error}") from None
 
 
-def _json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """What a JSON file holds. Raises ConfigError where it cannot be read."""
     try:
         return json.loads(_text(path))
     except ValueError as error:
@@ -153,7 +154,7 @@ def _kind(name: str) -> str:
 
 def _run(run: Path) -> dict[str, Any]:
     """A row on a run: what it was trained on, for how long, and how it ended."""
-    told = [_json(path) for path in (run / "config.json", *sorted(run.glob("fold-*/config.json")))]
+    told = [read_json(path) for path in (run / "config.json", *sorted(run.glob("fold-*/config.json")))]
     curve = list(csv.DictReader(_text(run / "metrics.csv").splitlines()))
     if not curve:
         raise ConfigError(f"{run / 'metrics.csv'} has no row: give a run that has ended")

@@ -5,7 +5,7 @@ every error in them is a SubmissionError that names the first bad index.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ def log_loss(labels: ArrayLike, probabilities: ArrayLike) -> float:
     >>> round(log_loss([1, 1, 1, 0], [0.75, 0.75, 0.75, 0.75]), 4)
     0.5623
     """
-    return float(_losses(*_checked(labels, probabilities)).mean())
+    return float(_losses(*checked(labels, probabilities)).mean())
 
 
 def balanced_log_loss(labels: ArrayLike, probabilities: ArrayLike) -> float:
@@ -52,7 +52,7 @@ def balanced_log_loss(labels: ArrayLike, probabilities: ArrayLike) -> float:
     >>> round(balanced_log_loss([1, 1, 1, 0], [0.75, 0.75, 0.75, 0.75]), 4)
     0.837
     """
-    y, p = _checked(labels, probabilities)
+    y, p = checked(labels, probabilities)
     if y.min() == y.max():
         raise SubmissionError(f"every label is {y[0]}: a balanced log loss takes real videos (0) and fakes (1)")
     losses = _losses(y, p)
@@ -74,9 +74,9 @@ def evaluate(
     >>> result["confusion"], result["auc"], result["average_error"], result["quantized_average_error"]
     ({'real_as_real': 1, 'real_as_fake': 1, 'fake_as_real': 1, 'fake_as_fake': 1}, 0.75, 0.35, 0.5)
     """
-    y, p = _checked(labels, probabilities)
+    y, p = checked(labels, probabilities)
     order = np.lexsort((y, p))
-    codes = np.arange(len(y)) if groups is None else _codes(groups, len(y))[order]
+    codes = np.arange(len(y)) if groups is None else group_numbers(groups, len(y))[order]
     y, p = y[order], p[order]
     losses = _losses(y, p)
     measures = {**_losses_by_class(y, losses), **_ranking(y, p), **_decisions(y, p), **_distances(y, p)}
@@ -101,10 +101,10 @@ def compare(
     >>> compare([0, 0, 1, 1], [0.5] * 4, [0.2] * 2 + [0.8] * 2)["sentence"]
     'b is better than a by 0.470 of balanced log loss (95 % interval 0.470 to 0.470).'
     """
-    y, first = _checked(labels, a)
-    _, second = _checked(labels, b)
+    y, first = checked(labels, a)
+    _, second = checked(labels, b)
     gained = _losses(y, second) - _losses(y, first)
-    codes = np.arange(len(y)) if groups is None else _codes(groups, len(y))
+    codes = np.arange(len(y)) if groups is None else group_numbers(groups, len(y))
     means = _losses_by_class(y, gained)
     drawn = _bootstrap(y, gained, codes, rounds, seed)
     result = {name: means[name] for name in drawn} | {f"{name}_interval": drawn[name] for name in drawn}
@@ -173,7 +173,7 @@ def _verdict(result: Mapping[str, Any], videos: int) -> str:
     return f"{better} is better than {worse} {by}."
 
 
-def _checked(labels: ArrayLike, probabilities: ArrayLike) -> tuple[Integers, Floats]:
+def checked(labels: ArrayLike, probabilities: ArrayLike) -> tuple[Integers, Floats]:
     """Both as arrays (N,). Raises SubmissionError."""
     given = np.asarray(labels, dtype=object)
     try:
@@ -193,7 +193,7 @@ def _checked(labels: ArrayLike, probabilities: ArrayLike) -> tuple[Integers, Flo
     return given.astype(np.int64), p
 
 
-def _codes(groups: Sequence[str], rows: int) -> Integers:
+def group_numbers(groups: Sequence[str], rows: int) -> Integers:
     """The number of each row's group, from 0."""
     if len(groups) != rows:
         raise SubmissionError(f"there are {len(groups)} groups for {rows} rows: give each row its group")
@@ -277,11 +277,9 @@ def _bootstrap(
     groups = int(codes.max()) + 1
     sums = np.stack([np.bincount(codes, row, groups) for row in (y == 0, y == 1, losses * (y == 0), losses * (y == 1))])
     auc = None if p is None else _weighted_auc(y, p, codes)
-    rng = np.random.default_rng(seed)
     totals, areas = np.empty((rounds, 4)), np.empty(rounds)
     with np.errstate(invalid="ignore", divide="ignore"):  # a round without one of the classes is NaN, and left out
-        for draw in range(rounds):
-            weights = np.bincount(rng.integers(groups, size=groups), minlength=groups).astype(np.float64)
+        for draw, weights in enumerate(group_draws(groups, rounds, seed)):
             totals[draw] = sums @ weights
             if auc is not None:
                 areas[draw] = auc(weights)
@@ -291,6 +289,13 @@ def _bootstrap(
             "balanced_log_loss": (of_reals / reals + of_fakes / fakes) / 2,
         } | ({"auc": areas} if auc is not None else {})
     return {name: _interval(values) if groups > 1 else None for name, values in drawn.items()}
+
+
+def group_draws(groups: int, rounds: int, seed: int) -> Iterator[Floats]:
+    """How often each of so many groups (G,) is drawn in each round of a bootstrap."""
+    rng = np.random.default_rng(seed)
+    for _ in range(rounds):
+        yield np.bincount(rng.integers(groups, size=groups), minlength=groups).astype(np.float64)
 
 
 def _weighted_auc(y: Integers, p: Floats, codes: Integers) -> Callable[[Floats], float]:

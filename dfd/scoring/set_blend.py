@@ -105,8 +105,14 @@ def blend_sets(sets: Sequence[JudgedSet]) -> SetBlend:
     losses = _losses(sets)
     way = min(losses, key=losses.__getitem__)
     weights, calibration = _fit(way, sets)
-    measures = {of.name: of.measure(of.probabilities(*_chosen(_others(sets, of)))) for of in sets}
+    unseen = zip(sets, unseen_probabilities(sets), strict=True)
+    measures = {of.name: of.measure(probabilities) for of, probabilities in unseen}
     return SetBlend(way=way, weights=weights, calibration=calibration, losses=losses, sets=measures)
+
+
+def unseen_probabilities(sets: Sequence[JudgedSet]) -> list[list[float]]:
+    """Of each set's videos, by the weights and the temperature that the other sets choose. Of two sets or more."""
+    return [of.probabilities(*_chosen(_others(sets, of))) for of in sets]
 
 
 def _others(sets: Sequence[JudgedSet], of: JudgedSet) -> list[JudgedSet]:

@@ -57,10 +57,10 @@ def audit(
     check_folds(folds)
     names = set(folds["filename"])
     records = {r.video: r for r in store.records() if r.video in names and not isinstance(r, MadeFake)}
-    faces = [face for record in records.values() for face in _middle(record)]
+    faces = [face for record in records.values() for face in record.middle()]
     crossing = _crossing(faces, folds, threshold, progress)
     fakes = [r for r in records.values() if r.label == 1 and r.tracklets and r.source in records]
-    changes = {fake.video: _largest_change(fake, records[fake.source]) for fake in fakes}
+    changes = {fake.video: largest_change(fake, records[fake.source]) for fake in fakes}
     compared = {fake: change for fake, change in changes.items() if change is not None}
     unchanged = [
         {"fake": fake, "source": records[fake].source, "largest change": change}
@@ -102,11 +102,6 @@ def _apart(links: Links, folds: pd.DataFrame) -> list[dict[str, Any]]:
     return [{"a": a, "fold a": fold_of[a], "b": b, "fold b": fold_of[b]} for a, b in links if fold_of[a] != fold_of[b]]
 
 
-def _middle(record: VideoRecord) -> tuple[TrackletRecord, ...]:
-    """The tracklets of the middle one of the segments that show a face."""
-    return record.of(record.faced[len(record.faced) // 2]) if record.tracklets else ()
-
-
 def _crossing(
     faces: Sequence[TrackletRecord], folds: pd.DataFrame, threshold: float, progress: Progress | None
 ) -> list[dict[str, Any]]:
@@ -115,7 +110,7 @@ def _crossing(
     fold_of = dict(zip(folds["filename"], folds["fold"], strict=True))
     pictures = []
     for done, face in enumerate(faces, 1):
-        pictures.append(_thumbnails(face, [face.frames // 2])[0].reshape(-1))
+        pictures.append(thumbnails(face, [face.frames // 2])[0].reshape(-1))
         if progress:
             progress(done, len(faces), face.video)
     pairs = near_duplicates(np.stack(pictures), [group_of[f.video] for f in faces], threshold) if pictures else []
@@ -127,7 +122,7 @@ def _crossing(
     ]
 
 
-def _largest_change(fake: VideoRecord, source: VideoRecord) -> float | None:
+def largest_change(fake: VideoRecord, source: VideoRecord) -> float | None:
     """The most that a fake's faces differ from its source's, over frames that both have; mean grey levels.
 
     Each against the nearest face of the same segment. None where they share no frame.
@@ -146,11 +141,11 @@ def _change(fake: TrackletRecord, source: TrackletRecord) -> float | None:
     if not len(shared):
         return None
     middle = len(shared) // 2
-    one, other = _thumbnails(fake, of_fake[[middle]]), _thumbnails(source, of_source[[middle]])
+    one, other = thumbnails(fake, of_fake[[middle]]), thumbnails(source, of_source[[middle]])
     return float(np.abs(one - other).mean())
 
 
-def _thumbnails(face: TrackletRecord, positions: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float64]:
+def thumbnails(face: TrackletRecord, positions: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float64]:
     """Grey pictures (N,SIDE,SIDE) of a tracklet at `positions`."""
     greys = [cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY) for crop in load_crops(face, positions)]
     return np.stack([cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for grey in greys]).astype(np.float64)

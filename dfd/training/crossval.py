@@ -10,6 +10,7 @@ submission form; what is measured is that file.
     oof.csv                    out-of-fold predictions in submission form: what is scored
     oof.json                   the same with every clip's logit, and each video's status
     metrics.csv, score.json    the folds' curves; the measures, and the rule that was decided on for a bundle
+    datasets.json              where the faces are
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -99,6 +100,7 @@ def crossval(
     model = seeded_model(recipe)  # before anything is written: one that cannot be built leaves no folder
     about = {"folds": folds, "content": content(records), **mixed(data.mix), **kind(grouping)}
     claim(out, run_settings(recipe, data.config, about), model)
+    data.note(out)
     write_folds(out / "folds.csv", frame)
     fold_of = dict(zip(frame["filename"], frame["fold"], strict=True))
     groups = known(frame)[1]
@@ -171,6 +173,7 @@ def train_fold(
     again = count_seen(frame, recipe.model.weights, out / CHECKPOINT, people)
     score = measures(out, frame, records, again)
     write_json(out / "score.json", score)
+    data.note(out)
     return score
 
 

@@ -10,6 +10,10 @@ from dfd.errors import ConfigError
 from dfd.faces.records import VideoRecord
 from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig, widest
+from dfd.files import write_json
+
+NOTED = "datasets.json"
+"""In a run folder: where the datasets are, by their short names. They may have gone since."""
 
 
 class Datasets:
@@ -45,6 +49,11 @@ class Datasets:
         than a number above 0 a dataset.
         """
         return cls([FaceStore.open(folder) for folder in folders], read_mix(mix), blend)
+
+    def note(self, run: Path) -> None:
+        """Write down in a run folder where its faces are, for pages that show them."""
+        folders = {name: str(store.folder.resolve()) for name, store in self.stores.items()}
+        write_json(run / NOTED, folders)
 
     def __str__(self) -> str:
         return ", ".join(str(store.folder) for store in self.stores.values())

@@ -1,5 +1,7 @@
 """Which videos there are, and what is known of them: a file, a folder in one of its layouts, and a sample."""
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from dfd.errors import ManifestError
@@ -42,6 +44,17 @@ def read_folder(path: Path | str, unlisted: bool = False) -> Found:
     if not found.videos:
         raise ManifestError(f"{path} holds no videos and no pictures, nor a layout that `dfd faces --help` lists")
     return found
+
+
+def named(paths: Sequence[Path]) -> list[Video]:
+    """The videos in these files, each once, under its file's name; under its whole path where two have one name.
+
+    >>> [video.name for video in named([Path("a/x.mp4"), Path("b/x.mp4"), Path("y.mp4"), Path("y.mp4")])]
+    ['a/x.mp4', 'b/x.mp4', 'y.mp4']
+    """
+    once = list(dict.fromkeys(paths))
+    times = Counter(path.name for path in once)
+    return [Video(path, path.name if times[path.name] == 1 else path.as_posix()) for path in once]
 
 
 def read_sample(path: Path | str, folder: Path | str) -> list[Video]:

@@ -1,4 +1,4 @@
-"""Train every fold of a recipe on an attached dataset of faces, into /kaggle/working/run and, when done, a bundle."""
+"""Train every fold of a recipe on an attached dataset of faces, into /kaggle/working/run; then a bundle and a page."""
 
 from typing import Any
 
@@ -20,6 +20,7 @@ def main() -> None:
         from dfd.faces.store import FaceStore
         from dfd.inference.pack import pack_runs
         from dfd.models.weights import extract_weights
+        from dfd.report.run_page import write_run_page
         from dfd.training.clock import Means
         from dfd.training.crossval import crossval
         from dfd.training.recipes import Recipe, recipe
@@ -40,6 +41,7 @@ def main() -> None:
         else:
             pack_runs([run], session.working / "bundle")
             inputs.write_manifest(session.working / "bundle", "bundle")
+            write_run_page([run], session.working / "run.html", [store.folder])
             session.finish("done", score=made.score)
 
 

@@ -1,0 +1,126 @@
+"""dfd from Python, for a notebook or a service: load() a detector, score() a video, score_many().
+
+>>> import dfd
+>>> detector = dfd.load()
+>>> result = detector.score(detector.folder / "golden.mp4")  # a drawn face, which comes with every bundle
+>>> result.name, result.status, len(result.segments)
+('golden.mp4', 'ok', 1)
+>>> [result.status for result in detector.score_many(["gone.mp4"])]
+['missing']
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import NamedTuple
+
+from dfd.errors import ConfigError
+from dfd.inference.bundle import Bundle, load_bundle
+from dfd.inference.explain import Explanation, Look
+from dfd.inference.info import shipped
+from dfd.inference.looking import explained
+from dfd.report import terminal
+from dfd.report.explain import page, verdict_words
+from dfd.report.page import framed
+from dfd.scoring.aggregate import over_faces
+from dfd.types import Status
+from dfd.videos.manifest import named
+from dfd.videos.workers import Limits
+
+File = str | PathLike[str]
+
+
+class Segment(NamedTuple):
+    """A stretch of a video in which faces were scored, in seconds. probability: of being fake, by it alone."""
+
+    start: float
+    stop: float
+    probability: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a detector says of one video. In a notebook it shows itself as the page of `dfd explain`.
+
+    verdict: in words of evidence, "cannot say" where a score would say nothing. probability: of being fake, in [0,1],
+    where half of all videos are fakes; 0.5 where there is no score. status: "ok", or why there is no score; reason: in
+    a line. faces: each face that was scored in a segment, by person and time. segments: each segment with a face.
+    """
+
+    name: str
+    verdict: str
+    probability: float
+    status: Status
+    reason: str
+    faces: tuple[Look, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    _page: "partial[str] | None" = field(default=None, repr=False, compare=False)
+
+    def _repr_html_(self) -> str:
+        """The page, in a frame; it takes about as long as the score did, since the video is looked at again."""
+        return framed(self._page()) if self._page else ""
+
+
+class Detector:
+    """A bundle that is loaded, ready to score videos. folder: where it lies."""
+
+    def __init__(self, bundle: Bundle, folder: Path) -> None:
+        self.bundle, self.folder = bundle, folder
+
+    def __repr__(self) -> str:
+        return f"<Detector {self.folder}: {len(self.bundle.members)} networks on {self.bundle.device.type}>"
+
+    def score(self, video: File, timeout: float = 120.0) -> Result:
+        """The result for one video or picture. What goes wrong with it stands in the result's status and reason.
+
+        timeout: seconds that it may take. Raises ConfigError for an impossible one.
+        """
+        (about,) = explained(named([Path(video)]), self.bundle.info, lambda: self.bundle, False, 0, Limits(1, timeout))
+        return self._result(about)
+
+    def score_many(self, videos: Sequence[File], workers: int = 0, timeout: float = 120.0) -> list[Result]:
+        """The results for several videos, in their order, under a bar. A video that fails costs no other one.
+
+        workers: processes that look for faces; 0 for one a core. timeout: seconds that a video may take. Raises
+        ConfigError for impossible ones, and where `videos` is a single path.
+        """
+        if isinstance(videos, str | PathLike):
+            raise ConfigError(
+                f"score_many takes a list of videos, not {str(videos)!r}: give it in brackets, or to score()"
+            )
+        paths = [Path(video) for video in videos]
+        rows = {video.path: video for video in named(paths)}
+        limits = Limits(workers, timeout)
+        with terminal.bar("score") as tell:
+            abouts = explained(list(rows.values()), self.bundle.info, lambda: self.bundle, False, 0, limits, tell)
+        found = {about.video.path: self._result(about) for about in abouts}
+        return [found[path] for path in paths]
+
+    def page(self, video: File) -> str:
+        """The page of `dfd explain` on one video, as HTML."""
+        return page(explained(named([Path(video)]), self.bundle.info, lambda: self.bundle), self.bundle)
+
+    def _result(self, about: Explanation) -> Result:
+        rule, score = self.bundle.info.rule, about.score
+        spans = {look.segment: (look.start, look.stop) for look in about.looks}
+        faces = {number: [face for face in score.faces if face.segment == number] for number in spans}
+        segments = [
+            Segment(*spans[number], rule.calibration.probability(over_faces(faces[number], rule.aggregation.faces)))
+            for number in sorted(spans)
+        ]
+        return Result(
+            about.video.name, verdict_words(about), score.probability, score.status, score.reason, about.looks,
+            tuple(segments), partial(self.page, about.video.path),
+        )  # fmt: skip
+
+
+def load(bundle: File | None = None, device: str = "cpu", force: bool = False) -> Detector:
+    """The detector that comes with dfd, or that of a bundle's folder. Loading takes seconds; keep it.
+
+    device: cpu or cuda. force: go on where its files or libraries have changed. Raises CheckpointError for a folder
+    that is no bundle or has changed; ConfigError for a device that is not here.
+    """
+    folder = shipped() if bundle is None else Path(bundle)
+    return Detector(load_bundle(folder, device, force), folder)

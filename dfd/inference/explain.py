@@ -1,0 +1,226 @@
+"""Why a video got its score, in numbers and pictures: report/explain.py makes a page of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dfd.clips.dataset import scored_clips
+from dfd.clips.distort import DISTORTIONS, UNCHANGED, Distortion
+from dfd.clips.sampling import ScoredClips
+from dfd.errors import DfdError
+from dfd.faces.across import people
+from dfd.faces.records import TrackletRecord, VideoRecord, load_crops
+from dfd.files import sha256
+from dfd.inference.bundle import Bundle, Logits
+from dfd.inference.heat import Heat, heat_maps
+from dfd.inference.info import BundleInfo
+from dfd.inference.looking import TELLING, wanted
+from dfd.inference.predict import as_score, fell_back
+from dfd.inference.quality import Quality, quality
+from dfd.scoring.decide import Rule
+from dfd.scoring.seen import among
+from dfd.types import FaceLogit, Video, VideoScore
+
+Picture = NDArray[np.uint8]
+Place = tuple[int, int]
+"""Segment and face."""
+
+FOUND = 4
+"""People of whom frames are shown: those in most segments."""
+
+
+class Look(NamedTuple):
+    """A face that was scored in a segment. start, stop: of the segment, time: of the middle frame, in seconds.
+
+    probability: of being fake, by this face alone. members: the same by each network; None of one that failed, or is
+    scored on other segments.
+    """
+
+    segment: int
+    face: int
+    person: int
+    start: float
+    stop: float
+    time: float
+    frame: int
+    probability: float
+    members: tuple[float | None, ...]
+
+
+class Telling(NamedTuple):
+    """A frame that tells much. member: the network that rates it highest, `rated` its probability of being fake.
+
+    image (S,S,3) uint8 RGB: what that network was shown. heat (S,S) float32 in [0,1]: where it sees what speaks for a
+    fake, beside its other frames here.
+    """
+
+    look: Look
+    member: int
+    rated: float
+    image: Picture
+    heat: Heat
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """All that is known of a video's score.
+
+    looked: (start, stop) in seconds of each segment that was looked at, of `segments`. seconds: the video's length.
+    faces: a picture of each person. opinions: the probability by each network alone, None of one that failed.
+    held: the probability after each of some changes, by what they are in words; None where it could not be scored.
+    seen: whether the bundle was trained on a file of this name. left_out: people of whom no frames are shown.
+    """
+
+    video: Video
+    score: VideoScore
+    info: BundleInfo
+    quality: Quality = field(default_factory=Quality)
+    sha256: str = ""
+    seconds: float = 0.0
+    segments: int = 0
+    looked: tuple[tuple[float, float], ...] = ()
+    looks: tuple[Look, ...] = ()
+    faces: tuple[Picture, ...] = ()
+    telling: tuple[Telling, ...] = ()
+    opinions: tuple[float | None, ...] = ()
+    held: Mapping[str, float | None] = field(default_factory=dict)
+    seen: bool = False
+
+    @property
+    def people(self) -> int:
+        """How many there are."""
+        return len(self.faces)
+
+    @property
+    def gap(self) -> float | None:
+        """How far the networks' probabilities lie apart; None with fewer than two."""
+        given = [opinion for opinion in self.opinions if opinion is not None]
+        return max(given) - min(given) if len(given) > 1 else None
+
+
+def explain(
+    video: Video, record: VideoRecord, bundle: Bundle, thorough: bool = False, frames: int = TELLING
+) -> Explanation:
+    """Why `video` gets its score, which is a prediction's, from its `record` as `wanted` had it looked at.
+
+    thorough: every segment is scored. frames: that are shown of each person; with 0 neither these are drawn nor changes
+    of the video tried, which saves half of the time. A video that cannot be scored is explained as far as it can be.
+    Raises VideoReadError, StoreError or OSError where the file went away meanwhile.
+    """
+    plan = wanted(bundle.info, thorough)
+    found = bundle.logits([record], plan.share)[0] if record.tracklets else None
+    score = fell_back(record) if found is None else as_score(record, found, bundle)
+    known = Explanation(video, score, bundle.info, seen=bool(among([video.name], bundle.seen)))
+    if record.status not in ("ok", "no_face"):
+        return known
+    known = replace(known, sha256=sha256(video.path), quality=quality(video.path, record.frames, (), ()))
+    if not isinstance(found, Logits):
+        return known
+    case = _Case(record, bundle, plan, found)
+    return replace(
+        known,
+        quality=quality(video.path, record.frames, case.tracklets, case.crops),
+        seconds=round(record.frames / case.fps, 3),
+        segments=record.segments,
+        looked=tuple(case.looked()),
+        looks=tuple(case.looks),
+        faces=tuple(case.faces()),
+        opinions=tuple(_probability(bundle.info.rule, faces) for faces in found.alone),
+        telling=tuple(case.telling(frames)) if frames else (),
+        held=case.held() if frames else {},
+    )
+
+
+class _Case:
+    """A video with faces, and what the networks said of it: a picture and a look of each tracklet that was scored."""
+
+    def __init__(self, record: VideoRecord, bundle: Bundle, plan: ScoredClips, found: Logits) -> None:
+        self.record, self.bundle, self.plan, self.found = record, bundle, plan, found
+        scored = {face[:2] for face in found.faces}
+        self.tracklets = [t for t in record.tracklets if (t.segment, t.face) in scored]
+        self.fps = self.tracklets[0].fps
+        places = [tracklet.frames // 2 for tracklet in self.tracklets]
+        self.crops = [load_crops(t, [place])[0] for t, place in zip(self.tracklets, places, strict=True)]
+        self.persons = people(self.tracklets, self.crops, places)
+        self.looks = [self._look(*each) for each in zip(self.tracklets, places, self.persons, strict=True)]
+
+    def _look(self, tracklet: TrackletRecord, place: int, person: int) -> Look:
+        at, rule = (tracklet.segment, tracklet.face), self.bundle.info.rule
+        (own,) = (face for face in self.found.faces if face[:2] == at)
+        alone = [[face for face in faces if face[:2] == at] for faces in self.found.alone]
+        frame = int(tracklet.indices[place])
+        start, stop, time = (round(index / self.fps, 3) for index in (*tracklet.bounds, frame))
+        members = tuple(_probability(rule, faces) for faces in alone)
+        return Look(*at, person, start, stop, time, frame, rule.probability([own]), members)
+
+    def looked(self) -> list[tuple[float, float]]:
+        """Start and stop of each segment that was looked at."""
+        total, faced = self.record.segments, self.record.faced
+        first = self.plan.first(total)
+        numbers = first if self.plan.enough(total, faced) else range(total)
+        edges = [round(self.record.frames * number // total / self.fps, 3) for number in range(total + 1)]
+        return [(edges[number], edges[number + 1]) for number in sorted({*numbers, *faced})]
+
+    def faces(self) -> list[Picture]:
+        """The first picture of each person."""
+        return [self.crops[self.persons.index(person)] for person in range(max(self.persons) + 1)]
+
+    def telling(self, frames: int) -> list[Telling]:
+        """The looks that speak most for a fake, so many a person, each by the network that rates it highest."""
+        best: list[tuple[Look, int]] = []
+        for person in range(min(FOUND, max(self.persons) + 1)):
+            own = sorted((look for look in self.looks if look.person == person), key=lambda look: -look.probability)
+            best += [(look, _loudest(look.members)) for look in own[:frames]]
+        found = [each for member in {member for _, member in best} for each in self._drawn(member, best)]
+        return sorted(found, key=lambda each: (each.look.person, each.look.time))
+
+    def _drawn(self, member: int, best: Sequence[tuple[Look, int]]) -> list[Telling]:
+        """The looks that fell to one network, with its maps: all on one scale."""
+        model, header = self.bundle.members[member]
+        tracklets, clips = scored_clips(self.record, header.clip, self.plan.share)
+        rows = {(t.segment, t.face): row for row, t in enumerate(tracklets)}
+        looks = [look for look, of in best if of == member]
+        _, maps = heat_maps(model, clips[[rows[look.segment, look.face] for look in looks]])
+        most = max(float(maps.max()), 1e-9)
+        found = []
+        for look, heat in zip(looks, maps, strict=True):
+            at = int(heat.sum(axis=(1, 2)).argmax())
+            image = clips[rows[look.segment, look.face], :, at].permute(1, 2, 0).numpy()
+            rated = look.members[member]
+            found.append(Telling(look, member, float(rated or 0.0), image, heat[at] / np.float32(most)))
+        return found
+
+    def held(self) -> dict[str, float | None]:
+        """The score after changes to the crops that were scored: the video itself is not encoded again."""
+        coded = DISTORTIONS["h264"]
+        changes = {coded.means: coded, HALVED: halved(self.tracklets)}
+        found = {}
+        for means, change in changes.items():
+            (logits,) = replace(self.bundle, distortion=change).logits([self.record], self.plan.share)
+            found[means] = None if isinstance(logits, DfdError) else self.bundle.info.rule.probability(logits.faces)
+        return found
+
+
+HALVED = "half of its size, enlarged again"
+
+
+def halved(tracklets: Sequence[TrackletRecord]) -> Distortion:
+    """What is left of crops if their video has half its size: a small face's crop was enlarged to be stored."""
+    real = float(np.median([t.path.side * t.margin / t.size for t in tracklets]))
+    return Distortion(HALVED, replace(UNCHANGED, reduction=min(1.0, real) / 2))
+
+
+def _probability(rule: Rule, faces: Sequence[FaceLogit]) -> float | None:
+    return rule.probability(faces) if faces else None
+
+
+def _loudest(members: Sequence[float | None]) -> int:
+    """The network with the highest probability.
+
+    >>> _loudest([None, 0.2, 0.9])
+    2
+    """
+    return max(range(len(members)), key=lambda number: -1.0 if members[number] is None else float(members[number] or 0))

@@ -1,0 +1,29 @@
+"""Faces on a page: the middle crop of a video, and what is said below it."""
+
+from dataclasses import dataclass
+
+from dfd.errors import StoreError
+from dfd.faces.records import VideoRecord, load_crops
+from dfd.report.pictures import data_uri
+
+SIDE = 112
+"""Side of a thumbnail in pixels."""
+
+
+@dataclass(frozen=True)
+class Face:
+    """title: the video's name. picture: a data URI; none if empty. link: the address of its own page; none if empty."""
+
+    title: str
+    picture: str
+    lines: tuple[str, ...] = ()
+    link: str = ""
+
+
+def face_picture(record: VideoRecord | None, side: int = SIDE) -> str:
+    """The largest face in the middle of a video as a data URI; empty where there is none, or its film is damaged."""
+    faces = record.middle() if record else ()
+    try:
+        return data_uri(load_crops(faces[0], [faces[0].frames // 2])[0], side) if faces else ""
+    except StoreError:
+        return ""

@@ -1,0 +1,27 @@
+"""Pictures inside a page: JPEGs as data URIs, so that the page stays one file."""
+
+from base64 import b64encode
+from io import BytesIO
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dfd.faces.film import write_crop
+from dfd.videos.pictures import reduced_size
+
+Image = NDArray[np.uint8]
+
+
+def data_uri(image: Image, side: int | None = None, quality: int = 80) -> str:
+    """An image (H,W,3) uint8 RGB as the address of a JPEG. side: its longer side is brought down to it, in pixels.
+
+    >>> data_uri(np.zeros((40, 60, 3), np.uint8), side=30)[:34]
+    'data:image/jpeg;base64,/9j/4AAQSkZ'
+    """
+    size = reduced_size(image.shape[1], image.shape[0], side)
+    if size != (image.shape[1], image.shape[0]):
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    code = BytesIO()
+    write_crop(code, image, quality)
+    return f"data:image/jpeg;base64,{b64encode(code.getvalue()).decode()}"

@@ -1,0 +1,72 @@
+import subprocess
+import sys
+import typing
+
+import pytest
+
+import dfd
+from dfd.errors import CheckpointError, ConfigError
+from dfd.inference.info import shipped
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return dfd.load(force=True)
+
+
+def test_importing_dfd_takes_no_time():
+    code = "import time; t = time.process_time(); import dfd; print(time.process_time() - t)"
+    took = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert float(took) < 0.3
+
+
+def test_the_package_has_these_names_and_no_others():
+    assert dfd.__all__ == ["Detector", "Result", "__version__", "load"]
+    assert dfd.load.__module__ == "dfd.api"
+    assert typing.get_type_hints(dfd.load)["return"] is dfd.Detector
+    with pytest.raises(AttributeError, match="module 'dfd' has no attribute 'lode'"):
+        _ = dfd.lode
+
+
+def test_a_result_says_what_a_prediction_says(detector, face_video):
+    result = detector.score(str(face_video))
+    assert (result.name, result.status) == ("face.mp4", "ok")
+    assert 0 < result.probability < 1
+    assert [segment.start for segment in result.segments] == sorted({face.start for face in result.faces})
+    assert all(0 < segment.probability < 1 for segment in result.segments)
+    (mean,) = {face.person for face in result.faces}
+    assert mean == 0
+    with pytest.raises(AttributeError):  # frozen
+        result.probability = 0.0
+    html = result._repr_html_()
+    assert html.startswith("<iframe srcdoc=")
+    assert "face.mp4" in html
+    assert "data:image/jpeg;base64" in html
+
+
+def test_failures_are_results_in_their_place(detector, face_video, tmp_path):
+    torn = tmp_path / "<b>.mp4"
+    torn.write_bytes(b"nothing")
+    results = detector.score_many([torn, face_video, tmp_path / "gone.mp4", torn], workers=1)
+    assert [result.status for result in results] == ["unreadable", "ok", "missing", "unreadable"]
+    assert [result.name for result in results] == ["<b>.mp4", "face.mp4", "gone.mp4", "<b>.mp4"]
+    assert results[0].verdict == "cannot say"
+    assert results[0].probability == 0.5
+    assert results[0].reason
+    assert "&amp;lt;b&amp;gt;.mp4" in results[0]._repr_html_()
+    assert detector.score_many([]) == []
+
+
+def test_one_path_is_no_list(detector, face_video):
+    for path in (face_video, str(face_video)):
+        with pytest.raises(ConfigError, match="score_many takes a list"):
+            detector.score_many(path)
+
+
+def test_what_is_no_bundle_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="is not a bundle"):
+        dfd.load(tmp_path)
+
+
+def test_a_detector_says_what_it_is(detector):
+    assert repr(detector) == f"<Detector {shipped()}: 2 networks on cpu>"
