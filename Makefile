@@ -40,7 +40,7 @@ CLIPS    = .venv/bin/python -c 'from dfd.inference.info import read_info, shippe
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup submission faces pretrained train crossval report mlflow test floors check bench clean \
+.PHONY: help setup explain submission faces pretrained train crossval report mlflow test floors check bench clean \
 	kernel-build kernel-check kernel-simulate kernel-push kernel-status kernel-logs kernel-output kernel-image \
 	wheelhouse wheelhouse-push
 
@@ -66,6 +66,10 @@ $(MINI)/sample.json: | $(READY)
 $(LITE0): | $(READY)
 	@mkdir -p $(dir $@)
 	@$(DFD) weights imagenet-lite0 --out $@ > $@.log || { cat $@.log; exit 1; }
+
+explain: $(READY)  ## VIDEO=file: why it gets its score, as a page beside it (OUT=page.html)
+	@test -n "$(VIDEO)" || { echo "make explain: which video? make explain VIDEO=my.mp4" >&2; exit 1; }
+	$(DFD) explain "$(VIDEO)" --out "$(if $(filter command,$(origin OUT)),$(OUT),$(VIDEO).html)" $(if $(BUNDLE),--bundle "$(BUNDLE)")
 
 faces: $(READY) $(NEEDS)  ## build the dataset of faces of VIDEOS
 	$(DFD) faces "$(VIDEOS)" --out "$(FACES)"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dfd.cli import COMMANDS, app, main
-from dfd.cli.options import a_file, a_folder, a_new_file, a_new_folder
+from dfd.cli.options import a_file, a_folder, a_new_file, a_new_folder, a_place
 from kernels.__main__ import app as kernels_app
 from kernels.__main__ import main as kernels_main
 
@@ -16,7 +16,7 @@ PROGRAMS = {"dfd": (app, main), "kernels": (kernels_app, kernels_main)}
 KERNELS = ("build", "check", "simulate", "push", "status", "logs", "output", "image", "wheelhouse")
 HUGE = "1" + "0" * 30
 WRONG = {"int": ("x", "1.5", "-1", HUGE, "nan", "inf"), "float": ("x", "-1", "1e30", "nan", "inf")}
-PLACES = (a_file, a_folder, a_new_file, a_new_folder)
+PLACES = (a_place, a_file, a_folder, a_new_file, a_new_folder)
 SPOKEN_FOR = {"VIDEOS", "--identity-weights", "--folds-of", "--blend.mesh", "--model.weights"}
 """Paths that may be either, or that are settings of a stage: read_videos, and what reads them, tell what is wrong."""
 EVERY = [*(("dfd", path.split(":")[1]) for path in COMMANDS), *(("kernels", name) for name in KERNELS)]
@@ -51,7 +51,9 @@ def place(option):
 def wrong_places(option, folder):
     """Paths that the option must not take."""
     file, deep = folder / "file", folder / "file" / "below"
-    return {a_file: [folder], a_folder: [file], a_new_file: [folder, deep], a_new_folder: [file, deep]}[place(option)]
+    return {a_place: [], a_file: [folder], a_folder: [file], a_new_file: [folder, deep], a_new_folder: [file, deep]}[
+        place(option)
+    ]
 
 
 def given(program, command, folder, value=None, option=None):
