@@ -4,12 +4,12 @@ import csv
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from errno import ENAMETOOLONG
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dfd.errors import ManifestError
+from dfd.errors import ConfigError, ManifestError
 from dfd.types import Label, Video
 from dfd.videos.people import ACTORS, people_in
 
@@ -44,6 +44,24 @@ def read_videos(path: Path | str) -> list[Video]:
     if not videos:
         raise ManifestError(f"{path} holds no videos ({' '.join(sorted(SUFFIXES))}), nor a layout that is known")
     return videos
+
+
+def shard_of(videos: Sequence[Video], shard: str | None) -> list[Video]:
+    """Part I of N, as in "2/8": every N-th of `videos` from the I-th on; all if None. Raises ConfigError.
+
+    >>> videos = [Video(Path(name), name) for name in "abcde"]
+    >>> [video.name for part in ("1/2", "2/2", None) for video in shard_of(videos, part)]
+    ['a', 'c', 'e', 'b', 'd', 'a', 'b', 'c', 'd', 'e']
+    """
+    if shard is None:
+        return list(videos)
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", shard)
+    part, parts = map(int, match.groups()) if match else (0, 0)
+    if not 1 <= part <= parts:
+        raise ConfigError(f"--shard is {shard!r}: give I/N, as in 2/8, with I from 1 to N")
+    if part > len(videos):
+        raise ConfigError(f"--shard is {shard}, and there are {len(videos)} videos only: split them into fewer parts")
+    return list(videos[part - 1 :: parts])
 
 
 def _of_folder(folder: Path) -> Iterator[Video]:
