@@ -29,6 +29,7 @@ from dfd.training import zero_shot as untrained
 from dfd.training.clock import Means
 from dfd.training.datasets import Datasets
 from dfd.training.groups import Grouping
+from dfd.training.launch import launched
 from dfd.training.module import TrainConfig
 from dfd.training.recipes import RECIPES, Recipe, changes
 from dfd.training.recipes import recipe as named_recipe
@@ -66,6 +67,7 @@ def train(
     allow_seen: AllowSeen = False,
     hours: Hours = None,
     devices: Devices = 1,
+    nodes: Devices = 1,
     track: str | None = None,
     model: Model = NO_MODEL,
     clip: Clip = NO_CLIP,
@@ -86,6 +88,7 @@ def train(
         allow_seen: Go on where --model.weights has seen videos of the fold; the score then says so.
         hours: Stop cleanly within so many hours; the same command goes on from there.
         devices: GPUs that share each batch, or processes where there is no GPU.
+        nodes: Machines with as many each, of which each runs this command under torchrun or srun.
         track: MLflow's store, a database or server; "none" for none. By default MLFLOW_TRACKING_URI, or mlflow.db
             beside the run folder, where MLflow is installed.
         model: The network.
@@ -98,11 +101,13 @@ def train(
     data = _data(faces, mix, settings)
     _heed_margin(settings)
     score = None
-    with _session(out, "train", hours, devices, track) as (tell, means):
+    with _session(out, "train", hours, devices, track, nodes) as (tell, means):
         if fold is None:
             fit.train(cv.labelled(data), data.config, settings, out, progress=tell, means=means, mix=data.mix)
         else:
             score = cv.train_fold(data, settings, fold, folds, out, tell, means, groups, allow_seen)
+    if launched().rank:  # the first process says it
+        return
     show.say(f"The model is in {out / fit.CHECKPOINT}, its curve in {out / 'curve.png'} and metrics.csv.")
     if score:
         show.score(score)
@@ -222,7 +227,7 @@ def _data(faces: list[Path], mix: str | None, recipe: Recipe) -> Datasets:
 
 @contextmanager
 def _session(
-    out: Path, what: str, hours: float | None, devices: int, track: str | None
+    out: Path, what: str, hours: float | None, devices: int, track: str | None, nodes: int = 1
 ) -> Iterator[tuple[Progress, Means]]:
     """A bar and the means of a training, whose curve is drawn and mirrored as it grows; a stop in time is no error."""
     mirror = _mirror(out, track)
@@ -234,13 +239,13 @@ def _session(
                 if mirror:
                     mirror.look()
 
-            yield tell, Means.of(hours, devices)
+            yield tell, Means.of(hours, devices, nodes)
     except OutOfTimeError as stopped:
         show.say(f"Stopped: {stopped}. What was learned is in {out}.")
         show.say("Next: the same command again goes on from there.")
         raise SystemExit(0) from None
     finally:
-        if (out / "metrics.csv").is_file():
+        if (out / "metrics.csv").is_file() and not launched().rank:
             draw_curve(out)
         if mirror:
             mirror.finish()
@@ -249,7 +254,7 @@ def _session(
 
 
 def _mirror(out: Path, track: str | None) -> Mirror | None:
-    if track == NONE or (track is None and find_spec("mlflow") is None):
+    if launched().rank or track == NONE or (track is None and find_spec("mlflow") is None):
         return None
     return Mirror(track or default_store(out), out)
 
