@@ -49,7 +49,7 @@ def test_two_machines_learn_what_two_processes_do_and_one_goes_on_from_there(sma
         agent = ["-m", "torch.distributed.run", "--nnodes=2", f"--node-rank={rank}", "--nproc-per-node=1"]
         agent += ["--master-addr=127.0.0.1", f"--master-port={port}"]
         command = [sys.executable, *(agent if port else []), "-m", "dfd", "train", str(small_store.folder)]
-        command += "--recipe tiny --clip.size 48 --train.batch 8 --train.epochs 1 --track none".split()
+        command += ["--recipe=tiny", "--clip.size=48", "--train.batch=8", "--train.epochs=1", "--track=none"]
         return subprocess.Popen(
             [*command, *options],
             env={**os.environ, "OMP_NUM_THREADS": "1"},
