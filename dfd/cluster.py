@@ -140,7 +140,7 @@ class Cluster:
                     rest = [one for shard in (*running.values(), *again) for one in shard.orders]
                     yield [lost(one, *LATE) for one in [*rest, *map(order, left)]]
                     return
-                slots = self.count if left or again else 0
+                slots = self.count if (left or again) and self._head_there() else 0
                 while (left or again) and len(running) < AHEAD * slots:
                     size = 0 if again else _size(left, slots)
                     shard = again.popleft() if again else _Shard([order(left.popleft()) for _ in range(size)])
@@ -160,16 +160,28 @@ class Cluster:
     def _wait(self, tasks: list[Any], until: float | None) -> list[Any]:
         """Those that are done; none where it took too long, or the time is up. Raises ClusterError."""
         seconds = TICK if until is None else max(0.0, min(TICK, until - time.monotonic()))
+        if not tasks:
+            time.sleep(min(1.0, seconds))
+            return []
         try:
             done, _ = self._ray.wait(tasks, num_returns=1, timeout=seconds)
         except ConnectionError as error:
             raise ClusterError(f"the cluster is gone ({_line(error)}): the same command goes on") from None
-        if not done and self._head:
-            if _reachable(self._head):
-                self._head_seen = time.monotonic()
-            elif time.monotonic() - self._head_seen > HEAD_LIMIT:
-                raise ClusterError(f"the cluster's head at {self._head} is gone: start it; the same command goes on")
+        if not done:
+            self._head_there()
         return list(done)
+
+    def _head_there(self) -> bool:
+        """Whether the cluster's head answers. Raises ClusterError where it has not for a while.
+
+        Ray itself would wait for it, and then end this process.
+        """
+        if self._head is None or _reachable(self._head):
+            self._head_seen = time.monotonic()
+            return True
+        if time.monotonic() - self._head_seen > HEAD_LIMIT:
+            raise ClusterError(f"the cluster's head at {self._head} is gone: start it, and the same command goes on")
+        return False
 
     def _take(self, task: Any) -> tuple[list[Any], str, bool]:
         """What came of a task that is done; else why nothing did, and whether it was lost with its node."""

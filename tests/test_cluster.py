@@ -1,6 +1,7 @@
 """What happens to clusters: processes and nodes that die, hang and differ. Two real nodes of Ray on this machine."""
 
 import sys
+import threading
 import time
 from dataclasses import replace
 from itertools import chain
@@ -93,3 +94,15 @@ def test_what_libraries_print_goes_to_a_log_and_dfd_s_own_words_to_the_terminal(
     assert log.read_text() == "of a library\n"
     assert capfd.readouterr() == ("", "dfd's own\n")
     log.unlink()
+
+
+def test_a_head_that_is_lost_is_one_line(machines, tmp_path, monkeypatch):
+    """The last one: it ends the cluster."""
+    monkeypatch.setattr("dfd.cluster.HEAD_LIMIT", 2.0)
+    monkeypatch.setattr("dfd.cluster.TICK", 0.5)
+    with joined(machines.address) as cluster:
+        killer = threading.Timer(3.0, machines.head_node.kill_gcs_server)
+        killer.start()
+        with pytest.raises(ClusterError, match=f"head at {machines.address} is gone: start it"):
+            spread(cluster, tmp_path, range(6000, 6010))
+        killer.join()

@@ -14,13 +14,13 @@ from dfd.training import launch
 from dfd.training.clock import Means
 from dfd.training.launch import Launched, check_launch, launched, wait_for
 
-SRUN = {"SLURM_NTASKS": "4", "SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_NODEID": "1", "SLURM_JOB_NAME": "train"}
+SRUN = {"NTASKS": "4", "NTASKS_PER_NODE": "2", "PROCID": "3", "LOCALID": "1", "NODEID": "1", "JOB_NAME": "train"}
 
 
 @pytest.fixture
 def srun(monkeypatch):
     for name, value in SRUN.items():
-        monkeypatch.setenv(name, value)
+        monkeypatch.setenv(f"SLURM_{name}", value)
 
 
 def test_alone_there_is_one_process():
@@ -33,6 +33,12 @@ def test_a_launcher_says_which_process_this_is_and_must_have_started_as_many(sru
     assert launched() == check_launch(Means(devices=2, nodes=2)) == Launched(3, 4, "srun")
     with pytest.raises(ConfigError, match="srun has started 4 processes, and --nodes 3 --devices 2 is 6"):
         check_launch(Means(devices=2, nodes=3))
+
+
+def test_tasks_that_are_not_counted_by_machine_are_refused(srun, monkeypatch):
+    monkeypatch.delenv("SLURM_NTASKS_PER_NODE")
+    with pytest.raises(ConfigError, match="srun: .*--ntasks-per-node=4"):
+        launched()
 
 
 def test_the_others_wait_for_the_first(tmp_path, monkeypatch):

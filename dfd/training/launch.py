@@ -26,10 +26,13 @@ class Launched:
 
 
 def launched() -> Launched:
-    """What this process is."""
+    """What this process is. Raises ConfigError where Slurm was asked for tasks in a way that tells none a machine."""
     for by, kind in (("torchrun", TorchElasticEnvironment), ("srun", SLURMEnvironment)):
         if kind.detect():
-            there = kind()
+            try:
+                there = kind()
+            except RuntimeError as error:
+                raise ConfigError(f"{by}: {error}") from None
             if there.world_size() > 1:
                 return Launched(there.global_rank(), there.world_size(), by)
     return Launched()
