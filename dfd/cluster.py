@@ -7,13 +7,10 @@ node with it costs no other. The only module that imports ray.
 
 import os
 import pickle
-import socket
-import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -22,7 +19,8 @@ from typing import Any
 import dfd
 from dfd.cores import available_cores
 from dfd.errors import ClusterError, DfdError
-from dfd.node import about, judge, marked
+from dfd.node import about, judge, marked, reachable
+from dfd.report.log import into_log
 from dfd.types import Status, Video
 from dfd.videos.workers import LATE, Arguments, Limits, Outcome, staying
 
@@ -176,7 +174,7 @@ class Cluster:
 
         Ray itself would wait for it, and then end this process.
         """
-        if self._head is None or _reachable(self._head):
+        if self._head is None or reachable(self._head):
             self._head_seen = time.monotonic()
             return True
         if time.monotonic() - self._head_seen > HEAD_LIMIT:
@@ -257,7 +255,7 @@ def joined(address: str, workers: int = 0, gpu: bool = False) -> Iterator[Cluste
         import ray.util.scheduling_strategies
     except ImportError:
         raise ClusterError(NO_RAY) from None
-    with _into_log() as log:
+    with into_log() as log:
         _join(ray, address, log)
         try:
             yield Cluster(ray, workers, gpu)
@@ -273,7 +271,7 @@ def _join(ray: Any, address: str, log: Path) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     elif address != "auto":
         host = address.removeprefix("ray://")
-        if not _reachable(host):
+        if not reachable(host):
             raise ClusterError(f"nothing answers at {address}: name auto, local, host:port or ray://host:port")
         options["address"] = address
     else:
@@ -284,38 +282,6 @@ def _join(ray: Any, address: str, log: Path) -> None:
         ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         raise ClusterError(f"no cluster at {address} that can be joined: {_line(error)} (Ray's log: {log})") from None
-
-
-def _reachable(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=5.0):
-            return True
-    except (OSError, ValueError, OverflowError):
-        return False
-
-
-@contextmanager
-def _into_log() -> Iterator[Path]:
-    """Inside, what libraries print goes to a file: of a node that was killed Ray prints pages, on stdout too.
-
-    sys.stderr is dfd's own way to the terminal all the same.
-    """
-    handle, name = tempfile.mkstemp(".log", "dfd-cluster-")
-    before, terminal = sys.stderr, os.dup(2)
-    try:
-        sys.stderr.flush()
-        os.dup2(handle, 2)
-        text = {"encoding": "utf-8", "errors": "backslashreplace", "buffering": 1}
-        with os.fdopen(os.dup(terminal), "w", **text) as own, os.fdopen(os.dup(handle), "w", **text) as log:
-            sys.stderr = own
-            with redirect_stdout(log):
-                yield Path(name)
-    finally:
-        sys.stderr = before
-        os.dup2(terminal, 2)
-        os.close(terminal)
-        os.close(handle)
 
 
 def _line(error: BaseException | None) -> str:

@@ -1,6 +1,7 @@
 """What a machine has that is to work for another: its dfd, its memory, and the paths that both must see."""
 
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,6 +69,16 @@ def marked(folder: Path | None) -> Iterator[list[Path]]:
         yield [mark]
     finally:
         mark.unlink(missing_ok=True)
+
+
+def reachable(address: str) -> bool:
+    """Whether something answers at host:port within five seconds."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=5.0):
+            return True
+    except (OSError, ValueError, OverflowError):
+        return False
 
 
 def _free() -> float:

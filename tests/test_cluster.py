@@ -8,7 +8,7 @@ from itertools import chain
 
 import pytest
 
-from dfd.cluster import LOSSES, _into_log, joined
+from dfd.cluster import LOSSES, joined
 from dfd.errors import ClusterError, ConfigError
 from dfd.types import Video
 from dfd.videos.workers import Limits
@@ -85,15 +85,6 @@ def test_without_ray_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ClusterError, match=r"pip install 'dfd\[cluster\]'"), joined("auto"):
         pass
-
-
-def test_what_libraries_print_goes_to_a_log_and_dfd_s_own_words_to_the_terminal(capfd):
-    with _into_log() as log:
-        print("of a library")
-        sys.stderr.write("dfd's own\n")
-    assert log.read_text() == "of a library\n"
-    assert capfd.readouterr() == ("", "dfd's own\n")
-    log.unlink()
 
 
 def test_a_head_that_is_lost_is_one_line(machines, tmp_path, monkeypatch):

@@ -1,10 +1,11 @@
+import socket
 from pathlib import Path
 
 import pytest
 
 import dfd
 from dfd.errors import ClusterError
-from dfd.node import About, about, judge, marked
+from dfd.node import About, about, judge, marked, reachable
 
 HERE = dfd.__version__
 
@@ -45,3 +46,10 @@ def test_a_machine_that_does_not_do_is_named_with_what_it_lacks(found, says):
         judge("b", found, 2.0)
     assert str(error.value).startswith(says)
     judge("b", About(HERE, 3.0), 2.0)
+
+
+def test_what_answers_is_reachable():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert reachable(f"127.0.0.1:{port}")
+    assert not any(map(reachable, (f"127.0.0.1:{port}", "127.0.0.1:99999", "127.0.0.1", "", ":", "127.0.0.1:x")))

@@ -1,0 +1,12 @@
+import sys
+
+from dfd.report.log import into_log
+
+
+def test_what_libraries_print_goes_to_a_log_and_dfd_s_own_words_to_the_terminal(capfd):
+    with into_log() as log:
+        print("of a library")
+        sys.stderr.write("dfd's own\n")
+    assert log.read_text() == "of a library\n"
+    assert capfd.readouterr() == ("", "dfd's own\n")
+    log.unlink()
