@@ -261,7 +261,6 @@ def joined(address: str, workers: int = 0, gpu: bool = False) -> Iterator[Cluste
             yield Cluster(ray, workers, gpu)
         finally:
             ray.shutdown()
-    log.unlink(missing_ok=True)
 
 
 def _join(ray: Any, address: str, log: Path) -> None:

@@ -13,9 +13,10 @@ from typing import TextIO
 def into_log() -> Iterator[Path]:
     """Inside, what libraries print goes to a file: of a node that was killed Ray prints pages, on stdout too.
 
-    sys.stderr is dfd's own way to the terminal all the same.
+    sys.stderr is dfd's own way to the terminal all the same. The file stays where something went wrong.
     """
     handle, name = tempfile.mkstemp(".log", "dfd-cluster-")
+    path = Path(name)
     before, terminal = sys.stderr, os.dup(2)
     try:
         sys.stderr.flush()
@@ -23,12 +24,15 @@ def into_log() -> Iterator[Path]:
         with _lines(terminal) as own, _lines(handle) as log:
             sys.stderr = own
             with redirect_stdout(log):
-                yield Path(name)
+                yield path
+        path.unlink()
     finally:
         sys.stderr = before
         os.dup2(terminal, 2)
         os.close(terminal)
         os.close(handle)
+        if path.exists() and not path.stat().st_size:
+            path.unlink()
 
 
 def _lines(handle: int) -> TextIO:
