@@ -34,8 +34,8 @@ TICK = 5.0
 """Seconds between two looks at whether the cluster is still there."""
 HEAD_LIMIT = 30.0
 """Seconds that the cluster's head may be out of reach."""
-PROBE_LIMIT = 120.0
-"""Seconds in which a node must say what it has: one that starts imports torch first."""
+PROBE_LIMIT = 300.0
+"""Seconds in which a node must say what it has: a process that starts takes a minute where a machine is busy or cold."""
 NO_RAY = "--cluster needs Ray, which is not installed: pip install 'dfd[cluster]'"
 
 USUAL = Limits()
