@@ -130,7 +130,7 @@ def cable(videos: Path, cut: float = 90.0) -> None:
 
 
 if __name__ == "__main__":
-    os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+    os.environ |= {"PYTHONPATH": str(Path(__file__).parents[1]), "RAY_worker_niceness": "0"}
     what, given = sys.argv[1:]
     if what == "rows":
         rows(int(given))

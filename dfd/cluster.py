@@ -268,6 +268,7 @@ def _join(ray: Any, address: str, log: Path) -> None:
     if address == "local":
         options |= {"num_cpus": available_cores(), "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's own is 15: beside other work nothing would happen
     elif address != "auto":
         host = address.removeprefix("ray://")
         if not reachable(host):

@@ -1,5 +1,6 @@
 """Two nodes of a Ray cluster on this machine, for as long as a module's tests take."""
 
+import os
 import time
 from pathlib import Path
 
@@ -27,6 +28,7 @@ def machines():
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'dfd[cluster]'")
     from ray.cluster_utils import Cluster
 
+    os.environ.setdefault("RAY_worker_niceness", "0")  # it would be 15: beside other work nothing would happen
     before = of_cluster()
     one = {"num_cpus": 1, "object_store_memory": 100_000_000}
     machines = Cluster(initialize_head=True, head_node_args={**one, "include_dashboard": False})
