@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -26,7 +26,7 @@ NODES = ("10.77.0.1", "10.77.0.2")
 """Addresses of the two namespaces, dfd-0 and dfd-1, on a bridge of their own."""
 
 
-def nothing(orders: list[Video], _: Limits) -> list[str]:
+def nothing(orders: Sequence[Video], _: Limits) -> list[str]:
     return [video.name for video in orders]
 
 

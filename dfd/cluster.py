@@ -35,7 +35,7 @@ TICK = 5.0
 HEAD_LIMIT = 30.0
 """Seconds that the cluster's head may be out of reach."""
 PROBE_LIMIT = 300.0
-"""Seconds in which a node must say what it has: a process that starts takes a minute where a machine is busy or cold."""
+"""Seconds in which a node must say what it has: a process takes a minute to start on a busy or cold machine."""
 NO_RAY = "--cluster needs Ray, which is not installed: pip install 'dfd[cluster]'"
 
 USUAL = Limits()
