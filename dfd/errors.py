@@ -7,6 +7,7 @@ DfdError
 ├── StoreError        a dataset that is missing, damaged or built with other settings
 ├── CheckpointError   weights, a checkpoint or a bundle that does not fit
 ├── SubmissionError   a submission.csv that Kaggle would not take
+├── ClusterError      no cluster there, or one whose nodes do not fit
 ├── TrainingError     a training that broke off: a full disk, a process that died
 └── OutOfTimeError    a training that stopped in time; the same command goes on
 """
@@ -66,6 +67,10 @@ class CheckpointError(DfdError):
 
 class SubmissionError(DfdError):
     """A submission.csv that Kaggle would not take."""
+
+
+class ClusterError(DfdError):
+    """No cluster at an address, or one with a node that does not fit: which one, and what it lacks."""
 
 
 class TrainingError(DfdError):

@@ -10,9 +10,17 @@ import dfd
 ROOT = Path(dfd.__file__).parent
 ORDER = (
     "torchvision_ops", "types", "errors", "config", "versions", "files", "tables", "memory", "cores", "videos", "faces",
-    "clips", "sample", "models", "scoring", "inference", "training", "report", "api", "cli", "__main__",
+    "clips", "sample", "models", "scoring", "inference", "training", "report", "node", "cluster", "api", "cli",
+    "__main__",
 )  # fmt: skip
-DOORS = {"decord": "videos/", "av": "videos/", "facenet_pytorch": "faces/detect.py", "timm": "models/"}
+DOORS = {
+    "decord": "videos/",
+    "av": "videos/",
+    "facenet_pytorch": "faces/detect.py",
+    "timm": "models/",
+    "ray": "cluster.py",
+    "fsspec": "videos/remote.py",
+}
 SCORING_MAY_IMPORT = {"numpy", "pandas", "scipy", "sklearn", "pydantic", "dfd"}
 MODULES = sorted(ROOT.rglob("*.py"))
 

@@ -2,7 +2,8 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,8 @@ from dfd.cli.inputs import Unlisted, Videos
 from dfd.cli.options import FOLDER, FOLDS, GIGABYTES, NEW_FOLDER, SECONDS, SEED, SHARE, WORKERS
 from dfd.clips.blend import BlendConfig
 from dfd.errors import ConfigError
-from dfd.faces.build import build_store
+from dfd.faces.build import Each, build_store
+from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig
 from dfd.report import terminal as show
 from dfd.report.understood import understood
@@ -23,8 +25,9 @@ from dfd.training.crossval import labelled
 from dfd.training.datasets import Datasets
 from dfd.training.groups import Grouping, people, split
 from dfd.types import STILLS, Video
-from dfd.videos.manifest import read_folder
-from dfd.videos.workers import MEMORY, Limits
+from dfd.videos.inputs import found_at, shard_of
+from dfd.videos.remote import url_of
+from dfd.videos.workers import MEMORY, Limits, each_video
 
 
 def sample(out: Annotated[Path, NEW_FOLDER], /, *, seed: Annotated[int, SEED] = 0) -> None:
@@ -52,6 +55,8 @@ def faces(
     workers: Annotated[int, WORKERS] = 0,
     timeout: Annotated[float, SECONDS] = 120.0,
     memory: Annotated[float, GIGABYTES] = MEMORY,
+    cluster: str | None = None,
+    shard: str | None = None,
     config: Annotated[FacesConfig, Parameter(name="*")] = FacesConfig(),  # noqa: B008  # frozen
 ) -> None:
     """Build or continue the dataset of VIDEOS in OUT: every face in every segment, cut out.
@@ -66,19 +71,25 @@ def faces(
         workers: Processes; 0 for one a core.
         timeout: Seconds that a video may take.
         memory: Gigabytes that a video may take.
+        cluster: A Ray cluster that reads the videos, on paths that all its nodes see: auto, local, host:port or
+            ray://host:port. It takes pip install 'dfd[cluster]'.
+        shard: Part I of N alone, as in 2/8, of several machines that build OUT together; run it once more without, to
+            do what failed.
         config: Settings.
     """
     limits = Limits(workers, timeout, memory=memory)
-    known = read_folder(videos, unlisted)
-    found = known.videos
+    known = found_at(videos, unlisted)
+    found = shard_of(known.videos, shard)
+    cut = cut_margin is not None
     if cut_margin is not None:
         config = _cut(found, cut_margin, config)
     for line in understood(videos, known):
         show.say(line)
     start = time.monotonic()
-    with show.bar("faces") as tell:
-        origin = videos if videos.is_dir() else videos.parent
-        store = build_store(found, out, config, limits, tell, cut=cut_margin is not None, origin=origin)
+    origin = None if url_of(videos) else videos if videos.is_dir() else videos.parent
+    out = FaceStore.create(out.absolute(), config, cut, origin).folder
+    with _readers(cluster, limits, found, out) as each, show.bar("faces") as tell:
+        store = build_store(found, out, config, limits, tell, cut, origin, each)
     names = {video.name for video in found}
     records = [record for record in store.records() if record.video in names]
     fell_back = [{"filename": r.video, "status": r.status, "reason": r.reason} for r in records if r.status != "ok"]
@@ -92,6 +103,20 @@ def faces(
         f"{size / 1e6:.1f} MB, {seconds:.2f} s each in its worker, {time.monotonic() - start:.1f} s this time."
     )
     show.say(f"Next: dfd crossval {out} --recipe cpu --folds 5 --out RUN")
+
+
+@contextmanager
+def _readers(cluster: str | None, limits: Limits, videos: Sequence[Video], out: Path) -> Iterator[Each]:
+    """What reads videos and writes to `out`: processes here, or the nodes of a cluster that see both."""
+    if cluster is None:
+        yield each_video
+        return
+    from dfd.cluster import joined
+
+    with joined(cluster, limits.workers) as nodes:
+        seen = [video.path for video in (videos[0], videos[-1]) if not url_of(video.path)]
+        nodes.check(limits.memory, seen, out)
+        yield nodes.each
 
 
 def _cut(found: Sequence[Video], margin: float, config: FacesConfig) -> FacesConfig:

@@ -1,6 +1,7 @@
 """Commands about bundles and predictions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,7 @@ from dfd.faces.store import FaceStore
 from dfd.files import write_json
 from dfd.inference.info import read_info, shipped
 from dfd.inference.looking import TELLING, explained
+from dfd.inference.nodes import Nodes
 from dfd.inference.predict import write_report
 from dfd.inference.run import Settings, run
 from dfd.report import terminal as show
@@ -24,7 +26,9 @@ from dfd.report.verdict import CAUTION
 from dfd.scoring.sets import sets_of
 from dfd.types import VideoScore
 from dfd.versions import drifted
-from dfd.videos.manifest import named, read_asked, read_folder, read_videos
+from dfd.videos.inputs import found_at, placed, shard_of
+from dfd.videos.manifest import named, read_asked, read_videos
+from dfd.videos.remote import url_of
 from dfd.videos.workers import MEMORY, Limits
 
 if TYPE_CHECKING:
@@ -116,6 +120,8 @@ def predict(
     memory: Annotated[float, GIGABYTES] = MEMORY,
     device: str = "cpu",
     mirror: Annotated[bool, Parameter(negative=())] = False,
+    cluster: str | None = None,
+    shard: str | None = None,
     force: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Score VIDEOS in words, and into OUT, a whole and valid submission from the first second.
@@ -137,15 +143,20 @@ def predict(
         memory: Gigabytes that a video may take.
         device: cpu or cuda.
         mirror: Score every clip mirrored as well, and take the mean, as long as there is time for it.
+        cluster: A Ray cluster that does the work, on paths that all its nodes see: auto, local, host:port or
+            ray://host:port; with --device cuda on its nodes with a GPU. It takes pip install 'dfd[cluster]'.
+        shard: Part I of N of the rows alone, as in 2/8, into an OUT of its own.
         force: Use a bundle whose files or libraries have changed, or that answers otherwise than where it was made.
     """
     dataset, most = (faces, None) if isinstance(faces, Path) else (None, faces)
-    settings = Settings(hours * 3600, workers, timeout, memory, dataset, mirror, device, most)
+    settings = Settings(hours * 3600, workers, timeout, memory, dataset and dataset.absolute(), mirror, device, most)
     if out is None and videos.is_dir():
         raise ConfigError(f"{videos} is a folder: give --out submission.csv, which gets a row for each of its videos")
     if sample is not None and not videos.is_dir():
         raise ManifestError(f"{videos} is not a folder: name the folder that holds the videos of {sample}")
-    found = read_asked(sample, videos, unlisted) if sample is not None else read_folder(videos, unlisted)
+    place = placed(videos)
+    found = read_asked(sample, place, unlisted) if sample is not None else found_at(place, unlisted)
+    rows = shard_of(found.videos, shard)
     detector = bundle or shipped()
     info = read_info(detector)
 
@@ -154,14 +165,18 @@ def predict(
 
         for line in understood(videos, found, labels=False):
             show.tell(line)
-        loaded = load_bundle(detector, device, force)
+        loaded = load_bundle(detector, "cpu" if cluster else device, force)
         if other := drifted(info.versions):
             holds = "" if force else "; its golden answers hold here"
             show.tell(f"{detector} was made with {', '.join(other)}{holds}.")
         return loaded
 
-    with TemporaryDirectory(prefix="dfd-predict-") as passing, show.bar("predict") as tell:
-        made = run(found.videos, info, load, out or Path(passing) / "submission.csv", settings, tell, show.tell)
+    with (
+        TemporaryDirectory(prefix="dfd-predict-") as passing,
+        _nodes(cluster, settings, place, bundle, force) as nodes,
+        show.bar("predict") as tell,
+    ):
+        made = run(rows, info, load, out or Path(passing) / "submission.csv", settings, tell, show.tell, nodes)
     if report is not None:
         write_report(report, made)
     show.prediction(made, out)
@@ -239,6 +254,25 @@ def explain(
     for about in abouts:
         show.say(f"{about.video.name}: {about.score.probability:.2f}, {verdict_words(about)}.")
     show.say(f"Wrote {out}: {size / 1e6:.1f} MB. {CAUTION}")
+
+
+@contextmanager
+def _nodes(
+    cluster: str | None, settings: Settings, videos: Path, bundle: Path | None, force: bool
+) -> Iterator[Nodes | None]:
+    """The nodes of a cluster, which see the videos, the bundle and the dataset; None without a cluster."""
+    if cluster is None:
+        yield None
+        return
+    from dfd.cluster import joined
+
+    bundle = bundle and bundle.absolute()
+    with joined(cluster, settings.workers, settings.device != "cpu") as nodes:
+        if settings.faces:
+            settings.faces.mkdir(parents=True, exist_ok=True)
+        seen = [path for path in (videos, bundle) if path and not url_of(path)]
+        nodes.check(settings.memory, seen, settings.faces)
+        yield Nodes(nodes.spread, nodes.count, nodes.count * nodes.workers, bundle, force)
 
 
 def _named(texts: list[str], option: str) -> dict[str, Path]:

@@ -30,6 +30,7 @@ from dfd.training import zero_shot as untrained
 from dfd.training.clock import Means
 from dfd.training.datasets import Datasets
 from dfd.training.groups import Grouping
+from dfd.training.launch import launched
 from dfd.training.module import TrainConfig
 from dfd.training.recipes import RECIPES, Recipe, changes
 from dfd.training.recipes import recipe as named_recipe
@@ -67,6 +68,7 @@ def train(
     allow_seen: AllowSeen = False,
     hours: Hours = None,
     devices: Devices = 1,
+    nodes: Devices = 1,
     track: str | None = None,
     model: Model = NO_MODEL,
     clip: Clip = NO_CLIP,
@@ -87,6 +89,7 @@ def train(
         allow_seen: Go on where --model.weights has seen videos of the fold; the score then says so.
         hours: Stop cleanly within so many hours; the same command goes on from there.
         devices: GPUs that share each batch, or processes where there is no GPU.
+        nodes: Machines with as many each, of which each runs this command under torchrun or srun.
         track: MLflow's store, a database or server; "none" for none. By default MLFLOW_TRACKING_URI, or mlflow.db
             beside the run folder, where MLflow is installed.
         model: The network.
@@ -99,12 +102,14 @@ def train(
     data = _data(faces, mix, settings)
     _heed_margin(settings)
     score = None
-    with _session(out, "train", hours, devices, track) as (tell, means):
+    with _session(out, "train", hours, devices, track, nodes) as (tell, means):
         if fold is None:
             cv.train_all(data, settings, out, tell, means, groups)
             data.note(out)
         else:
             score = cv.train_fold(data, settings, fold, folds, out, tell, means, groups, allow_seen)
+    if launched().rank:  # the first process says it
+        return
     show.say(f"The model is in {out / fit.CHECKPOINT}, its curve in {out / 'curve.png'} and metrics.csv.")
     if score:
         show.score(score)
@@ -224,7 +229,7 @@ def _data(faces: list[Path], mix: str | None, recipe: Recipe) -> Datasets:
 
 @contextmanager
 def _session(
-    out: Path, what: str, hours: float | None, devices: int, track: str | None
+    out: Path, what: str, hours: float | None, devices: int, track: str | None, nodes: int = 1
 ) -> Iterator[tuple[Progress, Means]]:
     """A bar and the means of a training, whose curve is drawn and mirrored as it grows; a stop in time is no error."""
     mirror, curve = _mirror(out, track), LiveCurve(out)
@@ -237,13 +242,14 @@ def _session(
                 if mirror:
                     mirror.look()
 
-            yield tell, Means.of(hours, devices)
+            yield tell, Means.of(hours, devices, nodes)
     except OutOfTimeError as stopped:
         show.say(f"Stopped: {stopped}. What was learned is in {out}.")
         show.say("Next: the same command again goes on from there.")
         raise SystemExit(0) from None
     finally:
-        curve.look(last=True)
+        if not launched().rank:
+            curve.look(last=True)
         if mirror:
             mirror.finish()
             if mirror.trouble:
@@ -251,7 +257,7 @@ def _session(
 
 
 def _mirror(out: Path, track: str | None) -> Mirror | None:
-    if track == NONE or (track is None and find_spec("mlflow") is None):
+    if launched().rank or track == NONE or (track is None and find_spec("mlflow") is None):
         return None
     return Mirror(track or default_store(out), out)
 

@@ -16,6 +16,8 @@ from dfd.videos.workers import Limits, Outcome, each_video
 
 Progress = Callable[[int, int, str], None]
 """Told (done, of how many, what was done last)."""
+Each = Callable[..., Generator[list[Outcome], None, None]]
+"""Where videos are read: each_video here, or what a cluster has in its place."""
 ALL = Limits()
 """No limits but the usual ones."""
 
@@ -28,17 +30,19 @@ def build_store(
     progress: Progress | None = None,
     cut: bool = False,
     origin: Path | None = None,
+    each: Each = each_video,
 ) -> FaceStore:
     """The dataset in `folder`, with every one of `videos` on record, labelled as known now, and tables written.
 
     Videos on record whose file has not changed are not looked at again, unless what failed may go well this time.
     cut: pictures among them were cut before, `config.margin` times as wide as the face's box. origin: the folder that
-    the videos' names begin in. Raises StoreError when `folder` holds something else or other settings.
+    the videos' names begin in. each: as in looked_at. Raises StoreError when `folder` holds something else or other
+    settings.
     """
     store = FaceStore.create(folder, config, cut, origin)
     store.correct(videos)
     _, todo = known_in(videos, store)
-    with closing(looked_at(todo, config, lambda _: None, limits, store)) as records:
+    with closing(looked_at(todo, config, lambda _: None, limits, store, each=each)) as records:
         for done, record in enumerate(chain.from_iterable(records), 1):
             if progress:
                 progress(done, len(todo), record.video)
@@ -65,11 +69,12 @@ def looked_at(
     limits: Limits = ALL,
     store: FaceStore | None = None,
     known: Sequence[VideoRecord] = (),
+    each: Each = each_video,
 ) -> Generator[list[VideoRecord], None, None]:
     """The videos' records as workers finish them; `known` ones first. The workers start at once.
 
     wanted: asked when a video's turn comes: what is looked at of it, and kept in memory; None puts all of it into the
-    dataset `store`, or without one into memory.
+    dataset `store`, or without one into memory. each: reads them; called as each_video is.
     """
 
     cut = store is not None and store.cut
@@ -80,15 +85,21 @@ def looked_at(
         shelf.begin(video)
         return config, part, store.folder if store and part is None and not video.still else None, cut
 
-    outcomes = each_video(look, videos, arguments, limits, prepare=load_detector)
+    outcomes = each(look, videos, arguments, limits, prepare=load_detector)
     return _records(outcomes, list(known), shelf)
 
 
 def look(
     video: Video, config: FacesConfig, wanted: Wanted | None, folder: Path | None, cut: bool = False
 ) -> VideoRecord:
-    """In a worker: one video's record, put into the dataset in `folder` where one is given. cut: as in FaceStore."""
-    return FaceStore(folder, config).write(video) if folder else in_memory(video, config, wanted, cut)
+    """In a worker: one video's record, put into the dataset in `folder` where one is given. cut: as in FaceStore.
+
+    What another machine has put there meanwhile is not done again.
+    """
+    if folder is None:
+        return in_memory(video, config, wanted, cut)
+    store = FaceStore(folder, config)
+    return store.record(video) or store.write(video)
 
 
 def _records(

@@ -16,6 +16,7 @@ from dfd.faces.records import TrackletRecord, VideoRecord
 from dfd.faces.stills import look_at_still
 from dfd.faces.tracklets import FacesConfig, Looked, video_tracklets
 from dfd.types import Film, Tracklet, Video, Wanted
+from dfd.videos.remote import at_hand
 from dfd.videos.workers import Outcome
 
 CROWDED = "more than {} faces"
@@ -39,17 +40,18 @@ class Recorder:
 
         Raises VideoReadError when no frame can be read.
         """
-        for looked in self._looks(wanted):
-            self._looked.append(replace(looked, tracklets=(), own=b""))
-            for tracklet, path in zip(looked.tracklets, looked.trajectories, strict=True):
-                lengths = [to.write(looked.own)] if looked.own else self._written(tracklet, to)
-                bare = replace(tracklet, images=tracklet.images[:, :0, :0])
-                self._rows.append((self._looked[-1], bare, path, lengths))
+        with at_hand(self._video) as here:
+            for looked in self._looks(here, wanted):
+                self._looked.append(replace(looked, tracklets=(), own=b""))
+                for tracklet, path in zip(looked.tracklets, looked.trajectories, strict=True):
+                    lengths = [to.write(looked.own)] if looked.own else self._written(tracklet, to)
+                    bare = replace(tracklet, images=tracklet.images[:, :0, :0])
+                    self._rows.append((self._looked[-1], bare, path, lengths))
 
-    def _looks(self, wanted: Wanted | None) -> Iterator[Looked]:
+    def _looks(self, here: Video, wanted: Wanted | None) -> Iterator[Looked]:
         if self._video.still:
-            return look_at_still(self._video, self._config, self._cut)
-        return video_tracklets(self._video, self._config, wanted)
+            return look_at_still(here, self._config, self._cut)
+        return video_tracklets(here, self._config, wanted)
 
     def _written(self, tracklet: Tracklet, to: BinaryIO) -> list[int]:
         return [write_crop(to, crop, STILL_QUALITY if self._video.still else 0) for crop in tracklet.images]

@@ -12,6 +12,7 @@ from dfd.faces.link import Sighting, Trajectory
 from dfd.faces.records import TrackletRecord, VideoRecord
 from dfd.faces.tracklets import FacesConfig
 from dfd.types import Video
+from dfd.videos.remote import remote_stamp, url_of
 
 About = dict[str, Any]
 """A record as it is written."""
@@ -88,6 +89,8 @@ def kept(about: About, before: About | None) -> About:
 
 def file_stamp(path: Path) -> Stamp:
     """Size and time of the file that a record is of; None where there is no file."""
+    if url_of(path):
+        return remote_stamp(path)
     try:
         stat = path.stat()
     except OSError:

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 MARGIN = 0.95
 """Share of the time left that the speed chosen may be expected to take."""
@@ -51,6 +52,19 @@ class Change:
     speed: str
     done: int
     left: float
+
+
+class Pace(Protocol):
+    """What scoring asks of a clock; Budget has more."""
+
+    def left(self) -> float:
+        """Seconds until the time is up, negative after that."""
+
+    def speed(self, name: str) -> Speed:
+        """The speed at which to score a video."""
+
+    def finish(self, faces: Mapping[str, float], scoring: float) -> None:
+        """Take note of the seconds that videos took."""
 
 
 class Budget:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from dfd.errors import DfdError
 from dfd.faces.build import Progress
 from dfd.faces.records import VideoRecord
 from dfd.files import write_json
-from dfd.inference.budget import FULL, SPEEDS, Budget, Change, Speed
+from dfd.inference.budget import FULL, SPEEDS, Budget, Change, Pace, Speed
 from dfd.inference.journal import HASTE, Journal
 from dfd.scoring.board import Exposure, exposure
 from dfd.scoring.submission import write_submission
@@ -87,24 +87,40 @@ def predict(
 ) -> Prediction:
     """Score the videos whose `records` come, and keep `out` a valid submission with a row for each of `names`.
 
-    records: at a time those that have come, of which a network gets several videos' clips together. A row without a
-    record keeps PRIOR, with status "missing". budget: picks the speed; a record that comes when its time is up is
-    "out_of_budget". journal: has the rows that an earlier run finished, and is told of the others.
+    records: at a time those that have come, of which a network gets several videos' clips together. budget: picks the
+    speed; a record that comes when its time is up is "out_of_budget". The rest is gather's.
+    """
+    return gather(names, scored(names, records, bundle, budget), bundle, out, progress, budget, journal)
+
+
+def gather(
+    names: Sequence[str],
+    come: Iterable[Sequence[VideoScore]],
+    bundle: Bundle,
+    out: Path,
+    progress: Progress | None = None,
+    budget: Budget | None = None,
+    journal: Journal | None = None,
+) -> Prediction:
+    """Keep `out` a valid submission with a row for each of `names`, while scores `come`, some at a time.
+
+    A row without a score keeps PRIOR, with status "missing". bundle, budget: by which the scores are made. journal: has
+    the rows that an earlier run finished, and is told of the others.
     """
     start = time.monotonic()
     kept = journal.scores if journal else {}
     scores = {name: kept.get(name) or VideoScore(name, PRIOR, "missing", reason="no such file") for name in names}
     writer = _Writer(out, scores)
     done = len(kept)
-    for some in _parts(records, bundle.at_once.videos):
-        for score in _score_in_time([record for record in some if record.video in scores], bundle, budget):
+    for some in come:
+        for score in some:
             scores[score.name] = score
             if journal:
                 journal.add(score)
         writer.now_and_then()
         done += len(some)
-        if progress:
-            progress(done, len(names), some[-1].video)
+        if progress and some:
+            progress(done, len(names), some[-1].name)
     writer.write()
     used = budget.used if budget else Counter()
     changes = tuple(budget.changes) if budget else ()
@@ -118,6 +134,15 @@ def predict(
         tuple(drifted(bundle.info.versions)),
         exposure(bundle.seen),
     )
+
+
+def scored(
+    names: Collection[str], records: Iterable[Sequence[VideoRecord]], bundle: Bundle, pace: Pace | None = None
+) -> Iterator[list[VideoScore]]:
+    """The scores of those `records` that are of `names`, as they come. pace: picks the speeds; full speed if None."""
+    wanted = frozenset(names)
+    for some in _parts(records, bundle.at_once.videos):
+        yield list(_score_in_time([record for record in some if record.video in wanted], bundle, pace))
 
 
 def _parts(records: Iterable[Sequence[VideoRecord]], most: int) -> Iterator[Sequence[VideoRecord]]:
@@ -146,18 +171,18 @@ class _Writer:
             self.write()
 
 
-def _score_in_time(records: Sequence[VideoRecord], bundle: Bundle, budget: Budget | None) -> Iterator[VideoScore]:
-    if budget is None:
+def _score_in_time(records: Sequence[VideoRecord], bundle: Bundle, pace: Pace | None) -> Iterator[VideoScore]:
+    if pace is None:
         yield from score_videos(records, bundle)
-    elif budget.left() <= 0:
+    elif pace.left() <= 0:
         yield from map(_too_late, records)
     else:
-        speeds = {record.video: budget.speed(record.video) for record in records}
+        speeds = {record.video: pace.speed(record.video) for record in records}
         for speed in dict.fromkeys(speeds.values()):
             some = [record for record in records if speeds[record.video] == speed]
             scores = score_videos(some, bundle, speed)
             faces = {record.video: record.seconds for record in some}
-            budget.finish(faces, sum(score.seconds for score in scores) - sum(faces.values()))
+            pace.finish(faces, sum(score.seconds for score in scores) - sum(faces.values()))
             yield from scores
 
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dfd.clips.sampling import ScoredClips, part_of
 from dfd.errors import ConfigError
 from dfd.faces.build import Progress, known_in, looked_at
 from dfd.faces.records import VideoRecord
@@ -23,7 +22,8 @@ from dfd.faces.tracklets import FacesConfig
 from dfd.inference.budget import FULL, MIRRORED, SPEEDS, Budget
 from dfd.inference.info import BundleInfo
 from dfd.inference.journal import Journal
-from dfd.inference.predict import Prediction, hasty, predict
+from dfd.inference.nodes import Nodes, Scorer, scores_of, wanted_at
+from dfd.inference.predict import Prediction, gather, predict
 from dfd.types import Video, Wanted
 from dfd.videos.workers import MEMORY, Limits, available_cores
 
@@ -75,12 +75,14 @@ def run(
     settings: Settings = Settings(),
     progress: Progress | None = None,
     tell: Callable[[str], None] | None = None,
+    nodes: Nodes | None = None,
 ) -> Prediction:
     """Score `videos` into `out`, a row for each. What an earlier run of the same command finished is not done again.
 
     info: of the bundle that `load` loads, while workers look for faces already. tell: told when the speed changes, and
-    when a journal of other settings is left aside. Raises SubmissionError where `out` cannot be written or another run
-    writes it; StoreError where settings.faces is no dataset for this bundle; ConfigError; what `load` raises.
+    when a journal of other settings is left aside. nodes: of a cluster, which do it all but write. Raises
+    SubmissionError where `out` cannot be written or another run writes it; StoreError where settings.faces is no
+    dataset for this bundle; ConfigError; what `load` raises.
     """
     start = time.monotonic()
     config = settings.looks_for(info)
@@ -89,28 +91,32 @@ def run(
         journal = stack.enter_context(Journal(out.with_suffix(".journal.jsonl"), key, videos, settings.seconds, tell))
         todo = [video for video in videos if video.name not in journal.scores]
         best = MIRRORED if settings.mirror else FULL
-        budget = Budget(len(todo), settings.seconds, settings.workers or available_cores(), tell=tell, best=best)
+        workers = nodes.workers if nodes else settings.workers or available_cores()
+        budget = Budget(len(todo), settings.seconds, workers, tell=tell, best=best)
         limits = Limits(settings.workers, settings.timeout, budget.until, settings.memory)
-        records = stack.enter_context(closing(_look(todo, info, config, settings.faces, budget, limits)))
-        bundle = load()
-        stack.enter_context(bundle.ready())
-        made = predict([video.name for video in videos], records, bundle, out, progress, budget, journal)
+        names = [video.name for video in videos]
+        if nodes:
+            if settings.faces:
+                FaceStore.create(settings.faces, config)
+            scorer = Scorer(nodes.bundle, info.sha256(), limits, settings.faces, settings.device, nodes.force, config)
+            come = stack.enter_context(closing(scores_of(todo, scorer, nodes, budget)))
+            made = gather(names, come, load(), out, progress, budget, journal)
+        else:
+            records = stack.enter_context(closing(_look(todo, info, config, settings.faces, budget, limits)))
+            bundle = load()
+            stack.enter_context(bundle.ready())
+            made = predict(names, records, bundle, out, progress, budget, journal)
     return replace(made, seconds=time.monotonic() - start)
 
 
 def _look(
     videos: Sequence[Video], info: BundleInfo, config: FacesConfig, faces: Path | None, budget: Budget, limits: Limits
 ) -> Generator[list[VideoRecord], None, None]:
-    """The videos' records. A dataset takes whole videos, where there is no haste."""
+    """The videos' records."""
     store = FaceStore.create(faces, config) if faces else None
-    members = [member.clip for member in info.members]
 
     def wanted(video: Video) -> Wanted | None:
-        speed = SPEEDS[budget.begin(video.name)]
-        if store and not hasty(speed):
-            return None
-        used = members[: part_of(len(members), speed.members)]
-        return ScoredClips(tuple(dict.fromkeys(used)), speed.segments)
+        return wanted_at(SPEEDS[budget.begin(video.name)], info, store is not None)
 
     known, todo = known_in(videos, store)
     return looked_at(todo, config, wanted, limits, store, known)

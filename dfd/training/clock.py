@@ -25,16 +25,22 @@ class Means:
     """By what means a training is carried out; they do not change what it learns.
 
     until: time.monotonic() at which it must have stopped; None for no such time. devices: GPUs, or processes where
-    there is none, that share each batch.
+    there is none, that share each batch, on each of `nodes` machines.
     """
 
     until: float | None = None
     devices: int = 1
+    nodes: int = 1
 
     @classmethod
-    def of(cls, hours: float | None, devices: int = 1) -> "Means":
+    def of(cls, hours: float | None, devices: int = 1, nodes: int = 1) -> "Means":
         """Means that last `hours` from now."""
-        return cls(None if hours is None else time.monotonic() + 3600 * hours, devices)
+        return cls(None if hours is None else time.monotonic() + 3600 * hours, devices, nodes)
+
+    @property
+    def processes(self) -> int:
+        """How many share each batch, on all machines."""
+        return self.devices * self.nodes
 
     def check(self) -> None:
         """Raises OutOfTimeError when the time is up."""

@@ -15,6 +15,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 from dfd.errors import DfdError, TrainingError
 from dfd.faces.build import Progress
 from dfd.memory import keep_freed_memory
+from dfd.training.launch import launched
 from dfd.training.loop import Job, learn
 from dfd.videos.workers import available_cores
 
@@ -24,8 +25,9 @@ WAIT = 0.2
 
 def carry_out(job: Job, progress: Progress | None) -> None:
     """Do the training. Raises what it raises; TrainingError when one of its processes died, and then none is left."""
-    if job.means.devices == 1:
-        return learn(job, 0, progress)
+    this = launched()
+    if job.means.processes == 1 or this.by:
+        return learn(job, this.rank, None if this.rank else progress)
     messages: Any = get_context("spawn").SimpleQueue()
     arguments = (job, _free_port(), messages)
     processes = start_processes(_part, arguments, job.means.devices, join=False, start_method="spawn")

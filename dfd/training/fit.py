@@ -26,6 +26,7 @@ from dfd.models.checkpoint import Header
 from dfd.training.clock import ALONE, Means
 from dfd.training.devices import carry_out
 from dfd.training.held import HeldVideos
+from dfd.training.launch import check_launch, wait_for
 from dfd.training.lineage import lineage
 from dfd.training.loop import Job, seeded_model
 from dfd.training.material import mixed, training_clips
@@ -122,14 +123,18 @@ def run(
 
     data: what is trained on, which identifies a run. Raises as train does.
     """
-    _check_batch(recipe, clips.clips, means.devices)
+    _check_batch(recipe, clips.clips, means.processes)
+    launched = check_launch(means)
     model = seeded_model(recipe)  # before anything is written: a model that cannot be built leaves no folder
+    if launched.rank:  # one process makes the folder
+        wait_for(out / "config.json")
     claim(out, settings(recipe, header.faces, data), model)
     if not (out / DONE).exists():
         carry_out(
             Job(recipe, header, clips, out / CHECKPOINT, out / "metrics.csv", what, means, held, judged), progress
         )
-        write_bytes(out / DONE, b"", durable=True)
+        if not launched.rank:
+            write_bytes(out / DONE, b"", durable=True)
     return out / CHECKPOINT
 
 

@@ -70,7 +70,7 @@ def learn(job: Job, rank: int, progress: Progress | None) -> None:
     Raises OutOfTimeError when it stopped in time or at a SIGTERM, TrainingError when the disk is full; the last
     checkpoint stays whole.
     """
-    config, devices = job.recipe.train, job.means.devices
+    config, means = job.recipe.train, job.means
     model, loader = seeded_model(job.recipe), ClipLoader(job, rank)
     # Not asked of Lightning, which would make its loaders to answer before a resumed run's know where they are.
     module = ClipClassifier(model, config, job.header, steps=config.epochs * -(-len(loader) // config.accumulate))
@@ -81,8 +81,9 @@ def learn(job: Job, rank: int, progress: Progress | None) -> None:
         trainer = pl.Trainer(
             max_epochs=config.epochs,
             accelerator="auto",
-            devices=devices,
-            strategy=DDPStrategy(timeout=PATIENT) if devices > 1 else "auto",
+            devices=means.devices,
+            num_nodes=means.nodes,
+            strategy=DDPStrategy(timeout=PATIENT) if means.processes > 1 else "auto",
             precision=config.precision,  # type: ignore[arg-type]
             gradient_clip_val=config.clip_norm,
             accumulate_grad_batches=config.accumulate,
@@ -123,7 +124,7 @@ class ClipLoader(DataLoader[Clips]):
     """Batches of training clips, those of one device; it goes on in the middle of an epoch where Lightning stopped."""
 
     def __init__(self, job: Job, rank: int) -> None:
-        config, devices = job.recipe.train, job.means.devices
+        config, devices = job.recipe.train, job.means.processes
         self.order = EpochSampler(len(job.clips), config.seed, rank, devices)
         super().__init__(
             job.clips,

@@ -16,7 +16,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -82,19 +84,25 @@ def each_video(
     arguments: Arguments = lambda _: (),
     limits: Limits = Limits(),
     prepare: Callable[[], None] | None = None,
+    spare: "Spare | None" = None,
 ) -> Generator[list[Outcome], None, None]:
     """`function(video, *arguments(video))` for every video, in worker processes; at a time the outcomes that have come.
 
     The workers start now. close() ends them, and so does losing what is returned. prepare: called in each worker first:
-    no video pays for that.
+    no video pays for that. spare: workers that an earlier call with the same function, preparation and memory has left,
+    which are taken first; those of this call that still wait at its end are left there.
     arguments: asked when the video's turn comes, in a thread, one video at a time. They, the function and its values
     are pickled. A worker that takes too long is killed and replaced, one that dies is replaced. Whatever happens to one
     video, an outcome comes for it, once its worker is dead or waits again, and the others go on. Workers read at most
     two videos each ahead of the caller.
     """
-    outcomes = _Crew(pickle.dumps((function, prepare)), list(videos), arguments, limits).outcomes()
+    outcomes = _Crew(pickle.dumps((function, prepare)), list(videos), arguments, limits, spare).outcomes()
     next(outcomes)  # starts them; only a generator that has begun runs its `finally`
     return outcomes
+
+
+staying = partial(each_video, spare=[])
+"""each_video for a process that calls it often, with the same function, preparation and memory: its workers stay."""
 
 
 class _Worker:
@@ -114,11 +122,19 @@ class _Worker:
         self.pipe.close()
 
 
+Spare = list[_Worker]
+"""Workers that wait for another call of each_video."""
+_STARTER = ThreadPoolExecutor(1, "dfd-starter")
+"""A thread that stays: on Linux a worker ends with the thread that has started it."""
+
+
 class _Crew:
     """Threads that share out the videos, each with a worker of its own, while the caller does something else."""
 
-    def __init__(self, function: bytes, videos: list[Video], arguments: Arguments, limits: Limits) -> None:
-        self._function, self._arguments, self._limits = function, arguments, limits
+    def __init__(
+        self, function: bytes, videos: list[Video], arguments: Arguments, limits: Limits, spare: Spare | None
+    ) -> None:
+        self._function, self._arguments, self._limits, self._spare = function, arguments, limits, spare
         self._until = math.inf if limits.until is None else limits.until
         self._count = min(limits.workers or available_cores(), len(videos))
         self._asking = threading.Lock()
@@ -164,7 +180,9 @@ class _Crew:
                     self._come.append(outcome)
                     self._changed.notify_all()
         finally:
-            if worker:
+            if worker and self._spare is not None and not worker.pipe.closed:
+                self._spare.append(worker)
+            elif worker:
                 worker.end()
             with self._changed:
                 if video:  # for which there is no worker
@@ -189,7 +207,7 @@ class _Crew:
 
     def _fit(self, worker: _Worker | None) -> _Worker | None:
         """`worker` where it can go on, else a new one that has started; None where there is none to be had."""
-        if worker:
+        if worker := worker or self._waits():
             if not worker.pipe.closed and not worker.pipe.poll():  # it says nothing, and its pipe has not ended
                 return worker
             worker.end()
@@ -197,7 +215,7 @@ class _Crew:
             if self._left.wait(pause):
                 break
             try:
-                worker = _Worker(self._function, self._limits.memory)
+                worker = self._start()
             except OSError:  # no memory or no process to be had now
                 continue
             if self._hear(worker, START_LIMIT) is not None:
@@ -205,6 +223,17 @@ class _Crew:
             if not worker.died:  # it took too long, or the time is up
                 break
         return None
+
+    def _waits(self) -> _Worker | None:
+        try:
+            return self._spare.pop() if self._spare else None
+        except IndexError:  # another thread took the last one
+            return None
+
+    def _start(self) -> _Worker:
+        if self._spare is None:
+            return _Worker(self._function, self._limits.memory)
+        return _STARTER.submit(_Worker, self._function, self._limits.memory).result()
 
     def _hear(self, worker: _Worker, seconds: float, message: bytes = b"") -> bytes | None:
         """What a worker says to `message`; None where it has died, or was killed as it took too long or time is up."""
@@ -288,7 +317,8 @@ def _answer(function: Callable[..., Any], message: bytes, memory: float) -> byte
         value = function(video, *arguments)
         return pickle.dumps((True, "ok", "", value, time.perf_counter() - start))
     except VideoReadError as error:
-        status = "unreadable" if os.path.lexists(video.path) else "missing"
+        there = error.path != video.path or os.path.lexists(video.path)  # what was fetched has another path
+        status = "unreadable" if there else "missing"
         reason = _line(error.reason)
     except MemoryError:
         reason, goes_on = f"it takes more than {memory:g} GB of memory", False  # what was not freed goes with it

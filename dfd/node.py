@@ -1,0 +1,90 @@
+"""What a machine has that is to work for another: its dfd, its memory, and the paths that both must see."""
+
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import dfd
+from dfd.errors import ClusterError
+from dfd.files import partial_path
+
+RESERVE = 1.0
+"""Gigabytes that dfd's libraries and networks take."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What a machine says of itself. free: gigabytes of memory.
+
+    absent: the first path that it does not see. refused: why it cannot write to the folder, empty where it can.
+    """
+
+    version: str
+    free: float
+    absent: Path | None = None
+    refused: str = ""
+
+
+def about(paths: Sequence[Path], written: Path | None = None) -> About:
+    """What this machine has of `paths`, and whether it can write to the folder `written`."""
+    absent = next((path for path in paths if not os.path.lexists(path)), None)
+    refused = ""
+    if written and not absent:
+        probe = partial_path(written / "node")
+        try:
+            probe.write_bytes(b"dfd")
+            probe.unlink()
+        except OSError as error:
+            refused = f"cannot write to {written}: {error.strerror}"
+    return About(dfd.__version__, _free(), absent, refused)
+
+
+def judge(name: str, found: About, memory: float) -> None:
+    """Raise ClusterError, which names the machine, where it does not do. memory: gigabytes that a video may take."""
+    if found.version != dfd.__version__:
+        raise ClusterError(f"node {name} has dfd {found.version}, and here is {dfd.__version__}: install the same")
+    if found.absent is not None:
+        raise ClusterError(f"node {name} does not see {found.absent}: name a path that all nodes share")
+    if found.refused:
+        raise ClusterError(f"node {name} {found.refused}: make it writable there")
+    if found.free < memory + RESERVE:
+        raise ClusterError(
+            f"node {name} has {found.free:.1f} GB of memory free, and needs {memory + RESERVE:g}: {memory:g} for a "
+            f"video, {RESERVE:g} for dfd; lower --memory, or free some"
+        )
+
+
+@contextmanager
+def marked(folder: Path | None) -> Iterator[list[Path]]:
+    """A file in `folder`, if one is given, for as long as other machines are asked whether they see it."""
+    if folder is None:
+        yield []
+        return
+    mark = partial_path(folder / "driver")
+    mark.write_bytes(b"dfd")
+    try:
+        yield [mark]
+    finally:
+        mark.unlink(missing_ok=True)
+
+
+def reachable(address: str) -> bool:
+    """Whether something answers at host:port within five seconds."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=5.0):
+            return True
+    except (OSError, ValueError, OverflowError):
+        return False
+
+
+def _free() -> float:
+    """Gigabytes of memory that are free here; infinite where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return float("inf")
+    return next(int(line.split()[1]) / 1e6 for line in lines if line.startswith("MemAvailable"))

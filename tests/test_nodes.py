@@ -1,0 +1,95 @@
+"""Datasets and submissions by a cluster's nodes, which equal one machine's; its driver and its nodes are killed."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dfd.faces.build import build_store
+from dfd.faces.tracklets import FacesConfig
+from dfd.inference.bundle import load_bundle, write_bundle
+from dfd.inference.info import read_info
+from dfd.inference.nodes import Nodes
+from dfd.inference.run import Settings, run
+from dfd.types import Video
+from dfd.videos.manifest import read_videos
+from dfd.videos.workers import Limits
+from tests.test_bundle import checkpoint
+
+CONFIG = FacesConfig(size=64, detect_side=320)
+LIMITS = Limits(timeout=100)
+pytest_plugins = ["tests.machines"]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    """Two networks."""
+    folder = tmp_path_factory.mktemp("bundle")
+    faces = FacesConfig(size=64, detect_side=320, segment=0.4)
+    write_bundle(folder / "bundle", [checkpoint(folder / f"{seed}.ckpt", seed, faces) for seed in (5, 6)])
+    return folder / "bundle"
+
+
+def content(folder: Path) -> dict[str, object]:
+    """What a dataset holds, but for the seconds that it took."""
+    found: dict[str, object] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix == ".json":
+            found[str(path.relative_to(folder))] = {**json.loads(path.read_text()), "seconds": None}
+        elif path.is_file() and path.suffix != ".csv":
+            found[str(path.relative_to(folder))] = path.read_bytes()
+    return found
+
+
+def test_a_dataset_and_a_submission_equal_one_machines_to_the_byte(cluster, tmp_path, small_dataset, bundle):
+    (tmp_path / "broken.mp4").write_bytes(b"not a video")
+    videos = [*read_videos(small_dataset), Video(tmp_path / "broken.mp4", "broken.mp4", 1)]
+    told = []
+    build_store(videos, tmp_path / "one", CONFIG, Limits(workers=1))
+    build_store(videos, tmp_path / "two", CONFIG, LIMITS, lambda *about: told.append(about), each=cluster.each)
+    assert [done for done, _, _ in told] == list(range(1, 10))
+    assert content(tmp_path / "two") == content(tmp_path / "one")
+    assert len(content(tmp_path / "two")) == 9 + 8 + 1
+
+    settings = Settings(workers=1)
+    run(videos, read_info(bundle), lambda: load_bundle(bundle), tmp_path / "one.csv", settings)
+    nodes = Nodes(cluster.spread, cluster.count, cluster.count, bundle)
+    made = run(videos, read_info(bundle), lambda: load_bundle(bundle), tmp_path / "two.csv", settings, nodes=nodes)
+    assert (tmp_path / "two.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
+    assert [(row.name, row.status) for row in made.scores if row.status != "ok"] == [("broken.mp4", "unreadable")]
+    assert made.speeds == {"full": 9}
+
+
+def test_a_killed_driver_goes_on_and_a_killed_node_costs_nothing(machines, tmp_path, small_dataset):
+    arguments = [str(small_dataset), "--out", str(tmp_path / "faces"), "--size", "64", "--detect-side", "320"]
+    command = [sys.executable, "-m", "dfd", "faces", *arguments, "--cluster", machines.address]
+
+    def there() -> int:
+        return len(list((tmp_path / "faces" / "tracklets").glob("*/*.json")))
+
+    driver = subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    while not there() and driver.poll() is None:
+        time.sleep(0.05)
+    driver.kill()
+    driver.wait()
+    assert driver.returncode == -signal.SIGKILL
+    first = {path: path.stat().st_mtime_ns for path in (tmp_path / "faces" / "tracklets").glob("*/*.json")}
+
+    third = machines.add_node(num_cpus=1)
+    driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while there() <= len(first) and driver.poll() is None:
+        time.sleep(0.05)
+    machines.remove_node(third, allow_graceful=False)  # SIGKILL
+    out, err = driver.communicate()
+    assert driver.returncode == 0, err
+    assert "8 videos" in out
+    assert "raylet" not in out + err
+    assert {path: path.stat().st_mtime_ns for path in first} == first
+    build_store(read_videos(small_dataset), tmp_path / "one", CONFIG, Limits(workers=1))
+    assert content(tmp_path / "faces") == content(tmp_path / "one")
