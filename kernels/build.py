@@ -1,6 +1,6 @@
-"""One generated script of a kernel: dfd packed into it, and main.py as it is written.
+"""One generated script of a kernel: dfd packed into it, then main.py as it is written.
 
-The same bytes come out of the same commit: names are sorted, and times and owners left out of the archive.
+The same commit gives the same bytes: names are sorted, and the archive holds no times or owners.
 """
 
 import ast
@@ -19,16 +19,15 @@ from typing import Any
 import dfd
 from dfd.files import write_json, write_text
 from kernels import KernelError, places
-from kernels.pin import pinned
+from kernels.image import pinned
 
 OWNER = "OWNER"
 """Stands for the Kaggle account in kernel-metadata.json."""
 RUNTIME = tuple(f"kernels/{n}" for n in ("__init__.py", "inputs.py", "session.py", "image.json", "wheelhouse.json"))
-"""What travels beside dfd."""
+"""Packed beside dfd."""
 LEFT_OUT = "dfd/pretrained/"
-"""The shipped bundle: a script may not be so large. A kernel's bundle comes as a dataset."""
+"""The shipped bundle, too large for a script: a kernel's bundle is attached."""
 SOURCES = ("dataset_sources", "kernel_sources", "competition_sources", "model_sources")
-
 SCRIPT = '''\
 """dfd kernel {name}: commit {commit}, content sha256 {sha256}.
 
@@ -74,28 +73,28 @@ unpack()
 
 @dataclass(frozen=True)
 class Sources:
-    """Changes to what is attached, and to what it runs in.
+    """What is attached beside or in place of the metadata's sources, and the image.
 
-    instead: a dataset in place of what another kernel makes. resume: this kernel's own last output, or what a dataset
-    holds of it (earlier), which must be that very one (identity). latest: in Kaggle's newest image, not in the pinned.
+    instead: a dataset in place of another kernel's output. resume: the dataset of what the kernel's last version left,
+    with content `identity` (any where ""). latest: Kaggle's newest image in place of the pinned one.
     """
 
-    resume: bool = False
     instead: str = ""
-    earlier: str = ""
+    resume: bool = False
     identity: str = ""
     latest: bool = False
 
 
 @dataclass(frozen=True)
 class Built:
-    """A kernel in build/<name>. settings: main.py's, with what was changed. sha256: of the packed content."""
+    """A kernel in build/<name>. settings: of main.py, as changed. files: packed, by name; sha256: of their archive."""
 
     name: str
     folder: Path
     metadata: dict[str, Any]
     settings: dict[str, Any]
     script: str
+    files: dict[str, bytes]
     commit: str
     sha256: str
 
@@ -114,11 +113,12 @@ def build(
     """Write build/<name>/main.py and kernel-metadata.json. Needs no account and no network.
 
     owner: Kaggle account; None leaves OWNER. changes: entries of main.py's SETTINGS to replace.
-    Raises KernelError: no such kernel, metadata that is not JSON, or a setting that main.py does not have.
+    Raises KernelError: unknown kernel, metadata that is not JSON, or a setting that main.py does not have.
     """
     metadata = read_metadata(name, owner, sources)
     main, settings = _settings((places.source(name) / places.SCRIPT).read_text(encoding="utf-8"), changes or {}, name)
-    packed = pack(contents())
+    files = contents()
+    packed = pack(files)
     about = {"commit": commit(), "sha256": hashlib.sha256(packed).hexdigest()}
     payload = base64.b85encode(lzma.compress(packed, preset=9 | lzma.PRESET_EXTREME)).decode()
     built = {**about, "resume": sources.resume, "earlier": sources.identity}
@@ -127,22 +127,30 @@ def build(
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / places.SCRIPT, script)
     write_json(folder / places.METADATA, metadata)
-    return Built(name, folder, metadata, settings, script, **about)
+    return Built(name, folder, metadata, settings, script, files, **about)
+
+
+def earlier(name: str) -> str:
+    """The dataset of what the last version of a kernel left, without its owner."""
+    return f"dfd-{name}-earlier"
 
 
 def contents() -> dict[str, bytes]:
-    """The files that travel, by name: dfd's that git knows or would take, less its bundle, and the session's."""
+    """The files to pack, by name: dfd's that git knows or would add, less its bundle, and the session's."""
     names = _git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "dfd")
-    listed = names.split("\0") if names is not None else [str(p.relative_to(places.ROOT)) for p in _sources()]
+    if names is None:
+        found = (path for path in (places.ROOT / "dfd").rglob("*") if "__pycache__" not in path.parts)
+        listed = [str(path.relative_to(places.ROOT)) for path in found]
+    else:
+        listed = names.split("\0")
     of_dfd = {name for name in listed if not name.startswith(LEFT_OUT) and (places.ROOT / name).is_file()}
-    chosen = sorted(of_dfd | set(RUNTIME))
-    files = {name: (places.ROOT / name).read_bytes() for name in chosen}
+    files = {name: (places.ROOT / name).read_bytes() for name in sorted(of_dfd | set(RUNTIME))}
     about = f"Metadata-Version: 2.1\nName: dfd\nVersion: {dfd.__version__}\n"  # a checkpoint says which dfd made it
     return {**files, f"dfd-{dfd.__version__}.dist-info/METADATA": about.encode()}
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:
-    """A tar of files, the same bytes whenever and wherever it is made.
+    """A tar of files, the same bytes on every machine.
 
     >>> pack({"b": b"2", "a": b"1"}) == pack({"a": b"1", "b": b"2"})
     True
@@ -157,7 +165,7 @@ def pack(files: Mapping[str, bytes]) -> bytes:
 
 
 def commit() -> str:
-    """The commit that is checked out, with -dirty where what travels differs from it; "unknown" without git."""
+    """The commit that is checked out, with -dirty where packed files differ from it; "unknown" without git."""
     head = _git("rev-parse", "--short=12", "HEAD")
     if head is None:
         return "unknown"
@@ -165,14 +173,13 @@ def commit() -> str:
 
 
 def uncommitted() -> list[str]:
-    """Files that travel or make what travels, and are not as committed."""
-    told = _git("status", "--porcelain", "--untracked-files=all", "--", "dfd", "kernels") or ""
-    ledger = places.ledger().relative_to(places.ROOT).as_posix()
-    return [line[3:] for line in told.splitlines() if line[3:] != ledger and not line[3:].startswith(LEFT_OUT)]
+    """Files that are packed, or that make a kernel, and differ from the commit."""
+    lines = (_git("status", "--porcelain", "--untracked-files=all", "--", "dfd", "kernels") or "").splitlines()
+    return [line[3:] for line in lines if not line[3:].startswith(LEFT_OUT)]
 
 
 def read_metadata(name: str, owner: str | None, sources: Sources) -> dict[str, Any]:
-    """kernel-metadata.json of a kernel, with `owner` for OWNER and `sources` as asked. Raises KernelError."""
+    """kernel-metadata.json of a kernel, with `owner` for OWNER and with `sources`. Raises KernelError."""
     if name not in places.NAMES:
         raise KernelError(f"no kernel {name!r}; there are {', '.join(places.NAMES)}")
     path = places.source(name) / places.METADATA
@@ -183,14 +190,15 @@ def read_metadata(name: str, owner: str | None, sources: Sources) -> dict[str, A
     if not isinstance(metadata, dict):
         raise KernelError(f'{path} is not a JSON object like {{"id": "{OWNER}/dfd-{name}", …}}')
     metadata = {**({"docker_image_pinning_type": "latest"} if sources.latest else pinned().metadata()), **metadata}
+    datasets = [sources.instead] if sources.instead else []
     if sources.instead:
         metadata["kernel_sources"] = []
-        metadata["dataset_sources"] = [*metadata.get("dataset_sources", []), sources.instead]
     if sources.resume:
         if name == "predict":
-            raise KernelError("kernel predict begins anew each time: leave out RESUME=1")
-        key = "dataset_sources" if sources.earlier else "kernel_sources"
-        metadata[key] = [*metadata.get(key, []), sources.earlier or metadata.get("id")]
+            raise KernelError("kernel predict starts anew each time: leave out RESUME=1")
+        datasets.append(f"{OWNER}/{earlier(name)}")
+    if datasets:
+        metadata["dataset_sources"] = [*metadata.get("dataset_sources", []), *datasets]
     if owner:
         metadata["id"] = str(metadata.get("id", "")).replace(f"{OWNER}/", f"{owner}/")
         for key in SOURCES:
@@ -200,7 +208,7 @@ def read_metadata(name: str, owner: str | None, sources: Sources) -> dict[str, A
 
 
 def unversioned(source: str) -> str:
-    """The owner/slug of a source.
+    """The owner/slug of a dataset or kernel.
 
     >>> unversioned("tester/dfd-wheelhouse/3"), unversioned("tester/dfd-wheelhouse")
     ('tester/dfd-wheelhouse', 'tester/dfd-wheelhouse')
@@ -234,10 +242,6 @@ def _settings(main: str, changes: Mapping[str, Any], name: str) -> tuple[str, di
 def _like(value: Any, default: Any) -> bool:
     number = isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool)
     return number or type(value) is type(default)
-
-
-def _sources() -> list[Path]:
-    return [path for path in (places.ROOT / "dfd").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
 
 
 def _git(*arguments: str) -> str | None:

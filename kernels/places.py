@@ -1,4 +1,4 @@
-"""Where things are in this checkout."""
+"""Paths of this checkout."""
 
 from pathlib import Path
 
@@ -9,22 +9,22 @@ SCRIPT = "main.py"
 
 
 def source(name: str) -> Path:
-    """The folder that a kernel is written in."""
+    """The folder with a kernel's main.py and metadata."""
     return ROOT / "kernels" / name
 
 
 def built(name: str) -> Path:
-    """The folder that a kernel is built into."""
+    """The folder that a kernel, the wheelhouse or the image's packages are built in."""
     return ROOT / "build" / name
 
 
-def wheelhouse() -> Path:
-    """The folder that wheels are gathered in."""
-    return ROOT / "build" / "wheelhouse"
+def output(name: str) -> Path:
+    """What the last rehearsal of a kernel wrote to /kaggle/working."""
+    return built(name) / "working"
 
 
 def lock() -> Path:
-    """The wheels that a kernel installs, by sha256."""
+    """The wheels that a kernel installs, with their sha256."""
     return ROOT / "kernels" / "wheelhouse.json"
 
 
@@ -34,14 +34,9 @@ def image() -> Path:
 
 
 def shown(path: Path) -> str:
-    """A path as it is printed: from here, where it lies below.
+    """A path for print: relative to the current folder where it is below it.
 
     >>> shown(Path.cwd() / "build" / "predict"), shown(Path("/elsewhere"))
     ('build/predict', '/elsewhere')
     """
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-
-
-def ledger() -> Path:
-    """What was pushed: a line a version."""
-    return ROOT / "kernels" / "ledger.csv"

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from dfd.scoring.board import public_test_labels
-from kernels import KernelError, datasets, follow, inputs, ledger, pin, places, wheelhouse
+from kernels import KernelError, datasets, follow, image, inputs, places, wheelhouse
 from kernels import push as pushing
 from kernels.__main__ import main
 from kernels.build import build
@@ -33,8 +33,7 @@ def repository(tmp_path_factory):
 @pytest.fixture
 def root(repository, monkeypatch):
     use(monkeypatch, repository)
-    yield repository
-    places.ledger().unlink(missing_ok=True)
+    return repository
 
 
 @pytest.fixture
@@ -103,24 +102,22 @@ def test_what_is_pushed_is_what_was_built(server, run):
         "enableTpu": False,
         "enableInternet": False,
         "machineShape": "NvidiaTeslaT4",
-        "dockerImage": pin.pinned().docker_image,
+        "dockerImage": image.pinned().docker_image,
         "dockerImagePinningType": "original",
         "sessionTimeoutSeconds": 32400,
         "datasetDataSources": [WHEELS],
         "kernelDataSources": [TRAIN],
         "competitionDataSources": ["deepfake-detection-challenge"],
     }
-    [line] = ledger.entries(PREDICT)
-    assert (line.version, line.url) == ("1", f"http://localhost/code/{PREDICT}")
-    assert (line.commit, line.sha256) == (built.commit, built.sha256)
-    assert run("push", "predict", "--set", "hours=2")[0] == 0  # the ledger does not make the tree dirty
+    assert f"commit {built.commit}: http://localhost/code/{PREDICT}" in out
+    assert run("push", "predict", "--set", "hours=2")[0] == 0
     assert "'hours': 2" in server.asked("SaveKernel")[1]["text"]
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("Maximum batch GPU session count of 2 reached.", "all sessions are taken"),
+        ("Maximum batch GPU session count of 2 reached.", "no session is free"),
         ("Maximum weekly GPU quota of 30.00 hours reached.", "the week's GPU hours are spent"),
         ("Notebook not found", "is the owner yours"),
         ("The requested title is already in use by a notebook.", "another of your kernels has this title"),
@@ -133,7 +130,6 @@ def test_a_push_error_is_an_error_though_the_client_ends_with_0(server, whole, w
         pushing.send(whole)
     assert told in str(error.value)
     assert words.rstrip(".") in str(error.value)
-    assert not places.ledger().exists()
 
 
 def test_a_push_waits_for_a_session(server, run):
@@ -148,7 +144,6 @@ def test_a_source_that_kaggle_drops_is_an_error(server, whole, key):
     server.invalid = {key: ["tester/gone"]}
     with pytest.raises(KernelError, match=r"version 1 was pushed without .*tester/gone"):
         pushing.send(whole)
-    assert places.ledger().exists()
 
 
 @pytest.mark.parametrize(
@@ -167,7 +162,6 @@ def test_http_errors_are_one_line(server, whole, failure, told):
     server.fail["SaveKernel"] = failure
     with pytest.raises(KernelError, match=re.escape(told)):
         pushing.send(whole)
-    assert not places.ledger().exists()
 
 
 def test_no_credentials(server, run, monkeypatch):
@@ -192,8 +186,12 @@ def test_a_token_will_do(server, run, monkeypatch):
     [
         ("id", "other/dfd-predict", "the credentials here are tester's"),
         ("title", "dfd prophet", "Kaggle goes by the title"),
-        ("dataset_sources", ["tester/dfd-wheels"], "dataset tester/dfd-wheels is not there"),
-        ("kernel_sources", ["tester/some-other"], "kernel tester/some-other is not there"),
+        (
+            "dataset_sources",
+            ["tester/dfd-wheels"],
+            "dataset tester/dfd-wheels does not exist on Kaggle: is its",
+        ),
+        ("kernel_sources", ["tester/some-other"], "kernel tester/some-other has not run on Kaggle: is its name right"),
     ],
 )
 def test_what_is_wrong_here_is_found_before_anything_is_sent(server, whole, key, value, told):
@@ -230,7 +228,7 @@ def test_a_dirty_tree_is_not_sent(server, run, monkeypatch, tmp_path):
         (None, ["COMPLETE"], "make wheelhouse-push"),
         (["READY"], ["RUNNING"], "kernel tester/dfd-train has no output to read: running"),
         (["READY"], ["ERROR"], "error: Your notebook tried to allocate more memory"),
-        (["READY"], None, "make kernel-push KERNEL=train first, or give what it makes: BUNDLE=folder"),
+        (["READY"], None, "run it first (make kernel-push KERNEL=train), or push a folder (BUNDLE=folder)"),
     ],
 )
 def test_a_source_that_is_not_ready(server, whole, wheels, train, told):
@@ -264,7 +262,7 @@ def test_a_bundle_made_here_travels_as_a_dataset(server, run, tmp_path):
     assert (status, "predict does" in err) == (1, True)
     (bundle / "bundle.json").rename(bundle / "faces.tar")
     status, _, err = run("push", "predict", "--bundle", bundle)
-    assert (status, "holds faces to send, no bundle: name a folder that `dfd bundle` made" in err) == (1, True)
+    assert (status, "holds faces, no bundle: name a folder that `dfd bundle` made" in err) == (1, True)
 
 
 def test_faces_found_here_travel_as_a_dataset_and_are_gone_on_with(server, run, tmp_path):
@@ -281,12 +279,12 @@ def test_faces_found_here_travel_as_a_dataset_and_are_gone_on_with(server, run, 
     identity = inputs.identity(manifest["files"])
     assert (manifest["kind"], set(manifest["files"])) == ("faces", {"faces.tar"})
     assert f"'faces': '{identity}'" in sent["text"]
-    trained(server, "COMPLETE", "unfinished", faces=identity)
+    trained(server, "COMPLETE", "unfinished", {"run/config.json": b"{}"}, faces=identity)
     status, _, err = run("push", "train", "--resume")
     assert status == 0, err
     again = server.asked("SaveKernel")[1]
-    assert again["datasetDataSources"] == [WHEELS, "tester/dfd-face-tracks"]
-    assert again["kernelDataSources"] == [TRAIN]
+    assert again["datasetDataSources"] == [WHEELS, "tester/dfd-face-tracks", "tester/dfd-train-earlier"]
+    assert "kernelDataSources" not in again
     assert f"'faces': '{identity}'" in again["text"]
 
 
@@ -310,23 +308,14 @@ def trained(server, state, status, files=None, **settings):
     server.output = {"kernel.json": json.dumps(about).encode(), **(files or {})}
 
 
-def test_a_run_goes_on_from_what_kaggle_mounts(server, run):
-    trained(server, "COMPLETE", "unfinished")
-    status, _, err = run("push", "train", "--resume", "--set", "hours=2")
-    assert status == 0, err
-    [sent] = server.asked("SaveKernel")
-    assert sent["kernelDataSources"] == ["tester/dfd-faces", TRAIN]
-    assert sent["datasetDataSources"] == [WHEELS]
-    assert f"SETTINGS: dict[str, Any] = { ({**SETTINGS, 'hours': 2}) }" in sent["text"]
-    assert "'resume': True, 'earlier': ''" in sent["text"]
-
-
-@pytest.mark.parametrize("state", ["CANCEL_ACKNOWLEDGED", "ERROR"])
-def test_a_run_that_was_cut_off_is_sent_back_and_gone_on_from(server, run, state):
-    trained(server, state, "cut off", {"run/config.json": b"{}", "run/fold-0/checkpoints/last.ckpt": b"weights"})
-    status, out, err = run("push", "train", "--resume")
-    assert status == 0, err
-    assert f"{TRAIN} ended as {state.lower()}; what it left is sent back as a dataset" in out
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [("COMPLETE", "unfinished"), ("CANCEL_ACKNOWLEDGED", "cut off"), ("ERROR", "failed")],
+)
+def test_a_run_goes_on_from_what_the_last_version_left(server, run, state, status):
+    trained(server, state, status, {"run/config.json": b"{}", "run/fold-0/checkpoints/last.ckpt": b"weights"})
+    ended, _, err = run("push", "train", "--resume", "--set", "hours=2")
+    assert ended == 0, err
     [made] = server.asked("CreateDataset")
     assert (made["slug"], made["isPrivate"]) == ("dfd-train-earlier", True)
     with tarfile.open(fileobj=io.BytesIO(server.blobs[server.names.index("run.tar")])) as archive:
@@ -337,37 +326,38 @@ def test_a_run_that_was_cut_off_is_sent_back_and_gone_on_from(server, run, state
     assert sent["datasetDataSources"] == [WHEELS, "tester/dfd-train-earlier"]
     assert sent["kernelDataSources"] == ["tester/dfd-faces"]
     assert f"'resume': True, 'earlier': '{inputs.identity(manifest['files'])}'" in sent["text"]
-    assert "'recipe': 'tiny'" in sent["text"]
+    assert f"SETTINGS: dict[str, Any] = { ({**SETTINGS, 'hours': 2}) }" in sent["text"]
 
 
-def test_after_a_run_that_left_nothing_the_last_that_ended_well_is_gone_on_from(server, run):
-    trained(server, "ERROR", "failed")
-    for version in ("1", "2"):
-        ledger.record(ledger.Entry(TRAIN, version, "url", "commit", "sha256"))
-    status, out, err = run("push", "train", "--resume")
-    assert status == 0, err
-    assert "left nothing: goes on from the last version that ended well" in out
-    assert server.asked("SaveKernel")[0]["kernelDataSources"] == ["tester/dfd-faces", TRAIN]
+def test_a_dataset_of_faces_that_came_damaged_is_not_gone_on_from(server, run):
+    server.statuses["tester/dfd-faces"] = ["COMPLETE"]
+    about = {**ABOUT, "kernel": "faces", "status": "unfinished", "settings": {}}
+    manifest = {"kind": "faces", "files": {"faces.tar": "0" * 64}}
+    files = {"kernel.json": about, "faces/MANIFEST.json": manifest, "faces/faces.tar": "half of it"}
+    server.output = {name: json.dumps(content).encode() for name, content in files.items()}
+    status, _, err = run("push", "faces", "--resume")
+    assert (status, "faces.tar has sha256" in err, "fetch it again" in err) == (1, True, True), err
+    assert server.asked("SaveKernel") == server.asked("CreateDataset") == []
 
 
 @pytest.mark.parametrize(
     ("state", "status", "arguments", "told"),
     [
-        ("RUNNING", "cut off", ["train"], "tester/dfd-train is running: the next version can go on from it once"),
-        ("COMPLETE", "done", ["train"], "kernel train is done: there is nothing left to go on with"),
-        ("CANCEL_ACKNOWLEDGED", "cut off", ["train"], "left nothing to go on from: push it without RESUME=1"),
+        ("RUNNING", "cut off", ["train"], "tester/dfd-train is running: wait for its end"),
+        ("COMPLETE", "done", ["train"], "kernel train is done: there is nothing to go on with"),
+        ("CANCEL_ACKNOWLEDGED", "cut off", ["train"], "left nothing to go on from: leave out RESUME=1"),
         (
             "COMPLETE",
             "unfinished",
             ["train", "--set", "recipe=cpu"],
             "setting recipe of kernel train is 'cpu', and what",
         ),
-        ("COMPLETE", "done", ["predict"], "kernel predict begins anew each time: leave out RESUME=1"),
+        ("COMPLETE", "done", ["predict"], "kernel predict starts anew each time: leave out RESUME=1"),
         (None, "done", ["train"], "Kernel not found"),
     ],
 )
 def test_what_cannot_be_gone_on_from(server, run, state, status, arguments, told):
-    trained(server, state, status)
+    trained(server, state, status, {"run/config.json": b"{}"} if status == "unfinished" else None)
     if state is None:
         server.statuses[TRAIN] = None
     status, _, err = run("push", *arguments, "--resume")
@@ -476,7 +466,7 @@ def test_what_an_earlier_version_made_is_not_taken_for_the_last_ones(server, run
 
 def test_the_pin_of_the_image_is_moved_to_what_a_run_was_in(server, run, monkeypatch, tmp_path):
     use(monkeypatch, checkout(tmp_path / "other"))
-    before = pin.pinned()
+    before = image.pinned()
     made_output(server)
     server.image = before.docker_image
     assert f"It ran in the pinned image, {before.docker_image}." in run("image", "predict", "--move")[1]
@@ -489,11 +479,11 @@ def test_the_pin_of_the_image_is_moved_to_what_a_run_was_in(server, run, monkeyp
     }
     server.output = {"kernel.json": json.dumps(about).encode()}
     assert "2.11.0" in run("image", "predict")[1]
-    assert pin.pinned() == before
+    assert image.pinned() == before
     status, out, err = run("image", "predict", "--move")
     assert status == 0, err
     assert f"image.json pins {server.image}: commit it." in out
-    moved = pin.pinned()
+    moved = image.pinned()
     assert (moved.docker_image, moved.python) == (server.image, "3.13")
     assert (moved.versions["torch"], moved.versions["numpy"], moved.versions["pip"]) == ("2.11.0+cu128", "2.0.2", "")
     server.image = None
@@ -502,8 +492,8 @@ def test_the_pin_of_the_image_is_moved_to_what_a_run_was_in(server, run, monkeyp
 
 
 def test_an_image_that_is_not_the_pinned_one_shows_in_the_report(tmp_path, capsys):
-    image = "gcr.io/kaggle-gpu-images/python@" + pin.pinned().docker_image.rpartition("@")[2]
-    about = {**ABOUT, "kernel": "faces", "image": image, "versions": {"torch": "2.10.0+cu128", "numpy": "2.4.6"}}
+    ran_in = "gcr.io/kaggle-gpu-images/python@" + image.pinned().docker_image.rpartition("@")[2]
+    about = {**ABOUT, "kernel": "faces", "image": ran_in, "versions": {"torch": "2.10.0+cu128", "numpy": "2.4.6"}}
     (tmp_path / "kernel.json").write_text(json.dumps(about))
     assert report(tmp_path) == "done"
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Not as pinned")]
@@ -562,7 +552,7 @@ def test_a_server_that_is_down(server, run, monkeypatch):
 def test_the_lock_holds_what_is_pinned():
     lock = json.loads((HERE / "kernels/wheelhouse.json").read_text())
     names = ["-".join(name.split("-")[:2]).replace("_", "-").lower() for name in lock]
-    assert names == [pin.replace("==", "-") for pin in wheelhouse.pins()]
+    assert names == [line.replace("==", "-") for line in wheelhouse.pins()]
     assert not [name for name in names if name.startswith(("torch", "numpy"))]
 
 
