@@ -1,57 +1,66 @@
-"""`python -m kernels VERB NAME`: exit status 0 done, 1 an error that one line explains, 2 wrong usage."""
+"""`python -m kernels VERB NAME`: exit status 0 done, 1 an error in one line, 2 wrong usage."""
 
 import json
+import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from dfd.cli import run
+from dfd.cli import run as run_command
 from dfd.cli.options import FILE, FOLDER, GIGABYTES, MINUTES, NEW_FOLDER, SECONDS
 from dfd.report import terminal as show
-from kernels import KernelError, client, datasets, follow, pin, places, wheelhouse
+from kernels import KernelError, client, datasets, follow, models, pipeline, places, wheelhouse
+from kernels import image as images
 from kernels import resume as resuming
-from kernels.build import OWNER, Sources, read_metadata
+from kernels.build import OWNER, Built, Sources, earlier, read_metadata
 from kernels.build import build as make
-from kernels.check import OLDEST, faults, newer_pythons
-from kernels.push import check_taken, prepare
+from kernels.check import faults
+from kernels.push import check_given, prepare
 from kernels.push import push as push_built
 from kernels.report import report
 from kernels.sandbox import GIB, Limits
-from kernels.simulate import output as last_output
 from kernels.simulate import simulate as rehearse
 
 app = App(name="python -m kernels", help="Build, check, rehearse and push a kernel: faces, train or predict.")
-Changes = Annotated[
-    list[str],
-    Parameter(name="--set", negative=(), help="A setting of main.py, as in hours=8 or recipe=tiny; repeat it."),
-]
-Latest = Annotated[bool, Parameter(negative=())]
+Changes = Annotated[list[str], Parameter(name="--set", negative=())]
+Flag = Annotated[bool, Parameter(negative=())]
 MINI = Path("work/mini-dfdc")
 
 
-@app.command
-def build(
-    name: str,
-    /,
-    *,
-    owner: str = "",
-    set_: Changes = [],  # noqa: B006
-    resume: bool = False,
-    latest: Latest = False,
-) -> None:
-    """Write build/NAME/main.py and kernel-metadata.json: one script, with dfd packed into it.
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Options:
+    """How a kernel is built.
 
     Args:
-        name: faces, train or predict.
         owner: Your Kaggle account; a push fills it in.
-        set_: Settings.
-        resume: Attach the kernel's own last output, to go on from.
+        set_: A setting of main.py, as in hours=8 or recipe=tiny; repeat it.
+        resume: Attach what the last version of the kernel left, to go on from.
         latest: In Kaggle's newest image, not in the pinned one.
     """
-    built = make(name, owner, _changes(set_), Sources(resume, latest=latest))
-    size = len(built.script.encode())
+
+    owner: str = ""
+    set_: Changes = ()  # type: ignore[assignment]
+    resume: bool = False
+    latest: Flag = False
+
+    def build(self, name: str) -> Built:
+        """Build the kernel `name` so."""
+        return make(name, self.owner, _changes(self.set_), Sources(resume=self.resume, latest=self.latest))
+
+
+@app.command
+def build(name: str, /, *, options: Options = Options()) -> None:
+    """Write build/NAME/main.py, main.ipynb and kernel-metadata.json: one script, one notebook, with dfd packed into it.
+
+    Args:
+        name: faces, train or predict; faces-notebook and so on push the notebook.
+    """
+    built = options.build(name)
+    size = len(built.code.encode())
     show.say(
         f"Built {places.shown(built.folder)}: {size / 1000:.0f} kB, commit {built.commit}, content {built.sha256[:12]}."
     )
@@ -59,34 +68,19 @@ def build(
 
 
 @app.command
-def check(
-    name: str,
-    /,
-    *,
-    owner: str = "",
-    set_: Changes = [],  # noqa: B006
-    resume: bool = False,
-    latest: Latest = False,
-) -> None:
-    """Build NAME, and say everything about it that Kaggle would refuse, ignore or trip over.
+def check(name: str, /, *, options: Options = Options()) -> None:
+    """Build NAME, and list what Kaggle would refuse or ignore in it.
 
     Args:
         name: faces, train or predict.
-        owner: Your Kaggle account.
-        set_: Settings.
-        resume: Attach the kernel's own last output, to go on from.
-        latest: In Kaggle's newest image, not in the pinned one.
     """
-    built = make(name, owner, _changes(set_), Sources(resume, latest=latest))
-    found = faults(built)
+    found = faults(options.build(name))
     for fault in found:
         show.say(fault)
     if found:
         raise KernelError(f"{len(found)} faults in kernel {name}")
-    waits = f" Its owner is yet {OWNER}: a push fills it in." if not owner else ""
-    show.say(f"Kernel {name} is fit to be pushed.{waits}")
-    tried = [".".join(map(str, OLDEST)), *newer_pythons()]
-    show.say(f"It compiles on Python {', '.join(tried)}, as far as they are installed here.")
+    waits = "" if options.owner else f" Its owner is still {OWNER}: a push fills it in."
+    show.say(f"Kernel {name} is ready to be pushed.{waits}")
     show.say(f"Next: make kernel-simulate KERNEL={name}")
 
 
@@ -99,6 +93,7 @@ def simulate(
     labels: Annotated[Path | None, FILE] = None,
     source: Annotated[list[str], Parameter(negative=())] = [],  # noqa: B006
     set_: Changes = [],  # noqa: B006
+    bundle: Annotated[Path | None, FOLDER] = None,
     resume: bool = False,
     layout: str = "long",
     seconds: Annotated[float, SECONDS] = 32_400,
@@ -106,31 +101,39 @@ def simulate(
     disk: Annotated[float, GIGABYTES] = 20,
     exact: bool = False,
 ) -> None:
-    """Run NAME here as Kaggle would: its inputs, its packages, no network, its limits; then validate and score.
+    """Rehearse NAME here under Kaggle's conditions: inputs, packages, no network, limits; then validate and score.
 
     Args:
         name: faces, train or predict.
         competition: A folder like the competition's.
-        labels: Of its test videos; test_labels.csv in that folder, if it is there.
-        source: What stands for a dataset or a kernel's output, as in dfd-train=FOLDER; repeat it.
-        set_: Settings.
+        labels: Of its test videos; by default its test_labels.csv, if it is there.
+        source: A folder for a dataset or a kernel's output, as in dfd-train=FOLDER; repeat it.
+        set_: A setting of main.py, as in hours=8 or recipe=tiny; repeat it.
+        bundle: For predict: a bundle made here, attached as a model.
         resume: Go on from what the last rehearsal of NAME left, with its settings.
-        layout: long: /kaggle/input/datasets/<owner>/<slug>; short: /kaggle/input/<slug>. Kaggle does both.
-        seconds: When it is cut off.
-        memory: Most GiB of memory.
-        disk: Most GiB of output.
-        exact: In the image's Python and very versions, from the registry: once, minutes and gigabytes.
+        layout: long: /kaggle/input/datasets/<owner>/<slug>; short: /kaggle/input/<slug>. Kaggle uses both.
+        seconds: Time limit.
+        memory: Limit in GiB.
+        disk: Limit of the output in GiB.
+        exact: With the image's Python and exact versions, from the registry: once, minutes and gigabytes.
     """
     if layout not in ("long", "short"):
         raise KernelError(f"layout is {layout!r}: long or short is wanted")
-    beside = competition / "test_labels.csv"
-    labels = labels or (beside if beside.is_file() else None)
+    known = competition / "test_labels.csv"
+    labels = labels or (known if known.is_file() else None)
     folders = {slug: Path(folder) for slug, folder in _pairs(source, "--source")}
     changes, sources = _changes(set_), Sources()
     if resume:
-        left = resuming.from_here(name, folders.get(f"dfd-{name}", last_output(name)))
-        sources, changes = left.sources(OWNER), resuming.settle(name, left.settings, changes)
-        folders = {**folders, left.slug: left.folder}
+        left = resuming.from_folder(name, folders.get(f"dfd-{name}", places.output(name)), places.built(name) / "left")
+        changes = resuming.settle(name, left.settings, changes)
+        folders[earlier(name)], sources = left.folder, Sources(resume=True, identity=left.identity)
+    if bundle:
+        check_given(name, "bundle", str(bundle))
+        folders["dfd"] = places.built(name) / "bundle"
+        shutil.rmtree(folders["dfd"], ignore_errors=True)
+        folders["dfd"].mkdir(parents=True)
+        datasets.stage(bundle, folders["dfd"])
+        sources = Sources(f"{models.variation(OWNER, 'bundle')}/1")
     built = make(name, None, changes, sources)
     limits = Limits(seconds, memory * GIB, disk * GIB)
     rehearse(built, competition, folders, layout == "long", limits, labels, exact)
@@ -146,33 +149,69 @@ def push(
     bundle: Annotated[Path | None, FOLDER] = None,
     faces: Annotated[Path | None, FOLDER] = None,
     resume: bool = False,
-    latest: Latest = False,
+    latest: Flag = False,
     wait: Annotated[float, MINUTES] = 0,
+    no_run: Flag = False,
 ) -> None:
     """Build, check and push NAME as committed; it runs at once.
 
     Args:
         name: faces, train or predict.
-        set_: Settings.
-        bundle: For predict: a bundle made here, uploaded as a dataset in place of what kernel train made.
+        set_: A setting of main.py, as in hours=8 or recipe=tiny; repeat it.
+        bundle: For predict: a bundle made here, published as a model, or a model as in you/dfd/pyTorch/detector/1.
         faces: For train: a dataset of faces made here, in place of what kernel faces made.
-        resume: Go on from the last version of it: from what it left, with its settings.
+        resume: Go on from what the last version left, with its settings.
         latest: In Kaggle's newest image, not in the pinned one.
-        wait: Minutes to try again while all of the account's sessions are taken.
+        wait: Minutes to try again while no session of your account is free.
+        no_run: Save the version on Kaggle without running it.
     """
-    given = {kind: folder for kind, folder in (("bundle", bundle), ("faces", faces)) if folder is not None}
-    for kind, folder in given.items():
-        check_taken(name, kind, folder)
-    account, mine = client.account(), next(iter(given.values()), None)
-    built = prepare(name, account, _changes(set_), mine, resume, latest, show.say)
-    pushed = push_built(built, account, wait, show.say)
-    show.say(f"Pushed {pushed.name}, version {pushed.version}, commit {pushed.commit}: {pushed.url}")
-    show.say(f"Next: make kernel-status KERNEL={name}")
+    given = {kind: str(source) for kind, source in (("bundle", bundle), ("faces", faces)) if source is not None}
+    for kind, source in given.items():
+        check_given(name, kind, source)
+    account = client.account()
+    built = prepare(name, account, _changes(set_), next(iter(given.values()), ""), resume, latest)
+    pushed = push_built(built, account, wait, no_run, show.say)
+    show.say(f"Pushed {pushed.name}, version {pushed.version}, commit {built.commit}: {pushed.url}")
+    show.say("It does not run: run it on its page." if no_run else f"Next: make kernel-status KERNEL={name}")
+
+
+@app.command
+def run(
+    *,
+    set_: Changes = [],  # noqa: B006
+    latest: Flag = False,
+    labels: Annotated[Path | None, FILE] = None,
+) -> None:
+    """Run faces, train and predict on Kaggle one after the other, waiting for each; fetch and score the submission.
+
+    Stopped, it goes on where it was: what is done with the same code and settings is not done again.
+
+    Args:
+        set_: A setting of each kernel that has it, as in recipe=tiny, or of one, as in train.hours=8; repeat it.
+        latest: In Kaggle's newest image, not in the pinned one.
+        labels: Of the scored videos: a CSV filename,label or a metadata.json.
+    """
+    pipeline.run_all(client.account(), _changes(set_), latest, show.say)
+    output("predict", labels=labels)
+
+
+@app.command
+def publish(bundle: Annotated[Path, FOLDER], /, *, name: str = "detector", licence: str = models.LICENCE) -> None:
+    """Publish a bundle as the newest version of the private Kaggle Model OWNER/dfd/pyTorch/NAME, with its card.
+
+    Args:
+        bundle: A folder that `dfd bundle` made.
+        name: Of the model's variation.
+        licence: One of Kaggle's licences for models.
+    """
+    version, identity = models.publish(bundle, name, client.account(), licence)
+    show.say(f"Model {version} is ready, content {identity[:12]}, {licence}.")
+    show.say(f"Next: make kernel-push KERNEL=predict BUNDLE={version}")
 
 
 @app.command
 def status(name: str, /, *, wait: Annotated[float, MINUTES] = 0) -> None:
-    """Say where the last version of NAME stands; exit status 1 when it failed.
+    """Print the state of the last version of NAME; exit status 1 when it failed.
 
     Args:
         name: faces, train or predict.
@@ -186,7 +225,7 @@ def status(name: str, /, *, wait: Annotated[float, MINUTES] = 0) -> None:
 
 @app.command
 def logs(name: str, /) -> None:
-    """Print what the last version of NAME printed.
+    """Print the log of the last version of NAME.
 
     Args:
         name: faces, train or predict.
@@ -203,13 +242,13 @@ def output(
     labels: Annotated[Path | None, FILE] = None,
     everything: bool = False,
 ) -> None:
-    """Fetch what the last version of NAME made, and judge it: a submission is validated, and scored with labels.
+    """Fetch the output of the last version of NAME; validate a submission, and score it with labels.
 
     Args:
         name: faces, train or predict.
         out: Folder; build/NAME/output if not given.
         labels: Of the videos that it scored: a CSV filename,label or a metadata.json.
-        everything: Also checkpoints and all else.
+        everything: All files, checkpoints too.
     """
     folder = follow.fetch(name, _kernel(name), out or places.built(name) / "output", everything)
     show.say(f"Fetched into {places.shown(folder)}.")
@@ -218,17 +257,17 @@ def output(
 
 @app.command
 def image(name: str, /, *, move: bool = False) -> None:
-    """Say which image of Kaggle's the last version of NAME ran in, beside the pinned one.
+    """Compare the image that the last version of NAME ran in with the pinned one.
 
     Args:
         name: faces, train or predict.
         move: Pin that image from now on, in kernels/image.json.
     """
     found = follow.image(_kernel(name))
-    rows = pin.differences(pin.pinned(), found)
+    rows = images.differences(images.pinned(), found)
     show.table(rows) if rows else show.say(f"It ran in the pinned image, {found.docker_image}.")
     if move and rows:
-        pin.move(found)
+        images.move(found)
         show.say(f"{places.shown(places.image())} pins {found.docker_image}: commit it.")
         show.say(f"Next: make kernel-simulate KERNEL={name} EXACT=1")
 
@@ -238,8 +277,8 @@ def gather(*, relock: bool = False, push: bool = False) -> None:
     """Gather the wheels that Kaggle's image lacks in build/wheelhouse.
 
     Args:
-        relock: Write kernels/wheelhouse.json anew, after a change of requirements.txt.
-        push: Make them the newest version of the dataset dfd-wheelhouse.
+        relock: Rewrite kernels/wheelhouse.json, after a change of requirements.txt.
+        push: Upload them as the newest version of the dataset dfd-wheelhouse.
     """
     account = client.account() if push else ""
     folder = wheelhouse.gather(relock)
@@ -257,7 +296,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _changes(texts: Sequence[str]) -> dict[str, Any]:
-    """Settings by name; what is not JSON is text."""
+    """Settings by name, from JSON where the text is JSON."""
     changes: dict[str, Any] = {}
     for key, text in _pairs(texts, "--set"):
         try:
@@ -275,7 +314,7 @@ def _pairs(texts: Sequence[str], option: str) -> list[tuple[str, str]]:
 
 
 def _kernel(name: str) -> str:
-    """owner/slug of the kernel called `name`, of the account here."""
+    """owner/slug of a kernel of the account here."""
     return str(read_metadata(name, client.account(), Sources())["id"])
 
 

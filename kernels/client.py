@@ -1,6 +1,6 @@
-"""The only door to Kaggle's API: its command line, whose words count, since it ends with 0 on many errors.
+"""Kaggle's API, through its command line only: importing the package logs in.
 
-The package is never imported: importing it logs in.
+What the command prints counts, not its exit status, which is 0 for many errors.
 """
 
 import json
@@ -16,13 +16,24 @@ from typing import Any
 from kernels import KernelError
 
 PATIENCE = 3600
-"""Seconds that one command may take: an upload of a large dataset."""
+"""Seconds for one command: an upload of a large dataset."""
 TOKEN = "make an API token at https://www.kaggle.com/settings/api and save it as ~/.kaggle/access_token"
+NO_NETWORK = re.compile(r"Max retries exceeded|Connection aborted|ConnectionError|[Tt]imed out|ProxyError|\b50[234]\b")
+MISSING = re.compile(r"not found|\b40[34]\b|permission\b.*\bdenied|cannot access", re.IGNORECASE)
+"""Kaggle's words for what does not exist, or is private to another account."""
+
+
+class UnreachableError(KernelError):
+    """Kaggle did not answer: this says nothing about what was asked for."""
+
+
+class MissingError(KernelError):
+    """What was asked for does not exist, or is private to another account."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one command printed and how it ended."""
+    """The exit status of a command, and what it printed."""
 
     status: int
     out: str
@@ -33,42 +44,62 @@ class Answer:
         """Both streams."""
         return f"{self.out}\n{self.err}"
 
+    @property
+    def last(self) -> str:
+        """The last line, of the errors if there are any."""
+        lines = [line.strip() for line in (self.err.strip() or self.out.strip()).splitlines() if line.strip()]
+        return lines[-1][:300] if lines else f"exit status {self.status}, without a word"
+
 
 def kaggle(*arguments: str) -> Answer:
-    """Run `kaggle` with `arguments`. Raises KernelError: it is not installed, does not answer, or is not let in."""
+    """Run `kaggle` with `arguments`.
+
+    Raises KernelError when it is not installed or the credentials are refused, UnreachableError without a network.
+    """
     beside = Path(sys.executable).with_name("kaggle")
     command = str(beside) if beside.is_file() else shutil.which("kaggle")
     if command is None:
         raise KernelError("Kaggle's command line is not installed: pip install 'dfd[kaggle]'")
-    environment = {**os.environ, "PYTHONUTF8": "1"}
     try:
         done = subprocess.run(
             [command, "-W", *arguments], capture_output=True, text=True, encoding="utf-8", errors="replace",
-            env=environment, timeout=PATIENCE, check=False, stdin=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONUTF8": "1"}, timeout=PATIENCE, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        raise KernelError(f"kaggle {' '.join(arguments[:2])} gave no answer within {PATIENCE} s") from None
+        raise UnreachableError(f"kaggle {' '.join(arguments[:2])} gave no answer within {PATIENCE} s") from None
     answer = Answer(done.returncode, done.stdout, done.stderr)
-    if answer.status and "kaggle auth login" in answer.text:  # said of none, and of those that Kaggle refuses
-        local = arguments[0] == "config"
-        raise KernelError(f"{'no Kaggle credentials' if local else 'Kaggle does not accept your credentials'}: {TOKEN}")
-    if answer.status and re.search(r"Max retries exceeded|Connection aborted|ConnectionError|timed out", answer.text):
-        raise KernelError(f"Kaggle cannot be reached: {_last(answer)}")
-    if answer.status and "No module named" in answer.text:
-        raise KernelError(f"Kaggle's command line does not start ({_last(answer)}): pip install 'dfd[kaggle]'")
+    if answer.status == 0:
+        return answer
+    if "kaggle auth login" in answer.text:  # printed without credentials, and for refused ones
+        fault = "no Kaggle credentials" if arguments[0] == "config" else "Kaggle does not accept your credentials"
+        raise KernelError(f"{fault}: {TOKEN}")
+    if NO_NETWORK.search(answer.text):
+        raise UnreachableError(f"Kaggle cannot be reached: look at your network ({answer.last})")
+    if "No module named" in answer.text:
+        raise KernelError(f"Kaggle's command line does not start ({answer.last}): pip install 'dfd[kaggle]'")
     return answer
 
 
 def asked(*arguments: str) -> str:
-    """What a command prints. Raises KernelError with Kaggle's words when it ends otherwise than with 0."""
+    """The output of a command. Raises KernelError or MissingError with Kaggle's words when it fails."""
     answer = kaggle(*arguments)
     if answer.status:
-        raise KernelError(f"Kaggle refused `kaggle {' '.join(arguments[:3])}`: {_last(answer)}")
+        kind = MissingError if MISSING.search(answer.text) else KernelError
+        raise kind(f"Kaggle refused `kaggle {' '.join(arguments[:3])}`: {answer.last}")
     return answer.out
 
 
+def exists(*arguments: str) -> bool:
+    """Whether what the command asks for exists. Raises KernelError when Kaggle does not say."""
+    try:
+        asked(*arguments)
+    except MissingError:
+        return False
+    return True
+
+
 def account() -> str:
-    """The account whose credentials are here. Raises KernelError when there are none."""
+    """The account of the credentials. Raises KernelError when there are none."""
     found = re.search(r"^- username: (\S+)$", asked("config", "view"), re.MULTILINE)
     if found is None or found[1] == "None":
         raise KernelError(f"no Kaggle credentials: {TOKEN}")
@@ -76,7 +107,7 @@ def account() -> str:
 
 
 def kernel_status(kernel: str) -> tuple[str, str]:
-    """(QUEUED, RUNNING, COMPLETE, ERROR, CANCEL_ACKNOWLEDGED, …; why it failed or "") of owner/slug."""
+    """The state of owner/slug (QUEUED, RUNNING, COMPLETE, ERROR, CANCEL_ACKNOWLEDGED, …), and why it failed or ""."""
     out = asked("kernels", "status", kernel)
     found = re.search(r'has status "(?:KernelWorkerStatus\.)?(\w+)"', out)
     if found is None:
@@ -86,21 +117,15 @@ def kernel_status(kernel: str) -> tuple[str, str]:
 
 
 def dataset_status(dataset: str) -> str:
-    """ready, or what it is on the way there. Raises KernelError for a dataset that is not there."""
+    """The word ready, or the step before it. Raises MissingError for a dataset that is not there."""
     return asked("datasets", "status", dataset).strip().splitlines()[-1].strip().lower()
 
 
 def kernel_log(path: Path) -> str:
-    """The text of a log, which Kaggle hands out as JSON."""
+    """The text of a log, which Kaggle keeps as JSON."""
     text = path.read_text(encoding="utf-8", errors="replace")
     try:
         entries: list[dict[str, Any]] = json.loads(text, strict=False)
         return "".join(str(entry.get("data", "")) for entry in entries)
     except (ValueError, AttributeError, TypeError):
         return text
-
-
-def _last(answer: Answer) -> str:
-    """The last line of what was printed, errors first."""
-    lines = [line.strip() for line in (answer.err.strip() or answer.out.strip()).splitlines() if line.strip()]
-    return lines[-1][:300] if lines else f"exit status {answer.status}, without a word"

@@ -1,56 +1,105 @@
-"""An environment with the packages of Kaggle's image and no others, in the versions that are installed here.
+"""Kaggle's image: pinned in kernels/image.json with its Python and packages, and a like environment here.
 
-So a kernel that leans on something which Kaggle does not have fails in the rehearsal: on PyAV before the
-wheelhouse, on dfd from this checkout.
+Kaggle changes its default image every month or two, and Python with it. A version pushed with LATEST=1 runs in the
+newest; `make kernel-image KERNEL=… MOVE=1` then pins that one.
 """
 
+import json
+import re
 import subprocess
 import sys
 import venv
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from kernels import KernelError
-from kernels.pin import pinned
+from dfd.files import write_json
+from kernels import KernelError, places
+from kernels.session import installed
 
-BLOCKER = '''\
-"""No network, for want of a namespace without one: only sockets of this machine's own processes connect."""
-import socket
-
-def refused(self, address):
-    if self.family == socket.AF_UNIX:
-        return connect(self, address)
-    raise OSError(101, "Network is unreachable: a kernel has no internet")
-
-connect = socket.socket.connect
-socket.socket.connect = socket.socket.connect_ex = refused
-'''
+DIGEST = re.compile(r"gcr\.io/kaggle-[a-z-]+/python@sha256:([0-9a-f]{64})")
 
 
-def make_environment(folder: Path, blocked: bool) -> Path:
-    """A virtual environment of links to the installed packages that the image has too; returns its Python.
+@dataclass(frozen=True)
+class Image:
+    """docker_image: with its digest. python: as in "3.12". versions: of packages, "" where any will do."""
 
-    blocked: connections to the network are refused in it.
+    docker_image: str
+    python: str
+    versions: dict[str, str]
+
+    def metadata(self) -> dict[str, str]:
+        """The entries of kernel-metadata.json that pin it."""
+        return {"docker_image": self.docker_image, "docker_image_pinning_type": "original"}
+
+
+def pinned() -> Image:
+    """The image of kernels/image.json. Raises KernelError when that file has no digest, Python and versions."""
+    try:
+        about = json.loads(places.image().read_text(encoding="utf-8"))
+        image = Image(str(about["docker_image"]), str(about["python"]), dict(about["versions"]))
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise KernelError(f"{places.image()} names no docker_image, python and versions: {error}") from None
+    if not DIGEST.fullmatch(image.docker_image):
+        raise KernelError(
+            f"{places.image()}: docker_image is {image.docker_image!r}: pin it by its digest, as in "
+            "gcr.io/kaggle-images/python@sha256:…"
+        )
+    return image
+
+
+def seen(docker_image: str, about: Mapping[str, Any]) -> Image:
+    """The image that a run was in, from its kernel.json."""
+    return Image(docker_image, ".".join(str(about["python"]).split(".")[:2]), dict(about.get("versions", {})))
+
+
+def here() -> Image:
+    """This machine's Python and versions, as if they were an image; "not installed" for what is missing."""
+    image = pinned()
+    missing = dict.fromkeys(image.versions, "not installed")
+    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    return Image(image.docker_image, python, {**missing, **installed(image.versions)})
+
+
+def differences(one: Image, other: Image) -> list[dict[str, str]]:
+    """A row for each part of `one` that `other` has in another version; builds as +cu128 do not count."""
+    left, right = _parts(one), _parts(other)
+    return [
+        {"what": what, "pinned": value, "there": right[what]}
+        for what, value in left.items()
+        if value and right.get(what, value) != value
+    ]
+
+
+def move(to: Image) -> None:
+    """Pin `to`, with a version for each package that had one."""
+    versions = {name: to.versions.get(name, "") if wanted else "" for name, wanted in pinned().versions.items()}
+    write_json(places.image(), {**asdict(to), "versions": versions})
+
+
+def linked_environment(folder: Path) -> Path:
+    """Make a virtual environment of links to the image's packages, as installed here; return its Python.
+
+    A kernel that needs a package which Kaggle lacks fails in it.
     """
     venv.EnvBuilder(symlinks=True, with_pip=False).create(folder)
-    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    site = folder / "lib" / version / "site-packages"
+    site = site_packages(folder)
     for name in image_packages():
         distribution = metadata.distribution(name)
         for top in {file.parts[0] for file in distribution.files or () if file.parts[0] not in ("..", "__pycache__")}:
             target = Path(str(distribution.locate_file(top))).resolve()
             if target.exists() and not (site / top).exists():
                 (site / top).symlink_to(target)
-    if blocked:
-        (site / "sitecustomize.py").write_text(BLOCKER, encoding="utf-8")
     return folder / "bin" / "python"
 
 
 def exact_environment(folder: Path) -> Path:
-    """The image's Python with its very versions, from the registry: once, some minutes and gigabytes.
+    """Install the image's Python and its exact versions, once; return its Python. Minutes and 7.5 GB.
 
     Raises KernelError when that Python is not installed, or pip fails.
     """
@@ -66,13 +115,18 @@ def exact_environment(folder: Path) -> Path:
         except FileNotFoundError:
             raise KernelError(f"{name} is not installed: install it, or rehearse without EXACT=1") from None
         if done.returncode:
-            raise KernelError(f"no environment like the image's: {done.stderr.strip()[-300:]}")
+            raise KernelError(f"the image's packages cannot be installed: {done.stderr.strip()[-300:]}")
     ready.touch()
     return python
 
 
+def site_packages(environment: Path) -> Path:
+    """Where the packages of a virtual environment are."""
+    return next(environment.glob("lib/python3*/site-packages"))
+
+
 def image_packages() -> list[str]:
-    """The installed packages that the image has: those of kernels/image.json, and what they require."""
+    """The installed packages that the image has too: those of kernels/image.json, and what they require."""
     found: set[str] = set()
     todo = list(pinned().versions)
     while todo:
@@ -81,7 +135,7 @@ def image_packages() -> list[str]:
             continue
         try:
             required = metadata.requires(name) or []
-        except metadata.PackageNotFoundError:  # another platform's, or not installed here
+        except metadata.PackageNotFoundError:  # of another platform, or not installed here
             continue
         found.add(name)
         needed = (Requirement(text) for text in required)
@@ -89,14 +143,7 @@ def image_packages() -> list[str]:
     return sorted(found)
 
 
-def differences() -> list[dict[str, str]]:
-    """A row a package of the image whose version here is another."""
-    image = pinned()
-    rows = [{"package": "python", "on Kaggle": image.python, "here": f"{sys.version_info[0]}.{sys.version_info[1]}"}]
-    for name, wanted in image.versions.items():
-        try:
-            here = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            here = "not installed"
-        rows.append({"package": name, "on Kaggle": wanted or "newest", "here": here})
-    return [row for row in rows if row["on Kaggle"] not in (row["here"], "newest") or row["here"] == "not installed"]
+def _parts(image: Image) -> dict[str, Any]:
+    """Digest, Python and versions; torch 2.10.0+cu128 is torch 2.10.0."""
+    digest = image.docker_image.rpartition("@")[2]
+    return {"image": digest, "python": image.python, **{n: v.partition("+")[0] for n, v in image.versions.items()}}

@@ -1,13 +1,13 @@
-"""What is attached to a kernel, found by marker files: Kaggle mounts one source at different paths on different days.
+"""The attached sources of a kernel, found by marker files, since Kaggle mounts them at changing paths.
 
 /kaggle/input/<slug>, /kaggle/input/datasets/<owner>/<slug>, /kaggle/input/competitions/<slug> and
-/kaggle/input/notebooks/<owner>/<slug> all occur, at times in one session. It runs on Kaggle before anything is
-installed, so it imports the standard library only, and of dfd what does so too.
+/kaggle/input/notebooks/<owner>/<slug> all occur, even in one session. Runs before the wheels are installed, so
+it imports the standard library only, directly and through dfd.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,18 @@ from dfd.files import PARTIAL, sha256, write_json
 from kernels import KernelError
 
 MANIFEST = "MANIFEST.json"
-"""In the folder of everything that is handed on: {"kind": what it is, "files": {name: sha256}}."""
+"""In each folder that one kernel or upload makes for another: {"kind": its kind, "files": {name: sha256}}."""
 METADATA = "metadata.json"
 SAMPLE = "sample_submission.csv"
 TEST_VIDEOS = "test_videos"
 DEPTH = 6
-"""Folders below the root that are looked into: notebooks/<owner>/<slug>/… and what a dataset nests."""
+"""Levels of folders to search: models/<owner>/<model>/<framework>/<variation>/<version> has six."""
 LISTED = 60
 """Lines of a listing of what is mounted."""
 
 
 def find(root: Path, wanted: Callable[[Path], bool]) -> list[Path]:
-    """The folders under `root` that are `wanted`, by path; nothing is looked for inside of one."""
+    """The folders under `root` that are `wanted`, by path, except those inside another."""
     found: list[Path] = []
 
     def look(folder: Path, depth: int) -> None:
@@ -76,14 +76,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def write_manifest(folder: Path, kind: str) -> str:
-    """Write the MANIFEST.json of all files in `folder`, and return the sha256 that stands for all of them."""
+    """Write the MANIFEST.json of all files in `folder`; return one sha256 for all."""
     files = {path.relative_to(folder).as_posix(): sha256(path) for path in listed(folder)}
     write_json(folder / MANIFEST, {"kind": kind, "files": files})
     return identity(files)
 
 
 def listed(folder: Path) -> list[Path]:
-    """The files of a folder that its manifest is of: all but itself, and those that are not whole yet."""
+    """The files of a folder for its manifest: all except itself and unfinished ones."""
     files = (path for path in folder.rglob("*") if path.name != MANIFEST and not path.match(f".*{PARTIAL}"))
     return sorted(path for path in files if path.is_file())
 
@@ -120,18 +120,9 @@ def videos_of(found: list[Path]) -> list[Any]:
     return all_videos
 
 
-def listing(root: Path, depth: int = 3) -> list[str]:
-    """What is mounted under `root`, folders with how much they hold, for a log."""
-
-    def lines(folder: Path, level: int) -> Iterator[str]:
-        inside = folders(folder)
-        rest = sum(1 for _ in folder.iterdir()) - len(inside)
-        yield f"{'  ' * level}{folder}/ ({rest} files)"
-        if level < depth:
-            for inner in inside:
-                yield from lines(inner, level + 1)
-
-    if not root.is_dir():
-        return [f"{root} does not exist"]
-    every = list(lines(root, 0))
-    return every[:LISTED] + ([f"… and {len(every) - LISTED} folders more"] if len(every) > LISTED else [])
+def listing(root: Path) -> list[str]:
+    """The folders mounted under `root`, three levels deep, with the number of their files, for a log."""
+    below = (path for depth in ("*", "*/*", "*/*/*") for path in root.glob(depth))
+    mounted = [path for path in (root, *below) if path.is_dir()]
+    lines = [f"{path}/ ({sum(inner.is_file() for inner in path.iterdir())} files)" for path in sorted(mounted)]
+    return [*lines[:LISTED], *([f"… and {len(lines) - LISTED} more"] if len(lines) > LISTED else [])]

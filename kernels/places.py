@@ -1,30 +1,41 @@
-"""Where things are in this checkout."""
+"""Paths of this checkout."""
 
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = ("faces", "train", "predict")
+AS_NOTEBOOK = "-notebook"
+"""Ends the name of a kernel that runs as a notebook."""
 METADATA = "kernel-metadata.json"
-SCRIPT = "main.py"
+SCRIPT, NOTEBOOK = "main.py", "main.ipynb"
+
+
+def base(name: str) -> str:
+    """A kernel's name without -notebook.
+
+    >>> base("train-notebook"), base("train")
+    ('train', 'train')
+    """
+    return name.removesuffix(AS_NOTEBOOK)
 
 
 def source(name: str) -> Path:
-    """The folder that a kernel is written in."""
-    return ROOT / "kernels" / name
+    """The folder with a kernel's main.py and metadata."""
+    return ROOT / "kernels" / base(name)
 
 
 def built(name: str) -> Path:
-    """The folder that a kernel is built into."""
+    """The folder that a kernel, the wheelhouse or the image's packages are built in."""
     return ROOT / "build" / name
 
 
-def wheelhouse() -> Path:
-    """The folder that wheels are gathered in."""
-    return ROOT / "build" / "wheelhouse"
+def output(name: str) -> Path:
+    """What the last rehearsal of a kernel wrote to /kaggle/working."""
+    return built(name) / "working"
 
 
 def lock() -> Path:
-    """The wheels that a kernel installs, by sha256."""
+    """The wheels that a kernel installs, with their sha256."""
     return ROOT / "kernels" / "wheelhouse.json"
 
 
@@ -34,14 +45,9 @@ def image() -> Path:
 
 
 def shown(path: Path) -> str:
-    """A path as it is printed: from here, where it lies below.
+    """A path for print: relative to the current folder where it is below it.
 
     >>> shown(Path.cwd() / "build" / "predict"), shown(Path("/elsewhere"))
     ('build/predict', '/elsewhere')
     """
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-
-
-def ledger() -> Path:
-    """What was pushed: a line a version."""
-    return ROOT / "kernels" / "ledger.csv"

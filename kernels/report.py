@@ -1,4 +1,4 @@
-"""What a run came to, rehearsed or fetched from Kaggle: the same report for both."""
+"""The report of a run, rehearsed or fetched from Kaggle."""
 
 import json
 from pathlib import Path
@@ -11,18 +11,18 @@ from dfd.scoring.folds import group_of
 from dfd.scoring.submission import read_submission, score_submission, told_missing, validate_submission
 from dfd.videos.labels import read_truth
 from kernels import KernelError, inputs, places
-from kernels.pin import differences, pinned, seen
+from kernels.image import differences, pinned, seen
 from kernels.session import REPORT, SUBMISSION
 
 PUBLIC_TEST = 4000
-"""Videos that the competition's own run had to score within nine hours."""
+"""Videos to score within nine hours in the competition."""
 
 
 def report(folder: Path, labels: Path | None = None) -> str:
-    """Print what the kernel whose output is in `folder` did, judge what it made, and return its status.
+    """Print how the kernel with its output in `folder` ended, validate and score a submission; return its status.
 
-    labels: of the videos that it scored. Raises KernelError when it failed or left no report, SubmissionError when
-    its submission.csv is not one that Kaggle would take.
+    labels: of the scored videos. Raises KernelError when the kernel failed or left no report, SubmissionError when
+    Kaggle would refuse its submission.csv.
     """
     about = read_report(folder)
     show.say(
@@ -36,7 +36,7 @@ def report(folder: Path, labels: Path | None = None) -> str:
         raise KernelError(f"kernel {about['kernel']} failed: {about['reason']}")
     if about["status"] == "cut off":
         again = "with a smaller hours" if about["kernel"] == "predict" else "with RESUME=1"
-        raise KernelError(f"kernel {about['kernel']} was cut off before its end: push it again {again}")
+        raise KernelError(f"kernel {about['kernel']} was cut off: push it again {again}")
     if about["status"] == "unfinished":
         show.say(f"Unfinished: {about['reason']}. Push it again with RESUME=1.")
     if "statuses" in about:
@@ -80,9 +80,9 @@ def _judge_submission(folder: Path, prediction: dict[str, Any], labels: Path | N
 
 
 def _score(submission: Path, labels: Path | None, seen: Exposure) -> None:
-    """By `labels`, or by those of the public test, which are known, where it is a submission for that.
+    """By `labels`, or by the known ones of the public test where these are its videos.
 
-    seen: what the bundle had seen of that.
+    seen: the part of that test that the bundle was trained on.
     """
     known = public_test_labels()
     public = labels is None and set(read_submission(submission)) == set(known)

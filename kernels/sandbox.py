@@ -1,63 +1,86 @@
-"""Running a built script as Kaggle would: /kaggle, no network, a clock, and limits of memory and disk.
+"""Run a script under Kaggle's conditions: its folders, no network, read-only input, and limits.
 
-With namespaces (Linux, `unshare`) the script sees a real /kaggle whose input is read-only, no network interface that
-is up, and no process but its own. Without them it is told another root and sockets are blocked in its Python.
+The script sees /kaggle as the folder in DFD_KAGGLE. Python's audit hooks refuse connections and writes to the input in
+each process of its environment, so a rehearsal needs no rights and runs on every system.
 """
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import psutil
 
+from kernels.image import site_packages
+
 GIB = 2**30
-now = time.monotonic
-"""The clock that cuts a script off."""
 POLL = 0.2
-"""Seconds between two looks at a script's memory and disk."""
+"""Seconds between two readings of a script's memory and disk."""
 MOST_FILES = 500
 """Files of an output that Kaggle keeps."""
+now = time.monotonic
+"""The clock of the time limit."""
+GUARD = '''\
+"""Of a rehearsal: refuses connections, and writes to what is attached."""
+import os
+import socket
+import sys
 
-# Inside of new namespaces: a root like this one but for /kaggle, which is the tree; every source is mounted read-only.
-ENTER = """
-set -eu
-root=$1 tree=$2 sources=$3; shift 3
-mount -t tmpfs none "$root"
-for entry in /*; do
-    if [ -L "$entry" ]; then cp -P "$entry" "$root$entry"
-    elif [ -d "$entry" ]; then mkdir -p "$root$entry"; mount --rbind "$entry" "$root$entry"
-    fi
-done
-mkdir -p "$root/kaggle"
-mount --bind "$tree" "$root/kaggle"
-while IFS='\t' read -r from to; do mount --bind "$from" "$root/kaggle/$to"; done < "$sources"
-mount --bind "$root/kaggle/input" "$root/kaggle/input"
-while IFS='\t' read -r from to; do mount --bind "$from" "$root/kaggle/$to"; done < "$sources"
-mount -o remount,bind,ro "$root/kaggle/input"
-while IFS='\t' read -r from to; do mount -o remount,bind,ro "$root/kaggle/$to"; done < "$sources"
-exec unshare --root="$root" --wd=/kaggle/working "$@"
-"""
-NAMESPACES = (
-    "unshare",
-    "--user",
-    "--map-root-user",
-    "--net",
-    "--mount",
-    "--pid",
-    "--fork",
-    "--kill-child",
-    "--mount-proc",
-)
+INPUT = [os.path.realpath(path) for path in os.environ["DFD_READ_ONLY"].split(os.pathsep)]
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+NAMES = {"os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink", "shutil.rmtree"}
+CONTENTS = {"os.chmod", "os.chown", "os.truncate", "os.utime"}
+
+def attached(path, name):
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        return False
+    folder, last = os.path.split(os.path.abspath(os.fsdecode(path)))
+    real = os.path.join(os.path.realpath(folder), last) if name else os.path.realpath(os.path.join(folder, last))
+    return any(real == folder or real.startswith(folder + os.sep) for folder in INPUT)
+
+def guard(event, arguments):
+    if event in ("socket.connect", "socket.sendto") and arguments[0].family != socket.AF_UNIX:
+        raise OSError(101, "Network is unreachable: a kernel has no internet")
+    if event in NAMES:
+        changed = arguments[event == "os.symlink" : 2]
+    elif event in CONTENTS or event == "open" and arguments[2] & WRITING:
+        changed = arguments[:1]
+    else:
+        return
+    for path in changed:
+        if attached(path, event in NAMES):
+            raise OSError(30, "Read-only file system", path)
+
+sys.addaudithook(guard)
+'''
+RUNNER = '''\
+"""Runs a notebook as Kaggle does, and prints what its cells print."""
+import sys
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+class Client(NotebookClient):
+    def output(self, outs, msg, display_id, cell_index):
+        print(msg["content"].get("text", ""), end="", flush=True)
+        return super().output(outs, msg, display_id, cell_index)
+
+try:
+    Client(nbformat.read(sys.argv[1], 4), timeout=None).execute()
+except CellExecutionError as error:
+    raise SystemExit(f"{error.ename}: {error.evalue}") from None
+'''
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What Kaggle grants: seconds, bytes of memory, bytes of /kaggle/working."""
+    """Kaggle's limits: seconds, bytes of memory, bytes of /kaggle/working."""
 
     seconds: float = 32_400
     memory: float = 31 * GIB
@@ -66,9 +89,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class Run:
-    """How a script ended. status: COMPLETE, ERROR or CANCEL_ACKNOWLEDGED, as Kaggle says; reason: why, "" if well.
+    """How a script ended. status: COMPLETE, ERROR or CANCEL_ACKNOWLEDGED, Kaggle's words; reason: "" if COMPLETE.
 
-    memory, disk: the most that it held, in bytes. files: in /kaggle/working.
+    memory, disk: the most that it used, in bytes. files: in /kaggle/working.
     """
 
     status: str
@@ -78,37 +101,28 @@ class Run:
     disk: int
     files: int
 
-    @property
-    def failed(self) -> bool:
-        """Whether it ended by itself, and not well."""
-        return self.status == "ERROR" and self.reason.startswith("the script ended")
 
+def run(python: Path, script: Path, tree: Path, sources: Mapping[str, Path], limits: Limits, log: Path) -> Run:
+    """Run a script or notebook with `tree` as /kaggle, and `sources` (path below input -> folder or file) attached.
 
-@cache
-def has_namespaces() -> bool:
-    """Whether this system lets a process have its own network, mounts and processes."""
-    if not shutil.which("unshare"):
-        return False
-    return subprocess.run([*NAMESPACES, "true"], capture_output=True, check=False).returncode == 0
-
-
-def run(
-    python: Path, script: Path, tree: Path, sources: Mapping[str, Path], limits: Limits, log: Path, namespaces: bool
-) -> Run:
-    """Run `script` in `tree`, laid out as /kaggle, with each of `sources` (place below input -> folder or file) there.
-
-    Its output goes to `log`. namespaces: as has_namespaces() says.
+    python: of a virtual environment, which gets the guard. What it prints goes to `log`.
     """
-    for part in ("input", "working", "temp", "src"):
+    for part in ("input", "working", "temp"):
         (tree / part).mkdir(parents=True, exist_ok=True)
-    shutil.copy(script, tree / "src" / "script.py")
-    command = _entered(python, tree, sources) if namespaces else _linked(python, tree, sources)
-    where = Path("/kaggle") if namespaces else tree
+    command = [str(python), "-u", shutil.copy(script, tree)]
+    if script.suffix == ".ipynb":
+        (tree / "runner.py").write_text(RUNNER, encoding="utf-8")
+        command.insert(2, str(tree / "runner.py"))
+    for place, folder in sources.items():
+        (tree / "input" / place).parent.mkdir(parents=True, exist_ok=True)
+        (tree / "input" / place).symlink_to(folder.resolve())
+    (site_packages(python.parents[1]) / "sitecustomize.py").write_text(GUARD, encoding="utf-8")
+    read_only = os.pathsep.join(map(str, (tree / "input", *(folder.resolve() for folder in sources.values()))))
     start = time.monotonic()
     with log.open("wb") as out:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, cwd=tree / "working",
-            env=_environment(where), start_new_session=True,
+            command, cwd=tree / "working", env=_environment(tree, read_only),
+            stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         try:
             why, memory, disk = _watch(process, tree / "working", limits)
@@ -120,52 +134,30 @@ def run(
     return Run(status, reason, time.monotonic() - start, memory, disk, files)
 
 
-def _environment(where: Path) -> dict[str, str]:
-    """Nothing of this machine's but its path: no credentials, no PYTHONPATH."""
-    temp = str(where / "temp")
+def _environment(tree: Path, read_only: str) -> dict[str, str]:
+    """Of this machine only the path and OMP_NUM_THREADS: no credentials, no PYTHONPATH."""
+    temp = str(tree / "temp")
     return {
-        "PATH": os.environ.get("PATH", os.defpath),
+        **{name: os.environ[name] for name in ("PATH", "OMP_NUM_THREADS") if name in os.environ},
         "HOME": temp,
         "TMPDIR": temp,
         "LANG": "C.UTF-8",
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", ""),
         "KAGGLE_KERNEL_RUN_TYPE": "Batch",
-        "DFD_KAGGLE": str(where),
+        "DFD_KAGGLE": str(tree),
         "DFD_REHEARSAL": "1",
+        "DFD_READ_ONLY": read_only,
     }
 
 
-def _entered(python: Path, tree: Path, sources: Mapping[str, Path]) -> list[str]:
-    """The command that runs the script inside of namespaces."""
-    for place, folder in sources.items():
-        target = tree / "input" / place
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.mkdir(exist_ok=True) if folder.is_dir() else target.touch()
-    (tree / "root").mkdir(exist_ok=True)
-    listed = "".join(f"{folder.resolve()}\tinput/{place}\n" for place, folder in sources.items())
-    (tree / "sources").write_text(listed, encoding="utf-8")
-    enter = ["sh", "-c", ENTER, "enter", str(tree / "root"), str(tree), str(tree / "sources")]
-    return [*NAMESPACES, *enter, str(python), "-u", "/kaggle/src/script.py"]
-
-
-def _linked(python: Path, tree: Path, sources: Mapping[str, Path]) -> list[str]:
-    """The command that runs the script without namespaces, its sources linked: nothing keeps it from writing there."""
-    for place, folder in sources.items():
-        target = tree / "input" / place
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.symlink_to(folder.resolve())
-    return [str(python), "-u", str(tree / "src" / "script.py")]
-
-
 def _watch(process: subprocess.Popen[bytes], working: Path, limits: Limits) -> tuple[str, int, int]:
-    """Wait for the end, or for a limit: (why it was stopped or "", most memory, most disk), in Kaggle's words."""
+    """Wait for the end or a limit; return why it was stopped ("" if not), most memory, most disk."""
     memory = disk = 0
     until = now() + limits.seconds
     while True:
         try:
             process.wait(POLL)
         except subprocess.TimeoutExpired:
-            memory, disk = max(memory, _memory(process.pid)), max(disk, _disk(working))
+            memory, disk = max(memory, _memory(process)), max(disk, _disk(working))
         else:
             return "", memory, max(disk, _disk(working))
         if now() > until:
@@ -176,39 +168,34 @@ def _watch(process: subprocess.Popen[bytes], working: Path, limits: Limits) -> t
             return f"/kaggle/working is full: {disk / GIB:.1f} GiB", memory, disk
 
 
-def _family(pid: int) -> list[psutil.Process]:
-    try:
-        parent = psutil.Process(pid)
+def _family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    with suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(process.pid)
         return [parent, *parent.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
+    return []
 
 
-def _memory(pid: int) -> int:
+def _memory(process: subprocess.Popen[bytes]) -> int:
     total = 0
-    for process in _family(pid):
-        try:
-            total += process.memory_info().rss
-        except psutil.NoSuchProcess:
-            continue
+    for member in _family(process):
+        with suppress(psutil.NoSuchProcess):
+            total += member.memory_info().rss
     return total
 
 
 def _disk(folder: Path) -> int:
     total = 0
     for path in folder.rglob("*"):
-        try:
+        with suppress(FileNotFoundError):  # renamed meanwhile
             total += path.stat().st_size
-        except FileNotFoundError:  # a file on its way to its name
-            continue
     return total
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End the script and all that it started."""
-    for member in reversed(_family(process.pid)):
-        try:
+    """End the script and all processes that it started, also those whose parent has ended."""
+    for member in reversed(_family(process)):
+        with suppress(psutil.NoSuchProcess):
             member.kill()
-        except psutil.NoSuchProcess:
-            continue
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()

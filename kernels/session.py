@@ -1,4 +1,4 @@
-"""A kernel's session on Kaggle: its inputs, its wheels, its clock, and the report that it leaves behind.
+"""A kernel's session on Kaggle: its inputs, its wheels, its time limit and its report.
 
     with Session("predict", SETTINGS) as session:
         data = session.competition()
@@ -6,13 +6,12 @@
         …
         session.finish("done", …)
 
-Whatever goes wrong ends in one sentence, an exit status of 1 and a kernel.json that says so. Only the standard
-library is imported before install_wheels().
+Every error ends in one sentence, exit status 1 and a kernel.json that says so. Before install_wheels() only the
+standard library is imported.
 """
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -31,17 +30,17 @@ from kernels import KernelError, inputs
 ROOT = "DFD_KAGGLE"
 """Environment variable: where /kaggle is in a rehearsal."""
 REHEARSAL = "DFD_REHEARSAL"
-"""Environment variable, set in a rehearsal: nothing comes late there, and a machine without a GPU will do."""
+"""Environment variable of a rehearsal: nothing is mounted late, and no GPU is needed."""
 REPORT, SUBMISSION = "kernel.json", "submission.csv"
 LOCK, IMAGE = "wheelhouse.json", "image.json"
 MOUNT_WAIT = 180.0
-"""Seconds that a source may be late: now and then a session begins before its inputs are there."""
+"""Seconds to wait for a source: some sessions start before their inputs are mounted."""
 TELL_EVERY = 30.0
-"""Seconds between two lines about progress: a log is kept for every one of them."""
+"""Seconds between two lines about progress."""
 PACK_EVERY = 1800.0
-"""Seconds between two times that a dataset of faces on its way is packed: a session may be cut off."""
+"""Seconds between two packings of an unfinished dataset of faces: a session may be cut off."""
 OLDEST_GPU = (7, 0)
-"""Compute capability that torch still has kernels for."""
+"""Lowest compute capability that torch supports."""
 
 Found = TypeVar("Found")
 
@@ -57,8 +56,9 @@ class Session:
         self.rehearsal = REHEARSAL in os.environ
         self.start = clock()
         self.until = self.start + 3600 * float(self.settings["hours"])
-        self._told = self._packed = self.start
-        self._finished = False
+        self._said = self._packed = self.start
+        self._finished, self._made = False, ""
+        self._attached: dict[str, str] = {}
         self._versions = installed(json.loads(Path(__file__).with_name(IMAGE).read_text(encoding="utf-8"))["versions"])
 
     def __enter__(self) -> Self:
@@ -87,8 +87,8 @@ class Session:
 
     def tell(self, done: int, total: int, what: str) -> None:
         """Progress, now and then."""
-        if self._clock() - self._told >= TELL_EVERY or done == total:
-            self._told = self._clock()
+        if self._clock() - self._said >= TELL_EVERY or done == total:
+            self._said = self._clock()
             self.say(f"{done} of {total}: {what}")
 
     def competition(self) -> Path:
@@ -118,18 +118,8 @@ class Session:
             raise KernelError(f"{len(found)} folders of kind {kind}: {found[0]}, {found[1]}; attach one of them")
         if damage := inputs.fault(found[0]):
             raise KernelError(f"{damage}: upload it again")
+        self._attached[kind] = inputs.identity(inputs.read_manifest(found[0])["files"])
         return found[0]
-
-    def earlier(self, kind: str) -> Path | None:
-        """What an earlier version of this kernel left, where it was built to go on from that; else None.
-
-        Raises KernelError when it should be there and is not, or is damaged: hours of work would be done again.
-        """
-        if not built_as()["resume"]:
-            return None
-        found = self.attached(kind, built_as()["earlier"])
-        self.say(f"goes on from {found}")
-        return found
 
     def install_wheels(self) -> None:
         """Put the locked wheels on the path, out of the attached wheelhouse; torch and numpy stay the image's.
@@ -165,7 +155,7 @@ class Session:
             raise KernelError(
                 "no GPU that torch can use: push with machine_shape NvidiaTeslaT4, and look at your quota"
             )
-        self.say("no GPU here; on Kaggle the kernel would end now")
+        self.say("no GPU here; on Kaggle the kernel would fail now")
         return "cpu"
 
     def cards(self) -> int:
@@ -174,16 +164,27 @@ class Session:
 
         return max(1, torch.cuda.device_count())
 
-    def unpack(self, folder: Path, to: Path) -> Path:
-        """The dataset in an attached folder of faces, unpacked to `to`."""
-        with tarfile.open(folder / "faces.tar") as archive:
-            archive.extractall(to, filter="data")
+    def unpack(self, folder: Path, kind: str, to: Path) -> Path:
+        """Unpack the <kind>.tar of an attached folder to `to`, whole or not at all: a session may be cut off."""
+        with whole(to) as partial, tarfile.open(folder / f"{kind}.tar") as archive:
+            archive.extractall(partial, filter="data")
+        return to
+
+    def go_on(self, kind: str, to: Path) -> Path:
+        """Return `to`, with what the last version left where this one was built with RESUME=1.
+
+        Raises KernelError when that is not attached or damaged: hours of work would be done again.
+        """
+        if built_as()["resume"]:
+            earlier = self.attached(kind, built_as()["earlier"])
+            self.say(f"goes on from {earlier}")
+            self.unpack(earlier, kind, to)
         return to
 
     def pack(self, store: Path) -> None:
-        """A dataset of faces as one file of the output, which may not hold many: faces/faces.tar.
+        """Write a dataset of faces to the output as one file, faces/faces.tar: Kaggle keeps few files.
 
-        Workers may be writing meanwhile: their half-made files, whose names begin with a dot, are left out.
+        Workers may be writing meanwhile: unfinished files, whose names begin with a dot, are left out.
         """
         place = self.working / "faces"
         place.mkdir(exist_ok=True)
@@ -192,29 +193,17 @@ class Session:
                 folders[:] = sorted(name for name in folders if not name.startswith("."))
                 for path in (Path(folder), *(Path(folder, name) for name in sorted(files) if not name.startswith("."))):
                     archive.add(path, path.relative_to(store), recursive=False)
-        inputs.write_manifest(place, "faces")
+        self.make(place, "faces")
         self._packed = self._clock()
 
+    def make(self, folder: Path, kind: str) -> None:
+        """Write the manifest of a folder of the output, and its content into the report."""
+        self._made = inputs.write_manifest(folder, kind)
+
     def pack_now_and_then(self, store: Path) -> None:
-        """Pack it again when PACK_EVERY seconds have passed."""
+        """Pack it again after PACK_EVERY seconds."""
         if self._clock() - self._packed >= PACK_EVERY:
             self.pack(store)
-
-    def go_on(self, kind: str) -> Path:
-        """The folder working/<kind>, with what an earlier version of this kernel left there.
-
-        It comes whole or not at all: this session may be cut off too.
-        """
-        place = self.working / kind
-        if earlier := self.earlier(kind):
-            with whole(place) as partial:
-                if (earlier / f"{kind}.tar").is_file():  # of a version that was cut off
-                    with tarfile.open(earlier / f"{kind}.tar") as archive:
-                        archive.extractall(partial, filter="data")
-                else:
-                    shutil.copytree(earlier, partial)
-                (partial / inputs.MANIFEST).unlink(missing_ok=True)
-        return place
 
     def finish(self, status: str, **about: Any) -> None:
         """Write kernel.json: what ran, how it ended (done, unfinished, failed) and what came of it."""
@@ -223,7 +212,7 @@ class Session:
         self.say(f"{status}: {about.get('reason') or 'see ' + REPORT}")
 
     def _report(self, status: str, **about: Any) -> None:
-        told = {
+        report = {
             "kernel": self.name,
             "status": status,
             **built_as(),
@@ -232,26 +221,28 @@ class Session:
             "python": ".".join(map(str, sys.version_info[:3])),
             "image": os.environ.get("KAGGLE_DOCKER_IMAGE", ""),
             "versions": self._versions,
+            "attached": self._attached,
+            "made": self._made,
             **about,
         }
-        write_json(self.working / REPORT, told)
+        write_json(self.working / REPORT, report)
 
     def _await(self, what: str, look: Callable[[Path], Found | None]) -> Found:
-        """What `look` finds, waiting for a late mount. Raises KernelError after a listing of what is there."""
+        """What `look` finds, waiting for a late mount. Raises KernelError after listing what is mounted."""
         until = self._clock() + (1.0 if self.rehearsal else MOUNT_WAIT)
         while not (found := look(self.input)):
             if self._clock() >= until:
                 print("\n".join(["mounted:", *inputs.listing(self.input)]), flush=True)
-                raise KernelError(f"{self.input} has not {what}: attach it to the kernel; what is mounted stands above")
+                raise KernelError(f"{self.input} has not {what}: attach it to the kernel; what is mounted is above")
             time.sleep(0.5 if self.rehearsal else 5)
         self.say(f"found {what}")
         return found
 
 
 def built_as() -> dict[str, Any]:
-    """Commit and content hash of the script that runs, and whether it goes on from its own last output.
+    """Commit and content hash of the script, and whether it goes on from its last version.
 
-    resume: it does; earlier: the sha256 of the dataset that holds that output, "" for the output itself.
+    earlier: the sha256 of what that left, "" for any.
     """
     path = Path(__file__).resolve().parents[1] / "built.json"
     if not path.is_file():

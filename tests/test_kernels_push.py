@@ -1,5 +1,6 @@
 """Pushing and following, by Kaggle's real command line, against a server on loopback."""
 
+import ast
 import io
 import json
 import re
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 
 from dfd.scoring.board import public_test_labels
-from kernels import KernelError, datasets, follow, inputs, ledger, pin, places, wheelhouse
+from kernels import KernelError, client, datasets, follow, image, inputs, models, places, wheelhouse
 from kernels import push as pushing
 from kernels.__main__ import main
 from kernels.build import build
@@ -33,8 +34,7 @@ def repository(tmp_path_factory):
 @pytest.fixture
 def root(repository, monkeypatch):
     use(monkeypatch, repository)
-    yield repository
-    places.ledger().unlink(missing_ok=True)
+    return repository
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def server(tmp_path, monkeypatch, root):
         }
         for name, value in environment.items():
             monkeypatch.setenv(name, str(value))
-        for module in (pushing, follow, datasets):
+        for module in (pushing, follow, datasets, models):
             monkeypatch.setattr(module, "PAUSE", 0.0)
         yield running
 
@@ -92,7 +92,7 @@ def test_what_is_pushed_is_what_was_built(server, run):
     [sent] = server.asked("SaveKernel")
     text = sent.pop("text")
     built = build("predict", "tester")
-    assert text == built.script
+    assert text == built.code
     assert sent == {
         "slug": PREDICT,
         "newTitle": "dfd predict",
@@ -103,24 +103,22 @@ def test_what_is_pushed_is_what_was_built(server, run):
         "enableTpu": False,
         "enableInternet": False,
         "machineShape": "NvidiaTeslaT4",
-        "dockerImage": pin.pinned().docker_image,
+        "dockerImage": image.pinned().docker_image,
         "dockerImagePinningType": "original",
         "sessionTimeoutSeconds": 32400,
         "datasetDataSources": [WHEELS],
         "kernelDataSources": [TRAIN],
         "competitionDataSources": ["deepfake-detection-challenge"],
     }
-    [line] = ledger.entries(PREDICT)
-    assert (line.version, line.url) == ("1", f"http://localhost/code/{PREDICT}")
-    assert (line.commit, line.sha256) == (built.commit, built.sha256)
-    assert run("push", "predict", "--set", "hours=2")[0] == 0  # the ledger does not make the tree dirty
+    assert f"commit {built.commit}: http://localhost/code/{PREDICT}" in out
+    assert run("push", "predict", "--set", "hours=2")[0] == 0
     assert "'hours': 2" in server.asked("SaveKernel")[1]["text"]
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("Maximum batch GPU session count of 2 reached.", "all sessions are taken"),
+        ("Maximum batch GPU session count of 2 reached.", "no session is free"),
         ("Maximum weekly GPU quota of 30.00 hours reached.", "the week's GPU hours are spent"),
         ("Notebook not found", "is the owner yours"),
         ("The requested title is already in use by a notebook.", "another of your kernels has this title"),
@@ -133,7 +131,6 @@ def test_a_push_error_is_an_error_though_the_client_ends_with_0(server, whole, w
         pushing.send(whole)
     assert told in str(error.value)
     assert words.rstrip(".") in str(error.value)
-    assert not places.ledger().exists()
 
 
 def test_a_push_waits_for_a_session(server, run):
@@ -148,7 +145,6 @@ def test_a_source_that_kaggle_drops_is_an_error(server, whole, key):
     server.invalid = {key: ["tester/gone"]}
     with pytest.raises(KernelError, match=r"version 1 was pushed without .*tester/gone"):
         pushing.send(whole)
-    assert places.ledger().exists()
 
 
 @pytest.mark.parametrize(
@@ -167,7 +163,6 @@ def test_http_errors_are_one_line(server, whole, failure, told):
     server.fail["SaveKernel"] = failure
     with pytest.raises(KernelError, match=re.escape(told)):
         pushing.send(whole)
-    assert not places.ledger().exists()
 
 
 def test_no_credentials(server, run, monkeypatch):
@@ -192,8 +187,12 @@ def test_a_token_will_do(server, run, monkeypatch):
     [
         ("id", "other/dfd-predict", "the credentials here are tester's"),
         ("title", "dfd prophet", "Kaggle goes by the title"),
-        ("dataset_sources", ["tester/dfd-wheels"], "dataset tester/dfd-wheels is not there"),
-        ("kernel_sources", ["tester/some-other"], "kernel tester/some-other is not there"),
+        (
+            "dataset_sources",
+            ["tester/dfd-wheels"],
+            "dataset tester/dfd-wheels does not exist on Kaggle: is its",
+        ),
+        ("kernel_sources", ["tester/some-other"], "kernel tester/some-other has not run on Kaggle: is its name right"),
     ],
 )
 def test_what_is_wrong_here_is_found_before_anything_is_sent(server, whole, key, value, told):
@@ -204,7 +203,7 @@ def test_what_is_wrong_here_is_found_before_anything_is_sent(server, whole, key,
 
 def test_a_script_too_large_is_not_sent(server, whole):
     with pytest.raises(KernelError, match="Kaggle takes 900 kB"):
-        pushing.push(replace(whole, script="#" * 900_001), "tester")
+        pushing.push(replace(whole, code="#" * 900_001), "tester")
     assert server.asked("SaveKernel") == []
 
 
@@ -230,7 +229,7 @@ def test_a_dirty_tree_is_not_sent(server, run, monkeypatch, tmp_path):
         (None, ["COMPLETE"], "make wheelhouse-push"),
         (["READY"], ["RUNNING"], "kernel tester/dfd-train has no output to read: running"),
         (["READY"], ["ERROR"], "error: Your notebook tried to allocate more memory"),
-        (["READY"], None, "make kernel-push KERNEL=train first, or give what it makes: BUNDLE=folder"),
+        (["READY"], None, "run it first (make kernel-push KERNEL=train), or push a folder (BUNDLE=folder)"),
     ],
 )
 def test_a_source_that_is_not_ready(server, whole, wheels, train, told):
@@ -242,29 +241,40 @@ def test_a_source_that_is_not_ready(server, whole, wheels, train, told):
         pushing.ready(whole)
 
 
-def test_a_bundle_made_here_travels_as_a_dataset(server, run, tmp_path):
-    bundle = tmp_path / "bundle"
-    bundle.mkdir()
-    (bundle / "bundle.json").write_text("{}")
-    (bundle / "member-0.pt").write_bytes(b"weights")
+@pytest.fixture
+def bundle(tmp_path):
+    """A folder that looks like a bundle, with a card."""
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    (folder / "bundle.json").write_text("{}")
+    (folder / "member-0.pt").write_bytes(b"weights")
+    (folder / "CARD.md").write_text("# Mine\n\nKnows no fakes of 2030.\n")
+    return folder
+
+
+def test_a_bundle_made_here_is_published_as_a_model_and_attached(server, run, tmp_path, bundle):
     assert run("push", "predict", "--bundle", bundle)[0] == 0
-    assert sorted(server.names) == ["MANIFEST.json", "bundle.json", "member-0.pt"]
+    assert sorted(server.names) == ["CARD.md", "MANIFEST.json", "bundle.json", "member-0.pt"]
     [sent] = server.asked("SaveKernel")
-    assert sent["datasetDataSources"] == [WHEELS, "tester/dfd-bundle"]
+    assert sent["modelDataSources"] == ["tester/dfd/pyTorch/bundle/1"]
+    assert sent["datasetDataSources"] == [WHEELS]
     assert "kernelDataSources" not in sent
     manifest = json.loads(server.blobs[server.names.index("MANIFEST.json")])
     assert manifest["kind"] == "bundle"
     assert f"'bundle': '{inputs.identity(manifest['files'])}'" in sent["text"]
-    [made] = server.asked("CreateDataset")
-    assert (made["slug"], made["isPrivate"], made["licenseName"]) == ("dfd-bundle", True, "other")
-    assert {path.name for path in bundle.iterdir()} == {"bundle.json", "member-0.pt"}
+    [model], [made] = server.asked("CreateModel"), server.asked("CreateModelInstance")
+    assert (model["slug"], model["isPrivate"]) == ("dfd", True)
+    assert made["body"]["licenseName"].startswith("Attribution-NonCommercial")
+    assert "Knows no fakes of 2030." in made["body"]["usage"]
+    assert len(made["body"]["files"]) == 4
+    assert {path.name for path in bundle.iterdir()} == {"CARD.md", "bundle.json", "member-0.pt"}
     status, _, err = run("push", "predict", "--bundle", tmp_path / "none")
     assert (status, "name a folder that `dfd bundle` made" in err) == (1, True)
     status, _, err = run("push", "train", "--bundle", bundle)
     assert (status, "predict does" in err) == (1, True)
     (bundle / "bundle.json").rename(bundle / "faces.tar")
     status, _, err = run("push", "predict", "--bundle", bundle)
-    assert (status, "holds faces to send, no bundle: name a folder that `dfd bundle` made" in err) == (1, True)
+    assert (status, "holds faces, no bundle: name a folder that `dfd bundle` made" in err) == (1, True)
 
 
 def test_faces_found_here_travel_as_a_dataset_and_are_gone_on_with(server, run, tmp_path):
@@ -281,23 +291,103 @@ def test_faces_found_here_travel_as_a_dataset_and_are_gone_on_with(server, run, 
     identity = inputs.identity(manifest["files"])
     assert (manifest["kind"], set(manifest["files"])) == ("faces", {"faces.tar"})
     assert f"'faces': '{identity}'" in sent["text"]
-    trained(server, "COMPLETE", "unfinished", faces=identity)
+    trained(server, "COMPLETE", "unfinished", {"run/config.json": b"{}"}, faces=identity)
     status, _, err = run("push", "train", "--resume")
     assert status == 0, err
     again = server.asked("SaveKernel")[1]
-    assert again["datasetDataSources"] == [WHEELS, "tester/dfd-face-tracks"]
-    assert again["kernelDataSources"] == [TRAIN]
+    assert again["datasetDataSources"] == [WHEELS, "tester/dfd-face-tracks", "tester/dfd-train-earlier"]
+    assert "kernelDataSources" not in again
     assert f"'faces': '{identity}'" in again["text"]
 
 
-def test_a_bundle_is_not_sent_for_a_kernel_that_will_not_be(server, run, tmp_path):
-    bundle = tmp_path / "bundle"
-    bundle.mkdir()
-    (bundle / "bundle.json").write_text("{}")
+def test_a_published_model_gets_versions_and_is_attached_by_its_name(server, run, bundle):
+    status, out, err = run("publish", bundle, "--name", "mine", "--licence", "MIT")
+    assert status == 0, err
+    assert "Model tester/dfd/pyTorch/mine/1 is ready" in out
+    assert "Next: make kernel-push KERNEL=predict BUNDLE=tester/dfd/pyTorch/mine/1" in out
+    (bundle / "CARD.md").write_text("# Mine, again\n")
+    status, out, err = run("publish", bundle, "--name", "mine")
+    assert (status, "Model tester/dfd/pyTorch/mine/2 is ready" in out) == (0, True), err
+    assert len(server.asked("CreateModel")) == len(server.asked("CreateModelInstance")) == 1
+    assert server.asked("CreateModelInstance")[0]["body"]["licenseName"] == "MIT"
+    assert "# Mine, again" in server.asked("UpdateModelInstance")[0]["usage"]
+    assert run("push", "predict", "--bundle", "tester/dfd/pyTorch/mine/2")[0] == 0
+    [sent] = server.asked("SaveKernel")
+    assert sent["modelDataSources"] == ["tester/dfd/pyTorch/mine/2"]
+    status, _, err = run("push", "predict", "--bundle", "tester/dfd/pyTorch/mine/3")
+    assert (status, "model tester/dfd/pyTorch/mine/3 does not exist on Kaggle: make bundle-push" in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        ({"StartBlobUpload": (403, "no")}, "no"),
+        ({"CreateModel": (400, "slug taken")}, "model tester/dfd was not uploaded: slug taken"),
+        ({"CreateModelInstance": (400, "bad licence")}, "model tester/dfd/pyTorch/detector was not uploaded: "),
+        ({"GetModel": "drop"}, "Kaggle cannot be reached"),
+        ({"GetModelInstance": (500, "our fault")}, "our fault"),
+    ],
+)
+def test_a_model_that_is_not_published_says_why(server, run, bundle, failure, told):
+    server.fail = failure
+    status, _, err = run("publish", bundle)
+    assert (status, told in err) == (1, True), err
+
+
+def test_only_a_bundle_with_a_name_that_kaggle_takes_is_published(server, run, bundle, tmp_path):
+    status, _, err = run("publish", bundle, "--name", "My Model")
+    assert (status, "model name 'My Model': 3 to 50 of a-z, 0-9 and - are wanted" in err) == (1, True)
+    status, _, err = run("publish", tmp_path)
+    assert (status, "holds nothing, no bundle" in err) == (1, True)
+    assert server.requests == []
+
+
+def test_a_push_without_a_run_is_saved(server, run):
+    status, out, err = run("push", "predict", "--no-run")
+    if "--no-run" in client.asked("kernels", "push", "--help"):
+        assert (status, "It does not run" in out) == (0, True), err
+        assert server.asked("SaveKernel")[0]["kernelExecutionType"] == "QUICK_SAVE"
+    else:
+        assert (status, "needs Kaggle's command line 2.2.5 or later" in err) == (1, True)
+        assert server.asked("SaveKernel") == []
+
+
+def test_a_notebook_is_pushed_beside_the_script(server, run):
+    assert run("push", "predict-notebook")[0] == 0
+    [sent] = server.asked("SaveKernel")
+    assert (sent["slug"], sent["newTitle"]) == ("tester/dfd-predict-notebook", "dfd predict notebook")
+    assert sent["kernelType"] == "notebook"
+    assert "from kernels.session import Session" in "".join(json.loads(sent["text"])["cells"][3]["source"])
+    server.statuses["tester/dfd-predict-notebook"] = ["COMPLETE"]
+    assert "make kernel-output KERNEL=predict-notebook" in run("status", "predict-notebook")[1]
+
+
+@pytest.mark.parametrize("method", ["GetDatasetStatus", "GetKernelSessionStatus"])
+@pytest.mark.parametrize("failure", ["drop", (503, "503 Server Error"), (500, "our fault")])
+def test_a_network_that_fails_is_no_missing_source(server, whole, method, failure):
+    server.fail[method] = failure
+    with pytest.raises(KernelError) as error:
+        pushing.ready(whole)
+    assert "make" not in str(error.value)
+    assert not isinstance(error.value, client.MissingError)
+    assert isinstance(error.value, client.UnreachableError) is (failure[0] != 500)
+
+
+def test_a_lost_network_creates_no_second_dataset(server, run, tmp_path):
+    store = tmp_path / "faces"
+    store.mkdir()
+    (store / "dataset.json").write_text("{}")
+    server.fail["GetDatasetStatus"] = (500, "our fault")
+    with pytest.raises(KernelError, match="our fault"):
+        datasets.upload(store, "dfd-face-tracks", "tester")
+    assert server.asked("CreateDataset") == []
+
+
+def test_a_bundle_is_not_sent_for_a_kernel_that_will_not_be(server, run, bundle):
     server.datasets[WHEELS] = None
     status, _, err = run("push", "predict", "--bundle", bundle)
     assert (status, "make wheelhouse-push" in err) == (1, True)
-    assert server.asked("CreateDataset") == server.asked("SaveKernel") == []
+    assert server.asked("CreateModel") == server.asked("SaveKernel") == []
 
 
 SETTINGS = {"recipe": "tiny", "folds": 2, "weights": "", "options": {}, "hours": 8.5, "faces": ""}
@@ -310,23 +400,14 @@ def trained(server, state, status, files=None, **settings):
     server.output = {"kernel.json": json.dumps(about).encode(), **(files or {})}
 
 
-def test_a_run_goes_on_from_what_kaggle_mounts(server, run):
-    trained(server, "COMPLETE", "unfinished")
-    status, _, err = run("push", "train", "--resume", "--set", "hours=2")
-    assert status == 0, err
-    [sent] = server.asked("SaveKernel")
-    assert sent["kernelDataSources"] == ["tester/dfd-faces", TRAIN]
-    assert sent["datasetDataSources"] == [WHEELS]
-    assert f"SETTINGS: dict[str, Any] = { ({**SETTINGS, 'hours': 2}) }" in sent["text"]
-    assert "'resume': True, 'earlier': ''" in sent["text"]
-
-
-@pytest.mark.parametrize("state", ["CANCEL_ACKNOWLEDGED", "ERROR"])
-def test_a_run_that_was_cut_off_is_sent_back_and_gone_on_from(server, run, state):
-    trained(server, state, "cut off", {"run/config.json": b"{}", "run/fold-0/checkpoints/last.ckpt": b"weights"})
-    status, out, err = run("push", "train", "--resume")
-    assert status == 0, err
-    assert f"{TRAIN} ended as {state.lower()}; what it left is sent back as a dataset" in out
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [("COMPLETE", "unfinished"), ("CANCEL_ACKNOWLEDGED", "cut off"), ("ERROR", "failed")],
+)
+def test_a_run_goes_on_from_what_the_last_version_left(server, run, state, status):
+    trained(server, state, status, {"run/config.json": b"{}", "run/fold-0/checkpoints/last.ckpt": b"weights"})
+    ended, _, err = run("push", "train", "--resume", "--set", "hours=2")
+    assert ended == 0, err
     [made] = server.asked("CreateDataset")
     assert (made["slug"], made["isPrivate"]) == ("dfd-train-earlier", True)
     with tarfile.open(fileobj=io.BytesIO(server.blobs[server.names.index("run.tar")])) as archive:
@@ -337,42 +418,118 @@ def test_a_run_that_was_cut_off_is_sent_back_and_gone_on_from(server, run, state
     assert sent["datasetDataSources"] == [WHEELS, "tester/dfd-train-earlier"]
     assert sent["kernelDataSources"] == ["tester/dfd-faces"]
     assert f"'resume': True, 'earlier': '{inputs.identity(manifest['files'])}'" in sent["text"]
-    assert "'recipe': 'tiny'" in sent["text"]
+    assert f"SETTINGS: dict[str, Any] = { ({**SETTINGS, 'hours': 2}) }" in sent["text"]
 
 
-def test_after_a_run_that_left_nothing_the_last_that_ended_well_is_gone_on_from(server, run):
-    trained(server, "ERROR", "failed")
-    for version in ("1", "2"):
-        ledger.record(ledger.Entry(TRAIN, version, "url", "commit", "sha256"))
-    status, out, err = run("push", "train", "--resume")
-    assert status == 0, err
-    assert "left nothing: goes on from the last version that ended well" in out
-    assert server.asked("SaveKernel")[0]["kernelDataSources"] == ["tester/dfd-faces", TRAIN]
+def test_a_dataset_of_faces_that_came_damaged_is_not_gone_on_from(server, run):
+    server.statuses["tester/dfd-faces"] = ["COMPLETE"]
+    about = {**ABOUT, "kernel": "faces", "status": "unfinished", "settings": {}}
+    manifest = {"kind": "faces", "files": {"faces.tar": "0" * 64}}
+    files = {"kernel.json": about, "faces/MANIFEST.json": manifest, "faces/faces.tar": "half of it"}
+    server.output = {name: json.dumps(content).encode() for name, content in files.items()}
+    status, _, err = run("push", "faces", "--resume")
+    assert (status, "faces.tar has sha256" in err, "fetch it again" in err) == (1, True, True), err
+    assert server.asked("SaveKernel") == server.asked("CreateDataset") == []
 
 
 @pytest.mark.parametrize(
     ("state", "status", "arguments", "told"),
     [
-        ("RUNNING", "cut off", ["train"], "tester/dfd-train is running: the next version can go on from it once"),
-        ("COMPLETE", "done", ["train"], "kernel train is done: there is nothing left to go on with"),
-        ("CANCEL_ACKNOWLEDGED", "cut off", ["train"], "left nothing to go on from: push it without RESUME=1"),
+        ("RUNNING", "cut off", ["train"], "tester/dfd-train is running: wait for its end"),
+        ("COMPLETE", "done", ["train"], "kernel train is done: there is nothing to go on with"),
+        ("CANCEL_ACKNOWLEDGED", "cut off", ["train"], "left nothing to go on from: leave out RESUME=1"),
         (
             "COMPLETE",
             "unfinished",
             ["train", "--set", "recipe=cpu"],
             "setting recipe of kernel train is 'cpu', and what",
         ),
-        ("COMPLETE", "done", ["predict"], "kernel predict begins anew each time: leave out RESUME=1"),
+        ("COMPLETE", "done", ["predict"], "kernel predict starts anew each time: leave out RESUME=1"),
         (None, "done", ["train"], "Kernel not found"),
     ],
 )
 def test_what_cannot_be_gone_on_from(server, run, state, status, arguments, told):
-    trained(server, state, status)
+    trained(server, state, status, {"run/config.json": b"{}"} if status == "unfinished" else None)
     if state is None:
         server.statuses[TRAIN] = None
     status, _, err = run("push", *arguments, "--resume")
     assert (status, told in err) == (1, True), err
     assert server.asked("SaveKernel") == server.asked("CreateDataset") == []
+
+
+def test_a_wait_outlasts_a_lost_network(server):
+    server.statuses[PREDICT] = ["RUNNING", "COMPLETE"]
+    server.fail["GetKernelSessionStatus"] = "drop"
+    said, naps = [], []
+
+    def sleep(seconds):
+        naps.append(seconds)
+        server.fail.clear()
+
+    assert follow.wait_for(PREDICT, 1, said.append, sleep) == ("COMPLETE", "")
+    assert "Kaggle cannot be reached" in said[0]
+    assert (said[1:], len(naps)) == ([f"{PREDICT} is running"], 2)
+
+
+def pushed_settings(text):
+    """What a pushed script was built as, and its SETTINGS."""
+    body = {ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target): node.value
+            for node in ast.parse(text).body if isinstance(node, ast.Assign | ast.AnnAssign)}  # fmt: skip
+    return ast.literal_eval(body["BUILT"]), ast.literal_eval(body["SETTINGS"])
+
+
+@pytest.fixture
+def kaggle_runs(server):
+    """A Kaggle that runs what is pushed at once: faces is done, train stopped by its own clock. Returns what ran."""
+    ran = []
+    scored = "filename,label\na.mp4,0.5\n"
+
+    def end(name, built, settings, status="done"):
+        given = {"faces": {}, "train": {"faces": "f" * 64}, "predict": {"bundle": "t" * 64}}[name]
+        made = {"faces": "f" * 64, "train": "t" * 64, "predict": ""}[name]
+        about = {**ABOUT, **built, "kernel": name, "settings": settings, "attached": given, "made": made}
+        about |= {"status": status, "reason": "the time was up"}
+        if name == "predict":
+            about["prediction"] = {"statuses": {"ok": 1}, "fell_back": [], "seconds_a_video": 1.5, "videos": 1}
+        files = {"kernel.json": json.dumps(about), "run/config.json": "{}"}
+        files |= {"submission.csv": scored, "sample_submission.csv": scored}
+        server.outputs[f"tester/dfd-{name}"] = {file: content.encode() for file, content in files.items()}
+        server.statuses[f"tester/dfd-{name}"] = ["COMPLETE"]
+
+    def on_push(slug, text):
+        ran.append(slug.rpartition("-")[2])
+        end(ran[-1], *pushed_settings(text))
+
+    server.on_push = on_push
+    for name, status in (("faces", "done"), ("train", "unfinished")):
+        made = build(name, "tester", {"recipe": "tiny"} if name == "train" else {})
+        end(name, {"commit": made.commit, "sha256": made.sha256}, made.settings, status)
+    return ran
+
+
+def test_the_kernels_run_one_after_the_other_from_where_they_were(server, run, kaggle_runs):
+    status, out, err = run("run", "--set", "recipe=tiny", "--set", "train.hours=2")
+    assert status == 0, err
+    assert kaggle_runs == ["train", "predict"]
+    train, _ = server.asked("SaveKernel")
+    assert train["datasetDataSources"] == [WHEELS, "tester/dfd-train-earlier"]
+    assert pushed_settings(train["text"])[1] == {**SETTINGS, "folds": 5, "weights": "imagenet-lite0", "hours": 2}
+    assert "is a valid submission" in out
+    status, out, err = run("run", "--set", "recipe=tiny")
+    assert (status, out.count("is done."), len(kaggle_runs)) == (0, 3, 2), err
+
+
+def test_a_kernel_that_fails_ends_the_run(server, run, kaggle_runs):
+    server.on_push = lambda slug, text: server.statuses.update({slug: ["ERROR"]})
+    status, _, err = run("run", "--set", "recipe=tiny", "--set", "folds=2")  # other settings: begins anew
+    assert (status, "tester/dfd-train ended as ERROR: " in err) == (1, True), err
+    assert [sent["datasetDataSources"] for sent in server.asked("SaveKernel")] == [[WHEELS]]
+
+
+def test_a_setting_that_no_kernel_has_is_refused_before_anything_runs(server, run):
+    status, _, err = run("run", "--set", "recipes=tiny")
+    assert (status, "no kernel has a setting 'recipes'; there are bundle, " in err) == (1, True)
+    assert server.requests == []
 
 
 def test_status_is_followed_to_the_end(server, run):
@@ -476,7 +633,7 @@ def test_what_an_earlier_version_made_is_not_taken_for_the_last_ones(server, run
 
 def test_the_pin_of_the_image_is_moved_to_what_a_run_was_in(server, run, monkeypatch, tmp_path):
     use(monkeypatch, checkout(tmp_path / "other"))
-    before = pin.pinned()
+    before = image.pinned()
     made_output(server)
     server.image = before.docker_image
     assert f"It ran in the pinned image, {before.docker_image}." in run("image", "predict", "--move")[1]
@@ -489,11 +646,11 @@ def test_the_pin_of_the_image_is_moved_to_what_a_run_was_in(server, run, monkeyp
     }
     server.output = {"kernel.json": json.dumps(about).encode()}
     assert "2.11.0" in run("image", "predict")[1]
-    assert pin.pinned() == before
+    assert image.pinned() == before
     status, out, err = run("image", "predict", "--move")
     assert status == 0, err
     assert f"image.json pins {server.image}: commit it." in out
-    moved = pin.pinned()
+    moved = image.pinned()
     assert (moved.docker_image, moved.python) == (server.image, "3.13")
     assert (moved.versions["torch"], moved.versions["numpy"], moved.versions["pip"]) == ("2.11.0+cu128", "2.0.2", "")
     server.image = None
@@ -502,8 +659,8 @@ def test_the_pin_of_the_image_is_moved_to_what_a_run_was_in(server, run, monkeyp
 
 
 def test_an_image_that_is_not_the_pinned_one_shows_in_the_report(tmp_path, capsys):
-    image = "gcr.io/kaggle-gpu-images/python@" + pin.pinned().docker_image.rpartition("@")[2]
-    about = {**ABOUT, "kernel": "faces", "image": image, "versions": {"torch": "2.10.0+cu128", "numpy": "2.4.6"}}
+    ran_in = "gcr.io/kaggle-gpu-images/python@" + image.pinned().docker_image.rpartition("@")[2]
+    about = {**ABOUT, "kernel": "faces", "image": ran_in, "versions": {"torch": "2.10.0+cu128", "numpy": "2.4.6"}}
     (tmp_path / "kernel.json").write_text(json.dumps(about))
     assert report(tmp_path) == "done"
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Not as pinned")]
@@ -562,7 +719,7 @@ def test_a_server_that_is_down(server, run, monkeypatch):
 def test_the_lock_holds_what_is_pinned():
     lock = json.loads((HERE / "kernels/wheelhouse.json").read_text())
     names = ["-".join(name.split("-")[:2]).replace("_", "-").lower() for name in lock]
-    assert names == [pin.replace("==", "-") for pin in wheelhouse.pins()]
+    assert names == [line.replace("==", "-") for line in wheelhouse.pins()]
     assert not [name for name in names if name.startswith(("torch", "numpy"))]
 
 

@@ -68,7 +68,7 @@ def test_a_missing_source_ends_in_one_sentence_and_a_listing(kaggle, capsys):
     with pytest.raises(SystemExit, match=told), Session("predict", {"hours": 1}) as session:
         session.attached("bundle")
     out, _ = capsys.readouterr()
-    assert f"mounted:\n{kaggle / 'input'}/ (0 files)\n  {kaggle / 'input/datasets'}/ (0 files)" in out
+    assert f"mounted:\n{kaggle / 'input'}/ (0 files)\n{kaggle / 'input/datasets'}/ (0 files)" in out
     assert ended(kaggle)["status"] == "failed"
 
 
@@ -146,7 +146,7 @@ def test_a_face_dataset_travels_as_one_file(kaggle, small_store):
     session.working.mkdir()
     session.pack(small_store.folder)
     assert sorted(path.name for path in (session.working / "faces").iterdir()) == ["MANIFEST.json", "faces.tar"]
-    there = session.unpack(session.working / "faces", session.scratch / "faces")
+    there = session.unpack(session.working / "faces", "faces", session.scratch / "faces")
     files = [sorted(p.relative_to(root) for root in [r] for p in r.rglob("*")) for r in (there, small_store.folder)]
     assert files[0] == files[1]
 
@@ -162,7 +162,7 @@ def test_faces_on_their_way_are_packed_now_and_then(kaggle, small_store, tmp_pat
     assert not (session.working / "faces").exists()
     now[0] = sessions.PACK_EVERY
     session.pack_now_and_then(store)
-    there = FaceStore.open(session.unpack(session.working / "faces", session.scratch / "faces"))
+    there = FaceStore.open(session.unpack(session.working / "faces", "faces", session.scratch / "faces"))
     assert [(r.video, r.status, r.faced) for r in there.records()] == [
         (r.video, r.status, r.faced) for r in small_store.records()
     ]
@@ -185,29 +185,18 @@ def test_without_a_gpu_a_kernel_ends_at_once(kaggle, monkeypatch):
         Session("train", {"hours": 1}).device()
 
 
-def test_a_kernel_goes_on_only_where_it_was_built_to(kaggle, monkeypatch):
-    session = Session("train", {"hours": 1})
-    assert session.earlier("run") is None
-    monkeypatch.setattr(sessions, "built_as", lambda: {"resume": True, "earlier": ""})
-    with pytest.raises(KernelError, match="has not a folder whose MANIFEST.json says run"):
-        session.earlier("run")
-    folder(kaggle / "input" / "dfd-train" / "run", "run", config="{}")
-    session.working.mkdir()
-    place = session.go_on("run")
-    assert [path.name for path in place.iterdir()] == ["config"]
-
-
 def test_a_kernel_goes_on_from_the_very_dataset_that_it_was_built_for(kaggle, monkeypatch, tmp_path):
     left = tmp_path / "output" / "run"
     (left / "fold-0").mkdir(parents=True)
     (left / "config.json").write_text("{}")
     (left / "fold-0" / "last.ckpt").write_text("weights")
-    sent = resume.staged("train", left.parent, kaggle / "input" / "dfd-train-earlier", {})
     session = Session("train", {"hours": 1})
-    session.working.mkdir()
+    assert session.go_on("run", tmp_path / "run") == tmp_path / "run"
+    assert not (tmp_path / "run").exists()  # not built to go on
+    sent = resume.from_folder("train", left.parent, kaggle / "input" / "dfd-train-earlier")
     monkeypatch.setattr(sessions, "built_as", lambda: {"resume": True, "earlier": "0" * 64})
     with pytest.raises(KernelError, match="says run with content 000000000000"):
-        session.go_on("run")
+        session.go_on("run", tmp_path / "run")
     monkeypatch.setattr(sessions, "built_as", lambda: {"resume": True, "earlier": sent.identity})
-    place = session.go_on("run")
+    place = session.go_on("run", tmp_path / "run")
     assert {p.relative_to(place).as_posix() for p in place.rglob("*")} == {"config.json", "fold-0", "fold-0/last.ckpt"}

@@ -1,6 +1,7 @@
 """Rehearsals of the three kernels on the mini-DFDC, faces feeding train feeding predict, and their limits."""
 
 import json
+import re
 import shutil
 import tempfile
 import time
@@ -9,11 +10,12 @@ import pandas as pd
 import pytest
 
 from dfd.errors import DfdError
-from kernels import KernelError, image, inputs, pin, resume, sandbox
+from kernels import KernelError, image, inputs, resume, sandbox
 from kernels.__main__ import main
-from kernels.build import build
+from kernels.build import Sources, build
+from kernels.places import output
 from kernels.report import read_report, report
-from kernels.simulate import attached, output, simulate
+from kernels.simulate import attached, simulate
 from tests.conftest import short_sample
 from tests.kernel_workshop import checkout, commit, stock, use
 
@@ -101,35 +103,77 @@ def test_predict_makes_a_valid_scored_submission(finished, competition, capfd):
         assert words in out
 
 
+def test_a_notebook_and_an_attached_model_are_rehearsed_too(finished, competition, capfd):
+    arguments = [
+        "simulate",
+        "predict-notebook",
+        "--competition",
+        str(competition),
+        "--bundle",
+        str(finished / "bundle"),
+    ]
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    out, err = capfd.readouterr()
+    assert not stop.value.code, err + out
+    assert re.search(r"models/OWNER/dfd/pytorch/bundle/1", out)
+    assert "is a valid submission" in out
+    assert read_report(output("predict-notebook"))["kernel"] == "predict"
+
+
+def test_a_notebook_that_fails_ends_in_one_line(tmp_path):
+    book = {"cells": [{"cell_type": "code", "metadata": {}, "source": source, "outputs": [], "execution_count": None}
+                      for source in ("print('first')", "raise SystemExit('dfd kernel: no GPU')", "print('third')")],
+            "metadata": {}, "nbformat": 4, "nbformat_minor": 4}  # fmt: skip
+    (tmp_path / "main.ipynb").write_text(json.dumps(book))
+    python = image.linked_environment(tmp_path / "environment")
+    log = tmp_path / "log"
+    ended = sandbox.run(python, tmp_path / "main.ipynb", tmp_path / "tree", {}, sandbox.Limits(60), log)
+    lines = log.read_text().splitlines()
+    assert (ended.status, lines[-1]) == ("ERROR", "SystemExit: dfd kernel: no GPU")
+    assert "first" in lines
+    assert "third" not in lines
+
+
 def test_a_rehearsal_has_no_network_no_credentials_and_a_read_only_input(competition, workshop, tmp_path):
     script = tmp_path / "main.py"
     script.write_text(
-        "import os, pathlib, socket\n"
+        "import os, pathlib, socket, subprocess, sys\n"
         "for address in (('127.0.0.1', 80), ('192.0.2.1', 80)):\n"
         "    try: socket.create_connection(address, 2); raise SystemExit('connected')\n"
-        "    except OSError as error: print('no network:', error)\n"
+        "    except OSError as error: print(error)\n"
         "assert not [k for k in os.environ if k == 'KAGGLE_KEY' or k == 'PYTHONPATH']\n"
         "root = pathlib.Path(os.environ['DFD_KAGGLE'])\n"
-        "for name in ('input/new', 'input/datasets/o/s/new'):\n"
-        "    try: (root / name).write_text('x'); print('written', name)\n"
-        "    except OSError as error: print(error)\n"
+        "source = root / 'input/datasets/o/s'\n"
+        "remove = [sys.executable, '-c', 'import os, sys; os.remove(sys.argv[1])', str(source)]\n"
+        "for write in (\n"
+        "    lambda: (root / 'input/new').write_text('x'),\n"
+        "    lambda: (source / 'new').mkdir(),\n"
+        "    lambda: subprocess.run(remove, check=True),\n"
+        "):\n"
+        "    try: write(); raise SystemExit('written')\n"
+        "    except (OSError, subprocess.CalledProcessError) as error: print(error)\n"
+        "(root / 'working/link').symlink_to(root / 'input/datasets/o/s')\n"
         "for name in ('facenet_pytorch', 'dfd', 'av', 'pytest'):\n"
         "    try: __import__(name); raise SystemExit(name + ' is there')\n"
         "    except ModuleNotFoundError: pass\n"
         "import numpy\n"
         "(root / 'working/made').write_text(os.getcwd())\n"
     )
-    for namespaces in {False, sandbox.has_namespaces()}:
-        source, tree, log = (tmp_path / f"{part}-{namespaces}" for part in ("source", "tree", "log"))
-        source.mkdir()
-        python = image.make_environment(tmp_path / f"environment-{namespaces}", blocked=not namespaces)
-        ended = sandbox.run(python, script, tree, {"datasets/o/s": source}, sandbox.Limits(30), log, namespaces)
-        assert ended.status == "COMPLETE", log.read_text()
-        assert log.read_text().count("no network") == 2
-        if namespaces:
-            assert not list(source.iterdir())
-            assert log.read_text().count("Read-only file system") == 2
-            assert (tree / "working/made").read_text() == "/kaggle/working"
+    source = tmp_path / "source"
+    source.mkdir()
+    python = image.linked_environment(tmp_path / "environment")
+    ended = sandbox.run(
+        python, script, tmp_path / "tree", {"datasets/o/s": source}, sandbox.Limits(60), tmp_path / "log"
+    )
+    log = (tmp_path / "log").read_text()
+    assert ended.status == "COMPLETE", log
+    assert log.count("Network is unreachable") == 2
+    assert log.count("Read-only file system: ") == 3
+    assert "returned non-zero exit status 1" in log  # of a process that the script started
+    assert [path.name for path in source.iterdir()] == []
+    assert (tmp_path / "tree/working/made").read_text() == str(tmp_path / "tree/working")
+    assert (tmp_path / "tree/working/link").readlink() == tmp_path / "tree/input/datasets/o/s"
 
 
 @pytest.mark.parametrize(
@@ -144,11 +188,9 @@ def test_a_rehearsal_has_no_network_no_credentials_and_a_read_only_input(competi
 )
 def test_limits(tmp_path, code, limits, status, reason):
     (tmp_path / "main.py").write_text(code)
-    python = image.make_environment(tmp_path / "environment", blocked=False)
+    python = image.linked_environment(tmp_path / "environment")
     limit = sandbox.Limits(**{"seconds": 20.0, **limits})
-    ended = sandbox.run(
-        python, tmp_path / "main.py", tmp_path / "tree", {}, limit, tmp_path / "log", sandbox.has_namespaces()
-    )
+    ended = sandbox.run(python, tmp_path / "main.py", tmp_path / "tree", {}, limit, tmp_path / "log")
     assert ended.status == status
     assert reason in ended.reason
     assert ended.seconds < 15
@@ -168,7 +210,7 @@ def cut_off(finished, competition, tmp_path, monkeypatch):
         told = "ended as CANCEL_ACKNOWLEDGED: .* exceeded the max allowed execution duration.*KERNEL=train RESUME=1"
         with pytest.raises(KernelError, match=told):
             simulate(build("train", changes=RECIPE), competition, {})
-    with pytest.raises(KernelError, match="kernel train was cut off before its end: push it again with RESUME=1"):
+    with pytest.raises(KernelError, match="kernel train was cut off: push it again with RESUME=1"):
         report(output("train"))
     return output("train")
 
@@ -179,31 +221,31 @@ def test_training_goes_on_where_it_was_cut_off(cut_off, finished, competition, c
         main(["simulate", "train", "--competition", str(competition), "--resume"])
     out, err = capfd.readouterr()
     assert not stop.value.code, err
-    assert "goes on from /kaggle/input/datasets/OWNER/dfd-train-earlier" in out or not sandbox.has_namespaces()
+    assert re.search(r"goes on from \S+/input/datasets/OWNER/dfd-train-earlier", out)
     whole = json.loads((finished / "run/score.json").read_text())
     assert json.loads((output("train") / "run/score.json").read_text()) == whole
     assert read_report(output("train"))["settings"]["options"] == RECIPE["options"]
     assert (output("train") / "run/config.json").read_bytes() == (cut_off.parent / "kept/config.json").read_bytes()
     with pytest.raises(KernelError, match="kernel train is done"):
-        resume.from_here("train", output("train"))
+        resume.from_folder("train", output("train"), cut_off.parent / "left")
 
 
-def test_training_goes_on_where_it_stopped_by_its_own_clock(finished, competition):
+def test_training_goes_on_where_it_stopped_by_its_own_clock(finished, competition, tmp_path):
     assert simulate(build("train", changes={**RECIPE, "hours": 1e-6}), competition, {}) == "unfinished"
     assert not (output("train") / "bundle").exists()
-    left = resume.from_here("train", output("train"))
+    left = resume.from_folder("train", output("train"), tmp_path / "left")
     settings = resume.settle("train", left.settings, {"hours": 1.0})
-    again = build("train", changes=settings, sources=left.sources("OWNER"))
-    assert again.metadata["kernel_sources"] == ["OWNER/dfd-faces", "OWNER/dfd-train"]
-    assert simulate(again, competition, {left.slug: left.folder}) == "done"
+    again = build("train", changes=settings, sources=Sources(resume=True, identity=left.identity))
+    assert again.metadata["dataset_sources"] == ["OWNER/dfd-wheelhouse", "OWNER/dfd-train-earlier"]
+    assert simulate(again, competition, {"dfd-train-earlier": left.folder}) == "done"
     assert (output("train") / "run/score.json").read_text() == (finished / "run/score.json").read_text()
 
 
 def test_a_rehearsal_that_left_nothing_cannot_be_gone_on_from(tmp_path):
-    with pytest.raises(KernelError, match="holds nothing to go on from: rehearse train without RESUME=1 first"):
-        resume.from_here("train", tmp_path)
-    with pytest.raises(KernelError, match="predict begins anew each time"):
-        resume.from_here("predict", tmp_path)
+    with pytest.raises(KernelError, match="kernel train left nothing to go on from: leave out RESUME=1"):
+        resume.from_folder("train", tmp_path, tmp_path / "left")
+    with pytest.raises(KernelError, match="predict starts anew each time"):
+        resume.from_folder("predict", tmp_path, tmp_path / "left")
 
 
 def test_sources_that_are_not_here_say_how_to_make_them(competition, tmp_path, workshop):
@@ -223,14 +265,10 @@ def test_a_folder_without_a_report_is_no_output(tmp_path):
         report(tmp_path)
 
 
-def test_an_exact_rehearsal_needs_its_python(monkeypatch, competition):
-    monkeypatch.setattr(image, "pinned", lambda: pin.Image("", "3.99", {}))
-    monkeypatch.setattr(sandbox, "has_namespaces", lambda: True)
+def test_an_exact_rehearsal_needs_its_python(monkeypatch, tmp_path):
+    monkeypatch.setattr(image, "pinned", lambda: image.Image("", "3.99", {}))
     with pytest.raises(KernelError, match="python3.99 is not installed"):
-        simulate(build("faces"), competition, {}, exact=True)
-    monkeypatch.setattr(sandbox, "has_namespaces", lambda: False)
-    with pytest.raises(KernelError, match="leave out EXACT=1"):
-        simulate(build("faces"), competition, {}, exact=True)
+        image.exact_environment(tmp_path)
 
 
 def test_the_image_has_nothing_that_kaggle_lacks():

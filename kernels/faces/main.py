@@ -11,7 +11,7 @@ SETTINGS: dict[str, Any] = {"videos": "", "options": {}, "timeout": 120.0, "hour
 def main() -> None:
     """Stops by its own clock; the next version, pushed with RESUME=1, goes on with the videos that are left."""
     with Session("faces", SETTINGS) as session:
-        earlier = session.earlier("faces")
+        place = session.go_on("faces", session.scratch / "faces")
         session.install_wheels()
         from dfd.faces.build import stored
         from dfd.faces.store import FaceStore
@@ -19,14 +19,11 @@ def main() -> None:
         from dfd.videos.workers import Limits
 
         videos = session.videos(SETTINGS["videos"])
-        place = session.scratch / "faces"
-        if earlier:
-            session.unpack(earlier, place)
         store = FaceStore.create(place, FacesConfig.read(SETTINGS["options"], "options"))
         limits, made = Limits(timeout=SETTINGS["timeout"], until=session.until), []
-        for come in stored(videos, store, limits, by_time=False):  # a mount may set the times anew
-            made += come
-            session.tell(len(made), len(videos), come[-1].video)
+        for records in stored(videos, store, limits, by_time=False):  # a mount may change the times
+            made += records
+            session.tell(len(made), len(videos), records[-1].video)
             session.pack_now_and_then(place)
         store.write_tables()
         session.pack(place)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from kernels import inputs
 from kernels.session import Session
 
 SETTINGS: dict[str, Any] = {
@@ -11,10 +10,10 @@ SETTINGS: dict[str, Any] = {
 
 
 def main() -> None:
-    """Stops by its own clock; the next version, pushed with RESUME=1, goes on from there."""
+    """Stops by its own clock; the next version, pushed with RESUME=1, goes on from it."""
     with Session("train", SETTINGS) as session:
         session.device()
-        attached = session.attached("faces", SETTINGS["faces"])
+        faces = session.attached("faces", SETTINGS["faces"])
         session.install_wheels()
         from dfd.errors import OutOfTimeError
         from dfd.faces.store import FaceStore
@@ -25,22 +24,21 @@ def main() -> None:
         from dfd.training.crossval import crossval
         from dfd.training.recipes import Recipe, recipe
 
-        store = FaceStore.open(session.unpack(attached, session.scratch / "faces"))
-        run, settings = session.go_on("run"), recipe(SETTINGS["recipe"]).model_dump()
+        store = FaceStore.open(session.unpack(faces, "faces", session.scratch / "faces"))
+        run, settings = session.go_on("run", session.working / "run"), recipe(SETTINGS["recipe"]).model_dump()
         if SETTINGS["weights"]:
             settings["model"]["weights"] = session.scratch / f"{SETTINGS['weights']}.pt"
             extract_weights(SETTINGS["weights"], settings["model"]["weights"])
         for part, changes in SETTINGS["options"].items():
             settings[part] |= changes
         try:
-            means = Means(until=session.until, devices=session.cards())
-            made = crossval(store, Recipe.read(settings, "options"), SETTINGS["folds"], run, session.tell, means)
+            limits = Means(until=session.until, devices=session.cards())
+            made = crossval(store, Recipe.read(settings, "options"), SETTINGS["folds"], run, session.tell, limits)
         except OutOfTimeError as stopped:
-            inputs.write_manifest(run, "run")
             session.finish("unfinished", reason=str(stopped))
         else:
             pack_runs([run], session.working / "bundle")
-            inputs.write_manifest(session.working / "bundle", "bundle")
+            session.make(session.working / "bundle", "bundle")
             write_run_page([run], session.working / "run.html", [store.folder])
             session.finish("done", score=made.score)
 
