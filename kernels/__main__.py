@@ -1,6 +1,7 @@
 """`python -m kernels VERB NAME`: exit status 0 done, 1 an error in one line, 2 wrong usage."""
 
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +12,13 @@ from cyclopts import App, CycloptsError, Parameter
 
 from dfd.errors import DfdError
 from dfd.report import terminal as show
-from kernels import KernelError, client, datasets, follow, places, wheelhouse
+from kernels import KernelError, client, datasets, follow, models, pipeline, places, wheelhouse
 from kernels import image as images
 from kernels import resume as resuming
 from kernels.build import OWNER, Built, Sources, earlier, read_metadata
 from kernels.build import build as make
 from kernels.check import faults
-from kernels.push import check_taken, prepare
+from kernels.push import check_given, prepare
 from kernels.push import push as push_built
 from kernels.report import report
 from kernels.sandbox import GIB, Limits
@@ -53,13 +54,13 @@ class Options:
 
 @app.command
 def build(name: str, /, *, options: Options = Options()) -> None:
-    """Write build/NAME/main.py and kernel-metadata.json: one script, with dfd packed into it.
+    """Write build/NAME/main.py, main.ipynb and kernel-metadata.json: one script, one notebook, with dfd packed into it.
 
     Args:
-        name: faces, train or predict.
+        name: faces, train or predict; faces-notebook and so on push the notebook.
     """
     built = options.build(name)
-    size = len(built.script.encode())
+    size = len(built.code.encode())
     show.say(
         f"Built {places.shown(built.folder)}: {size / 1000:.0f} kB, commit {built.commit}, content {built.sha256[:12]}."
     )
@@ -92,6 +93,7 @@ def simulate(
     labels: Path | None = None,
     source: Annotated[list[str], Parameter(negative=())] = [],  # noqa: B006
     set_: Changes = [],  # noqa: B006
+    bundle: Path | None = None,
     resume: bool = False,
     layout: str = "long",
     seconds: float = 32_400,
@@ -107,6 +109,7 @@ def simulate(
         labels: Of its test videos; by default its test_labels.csv, if it is there.
         source: A folder for a dataset or a kernel's output, as in dfd-train=FOLDER; repeat it.
         set_: A setting of main.py, as in hours=8 or recipe=tiny; repeat it.
+        bundle: For predict: a bundle made here, attached as a model.
         resume: Go on from what the last rehearsal of NAME left, with its settings.
         layout: long: /kaggle/input/datasets/<owner>/<slug>; short: /kaggle/input/<slug>. Kaggle uses both.
         seconds: Time limit.
@@ -124,6 +127,13 @@ def simulate(
         left = resuming.from_folder(name, folders.get(f"dfd-{name}", places.output(name)), places.built(name) / "left")
         changes = resuming.settle(name, left.settings, changes)
         folders[earlier(name)], sources = left.folder, Sources(resume=True, identity=left.identity)
+    if bundle:
+        check_given(name, "bundle", str(bundle))
+        folders["dfd"] = places.built(name) / "bundle"
+        shutil.rmtree(folders["dfd"], ignore_errors=True)
+        folders["dfd"].mkdir(parents=True)
+        datasets.stage(bundle, folders["dfd"])
+        sources = Sources(f"{models.variation(OWNER, 'bundle')}/1")
     built = make(name, None, changes, sources)
     limits = Limits(seconds, memory * GIB, disk * GIB)
     rehearse(built, competition, folders, layout == "long", limits, labels, exact)
@@ -141,26 +151,57 @@ def push(
     resume: bool = False,
     latest: Flag = False,
     wait: float = 0,
+    no_run: Flag = False,
 ) -> None:
     """Build, check and push NAME as committed; it runs at once.
 
     Args:
         name: faces, train or predict.
         set_: A setting of main.py, as in hours=8 or recipe=tiny; repeat it.
-        bundle: For predict: a bundle made here, uploaded as a dataset in place of what kernel train made.
+        bundle: For predict: a bundle made here, published as a model, or a model as in you/dfd/pyTorch/detector/1.
         faces: For train: a dataset of faces made here, in place of what kernel faces made.
         resume: Go on from what the last version left, with its settings.
         latest: In Kaggle's newest image, not in the pinned one.
         wait: Minutes to try again while no session of your account is free.
+        no_run: Save the version on Kaggle without running it.
     """
-    given = {kind: folder for kind, folder in (("bundle", bundle), ("faces", faces)) if folder is not None}
-    for kind, folder in given.items():
-        check_taken(name, kind, folder)
-    account, mine = client.account(), next(iter(given.values()), None)
-    built = prepare(name, account, _changes(set_), mine, resume, latest)
-    pushed = push_built(built, account, wait, show.say)
+    given = {kind: str(source) for kind, source in (("bundle", bundle), ("faces", faces)) if source is not None}
+    for kind, source in given.items():
+        check_given(name, kind, source)
+    account = client.account()
+    built = prepare(name, account, _changes(set_), next(iter(given.values()), ""), resume, latest)
+    pushed = push_built(built, account, wait, no_run, show.say)
     show.say(f"Pushed {pushed.name}, version {pushed.version}, commit {built.commit}: {pushed.url}")
-    show.say(f"Next: make kernel-status KERNEL={name}")
+    show.say("It does not run: run it on its page." if no_run else f"Next: make kernel-status KERNEL={name}")
+
+
+@app.command
+def run(*, set_: Changes = [], latest: Flag = False, labels: Path | None = None) -> None:  # noqa: B006
+    """Run faces, train and predict on Kaggle one after the other, waiting for each; fetch and score the submission.
+
+    Stopped, it goes on where it was: what is done with the same code and settings is not done again.
+
+    Args:
+        set_: A setting of each kernel that has it, as in recipe=tiny, or of one, as in train.hours=8; repeat it.
+        latest: In Kaggle's newest image, not in the pinned one.
+        labels: Of the scored videos: a CSV filename,label or a metadata.json.
+    """
+    pipeline.run_all(client.account(), _changes(set_), latest, show.say)
+    output("predict", labels=labels)
+
+
+@app.command
+def publish(bundle: Path, /, *, name: str = "detector", licence: str = models.LICENCE) -> None:
+    """Publish a bundle as the newest version of the private Kaggle Model OWNER/dfd/pyTorch/NAME, with its card.
+
+    Args:
+        bundle: A folder that `dfd bundle` made.
+        name: Of the model's variation.
+        licence: One of Kaggle's licences for models.
+    """
+    version, identity = models.publish(bundle, name, client.account(), licence)
+    show.say(f"Model {version} is ready, content {identity[:12]}, {licence}.")
+    show.say(f"Next: make kernel-push KERNEL=predict BUNDLE={version}")
 
 
 @app.command

@@ -11,11 +11,12 @@ from typing import Any
 from slugify import slugify
 
 from dfd.errors import DfdError
+from kernels import places
 from kernels.build import OWNER, Built
 from kernels.image import pinned
 
 LARGEST = 900_000
-"""Bytes of a script: Kaggle refuses 1 MB, after the upload."""
+"""Bytes of the code: Kaggle refuses 1 MB, after the upload."""
 LONGEST = 32_400
 """Seconds of a session: nine hours."""
 RESERVE = 600
@@ -28,9 +29,7 @@ KEYS = frozenset({
     "keywords", "docker_image", "docker_image_pinning_type",
 })  # fmt: skip
 EXACTLY: dict[str, Any] = {
-    "code_file": "main.py",
     "language": "python",
-    "kernel_type": "script",
     "is_private": True,
     "enable_internet": False,  # the client's default is true
 }
@@ -69,7 +68,12 @@ def _keys(built: Built) -> Iterator[str]:
     about = built.metadata
     for key in sorted(set(about) - KEYS)[:1]:
         yield f"kernel-metadata.json has an unknown key {key!r}, which Kaggle would ignore"
-    for key, wanted in EXACTLY.items():
+    script = built.name == places.base(built.name)
+    form = {
+        "code_file": places.SCRIPT if script else places.NOTEBOOK,
+        "kernel_type": "script" if script else "notebook",
+    }
+    for key, wanted in {**EXACTLY, **form}.items():
         if type(about.get(key)) is not type(wanted) or about[key] != wanted:  # 0 is not false to Kaggle's client
             yield f"{key} is {about.get(key)!r}: {wanted!r} is wanted"
     for key, kind, what in (("id_no", int, "a number"), ("keywords", list, "a list")):
@@ -125,9 +129,9 @@ def _image(built: Built) -> Iterator[str]:
 
 
 def _size(built: Built) -> Iterator[str]:
-    size = len(built.script.encode())
+    size = len(built.code.encode())
     if size > LARGEST:
-        yield f"the script has {size / 1000:.0f} kB: Kaggle takes {LARGEST / 1000:.0f} kB; take large files out of dfd/"
+        yield f"the code has {size / 1000:.0f} kB: Kaggle takes {LARGEST / 1000:.0f} kB; take large files out of dfd/"
 
 
 def _hours(built: Built) -> Iterator[str]:
@@ -144,9 +148,9 @@ def _options(built: Built) -> Iterator[str]:
 
     options: dict[str, Any] = built.settings.get("options", {})
     try:
-        if built.name == "faces":
+        if places.base(built.name) == "faces":
             FacesConfig.read(options, "options")
-        if built.name == "train":
+        if places.base(built.name) == "train":
             settings = recipe(built.settings["recipe"]).model_dump()
             Recipe.read({**settings, **{part: {**settings[part], **options[part]} for part in options}}, "options")
     except (DfdError, KeyError, TypeError) as error:
@@ -154,9 +158,10 @@ def _options(built: Built) -> Iterator[str]:
 
 
 def _texts(built: Built) -> dict[str, str]:
-    """The texts of a kernel, by name: what is packed, and the script around it."""
-    script = re.sub(r'^PAYLOAD = ".*"$', "", built.script, flags=re.MULTILINE)
-    return {"main.py": script, **{name: data.decode("utf-8", "replace") for name, data in built.files.items()}}
+    """The texts of a kernel, by name: what is packed, and the code around it."""
+    code = re.sub(r'PAYLOAD = \\?"[^"]*"', "", built.code)
+    packed = {name: data.decode("utf-8", "replace") for name, data in built.files.items()}
+    return {str(built.metadata.get("code_file")): code, **packed}
 
 
 def _compiles(built: Built) -> Iterator[str]:

@@ -14,6 +14,7 @@ from kernels.report import read_report
 from kernels.session import REPORT, SUBMISSION
 
 ENDED = frozenset({"COMPLETE", "ERROR", "CANCEL_ACKNOWLEDGED"})
+GOING = frozenset({"QUEUED", "RUNNING", "CANCEL_REQUESTED"})
 PAUSE = 60.0
 """Seconds between two questions about a running kernel."""
 WANTED = {
@@ -31,7 +32,9 @@ def status(
     state, why = wait_for(kernel, wait, tell, sleep)
     if state in ENDED and state != "COMPLETE":
         name = kernel.rpartition("/dfd-")[2]
-        again = "" if name == "predict" else f"; go on from what it left: make kernel-push KERNEL={name} RESUME=1"
+        again = f"; go on from what it left: make kernel-push KERNEL={name} RESUME=1"
+        if places.base(name) == "predict":
+            again = ""
         raise KernelError(
             f"{kernel} ended as {state}{': ' + why if why else ''}; see its log: make kernel-logs KERNEL={name}{again}"
         )
@@ -50,7 +53,7 @@ def wait_for(
         last = time.monotonic() >= until
         try:
             state, why = client.kernel_status(kernel)
-            if last or state in ENDED:
+            if last or state not in GOING:
                 return state, why
             tell(f"{kernel} is {state.lower()}")
         except client.UnreachableError as error:
@@ -67,7 +70,7 @@ def fetch(name: str, kernel: str, out: Path, everything: bool = False) -> Path:
     """
     for earlier in (REPORT, SUBMISSION):  # not to take an earlier version's for this one's
         (out / earlier).unlink(missing_ok=True)
-    download(kernel, out, ".*" if everything else WANTED[name])
+    download(kernel, out, ".*" if everything else WANTED[places.base(name)])
     if not (out / REPORT).is_file():
         raise KernelError(
             f"{kernel} has no {REPORT}: it has not ended, or was stopped; make kernel-status KERNEL={name} says which"

@@ -4,13 +4,24 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = ("faces", "train", "predict")
+AS_NOTEBOOK = "-notebook"
+"""Ends the name of a kernel that runs as a notebook."""
 METADATA = "kernel-metadata.json"
-SCRIPT = "main.py"
+SCRIPT, NOTEBOOK = "main.py", "main.ipynb"
+
+
+def base(name: str) -> str:
+    """A kernel's name without -notebook.
+
+    >>> base("train-notebook"), base("train")
+    ('train', 'train')
+    """
+    return name.removesuffix(AS_NOTEBOOK)
 
 
 def source(name: str) -> Path:
     """The folder with a kernel's main.py and metadata."""
-    return ROOT / "kernels" / name
+    return ROOT / "kernels" / base(name)
 
 
 def built(name: str) -> Path:

@@ -4,21 +4,21 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kernels import KernelError, client, datasets, follow, resume
+from kernels import KernelError, client, datasets, follow, models, places, resume
 from kernels.build import OWNER, Built, Sources, build, earlier, uncommitted, unversioned
 from kernels.check import LONGEST, faults
 
-PUSHED = re.compile(r"Kernel version (\d+) successfully pushed\.\s+Please check progress at (\S+)")
+PUSHED = re.compile(r"Kernel version (\d+) successfully .* (\S+)$", re.MULTILINE)
 REFUSED = re.compile(r"Kernel push error: (.+)")
 LOST = re.compile(r"not valid (\w+) sources and could not be added to the kernel: (.+)")
 BUSY = re.compile(r"session count of \d+ reached|too many requests|rate limit", re.IGNORECASE)
 SPENT = re.compile(r"quota", re.IGNORECASE)
-TAKES = {"predict": ("bundle", "dfd-bundle"), "train": ("faces", "dfd-face-tracks")}
-"""The kind that a kernel takes from here in place of another kernel's output, and its dataset."""
+TAKES = {"predict": ("bundle", "dfd/pyTorch/bundle/1"), "train": ("faces", "dfd-face-tracks")}
+"""The kind that a kernel takes from here in place of another kernel's output, and its model or dataset."""
 PAUSE = 60.0
 """Seconds between two tries for a session."""
 ADVICE = {
@@ -42,52 +42,56 @@ class BusyError(KernelError):
     """Kaggle has no free session for the account now."""
 
 
-def check_taken(name: str, kind: str, folder: Path) -> None:
-    """Raises KernelError unless kernel `name` takes a `kind` made here, and `folder` holds one."""
-    if TAKES.get(name, ("", ""))[0] != kind:
+def check_given(name: str, kind: str, given: str) -> None:
+    """Raises KernelError unless kernel `name` takes a `kind` made here, and `given` is one: a folder, or a model."""
+    if TAKES.get(places.base(name), ("", ""))[0] != kind:
         takes = next(kernel for kernel, (taken, _) in TAKES.items() if taken == kind)
         raise KernelError(f"kernel {name} takes no {kind}: {takes} does")
-    datasets.check_kind(folder, kind)
+    if kind != "bundle" or not models.VERSION.fullmatch(given):
+        datasets.check_kind(Path(given), kind)
 
 
 def prepare(
     name: str,
     account: str,
     changes: Mapping[str, Any],
-    mine: Path | None = None,
+    given: str = "",
     resuming: bool = False,
     latest: bool = False,
 ) -> Built:
     """Build a kernel and upload what it takes from here, once all else is checked.
 
-    mine: a folder of the kind that it takes. resuming: go on from its last version. latest: as in Sources.
-    Raises KernelError.
+    given: a folder of the kind that it takes, or for predict a published model. resuming: go on from its last version.
+    latest: as in Sources. Raises KernelError.
     """
-    kind, slug = TAKES.get(name, ("", ""))
+    kind, place = TAKES.get(places.base(name), ("", ""))
+    folder = Path(given) if given and not models.VERSION.fullmatch(given) else None
     with tempfile.TemporaryDirectory(prefix="dfd-push-") as temporary:
         left = resume.from_kaggle(name, account, Path(temporary)) if resuming else None
         settings = resume.settle(name, left.settings, changes) if left else dict(changes)
-        instead = f"{account}/{slug}" if mine or settings.get(kind) else ""
+        instead = f"{account}/{place}" if folder or settings.get(kind) else given
         sources = Sources(instead, left is not None, left.identity if left else "", latest)
-        sent = {slug: mine} if mine else {}
+        later = ({instead} if folder else set()) | {f"{account}/{earlier(name)}"}
+        if folder or left:
+            examine(build(name, account, settings, sources), account, later)
+        if folder and kind == "bundle":
+            instead, settings[kind] = models.publish(folder, kind, account)
+        elif folder:
+            instead, settings[kind] = datasets.upload(folder, place, account)
         if left:
-            sent[earlier(name)] = left.folder
-        if sent:
-            examine(build(name, account, settings, sources), account, {f"{account}/{slug}" for slug in sent})
-        identities = {slug: datasets.upload(folder, slug, account)[1] for slug, folder in sent.items()}
-    if mine:
-        settings[kind] = identities[slug]
-    return build(name, account, settings, sources)
+            datasets.upload(left.folder, earlier(name), account)
+    return build(name, account, settings, replace(sources, instead=instead))
 
 
 def push(
     built: Built,
     account: str,
     wait: float = 0,
+    no_run: bool = False,
     tell: Callable[[str], None] = print,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Pushed:
-    """Push a built kernel.
+    """Push a built kernel, which runs at once unless `no_run`.
 
     wait: minutes to try again while no session is free. Raises KernelError before anything is sent: faults, another's
     kernel, uncommitted files, a source that is not ready; or after: no session, no quota, a source left out by Kaggle.
@@ -96,7 +100,7 @@ def push(
     until = time.monotonic() + wait * 60
     while True:
         try:
-            return send(built)
+            return send(built, no_run)
         except BusyError as busy:
             if time.monotonic() >= until:
                 raise
@@ -132,6 +136,10 @@ def ready(built: Built, but: Collection[str] = ()) -> None:
             raise KernelError(f"dataset {dataset} does not exist on Kaggle: {_remedy(dataset)}") from None
         if status != "ready":
             raise KernelError(f"dataset {dataset} is not ready: {status}; push again in some minutes")
+    for model in built.metadata.get("model_sources", []):
+        found = models.VERSION.fullmatch(model)
+        if found and model not in but and models.version(found[1]) < int(found[2]):
+            raise KernelError(f"model {model} does not exist on Kaggle: make bundle-push BUNDLE=folder publishes one")
     for kernel in map(unversioned, built.metadata.get("kernel_sources", [])):
         try:
             status, why = client.kernel_status(kernel)
@@ -139,7 +147,7 @@ def ready(built: Built, but: Collection[str] = ()) -> None:
             raise KernelError(f"kernel {kernel} has not run on Kaggle: {_remedy(kernel)}") from None
         if status != "COMPLETE":
             raise KernelError(f"kernel {kernel} has no output to read: {status.lower()}{': ' + why if why else ''}")
-        if built.name == "predict" and follow.read_last_report(kernel).get("status") == "unfinished":
+        if places.base(built.name) == "predict" and follow.read_last_report(kernel).get("status") == "unfinished":
             again = f"make kernel-push KERNEL={kernel.rpartition('/dfd-')[2]} RESUME=1"
             raise KernelError(f"kernel {kernel} is unfinished and has no bundle yet: {again} goes on with it")
 
@@ -155,9 +163,13 @@ def _remedy(source: str) -> str:
     return "is its name right, and may your account read it?"
 
 
-def send(built: Built) -> Pushed:
+def send(built: Built, no_run: bool = False) -> Pushed:
     """Push once. Raises BusyError, KernelError."""
-    answer = client.kaggle("kernels", "push", "-p", str(built.folder), "-t", str(LONGEST))
+    answer = client.kaggle(
+        "kernels", "push", "-p", str(built.folder), "-t", str(LONGEST), *(["--no-run"] if no_run else [])
+    )
+    if no_run and "unrecognized arguments: --no-run" in answer.err:
+        raise KernelError("a push without a run needs Kaggle's command line 2.2.5 or later: pip install -U kaggle")
     refused, pushed, lost = REFUSED.search(answer.text), PUSHED.search(answer.out), LOST.search(answer.text)
     words = refused[1].strip() if refused else " ".join(answer.text.split())[-300:]
     if refused or answer.status or pushed is None:

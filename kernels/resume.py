@@ -13,6 +13,7 @@ from typing import Any
 from dfd.files import whole
 from kernels import KernelError, client, follow, inputs
 from kernels.build import Sources, read_metadata
+from kernels.places import base
 from kernels.report import read_report
 from kernels.session import REPORT
 
@@ -20,6 +21,10 @@ KINDS = {"faces": ("faces", "faces.tar"), "train": ("run", "config.json")}
 """The folder of a kernel's output to go on from, and a file in it that shows that it was begun."""
 FREE = frozenset({"hours", "timeout", "faces"})
 """Settings that may change from version to version."""
+
+
+class NothingLeftError(KernelError):
+    """The last version left nothing to go on from."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ def from_kaggle(name: str, account: str, scratch: Path) -> Left:
     state, _ = client.kernel_status(kernel)
     if state not in follow.ENDED:
         raise KernelError(f"{kernel} is {state.lower()}: wait for its end, then go on from it")
-    follow.download(kernel, scratch / "output", rf"^({REPORT}|{KINDS[name][0]}/.*)$")
+    follow.download(kernel, scratch / "output", rf"^({REPORT}|{KINDS[base(name)][0]}/.*)$")
     return from_folder(name, scratch / "output", scratch / "left")
 
 
@@ -50,10 +55,10 @@ def from_folder(name: str, output: Path, to: Path) -> Left:
     Raises KernelError: it is done, or it left nothing.
     """
     read_metadata(name, None, Sources(resume=True))
-    kind, begun = KINDS[name]
+    kind, begun = KINDS[base(name)]
     settings = _settings(name, output)
     if not (output / kind / begun).is_file():
-        raise KernelError(f"kernel {name} left nothing to go on from: leave out RESUME=1")
+        raise NothingLeftError(f"kernel {name} left nothing to go on from: leave out RESUME=1")
     if damage := inputs.fault(output / kind):
         raise KernelError(f"{damage}: fetch it again")
     to.mkdir(parents=True, exist_ok=True)
@@ -82,6 +87,6 @@ def _settings(name: str, output: Path) -> dict[str, Any]:
     if not (output / REPORT).is_file():
         return {}
     about = read_report(output)
-    if about["status"] == "done" and name != "faces":  # more videos may have been attached to faces
+    if about["status"] == "done" and base(name) != "faces":  # more videos may have been attached to faces
         raise KernelError(f"kernel {name} is done: there is nothing to go on with")
     return dict(about.get("settings", {}))

@@ -58,6 +58,24 @@ def guard(event, arguments):
 
 sys.addaudithook(guard)
 '''
+RUNNER = '''\
+"""Runs a notebook as Kaggle does, and prints what its cells print."""
+import sys
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+class Client(NotebookClient):
+    def output(self, outs, msg, display_id, cell_index):
+        print(msg["content"].get("text", ""), end="", flush=True)
+        return super().output(outs, msg, display_id, cell_index)
+
+try:
+    Client(nbformat.read(sys.argv[1], 4), timeout=None).execute()
+except CellExecutionError as error:
+    raise SystemExit(f"{error.ename}: {error.evalue}") from None
+'''
 
 
 @dataclass(frozen=True)
@@ -85,13 +103,16 @@ class Run:
 
 
 def run(python: Path, script: Path, tree: Path, sources: Mapping[str, Path], limits: Limits, log: Path) -> Run:
-    """Run `script` with `tree` as /kaggle, and each of `sources` (path below input -> folder or file) attached.
+    """Run a script or notebook with `tree` as /kaggle, and `sources` (path below input -> folder or file) attached.
 
-    python: of a virtual environment, which gets the guard. What the script prints goes to `log`.
+    python: of a virtual environment, which gets the guard. What it prints goes to `log`.
     """
     for part in ("input", "working", "temp"):
         (tree / part).mkdir(parents=True, exist_ok=True)
-    shutil.copy(script, tree / script.name)
+    command = [str(python), "-u", shutil.copy(script, tree)]
+    if script.suffix == ".ipynb":
+        (tree / "runner.py").write_text(RUNNER, encoding="utf-8")
+        command.insert(2, str(tree / "runner.py"))
     for place, folder in sources.items():
         (tree / "input" / place).parent.mkdir(parents=True, exist_ok=True)
         (tree / "input" / place).symlink_to(folder.resolve())
@@ -100,7 +121,7 @@ def run(python: Path, script: Path, tree: Path, sources: Mapping[str, Path], lim
     start = time.monotonic()
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [str(python), "-u", str(tree / script.name)], cwd=tree / "working", env=_environment(tree, read_only),
+            command, cwd=tree / "working", env=_environment(tree, read_only),
             stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         try:

@@ -57,7 +57,8 @@ class Session:
         self.start = clock()
         self.until = self.start + 3600 * float(self.settings["hours"])
         self._said = self._packed = self.start
-        self._finished = False
+        self._finished, self._made = False, ""
+        self._attached: dict[str, str] = {}
         self._versions = installed(json.loads(Path(__file__).with_name(IMAGE).read_text(encoding="utf-8"))["versions"])
 
     def __enter__(self) -> Self:
@@ -117,6 +118,7 @@ class Session:
             raise KernelError(f"{len(found)} folders of kind {kind}: {found[0]}, {found[1]}; attach one of them")
         if damage := inputs.fault(found[0]):
             raise KernelError(f"{damage}: upload it again")
+        self._attached[kind] = inputs.identity(inputs.read_manifest(found[0])["files"])
         return found[0]
 
     def install_wheels(self) -> None:
@@ -191,8 +193,12 @@ class Session:
                 folders[:] = sorted(name for name in folders if not name.startswith("."))
                 for path in (Path(folder), *(Path(folder, name) for name in sorted(files) if not name.startswith("."))):
                     archive.add(path, path.relative_to(store), recursive=False)
-        inputs.write_manifest(place, "faces")
+        self.make(place, "faces")
         self._packed = self._clock()
+
+    def make(self, folder: Path, kind: str) -> None:
+        """Write the manifest of a folder of the output, and its content into the report."""
+        self._made = inputs.write_manifest(folder, kind)
 
     def pack_now_and_then(self, store: Path) -> None:
         """Pack it again after PACK_EVERY seconds."""
@@ -215,6 +221,8 @@ class Session:
             "python": ".".join(map(str, sys.version_info[:3])),
             "image": os.environ.get("KAGGLE_DOCKER_IMAGE", ""),
             "versions": self._versions,
+            "attached": self._attached,
+            "made": self._made,
             **about,
         }
         write_json(self.working / REPORT, report)

@@ -12,7 +12,12 @@ from kernels.report import report
 
 COMPETITION_FILES = ("test_videos", "train_sample_videos", inputs.SAMPLE)
 """Mounted of a competition's folder: Kaggle has no labels of the test."""
-WORDS = {"competition_sources": "competitions", "dataset_sources": "datasets", "kernel_sources": "notebooks"}
+WORDS = {
+    "competition_sources": "competitions",
+    "dataset_sources": "datasets",
+    "kernel_sources": "notebooks",
+    "model_sources": "models",
+}
 
 
 def simulate(
@@ -24,13 +29,14 @@ def simulate(
     labels: Path | None = None,
     exact: bool = False,
 ) -> str:
-    """Run build/<name>/main.py with the sources of its metadata, print the report of a real run, return its status.
+    """Run build/<name> with the sources of its metadata, print the report as of a real run, return its status.
 
-    competition: a folder like the competition's. folders: by slug, to attach for a dataset or a kernel's output;
+    competition: a folder like the competition's. folders: by slug, to attach for a dataset, model or kernel's output;
     otherwise build/wheelhouse, and the outputs of rehearsals. long_layout: input/datasets/<owner>/<slug>, else
     input/<slug>. exact: with the image's Python and versions, installed into build/image.
     Raises KernelError: a source is missing here, or the kernel failed.
     """
+    predict = places.base(built.name) == "predict"
     sources = attached(built, competition, folders, long_layout)
     mounts = "/kaggle/input/<kind>/<owner>/<slug>" if long_layout else "/kaggle/input/<slug>"
     versions = "" if exact else "; in the versions installed here:"
@@ -41,7 +47,7 @@ def simulate(
         tree, log = Path(temporary) / "kaggle", built.folder / "log.txt"
         linked = Path(temporary) / "environment"
         python = image.exact_environment(places.built("image")) if exact else image.linked_environment(linked)
-        ended = sandbox.run(python, built.folder / places.SCRIPT, tree, sources, limits, log)
+        ended = sandbox.run(python, built.folder / built.metadata["code_file"], tree, sources, limits, log)
         shutil.rmtree(places.output(built.name), ignore_errors=True)
         shutil.copytree(tree / "working", places.output(built.name))
     text = log.read_text(encoding="utf-8", errors="replace")
@@ -55,9 +61,9 @@ def simulate(
     if ended.status != "COMPLETE":
         lines = text.strip().splitlines()
         why = lines[-1] if lines and ended.reason.startswith("the script ended") else ended.reason
-        again = "" if built.name == "predict" else f"; go on: make kernel-simulate KERNEL={built.name} RESUME=1"
+        again = "" if predict else f"; go on: make kernel-simulate KERNEL={built.name} RESUME=1"
         raise KernelError(f"kernel {built.name} ended as {ended.status}: {why}{again}")
-    return report(places.output(built.name), labels if built.name == "predict" else None)
+    return report(places.output(built.name), labels if predict else None)
 
 
 def attached(built: Built, competition: Path, folders: Mapping[str, Path], long_layout: bool) -> dict[str, Path]:
@@ -71,7 +77,8 @@ def attached(built: Built, competition: Path, folders: Mapping[str, Path], long_
     for key, word in WORDS.items():
         for source in built.metadata.get(key, []):
             owner, _, slug = unversioned(str(source)).rpartition("/")
-            place = f"{word}/{owner}/{slug}".replace("//", "/") if long_layout else slug
+            inner = str(source).lower().split("/")[2:] if key == "model_sources" else []  # framework, name, version
+            place = "/".join(part for part in ((word, owner, slug, *inner) if long_layout else (slug, *inner)) if part)
             folder = competition if key == "competition_sources" else known.get(slug)
             if folder is None or not folder.is_dir():
                 raise KernelError(f"{source} is not here ({folder or 'no folder is known'}): {_remedy(key, slug)}")

@@ -1,8 +1,8 @@
-"""A stand-in for Kaggle's API on loopback: it answers the real command line as Kaggle was recorded to answer it."""
+"""Kaggle's API on loopback: it answers the real command line as Kaggle was recorded to answer it."""
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -10,7 +10,10 @@ from urllib.parse import urlsplit
 
 
 class Server(ThreadingHTTPServer):
-    """What it was asked and what it answers. fail: by method's name, (HTTP status, message) or "drop"."""
+    """What it was asked and what it answers. fail: by method's name, (HTTP status, message) or "drop".
+
+    on_push: called with the slug and the text of a pushed kernel. outputs: files by kernel, output for all others.
+    """
 
     daemon_threads = True
 
@@ -25,7 +28,11 @@ class Server(ThreadingHTTPServer):
         self.datasets: dict[str, list[str]] = {}
         self.blobs: list[bytes] = []
         self.names: list[str] = []
+        self.models: dict[str, int] = {}
         self.output: dict[str, bytes] = {}
+        self.outputs: dict[str, dict[str, bytes]] = {}
+        self.listed: dict[str, bytes] = {}
+        self.on_push: Callable[[str, str], None] = lambda slug, text: None
         self.image: str | None = None
         self.log = '[{"stream_name":"stdout","time":1.5,"data":"hello\\n"}\n]'
 
@@ -63,7 +70,7 @@ class Handler(BaseHTTPRequestHandler):
         elif failure:
             self.answer(failure[0], {"code": failure[0], "message": failure[1]})
         elif path.startswith("/files/"):
-            self.answer(200, self.server.output[path.removeprefix("/files/")], "application/octet-stream")
+            self.answer(200, self.server.listed[path.removeprefix("/files/")], "application/octet-stream")
         elif path.startswith("/upload/"):
             self.server.blobs.append(raw)
             self.answer(200, b"", "text/plain")
@@ -78,6 +85,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.push_errors:
             return 200, {"ref": "", "url": "", "error": self.server.push_errors.pop(0)}
         self.server.kernels[slug] = self.server.kernels.get(slug, 0) + 1
+        self.server.on_push(slug, body["text"])
         about = {"ref": f"/code/{slug}", "url": f"http://localhost/code/{slug}", "error": "", "kernelId": 4242}
         return 200, {**about, "versionNumber": self.server.kernels[slug], **self.server.invalid}
 
@@ -95,7 +103,9 @@ class Handler(BaseHTTPRequestHandler):
         return 200, {"metadata": {key: value for key, value in about.items() if value}, "blob": blob}
 
     def ListKernelSessionOutput(self, body: Any) -> tuple[int, Any]:  # noqa: N802
-        names = sorted(self.server.output)
+        kernel = f"{body['userName']}/{body['kernelSlug']}"
+        self.server.listed = self.server.outputs.get(kernel, self.server.output)
+        names = sorted(self.server.listed)
         files = [{"url": f"http://localhost/files/{name}", "fileName": name} for name in names]
         if body.get("pageToken"):
             return 200, {"files": files[1:], "log": "", "nextPageToken": ""}
@@ -120,6 +130,35 @@ class Handler(BaseHTTPRequestHandler):
 
     def CreateDatasetVersion(self, body: Any) -> tuple[int, Any]:  # noqa: N802
         return 200, self._made(f"{body['ownerSlug']}/{body['datasetSlug']}")
+
+    def GetModel(self, body: Any) -> tuple[int, Any]:  # noqa: N802
+        name = f"{body['ownerSlug']}/{body['modelSlug']}"
+        if name not in self.server.models:
+            return 404, {"code": 404, "message": "Model not found"}
+        return 200, {"id": 1, "ref": name, "title": "dfd", "isPrivate": True}
+
+    def GetModelInstance(self, body: Any) -> tuple[int, Any]:  # noqa: N802
+        name = f"{body['ownerSlug']}/{body['modelSlug']}/{body['instanceSlug']}"
+        if name not in self.server.models:
+            return 404, {"code": 404, "message": "Model instance not found"}
+        about = {"id": 2, "slug": body["instanceSlug"], "framework": body["framework"]}
+        return 200, {**about, "versionNumber": self.server.models[name]}
+
+    def CreateModel(self, body: Any) -> tuple[int, Any]:  # noqa: N802
+        return self._new(f"{body['ownerSlug']}/{body['slug']}")
+
+    def CreateModelInstance(self, body: Any) -> tuple[int, Any]:  # noqa: N802
+        return self._new(f"{body['ownerSlug']}/{body['modelSlug']}/{body['body']['instanceSlug']}")
+
+    def CreateModelInstanceVersion(self, body: Any) -> tuple[int, Any]:  # noqa: N802
+        return self._new(f"{body['ownerSlug']}/{body['modelSlug']}/{body['instanceSlug']}")
+
+    def UpdateModelInstance(self, body: Any) -> tuple[int, Any]:  # noqa: N802
+        return 200, {"id": 2, "ref": body["instanceSlug"], "url": "http://localhost/models/updated", "error": ""}
+
+    def _new(self, name: str) -> tuple[int, Any]:
+        self.server.models[name] = self.server.models.get(name, 0) + 1
+        return 200, {"id": 3, "ref": name, "url": f"http://localhost/models/{name}", "error": ""}
 
     def IntrospectToken(self, _: Any) -> tuple[int, Any]:  # noqa: N802
         return 200, {"active": True, "username": "tester", "userId": 1}

@@ -11,10 +11,12 @@ import sys
 import tarfile
 from dataclasses import replace
 
+import nbformat
 import pytest
 
 from kernels import KernelError, image, inputs, places
 from kernels import build as kernel_build
+from kernels import notebook as kernel_notebook
 from kernels.__main__ import main
 from kernels.build import Sources, build, pack, uncommitted
 from kernels.check import KEYS, LARGEST, faults
@@ -42,7 +44,7 @@ def whole(repository):
 @pytest.fixture
 def built(whole):
     """With a script of one line and no packed files, which is soon checked."""
-    return replace(whole, script="print(1)\n", files={})
+    return replace(whole, code="print(1)\n", files={})
 
 
 def run(capsys, *arguments):
@@ -58,16 +60,35 @@ def test_the_three_kernels_are_fit_and_short(name):
     assert made.metadata["id"] == f"tester/dfd-{name}"
     assert "OWNER" not in json.dumps(made.metadata)
     assert len((places.source(name) / "main.py").read_text().splitlines()) <= 48
-    assert len(made.script.encode()) < 300_000
+    assert len(made.code.encode()) < 300_000
     assert json.loads((made.folder / "kernel-metadata.json").read_text()) == made.metadata
 
 
 def test_the_same_commit_gives_the_same_bytes(repository):
-    first = build("train").script
+    first = build("train").code
     for path in repository.rglob("*.py"):
         path.touch()
-    assert build("train").script == first
+    assert build("train").code == first
     assert re.search(r"commit [0-9a-f]{12}, content sha256 [0-9a-f]{64}", first)
+
+
+def test_a_notebook_is_of_the_same_source_in_short_cells():
+    made = build("train-notebook", "tester")
+    assert faults(made) == []
+    assert made.metadata["id"] == "tester/dfd-train-notebook"
+    book = nbformat.read(made.folder / "main.ipynb", 4)
+    nbformat.validate(book)
+    text, head, *cells = book.cells
+    assert text.cell_type == "markdown"
+    script = (made.folder / "main.py").read_text()
+    assert script.startswith(head.source)
+    main = (places.source("train") / "main.py").read_text()
+    assert all(cell.source in main for cell in cells)
+    assert cells[-1].source == "main()"
+    assert max(len(cell.source.splitlines()) for cell in cells) < 40
+    assert build("train-notebook", "tester", {"folds": 3}).code.count('"SETTINGS: dict[str, Any] = {') == 1
+    with pytest.raises(KernelError, match="no kernel 'trains-notebook'"):
+        build("trains-notebook")
 
 
 def test_a_change_shows_in_commit_and_hash(tmp_path, monkeypatch):
@@ -96,7 +117,7 @@ def test_the_shipped_bundle_does_not_travel(tmp_path, monkeypatch):
 def test_the_script_unpacks_to_what_is_here(whole, tmp_path):
     code = "import dfd, kernels.session as s; print(dfd.__file__); print(s.built_as()['commit'])"
     script = tmp_path / "script.py"
-    script.write_text(whole.script.split("# ------")[0] + code)
+    script.write_text(whole.code.split("# ------")[0] + code)
     environment = {"TMPDIR": str(tmp_path), "PATH": "/usr/bin"}
     done = subprocess.run(
         [sys.executable, "-I", str(script)], capture_output=True, text=True, env=environment, check=True
@@ -107,7 +128,7 @@ def test_the_script_unpacks_to_what_is_here(whole, tmp_path):
 
 def test_a_damaged_script_says_so(whole, tmp_path):
     other = base64.b85encode(lzma.compress(pack({"dfd/__init__.py": b""}))).decode()
-    script = re.sub(r'PAYLOAD = ".*"', lambda _: f'PAYLOAD = "{other}"', whole.script)
+    script = re.sub(r'PAYLOAD = ".*"', lambda _: f'PAYLOAD = "{other}"', whole.code)
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, env={"TMPDIR": str(tmp_path)}, check=False
     )
@@ -122,7 +143,7 @@ def test_the_archive_keeps_no_time_nor_owner():
 
 def test_settings_are_replaced_in_the_script():
     made = build("train", changes={"recipe": "tiny", "hours": 2})
-    assert "SETTINGS: dict[str, Any] = {'recipe': 'tiny', 'folds': 5," in made.script
+    assert "SETTINGS: dict[str, Any] = {'recipe': 'tiny', 'folds': 5," in made.code
     assert made.settings["hours"] == 2
     assert faults(made) == []
 
@@ -198,7 +219,7 @@ def test_kernels_run_in_the_pinned_image_or_said_so_in_the_newest(built):
     newest = build("train", sources=Sources(latest=True))
     assert "docker_image" not in newest.metadata
     assert newest.metadata["docker_image_pinning_type"] == "latest"
-    assert faults(replace(newest, script="print(1)\n", files={})) == []
+    assert faults(replace(newest, code="print(1)\n", files={})) == []
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"docker_image": "python:3", "python": "3.12", "versions": {}}'])
@@ -215,12 +236,12 @@ def test_the_clock_must_end_before_kaggles(built, hours):
 
 
 def test_size_syntax_and_secrets(built):
-    assert "Kaggle takes 900 kB" in faults(replace(built, script=built.script + "#" * LARGEST))[0]
-    assert "does not compile" in faults(replace(built, script="def f(:"))[0]
-    assert "does not compile" in faults(replace(built, script="type Pair = tuple[int, int]"))[0]
-    assert "does not compile" in faults(replace(built, script="'\\d'"))[0]
+    assert "Kaggle takes 900 kB" in faults(replace(built, code=built.code + "#" * LARGEST))[0]
+    assert "does not compile" in faults(replace(built, code="def f(:"))[0]
+    assert "does not compile" in faults(replace(built, code="type Pair = tuple[int, int]"))[0]
+    assert "does not compile" in faults(replace(built, code="'\\d'"))[0]
     for secret in ("KGAT_" + "a1" * 8, "AKIA" + "A" * 16, '{"key": "' + "0" * 32 + '"}'):
-        assert "take it out" in faults(replace(built, script=f"x = '''{secret}'''"))[0]
+        assert "take it out" in faults(replace(built, code=f"x = '''{secret}'''"))[0]
 
 
 def test_this_machines_key_and_files_of_keys_never_travel(monkeypatch, tmp_path):
@@ -289,7 +310,7 @@ def test_a_folder_without_git_builds_and_says_so(monkeypatch, tmp_path):
     assert build("faces").sha256 == first.sha256
 
 
-@pytest.mark.parametrize("module", [inputs, kernel_build, places])
+@pytest.mark.parametrize("module", [inputs, kernel_build, kernel_notebook, places])
 def test_examples(module):
     tried = doctest.testmod(module)
     assert tried.attempted

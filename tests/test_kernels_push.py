@@ -1,5 +1,6 @@
 """Pushing and following, by Kaggle's real command line, against a server on loopback."""
 
+import ast
 import io
 import json
 import re
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 
 from dfd.scoring.board import public_test_labels
-from kernels import KernelError, datasets, follow, image, inputs, places, wheelhouse
+from kernels import KernelError, client, datasets, follow, image, inputs, models, places, wheelhouse
 from kernels import push as pushing
 from kernels.__main__ import main
 from kernels.build import build
@@ -58,7 +59,7 @@ def server(tmp_path, monkeypatch, root):
         }
         for name, value in environment.items():
             monkeypatch.setenv(name, str(value))
-        for module in (pushing, follow, datasets):
+        for module in (pushing, follow, datasets, models):
             monkeypatch.setattr(module, "PAUSE", 0.0)
         yield running
 
@@ -91,7 +92,7 @@ def test_what_is_pushed_is_what_was_built(server, run):
     [sent] = server.asked("SaveKernel")
     text = sent.pop("text")
     built = build("predict", "tester")
-    assert text == built.script
+    assert text == built.code
     assert sent == {
         "slug": PREDICT,
         "newTitle": "dfd predict",
@@ -202,7 +203,7 @@ def test_what_is_wrong_here_is_found_before_anything_is_sent(server, whole, key,
 
 def test_a_script_too_large_is_not_sent(server, whole):
     with pytest.raises(KernelError, match="Kaggle takes 900 kB"):
-        pushing.push(replace(whole, script="#" * 900_001), "tester")
+        pushing.push(replace(whole, code="#" * 900_001), "tester")
     assert server.asked("SaveKernel") == []
 
 
@@ -240,22 +241,33 @@ def test_a_source_that_is_not_ready(server, whole, wheels, train, told):
         pushing.ready(whole)
 
 
-def test_a_bundle_made_here_travels_as_a_dataset(server, run, tmp_path):
-    bundle = tmp_path / "bundle"
-    bundle.mkdir()
-    (bundle / "bundle.json").write_text("{}")
-    (bundle / "member-0.pt").write_bytes(b"weights")
+@pytest.fixture
+def bundle(tmp_path):
+    """A folder that looks like a bundle, with a card."""
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    (folder / "bundle.json").write_text("{}")
+    (folder / "member-0.pt").write_bytes(b"weights")
+    (folder / "CARD.md").write_text("# Mine\n\nKnows no fakes of 2030.\n")
+    return folder
+
+
+def test_a_bundle_made_here_is_published_as_a_model_and_attached(server, run, tmp_path, bundle):
     assert run("push", "predict", "--bundle", bundle)[0] == 0
-    assert sorted(server.names) == ["MANIFEST.json", "bundle.json", "member-0.pt"]
+    assert sorted(server.names) == ["CARD.md", "MANIFEST.json", "bundle.json", "member-0.pt"]
     [sent] = server.asked("SaveKernel")
-    assert sent["datasetDataSources"] == [WHEELS, "tester/dfd-bundle"]
+    assert sent["modelDataSources"] == ["tester/dfd/pyTorch/bundle/1"]
+    assert sent["datasetDataSources"] == [WHEELS]
     assert "kernelDataSources" not in sent
     manifest = json.loads(server.blobs[server.names.index("MANIFEST.json")])
     assert manifest["kind"] == "bundle"
     assert f"'bundle': '{inputs.identity(manifest['files'])}'" in sent["text"]
-    [made] = server.asked("CreateDataset")
-    assert (made["slug"], made["isPrivate"], made["licenseName"]) == ("dfd-bundle", True, "other")
-    assert {path.name for path in bundle.iterdir()} == {"bundle.json", "member-0.pt"}
+    [model], [made] = server.asked("CreateModel"), server.asked("CreateModelInstance")
+    assert (model["slug"], model["isPrivate"]) == ("dfd", True)
+    assert made["body"]["licenseName"].startswith("Attribution-NonCommercial")
+    assert "Knows no fakes of 2030." in made["body"]["usage"]
+    assert len(made["body"]["files"]) == 4
+    assert {path.name for path in bundle.iterdir()} == {"CARD.md", "bundle.json", "member-0.pt"}
     status, _, err = run("push", "predict", "--bundle", tmp_path / "none")
     assert (status, "name a folder that `dfd bundle` made" in err) == (1, True)
     status, _, err = run("push", "train", "--bundle", bundle)
@@ -288,14 +300,94 @@ def test_faces_found_here_travel_as_a_dataset_and_are_gone_on_with(server, run, 
     assert f"'faces': '{identity}'" in again["text"]
 
 
-def test_a_bundle_is_not_sent_for_a_kernel_that_will_not_be(server, run, tmp_path):
-    bundle = tmp_path / "bundle"
-    bundle.mkdir()
-    (bundle / "bundle.json").write_text("{}")
+def test_a_published_model_gets_versions_and_is_attached_by_its_name(server, run, bundle):
+    status, out, err = run("publish", bundle, "--name", "mine", "--licence", "MIT")
+    assert status == 0, err
+    assert "Model tester/dfd/pyTorch/mine/1 is ready" in out
+    assert "Next: make kernel-push KERNEL=predict BUNDLE=tester/dfd/pyTorch/mine/1" in out
+    (bundle / "CARD.md").write_text("# Mine, again\n")
+    status, out, err = run("publish", bundle, "--name", "mine")
+    assert (status, "Model tester/dfd/pyTorch/mine/2 is ready" in out) == (0, True), err
+    assert len(server.asked("CreateModel")) == len(server.asked("CreateModelInstance")) == 1
+    assert server.asked("CreateModelInstance")[0]["body"]["licenseName"] == "MIT"
+    assert "# Mine, again" in server.asked("UpdateModelInstance")[0]["usage"]
+    assert run("push", "predict", "--bundle", "tester/dfd/pyTorch/mine/2")[0] == 0
+    [sent] = server.asked("SaveKernel")
+    assert sent["modelDataSources"] == ["tester/dfd/pyTorch/mine/2"]
+    status, _, err = run("push", "predict", "--bundle", "tester/dfd/pyTorch/mine/3")
+    assert (status, "model tester/dfd/pyTorch/mine/3 does not exist on Kaggle: make bundle-push" in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        ({"StartBlobUpload": (403, "no")}, "no"),
+        ({"CreateModel": (400, "slug taken")}, "model tester/dfd was not uploaded: slug taken"),
+        ({"CreateModelInstance": (400, "bad licence")}, "model tester/dfd/pyTorch/detector was not uploaded: "),
+        ({"GetModel": "drop"}, "Kaggle cannot be reached"),
+        ({"GetModelInstance": (500, "our fault")}, "our fault"),
+    ],
+)
+def test_a_model_that_is_not_published_says_why(server, run, bundle, failure, told):
+    server.fail = failure
+    status, _, err = run("publish", bundle)
+    assert (status, told in err) == (1, True), err
+
+
+def test_only_a_bundle_with_a_name_that_kaggle_takes_is_published(server, run, bundle, tmp_path):
+    status, _, err = run("publish", bundle, "--name", "My Model")
+    assert (status, "model name 'My Model': 3 to 50 of a-z, 0-9 and - are wanted" in err) == (1, True)
+    status, _, err = run("publish", tmp_path)
+    assert (status, "holds nothing, no bundle" in err) == (1, True)
+    assert server.requests == []
+
+
+def test_a_push_without_a_run_is_saved(server, run):
+    status, out, err = run("push", "predict", "--no-run")
+    if "--no-run" in client.asked("kernels", "push", "--help"):
+        assert (status, "It does not run" in out) == (0, True), err
+        assert server.asked("SaveKernel")[0]["kernelExecutionType"] == "QUICK_SAVE"
+    else:
+        assert (status, "needs Kaggle's command line 2.2.5 or later" in err) == (1, True)
+        assert server.asked("SaveKernel") == []
+
+
+def test_a_notebook_is_pushed_beside_the_script(server, run):
+    assert run("push", "predict-notebook")[0] == 0
+    [sent] = server.asked("SaveKernel")
+    assert (sent["slug"], sent["newTitle"]) == ("tester/dfd-predict-notebook", "dfd predict notebook")
+    assert sent["kernelType"] == "notebook"
+    assert "from kernels.session import Session" in "".join(json.loads(sent["text"])["cells"][3]["source"])
+    server.statuses["tester/dfd-predict-notebook"] = ["COMPLETE"]
+    assert "make kernel-output KERNEL=predict-notebook" in run("status", "predict-notebook")[1]
+
+
+@pytest.mark.parametrize("method", ["GetDatasetStatus", "GetKernelSessionStatus"])
+@pytest.mark.parametrize("failure", ["drop", (503, "503 Server Error"), (500, "our fault")])
+def test_a_network_that_fails_is_no_missing_source(server, whole, method, failure):
+    server.fail[method] = failure
+    with pytest.raises(KernelError) as error:
+        pushing.ready(whole)
+    assert "make" not in str(error.value)
+    assert not isinstance(error.value, client.MissingError)
+    assert isinstance(error.value, client.UnreachableError) is (failure[0] != 500)
+
+
+def test_a_lost_network_creates_no_second_dataset(server, run, tmp_path):
+    store = tmp_path / "faces"
+    store.mkdir()
+    (store / "dataset.json").write_text("{}")
+    server.fail["GetDatasetStatus"] = (500, "our fault")
+    with pytest.raises(KernelError, match="our fault"):
+        datasets.upload(store, "dfd-face-tracks", "tester")
+    assert server.asked("CreateDataset") == []
+
+
+def test_a_bundle_is_not_sent_for_a_kernel_that_will_not_be(server, run, bundle):
     server.datasets[WHEELS] = None
     status, _, err = run("push", "predict", "--bundle", bundle)
     assert (status, "make wheelhouse-push" in err) == (1, True)
-    assert server.asked("CreateDataset") == server.asked("SaveKernel") == []
+    assert server.asked("CreateModel") == server.asked("SaveKernel") == []
 
 
 SETTINGS = {"recipe": "tiny", "folds": 2, "weights": "", "options": {}, "hours": 8.5, "faces": ""}
@@ -363,6 +455,84 @@ def test_what_cannot_be_gone_on_from(server, run, state, status, arguments, told
     status, _, err = run("push", *arguments, "--resume")
     assert (status, told in err) == (1, True), err
     assert server.asked("SaveKernel") == server.asked("CreateDataset") == []
+
+
+def test_a_wait_outlasts_a_lost_network(server):
+    server.statuses[PREDICT] = ["RUNNING", "COMPLETE"]
+    server.fail["GetKernelSessionStatus"] = "drop"
+    said, naps = [], []
+
+    def sleep(seconds):
+        naps.append(seconds)
+        server.fail.clear()
+
+    assert follow.wait_for(PREDICT, 1, said.append, sleep) == ("COMPLETE", "")
+    assert "Kaggle cannot be reached" in said[0]
+    assert (said[1:], len(naps)) == ([f"{PREDICT} is running"], 2)
+
+
+def pushed_settings(text):
+    """What a pushed script was built as, and its SETTINGS."""
+    body = {ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target): node.value
+            for node in ast.parse(text).body if isinstance(node, ast.Assign | ast.AnnAssign)}  # fmt: skip
+    return ast.literal_eval(body["BUILT"]), ast.literal_eval(body["SETTINGS"])
+
+
+@pytest.fixture
+def kaggle_runs(server):
+    """A Kaggle that runs what is pushed; kernel train stops once by its own clock. Returns the names of what ran."""
+    ran = []
+    server.statuses = {}
+    scored = "filename,label\na.mp4,0.5\n"
+
+    def on_push(slug, text):
+        name = slug.rpartition("-")[2]
+        ran.append(name)
+        built, settings = pushed_settings(text)
+        unfinished = name == "train" and ran.count("train") == 1
+        taken = {
+            "train": {"faces": f"faces-{ran.count('faces')}"},
+            "predict": {"bundle": f"train-{ran.count('train')}"},
+        }
+        about = {**ABOUT, **built, "kernel": name, "settings": settings, "attached": taken}
+        about |= {
+            "made": f"{name}-{ran.count(name)}",
+            "status": "unfinished" if unfinished else "done",
+            "reason": "time",
+        }
+        if name == "predict":
+            about["prediction"] = {"statuses": {"ok": 1}, "fell_back": [], "seconds_a_video": 1.5, "videos": 1}
+        files = {"kernel.json": json.dumps(about), "run/config.json": "{}"}
+        files |= {"submission.csv": scored, "sample_submission.csv": scored}
+        server.outputs[slug] = {file: content.encode() for file, content in files.items()}
+        server.statuses[slug] = ["RUNNING", "COMPLETE"]
+
+    server.on_push = on_push
+    return ran
+
+
+def test_the_kernels_run_one_after_the_other_and_what_is_done_is_not_done_again(server, run, kaggle_runs):
+    status, out, err = run("run", "--set", "recipe=tiny", "--set", "train.hours=2")
+    assert status == 0, err
+    assert kaggle_runs == ["faces", "train", "train", "predict"]
+    assert "'recipe': 'tiny'" in server.asked("SaveKernel")[2]["text"]
+    assert "'hours': 2" in server.asked("SaveKernel")[2]["text"]
+    assert server.asked("SaveKernel")[2]["datasetDataSources"] == [WHEELS, "tester/dfd-train-earlier"]
+    assert "is a valid submission" in out
+    status, out, err = run("run", "--set", "recipe=tiny")
+    assert (status, len(kaggle_runs)) == (0, 4), err
+    assert out.count("is done.") == 3
+    server.statuses[TRAIN] = ["RUNNING", "ERROR"]  # a fault that another push does not mend
+    server.outputs[TRAIN]["kernel.json"] = b""
+    server.on_push = lambda slug, text: server.statuses.update({slug: ["ERROR"]})
+    status, _, err = run("run", "--set", "recipe=tiny")
+    assert (status, "tester/dfd-train ended as ERROR: Your notebook tried to allocate more" in err) == (1, True), err
+
+
+def test_a_setting_that_no_kernel_has_is_refused_before_anything_runs(server, run):
+    status, _, err = run("run", "--set", "recipes=tiny")
+    assert (status, "no kernel has a setting 'recipes'; there are bundle, " in err) == (1, True)
+    assert server.requests == []
 
 
 def test_status_is_followed_to_the_end(server, run):

@@ -103,6 +103,35 @@ def test_predict_makes_a_valid_scored_submission(finished, competition, capfd):
         assert words in out
 
 
+def test_a_notebook_and_an_attached_model_are_rehearsed_too(finished, competition, capfd):
+    arguments = [
+        "simulate",
+        "predict-notebook",
+        "--competition",
+        str(competition),
+        "--bundle",
+        str(finished / "bundle"),
+    ]
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    out, err = capfd.readouterr()
+    assert not stop.value.code, err + out
+    assert re.search(r"models/OWNER/dfd/pytorch/bundle/1", out)
+    assert "is a valid submission" in out
+    assert read_report(output("predict-notebook"))["kernel"] == "predict"
+
+
+def test_a_notebook_that_fails_ends_in_one_line(tmp_path):
+    book = {"cells": [{"cell_type": "code", "metadata": {}, "source": source, "outputs": [], "execution_count": None}
+                      for source in ("print('first')", "raise SystemExit('dfd kernel: no GPU')", "print('third')")],
+            "metadata": {}, "nbformat": 4, "nbformat_minor": 4}  # fmt: skip
+    (tmp_path / "main.ipynb").write_text(json.dumps(book))
+    python = image.linked_environment(tmp_path / "environment")
+    log = tmp_path / "log"
+    ended = sandbox.run(python, tmp_path / "main.ipynb", tmp_path / "tree", {}, sandbox.Limits(60), log)
+    assert (ended.status, log.read_text().splitlines()) == ("ERROR", ["first", "SystemExit: dfd kernel: no GPU"])
+
+
 def test_a_rehearsal_has_no_network_no_credentials_and_a_read_only_input(competition, workshop, tmp_path):
     script = tmp_path / "main.py"
     script.write_text(

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from kernels import inputs
 from kernels.session import Session
 
 SETTINGS: dict[str, Any] = {
@@ -38,7 +37,7 @@ def main() -> None:
             session.finish("unfinished", reason=str(stopped))
         else:
             pack_runs([run], session.working / "bundle")
-            inputs.write_manifest(session.working / "bundle", "bundle")
+            session.make(session.working / "bundle", "bundle")
             session.finish("done", score=made.score)
 
 
