@@ -54,7 +54,7 @@ def publish(
         model, files = Path(temporary) / "model", Path(temporary) / "files"
         model.mkdir()
         files.mkdir()
-        if not client.exists("models", "get", f"{account}/{MODEL}"):
+        if not before and not client.exists("models", "get", f"{account}/{MODEL}"):
             about: dict[str, Any] = {"ownerSlug": account, "slug": MODEL, "title": MODEL, "isPrivate": True}
             about["description"] = "Deepfake detectors, as bundles of dfd."
             write_json(model / "model-metadata.json", about)

@@ -480,53 +480,50 @@ def pushed_settings(text):
 
 @pytest.fixture
 def kaggle_runs(server):
-    """A Kaggle that runs what is pushed; kernel train stops once by its own clock. Returns the names of what ran."""
+    """A Kaggle that runs what is pushed at once: faces is done, train stopped by its own clock. Returns what ran."""
     ran = []
-    server.statuses = {}
     scored = "filename,label\na.mp4,0.5\n"
 
-    def on_push(slug, text):
-        name = slug.rpartition("-")[2]
-        ran.append(name)
-        built, settings = pushed_settings(text)
-        unfinished = name == "train" and ran.count("train") == 1
-        taken = {
-            "train": {"faces": f"faces-{ran.count('faces')}"},
-            "predict": {"bundle": f"train-{ran.count('train')}"},
-        }
-        about = {**ABOUT, **built, "kernel": name, "settings": settings, "attached": taken}
-        about |= {
-            "made": f"{name}-{ran.count(name)}",
-            "status": "unfinished" if unfinished else "done",
-            "reason": "time",
-        }
+    def end(name, built, settings, status="done"):
+        given = {"faces": {}, "train": {"faces": "f" * 64}, "predict": {"bundle": "t" * 64}}[name]
+        made = {"faces": "f" * 64, "train": "t" * 64, "predict": ""}[name]
+        about = {**ABOUT, **built, "kernel": name, "settings": settings, "attached": given, "made": made}
+        about |= {"status": status, "reason": "the time was up"}
         if name == "predict":
             about["prediction"] = {"statuses": {"ok": 1}, "fell_back": [], "seconds_a_video": 1.5, "videos": 1}
         files = {"kernel.json": json.dumps(about), "run/config.json": "{}"}
         files |= {"submission.csv": scored, "sample_submission.csv": scored}
-        server.outputs[slug] = {file: content.encode() for file, content in files.items()}
-        server.statuses[slug] = ["RUNNING", "COMPLETE"]
+        server.outputs[f"tester/dfd-{name}"] = {file: content.encode() for file, content in files.items()}
+        server.statuses[f"tester/dfd-{name}"] = ["COMPLETE"]
+
+    def on_push(slug, text):
+        ran.append(slug.rpartition("-")[2])
+        end(ran[-1], *pushed_settings(text))
 
     server.on_push = on_push
+    for name, status in (("faces", "done"), ("train", "unfinished")):
+        made = build(name, "tester", {"recipe": "tiny"} if name == "train" else {})
+        end(name, {"commit": made.commit, "sha256": made.sha256}, made.settings, status)
     return ran
 
 
-def test_the_kernels_run_one_after_the_other_and_what_is_done_is_not_done_again(server, run, kaggle_runs):
+def test_the_kernels_run_one_after_the_other_from_where_they_were(server, run, kaggle_runs):
     status, out, err = run("run", "--set", "recipe=tiny", "--set", "train.hours=2")
     assert status == 0, err
-    assert kaggle_runs == ["faces", "train", "train", "predict"]
-    assert "'recipe': 'tiny'" in server.asked("SaveKernel")[2]["text"]
-    assert "'hours': 2" in server.asked("SaveKernel")[2]["text"]
-    assert server.asked("SaveKernel")[2]["datasetDataSources"] == [WHEELS, "tester/dfd-train-earlier"]
+    assert kaggle_runs == ["train", "predict"]
+    train, _ = server.asked("SaveKernel")
+    assert train["datasetDataSources"] == [WHEELS, "tester/dfd-train-earlier"]
+    assert pushed_settings(train["text"])[1] == {**SETTINGS, "folds": 5, "weights": "imagenet-lite0", "hours": 2}
     assert "is a valid submission" in out
     status, out, err = run("run", "--set", "recipe=tiny")
-    assert (status, len(kaggle_runs)) == (0, 4), err
-    assert out.count("is done.") == 3
-    server.statuses[TRAIN] = ["RUNNING", "ERROR"]  # a fault that another push does not mend
-    server.outputs[TRAIN]["kernel.json"] = b""
+    assert (status, out.count("is done."), len(kaggle_runs)) == (0, 3, 2), err
+
+
+def test_a_kernel_that_fails_ends_the_run(server, run, kaggle_runs):
     server.on_push = lambda slug, text: server.statuses.update({slug: ["ERROR"]})
-    status, _, err = run("run", "--set", "recipe=tiny")
-    assert (status, "tester/dfd-train ended as ERROR: Your notebook tried to allocate more" in err) == (1, True), err
+    status, _, err = run("run", "--set", "recipe=tiny", "--set", "folds=2")  # other settings: begins anew
+    assert (status, "tester/dfd-train ended as ERROR: " in err) == (1, True), err
+    assert [sent["datasetDataSources"] for sent in server.asked("SaveKernel")] == [[WHEELS]]
 
 
 def test_a_setting_that_no_kernel_has_is_refused_before_anything_runs(server, run):
