@@ -41,8 +41,8 @@ CLIPS    = .venv/bin/python -c 'from dfd.inference.info import read_info, shippe
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .PHONY: help setup submission faces pretrained train crossval mlflow test floors check bench clean \
-	kernel-build kernel-check kernel-simulate kernel-push kernel-status kernel-logs kernel-output kernel-image \
-	wheelhouse wheelhouse-push
+	kernel-build kernel-check kernel-simulate kernel-push kernel-run kernel-status kernel-logs kernel-output \
+	kernel-image bundle-push wheelhouse wheelhouse-push
 
 help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -142,17 +142,20 @@ CHANGES = $(foreach change,$(SET),--set '$(change)') $(if $(RESUME),--resume)
 IMAGE   = $(if $(LATEST),--latest)
 GIVEN   = $(if $(BUNDLE),--bundle "$(BUNDLE)") $(if $(filter command,$(origin FACES)),--faces "$(FACES)")
 
-kernel-build: $(READY)  ## KERNEL=faces|train|predict (SET="recipe=tiny hours=8", RESUME=1, LATEST=1): one script for Kaggle
+kernel-build: $(READY)  ## KERNEL=faces|train|predict (SET="recipe=tiny hours=8", RESUME=1, LATEST=1): one script for Kaggle, one notebook
 	$(KERNELS) build $(KERNEL) $(CHANGES) $(IMAGE)
 
 kernel-check: $(READY)  ## everything about it that Kaggle would refuse
 	$(KERNELS) check $(KERNEL) $(CHANGES) $(IMAGE)
 
-kernel-simulate: $(READY) $(MINI)/sample.json build/wheelhouse/MANIFEST.json  ## run it here as Kaggle would (EXACT=1: in its very versions, CUT=seconds, LAYOUT=short)
-	$(KERNELS) simulate $(KERNEL) $(CHANGES) $(if $(EXACT),--exact) $(if $(CUT),--seconds $(CUT)) $(if $(LAYOUT),--layout $(LAYOUT))
+kernel-simulate: $(READY) $(MINI)/sample.json build/wheelhouse/MANIFEST.json  ## rehearse it here (EXACT=1: Kaggle's versions, CUT=seconds, LAYOUT=short, BUNDLE=folder for predict)
+	$(KERNELS) simulate $(KERNEL) $(CHANGES) $(if $(BUNDLE),--bundle "$(BUNDLE)") $(if $(EXACT),--exact) $(if $(CUT),--seconds $(CUT)) $(if $(LAYOUT),--layout $(LAYOUT))
 
-kernel-push: $(READY)  ## run it on Kaggle, as committed (BUNDLE=folder for predict, FACES=folder for train, WAIT=minutes)
-	$(KERNELS) push $(KERNEL) $(CHANGES) $(IMAGE) $(GIVEN) $(if $(WAIT),--wait $(WAIT))
+kernel-push: $(READY)  ## run it on Kaggle, as committed (BUNDLE=folder or model for predict, FACES=folder for train, WAIT=minutes, NO_RUN=1)
+	$(KERNELS) push $(KERNEL) $(CHANGES) $(IMAGE) $(GIVEN) $(if $(WAIT),--wait $(WAIT)) $(if $(NO_RUN),--no-run)
+
+kernel-run: $(READY)  ## faces, train and predict on Kaggle, one after the other; stopped, it goes on where it was
+	$(KERNELS) run $(foreach change,$(SET),--set '$(change)') $(IMAGE) $(if $(filter command,$(origin LABELS)),--labels "$(LABELS)")
 
 kernel-status: $(READY)  ## where it stands (WAIT=minutes to its end)
 	$(KERNELS) status $(KERNEL) $(if $(WAIT),--wait $(WAIT))
@@ -165,6 +168,9 @@ kernel-output: $(READY)  ## fetch what it made, validate and score it (LABELS=cs
 
 kernel-image: $(READY)  ## which image of Kaggle's it ran in, beside the pinned one (MOVE=1: pin that from now on)
 	$(KERNELS) image $(KERNEL) $(if $(MOVE),--move)
+
+bundle-push: $(READY)  ## publish BUNDLE=folder as your private Kaggle Model dfd (NAME=detector, LICENCE="Apache 2.0")
+	$(KERNELS) publish "$(or $(BUNDLE),dfd/pretrained)" $(if $(filter command,$(origin NAME)),--name "$(NAME)") $(if $(LICENCE),--licence "$(LICENCE)")
 
 wheelhouse: $(READY)  ## gather the packages that Kaggle lacks (RELOCK=1 after a change of requirements.txt)
 	$(KERNELS) wheelhouse $(if $(RELOCK),--relock)
