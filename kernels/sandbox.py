@@ -135,14 +135,13 @@ def run(python: Path, script: Path, tree: Path, sources: Mapping[str, Path], lim
 
 
 def _environment(tree: Path, read_only: str) -> dict[str, str]:
-    """Only the path of this machine: no credentials, no PYTHONPATH."""
+    """Of this machine only the path and OMP_NUM_THREADS: no credentials, no PYTHONPATH."""
     temp = str(tree / "temp")
     return {
-        "PATH": os.environ.get("PATH", os.defpath),
+        **{name: os.environ[name] for name in ("PATH", "OMP_NUM_THREADS") if name in os.environ},
         "HOME": temp,
         "TMPDIR": temp,
         "LANG": "C.UTF-8",
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", ""),
         "KAGGLE_KERNEL_RUN_TYPE": "Batch",
         "DFD_KAGGLE": str(tree),
         "DFD_REHEARSAL": "1",
