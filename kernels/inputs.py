@@ -122,6 +122,7 @@ def videos_of(found: list[Path]) -> list[Any]:
 
 def listing(root: Path) -> list[str]:
     """The folders mounted under `root`, three levels deep, with the number of their files, for a log."""
-    mounted = [path for depth in ("", "*", "*/*", "*/*/*") for path in root.glob(depth) if path.is_dir()]
+    below = (path for depth in ("*", "*/*", "*/*/*") for path in root.glob(depth))
+    mounted = [path for path in (root, *below) if path.is_dir()]
     lines = [f"{path}/ ({sum(inner.is_file() for inner in path.iterdir())} files)" for path in sorted(mounted)]
     return [*lines[:LISTED], *([f"… and {len(lines) - LISTED} more"] if len(lines) > LISTED else [])]
