@@ -292,7 +292,7 @@ def gather(*, relock: bool = False, push: bool = False) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and end the process with its exit status."""
-    run(app, "kernels", arguments, "stopped")
+    run_command(app, "kernels", arguments, "stopped")
 
 
 def _changes(texts: Sequence[str]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def bundle(told=TOLD, seen=()):
     """Two networks that are never asked, only told of."""
     entries = [MemberEntry(file=f"member-{n}.pt", sha256="", model="frame", clip=ClipConfig(length=1)) for n in (0, 1)]
     info = BundleInfo(faces=FacesConfig(), members=tuple(entries), evidence=told)
-    return Bundle(info, ((None, header(0.0)), (None, header(1.0))), seen=seen)  # type: ignore[arg-type]
+    return Bundle(info, ((None, header(0.0)), (None, header(1.0))), seen=seen)
 
 
 def explanation(of=None, name=HOSTILE, probability=0.83, **changes):

@@ -100,5 +100,5 @@ def test_a_name_that_the_networks_learned_from_is_known(bundle, record, face_vid
 
 def test_of_one_network_there_is_no_gap():
     info = read_info(shipped())
-    alone = Explanation(Video(shipped(), "a"), None, info, opinions=(0.4, None))  # type: ignore[arg-type]
+    alone = Explanation(Video(shipped(), "a"), None, info, opinions=(0.4, None))
     assert alone.gap is None

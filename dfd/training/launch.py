@@ -7,10 +7,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
-
+import dfd.torchvision_ops  # noqa: F401  # before pytorch_lightning, which imports torchvision
 from dfd.errors import ConfigError, TrainingError
 from dfd.training.clock import Means
+
+from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment  # isort: skip
 
 PATIENCE = 120.0
 """Seconds that the other processes wait for the first to make the run's folder."""
