@@ -26,6 +26,8 @@ from dfd.types import Video
 from dfd.videos.encode import write_video
 from dfd.videos.manifest import read_videos
 from dfd.videos.workers import Limits
+from tests.file_server import server  # noqa: F401  # fixtures
+from tests.machines import cluster, machines  # noqa: F401
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no fault of the code
 settings.load_profile("untimed")

@@ -15,7 +15,6 @@ from dfd.videos.workers import Limits
 from tests.cluster_work import Erratic, behave
 
 LIMITS = Limits(timeout=100)
-pytest_plugins = ["tests.machines"]
 
 
 def spread(cluster, folder, numbers, until=None):

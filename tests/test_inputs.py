@@ -7,8 +7,6 @@ from dfd.types import Video
 from dfd.videos.inputs import found_at, placed, shard_of
 from dfd.videos.remote import url_of
 
-pytest_plugins = ["tests.file_server"]
-
 
 def test_a_folder_by_url_is_read_as_one_here(server):
     for name in ("a.mp4", "b.MOV", "note.rst"):

@@ -22,7 +22,6 @@ from tests.test_bundle import checkpoint
 
 CONFIG = FacesConfig(size=64, detect_side=320)
 LIMITS = Limits(timeout=100)
-pytest_plugins = ["tests.machines"]
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,6 @@ from dfd.faces.written import file_stamp
 from dfd.types import Video
 from dfd.videos.remote import at_hand, listed, url_of
 
-pytest_plugins = ["tests.file_server"]
-
 
 def test_a_url_is_told_from_a_path():
     assert url_of(Path("s3://bucket/a/b.mp4")) == "s3://bucket/a/b.mp4"
