@@ -13,7 +13,9 @@ from kernels.__main__ import app as kernels_app
 from kernels.__main__ import main as kernels_main
 
 PROGRAMS = {"dfd": (app, main), "kernels": (kernels_app, kernels_main)}
-KERNELS = ("build", "check", "simulate", "push", "status", "logs", "output", "image", "wheelhouse")
+KERNELS = (
+    "build", "check", "simulate", "push", "run", "publish", "status", "logs", "output", "image", "wheelhouse",
+)  # fmt: skip
 HUGE = "1" + "0" * 30
 WRONG = {"int": ("x", "1.5", "-1", HUGE, "nan", "inf"), "float": ("x", "-1", "1e30", "nan", "inf")}
 PLACES = (a_place, a_file, a_folder, a_new_file, a_new_folder)

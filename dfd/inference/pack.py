@@ -127,7 +127,8 @@ def _checked_maps(paths: Sequence[Path], videos: Sequence[VideoRecord]) -> tuple
     members = [load_member(path, torch.device("cpu")) for path in paths]
     made = [h.training["blend"] for _, h in members if h.training.get("train", {}).get("self_blend")]
     seen = {name for _, header in members for name in header.videos}
-    unseen = [video for video in videos if not among([video.video], seen)]
+    known = set(among([video.video for video in videos], seen))
+    unseen = [video for video in videos if video.video not in known]
     blend = BlendConfig.read(made[0], "the networks' training") if made else BlendConfig()
     if blend.mesh and not blend.mesh.is_file():  # trained elsewhere: the outlines of five landmarks will do
         blend = blend.replace(mesh=None)
