@@ -29,6 +29,9 @@ def machines():
     from ray.cluster_utils import Cluster
 
     os.environ.setdefault("RAY_worker_niceness", "0")  # it would be 15: beside other work nothing would happen
+    os.environ.setdefault(
+        "RAY_gcs_rpc_server_reconnect_timeout_s", "5"
+    )  # how long others outlive a head that is killed
     before = of_cluster()
     one = {"num_cpus": 1, "object_store_memory": 100_000_000}
     machines = Cluster(initialize_head=True, head_node_args={**one, "include_dashboard": False})
@@ -36,7 +39,7 @@ def machines():
     machines.wait_for_nodes()
     yield machines
     machines.shutdown()
-    until = time.monotonic() + 20
+    until = time.monotonic() + 90
     while (left := [text for text in of_cluster() if text not in before]) and time.monotonic() < until:
         time.sleep(0.2)
     assert left == []
