@@ -60,7 +60,7 @@ def test_the_three_kernels_are_fit_and_short(name):
     assert made.metadata["id"] == f"tester/dfd-{name}"
     assert "OWNER" not in json.dumps(made.metadata)
     assert len((places.source(name) / "main.py").read_text().splitlines()) <= 48
-    assert len(made.code.encode()) < 300_000
+    assert len(made.code.encode()) < 350_000  # of the megabyte that Kaggle takes
     assert json.loads((made.folder / "kernel-metadata.json").read_text()) == made.metadata
 
 

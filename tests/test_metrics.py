@@ -348,7 +348,7 @@ class TestExplainScore:
     def test_one_class(self):
         lines = explain_score(evaluate([1, 1], [0.9, 0.8]))
         assert "(100 % fake), where the constant 1.00 gives 0.000: no better" in lines[1]
-        assert lines[-1] == "With one class alone nothing says how well real and fake are told apart."
+        assert lines[-1] == "With one class alone nothing says how well real and fake are separated."
 
     def test_what_was_left_out(self):
         result = {**evaluate([0, 1], [0.1, 0.9]), "unlabelled": 3, "missing": 2}

@@ -117,7 +117,9 @@ def test_ctrl_c_is_one_sentence_and_leaves_nothing_running(tmp_path, videos, bun
     process.send_signal(signal.SIGINT)
     text, _ = process.communicate()
     assert process.returncode == 130
-    assert text == "dfd: stopped; the same command goes on from here\n"
+    assert text.splitlines()[1:] == ["dfd: stopped; the same command goes on from here"], (
+        text
+    )  # after what was understood
     assert left_running(process.pid) == []
     assert len(read_submission(out)) == 12
     assert out.with_suffix(".journal.jsonl").exists()
@@ -350,7 +352,9 @@ def test_as_many_faces_are_scored_as_asked_for_and_a_note_tells_of_more(tmp_path
         assert ("Note: more than 1 faces in 2 segments, the smaller ones left out." in out) == bool(more)
     settings = [ONE, replace(ONE, most=1)]
     two, one = (made(read_videos(path), bundle, tmp_path / "s.csv", each).scores[0].faces for each in settings)
-    assert one == tuple(logit for logit in two if logit.face == 0)
+    largest = [score for score in two if score.face == 0]
+    assert [(s.segment, s.face, s.confidence) for s in one] == [(s.segment, s.face, s.confidence) for s in largest]
+    assert [s.logit for s in one] == pytest.approx([s.logit for s in largest], abs=1e-6)  # batches of other sizes
     assert len(two) == 2 * len(one)
     assert settings[0].key() != settings[1].key()  # a stopped run with another number is not gone on with
 
@@ -360,13 +364,13 @@ def test_as_many_faces_are_scored_as_asked_for_and_a_note_tells_of_more(tmp_path
     [
         ("--faces", "0", "faces is 0: input should be greater than or equal to 1"),
         ("--faces", "51", "faces is 51: input should be less than or equal to 50"),
-        ("--hours", "0", "the time is 0 s: give a number above 0"),
-        ("--hours", "-1", "the time is -3600 s: give a number above 0"),
-        ("--hours", "nan", "the time is nan s: give a number above 0"),
-        ("--hours", "inf", "the time is inf s: give a number above 0"),
-        ("--workers", "-1", "workers is -1: give 0 for one a core"),
-        ("--timeout", "0", "timeout is 0: give a number of seconds above 0"),
-        ("--memory", "0", "memory is 0: give a number of gigabytes above 0"),
+        ("--hours", "0", "--hours is 0: must be > 0"),
+        ("--hours", "-1", "--hours is -1: must be > 0"),
+        ("--hours", "nan", "--hours is nan: must be"),
+        ("--hours", "inf", "--hours is inf: must be"),
+        ("--workers", "-1", "--workers is -1: must be >= 0"),
+        ("--timeout", "0", "--timeout is 0: must be > 0"),
+        ("--memory", "0", "--memory is 0: must be > 0"),
         ("--device", "banana", "there is no device 'banana'"),
         ("--bundle", "none", "none is not a bundle"),
         ("--sample", "none.csv", "none.csv"),

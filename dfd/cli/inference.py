@@ -163,9 +163,9 @@ def predict(
     def load() -> "Bundle":
         from dfd.inference.bundle import load_bundle
 
+        loaded = load_bundle(detector, "cpu" if cluster else device, force)
         for line in understood(videos, found, labels=False):
             show.tell(line)
-        loaded = load_bundle(detector, "cpu" if cluster else device, force)
         if other := drifted(info.versions):
             holds = "" if force else "; its golden answers hold here"
             show.tell(f"{detector} was made with {', '.join(other)}{holds}.")

@@ -21,7 +21,7 @@ OTHERS = frozenset(
     (
         ".aac", ".ac3", ".aif", ".aiff", ".amr", ".flac", ".m4a", ".m4b", ".mka", ".mks", ".mp3", ".oga", ".ogg",
         ".opus", ".ra", ".wav", ".wma",
-        ".!ut", ".aria2", ".bc!", ".crdownload", ".download", ".filepart", ".opdownload", ".partial", ".tmp",
+        ".!ut", ".aria2", ".bc!", ".crdownload", ".download", ".filepart", ".opdownload", ".tmp",
         ".unconfirmed", ".ytdl",
         ".csv", ".json", ".txt",
     )
