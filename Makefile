@@ -86,12 +86,10 @@ pretrained: $(READY) $(LITE0) $(SHIP)/identity.pt $(SHIP)/mesh.tflite  ## train 
 	$(DFD) faces "$(DATA)/dfdc" --out $(SHIP)/dfdc --cut-margin 1.0 --size 224
 	$(DFD) faces "$(DATA)/real" --out $(SHIP)/real --margin 1.7 --size 256
 	$(DFD) train $(SHIP)/dfdc --recipe dfdc --model.weights $(LITE0) --fold 0 --folds 10 --groups identity --identity-weights $(SHIP)/identity.pt --track none --out $(SHIP)/run-dfdc
-	.venv/bin/python -m benchmarks.real_crops "$(DATA)/dfdc" $(SHIP)/run-dfdc $(SHIP)/dfdc-real-pictures
-	$(DFD) faces $(SHIP)/dfdc-real-pictures --out $(SHIP)/dfdc-real --cut-margin 1.25 --size 224
-	$(DFD) train $(SHIP)/real $(SHIP)/dfdc-real --recipe blend --model.weights $(LITE0) --blend.mesh $(SHIP)/mesh.tflite --fold 0 --folds 10 --track none --out $(SHIP)/run-blend
+	$(DFD) train $(SHIP)/real --recipe blend --model.weights $(LITE0) --blend.mesh $(SHIP)/mesh.tflite --fold 0 --folds 5 --track none --out $(SHIP)/run-blend
 	$(DFD) bundle $(SHIP)/run-dfdc $(SHIP)/run-blend --sets $(SHIP)/dfdc $(SHIP)/real --half --out $(SHIP)/bundle
 	$(DFD) card $(SHIP)/bundle --name "The detector of dfd" --run $(SHIP)/run-dfdc $(SHIP)/run-blend $(if $(wildcard $(TERMS)),--terms $(TERMS)) \
-		--score "DFDC crops of other people=$(SHIP)/run-dfdc/score.json" "self-blended faces of other people=$(SHIP)/run-blend/score.json"
+		--score "DFDC crops of other people=$(SHIP)/run-dfdc/score.json" "self-blended photographs of other people=$(SHIP)/run-blend/score.json"
 	@echo "Next: dfd predict VIDEO --bundle $(SHIP)/bundle; to ship it: cp -r $(SHIP)/bundle/. dfd/pretrained/"
 
 train: faces $(WEIGHTS)  ## train one model on VIDEOS with RECIPE

@@ -130,8 +130,8 @@ def blend() -> Recipe:
         clip=base.clip.replace(size=192, margin=1.25),
         train=base.train.replace(epochs=3, loaders=2, lr=7e-4, weight_decay=0.05, self_blend=1.0),
         augment=AugmentConfig(
-            zoom=0.2, shift=0.04, colour=0.4, grey=0.05, blur=0.2, noise=0.25, reduce=0.5, reduce_to=0.2, jpeg=0.6,
-            codec=0.2, rate=0.0, cutout=0.0,
+            zoom=0.2, shift=0.04, colour=0.4, grey=0.05, blur=0.15, noise=0.0, reduce=0.4, reduce_to=0.35, jpeg=0.6,
+            codec=0.1, rate=0.0, cutout=0.0,
         ),
         blend=BlendConfig(shift=0.06, turn=1.0),
     )  # fmt: skip
