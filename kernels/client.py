@@ -45,9 +45,14 @@ class Answer:
         return f"{self.out}\n{self.err}"
 
     @property
+    def words(self) -> str:
+        """What Kaggle says, of the errors if there are any, without the general advice that follows an empty line."""
+        return (self.err.strip() or self.out.strip()).partition("\n\n")[0]
+
+    @property
     def last(self) -> str:
-        """The last line, of the errors if there are any."""
-        lines = [line.strip() for line in (self.err.strip() or self.out.strip()).splitlines() if line.strip()]
+        """The last line of `words`."""
+        lines = [line.strip() for line in self.words.splitlines() if line.strip()]
         return lines[-1][:300] if lines else f"exit status {self.status}, without a word"
 
 

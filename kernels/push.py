@@ -171,7 +171,7 @@ def send(built: Built, no_run: bool = False) -> Pushed:
     if no_run and "unrecognized arguments: --no-run" in answer.err:
         raise KernelError("a push without a run needs Kaggle's command line 2.2.5 or later: pip install -U kaggle")
     refused, pushed, lost = REFUSED.search(answer.text), PUSHED.search(answer.out), LOST.search(answer.text)
-    words = refused[1].strip() if refused else " ".join(answer.text.split())[-300:]
+    words = refused[1].strip() if refused else " ".join(answer.words.split())[-300:]
     if refused or answer.status or pushed is None:
         if BUSY.search(words):
             fault = "no session is free" if "session" in words else "Kaggle is asked too often"
