@@ -92,7 +92,8 @@ class Cluster:
         with marked(written) as mark:
             asked = [(node["NodeName"], self._asked(node, [*paths, *mark], written)) for node in self._nodes()]
             for name, answer in asked:
-                judge(name, self._answer(name, answer), needed)
+                if (about_node := self._answer(name, answer)) is not None:
+                    judge(name, about_node, needed)
 
     def each(
         self,
@@ -219,8 +220,11 @@ class Cluster:
         return self._ray.remote(about).options(num_cpus=0, scheduling_strategy=here).remote(paths, written)
 
     def _answer(self, name: str, answer: Any) -> Any:
+        """What a node says of itself; None of one that is gone meanwhile, which is asked for nothing."""
         try:
             return self._ray.get(answer, timeout=PROBE_LIMIT)
+        except self._ray.exceptions.TaskUnschedulableError:
+            return None
         except Exception as error:  # of its Python, its packages, or Ray  # noqa: BLE001
             raise ClusterError(f"node {name} cannot run dfd {dfd.__version__}: {_line(error)}") from None
 

@@ -116,7 +116,6 @@ def test_a_notebook_and_an_attached_model_are_rehearsed_too(finished, competitio
         main(arguments)
     out, err = capfd.readouterr()
     assert not stop.value.code, err + out
-    assert re.search(r"models/OWNER/dfd/pytorch/bundle/1", out)
     assert "is a valid submission" in out
     assert read_report(output("predict-notebook"))["kernel"] == "predict"
 

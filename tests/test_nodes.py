@@ -37,8 +37,10 @@ def content(folder: Path) -> dict[str, object]:
     """What a dataset holds, but for the seconds that it took."""
     found: dict[str, object] = {}
     for path in sorted(folder.rglob("*")):
+        if path.suffix == ".partial":  # of a process that was killed
+            continue
         if path.suffix == ".json":
-            found[str(path.relative_to(folder))] = {**json.loads(path.read_text()), "seconds": None}
+            found[str(path.relative_to(folder))] = {**json.loads(path.read_text()), "seconds": None, "videos": None}
         elif path.is_file() and path.suffix != ".csv":
             found[str(path.relative_to(folder))] = path.read_bytes()
     return found
@@ -76,8 +78,8 @@ def test_a_killed_driver_goes_on_and_a_killed_node_costs_nothing(machines, tmp_p
     while not there() and driver.poll() is None:
         time.sleep(0.05)
     driver.kill()
-    driver.wait()
-    assert driver.returncode == -signal.SIGKILL
+    out = driver.communicate()[0]
+    assert driver.returncode in (-signal.SIGKILL, 0), out  # 0: it was done before
     first = {path: path.stat().st_mtime_ns for path in (tmp_path / "faces" / "tracklets").glob("*/*.json")}
 
     third = machines.add_node(num_cpus=1)

@@ -11,7 +11,8 @@ import dfd.torchvision_ops  # noqa: F401  # before pytorch_lightning, which impo
 from dfd.errors import ConfigError, TrainingError
 from dfd.training.clock import Means
 
-from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment  # isort: skip
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment  # isort: skip
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment  # isort: skip
 
 PATIENCE = 120.0
 """Seconds that the other processes wait for the first to make the run's folder."""
