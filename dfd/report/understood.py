@@ -53,7 +53,7 @@ def _counts(found: Found) -> str:
     absent = sum(not os.path.lexists(video.path) for video in found.videos)
     if not found.by:
         return _number(found.videos) + (f", {absent:,} of them not there" if absent else "")
-    methods = f" of {found.methods} methods" if found.methods else ""
+    methods = f" of {found.methods} method{'s' * (found.methods != 1)}" if found.methods else ""
     counts = [f"{labels.count(0):,} real", f"{labels.count(1):,} fake{methods}"]
     unknown = [f"{labels.count(None):,} without a label"] if None in labels else []
     kind = "people" if any(video.people for video in found.videos) else "one source"
