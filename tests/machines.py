@@ -1,6 +1,7 @@
 """Two nodes of a Ray cluster on this machine, for as long as a module's tests take."""
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -32,13 +33,14 @@ def machines():
     os.environ.setdefault(
         "RAY_gcs_rpc_server_reconnect_timeout_s", "5"
     )  # how long others outlive a head that is killed
-    before = of_cluster()
+    before, asked_to_end = of_cluster(), signal.getsignal(signal.SIGTERM)
     one = {"num_cpus": 1, "object_store_memory": 100_000_000}
     machines = Cluster(initialize_head=True, head_node_args={**one, "include_dashboard": False})
     machines.add_node(**one)
     machines.wait_for_nodes()
     yield machines
     machines.shutdown()
+    signal.signal(signal.SIGTERM, asked_to_end)  # Ray leaves one that ends this process
     until = time.monotonic() + 90
     while (left := [text for text in of_cluster() if text not in before]) and time.monotonic() < until:
         time.sleep(0.2)
