@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -10,16 +11,16 @@ import pytest
 from dfd.cluster import joined
 
 
-def of_cluster() -> list[str]:
-    """Command lines of what Ray has started."""
-    found = []
+def of_cluster() -> dict[int, str]:
+    """What Ray has started: command lines by process number."""
+    found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             text = (folder / "cmdline").read_text().replace("\0", " ")
         except OSError:
             continue
         if "/ray/" in text or text.startswith("ray::"):
-            found.append(text[:200])
+            found[int(folder.name)] = text[:200]
     return found
 
 
@@ -41,10 +42,15 @@ def machines():
     yield machines
     machines.shutdown()
     signal.signal(signal.SIGTERM, asked_to_end)  # Ray leaves one that ends this process
-    until = time.monotonic() + 90
-    while (left := [text for text in of_cluster() if text not in before]) and time.monotonic() < until:
+    for process in (
+        of_cluster().keys() - before.keys()
+    ):  # those of a head that was killed would look for it for a minute
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    until = time.monotonic() + 20
+    while (left := of_cluster().keys() - before.keys()) and time.monotonic() < until:
         time.sleep(0.2)
-    assert left == []
+    assert not left
 
 
 @pytest.fixture

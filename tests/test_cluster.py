@@ -1,7 +1,6 @@
 """What happens to clusters: processes and nodes that die, hang and differ. Two real nodes of Ray on this machine."""
 
 import sys
-import threading
 import time
 from dataclasses import replace
 from itertools import chain
@@ -84,15 +83,3 @@ def test_without_ray_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ClusterError, match=r"pip install 'dfd\[cluster\]'"), joined("auto"):
         pass
-
-
-def test_a_head_that_is_lost_is_one_line(machines, tmp_path, monkeypatch):
-    """The last one: it ends the cluster."""
-    monkeypatch.setattr("dfd.cluster.HEAD_LIMIT", 2.0)
-    monkeypatch.setattr("dfd.cluster.TICK", 0.5)
-    with joined(machines.address) as cluster:
-        killer = threading.Timer(3.0, machines.head_node.kill_gcs_server)
-        killer.start()
-        with pytest.raises(ClusterError, match=f"head at {machines.address} is gone: start it"):
-            spread(cluster, tmp_path, range(6000, 6010))
-        killer.join()
