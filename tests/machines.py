@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -31,9 +30,6 @@ def machines():
     from ray.cluster_utils import Cluster
 
     os.environ.setdefault("RAY_worker_niceness", "0")  # it would be 15: beside other work nothing would happen
-    os.environ.setdefault(
-        "RAY_gcs_rpc_server_reconnect_timeout_s", "5"
-    )  # how long others outlive a head that is killed
     before, asked_to_end = of_cluster(), signal.getsignal(signal.SIGTERM)
     one = {"num_cpus": 1, "object_store_memory": 100_000_000}
     machines = Cluster(initialize_head=True, head_node_args={**one, "include_dashboard": False})
@@ -42,11 +38,6 @@ def machines():
     yield machines
     machines.shutdown()
     signal.signal(signal.SIGTERM, asked_to_end)  # Ray leaves one that ends this process
-    for process in (
-        of_cluster().keys() - before.keys()
-    ):  # those of a head that was killed would look for it for a minute
-        with suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
     until = time.monotonic() + 20
     while (left := of_cluster().keys() - before.keys()) and time.monotonic() < until:
         time.sleep(0.2)

@@ -1,9 +1,11 @@
 """What happens to clusters: processes and nodes that die, hang and differ. Two real nodes of Ray on this machine."""
 
+import subprocess
 import sys
 import time
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 
 import pytest
 
@@ -83,3 +85,17 @@ def test_without_ray_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ClusterError, match=r"pip install 'dfd\[cluster\]'"), joined("auto"):
         pass
+
+
+def test_a_head_that_is_lost_is_one_line(tmp_path):
+    """In a process of its own, which Ray would end a minute later."""
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'dfd[cluster]'")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.lost_head", str(tmp_path)],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
+    assert "head at {address} is gone: start it" in done.stdout, done.stdout + done.stderr

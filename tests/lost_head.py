@@ -1,0 +1,48 @@
+"""A program that loses its cluster's head, and prints what is raised: Ray ends the process that has seen this.
+
+python -m tests.lost_head FOLDER
+"""
+
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+from unittest.mock import patch
+
+from dfd.cluster import joined
+from dfd.errors import ClusterError
+from dfd.videos.workers import Limits
+from tests.cluster_work import Erratic
+from tests.machines import of_cluster
+
+
+def main(folder: Path) -> None:
+    """Kill the head while it works; print the error, with {address} for the head's; leave no process."""
+    from ray.cluster_utils import Cluster
+
+    before = set(of_cluster())
+    machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    print(lost(machines, machines.address, folder), flush=True)  # here: while it is joined, Ray's log has the output
+    for process in set(of_cluster()) - before:  # they would look for their head for a minute
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    os._exit(0)
+
+
+def lost(machines, address: str, folder: Path) -> str:
+    """What is raised."""
+    try:
+        with patch("dfd.cluster.HEAD_LIMIT", 2.0), patch("dfd.cluster.TICK", 0.5), joined(address) as cluster:
+            threading.Timer(3.0, machines.head_node.kill_gcs_server).start()
+            limits, numbers = Limits(timeout=100), range(6000, 6010)
+            come = cluster.spread(Erratic(folder), limits, numbers, lambda number: number, lambda *about: about, None)
+            return str(list(chain.from_iterable(come)))
+    except ClusterError as error:
+        return str(error).replace(address, "{address}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
