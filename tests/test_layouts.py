@@ -6,7 +6,7 @@ import pytest
 
 from dfd.errors import ManifestError
 from dfd.types import Video
-from dfd.videos.layouts import LAYOUTS, told_by
+from dfd.videos.layouts import LAYOUTS, described
 from dfd.videos.manifest import read_asked, read_folder
 from tests.test_manifest import brief, describe, lay
 
@@ -21,7 +21,7 @@ def people(found):
 
 
 def test_help_names_every_layout():
-    assert [line.split(":")[0][2:] for line in told_by().splitlines()] == [layout.name for layout in LAYOUTS]
+    assert [line.split(":")[0][2:] for line in described().splitlines()] == [layout.name for layout in LAYOUTS]
 
 
 def test_dfdc_s_parts_as_their_zips_nest_them(tmp_path):

@@ -10,8 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from dfd.cli.inputs import Unlisted, Videos
-from dfd.cli.options import FOLDER, FOLDS, GIGABYTES, NEW_FOLDER, SECONDS, SEED, SHARE, WORKERS
+from dfd.cli.options import FOLDER, FOLDS, GIGABYTES, NEW_FOLDER, SECONDS, SEED, SHARE, WORKERS, Unlisted, Videos
 from dfd.clips.blend import BlendConfig
 from dfd.errors import ConfigError
 from dfd.faces.build import Each, build_store

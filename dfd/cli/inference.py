@@ -8,8 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from dfd.cli.inputs import Unlisted, Videos
-from dfd.cli.options import FILE, FOLDER, GIGABYTES, HOURS, NEW_FILE, NEW_FOLDER, PLACE, SECONDS, WORKERS
+from dfd.cli.options import (
+    FILE,
+    FOLDER,
+    GIGABYTES,
+    HOURS,
+    NEW_FILE,
+    NEW_FOLDER,
+    PLACE,
+    SECONDS,
+    WORKERS,
+    Unlisted,
+    Videos,
+)
 from dfd.errors import ConfigError, ManifestError, SubmissionError, first_of
 from dfd.faces.records import VideoRecord
 from dfd.faces.store import FaceStore

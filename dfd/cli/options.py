@@ -6,10 +6,12 @@ A place to read from that is not there is left to the command, which says how it
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from cyclopts import Parameter, Token
 from cyclopts.validators import Number
+
+from dfd.videos.layouts import described
 
 Given = Path | list[Path] | None
 """An option's value; None where it is not given."""
@@ -93,3 +95,16 @@ SECONDS = Parameter(validator=Number(gt=0, lte=1e6))
 MINUTES = Parameter(validator=Number(gte=0, lte=1e6))
 HOURS = Parameter(validator=Number(gt=0, lte=1e4))
 GIGABYTES = Parameter(validator=Number(gt=0, lte=1e5))
+
+Videos = Annotated[
+    Path,
+    Parameter(
+        help="One video or picture, or a folder, in a layout that the names in it show. A label is FAKE or REAL "
+        "in any case, or 1 (fake) or 0; a metadata.json also names a video's original, and the person in it.\n\n"
+        f"{described()}"
+    ),
+]
+Unlisted = Annotated[
+    bool,
+    Parameter(negative=(), help="Take what a file of labels, a sample or the layout leaves out too, without a label."),
+]

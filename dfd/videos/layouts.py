@@ -11,10 +11,10 @@ from dfd.videos.listed import INDEX, METADATA, PREVIEW, of_index, of_metadata, o
 
 
 class Layout(NamedTuple):
-    """told_by: the names that tell it, for help. read: what it makes of a folder; None of one that has another."""
+    """described: the names that show it, for help. read: what it makes of a folder; None of one that has another."""
 
     name: str
-    told_by: str
+    described: str
     read: Callable[[Tree], Found | None]
 
 
@@ -47,6 +47,6 @@ def understood(tree: Tree) -> Found:
     return next(found for read in readers if (found := read(tree)) is not None)
 
 
-def told_by() -> str:
-    """A line on each layout and what tells it, for help."""
-    return "\n".join(f"- {layout.name}: {layout.told_by}" for layout in LAYOUTS)
+def described() -> str:
+    """A line on each layout, with the names that show it, for help."""
+    return "\n".join(f"- {layout.name}: {layout.described}" for layout in LAYOUTS)
