@@ -672,7 +672,7 @@ def test_an_expired_address_is_no_submission(server, run, tmp_path):
     server.fail["/files/submission.csv"] = (403, "expired")
     status, _, err = run("output", "predict", "--out", tmp_path / "out")
     assert status == 1
-    assert "expired" in err
+    assert "403 Client Error: Forbidden" in err
     assert not (tmp_path / "out" / "submission.csv").exists()
 
 
