@@ -3,10 +3,11 @@
 import threading
 from collections import Counter
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from loopback import Loopback
 
 from dfd.videos import remote
 
@@ -32,7 +33,7 @@ def server(tmp_path, monkeypatch):
     monkeypatch.setattr(remote, "PAUSES", (0.0, 0.0, 0.0))
     folder = tmp_path / "served"
     folder.mkdir()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+    server = Loopback(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
     server.asked, server.busy, server.folder = Counter(), {}, folder
     server.place = Path(f"http://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever)

@@ -4,18 +4,18 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlsplit
 
+from loopback import Loopback
 
-class Server(ThreadingHTTPServer):
+
+class Server(Loopback):
     """What it was asked and what it answers. fail: by method's name, (HTTP status, message) or "drop".
 
     on_push: called with the slug and the text of a pushed kernel. outputs: files by kernel, output for all others.
     """
-
-    daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
