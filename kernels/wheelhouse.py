@@ -28,7 +28,7 @@ def gather(relock: bool = False) -> Path:
             _download(python, Path(temporary))
         wheels = {path.name: sha256(path) for path in sorted(Path(temporary).glob("*.whl"))}
         if relock:
-            write_json(places.lock(), wheels)
+            write_json(places.source("wheelhouse.json"), wheels)
         _check_lock(wheels)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -65,7 +65,7 @@ def _download(python: str, to: Path) -> None:
 
 
 def _check_lock(wheels: dict[str, str]) -> None:
-    locked: dict[str, str] = json.loads(places.lock().read_text(encoding="utf-8"))
+    locked: dict[str, str] = json.loads(places.source("wheelhouse.json").read_text(encoding="utf-8"))
     for name in {**locked, **wheels}:
         if locked.get(name) != wheels.get(name):
             fault = "is not locked" if name not in locked else "is missing" if name not in wheels else "has changed"

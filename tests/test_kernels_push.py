@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from dfd.scoring.board import public_test_labels
-from kernels import KernelError, client, datasets, follow, image, inputs, models, places, wheelhouse
+from kernels import KernelError, client, follow, image, inputs, places, upload, wheelhouse
 from kernels import push as pushing
 from kernels.__main__ import main
 from kernels.build import build
@@ -59,8 +59,7 @@ def server(tmp_path, monkeypatch, root):
         }
         for name, value in environment.items():
             monkeypatch.setenv(name, str(value))
-        for module in (pushing, follow, datasets, models):
-            monkeypatch.setattr(module, "PAUSE", 0.0)
+        monkeypatch.setattr(client, "PAUSE", 0.0)
         yield running
 
 
@@ -69,6 +68,12 @@ def whole(repository):
     with pytest.MonkeyPatch.context() as patch:
         use(patch, repository)
         return build("predict", "tester")
+
+
+@pytest.fixture(scope="module")
+def brief(whole):
+    """With a script of one line and no packed files, which are checked at once."""
+    return replace(whole, code="print(1)\n", files={})
 
 
 @pytest.fixture
@@ -135,7 +140,7 @@ def test_a_push_error_is_an_error_though_the_client_ends_with_0(server, whole, w
 
 def test_a_push_waits_for_a_session(server, run):
     server.push_errors = ["Maximum batch GPU session count of 2 reached."] * 2
-    status, out, _ = run("push", "predict", "--wait", "1")
+    status, out, _ = run("push", "predict", "--wait", "60")
     assert (status, out.count("Trying again")) == (0, 2)
     assert len(server.asked("SaveKernel")) == 3
 
@@ -192,19 +197,23 @@ def test_a_token_will_do(server, run, monkeypatch):
             ["tester/dfd-wheels"],
             "dataset tester/dfd-wheels does not exist on Kaggle: is its",
         ),
-        ("kernel_sources", ["tester/some-other"], "kernel tester/some-other has not run on Kaggle: is its name right"),
+        (
+            "kernel_sources",
+            ["tester/some-other"],
+            "kernel tester/some-other does not exist on Kaggle: is its name right",
+        ),
     ],
 )
-def test_what_is_wrong_here_is_found_before_anything_is_sent(server, whole, key, value, told):
+def test_what_is_wrong_here_is_found_before_anything_is_sent(server, brief, key, value, told):
     with pytest.raises(KernelError, match=re.escape(told)):
-        pushing.push(replace(whole, metadata={**whole.metadata, key: value}), "tester")
+        pushing.examine(replace(brief, metadata={**brief.metadata, key: value}), "tester")
     assert server.asked("SaveKernel") == []
 
 
-def test_a_script_too_large_is_not_sent(server, whole):
+def test_a_script_too_large_is_not_sent(server, brief):
     with pytest.raises(KernelError, match="Kaggle takes 900 kB"):
-        pushing.push(replace(whole, code="#" * 900_001), "tester")
-    assert server.asked("SaveKernel") == []
+        pushing.examine(replace(brief, code="#" * 900_001), "tester")
+    assert server.requests == []
 
 
 def test_a_dirty_tree_is_not_sent(server, run, monkeypatch, tmp_path):
@@ -232,13 +241,13 @@ def test_a_dirty_tree_is_not_sent(server, run, monkeypatch, tmp_path):
         (["READY"], None, "run it first (make kernel-push KERNEL=train), or push a folder (BUNDLE=folder)"),
     ],
 )
-def test_a_source_that_is_not_ready(server, whole, wheels, train, told):
+def test_a_source_that_is_not_ready(server, brief, wheels, train, told):
     server.datasets = {WHEELS: wheels}
     server.statuses = {TRAIN: train}
     if train == ["UNFINISHED"]:
         trained(server, "COMPLETE", "unfinished")
     with pytest.raises(KernelError, match=re.escape(told)):
-        pushing.ready(whole)
+        pushing.examine(brief, "tester")
 
 
 @pytest.fixture
@@ -274,7 +283,7 @@ def test_a_bundle_made_here_is_published_as_a_model_and_attached(server, run, tm
     assert (status, "predict does" in err) == (1, True)
     (bundle / "bundle.json").rename(bundle / "faces.tar")
     status, _, err = run("push", "predict", "--bundle", bundle)
-    assert (status, "holds faces, no bundle: name a folder that `dfd bundle` made" in err) == (1, True)
+    assert (status, "holds faces, not bundle: name a folder that `dfd bundle` made" in err) == (1, True)
 
 
 def test_faces_found_here_travel_as_a_dataset_and_are_gone_on_with(server, run, tmp_path):
@@ -338,7 +347,7 @@ def test_only_a_bundle_with_a_name_that_kaggle_takes_is_published(server, run, b
     status, _, err = run("publish", bundle, "--name", "My Model")
     assert (status, "model name 'My Model': 3 to 50 of a-z, 0-9 and - are wanted" in err) == (1, True)
     status, _, err = run("publish", tmp_path)
-    assert (status, "holds nothing, no bundle" in err) == (1, True)
+    assert (status, "holds nothing, not bundle" in err) == (1, True)
     assert server.requests == []
 
 
@@ -364,10 +373,10 @@ def test_a_notebook_is_pushed_beside_the_script(server, run):
 
 @pytest.mark.parametrize("method", ["GetDatasetStatus", "GetKernelSessionStatus"])
 @pytest.mark.parametrize("failure", ["drop", (503, "503 Server Error"), (500, "our fault")])
-def test_a_network_that_fails_is_no_missing_source(server, whole, method, failure):
+def test_a_network_that_fails_is_no_missing_source(server, brief, method, failure):
     server.fail[method] = failure
     with pytest.raises(KernelError) as error:
-        pushing.ready(whole)
+        pushing.examine(brief, "tester")
     assert "make" not in str(error.value)
     assert not isinstance(error.value, client.MissingError)
     assert isinstance(error.value, client.UnreachableError) is (failure[0] != 500)
@@ -379,7 +388,7 @@ def test_a_lost_network_creates_no_second_dataset(server, run, tmp_path):
     (store / "dataset.json").write_text("{}")
     server.fail["GetDatasetStatus"] = (500, "our fault")
     with pytest.raises(KernelError, match="our fault"):
-        datasets.upload(store, "dfd-face-tracks", "tester")
+        upload.dataset(store, "faces", "tester/dfd-face-tracks", tmp_path / "staged").send()
     assert server.asked("CreateDataset") == []
 
 
@@ -411,13 +420,13 @@ def test_a_run_goes_on_from_what_the_last_version_left(server, run, state, statu
     [made] = server.asked("CreateDataset")
     assert (made["slug"], made["isPrivate"]) == ("dfd-train-earlier", True)
     with tarfile.open(fileobj=io.BytesIO(server.blobs[server.names.index("run.tar")])) as archive:
-        assert {m.name for m in archive if m.isfile()} == {"./config.json", "./fold-0/checkpoints/last.ckpt"}
+        assert {m.name for m in archive if m.isfile()} == {"config.json", "fold-0/checkpoints/last.ckpt"}
     manifest = json.loads(server.blobs[server.names.index("MANIFEST.json")])
     assert manifest["kind"] == "run"
     [sent] = server.asked("SaveKernel")
     assert sent["datasetDataSources"] == [WHEELS, "tester/dfd-train-earlier"]
     assert sent["kernelDataSources"] == ["tester/dfd-faces"]
-    assert f"'resume': True, 'earlier': '{inputs.identity(manifest['files'])}'" in sent["text"]
+    assert f"'earlier': '{inputs.identity(manifest['files'])}'" in sent["text"]
     assert f"SETTINGS: dict[str, Any] = { ({**SETTINGS, 'hours': 2}) }" in sent["text"]
 
 
@@ -436,15 +445,15 @@ def test_a_dataset_of_faces_that_came_damaged_is_not_gone_on_from(server, run):
     ("state", "status", "arguments", "told"),
     [
         ("RUNNING", "cut off", ["train"], "tester/dfd-train is running: wait for its end"),
-        ("COMPLETE", "done", ["train"], "kernel train is done: there is nothing to go on with"),
-        ("CANCEL_ACKNOWLEDGED", "cut off", ["train"], "left nothing to go on from: leave out RESUME=1"),
+        ("COMPLETE", "done", ["train"], "kernel train is done: there is nothing to resume"),
+        ("CANCEL_ACKNOWLEDGED", "cut off", ["train"], "left nothing to resume from: leave out RESUME=1"),
         (
             "COMPLETE",
             "unfinished",
             ["train", "--set", "recipe=cpu"],
-            "setting recipe of kernel train is 'cpu', but 'tiny' in what it goes on from",
+            "setting recipe of kernel train is 'cpu', but 'tiny' in what it resumes from",
         ),
-        ("COMPLETE", "done", ["predict"], "kernel predict starts anew each time: leave out RESUME=1"),
+        ("COMPLETE", "done", ["predict"], "kernel predict begins afresh each time: leave out RESUME=1"),
         (None, "done", ["train"], "Kernel not found"),
     ],
 )
@@ -457,18 +466,14 @@ def test_what_cannot_be_gone_on_from(server, run, state, status, arguments, told
     assert server.asked("SaveKernel") == server.asked("CreateDataset") == []
 
 
-def test_a_wait_outlasts_a_lost_network(server):
+def test_a_wait_outlasts_a_lost_network(server, monkeypatch, capsys):
     server.statuses[PREDICT] = ["RUNNING", "COMPLETE"]
     server.fail["GetKernelSessionStatus"] = "drop"
-    said, naps = [], []
-
-    def sleep(seconds):
-        naps.append(seconds)
-        server.fail.clear()
-
-    assert follow.wait_for(PREDICT, 1, said.append, sleep) == ("COMPLETE", "")
-    assert "Kaggle cannot be reached" in said[0]
-    assert (said[1:], len(naps)) == ([f"{PREDICT} is running"], 2)
+    monkeypatch.setattr(client.time, "sleep", lambda seconds: server.fail.clear())
+    assert follow.wait_for(PREDICT, 60) == ("COMPLETE", "")
+    lost, running = capsys.readouterr().out.splitlines()
+    assert "Kaggle cannot be reached" in lost
+    assert running == f"{PREDICT} is running"
 
 
 def pushed_settings(text):
@@ -534,7 +539,7 @@ def test_a_setting_that_no_kernel_has_is_refused_before_anything_runs(server, ru
 
 def test_status_is_followed_to_the_end(server, run):
     server.statuses[PREDICT] = ["QUEUED", "RUNNING", "COMPLETE"]
-    status, out, _ = run("status", "predict", "--wait", "1")
+    status, out, _ = run("status", "predict", "--wait", "60")
     assert status == 0
     assert re.findall(r"is (\w+)", out) == ["queued", "running", "complete"]
     server.statuses[PREDICT] = ["RUNNING"]
@@ -593,7 +598,7 @@ def test_what_scores_the_public_test_is_scored_by_its_known_labels(server, run, 
     status, out, err = run("output", "predict", "--out", tmp_path / "out")
     assert status == 0, err
     assert "0.6931" in out
-    assert "Scored on the competition's public test, whose labels are known." in out
+    assert "scored on the videos of the competition's public test, whose labels are known." in out
     assert "1st, seven EfficientNet-B7" in out
     assert "it knows the answers" not in out
     seen = {"sha256": "0" * 64, "public_test_seen": {"videos": names[:1], "parts": [0]}}
@@ -696,14 +701,14 @@ def test_the_wheelhouse_is_gathered_and_pushed_and_pushed_again(server, run, mon
     status, out, _ = run("wheelhouse", "--relock", "--push")
     assert status == 0
     assert "Dataset tester/dfd-wheelhouse is ready" in out
-    assert set(json.loads(places.lock().read_text())) == {path.name for path in wheels.iterdir()}
+    assert set(json.loads(places.source("wheelhouse.json").read_text())) == {path.name for path in wheels.iterdir()}
     assert sorted(server.names) == sorted(["MANIFEST.json", *(path.name for path in wheels.iterdir())])
     assert run("wheelhouse", "--push")[0] == 0
     assert len(server.asked("CreateDatasetVersion")) == len(server.asked("CreateDataset")) == 1
     server.fail["/upload/7"] = (403, "no")
     status, _, err = run("wheelhouse", "--push")
     assert (status, "is without" in err) == (1, True)
-    (wheels / next(iter(json.loads(places.lock().read_text())))).unlink()
+    (wheels / next(iter(json.loads(places.source("wheelhouse.json").read_text())))).unlink()
     status, _, err = run("wheelhouse")
     assert (status, "no wheels for Python 3.12" in err) == (1, True)
 
