@@ -117,10 +117,9 @@ def _settings(built: Built) -> Iterator[str]:
     hours, most = built.settings.get("hours"), (LONGEST - RESERVE) / 3600
     if not isinstance(hours, int | float) or not 0 < hours <= most:
         yield f"setting hours is {hours!r}: more than 0 and at most {most:.2f} are wanted, or Kaggle stops it first"
-    read = {"faces": faces_config, "train": training_recipe}.get(places.base(built.name))
+    readers: dict[str, Callable[[dict[str, Any]], object]] = {"faces": faces_config, "train": training_recipe}
     try:
-        if read:
-            read(built.settings)
+        readers.get(places.base(built.name), dict)(built.settings)
     except DfdError as error:
         yield f"settings of kernel {built.name}: {error}"
 

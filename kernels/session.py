@@ -199,9 +199,9 @@ class Session:
         try:
             yield path
             if (ipython := sys.modules.get("IPython")) and ipython.get_ipython():
-                from IPython.display import HTML, display
+                from IPython.display import display
 
-                display(HTML(framed(path.read_text(encoding="utf-8"))))
+                display({"text/html": framed(path.read_text(encoding="utf-8"))}, raw=True)
         except Exception as error:  # noqa: BLE001
             self.say(f"no page {name}: {type(error).__name__}: {error}")
         else:
