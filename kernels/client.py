@@ -20,7 +20,7 @@ PATIENCE = 3600
 PAUSE = 30.0
 """Seconds between two questions about something that takes its time."""
 TOKEN = "make an API token at https://www.kaggle.com/settings/api and save it as ~/.kaggle/access_token"
-NO_NETWORK = re.compile(r"Max retries exceeded|Connection aborted|ConnectionError|[Tt]imed out|ProxyError|\b50[234]\b")
+NO_NETWORK = re.compile(r"Max retries exceeded|Connection (aborted|broken)|ConnectionError|[Tt]imed out|\b50[234]\b")
 MISSING = re.compile(r"not found|\b40[34]\b|permission\b.*\bdenied|cannot access", re.IGNORECASE)
 """Kaggle's words for what does not exist, or is private to another account."""
 
@@ -49,7 +49,8 @@ class Answer:
     @property
     def words(self) -> str:
         """What Kaggle says in one line: errors if there are any, without the general advice after an empty line."""
-        said = (self.err.strip() or self.out.strip()).partition("\n\n")[0]
+        said = self.err.strip() or self.out.strip()
+        said = said.splitlines()[-1] if said.startswith("Traceback") else said.partition("\n\n")[0]
         return " ".join(said.split())[-300:] or f"nothing, with exit status {self.status}"
 
 

@@ -173,7 +173,7 @@ def test_http_errors_are_one_line(server, whole, failure, told):
 def test_no_credentials(server, run, monkeypatch):
     monkeypatch.delenv("KAGGLE_USERNAME")
     monkeypatch.delenv("KAGGLE_KEY")
-    for verb in ("push", "status", "output", "logs"):
+    for verb in ("push", "status"):
         status, _, err = run(verb, "predict")
         assert (status, err[:22]) == (1, "no Kaggle credentials:")
     assert server.requests == []
@@ -713,12 +713,16 @@ def test_the_wheelhouse_is_gathered_and_pushed_and_pushed_again(server, run, mon
     assert (status, "no wheels for Python 3.12" in err) == (1, True)
 
 
-def test_a_server_that_is_down(server, run, monkeypatch):
+@pytest.mark.parametrize("token", [False, True])  # with a token the client ends in a traceback
+def test_a_server_that_is_down(server, run, monkeypatch, token):
+    if token:
+        monkeypatch.delenv("KAGGLE_USERNAME")
+        monkeypatch.setenv("KAGGLE_API_TOKEN", "a-token")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free.getsockname()[1]}")
         status, _, err = run("status", "predict")
-    assert (status, "cannot be reached" in err) == (1, True)
+    assert (status, "Kaggle cannot be reached: look at your network" in err, "File" in err) == (1, True, False), err
 
 
 def test_the_lock_holds_what_is_pinned():
