@@ -211,7 +211,7 @@ def read_metadata(name: str, owner: str = "", sources: Sources = Sources()) -> d
         added = [("model_sources" if sources.instead.count("/") == 4 else "dataset_sources", sources.instead)]
     if sources.earlier is not None:
         if base == "predict":
-            raise KernelError("kernel predict begins afresh each time: leave out RESUME=1")
+            raise KernelError("kernel predict has nothing to resume: leave out RESUME=1")
         added.append(("dataset_sources", f"{owner or OWNER}/{earlier(name)}"))
     for key, source in added:
         metadata[key] = [*metadata.get(key, []), source]

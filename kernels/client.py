@@ -83,7 +83,7 @@ def kaggle(*arguments: str) -> Answer:
     return answer
 
 
-def asked(*arguments: str) -> str:
+def ask(*arguments: str) -> str:
     """The output of a command. Raises KernelError or MissingError with Kaggle's words when it fails."""
     answer = kaggle(*arguments)
     if answer.status:
@@ -95,7 +95,7 @@ def asked(*arguments: str) -> str:
 def exists(*arguments: str) -> bool:
     """Whether what the command asks for exists. Raises KernelError when Kaggle does not say."""
     try:
-        asked(*arguments)
+        ask(*arguments)
     except MissingError:
         return False
     return True
@@ -112,7 +112,7 @@ def tries(minutes: float) -> Iterator[bool]:
 
 def account() -> str:
     """The account of the credentials. Raises KernelError when there are none."""
-    found = re.search(r"^- username: (\S+)$", asked("config", "view"), re.MULTILINE)
+    found = re.search(r"^- username: (\S+)$", ask("config", "view"), re.MULTILINE)
     if found is None or found[1] == "None":
         raise KernelError(f"no Kaggle credentials: {TOKEN}")
     return found[1]
@@ -120,7 +120,7 @@ def account() -> str:
 
 def kernel_status(kernel: str) -> tuple[str, str]:
     """The state of owner/slug (QUEUED, RUNNING, COMPLETE, ERROR, CANCEL_ACKNOWLEDGED, …), and why it failed or ""."""
-    out = asked("kernels", "status", kernel)
+    out = ask("kernels", "status", kernel)
     found = re.search(r'has status "(?:KernelWorkerStatus\.)?(\w+)"', out)
     if found is None:
         raise KernelError(f"Kaggle's answer on the status of {kernel} is not understood: {out.strip()[:200]!r}")
@@ -130,4 +130,4 @@ def kernel_status(kernel: str) -> tuple[str, str]:
 
 def dataset_status(dataset: str) -> str:
     """The word ready, or the step before it. Raises MissingError for a dataset that does not exist."""
-    return asked("datasets", "status", dataset).strip().splitlines()[-1].strip().lower()
+    return ask("datasets", "status", dataset).strip().splitlines()[-1].strip().lower()

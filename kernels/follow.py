@@ -74,7 +74,7 @@ def download(kernel: str, out: Path, pattern: str) -> None:
     """
     out.mkdir(parents=True, exist_ok=True)
     options = ["-p", str(out), "-o", "-q", "--page-size", "200", "--file-pattern", pattern]
-    client.asked("kernels", "output", kernel, *options)
+    client.ask("kernels", "output", kernel, *options)
     for path in sorted(path for path in out.rglob("*") if path.is_file()):
         with path.open("rb") as file:
             start = file.read(120)
@@ -93,7 +93,7 @@ def read_last_report(kernel: str) -> dict[str, Any]:
 def image(kernel: str) -> Image:
     """The image that the last version of owner/slug ran in. Raises KernelError when Kaggle or its report do not say."""
     with tempfile.TemporaryDirectory(prefix="dfd-image-") as temporary:
-        client.asked("kernels", "pull", kernel, "-p", temporary, "-m")
+        client.ask("kernels", "pull", kernel, "-p", temporary, "-m")
         about = json.loads((Path(temporary) / places.METADATA).read_text(encoding="utf-8"))
     if not DIGEST.fullmatch(ran_in := str(about.get("docker_image"))):
         raise KernelError(f"Kaggle does not say in which image {kernel} ran: its docker_image is {ran_in!r}")

@@ -64,7 +64,7 @@ def kind_of(folder: Path) -> str:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """What the MANIFEST.json of `folder` says; of kind "" where there is none, or a foreign one."""
+    """What the MANIFEST.json of `folder` says; of kind "" without a MANIFEST.json of dfd."""
     try:
         about = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -9,9 +9,9 @@ from dfd.report import terminal as show
 from kernels import KernelError, client, follow, places
 from kernels.build import Built, build
 from kernels.push import Order, push
-from kernels.resume import FREE, KINDS, NothingLeftError
+from kernels.resume import KINDS, MAY_CHANGE, NothingLeftError
 
-LONG = 7 * 24 * 60.0
+WEEK = 7 * 24 * 60.0
 """Minutes to wait for a session, and for the end of a run."""
 
 
@@ -23,11 +23,11 @@ def run_all(account: str, changes: Mapping[str, Any], latest: bool = False) -> N
     changes: settings, by name for each kernel that has it, or as in "train.hours". Raises KernelError when one fails.
     """
     made = ""
-    for name, settings in shares(changes).items():
-        made = run_one(Order(name, account, settings, latest=latest, wait=LONG), made)
+    for name, settings in settings_by_kernel(changes).items():
+        made = run_one(Order(name, account, settings, latest=latest, wait=WEEK), made)
 
 
-def shares(changes: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def settings_by_kernel(changes: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The settings of each kernel. Raises KernelError for one that no kernel has."""
     shared: dict[str, dict[str, Any]] = {}
     known: set[str] = set()
@@ -50,7 +50,7 @@ def run_one(order: Order, given: str) -> str:
     kernel = str(built.metadata["id"])
     while True:
         try:
-            state, why = follow.wait_for(kernel, LONG)
+            state, why = follow.wait_for(kernel, WEEK)
             about = follow.read_last_report(kernel)
         except client.MissingError:
             state, why, about = "", "", {}
@@ -75,8 +75,8 @@ def run_one(order: Order, given: str) -> str:
 def is_same(about: Mapping[str, Any], built: Built, given: str) -> bool:
     """Whether a report is of a version with this code, these settings, and this input from the kernel before."""
     before, now = (
-        {key: value for key, value in settings.items() if key not in FREE}
+        {key: value for key, value in settings.items() if key not in MAY_CHANGE}
         for settings in (about.get("settings", {}), built.settings)
     )
-    fed = not given or given in about.get("attached", {}).values()
-    return about.get("sha256") == built.sha256 and before == now and fed
+    same_input = not given or given in about.get("attached", {}).values()
+    return about.get("sha256") == built.sha256 and before == now and same_input

@@ -1,4 +1,4 @@
-"""Push a kernel, once everything that can be known before is checked."""
+"""Push a kernel, after checking all that can be checked before."""
 
 import re
 import tempfile
@@ -119,8 +119,8 @@ def _stage(kind: str, folder: Path, account: str, staged: Path) -> upload.Upload
     return upload.dataset(folder, kind, f"{account}/{FACES}", staged)
 
 
-def examine(built: Built, account: str, but: Collection[str] = ()) -> None:
-    """Raises KernelError for what can be known before anything is sent. but: sources that are sent later."""
+def examine(built: Built, account: str, later: Collection[str] = ()) -> None:
+    """Raises KernelError for what is wrong before anything is sent. later: sources that are uploaded afterwards."""
     if found := faults(built):
         more = f" (and {len(found) - 1} more: make kernel-check KERNEL={built.name})" if len(found) > 1 else ""
         raise KernelError(f"kernel {built.name}: {found[0]}{more}")
@@ -133,7 +133,7 @@ def examine(built: Built, account: str, but: Collection[str] = ()) -> None:
     for key, ready in (("dataset", _ready_dataset), ("model", _ready_model), ("kernel", _ready_kernel)):
         for source in built.metadata.get(f"{key}_sources", []):
             try:
-                if source not in but:
+                if source not in later:
                     ready(source)
             except client.MissingError:
                 slug = unversioned(source).rpartition("/")[2]

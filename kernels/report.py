@@ -58,7 +58,7 @@ def read_report(folder: Path) -> dict[str, Any]:
         about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         _ = about["kernel"], about["status"], about["sha256"], about["seconds"]
     except (OSError, ValueError, TypeError, LookupError):
-        raise KernelError(f"{path} is not a kernel's report: did the kernel end? See its log beside it") from None
+        raise KernelError(f"{path} is not a kernel's report: has the kernel ended? Read its log") from None
     return about
 
 

@@ -17,7 +17,7 @@ from kernels.upload import Upload, dataset
 
 KINDS = {"faces": "faces", "train": "run"}
 """The folder of a kernel's output to resume from, which is also its kind."""
-FREE = frozenset({"hours", "timeout", "unlisted", "faces"})
+MAY_CHANGE = frozenset({"hours", "timeout", "unlisted", "faces"})
 """Settings that may change from version to version."""
 
 
@@ -61,7 +61,7 @@ def from_folder(name: str, output: Path, account: str, changes: Mapping[str, Any
         raise KernelError(f"{damage}: fetch it again")
     before = about.get("settings", {})
     for key, value in changes.items():
-        if key not in FREE and key in before and before[key] != value:
+        if key not in MAY_CHANGE and key in before and before[key] != value:
             raise KernelError(
                 f"setting {key} of kernel {name} is {value!r}, but {before[key]!r} in what it resumes from: leave it "
                 "out, or push without RESUME=1"

@@ -38,7 +38,7 @@ REHEARSAL = "DFD_REHEARSAL"
 REPORT, SUBMISSION = "kernel.json", "submission.csv"
 MOUNT_WAIT = 180.0
 """Seconds to wait for a source: some sessions start before their inputs are mounted."""
-TELL_EVERY = 30.0
+PROGRESS_EVERY = 30.0
 """Seconds between two lines about progress."""
 PACK_EVERY = 1800.0
 """Seconds between two packings of an unfinished dataset of faces: a session may be cut off."""
@@ -55,18 +55,18 @@ class Session:
         self.root = Path(os.environ.get(ROOT, "/kaggle"))
         self.input, self.working, self.scratch = (self.root / part for part in ("input", "working", "temp"))
         self.rehearsal = REHEARSAL in os.environ
-        self.start = self._said = self._packed = clock()
+        self.start = self._logged = self._packed = clock()
         self.until = self.start + 3600 * float(self.settings["hours"])
         self._finished, self._made = False, ""
         self._attached: dict[str, str] = {}
 
     def __enter__(self) -> Self:
-        """Say what runs."""
+        """Print and report what runs."""
         for folder in (self.working, self.scratch):
             folder.mkdir(parents=True, exist_ok=True)
         built = built_as()
         self._report("cut off", reason="it was stopped before its end")  # stays so if the session is cut off
-        self.say(f"dfd kernel {self.name}: commit {built['commit']}, content {built['sha256'][:12]}, {self.settings}")
+        self.log(f"dfd kernel {self.name}: commit {built['commit']}, content {built['sha256'][:12]}, {self.settings}")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
@@ -80,15 +80,15 @@ class Session:
         if isinstance(error, DfdError):
             raise SystemExit(f"dfd kernel {self.name}: {line}") from None
 
-    def say(self, text: str) -> None:
-        """Print a line of the log, with the seconds since the start."""
+    def log(self, text: str) -> None:
+        """Print a line, with the seconds since the start."""
         print(f"[{self._clock() - self.start:7.1f} s] {text}", flush=True)
 
-    def tell(self, done: int, total: int, what: str) -> None:
-        """Print progress, at most every TELL_EVERY seconds."""
-        if self._clock() - self._said >= TELL_EVERY or done == total:
-            self._said = self._clock()
-            self.say(f"{done} of {total}: {what}")
+    def progress(self, done: int, total: int, what: str) -> None:
+        """Print how far the work is, at most every PROGRESS_EVERY seconds."""
+        if self._clock() - self._logged >= PROGRESS_EVERY or done == total:
+            self._logged = self._clock()
+            self.log(f"{done} of {total}: {what}")
 
     def competition(self) -> Path:
         """The competition's folder. Raises KernelError when it is not attached."""
@@ -108,14 +108,14 @@ class Session:
         for folder in self._await(what, lambda root: inputs.videos(root, name)):
             found = read_folder(folder, unlisted)
             for line in understood(folder, found):
-                self.say(line.replace("--unlisted", 'SET="unlisted=true"'))
+                self.log(line.replace("--unlisted", 'SET="unlisted=true"'))
             for video in found.videos:
                 if videos.setdefault(video.name, video) is not video:
                     raise KernelError(f"{video.path} and {videos[video.name].path} have one name: attach one of them")
         return list(videos.values())
 
     def attached(self, kind: str, identity: str = "") -> Path:
-        """The folder of a `kind` (faces, bundle, …), whole by its sha256; with `identity`, that very one.
+        """The attached folder of a `kind` (faces, bundle, …), its files checked. identity: its sha256, "" for any.
 
         Raises KernelError when none is attached, several are, or one is damaged or of another version.
         """
@@ -133,7 +133,7 @@ class Session:
 
         Raises KernelError when one of them is missing, damaged or refused by pip.
         """
-        lock: dict[str, str] = _beside("wheelhouse.json")
+        lock: dict[str, str] = _packed_json("wheelhouse.json")
 
         def look(root: Path) -> list[Path]:  # an older version of the wheelhouse may be mounted first
             return [
@@ -150,21 +150,21 @@ class Session:
         if done.returncode:
             raise KernelError(f"pip could not install the wheels of {folder}: {done.stderr.strip()[-300:]}")
         sys.path.insert(1, str(target))
-        self.say(f"installed {', '.join('-'.join(name.split('-')[:2]) for name in lock)}")
+        self.log(f"installed {', '.join('-'.join(name.split('-')[:2]) for name in lock)}")
 
     def device(self) -> str:
-        """cuda, tried with a real operation. Raises KernelError where it does not work: better now than in hours."""
+        """cuda, after an operation on it; cpu in a rehearsal. Raises KernelError where a kernel has no GPU to use."""
         import torch
 
         if torch.cuda.is_available() and torch.cuda.get_device_capability() >= OLDEST_GPU:
             torch.ones(2, device="cuda").sum().item()
-            self.say(f"GPU: {torch.cuda.get_device_name()} × {torch.cuda.device_count()}")
+            self.log(f"GPU: {torch.cuda.get_device_name()} × {torch.cuda.device_count()}")
             return "cuda"
         if not self.rehearsal:
             raise KernelError(
                 "no GPU that torch can use: push with machine_shape NvidiaTeslaT4, and look at your quota"
             )
-        self.say("no GPU here; on Kaggle the kernel would fail now")
+        self.log("no GPU here; on Kaggle the kernel would fail now")
         return "cpu"
 
     def resume(self, kind: str, to: Path) -> Path:
@@ -174,7 +174,7 @@ class Session:
         """
         if (earlier := built_as()["earlier"]) is not None:
             folder = self.attached(kind, earlier)
-            self.say(f"resumes from {folder}")
+            self.log(f"resumes from {folder}")
             inputs.unpack(folder, kind, to)
         return to
 
@@ -191,7 +191,7 @@ class Session:
     def page(self, name: str) -> Iterator[Path]:
         """The path of a page to write in /kaggle/working; in a notebook it is then shown.
 
-        A page that cannot be made is reported in the log: it never costs the results.
+        A page that cannot be made is logged, and does not stop the kernel: its results are written already.
         """
         from dfd.report.page import framed
 
@@ -203,15 +203,15 @@ class Session:
 
                 display({"text/html": framed(path.read_text(encoding="utf-8"))}, raw=True)
         except Exception as error:  # noqa: BLE001
-            self.say(f"no page {name}: {type(error).__name__}: {error}")
+            self.log(f"no page {name}: {type(error).__name__}: {error}")
         else:
-            self.say(f"page {name}")
+            self.log(f"page {name}")
 
     def finish(self, status: str, **about: Any) -> None:
         """Write kernel.json: what ran, how it ended (done, unfinished, failed) and what it made."""
         self._finished = True
         self._report(status, **about)
-        self.say(f"{status}: {about.get('reason') or 'see ' + REPORT}")
+        self.log(f"{status}: {about.get('reason') or 'see ' + REPORT}")
 
     def _report(self, status: str, **about: Any) -> None:
         report = {
@@ -222,7 +222,7 @@ class Session:
             "seconds": round(self._clock() - self.start, 1),
             "python": ".".join(map(str, sys.version_info[:3])),
             "image": os.environ.get("KAGGLE_DOCKER_IMAGE", ""),
-            "versions": installed(_beside("image.json")["versions"]),
+            "versions": installed(_packed_json("image.json")["versions"]),
             "attached": self._attached,
             "made": self._made,
             **about,
@@ -235,9 +235,11 @@ class Session:
         while not (found := look(self.input)):
             if self._clock() >= until:
                 print("\n".join(["mounted:", *inputs.listing(self.input)]), flush=True)
-                raise KernelError(f"{self.input} has not {what}: attach it to the kernel; what is mounted is above")
+                raise KernelError(
+                    f"{self.input} does not hold {what}: attach it to the kernel; the list above is what is mounted"
+                )
             time.sleep(0.5 if self.rehearsal else 5)
-        self.say(f"found {what}")
+        self.log(f"found {what}")
         return found
 
 
@@ -281,7 +283,7 @@ def training_recipe(settings: Mapping[str, Any], weights: Path | None = None) ->
     return Recipe.read(parts, "options")
 
 
-def _beside(name: str) -> dict[str, Any]:
-    """A JSON file that is packed beside this module."""
+def _packed_json(name: str) -> dict[str, Any]:
+    """A JSON file in the folder of this module."""
     about: dict[str, Any] = json.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))
     return about

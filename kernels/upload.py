@@ -121,7 +121,7 @@ def _send_model(upload: Upload, licence: str) -> None:
     command = ["create", "-p", staged] if first else again
     url = _send(upload.staged, f"model {of}", "models", "variations", *command)
     if not first:
-        client.asked("models", "variations", "update", "-p", staged)  # the card of this version
+        client.ask("models", "variations", "update", "-p", staged)  # the card of this version
     for last in client.tries(WAIT):
         if newest(of) >= int(number):
             return

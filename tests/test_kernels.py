@@ -104,7 +104,7 @@ def test_a_change_shows_in_commit_and_hash(tmp_path, monkeypatch):
     assert build("faces").sha256 == dirty.sha256
 
 
-def test_the_shipped_bundle_does_not_travel(tmp_path, monkeypatch):
+def test_the_shipped_bundle_is_not_packed(tmp_path, monkeypatch):
     use(monkeypatch, checkout(tmp_path / "other"))
     first = build("predict")
     (places.ROOT / "dfd" / "pretrained").mkdir(exist_ok=True)
@@ -156,7 +156,7 @@ def test_settings_are_replaced_in_the_script():
         ({"folds": True}, "setting folds"),
     ],
 )
-def test_a_setting_that_does_not_hold_is_refused(changes, message):
+def test_an_unknown_setting_or_one_of_another_type_is_refused(changes, message):
     with pytest.raises(KernelError, match=re.escape(message)):
         build("train", changes=changes)
 
@@ -196,11 +196,11 @@ def test_a_setting_that_does_not_hold_is_refused(changes, message):
         ("docker_image_pinning_type", "latest", "docker_image goes with docker_image_pinning_type 'original'"),
     ],
 )
-def test_metadata_that_kaggle_would_trip_over(built, key, value, message):
+def test_metadata_that_kaggle_refuses_or_ignores(built, key, value, message):
     assert message in " ".join(faults(replace(built, metadata={**built.metadata, key: value}))[:2])
 
 
-def test_what_is_right_is_let_through(built):
+def test_valid_metadata_has_no_faults(built):
     more = {
         "id_no": 12,
         "keywords": ["gpu"],
@@ -214,7 +214,7 @@ def test_what_is_right_is_let_through(built):
     assert set(made.metadata) == set(RULES)
 
 
-def test_kernels_run_in_the_pinned_image_or_said_so_in_the_newest(built):
+def test_kernels_run_in_the_pinned_image_or_with_latest_in_the_newest(built):
     assert re.fullmatch(r"gcr\.io/[a-z-]+/python@sha256:[0-9a-f]{64}", built.metadata["docker_image"])
     newest = build("train", sources=Sources(latest=True))
     assert "docker_image" not in newest.metadata
@@ -244,7 +244,7 @@ def test_size_syntax_and_secrets(built):
         assert "take it out" in faults(replace(built, code=f"x = '''{secret}'''"))[0]
 
 
-def test_this_machines_key_and_files_of_keys_never_travel(monkeypatch, tmp_path):
+def test_this_machines_key_and_files_of_keys_are_faults(monkeypatch, tmp_path):
     root = checkout(tmp_path / "other")
     use(monkeypatch, root)
     (root / "dfd" / "kaggle.json").write_text("{}")

@@ -121,7 +121,7 @@ def test_what_is_pushed_is_what_was_built(server, run):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ("Maximum batch GPU session count of 2 reached.", "no session is free"),
         ("Maximum weekly GPU quota of 30.00 hours reached.", "the week's GPU hours are spent"),
@@ -130,11 +130,11 @@ def test_what_is_pushed_is_what_was_built(server, run):
         ("Something new", "Kaggle refused the push: Something new"),
     ],
 )
-def test_a_push_error_is_an_error_though_the_client_ends_with_0(server, whole, words, told):
+def test_a_push_error_is_an_error_though_the_client_ends_with_0(server, whole, words, message):
     server.push_errors = [words]
     with pytest.raises(KernelError) as error:
         pushing.send(whole)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert words.rstrip(".") in str(error.value)
 
 
@@ -153,7 +153,7 @@ def test_a_source_that_kaggle_drops_is_an_error(server, whole, key):
 
 
 @pytest.mark.parametrize(
-    ("failure", "told"),
+    ("failure", "message"),
     [
         ((400, "bad request"), "refused the push: bad request"),
         ((401, "who"), "does not accept your credentials"),
@@ -164,9 +164,9 @@ def test_a_source_that_kaggle_drops_is_an_error(server, whole, key):
         ("drop", "Kaggle cannot be reached"),
     ],
 )
-def test_http_errors_are_one_line(server, whole, failure, told):
+def test_http_errors_are_one_line(server, whole, failure, message):
     server.fail["SaveKernel"] = failure
-    with pytest.raises(KernelError, match=re.escape(told)):
+    with pytest.raises(KernelError, match=re.escape(message)):
         pushing.send(whole)
 
 
@@ -188,7 +188,7 @@ def test_a_token_will_do(server, run, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "told"),
+    ("key", "value", "message"),
     [
         ("id", "other/dfd-predict", "the credentials here are tester's"),
         ("title", "dfd prophet", "Kaggle goes by the title"),
@@ -204,8 +204,8 @@ def test_a_token_will_do(server, run, monkeypatch):
         ),
     ],
 )
-def test_what_is_wrong_here_is_found_before_anything_is_sent(server, brief, key, value, told):
-    with pytest.raises(KernelError, match=re.escape(told)):
+def test_what_is_wrong_here_is_found_before_anything_is_sent(server, brief, key, value, message):
+    with pytest.raises(KernelError, match=re.escape(message)):
         pushing.examine(replace(brief, metadata={**brief.metadata, key: value}), "tester")
     assert server.asked("SaveKernel") == []
 
@@ -227,7 +227,7 @@ def test_a_dirty_tree_is_not_sent(server, run, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wheels", "train", "told"),
+    ("wheels", "train", "message"),
     [
         (
             ["READY"],
@@ -241,12 +241,12 @@ def test_a_dirty_tree_is_not_sent(server, run, monkeypatch, tmp_path):
         (["READY"], None, "run it first (make kernel-push KERNEL=train), or push a folder (BUNDLE=folder)"),
     ],
 )
-def test_a_source_that_is_not_ready(server, brief, wheels, train, told):
+def test_a_source_that_is_not_ready(server, brief, wheels, train, message):
     server.datasets = {WHEELS: wheels}
     server.statuses = {TRAIN: train}
     if train == ["UNFINISHED"]:
         trained(server, "COMPLETE", "unfinished")
-    with pytest.raises(KernelError, match=re.escape(told)):
+    with pytest.raises(KernelError, match=re.escape(message)):
         pushing.examine(brief, "tester")
 
 
@@ -286,7 +286,7 @@ def test_a_bundle_made_here_is_published_as_a_model_and_attached(server, run, tm
     assert (status, "holds faces, not bundle: name a folder that `dfd bundle` made" in err) == (1, True)
 
 
-def test_faces_found_here_travel_as_a_dataset_and_are_gone_on_with(server, run, tmp_path):
+def test_faces_found_here_are_uploaded_as_a_dataset_and_kept_by_a_resumed_run(server, run, tmp_path):
     store = tmp_path / "faces"
     (store / "tracklets" / "0a").mkdir(parents=True)
     (store / "dataset.json").write_text("{}")
@@ -328,7 +328,7 @@ def test_a_published_model_gets_versions_and_is_attached_by_its_name(server, run
 
 
 @pytest.mark.parametrize(
-    ("failure", "told"),
+    ("failure", "message"),
     [
         ({"StartBlobUpload": (403, "no")}, "no"),
         ({"CreateModel": (400, "slug taken")}, "model tester/dfd was not uploaded: slug taken"),
@@ -337,10 +337,10 @@ def test_a_published_model_gets_versions_and_is_attached_by_its_name(server, run
         ({"GetModelInstance": (500, "our fault")}, "our fault"),
     ],
 )
-def test_a_model_that_is_not_published_says_why(server, run, bundle, failure, told):
+def test_a_model_that_is_not_published_says_why(server, run, bundle, failure, message):
     server.fail = failure
     status, _, err = run("publish", bundle)
-    assert (status, told in err) == (1, True), err
+    assert (status, message in err) == (1, True), err
 
 
 def test_only_a_bundle_with_a_name_that_kaggle_takes_is_published(server, run, bundle, tmp_path):
@@ -353,7 +353,7 @@ def test_only_a_bundle_with_a_name_that_kaggle_takes_is_published(server, run, b
 
 def test_a_push_without_a_run_is_saved(server, run):
     status, out, err = run("push", "predict", "--no-run")
-    if "--no-run" in client.asked("kernels", "push", "--help"):
+    if "--no-run" in client.ask("kernels", "push", "--help"):
         assert (status, "It does not run" in out) == (0, True), err
         assert server.asked("SaveKernel")[0]["kernelExecutionType"] == "QUICK_SAVE"
     else:
@@ -413,7 +413,7 @@ def trained(server, state, status, files=None, **settings):
     ("state", "status"),
     [("COMPLETE", "unfinished"), ("CANCEL_ACKNOWLEDGED", "cut off"), ("ERROR", "failed")],
 )
-def test_a_run_goes_on_from_what_the_last_version_left(server, run, state, status):
+def test_a_push_resumes_from_what_the_last_version_left(server, run, state, status):
     trained(server, state, status, {"run/config.json": b"{}", "run/fold-0/checkpoints/last.ckpt": b"weights"})
     ended, _, err = run("push", "train", "--resume", "--set", "hours=2")
     assert ended == 0, err
@@ -430,7 +430,7 @@ def test_a_run_goes_on_from_what_the_last_version_left(server, run, state, statu
     assert f"SETTINGS: dict[str, Any] = { ({**SETTINGS, 'hours': 2}) }" in sent["text"]
 
 
-def test_a_dataset_of_faces_that_came_damaged_is_not_gone_on_from(server, run):
+def test_a_dataset_of_faces_that_came_damaged_is_not_resumed(server, run):
     server.statuses["tester/dfd-faces"] = ["COMPLETE"]
     about = {**ABOUT, "kernel": "faces", "status": "unfinished", "settings": {}}
     manifest = {"kind": "faces", "files": {"faces.tar": "0" * 64}}
@@ -442,7 +442,7 @@ def test_a_dataset_of_faces_that_came_damaged_is_not_gone_on_from(server, run):
 
 
 @pytest.mark.parametrize(
-    ("state", "status", "arguments", "told"),
+    ("state", "status", "arguments", "message"),
     [
         ("RUNNING", "cut off", ["train"], "tester/dfd-train is running: wait for its end"),
         ("COMPLETE", "done", ["train"], "kernel train is done: there is nothing to resume"),
@@ -453,16 +453,16 @@ def test_a_dataset_of_faces_that_came_damaged_is_not_gone_on_from(server, run):
             ["train", "--set", "recipe=cpu"],
             "setting recipe of kernel train is 'cpu', but 'tiny' in what it resumes from",
         ),
-        ("COMPLETE", "done", ["predict"], "kernel predict begins afresh each time: leave out RESUME=1"),
+        ("COMPLETE", "done", ["predict"], "kernel predict has nothing to resume: leave out RESUME=1"),
         (None, "done", ["train"], "Kernel not found"),
     ],
 )
-def test_what_cannot_be_gone_on_from(server, run, state, status, arguments, told):
+def test_what_cannot_be_resumed(server, run, state, status, arguments, message):
     trained(server, state, status, {"run/config.json": b"{}"} if status == "unfinished" else None)
     if state is None:
         server.statuses[TRAIN] = None
     status, _, err = run("push", *arguments, "--resume")
-    assert (status, told in err) == (1, True), err
+    assert (status, message in err) == (1, True), err
     assert server.asked("SaveKernel") == server.asked("CreateDataset") == []
 
 
@@ -526,7 +526,7 @@ def test_the_kernels_run_one_after_the_other_from_where_they_were(server, run, k
 
 def test_a_kernel_that_fails_ends_the_run(server, run, kaggle_runs):
     server.on_push = lambda slug, text: server.statuses.update({slug: ["ERROR"]})
-    status, _, err = run("run", "--set", "recipe=tiny", "--set", "folds=2")  # other settings: begins anew
+    status, _, err = run("run", "--set", "recipe=tiny", "--set", "folds=2")  # other settings: a new run
     assert (status, "tester/dfd-train ended as ERROR: " in err) == (1, True), err
     assert [sent["datasetDataSources"] for sent in server.asked("SaveKernel")] == [[WHEELS]]
 
@@ -546,11 +546,13 @@ def test_status_is_followed_to_the_end(server, run):
     assert "is running.\nNext: make kernel-status KERNEL=predict" in run("status", "predict")[1]
 
 
-@pytest.mark.parametrize(("state", "told"), [("ERROR", "more memory"), ("CANCEL_ACKNOWLEDGED", "CANCEL_ACKNOWLEDGED")])
-def test_a_failed_run_is_an_error_though_the_client_ends_with_0(server, run, state, told):
+@pytest.mark.parametrize(
+    ("state", "message"), [("ERROR", "more memory"), ("CANCEL_ACKNOWLEDGED", "CANCEL_ACKNOWLEDGED")]
+)
+def test_a_failed_run_is_an_error_though_the_client_ends_with_0(server, run, state, message):
     server.statuses[PREDICT] = [state]
     status, _, err = run("status", "predict")
-    assert (status, told in err) == (1, True)
+    assert (status, message in err) == (1, True)
 
 
 ABOUT = {"kernel": "predict", "status": "done", "commit": "c", "sha256": "s" * 64, "seconds": 9.0, "python": "3.12.1"}
@@ -611,7 +613,7 @@ def test_what_scores_the_public_test_is_scored_by_its_known_labels(server, run, 
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         ("submission.csv", b"filename,label\na.mp4,0.9\n", "not a valid submission"),
         ("submission.csv", b'{"code": 403, "message": "expired"}', "could not be fetched, Kaggle says"),
@@ -620,12 +622,12 @@ def test_what_scores_the_public_test_is_scored_by_its_known_labels(server, run, 
          b'"python": "3", "reason": "no GPU"}', "kernel predict failed: no GPU"),
     ],
 )  # fmt: skip
-def test_output_that_is_not_right(server, run, tmp_path, name, content, told):
+def test_output_that_is_not_right(server, run, tmp_path, name, content, message):
     made_output(server)
     assert run("output", "predict", "--out", tmp_path / "out")[0] == 0
     server.output[name] = content
     status, _, err = run("output", "predict", "--out", tmp_path / "out")
-    assert (status, told in err) == (1, True), err
+    assert (status, message in err) == (1, True), err
 
 
 def test_what_an_earlier_version_made_is_not_taken_for_the_last_ones(server, run, tmp_path):
@@ -668,8 +670,8 @@ def test_an_image_that_is_not_the_pinned_one_shows_in_the_report(tmp_path, capsy
     about = {**ABOUT, "kernel": "faces", "image": ran_in, "versions": {"torch": "2.10.0+cu128", "numpy": "2.4.6"}}
     (tmp_path / "kernel.json").write_text(json.dumps(about))
     assert report(tmp_path) == "done"
-    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Not as pinned")]
-    assert told == ["Not as pinned: numpy is 2.4.6, pinned is 2.0.2."]
+    message = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Not as pinned")]
+    assert message == ["Not as pinned: numpy is 2.4.6, pinned is 2.0.2."]
 
 
 def test_an_expired_address_is_no_submission(server, run, tmp_path):

@@ -64,8 +64,8 @@ def test_a_late_source_is_waited_for(kaggle, monkeypatch):
 
 def test_a_missing_source_ends_in_one_sentence_and_a_listing(kaggle, capsys):
     (kaggle / "input" / "datasets" / "me").mkdir(parents=True)
-    told = "dfd kernel predict: .* has not a folder whose MANIFEST.json says bundle"
-    with pytest.raises(SystemExit, match=told), Session("predict", {"hours": 1}) as session:
+    message = "dfd kernel predict: .* does not hold a folder whose MANIFEST.json says bundle"
+    with pytest.raises(SystemExit, match=message), Session("predict", {"hours": 1}) as session:
         session.attached("bundle")
     out, _ = capsys.readouterr()
     assert f"mounted:\n{kaggle / 'input'}/ (0 files)\n{kaggle / 'input/datasets'}/ (0 files)" in out
@@ -95,7 +95,7 @@ def test_two_sources_of_a_kind_and_damaged_ones_are_refused(kaggle):
 
 def test_a_wheelhouse_without_the_locked_wheels_is_no_wheelhouse(kaggle):
     folder(kaggle / "input" / "wheels", "wheels", **{"old-1.0-py3-none-any.whl": "x"})
-    with pytest.raises(KernelError, match="has not a wheelhouse with the"):
+    with pytest.raises(KernelError, match="does not hold a wheelhouse with the"):
         Session("predict", {"hours": 1}).install_wheels()
 
 
@@ -162,20 +162,20 @@ def test_the_report_says_how_it_ended(kaggle):
     assert ended(kaggle)["reason"] == "ZeroDivisionError: division by zero"
 
 
-def test_the_clock_and_what_is_told_by_it(kaggle, capsys):
+def test_progress_is_printed_by_the_clock(kaggle, capsys):
     now = [100.0]
     session = Session("train", {"hours": 0.01}, clock=lambda: now[0])
     assert session.until == pytest.approx(136)
-    session.tell(1, 9, "first")
+    session.progress(1, 9, "first")
     now[0] += 31
-    session.tell(2, 9, "second")
-    session.tell(3, 9, "third")
-    session.tell(9, 9, "last")
+    session.progress(2, 9, "second")
+    session.progress(3, 9, "third")
+    session.progress(9, 9, "last")
     out = capsys.readouterr().out
     assert [line.partition("s] ")[2] for line in out.splitlines()] == ["2 of 9: second", "9 of 9: last"]
 
 
-def test_a_face_dataset_travels_as_one_file(kaggle, small_store):
+def test_a_face_dataset_is_packed_as_one_file(kaggle, small_store):
     session = Session("faces", {"hours": 1})
     session.working.mkdir()
     session.pack(small_store.folder, "faces")
@@ -185,7 +185,7 @@ def test_a_face_dataset_travels_as_one_file(kaggle, small_store):
     assert files[0] == files[1]
 
 
-def test_faces_on_their_way_are_packed_now_and_then(kaggle, small_store, tmp_path):
+def test_an_unfinished_dataset_is_packed_now_and_then(kaggle, small_store, tmp_path):
     now, store = [0.0], tmp_path / "store"
     shutil.copytree(small_store.folder, store)
     half_made = partial_path(next(store.glob("tracklets/*/real0.mp4.json")))

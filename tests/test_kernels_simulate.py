@@ -249,10 +249,10 @@ def test_training_resumes_after_a_cut_and_after_its_own_clock(run, finished, com
         resume.from_folder("train", output("train"), "OWNER", {}, tmp_path / "left")
 
 
-def test_a_rehearsal_that_left_nothing_cannot_be_gone_on_from(tmp_path):
+def test_a_rehearsal_that_left_nothing_cannot_be_resumed(tmp_path):
     with pytest.raises(KernelError, match="kernel train left nothing to resume from: leave out RESUME=1"):
         resume.from_folder("train", tmp_path, "OWNER", {}, tmp_path / "left")
-    with pytest.raises(KernelError, match="predict begins afresh each time"):
+    with pytest.raises(KernelError, match="predict has nothing to resume"):
         resume.from_folder("predict", tmp_path, "OWNER", {}, tmp_path / "left")
 
 

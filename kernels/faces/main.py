@@ -22,7 +22,7 @@ def main() -> None:
         limits, made = Limits(timeout=SETTINGS["timeout"], until=session.until), []
         for records in stored(videos, store, limits, by_time=False):  # a mount may change the times
             made += records
-            session.tell(len(made), len(videos), records[-1].video)
+            session.progress(len(made), len(videos), records[-1].video)
             session.pack(place, "faces", PACK_EVERY)
         store.write_tables()
         session.pack(place, "faces")

@@ -32,7 +32,7 @@ def main() -> None:
         rows = read_sample(data / "sample_submission.csv", data / "test_videos")
         info, load = read_info(folder), cache(lambda: load_bundle(folder, device))
         settings = Settings(seconds=session.until - time.monotonic(), timeout=SETTINGS["timeout"], device=device)
-        made = run(rows, info, load, session.working / "submission.csv", settings, session.tell, session.say)
+        made = run(rows, info, load, session.working / "submission.csv", settings, session.progress, session.log)
 
         scored = sorted((s for s in made.scores if s.status == "ok"), key=lambda score: -score.probability)
         highest = {score.name for score in scored[: SETTINGS["explained"]]}

@@ -33,7 +33,7 @@ def main() -> None:
         limits = Means(until=session.until, devices=torch.cuda.device_count() if device == "cuda" else 1)
         try:
             recipe = training_recipe(SETTINGS, weights)
-            made = crossval(store, recipe, SETTINGS["folds"], run, session.tell, limits)
+            made = crossval(store, recipe, SETTINGS["folds"], run, session.progress, limits)
         except OutOfTimeError as stopped:
             session.finish("unfinished", reason=str(stopped))
         else:
