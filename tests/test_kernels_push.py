@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from dfd.scoring.board import public_test_labels
-from kernels import KernelError, client, follow, image, inputs, places, upload, wheelhouse
+from kernels import KernelError, client, follow, image, inputs, places, resume, upload, wheelhouse
 from kernels import push as pushing
 from kernels.__main__ import main
 from kernels.build import build
@@ -409,12 +409,22 @@ def trained(server, state, status, files=None, **settings):
     server.output = {"kernel.json": json.dumps(about).encode(), **(files or {})}
 
 
+LEFT = {"run/config.json": b"{}", "run/fold-0/checkpoints/last.ckpt": b"weights"}
+
+
 @pytest.mark.parametrize(
     ("state", "status"),
     [("COMPLETE", "unfinished"), ("CANCEL_ACKNOWLEDGED", "cut off"), ("ERROR", "failed")],
 )
-def test_a_push_resumes_from_what_the_last_version_left(server, run, state, status):
-    trained(server, state, status, {"run/config.json": b"{}", "run/fold-0/checkpoints/last.ckpt": b"weights"})
+def test_a_version_is_resumed_however_it_ended(server, tmp_path, state, status):
+    trained(server, state, status, LEFT)
+    left = resume.from_kaggle("train", "tester", {"hours": 2}, tmp_path)
+    assert left.settings == {**SETTINGS, "hours": 2}
+    assert sorted(path.name for path in left.upload.staged.iterdir()) == ["MANIFEST.json", "run.tar"]
+
+
+def test_a_push_resumes_from_what_the_last_version_left(server, run):
+    trained(server, "COMPLETE", "unfinished", LEFT)
     ended, _, err = run("push", "train", "--resume", "--set", "hours=2")
     assert ended == 0, err
     [made] = server.asked("CreateDataset")
@@ -708,8 +718,8 @@ def test_the_wheelhouse_is_gathered_and_pushed_and_pushed_again(server, run, mon
     assert run("wheelhouse", "--push")[0] == 0
     assert len(server.asked("CreateDatasetVersion")) == len(server.asked("CreateDataset")) == 1
     server.fail["/upload/7"] = (403, "no")
-    status, _, err = run("wheelhouse", "--push")
-    assert (status, "is without" in err) == (1, True)
+    with pytest.raises(KernelError, match="dfd-wheelhouse is without"):
+        upload.dataset(other / "build/wheelhouse", "wheels", WHEELS, tmp_path / "staged").send()
     (wheels / next(iter(json.loads(places.source("wheelhouse.json").read_text())))).unlink()
     status, _, err = run("wheelhouse")
     assert (status, "no wheels for Python 3.12" in err) == (1, True)
