@@ -41,14 +41,14 @@ def of_folders(tree: Tree) -> Found | None:
         original = original_of(name) if label else ""
         source = called.find(original, tree.root) or original if original else ""
         videos.append(Video(films[name], name, label, source, people=people_in(name)))
-    forensics = layout == "FaceForensics++"
+    named = layout in ("FaceForensics++", "DeepFakeDetection")
     counts = Counter(told.values())
     by = ", ".join(f"{name} ({count:,} {'fake' if label else 'real'})" for (name, label), count in counts.items())
     found = of_listed(tree, videos, layout, f"the folders {by}", "in no folder of real videos or of fakes", films)
     return replace(
         found,
-        layout=" ".join([layout, *_compressions(tree.root.name, *told)]) if forensics else layout,
-        methods=sum(label for _, label in counts) if forensics else 0,
+        layout=" ".join([layout, *_compressions(tree.root.name, *told)]) if named else layout,
+        methods=sum(label for _, label in counts) if named else 0,
         notes=(*_tested(tree, videos), *_not_read(tree)),
     )
 
@@ -71,12 +71,14 @@ def _released(told: Mapping[str, Folder]) -> str | None:
     """The data set whose folders these are."""
     folders = {folder.lower() for folder, _ in told.values()}
     above = {part.lower() for name in told for part in name.split("/")[:-1]}
-    named = any(people_in(name) for name in told)
+    casts = {person.partition("/")[0] for name in told for person in people_in(name)}
     if folders & CELEB:
         return "Celeb-DF"
-    if above & {"manipulated_sequences", "original_sequences"} or (folders & METHODS and named):
+    if casts == {"actors"}:
+        return "DeepFakeDetection"
+    if above & {"manipulated_sequences", "original_sequences"} or (folders & METHODS and casts):
         return "FaceForensics++"
-    return "DeepFakeDetection" if named and any(folder.startswith("dfd") for folder in folders) else None
+    return None
 
 
 def _by_label(told: Mapping[str, Folder]) -> str | None:

@@ -13,7 +13,7 @@ _FORENSICS = re.compile(
 )
 """A frame of a video may lie in a folder of the video's name."""
 _CELEB = re.compile(r"(?:^|/)Celeb-(?:real|synthesis)/(id\d+)_(?:(id\d+)_)?[^/]*$", re.I)
-_PREVIEW = re.compile(r"(?:^|/)(?:original_videos|method_\w)/(?:[^/]+/)*?(\d+)(?:_(\d+))?_[A-Z][^/]*$")
+_PREVIEW = re.compile(r"(?:^|/)(?:original_videos|method_\w)/(?:[^/]+/)*?(\d+)(?:_(\d+))?_[A-Z][^/]*$", re.I)
 _SETS = (
     (_FORENSICS, ("youtube/", "youtube/", "actors/", "actors/")),
     (_CELEB, ("", "")),
@@ -81,7 +81,9 @@ def original_of(name: str) -> str:
     if _CELEB.search(name):
         return re.sub(r"Celeb-synthesis/(id\d+)_id\d+_", r"Celeb-real/\1_", name, flags=re.I)
     if _PREVIEW.search(name):
-        return re.sub(r"method_\w/(\d+)/(.*/)?(?:\1_\d+|\d+_\1)_(?=[^/]*$)", r"original_videos/\1/\2\1_", name)
+        return re.sub(
+            r"method_\w/(\d+)/(.*/)?(?:\1_\d+|\d+_\1)_(?=[^/]*$)", r"original_videos/\1/\2\1_", name, flags=re.I
+        )
     return ""
 
 

@@ -20,7 +20,7 @@ from dfd.types import Video
 
 PAUSES = (1.0, 2.0, 4.0)
 """Seconds before each further try to fetch a video."""
-TABLES = frozenset({".json", ".csv", ".txt"})
+TABLES = frozenset({".json", ".csv", ".tsv", ".txt"})
 
 
 def url_of(path: Path) -> str | None:
