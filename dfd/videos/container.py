@@ -18,7 +18,7 @@ from dfd.errors import VideoReadError
 from dfd.types import Film
 from dfd.videos.pictures import THREADS
 
-DEMUXERS = "mov,matroska,avi,flv,asf,mpegts,mpeg,ogg,mxf,dv"
+DEMUXERS = "mov,matroska,avi,flv,asf,mpegts,mpeg,ogg,mxf,dv,gif"
 """FFmpeg's readers that stay inside their file. Playlists (hls, concat, dash) open other files that they name."""
 ASIDE = Disposition.attached_pic | Disposition.timed_thumbnails
 """What a stream says of itself that is no video: a cover, and thumbnails."""
