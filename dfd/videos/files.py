@@ -110,7 +110,9 @@ def _walk(folder: Path, prefix: str, seen: set[Path]) -> Iterator[tuple[str, Pat
         path = folder / entry.name
         if entry.name.startswith(".") or entry.name in PASSED_OVER:
             continue
-        if path.suffix.lower() in SUFFIXES or not _is_folder(entry):  # a folder called a video is told of when opened
+        if path.suffix.lower() in SUFFIXES or not _is_folder(
+            entry
+        ):  # a folder named like a video is reported when it is opened
             if not any(entry.name + end in names for end in PARTIAL):
                 yield prefix + entry.name, path
             continue

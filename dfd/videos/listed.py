@@ -53,22 +53,22 @@ def of_metadata(tree: Tree) -> Found | None:
 
 def of_table(tree: Tree) -> Found | None:
     """A folder with CSVs of labels in it, or one beside it. Files that they name and that are not there are counted."""
-    films, told = Names(tree.films), dict[str, tuple[Known, Path]]()
+    films, labelled = Names(tree.films), dict[str, tuple[Known, Path]]()
     tables, absent = tables_of(tree), list[str]()
     for where in tables:
         for name, calls, known in _matched(tree, films, where):
             if calls is None:
                 absent.append(name)
-            elif told.setdefault(calls, (known, where))[0].label != known.label:
-                raise ManifestError(f"{where} and {told[calls][1]} have two labels of {name}: give it one")
+            elif labelled.setdefault(calls, (known, where))[0].label != known.label:
+                raise ManifestError(f"{where} and {labelled[calls][1]} have two labels of {name}: give it one")
     names = ", ".join(where.name for where in tables)
-    if not told:
+    if not labelled:
         note = f"{names} is not read: none of the files that it names is here, as {absent[0]} is not." if absent else ""
         return replace(of_anything(tree), notes=(note,)) if note else None
-    called = Names(told)
+    called = Names(labelled)
     videos = [
         _video(tree.films[name], name, known, (called.find(one, where) or one for one in known.originals))
-        for name, (known, where) in told.items()
+        for name, (known, where) in labelled.items()
     ]
     found = of_listed(tree, videos, "a folder with a table", names, f"not in {names}")
     return replace(found, notes=_absent(absent, names))
@@ -77,8 +77,8 @@ def of_table(tree: Tree) -> Found | None:
 def _matched(tree: Tree, films: Names, where: Path) -> Iterator[tuple[str, str | None, Known]]:
     """(name, file, what is known) of each row of a table; the file is None where it is not there.
 
-    A table in the folder may have been made elsewhere, with other folders before every name. One beside the folder may
-    be about other folders.
+    A table in the folder may have been made elsewhere, with other folders before every name. A table above it may list
+    the videos of other folders.
     """
     known, folder = read_known(where), tree.root.resolve().name
     before = folders_before(list(known)) if where.parent == tree.root else ""
@@ -134,7 +134,7 @@ def _listed(tree: Tree, where: Path, entries: Mapping[str, Known]) -> tuple[list
 
 
 def _video(path: Path, name: str, known: Known, originals: Iterable[str]) -> Video:
-    """A video of which something is known. A further original stands for its person."""
+    """A video of which something is known. A further original counts as the person in it."""
     source, *further = [*originals] or [""]
     people = dict.fromkeys((*further, *known.people, *people_in(name)))
     return Video(path, name, known.label, source, people=tuple(people))

@@ -92,6 +92,6 @@ def _first_person(found: re.Match[str]) -> str:
 
 
 def _in_originals(name: str) -> str:
-    """A name of a mirror, whose folders of methods stand beside that of the originals."""
+    """A name of a mirror, which keeps the originals in a folder next to those of the methods."""
     moved = re.sub(rf"(^|/)(?:{'|'.join(METHODS)})/", r"\1original/", name, flags=re.I)
     return re.sub(r"(?:DFD_manipulated[ _]sequences/)+", "DFD_original sequences/", moved, flags=re.I)

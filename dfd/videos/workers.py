@@ -200,7 +200,7 @@ class _Crew:
         return None
 
     def _fit(self, worker: _Worker | None) -> _Worker | None:
-        """`worker` where it can go on, else a new one that has started; None where there is none to be had."""
+        """`worker` where it can go on, else a new one that has started; None if none can be started."""
         if worker := worker or self._waits():
             if not worker.pipe.closed and not worker.pipe.poll():  # it says nothing, and its pipe has not ended
                 return worker
