@@ -45,7 +45,7 @@ def read_table(path: Path, columns: Sequence[str | Sequence[str]], error: type[D
     Raises `error`, which names the line: no such file, no CSV, a column missing or there twice, a row that is longer
     than the header, a name missing or there twice.
     """
-    text, odd = _text(path, error)
+    text, odd = read_text(path, error)
     wanted = [(names,) if isinstance(names, str) else tuple(names) for names in columns]
     separator, lines = _separated(path, text, wanted, error)
     header = _header(lines)
@@ -87,8 +87,8 @@ def number(text: str) -> float | None:
         return None
 
 
-def _text(path: Path, error: type[DfdError]) -> tuple[str, list[str]]:
-    """What is in the file, and what is odd about its encoding."""
+def read_text(path: Path, error: type[DfdError]) -> tuple[str, list[str]]:
+    """What is in a file of UTF-8, or of UTF-16 with its mark, and what is odd about its encoding. Raises `error`."""
     try:
         data = path.read_bytes()
     except OSError as fault:
@@ -98,7 +98,7 @@ def _text(path: Path, error: type[DfdError]) -> tuple[str, list[str]]:
         return data.decode(encoding), [odd] if odd else []
     except UnicodeDecodeError as fault:
         form = encoding.upper().removesuffix("-SIG")
-        raise error(f"{path} is not {form} at byte {fault.start}: save it as CSV UTF-8") from None
+        raise error(f"{path} is not {form} at byte {fault.start}: save it as UTF-8") from None
 
 
 def _separated(

@@ -29,7 +29,7 @@ STATUSES: tuple[str, ...] = get_args(Status)
 UNDONE: tuple[Status, ...] = ("missing", "timed_out", "out_of_budget", "error")
 """Failures of the moment: the same command does these videos again, with better limits perhaps."""
 
-STILLS = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+STILLS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 """How files of pictures end."""
 
 Film = Path | bytes

@@ -16,8 +16,10 @@ PROGRAMS = {"dfd": (app, main), "kernels": (kernels_app, kernels_main)}
 KERNELS = (
     "build", "check", "simulate", "push", "run", "publish", "status", "logs", "output", "image", "wheelhouse",
 )  # fmt: skip
+ASKS_KAGGLE = ("push", "run", "publish", "status", "logs", "output", "image", "wheelhouse")
 HUGE = "1" + "0" * 30
 WRONG = {"int": ("x", "1.5", "-1", HUGE, "nan", "inf"), "float": ("x", "-1", "1e30", "nan", "inf")}
+TEXTS = ("a\nb", "a\0b", "x" * 10_000, "\udcff", " ", "{}", "../..", "=")
 PLACES = (a_place, a_file, a_folder, a_new_file, a_new_folder)
 SPOKEN_FOR = {"VIDEOS", "--identity-weights", "--folds-of", "--blend.mesh", "--model.weights"}
 """Paths that may be either, or that are settings of a stage: read_videos, and what reads them, tell what is wrong."""
@@ -121,7 +123,27 @@ def test_nothing_given_is_refused_by_name(refused, tmp_path, program, command):
     for option in options(program, command):
         if option.index is None and kind(option):
             assert f"there is nothing after {option.name}" in refused(program, [command, f"{option.name}="])
-    assert f"there is nothing after {command}" in refused(program, [command, ""])
+    for empty in ("", "  "):
+        assert f"there is nothing after {command}" in refused(program, [command, empty])
+
+
+@pytest.mark.parametrize(("program", "command"), [pair for pair in EVERY if pair[1] not in ASKS_KAGGLE])
+def test_a_text_that_no_option_takes_is_one_line(refused, tmp_path, program, command):
+    """Of options that take neither a number nor a place."""
+    for option in options(program, command):
+        if kind(option) == "" and option.hint is not bool and option.name.count(".") == 0:
+            for value in TEXTS:
+                assert len(refused(program, given(program, command, tmp_path, value, option))) < 2100
+
+
+def test_a_name_that_is_not_utf8_is_one_line(refused, tmp_path):
+    """Settings are saved as JSON."""
+    line = ["sheet", str(tmp_path / "none"), f"--out={tmp_path / 'out'}", "--blend.mesh=\udce9"]
+    assert "'\\udce9' in a name is not UTF-8: rename it" in refused("dfd", line)
+
+
+def test_a_clip_that_cannot_be_is_refused_without_a_model_too(refused):
+    assert "--clip is 'x': give frames, height and width" in refused("dfd", ["models", "--clip=x"])
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -136,7 +158,7 @@ def test_a_group_of_settings_takes_no_nonsense(refused, tmp_path, value):
 
 
 def test_a_path_that_no_system_takes_is_one_line(refused, tmp_path):
-    for path in ("x" * 5000, str(tmp_path / ("y" * 300))):
+    for path in ("x" * 5000, str(tmp_path / ("y" * 300)), "a\0b"):
         for line in (["score", path], ["faces", path, f"--out={path}"], ["predict", path], ["audit", path]):
             assert len(refused("dfd", line)) < 2100
 

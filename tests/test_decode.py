@@ -3,10 +3,11 @@ import random
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, get_args
+from weakref import WeakSet
 
 import av
 import cv2
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from dfd.errors import VideoReadError
 from dfd.types import Frames, Plan
-from dfd.videos import decode, pictures
+from dfd.videos import decode, frames, pictures
 from dfd.videos.decode import probe, read_frames, stream_pictures
 from dfd.videos.display import Display
 from dfd.videos.encode import write_video
@@ -566,6 +567,52 @@ def test_huge_frames_are_never_held_all_at_once(tmp_path: Path) -> None:
     command = [sys.executable, "-c", MEASURED, str(tmp_path / "a.mp4")]
     kilobytes = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert kilobytes < 130_000  # 46 MB before; all frames take 166, their reductions 18
+
+
+def repeated(path: Path, times: int, to: Path) -> Path:
+    """The same video so many times in a row, its packets copied."""
+    with av.open(path) as source, av.open(to, "w") as container:
+        stream = container.add_stream_from_template(source.streams.video[0])
+        packets: list[Any] = [packet for packet in source.demux(source.streams.video[0]) if packet.size]
+        span = sum(packet.duration for packet in packets)
+        for packet in packets:
+            packet.stream = stream
+        begins = [(packet.pts, packet.dts) for packet in packets]
+        for time in range(times):
+            for packet, (pts, dts) in zip(packets, begins, strict=True):
+                packet.pts, packet.dts = pts + time * span, dts + time * span
+                container.mux_one(packet)
+    return to
+
+
+def test_of_an_hour_only_what_is_wanted_is_decoded_and_one_group_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_video(tmp_path / "a.mp4", numbered(250), 5, keyframe_every=50)
+    path = repeated(tmp_path / "a.mp4", 72, tmp_path / "hour.mp4")
+    decoded: list[Any] = []
+
+    def counted(*asked: Any) -> Iterator[Any]:
+        for packet in needed(*asked):
+            decoded.append(packet)
+            yield packet
+
+    monkeypatch.setattr(frames, "needed", counted)
+    held = WeakSet[pictures.Picture]()
+
+    class Held(pictures.Picture):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            held.add(self)
+
+    monkeypatch.setattr(decode, "Picture", Held)
+    groups = [np.arange(start, start + 7) for start in (1000, 4995, 9030, 17_990)]
+    for asked, group in zip(groups, stream_pictures(path, lambda *_: groups), strict=True):
+        assert (group.shown, group.missing) == (18_000, 0)
+        assert numbers(group.rgb()) == (asked % 250).tolist()
+        assert len(held) <= 2 * 7  # this group, and what is decoded already of the next
+        del group
+    assert len([packet for packet in decoded if packet]) <= 50 + 100 + 50 + 50  # of the key frames before each
 
 
 def hostile(folder: Path, kind: str) -> Path:

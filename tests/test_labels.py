@@ -85,6 +85,11 @@ def test_truth_goes_by_the_names_that_are_scored(tmp_path):
     assert sources == {"part_0/a.mp4": "b.MP4", "b.MP4": "b.MP4", "gone": "gone"}
 
 
+def test_truth_of_files_that_lay_elsewhere(tmp_path):
+    path = table(tmp_path, "path,label", r"D:\sets\x\a.mp4,1", r"D:\sets\b.mp4,0")
+    assert read_truth(path, ["x/a.mp4", "b.mp4"])[0] == {"x/a.mp4": 1, "b.mp4": 0}
+
+
 def test_one_video_by_two_names_is_refused(tmp_path):
     with pytest.raises(ManifestError, match=r"names a\.mp4 twice, as a and as A\.mp4: give it one row"):
         read_truth(table(tmp_path, "filename,label", "a,1", "A.mp4,0"), ["a.mp4"])

@@ -128,7 +128,18 @@ def test_deepfakedetection_s_mirror(tmp_path):
         (1, "DFD_original sequences/01__a.mp4"),
         (0, "DFD_original sequences/01__a.mp4"),
     ]
-    assert found.layout == "DeepFakeDetection"
+    assert (found.layout, found.methods) == ("DeepFakeDetection", 1)
+
+
+def test_the_actors_alone_are_deepfakedetection(tmp_path):
+    lay(
+        tmp_path,
+        "original_sequences/actors/c40/videos/01__a.mp4",
+        "manipulated_sequences/DeepFakeDetection/c40/videos/01_02__a__X1.mp4",
+    )
+    found = read_folder(tmp_path)
+    assert (found.layout, found.methods) == ("DeepFakeDetection c40", 1)
+    assert {video.source for video in found.videos} == {"original_sequences/actors/c40/videos/01__a.mp4"}
 
 
 @pytest.mark.parametrize("prefix", ["", "Celeb-DF-v2/"])
@@ -183,7 +194,52 @@ def test_a_table_in_a_flat_folder_or_beside_it(tmp_path, place, name):
     found = read_folder(folder)
     assert brief(found.videos) == [("a.mp4", 1, "b.mp4"), ("b.mp4", 0, "b.mp4")]
     assert (found.by, [video.name for video in found.left_out]) == (name, ["c.mp4"])
-    assert found.notes == (f"1 files that {name} names are not there.",)
+    assert found.notes == (f"1 file that {name} names is not there: first gone.mp4.",)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("./a.mp4", "./x/b.mp4"),
+        (r"videos\a.mp4", r"videos\x\b.mp4"),
+        (r"C:\data\dfdc\a.mp4", r"C:\data\dfdc\x\b.mp4"),
+        ("/data/dfdc/A.MP4", "/data/dfdc/x/b"),
+        ("../a.mp4", "../x/b.mp4"),
+    ],
+)
+@pytest.mark.parametrize("name", ["labels.csv", "labels.tsv"])
+def test_a_table_that_was_made_where_the_files_lay_elsewhere(tmp_path, first, second, name):
+    lay(tmp_path, "a.mp4", "x/b.mp4", "y/b.mp4")
+    mark = "\t" if name.endswith("tsv") else ","
+    table(tmp_path, f"path{mark}label", f"{first}{mark}0", f"{second}{mark}1", name=name)
+    found = read_folder(tmp_path)
+    assert brief(found.videos) == [("a.mp4", 0, "a.mp4"), ("x/b.mp4", 1, "x/b.mp4")]
+    assert (found.by, found.notes) == (name, ())
+
+
+def test_a_table_of_other_folders_labels_nothing(tmp_path):
+    lay(tmp_path / "test", "1.mp4", "2.mp4")
+    table(tmp_path, "filename,label", "train/1.mp4,1", "train/2.mp4,0")
+    found = read_folder(tmp_path / "test")
+    assert [video.label for video in found.videos] == [None, None]
+    assert found.notes == ("labels.csv is not read: none of the files that it names is here, as train/1.mp4 is not.",)
+
+
+def test_letters_that_unicode_writes_in_two_ways(tmp_path):
+    lay(tmp_path, "cafe\u0301.mp4")
+    table(tmp_path, "filename,label", "caf\u00e9.mp4,1")
+    assert [video.label for video in read_folder(tmp_path).videos] == [1]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_metadata_json_and_a_list_as_windows_saves_them(tmp_path, encoding):
+    lay(tmp_path / "dfdc", "a.mp4")
+    (tmp_path / "dfdc" / "metadata.json").write_text('{"a.mp4": {"label": "FAKE"}}', encoding=encoding)
+    assert [video.label for video in read_folder(tmp_path / "dfdc").videos] == [1]
+    lay(tmp_path / "celeb", "Celeb-real/id0_0000.mp4")
+    listed = tmp_path / "celeb" / "List_of_testing_videos.txt"
+    listed.write_text("1 Celeb-real/id0_0000.mp4\r\n", encoding=encoding)
+    assert [video.name for video in read_asked(listed, tmp_path / "celeb").videos] == ["Celeb-real/id0_0000.mp4"]
 
 
 @pytest.mark.parametrize("lines", [("filename,label", "a.mp4,0.5"), ("filename,label", "a.mp4,0.98", "b.mp4,1")])
@@ -220,6 +276,23 @@ def test_a_folder_of_pictures_and_one_of_both(tmp_path):
     found = read_folder(tmp_path)
     assert ([video.name for video in found.videos], found.why) == (["d.mp4"], "beside videos")
     assert [video.name for video in found.left_out] == ["a/c.jpeg", "b.PNG"]
+
+
+def test_pictures_that_are_not_read_are_counted(tmp_path):
+    lay(tmp_path, "a.heic", "b.HEIC", "c.dng")
+    with pytest.raises(
+        ManifestError, match=r"3 pictures are not read, first a\.heic: convert DNG, HEIC to JPEG or PNG"
+    ):
+        read_folder(tmp_path)
+    lay(tmp_path, "d.bmp", "e.TIFF", "f.gif")
+    found = read_folder(tmp_path)
+    assert [video.name for video in found.videos] == ["d.bmp", "e.TIFF"]
+    assert found.notes == ("4 pictures are not read, first a.heic: convert DNG, GIF, HEIC to JPEG or PNG.",)
+
+
+def test_animations_are_videos_where_there_are_no_pictures(tmp_path):
+    found = read_folder(lay(tmp_path, "a.gif", "b.mp4"))
+    assert [(video.name, video.still) for video in found.videos] == [("a.gif", False), ("b.mp4", False)]
 
 
 def test_pictures_in_folders_by_label(tmp_path):

@@ -9,6 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
+from dfd.errors import VideoReadError
+from dfd.types import Video
+from dfd.videos.encode import write_video
 from dfd.videos.stills import read_still
 from tests.footage import quarters
 from tests.test_display import ORIENTATIONS
@@ -51,8 +54,22 @@ def webp(orientation: int, order: str) -> bytes:
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
+def tiff(orientation: int, order: str) -> bytes:
+    """Without compression: a table of 10 tags, the bits of three samples, the pixels."""
+    height, width, _ = STORED.shape
+    after = 8 + 2 + 12 * 10 + 4
+    tags = {
+        256: width, 257: height, 258: after, 259: 1, 262: 2, 273: after + 6, 274: orientation, 277: 3, 278: height,
+        279: STORED.nbytes,
+    }  # fmt: skip
+    entries = [struct.pack(f"{order}HHII", tag, 4, 1, value) for tag, value in tags.items()]
+    entries[2] = struct.pack(f"{order}HHII", 258, 3, 3, after)
+    head = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HIH", 42, 8, len(tags))
+    return head + b"".join(entries) + bytes(4) + struct.pack(f"{order}HHH", 8, 8, 8) + STORED.tobytes()
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
-@pytest.mark.parametrize("make", [jpeg, png, webp])
+@pytest.mark.parametrize("make", [jpeg, png, webp, tiff])
 def test_a_picture_stands_as_its_exif_data_says(tmp_path: Path, make: Callable[[int, str], bytes], order: str) -> None:
     for orientation, name in enumerate(TURNS, 1):
         path = tmp_path / f"{orientation}.{make.__name__}"
@@ -66,3 +83,18 @@ def test_a_picture_stands_as_its_exif_data_says(tmp_path: Path, make: Callable[[
         )
         assert np.abs(still.rgb[middles].astype(int) - wanted[middles]).max() <= 4
         assert code == path.read_bytes()
+
+
+def test_a_bitmap_is_a_picture(tmp_path: Path) -> None:
+    path = tmp_path / "a.BMP"
+    path.write_bytes(coded(".bmp"))
+    assert Video(path, "a.BMP").still
+    np.testing.assert_array_equal(read_still(path)[0].rgb, STORED)
+
+
+def test_a_video_named_like_a_picture_is_called_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    write_video(path.with_suffix(".mp4"), STORED[None], 25)
+    path.with_suffix(".mp4").rename(path)
+    with pytest.raises(VideoReadError, match="a video named like a picture: rename it"):
+        read_still(path)

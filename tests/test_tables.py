@@ -86,9 +86,9 @@ def test_spaces_in_quotes_are_the_names_own(tmp_path):
         (b"filename;label\na.mp4;0.5;1\n", "line 2 has 3 columns; the header has 2"),
         (b"filename,label\na.mp4;0.5\n", ""),  # a name alone: what reads its label says so
         (b"filename|label\na.mp4|0.5\n", "has no column filename: it begins with 'filename|label'"),
-        (b"filename,label\nvid\xe9o.mp4,0.5\n", "is not UTF-8 at byte 18: save it as CSV UTF-8"),
+        (b"filename,label\nvid\xe9o.mp4,0.5\n", "is not UTF-8 at byte 18: save it as UTF-8"),
         (codecs.BOM_UTF16_LE + b"f\x00i\x00", "has no column filename: it begins with 'fi'"),
-        (codecs.BOM_UTF16_LE + b"f\x00i", "is not UTF-16 at byte 4: save it as CSV UTF-8"),
+        (codecs.BOM_UTF16_LE + b"f\x00i", "is not UTF-16 at byte 4: save it as UTF-8"),
         (b"filename,label,label\na.mp4,0,1\n", "has 2 column label"),
         (b"filename,label\na.mp4,0\na.mp4 ,1\n", "has twice 'a.mp4' on lines 2 and 3"),
         (b"filename,label\n,0\n", "line 2: no file name"),

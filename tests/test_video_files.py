@@ -14,7 +14,7 @@ WRITTEN = {
     ".avi": ("avi", "mpeg4"), ".mkv": ("matroska", "mpeg4"), ".flv": ("flv", "flv"), ".wmv": ("asf", "wmv2"),
     ".asf": ("asf", "wmv2"), ".ts": ("mpegts", "mpeg2video"), ".MTS": ("mpegts", "mpeg2video"),
     ".mpg": ("mpeg", "mpeg2video"), ".mpeg": ("mpeg", "mpeg2video"), ".vob": ("vob", "mpeg2video"),
-    ".mxf": ("mxf", "mpeg2video"), ".webm": ("webm", "libvpx"), ".dv": ("dv", "dvvideo"),
+    ".mxf": ("mxf", "mpeg2video"), ".gif": ("gif", "gif"), ".webm": ("webm", "libvpx"), ".dv": ("dv", "dvvideo"),
 }  # fmt: skip
 """Container and codec by suffix."""
 
@@ -22,7 +22,8 @@ WRITTEN = {
 def film(path, suffix):
     """Six pictures, as small as the codec has them."""
     container, codec = WRITTEN[suffix]
-    width, height, pixels = (720, 576, "yuv420p") if codec == "dvvideo" else (64, 48, "yuv420p")
+    width, height = (720, 576) if codec == "dvvideo" else (64, 48)
+    pixels = "rgb8" if codec == "gif" else "yuv420p"
     with av.open(str(path), "w", format=container) as file:
         stream = file.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = width, height, pixels

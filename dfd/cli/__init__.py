@@ -65,7 +65,7 @@ def run(app: App, program: str, arguments: Sequence[str] | None, stopped: str) -
     """Run a command of `app`; whatever a user can mend ends it with one line, which begins with `program`."""
     try:
         given = sys.argv[1:] if arguments is None else arguments
-        _refuse_empty(given)
+        _refuse_unusable(given)
         app(given, exit_on_error=False, print_error=False)
         return
     except DfdError as error:
@@ -75,6 +75,8 @@ def run(app: App, program: str, arguments: Sequence[str] | None, stopped: str) -
     except CycloptsError as error:
         usage = isinstance(error, UnknownCommandError | UnknownOptionError | MissingArgumentError)
         message, status = _usage(error), 2 if usage else 1
+    except UnicodeEncodeError as error:  # of a name whose bytes are not UTF-8, where it would be written down
+        message, status = f"{error.object[error.start : error.end]!r} in a name is not UTF-8: rename it", 1
     except OSError as error:  # a full disk, a permission: where code below has no better words
         message, status = f"{error.filename or 'a file'}: {error.strerror or error}", 1
     except KeyboardInterrupt:
@@ -84,11 +86,16 @@ def run(app: App, program: str, arguments: Sequence[str] | None, stopped: str) -
     sys.exit(status)
 
 
-def _refuse_empty(arguments: Sequence[str]) -> None:
-    """Raise ConfigError for an empty argument, as a shell makes of an unset variable; as a path it would be "."."""
+def _refuse_unusable(arguments: Sequence[str]) -> None:
+    """Raise ConfigError for an argument that nothing can be called by, whatever its option is.
+
+    An empty one comes from an unset variable of a shell; as a path it would be ".". NUL ends a name in every system.
+    """
     for before, argument in zip(["", *arguments], arguments, strict=False):
-        if argument == "" or (argument.startswith("--") and argument.endswith("=")):
-            name = argument.removesuffix("=") or before
+        name, mark, value = argument.partition("=") if argument.startswith("--") else (before, "=", argument)
+        if "\0" in argument:
+            raise ConfigError(f"there is a NUL character in {argument[:80]!r}: leave it out")
+        if mark and not value.strip():
             raise ConfigError(f"there is nothing after {name or 'the command'}: give a value, or leave it out")
 
 

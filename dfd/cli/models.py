@@ -30,11 +30,11 @@ def models(
         json_: Print one JSON object and nothing else.
         clip: Frames, height and width of the clip to show a model's layers at.
     """
+    frames, height, width = _clip_shape(clip)
     if name is None:
         with show.bar("models") as tell:
             rows = described.table(progress=tell)
         return show.json(rows) if json_ else _show_registry(rows)
-    frames, height, width = _clip_shape(clip)
     about = described.describe(ModelConfig.read({"name": name}, "dfd models"), frames, height, width)
     if json_:
         return show.json(about)

@@ -15,7 +15,7 @@ from dfd.types import Video, Wanted
 from dfd.videos.workers import Limits, Outcome, each_video
 
 Progress = Callable[[int, int, str], None]
-"""Told (done, of how many, what was done last)."""
+"""Called with (done, of how many, what was done last)."""
 Each = Callable[..., Generator[list[Outcome], None, None]]
 """Where videos are read: each_video here, or what a cluster has in its place."""
 ALL = Limits()

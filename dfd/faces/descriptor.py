@@ -50,7 +50,7 @@ class Block(nn.Module):
 
 
 class DescriptorNetwork(nn.Module):
-    """Chips to descriptors, of no fixed length: people are told apart by Euclidean distance."""
+    """Chips to descriptors, of no fixed length: the Euclidean distance separates people."""
 
     mean: Tensor
 

@@ -1,6 +1,6 @@
 """Where the faces are in a picture: MTCNN, whose weights ship inside the facenet-pytorch wheel.
 
-The only door to facenet_pytorch, of which this takes the networks. The cascade around them is written anew: the same
+The only door to facenet_pytorch, of which this takes the networks. The cascade around them is our own: the same
 steps, down to pixels counted from one, in less than half of the time on a CPU. The first network sees all levels of a
 picture's pyramid at once; levels and crops are taken from halves of the picture.
 Source: Zhang et al. 2016, "Joint face detection and alignment using multi-task cascaded convolutional networks".

@@ -1,6 +1,6 @@
 """Whose face it is: pictures of one person lie near one another, for folds that keep a person on one side.
 
-Two networks, told apart by the file of their weights: dlib's (faces/descriptor.py; `dfd weights identity` makes the
+Two networks; the file of weights says which: dlib's (faces/descriptor.py; `dfd weights identity` makes the
 file), and facenet_pytorch's InceptionResnetV1 (Schroff et al. 2015, "FaceNet: a unified embedding for face recognition
 and clustering"; Szegedy et al. 2016).
 """

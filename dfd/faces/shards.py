@@ -69,7 +69,7 @@ class Shards:
     def correct(self, known: Mapping[str, Video]) -> None:
         """Write the labels, sources and people of pictures, by name, to their records where they are known and others.
 
-        A shard is written anew where any changes.
+        A shard is rewritten if any of them changes.
         """
         for path in self._files():
             before = [as_json(line, path) for line in self._read(path)]

@@ -16,6 +16,7 @@ from dfd.files import sha256, write_text
 from dfd.inference.info import BundleInfo, read_info, read_seen
 from dfd.report.verdict import CAUTION, VERDICTS
 from dfd.scoring.seen import SEEN
+from dfd.types import STILLS
 from dfd.videos.files import SUFFIXES
 
 CARD = "CARD.md"
@@ -23,7 +24,6 @@ CLEAN = "as it is"
 """Name of the test that distorted ones are compared with."""
 MEASURES = {"videos", "fakes", "balanced_log_loss", "auc", "confusion"}
 """What a dictionary has that holds the measures of scoring/metrics.evaluate."""
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _kind(name: str) -> str:
     ('pictures', 'videos', 'people')
     """
     suffix = Path(name).suffix.lower()
-    return "pictures" if suffix in PICTURES else "videos" if suffix in SUFFIXES else "people"
+    return "pictures" if suffix in STILLS else "videos" if suffix in SUFFIXES else "people"
 
 
 def _run(run: Path) -> dict[str, Any]:

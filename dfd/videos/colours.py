@@ -92,13 +92,13 @@ HDR: dict[int, tuple[str, Curve]] = {ColorTrc.SMPTE2084: ("PQ", pq), ColorTrc.AR
 class Colours:
     """How the numbers of a video's frames become RGB.
 
-    matrix: FFmpeg's number, for frames that name none. told: whether the first one names it. hdr: "PQ" or "HLG", else
+    matrix: FFmpeg's number, for frames that name none. tagged: whether the first one names it. hdr: "PQ" or "HLG", else
     empty. light: from RGB's code to light, None where the code is shown as it is. wide: FFmpeg's number of primaries
     that are brought to BT.709's, 0 for none.
     """
 
     matrix: int = Colorspace.ITU601
-    told: bool = False
+    tagged: bool = False
     hdr: str = ""
     light: Curve | None = None
     wide: int = 0
@@ -107,19 +107,19 @@ class Colours:
     def of(cls, first: VideoFrame) -> Colours:
         """As a video's first frame says."""
         guess = Colorspace.ITU601 if first.height < HIGH_DEFINITION else Colorspace.ITU709
-        matrix, told = MATRICES.get(first.colorspace, guess), first.colorspace in MATRICES
+        matrix, tagged = MATRICES.get(first.colorspace, guess), first.colorspace in MATRICES
         wide = first.color_primaries if first.color_primaries in WIDE else 0
         if first.color_trc in HDR:
             hdr, light = HDR[first.color_trc]
-            return cls(matrix, told, hdr, light, wide if first.color_primaries in NAMED else ColorPrimaries.BT2020)
+            return cls(matrix, tagged, hdr, light, wide if first.color_primaries in NAMED else ColorPrimaries.BT2020)
         if first.color_trc == ColorTrc.LINEAR:
-            return cls(matrix, told, light=linear, wide=wide)
-        return cls(matrix, told, light=gamma if wide else None, wide=wide)
+            return cls(matrix, tagged, light=linear, wide=wide)
+        return cls(matrix, tagged, light=gamma if wide else None, wide=wide)
 
     @property
     def plain(self) -> bool:
-        """Whether a converter shows the same that knows matrix and range, and takes BT.601 where none is told."""
-        return self.light is None and (self.told or self.matrix == Colorspace.ITU601)
+        """Whether a converter shows the same that knows matrix and range, and takes BT.601 where no frame names one."""
+        return self.light is None and (self.tagged or self.matrix == Colorspace.ITU601)
 
     @property
     def format(self) -> str:

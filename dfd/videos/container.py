@@ -18,7 +18,7 @@ from dfd.errors import VideoReadError
 from dfd.types import Film
 from dfd.videos.pictures import THREADS
 
-DEMUXERS = "mov,matroska,avi,flv,asf,mpegts,mpeg,ogg,mxf,dv"
+DEMUXERS = "mov,matroska,avi,flv,asf,mpegts,mpeg,ogg,mxf,dv,gif"
 """FFmpeg's readers that stay inside their file. Playlists (hls, concat, dash) open other files that they name."""
 ASIDE = Disposition.attached_pic | Disposition.timed_thumbnails
 """What a stream says of itself that is no video: a cover, and thumbnails."""
@@ -82,11 +82,11 @@ def _check_regular(path: Path) -> None:
 def rate_of(stream: VideoStream) -> float:
     """Frames a second, in [0.1, 1000]."""
     rate = stream.average_rate or stream.guessed_rate or stream.base_rate
-    return float(rate) if rate and 0.1 <= rate <= 1000 else 25.0  # none told, or none that can be
+    return float(rate) if rate and 0.1 <= rate <= 1000 else 25.0  # the container gives none, or an impossible one
 
 
 def claimed_frames(stream: VideoStream) -> int:
-    """Frames that the container promises to show; 0 when not told."""
+    """Frames that the container promises to show; 0 where it does not say."""
     indexed = "mp4" in stream.container.format.name  # its plain count has what an edit list cuts away in it
     return sum(not entry.is_discard for entry in stream.index_entries if indexed) or stream.frames
 
@@ -120,7 +120,7 @@ def _longest(film: Film, streams: Sequence[VideoStream]) -> int:
 
 
 def longest(streams: Sequence[tuple[int, float, int]]) -> int:
-    """Which of several streams is the video, each told as (pictures, seconds, pixels of a picture): the longest.
+    """Which of several streams is the video: the longest. Each is (pictures, seconds, pixels of a picture).
 
     Of those that are about as long it is the one with most pixels in all. A cover or a row of thumbnails is neither.
 

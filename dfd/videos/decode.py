@@ -34,7 +34,7 @@ Decoder = Literal["pyav", "decord"]
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a container claims. width, height: pixels of a picture as it is shown. frames: 0 when not told.
+    """What a container claims. width, height: pixels of a picture as it is shown. frames: 0 where it does not say.
 
     fps: frames a second. display: how its pictures are shown.
     """

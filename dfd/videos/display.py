@@ -24,7 +24,7 @@ Array = TypeVar("Array", bound=NDArray)
 LONGEST_PIXEL = 4
 """Sides of a pixel in no larger ratio are believed: the longest in use are 2.9 to 1 (352x576 shown as 16:9)."""
 SKEWED = 1.0
-"""Degrees from the nearest quarter turn that are told of."""
+"""A larger angle than this to the nearest quarter turn, in degrees, is reported as a caveat."""
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def encode_video(
     by one pixel, a repeat of the last row or column, since 4:2:0 halves both. fps: images a second, 0.01 to 1000.
     crf: x264's quality, 0 (best) to 51. keyframe_every: frames from one key frame to the next; at 1 every frame is
     one, decodes by itself, and is encoded alike whatever stands before it. rotation: degrees, 0, 90, 180 or 270, that a
-    reader is told to turn the stored images counter-clockwise.
+    reader turns the stored images counter-clockwise.
 
     Raises ValueError for images or settings that do not hold.
     """
@@ -89,7 +89,7 @@ def _encode(
     height, width = np.shape(first)[:2]
     stream.width, stream.height = width + width % 2, height + height % 2
     stream.pix_fmt = "yuv420p"
-    stream.codec_context.colorspace = BT601  # a player would take BT.709 of 720 lines on, unless it is told
+    stream.codec_context.colorspace = BT601  # without a tag a player takes BT.709 from 720 lines on
     if rotation:
         stream.set_display_rotation(rotation)
     for number, picture in enumerate(chain([first], pictures)):

@@ -10,11 +10,15 @@ from dfd.types import STILLS
 
 SUFFIXES = frozenset(
     (
-        ".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".m2t", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4",
-        ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".ogm", ".ogv", ".qt", ".tod", ".ts", ".vob", ".webm", ".wmv",
+        ".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".m2t", ".m2ts", ".m4v", ".mkv", ".mov",
+        ".mp4", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".ogm", ".ogv", ".qt", ".tod", ".ts", ".vob", ".webm", ".wmv",
     )
 )  # fmt: skip
 """How files end that are videos. Of another end, a file is one where it begins as one."""
+ANIMATED = ".gif"
+"""Is read as a video, unless the folder holds pictures: then it is none of them."""
+UNREAD = frozenset({".arw", ".avif", ".cr2", ".cr3", ".dng", ".gif", ".heic", ".heif", ".hif", ".jp2", ".jxl", ".nef"})
+"""Ends of pictures that are not read: iPhones' HEIC, raw formats of cameras, and animations."""
 SCRIPTS = frozenset({".ts", ".mts"})
 """Ends that TypeScript has too: a text is no video."""
 OTHERS = frozenset(
@@ -33,7 +37,7 @@ BEGINNINGS = (
     (4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (4, b"wide"),  # MP4, QuickTime
     (0, b"\x1a\x45\xdf\xa3"), (8, b"AVI "), (0, b"FLV\x01"), (29, b"theora"),  # Matroska, AVI, Flash, Ogg
     (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"), (0, b"\x00\x00\x01\xba"),  # ASF and WMV, MPEG
-    (0, b"\x06\x0e\x2b\x34\x02\x05\x01\x01"), (0, b"\x1f\x07\x00"),  # MXF, DV
+    (0, b"\x06\x0e\x2b\x34\x02\x05\x01\x01"), (0, b"\x1f\x07\x00"), (0, b"GIF8"),  # MXF, DV, GIF
 )  # fmt: skip
 """Where in a file that is a video stands what."""
 NO_FILMS = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis", b"M4A ", b"M4B ", b"crx ")
@@ -63,6 +67,11 @@ class Tree:
         """The videos; where there are none, the pictures."""
         return self.videos or self.stills
 
+    @property
+    def unread(self) -> list[str]:
+        """Names of pictures of kinds that are not read."""
+        return [name for name in self.others if Path(name).suffix.lower() in UNREAD]
+
     def called(self, *names: str) -> list[str]:
         """The other files of one of these names, which are in lower case, whatever their folder and case."""
         return [other for other in self.others if other.rpartition("/")[2].lower() in names]
@@ -73,14 +82,20 @@ def below(root: Path) -> Tree:
 
     A link is followed, but no folder is listed twice. Raises ManifestError for a folder that cannot be listed.
     """
-    tree = Tree(root)
+    tree, animated = Tree(root), dict[str, Path]()
     for name, path in _walk(root, "", {root.resolve()}):
-        if is_video(path):
+        if path.suffix.lower() == ANIMATED:
+            animated[name] = path
+        elif is_video(path):
             tree.videos[name] = path
         elif path.suffix.lower() in STILLS:
             tree.stills[name] = path
         else:
             tree.others.append(name)
+    if tree.stills:
+        tree.others.extend(animated)
+    else:
+        tree.videos.update(animated)
     return tree
 
 
@@ -95,7 +110,9 @@ def _walk(folder: Path, prefix: str, seen: set[Path]) -> Iterator[tuple[str, Pat
         path = folder / entry.name
         if entry.name.startswith(".") or entry.name in PASSED_OVER:
             continue
-        if path.suffix.lower() in SUFFIXES or not _is_folder(entry):  # a folder called a video is told of when opened
+        if path.suffix.lower() in SUFFIXES or not _is_folder(
+            entry
+        ):  # a folder named like a video is reported when it is opened
             if not any(entry.name + end in names for end in PARTIAL):
                 yield prefix + entry.name, path
             continue

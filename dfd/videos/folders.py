@@ -32,23 +32,23 @@ Folder = tuple[str, Label]
 def of_folders(tree: Tree) -> Found | None:
     """The videos that lie in a folder of real videos or of fakes, whose names may say who is in them."""
     films = {name: path for name, path in tree.films.items() if MASKS not in name.lower().split("/")}
-    told = {name: folder for name in films if (folder := folder_of(name)) is not None}
-    layout = _released(told) or _by_label(told)
+    folders_of = {name: folder for name in films if (folder := folder_of(name)) is not None}
+    layout = _released(folders_of) or _by_label(folders_of)
     if layout is None:
         return None
-    called, videos = Names(told), []
-    for name, (_, label) in told.items():
+    called, videos = Names(folders_of), []
+    for name, (_, label) in folders_of.items():
         original = original_of(name) if label else ""
         source = called.find(original, tree.root) or original if original else ""
         videos.append(Video(films[name], name, label, source, people=people_in(name)))
-    forensics = layout == "FaceForensics++"
-    counts = Counter(told.values())
+    named = layout in ("FaceForensics++", "DeepFakeDetection")
+    counts = Counter(folders_of.values())
     by = ", ".join(f"{name} ({count:,} {'fake' if label else 'real'})" for (name, label), count in counts.items())
     found = of_listed(tree, videos, layout, f"the folders {by}", "in no folder of real videos or of fakes", films)
     return replace(
         found,
-        layout=" ".join([layout, *_compressions(tree.root.name, *told)]) if forensics else layout,
-        methods=sum(label for _, label in counts) if forensics else 0,
+        layout=" ".join([layout, *_compressions(tree.root.name, *folders_of)]) if named else layout,
+        methods=sum(label for _, label in counts) if named else 0,
         notes=(*_tested(tree, videos), *_not_read(tree)),
     )
 
@@ -67,21 +67,23 @@ def folder_of(name: str) -> Folder | None:
     return None
 
 
-def _released(told: Mapping[str, Folder]) -> str | None:
+def _released(folders_of: Mapping[str, Folder]) -> str | None:
     """The data set whose folders these are."""
-    folders = {folder.lower() for folder, _ in told.values()}
-    above = {part.lower() for name in told for part in name.split("/")[:-1]}
-    named = any(people_in(name) for name in told)
+    folders = {folder.lower() for folder, _ in folders_of.values()}
+    above = {part.lower() for name in folders_of for part in name.split("/")[:-1]}
+    casts = {person.partition("/")[0] for name in folders_of for person in people_in(name)}
     if folders & CELEB:
         return "Celeb-DF"
-    if above & {"manipulated_sequences", "original_sequences"} or (folders & METHODS and named):
+    if casts == {"actors"}:
+        return "DeepFakeDetection"
+    if above & {"manipulated_sequences", "original_sequences"} or (folders & METHODS and casts):
         return "FaceForensics++"
-    return "DeepFakeDetection" if named and any(folder.startswith("dfd") for folder in folders) else None
+    return None
 
 
-def _by_label(told: Mapping[str, Folder]) -> str | None:
-    both = len({label for _, label in told.values()}) == 2
-    alone = any(re.sub(r"[\W_\d]+", "", folder.lower()) in PLAIN for folder, _ in told.values())
+def _by_label(folders_of: Mapping[str, Folder]) -> str | None:
+    both = len({label for _, label in folders_of.values()}) == 2
+    alone = any(re.sub(r"[\W_\d]+", "", folder.lower()) in PLAIN for folder, _ in folders_of.values())
     return "folders by label" if both or alone else None
 
 

@@ -50,6 +50,13 @@ def of_listed(
     return Found(by_name(videos), layout, by if known else "", left_out=left_out, why=why)
 
 
+def of_anything(tree: Tree) -> Found:
+    """All videos below a folder, without labels; where there are none, the pictures."""
+    left_out = unlabelled(tree.stills) if tree.videos else ()
+    kind = "videos" if tree.videos else "pictures"
+    return Found(by_name(unlabelled(tree.films)), f"a folder of {kind}", left_out=left_out, why="beside videos")
+
+
 def unlabelled(films: Mapping[str, Path]) -> tuple[Video, ...]:
     """Videos by name and path, of which nothing else is known."""
     return tuple(Video(path, name) for name, path in films.items())

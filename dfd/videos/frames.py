@@ -1,4 +1,4 @@
-"""Frames by their position in the video, in the order they are shown, damaged ones left out or told of."""
+"""Frames by their position in the video, in the order they are shown, damaged ones left out or reported."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from av.video.stream import VideoStream
 from dfd.types import Film
 from dfd.videos.container import claimed_frames, open_film, packets_of, rate_of
 
-SKIPPERS = ("h264", "hevc")  # decoders that can be told packet by packet to leave out what no picture depends on
+SKIPPERS = ("h264", "hevc")  # decoders that can skip, packet by packet, what no picture depends on
 EXACT = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")  # containers in which decord finds frames
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dfd.errors import ManifestError
-from dfd.tables import column_name, number, read_table
+from dfd.tables import column_name, number, read_table, read_text
 from dfd.types import Label
 from dfd.videos.names import renamed
 from dfd.videos.people import people_in
@@ -90,10 +90,9 @@ def read_truth(path: Path, names: Iterable[str]) -> tuple[dict[str, Label], dict
 
 def read_metadata(path: Path) -> dict[str, dict[str, Any]]:
     """The entries of a metadata.json, an object of objects, by file name; their keys in lower case."""
+    text, _ = read_text(path, ManifestError)
     try:
-        entries = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=lambda pairs: _once(pairs, path))
-    except OSError as error:
-        raise ManifestError(f"{path} cannot be read: {error.strerror}") from None
+        entries = json.loads(text, object_pairs_hook=lambda pairs: _once(pairs, path))
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"{path} is not JSON: {error}") from None
     if not isinstance(entries, dict):
@@ -171,11 +170,8 @@ def read_label(value: object) -> Label | None:
 
 def _tested(path: Path) -> Iterator[tuple[str, Known]]:
     """(name, what is known) of each line of Celeb-DF's list, its label turned: 1 is fake here."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path} cannot be read: {getattr(error, 'strerror', error)}") from None
-    for line in filter(str.strip, lines):
+    text, _ = read_text(path, ManifestError)
+    for line in filter(str.strip, text.splitlines()):
         found = _TESTED.fullmatch(line)
         if found is None:
             raise ManifestError(f"{path}: {line[:80]!r} is no line of Celeb-DF's list, as 1 Celeb-real/id0_0000.mp4 is")

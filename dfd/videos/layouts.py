@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from dfd.videos.files import Tree
 from dfd.videos.folders import of_folders
-from dfd.videos.found import Found, by_name, unlabelled
+from dfd.videos.found import Found, of_anything
 from dfd.videos.labels import TEST_LIST
 from dfd.videos.listed import INDEX, METADATA, PREVIEW, of_index, of_metadata, of_table
 
@@ -16,13 +16,6 @@ class Layout(NamedTuple):
     name: str
     described: str
     read: Callable[[Tree], Found | None]
-
-
-def of_anything(tree: Tree) -> Found:
-    """All videos below a folder, without labels; where there are none, the pictures."""
-    left_out = unlabelled(tree.stills) if tree.videos else ()
-    kind = "videos" if tree.videos else "pictures"
-    return Found(by_name(unlabelled(tree.films)), f"a folder of {kind}", left_out=left_out, why="beside videos")
 
 
 LAYOUTS = (

@@ -1,16 +1,17 @@
 """Layouts that a file tells which lists the videos: a metadata.json, an index.csv, a CSV of labels."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from dfd.errors import ManifestError
 from dfd.types import Video
 from dfd.videos.files import Tree
-from dfd.videos.found import Found, of_listed
+from dfd.videos.found import Found, of_anything, of_listed
 from dfd.videos.labels import LABEL, NAME, Known, read_known, read_label, rows
-from dfd.videos.names import Names, inside
+from dfd.videos.names import Names, folders_before, inside, without
 from dfd.videos.people import original_of, people_in
 
 METADATA = "metadata.json"
@@ -27,7 +28,9 @@ def of_index(tree: Tree) -> Found | None:
         return None
     where = tree.root / top[0]
     list(rows(where, ("file",), ("label",), ("source",)))  # a real face without its source would cross folds
-    return of_listed(tree, _listed(tree, where, read_known(where)), "a folder with a list", INDEX, f"not in {INDEX}")
+    videos, absent = _listed(tree, where, read_known(where))
+    found = of_listed(tree, videos, "a folder with a list", INDEX, f"not in {INDEX}")
+    return replace(found, notes=_absent(absent, INDEX))
 
 
 def of_metadata(tree: Tree) -> Found | None:
@@ -38,40 +41,61 @@ def of_metadata(tree: Tree) -> Found | None:
     files = _outermost(tree)
     if not files:
         return None
-    videos = [video for name in files for video in _listed(tree, tree.root / name, read_known(tree.root / name))]
+    listed = [_listed(tree, tree.root / name, read_known(tree.root / name)) for name in files]
+    videos, absent = ([*chain.from_iterable(part)] for part in zip(*listed, strict=True))
     name = files[0].rpartition("/")[2]
     preview = any(person.startswith("preview/") for video in videos for person in video.people)
     parts = f", {len(files)} parts" if len(files) > 1 else ""
     layout = "DFDC's preview set" if preview else f"DFDC's form{parts}"
-    return of_listed(tree, videos, layout, f"{len(files)} files {name}" if parts else name, f"not in {name}")
+    found = of_listed(tree, videos, layout, f"{len(files)} files {name}" if parts else name, f"not in {name}")
+    return replace(found, notes=_absent(absent, name))
 
 
 def of_table(tree: Tree) -> Found | None:
-    """A folder with CSVs of labels in it, or one beside it. What they name and is not there is counted."""
-    films, folder = Names(tree.films), tree.root.resolve().name
-    told: dict[str, tuple[Known, Path]] = {}
-    tables, absent = tables_of(tree), 0
+    """A folder with CSVs of labels in it, or one beside it. Files that they name and that are not there are counted."""
+    films, labelled = Names(tree.films), dict[str, tuple[Known, Path]]()
+    tables, absent = tables_of(tree), list[str]()
     for where in tables:
-        for name, known in read_known(where).items():
-            calls = films.find(name.rpartition(f"{folder}/")[2], where)
-            absent += calls is None
-            if calls is not None and told.setdefault(calls, (known, where))[0].label != known.label:
-                raise ManifestError(f"{where} and {told[calls][1]} have two labels of {name}: give it one")
-    if not told:
-        return None
-    called = Names(told)
+        for name, calls, known in _matched(tree, films, where):
+            if calls is None:
+                absent.append(name)
+            elif labelled.setdefault(calls, (known, where))[0].label != known.label:
+                raise ManifestError(f"{where} and {labelled[calls][1]} have two labels of {name}: give it one")
+    names = ", ".join(where.name for where in tables)
+    if not labelled:
+        note = f"{names} is not read: none of the files that it names is here, as {absent[0]} is not." if absent else ""
+        return replace(of_anything(tree), notes=(note,)) if note else None
+    called = Names(labelled)
     videos = [
         _video(tree.films[name], name, known, (called.find(one, where) or one for one in known.originals))
-        for name, (known, where) in told.items()
+        for name, (known, where) in labelled.items()
     ]
-    names = ", ".join(where.name for where in tables)
     found = of_listed(tree, videos, "a folder with a table", names, f"not in {names}")
-    return replace(found, notes=(f"{absent:,} files that {names} names are not there.",)) if absent else found
+    return replace(found, notes=_absent(absent, names))
+
+
+def _matched(tree: Tree, films: Names, where: Path) -> Iterator[tuple[str, str | None, Known]]:
+    """(name, file, what is known) of each row of a table; the file is None where it is not there.
+
+    A table in the folder may have been made elsewhere, with other folders before every name. A table above it may list
+    the videos of other folders.
+    """
+    known, folder = read_known(where), tree.root.resolve().name
+    before = folders_before(list(known)) if where.parent == tree.root else ""
+    for name, one in known.items():
+        inner = without("", name).rpartition(f"{folder}/")[2]
+        yield name, films.find(inner, where) or films.find(without(before, name), where), one
+
+
+def _absent(names: Sequence[str], by: str) -> tuple[str, ...]:
+    """A note on files that are named and not there."""
+    files, are = ("file", "is") if len(names) == 1 else ("files", "are")
+    return (f"{len(names):,} {files} that {by} names {are} not there: first {names[0]}.",) if names else ()
 
 
 def tables_of(tree: Tree) -> list[Path]:
     """The CSVs of labels in a folder; where there are none, one beside it that is called so."""
-    own = [tree.root / name for name in tree.others if "/" not in name and name.lower().endswith(".csv")]
+    own = [tree.root / name for name in tree.others if "/" not in name and name.lower().endswith((".csv", ".tsv"))]
     folder = tree.root.resolve()
     beside = (folder.parent / name for name in ("labels.csv", f"{folder.name}.csv", f"{folder.name}_labels.csv"))
     return [path for path in own if _has_labels(path)] or [p for p in beside if p.is_file() and _has_labels(p)]
@@ -87,8 +111,11 @@ def place(names: Names, folder: Path, name: str, where: Path) -> Path:
     return path if calls is None else folder / calls
 
 
-def _listed(tree: Tree, where: Path, entries: Mapping[str, Known]) -> list[Video]:
-    """The videos that one file lists, in its own folder. Raises ManifestError where some are not there."""
+def _listed(tree: Tree, where: Path, entries: Mapping[str, Known]) -> tuple[list[Video], list[str]]:
+    """The videos that one file lists, in its own folder, and the names of those that are not there.
+
+    Raises ManifestError where none is there.
+    """
     prefix = "" if where.parent == tree.root else f"{where.parent.relative_to(tree.root).as_posix()}/"
     every = (*tree.videos, *tree.stills, *tree.others)
     names, called = Names(name[len(prefix) :] for name in every if name.startswith(prefix)), Names(entries)
@@ -99,14 +126,15 @@ def _listed(tree: Tree, where: Path, entries: Mapping[str, Known]) -> list[Video
             raise ManifestError(f"{where} names {path.name} twice, also as {name}: give each file one entry")
         originals = known.originals or filter(None, [original_of(name) if known.label else ""])
         videos[path] = _video(path, prefix + name, known, (prefix + (called.find(o, where) or o) for o in originals))
-    absent = [path.name for path in videos if not os.path.lexists(path)]
-    if absent:
-        raise ManifestError(f"{where} names {len(absent)} of {len(videos)} files that are not there: first {absent[0]}")
-    return list(videos.values())
+    there = [video for video in videos.values() if os.path.lexists(video.path)]
+    absent = [video.name for video in videos.values() if not os.path.lexists(video.path)]
+    if absent and not there:
+        raise ManifestError(f"none of the {len(absent)} files that {where} names is there: first {absent[0]}")
+    return there, absent
 
 
 def _video(path: Path, name: str, known: Known, originals: Iterable[str]) -> Video:
-    """A video of which something is known. A further original stands for its person."""
+    """A video of which something is known. A further original counts as the person in it."""
     source, *further = [*originals] or [""]
     people = dict.fromkeys((*further, *known.people, *people_in(name)))
     return Video(path, name, known.label, source, people=tuple(people))

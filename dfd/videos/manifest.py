@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dfd.errors import ManifestError
@@ -39,11 +40,27 @@ def read_folder(path: Path | str, unlisted: bool = False) -> Found:
         if path.suffix.lower() in TABLES:
             raise ManifestError(f"{path} is a table, not a video: give a video, or the folder that holds the videos")
         return Found((Video(path, path.name),))
-    found = understood(below(path))
+    tree = below(path)
+    found = understood(tree)
     found = found.with_unlisted() if unlisted else found
+    note = _unread(tree.unread)
     if not found.videos:
-        raise ManifestError(f"{path} holds no videos and no pictures, nor a layout that `dfd faces --help` lists")
-    return found
+        raise ManifestError(
+            f"{path}: {note}"
+            if note
+            else f"{path} holds no videos and no pictures that dfd reads (see `dfd faces --help`)"
+        )
+    return replace(found, notes=(*found.notes, note)) if note and not tree.videos else found
+
+
+def _unread(names: Sequence[str]) -> str:
+    """
+    >>> _unread(["a/1.heic", "a/2.HEIC"]), _unread([])
+    ('2 pictures are not read, first a/1.heic: convert HEIC to JPEG or PNG.', '')
+    """
+    count = f"{len(names):,} picture{'s are' if len(names) != 1 else ' is'}"
+    kinds = ", ".join(sorted({Path(name).suffix[1:].upper() for name in names}))
+    return f"{count} not read, first {names[0]}: convert {kinds} to JPEG or PNG." if names else ""
 
 
 def named(paths: Sequence[Path]) -> list[Video]:

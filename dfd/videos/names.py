@@ -1,8 +1,10 @@
-"""Names as people write them, and what they call: another case, no suffix, or without the folders before."""
+"""Match the names in a table with files: another case, no suffix, other slashes, or without the folders before."""
 
+import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from errno import ENAMETOOLONG
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
 from dfd.errors import ManifestError
@@ -21,18 +23,19 @@ class Names:
         self._by_file: dict[str, list[str]] | None = None
 
     def find(self, name: str, where: Path) -> str | None:
-        """The one that `name` calls; None where there is none.
+        r"""The one that `name` calls; None where there is none.
 
-        It itself; else the same in another case; else with or without a suffix; else below a folder, where one alone
-        is. Raises ManifestError, which names the file `where` that name stands, when two answer.
+        The name itself; else in another case, with \\ for /, or with other Unicode for the same letters; else with or
+        without a suffix; else below a folder, where only one is. Raises ManifestError, which names the file `where`
+        the name was read, when two match.
 
         >>> names = Names(["b/A.MP4", "c.d.avi", "e"])
-        >>> [names.find(name, Path("x.csv")) for name in ("b/a.mp4", "C.D", "e.mp4", "a", "a.avi")]
-        ['b/A.MP4', 'c.d.avi', 'e', 'b/A.MP4', None]
+        >>> [names.find(name, Path("x.csv")) for name in ("b/a.mp4", r".\b\a.mp4", "C.D", "e.mp4", "a", "a.avi")]
+        ['b/A.MP4', 'b/A.MP4', 'c.d.avi', 'e', 'b/A.MP4', None]
         """
         if name in self._exact:
             return name
-        key = name.lower()
+        key = _key(name)
         alike = self._files().get(_file(key), [])
         for fits in (
             lambda other: other == key,
@@ -40,7 +43,7 @@ class Names:
             lambda other: other.endswith(f"/{key}"),
             lambda other: _same_but_for_suffix(_end(other, key), key),
         ):
-            found = [other for other in alike if fits(other.lower())]
+            found = [other for other in alike if fits(_key(other))]
             if len(found) > 1:
                 raise ManifestError(f"{where} names {name}, which may be {found[0]} or {found[1]}: give its whole name")
             if found:
@@ -52,7 +55,7 @@ class Names:
         if self._by_file is None:
             self._by_file = defaultdict(list)
             for name in self._names:
-                self._by_file[_file(name.lower())].append(name)
+                self._by_file[_file(_key(name))].append(name)
         return self._by_file
 
 
@@ -64,12 +67,39 @@ def renamed(listed: Iterable[str], names: Iterable[str], where: Path) -> dict[st
     >>> renamed(["a", "B.mp4", "c"], ["x/a.mp4", "b.mp4"], Path("labels.csv"))
     {'a': 'x/a.mp4', 'B.mp4': 'b.mp4', 'c': 'c'}
     """
-    called, first = Names(names), dict[str, str]()
-    found = {name: called.find(name, where) or name for name in listed}
+    called, listed, first = Names(names), list(listed), dict[str, str]()
+    before = folders_before(listed)
+    found = {name: called.find(name, where) or called.find(without(before, name), where) or name for name in listed}
     for name, calls in found.items():
         if first.setdefault(calls, name) != name:
             raise ManifestError(f"{where} names {calls} twice, as {first[calls]} and as {name}: give it one row")
     return found
+
+
+def folders_before(names: Sequence[str]) -> str:
+    """The folders that every name begins with: of a table that was made where the files lay elsewhere.
+
+    >>> folders_before(["C:\\\\data\\\\a.mp4", "C:/data/x/b.mp4"]), folders_before(["/a.mp4"])
+    ('C:/data/', '/')
+    >>> folders_before(["a/b/1.mp4", "a/c/1.mp4", "2.mp4"])
+    ''
+    """
+    levels = zip(*(_slashed(name).split("/")[:-1] for name in names), strict=False)
+    return "".join(f"{level[0]}/" for level in takewhile(lambda level: len(set(level)) == 1, levels))
+
+
+def without(folders: str, name: str) -> str:
+    """The name without those `folders` before it."""
+    return _slashed(name).removeprefix(folders)
+
+
+def _slashed(name: str) -> str:
+    return name.replace("\\", "/")
+
+
+def _key(name: str) -> str:
+    """The form in which names are compared. macOS and some archives write é as two characters."""
+    return unicodedata.normalize("NFC", _slashed(name)).lower().removeprefix("./")
 
 
 def _file(name: str) -> str:

@@ -13,7 +13,7 @@ _FORENSICS = re.compile(
 )
 """A frame of a video may lie in a folder of the video's name."""
 _CELEB = re.compile(r"(?:^|/)Celeb-(?:real|synthesis)/(id\d+)_(?:(id\d+)_)?[^/]*$", re.I)
-_PREVIEW = re.compile(r"(?:^|/)(?:original_videos|method_\w)/(?:[^/]+/)*?(\d+)(?:_(\d+))?_[A-Z][^/]*$")
+_PREVIEW = re.compile(r"(?:^|/)(?:original_videos|method_\w)/(?:[^/]+/)*?(\d+)(?:_(\d+))?_[A-Z][^/]*$", re.I)
 _SETS = (
     (_FORENSICS, ("youtube/", "youtube/", "actors/", "actors/")),
     (_CELEB, ("", "")),
@@ -81,7 +81,9 @@ def original_of(name: str) -> str:
     if _CELEB.search(name):
         return re.sub(r"Celeb-synthesis/(id\d+)_id\d+_", r"Celeb-real/\1_", name, flags=re.I)
     if _PREVIEW.search(name):
-        return re.sub(r"method_\w/(\d+)/(.*/)?(?:\1_\d+|\d+_\1)_(?=[^/]*$)", r"original_videos/\1/\2\1_", name)
+        return re.sub(
+            r"method_\w/(\d+)/(.*/)?(?:\1_\d+|\d+_\1)_(?=[^/]*$)", r"original_videos/\1/\2\1_", name, flags=re.I
+        )
     return ""
 
 
@@ -90,6 +92,6 @@ def _first_person(found: re.Match[str]) -> str:
 
 
 def _in_originals(name: str) -> str:
-    """A name of a mirror, whose folders of methods stand beside that of the originals."""
+    """A name of a mirror, which keeps the originals in a folder next to those of the methods."""
     moved = re.sub(rf"(^|/)(?:{'|'.join(METHODS)})/", r"\1original/", name, flags=re.I)
     return re.sub(r"(?:DFD_manipulated[ _]sequences/)+", "DFD_original sequences/", moved, flags=re.I)

@@ -20,11 +20,11 @@ from dfd.types import Video
 
 PAUSES = (1.0, 2.0, 4.0)
 """Seconds before each further try to fetch a video."""
-TABLES = frozenset({".json", ".csv", ".txt"})
+TABLES = frozenset({".json", ".csv", ".tsv", ".txt"})
 
 
 def url_of(path: Path) -> str | None:
-    """The URL that a path stands for; None where it is a file's.
+    """The URL that a path was made from; None for the path of a file.
 
     >>> url_of(Path("https://host/a%20b.mp4")), url_of(Path("videos/a.mp4"))
     ('https://host/a%20b.mp4', None)
@@ -61,7 +61,7 @@ def fetch_tables(path: Path, names: Sequence[str], to: Path) -> None:
 
 
 def remote_stamp(path: Path) -> dict[str, int] | None:
-    """Size and time, in nanoseconds, of the file at a URL, 0 where the store does not say; None where there is none."""
+    """Size and time, in nanoseconds, of the file at a URL, 0 where the store does not say; None if there is no file."""
     try:
         system, place = _opened(path)
         about = system.info(place)

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from dfd.errors import VideoReadError
+from dfd.videos.files import HEAD, begins_as_video
 from dfd.videos.pictures import Picture, Rgb, reduced_size
 
 JPEG, SCAN, END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
@@ -31,7 +32,7 @@ class Still(Picture):
 
 
 def read_still(path: Path) -> tuple[Still, bytes]:
-    """A picture (JPEG, PNG, WebP), upright as its EXIF data says and without transparency, and its file's bytes.
+    """A picture (JPEG, PNG, WebP, BMP or TIFF) and its file's bytes; upright by its EXIF data, without transparency.
 
     Raises VideoReadError when there is no such file, or no whole picture in it.
     """
@@ -43,5 +44,12 @@ def read_still(path: Path) -> tuple[Still, bytes]:
         raise VideoReadError(path, "a JPEG that is cut short")
     image = cv2.imdecode(np.frombuffer(code, np.uint8), cv2.IMREAD_COLOR) if code else None
     if image is None:
-        raise VideoReadError(path, "no picture that can be read: JPEG, PNG and WebP can" if code else "an empty file")
+        raise VideoReadError(path, _unread(code))
     return Still(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)), code
+
+
+def _unread(code: bytes) -> str:
+    """Why the bytes of a file are not read as a picture."""
+    if begins_as_video(code[:HEAD]):
+        return "a video named like a picture: rename it"
+    return "no picture that can be read: JPEG, PNG, WebP, BMP and TIFF can" if code else "an empty file"

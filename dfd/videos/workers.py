@@ -5,13 +5,10 @@ and memory. Each worker has a pipe of its own. In pools whose workers share one 
 that is killed from outside, say by the kernel for want of memory, takes the whole pool with it.
 """
 
-import ctypes
 import math
 import multiprocessing
-import os
 import pickle
 import signal
-import sys
 import threading
 import time
 from collections import deque
@@ -19,14 +16,12 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing.connection import Connection
 from typing import Any
 
 from dfd.cores import available_cores as available_cores
-from dfd.cores import use_one_core
-from dfd.errors import ConfigError, VideoReadError
-from dfd.memory import limit_memory
+from dfd.errors import ConfigError
 from dfd.types import Status, Video
+from dfd.videos.serve import error_line, serve
 
 MEMORY = 2.0
 """Gigabytes that a video may take: five times what 1080p needs."""
@@ -39,7 +34,6 @@ START_LIMIT = 300.0
 END_LIMIT = 10.0
 """Seconds to wait for a killed process: only one that hangs in the kernel takes longer, and it runs no more code."""
 LATE: tuple[Status, str] = ("out_of_budget", "the time was up before it was read")
-PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
 Arguments = Callable[[Video], tuple[Any, ...]]
 """What a function gets with a video."""
@@ -111,7 +105,7 @@ class _Worker:
     def __init__(self, function: bytes, memory: float) -> None:
         context = multiprocessing.get_context("spawn")  # a fork of a process with torch's threads can deadlock
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, function, memory), name="dfd-video", daemon=True)
+        self.process = context.Process(target=serve, args=(theirs, function, memory), name="dfd-video", daemon=True)
         self.process.start()
         theirs.close()  # so that the pipe ends with the process
         self.died = ""
@@ -206,7 +200,7 @@ class _Crew:
         return None
 
     def _fit(self, worker: _Worker | None) -> _Worker | None:
-        """`worker` where it can go on, else a new one that has started; None where there is none to be had."""
+        """`worker` where it can go on, else a new one that has started; None if none can be started."""
         if worker := worker or self._waits():
             if not worker.pipe.closed and not worker.pipe.poll():  # it says nothing, and its pipe has not ended
                 return worker
@@ -258,7 +252,7 @@ class _Crew:
             with self._asking:
                 message = pickle.dumps((video, self._arguments(video)))
         except BaseException as error:  # the boundary on this side  # noqa: BLE001
-            return Outcome(video, "error", _told(error))
+            return Outcome(video, "error", error_line(error))
         start = time.monotonic()
         answer = self._hear(worker, self._limits.timeout, message)
         seconds = time.monotonic() - start
@@ -272,7 +266,7 @@ class _Crew:
         try:
             goes_on, status, reason, value, seconds = pickle.loads(answer)
         except BaseException as error:  # of the value's own class  # noqa: BLE001
-            return Outcome(video, "error", _told(error), seconds=seconds)
+            return Outcome(video, "error", error_line(error), seconds=seconds)
         if not goes_on:
             worker.end()
         return Outcome(video, status, reason, value, seconds)
@@ -288,69 +282,3 @@ def _died(code: int | None) -> str:
         return f"died (exit code {code})"
     named = -code in set(signal.Signals)  # of the real-time ones only the first and the last
     return f"was ended by {signal.Signals(-code).name if named else f'signal {-code}'}"
-
-
-def _serve(pipe: Connection, function: bytes, memory: float) -> None:
-    """In a worker: read one video after the other, until the pipe ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
-    _end_with_parent()
-    read, prepare = pickle.loads(function)
-    use_one_core()
-    if prepare:
-        prepare()
-    limit_memory(memory)
-    pipe.send_bytes(b"ready")
-    while True:
-        try:
-            message = pipe.recv_bytes()
-        except EOFError:
-            return
-        pipe.send_bytes(_answer(read, message, memory))
-
-
-def _answer(function: Callable[..., Any], message: bytes, memory: float) -> bytes:
-    """(whether the worker can go on, status, reason, value, seconds), pickled."""
-    start, goes_on = time.perf_counter(), True
-    status: Status = "error"
-    try:
-        video, arguments = pickle.loads(message)
-        value = function(video, *arguments)
-        return pickle.dumps((True, "ok", "", value, time.perf_counter() - start))
-    except VideoReadError as error:
-        there = error.path != video.path or os.path.lexists(video.path)  # what was fetched has another path
-        status = "unreadable" if there else "missing"
-        reason = _line(error.reason)
-    except MemoryError:
-        reason, goes_on = f"it takes more than {memory:g} GB of memory", False  # what was not freed goes with it
-    except Exception as error:  # the boundary: one video never costs another  # noqa: BLE001
-        reason = _told(error)
-    return pickle.dumps((goes_on, status, reason, None, time.perf_counter() - start))
-
-
-def _told(error: BaseException) -> str:
-    try:
-        return _line(f"{type(error).__name__}: {error}")
-    except Exception:  # noqa: BLE001  # its own __str__'s
-        return type(error).__name__
-
-
-def _line(text: str) -> str:
-    """One line that every encoding of Unicode can hold: a file name in it may be none."""
-    return " ".join(text.encode("utf-8", "backslashreplace").decode().split())[:300]
-
-
-def _end_with_parent() -> None:
-    """End this process when its parent ends, however that happens.
-
-    The kernel sees to it on Linux, even where native code holds the interpreter; elsewhere a thread does.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    threading.Thread(target=_await_parent, daemon=True).start()
-
-
-def _await_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
