@@ -7,7 +7,7 @@ from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-from loopback import Loopback
+from tests.loopback import Loopback
 
 from dfd.videos import remote
 
