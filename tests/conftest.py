@@ -15,7 +15,6 @@ from hypothesis import settings
 
 from dfd import sample
 from dfd.clips.sampling import ClipConfig
-from dfd.faces.build import build_store
 from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig
 from dfd.models import ModelConfig
@@ -25,13 +24,12 @@ from dfd.training.recipes import Recipe
 from dfd.types import Video
 from dfd.videos.encode import write_video
 from dfd.videos.manifest import read_videos
-from dfd.videos.workers import Limits
+from dfd.videos.workers import Outcome
 from tests.file_server import server  # noqa: F401  # fixtures
 from tests.machines import cluster, machines  # noqa: F401
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no fault of the code
 settings.load_profile("untimed")
-
 
 def moving_face(frames: int, shift: float = 1.0, size: tuple[int, int] = (240, 320), start: int = 0) -> np.ndarray:
     """(T,H,W,3): a face of about 110 pixels that drifts to the right by `shift` pixels a frame."""
@@ -88,14 +86,25 @@ def small_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def store_of(videos: list[Video], folder: Path, config: FacesConfig) -> FaceStore:
+    """The dataset of the videos' faces, found in this process: a worker takes seconds to start."""
+    store = FaceStore.create(folder, config)
+    for video in videos:
+        store.write(video)
+    store.write_tables()
+    return store
+
+
 @pytest.fixture(scope="session")
 def small_store(small_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceStore:
     """The dataset of small_dataset's faces, one segment a video, and of an unreadable file that has a label too."""
     folder = tmp_path_factory.mktemp("faces") / "store"
     broken = small_dataset.parent / "broken.mp4"
     broken.write_bytes(b"not a video")
-    videos = [*read_videos(small_dataset), Video(broken, "broken.mp4", 1)]
-    return build_store(videos, folder, FacesConfig(size=64, detect_side=320), Limits(workers=1))
+    store = store_of(read_videos(small_dataset), folder, FacesConfig(size=64, detect_side=320))
+    store.write_failure(Outcome(Video(broken, "broken.mp4", 1), "unreadable", "no video file"))
+    store.write_tables()
+    return store
 
 
 @pytest.fixture(scope="session")
@@ -105,15 +114,14 @@ def other_store(small_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -
         Video(v.path, f"b/{v.name}", v.label, f"b/{v.source}") for v in read_videos(small_dataset) if v.name[4] in "012"
     ]
     folder = tmp_path_factory.mktemp("others") / "other"
-    return build_store(videos, folder, FacesConfig(size=96, margin=1.4, detect_side=320), Limits(workers=1))
+    return store_of(videos, folder, FacesConfig(size=96, margin=1.4, detect_side=320))
 
 
 @pytest.fixture(scope="session")
 def real_store(small_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceStore:
     """A dataset of four real videos, "c/real0.mp4" and so on."""
     videos = [Video(v.path, f"c/{v.name}", 0) for v in read_videos(small_dataset) if v.label == 0]
-    folder = tmp_path_factory.mktemp("reals") / "reals"
-    return build_store(videos, folder, FacesConfig(size=64, detect_side=320), Limits(workers=1))
+    return store_of(videos, tmp_path_factory.mktemp("reals") / "reals", FacesConfig(size=64, detect_side=320))
 
 
 @pytest.fixture(scope="session")
