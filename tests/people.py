@@ -43,6 +43,6 @@ def still(left, top):
     return lambda frame: (left + 2 * np.sin(frame / 7), top)
 
 
-def crossing(speed):
+def crossing(speed, fps=FPS):
     """From the left to the right and back, `speed` pixels a second."""
-    return lambda frame: (abs((frame * speed / FPS + 480) % 960 - 480), 100)
+    return lambda frame: (abs((frame * speed / fps + 480) % 960 - 480), 100)
