@@ -17,8 +17,8 @@ def running(session: int) -> list[str]:
     return found
 
 
-def left_running(session: int, patience: float = 2.0) -> list[str]:
-    """running() after `patience` seconds; at once where nothing runs any more."""
+def left_running(session: int, patience: float = 20.0) -> list[str]:
+    """What of `session` still runs after `patience` seconds; returns as soon as nothing does."""
     until = time.monotonic() + patience
     while (found := running(session)) and time.monotonic() < until:
         time.sleep(0.05)

@@ -21,7 +21,7 @@ from tests.processes import left_running
 from tests.test_bundle import checkpoint
 
 FACES = FacesConfig(size=64, detect_side=320)
-LIMITS = ["--workers", "2", "--timeout", "30", "--memory", str(MEMORY)]
+LIMITS = ["--workers", "2", "--timeout", "200", "--memory", str(MEMORY)]
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def predicted(videos: tuple[Path, Expected], tmp_path_factory: pytest.TempPathFa
     assert list(read_submission(place / "submission.csv")) == rows
     (folder / "vanishes.mp4").unlink()
     (folder / "replaced.mp4").write_bytes(b"something else")
-    text, _ = process.communicate(timeout=200)
+    text, _ = process.communicate(timeout=400)
     alive = left_running(process.pid)
     before.remove(next(line for line in before if line.startswith("vanishes.mp4")))
     expected = {**expected, "gone.mp4": ("missing",), **late}
@@ -104,7 +104,7 @@ def wrong(expected: Expected, statuses: dict[str, str]) -> dict[str, str]:
     return {name: statuses.get(name, "no row") for name, fine in expected.items() if statuses.get(name) not in fine}
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_predict_gives_every_video_a_row_and_a_status(predicted: Run) -> None:
     assert predicted.status == 0, predicted.text
     assert "Traceback" not in predicted.text
@@ -135,7 +135,7 @@ def test_predict_says_why(predicted: Run) -> None:
     assert "could not be scored and say 0.5" in predicted.text
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(600)
 def test_faces_puts_every_video_on_record_and_leaves_nothing_else(
     videos: tuple[Path, Expected], tmp_path: Path, predicted: Run
 ) -> None:
@@ -143,7 +143,7 @@ def test_faces_puts_every_video_on_record_and_leaves_nothing_else(
     expected = {**expected, "replaced.mp4": REFUSED}  # as the fixture left it
     before = listing(folder)
     process = start(tmp_path, "faces", str(folder), "--out", "faces", *LIMITS, "--size", "64", "--detect-side", "320")
-    text, _ = process.communicate(timeout=200)
+    text, _ = process.communicate(timeout=400)
     assert process.returncode == 0, text
     assert "Traceback" not in text
     with (tmp_path / "faces" / "videos.csv").open(newline="", encoding="utf-8") as file:
