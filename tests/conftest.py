@@ -31,6 +31,31 @@ from tests.machines import cluster, machines  # noqa: F401
 settings.register_profile("untimed", deadline=None)  # a busy machine is no fault of the code
 settings.load_profile("untimed")
 
+LONG = 5.0
+"""Seconds above which a test should be marked slow."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order and group the tests for two processes (`make test`).
+
+    Modules with slow tests come first, so that no process is left with a long one at the end. The tests of a module
+    run in one process, and so share its fixtures; those with a Ray cluster in one too, since they count its processes.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    of_ray = {item.path for item in items if "machines" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: item.path not in slow)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("ray" if item.path in of_ray else str(item.path)))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the tests that took long without the mark `slow`: `make test-fast` runs them."""
+    for report in terminalreporter.getreports("passed"):
+        if report.duration > LONG and "slow" not in report.keywords:
+            terminalreporter.line(f"{report.nodeid} took {report.duration:.1f} s: mark it slow, or make it fast")
+
+
 def moving_face(frames: int, shift: float = 1.0, size: tuple[int, int] = (240, 320), start: int = 0) -> np.ndarray:
     """(T,H,W,3): a face of about 110 pixels that drifts to the right by `shift` pixels a frame."""
     picture = skimage.data.astronaut()[0:260, 60:460]
