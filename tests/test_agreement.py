@@ -26,6 +26,8 @@ from dfd.videos.encode import write_video
 from dfd.videos.workers import Limits
 from tests.people import crossing, six_people, stage, still
 
+pytestmark = pytest.mark.slow
+
 FACES = FacesConfig(size=64, detect_side=640)
 CLIP = ClipConfig(length=8, fps=15, size=48, clips=4)
 FPS = 15

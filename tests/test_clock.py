@@ -16,6 +16,8 @@ from dfd.training import clock
 from dfd.training.clock import ALONE, Means
 from dfd.training.fit import CHECKPOINT, train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def videos(small_store):

@@ -112,6 +112,7 @@ def test_people_are_of_real_videos_and_take_weights(twins, weights):
         people(labelled(twins), Grouping(groups="identity"))
 
 
+@pytest.mark.slow
 def test_a_distance_that_is_not_given_is_the_networks_own(twins, weights, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(groups, "person_links", lambda embeddings, names, distance: asked.append(distance) or [])
@@ -170,6 +171,7 @@ class TestFoldsOfARun:
             split(records, 2, 0, Grouping(folds_of=stopped))
 
 
+@pytest.mark.slow
 def test_faces_are_embedded_once_a_run_and_again_for_other_videos(twins, small_recipe, weights, tmp_path, monkeypatch):
     told = []
     found = groups.people

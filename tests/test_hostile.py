@@ -20,6 +20,8 @@ from tests.hostile import DAMAGED, MEMORY, NO_TEXT, REFUSED, Expected, write_hos
 from tests.processes import left_running
 from tests.test_bundle import checkpoint
 
+pytestmark = pytest.mark.slow
+
 FACES = FacesConfig(size=64, detect_side=320)
 LIMITS = ["--workers", "2", "--timeout", "200", "--memory", str(MEMORY)]
 

@@ -35,6 +35,8 @@ from tests.conftest import moving_face
 from tests.processes import left_running
 from tests.test_bundle import checkpoint
 
+pytestmark = pytest.mark.slow
+
 FACES = FacesConfig(size=64, detect_side=320, segment=0.4)
 """Of 20 frames at 15 a second three segments."""
 

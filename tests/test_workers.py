@@ -23,6 +23,8 @@ from dfd.types import Video
 from dfd.videos.workers import Limits, Outcome, each_video
 from tests.processes import left_running, running
 
+pytestmark = pytest.mark.slow
+
 
 class Unloadable:
     """Is pickled, and cannot be loaded: so is a class that was renamed, or one whose file is not there."""
