@@ -1,7 +1,7 @@
-"""Cross-validation measures what a prediction does: the same logits of a video on both roads, to the last bit.
+"""Cross-validation and prediction give the same logits for a video, bit for bit.
 
-Out of fold, a dataset of all segments is scored (training/crossval.py, score_held); `dfd predict` looks at the segments
-that it scores and keeps them in memory (inference/run.py).
+Cross-validation scores a stored dataset of all segments (score_held in training/crossval.py). `dfd predict` reads only
+the segments that it scores, and keeps their crops in memory (inference/run.py).
 """
 
 from pathlib import Path
@@ -41,7 +41,7 @@ def people(tmp_path_factory):
 
 
 def damaged(path, packets=10):
-    """Flip bits in `packets` of the file's packets, but for the first."""
+    """Flip bits in `packets` of the file's packets, but not in the first."""
     rng, data = np.random.default_rng(5), bytearray(path.read_bytes())
     with av.open(str(path)) as container:
         places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
@@ -101,7 +101,7 @@ def out_of_fold(videos, checkpoint, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def others(people, tmp_path_factory):
-    """Pairs of videos that differ in who one of the faces is, by what that face is: "late face 0.mp4" and so on."""
+    """Three pairs of videos that differ in one person only: "late face 0.mp4" and "late face 1.mp4", and so on."""
     a, b, c, *either = people[:5]
     folder, two, long = tmp_path_factory.mktemp("others"), 2 * FPS, 8 * FPS
     first = (a, 160, 0, long, still(60, 90))
@@ -134,18 +134,18 @@ def test_a_prediction_has_the_logits_of_cross_validation_bit_for_bit(videos, out
     assert {s.status for s in predicted.values()} == {"ok"}
     assert all(len(predicted[video.name].faces) for video in videos)
     if not MINIBENCH.is_dir():
-        pytest.skip("the made videos agree; there are no real clips here to try as well")
+        pytest.skip("checked on synthetic videos only: this machine has no real clips")
 
 
 def shown(score):
-    """How many faces each scored segment shows."""
+    """Count the faces of each scored segment."""
     counts = {}
     for face in score.faces:
         counts[face.segment] = counts.get(face.segment, 0) + 1
     return counts
 
 
-def test_what_is_there_is_seen(predicted):
+def test_every_face_on_screen_is_found(predicted):
     counts = {name: list(shown(score).values()) for name, score in predicted.items()}
     for speed in (20, 44, 88):
         assert counts[f"crosses at {speed}.mp4"] == [1, 1, 1, 1]

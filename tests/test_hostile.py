@@ -1,4 +1,4 @@
-"""Everything in tests/hostile through `dfd predict` and `dfd faces`, each in one go and in a process of its own."""
+"""`dfd predict` and `dfd faces` on all the broken files of tests/hostile, each command in its own process."""
 
 import csv
 import json
@@ -28,7 +28,7 @@ LIMITS = ["--workers", "2", "--timeout", "200", "--memory", str(MEMORY)]
 
 @dataclass(frozen=True)
 class Run:
-    """A finished command. before, after: what was in the videos' folder."""
+    """A finished command. before, after: listings of the videos' folder. alive: processes left running."""
 
     place: Path
     expected: Expected
@@ -49,7 +49,7 @@ def listing(folder: Path) -> list[str]:
 
 
 def start(place: Path, *arguments: str) -> subprocess.Popen[str]:
-    """`dfd` in a session of its own, with a folder for temporary files of its own."""
+    """Start `dfd` in a new session, with its temporary files in `place`/tmp."""
     (place / "tmp").mkdir(exist_ok=True)
     return subprocess.Popen(
         [sys.executable, "-m", "dfd", *arguments],
@@ -74,9 +74,9 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Expected]:
 
 @pytest.fixture(scope="module")
 def predicted(videos: tuple[Path, Expected], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """`dfd predict` of all, while one file vanishes and another is replaced."""
+    """`dfd predict` on all files; meanwhile one is deleted and another is replaced."""
     folder, expected = videos
-    expected = {name: statuses for name, statuses in expected.items() if name != NO_TEXT}  # no sample can ask for it
+    expected = {name: statuses for name, statuses in expected.items() if name != NO_TEXT}  # a sample CSV cannot name it
     place = tmp_path_factory.mktemp("predicted")
     write_bundle(place / "bundle", [checkpoint(place / "m.ckpt", 5, FACES)])
     whole = (folder / "whole.mp4").read_bytes()
@@ -120,13 +120,13 @@ def test_predict_gives_every_video_a_row_and_a_status(predicted: Run) -> None:
 
 def test_predict_leaves_nothing_behind(predicted: Run) -> None:
     assert predicted.alive == []
-    assert predicted.after == predicted.before  # and no name reached a shell
+    assert predicted.after == predicted.before  # no file name was run by a shell
     assert listing(predicted.place / "tmp") == []
     left = {path.name for path in predicted.place.iterdir()}
     assert left == {"bundle", "m.ckpt", "sample.csv", "submission.csv", "report.json", "tmp"}
 
 
-def test_predict_says_why(predicted: Run) -> None:
+def test_predict_gives_the_reason_for_each_failure(predicted: Run) -> None:
     reasons = {row["filename"]: row["reason"] for row in predicted.rows}
     assert reasons["gigapixels.mov"] == "it asks for more memory than there is"
     assert reasons["pipe.mp4"] == reasons["socket.mp4"] == "not a regular file"
@@ -138,7 +138,7 @@ def test_predict_says_why(predicted: Run) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_faces_puts_every_video_on_record_and_leaves_nothing_else(
+def test_faces_records_every_video_and_leaves_no_other_file(
     videos: tuple[Path, Expected], tmp_path: Path, predicted: Run
 ) -> None:
     folder, expected = videos
@@ -158,6 +158,6 @@ def test_faces_puts_every_video_on_record_and_leaves_nothing_else(
     assert not [path for path in (tmp_path / "faces").rglob("*") if "partial" in path.name]
 
 
-def test_every_kind_of_end_occurs(videos: tuple[Path, Expected]) -> None:
+def test_the_files_cover_every_status(videos: tuple[Path, Expected]) -> None:
     kinds: Sequence[tuple[str, ...]] = list(videos[1].values())
     assert {kind for each in kinds if each is not DAMAGED for kind in each} == {"ok", "no_face", "unreadable"}
