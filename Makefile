@@ -197,7 +197,7 @@ mlflow: $(READY)  ## open the page of all runs
 	@echo "Runs of $(WORK): http://127.0.0.1:5000 (stop with Ctrl-C)"
 	MLFLOW_DISABLE_TELEMETRY=true .venv/bin/mlflow ui --backend-store-uri "$(MLFLOW_TRACKING_URI)"
 
-PYTEST := .venv/bin/pytest -n $(or $(JOBS),2) --dist loadgroup --no-loadscope-reorder
+PYTEST := .venv/bin/pytest -n $(or $(JOBS),2) --dist loadfile --no-loadscope-reorder
 
 test: $(READY)  ## run the tests, in JOBS=2 processes
 	$(PYTEST)

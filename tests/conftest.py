@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # test processes and workers share the cores
 
@@ -33,20 +34,27 @@ settings.load_profile("untimed")
 
 LONG = 5.0
 """Seconds above which a test should be marked slow."""
+OF_RAY = ("tests/test_cluster.py", "tests/test_nodes.py")
+"""Modules whose tests start a Ray cluster."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order and group the tests for two processes (`make test`).
-
-    Modules with slow tests come first, so that no process is left with a long one at the end. The tests of a module
-    run in one process, and so share its fixtures; those with a Ray cluster in one too, since they count its processes.
-    """
+    """Put modules with slow tests first: with two processes, neither is left with a long one at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    of_ray = {item.path for item in items if "machines" in getattr(item, "fixturenames", ())}
     items.sort(key=lambda item: item.path not in slow)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("ray" if item.path in of_ray else str(item.path)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Run each module in one process, for its fixtures, and those of Ray in the same: they count its processes."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByModule(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            module = super()._split_scope(nodeid)
+            return "ray" if module in OF_RAY else module
+
+    return ByModule(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
