@@ -21,6 +21,8 @@ from dfd.videos.workers import Limits
 from tests.test_descriptor import write_dlib
 from tests.test_embed import write_weights
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
@@ -112,7 +114,6 @@ def test_people_are_of_real_videos_and_take_weights(twins, weights):
         people(labelled(twins), Grouping(groups="identity"))
 
 
-@pytest.mark.slow
 def test_a_distance_that_is_not_given_is_the_networks_own(twins, weights, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(groups, "person_links", lambda embeddings, names, distance: asked.append(distance) or [])
@@ -171,7 +172,6 @@ class TestFoldsOfARun:
             split(records, 2, 0, Grouping(folds_of=stopped))
 
 
-@pytest.mark.slow
 def test_faces_are_embedded_once_a_run_and_again_for_other_videos(twins, small_recipe, weights, tmp_path, monkeypatch):
     told = []
     found = groups.people
