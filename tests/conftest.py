@@ -42,6 +42,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put modules with slow tests first: with two processes, neither is left with a long one at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+    of_ray = {item.nodeid.split("::")[0] for item in items if "machines" in getattr(item, "fixturenames", ())}
+    if missing := of_ray - set(OF_RAY):
+        raise pytest.UsageError(f"{', '.join(missing)} starts a Ray cluster: add it to OF_RAY in tests/conftest.py")
 
 
 @pytest.hookimpl(optionalhook=True)
