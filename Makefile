@@ -40,7 +40,7 @@ CLIPS    = .venv/bin/python -c 'from dfd.inference.info import read_info, shippe
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup explain submission faces pretrained train crossval report mlflow test floors check bench clean \
+.PHONY: help setup explain submission faces pretrained train crossval report mlflow test test-fast floors check bench clean \
 	kernel-build kernel-check kernel-simulate kernel-push kernel-run kernel-status kernel-logs kernel-output \
 	kernel-image bundle-push wheelhouse wheelhouse-push
 
@@ -197,8 +197,13 @@ mlflow: $(READY)  ## open the page of all runs
 	@echo "Runs of $(WORK): http://127.0.0.1:5000 (stop with Ctrl-C)"
 	MLFLOW_DISABLE_TELEMETRY=true .venv/bin/mlflow ui --backend-store-uri "$(MLFLOW_TRACKING_URI)"
 
-test: $(READY)  ## run the tests
-	.venv/bin/pytest
+PYTEST := .venv/bin/pytest -n $(or $(JOBS),2) --dist loadfile --no-loadscope-reorder
+
+test: $(READY)  ## run the tests, in JOBS=2 processes
+	$(PYTEST)
+
+test-fast: $(READY)  ## run those that are not marked slow: a minute and a half
+	$(PYTEST) -m "not slow"
 
 floors: $(READY)  ## install the oldest versions that setup.cfg allows, and run the tiny recipe with them
 	DFD_FLOORS=1 .venv/bin/pytest tests/test_floors.py

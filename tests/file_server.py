@@ -1,4 +1,4 @@
-"""A server of files on loopback that can be told to fail."""
+"""A file server on loopback whose first answers can be errors."""
 
 import threading
 from collections import Counter
@@ -13,7 +13,7 @@ from tests.loopback import Loopback
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Serves a folder; of some files the first answers are that it is busy."""
+    """Serves a folder; the first requests for some files get status 503."""
 
     def do_GET(self):
         name = self.path.rsplit("/", 1)[-1]
@@ -29,7 +29,7 @@ class Handler(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
-    """A folder, and the URL of it as a path."""
+    """A server of the empty folder `server.folder`; `server.place` is its URL, as a path."""
     monkeypatch.setattr(remote, "PAUSES", (0.0, 0.0, 0.0))
     folder = tmp_path / "served"
     folder.mkdir()

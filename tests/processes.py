@@ -1,11 +1,11 @@
-"""What still runs of a session of processes: a test that starts one with start_new_session=True asks afterwards."""
+"""Find the processes that a command has left running, if it was started with start_new_session=True."""
 
 import time
 from pathlib import Path
 
 
 def running(session: int) -> list[str]:
-    """Command lines of the processes of `session`, less those that have ended and wait for their parent."""
+    """Command lines of the processes of `session` that still run; zombies have ended."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -17,8 +17,8 @@ def running(session: int) -> list[str]:
     return found
 
 
-def left_running(session: int, patience: float = 2.0) -> list[str]:
-    """running() after `patience` seconds; at once where nothing runs any more."""
+def left_running(session: int, patience: float = 20.0) -> list[str]:
+    """Like running(), after waiting up to `patience` seconds for all of them to end."""
     until = time.monotonic() + patience
     while (found := running(session)) and time.monotonic() < until:
         time.sleep(0.05)

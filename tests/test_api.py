@@ -8,6 +8,8 @@ import dfd
 from dfd.errors import CheckpointError, ConfigError
 from dfd.inference.info import shipped
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def detector():

@@ -19,6 +19,7 @@ def store(small_store):
     return small_store
 
 
+@pytest.mark.slow
 def test_every_check_says_what_it_covered(store):
     found = audit(store, split(labelled(store), 2, 0), threshold=1.0)
     assert [row["covered"] for row in found.checks] == [9, 5, 5, 8, 4, 9]

@@ -13,6 +13,8 @@ from dfd.types import Video
 from dfd.videos.encode import write_video
 from dfd.videos.workers import Limits
 
+pytestmark = pytest.mark.slow
+
 CONFIG = FacesConfig(size=64, detect_side=320)
 USUAL = Limits(workers=1, timeout=100, memory=2)
 

@@ -21,6 +21,8 @@ from dfd.models.checkpoint import read_checkpoint
 from dfd.training.recipes import RECIPES
 from tests.test_bundle import checkpoint
 
+pytestmark = pytest.mark.slow
+
 RECIPE = [
     "--recipe",
     "tiny",

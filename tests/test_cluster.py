@@ -15,6 +15,8 @@ from dfd.types import Video
 from dfd.videos.workers import Limits
 from tests.cluster_work import Erratic, behave
 
+pytestmark = pytest.mark.slow
+
 LIMITS = Limits(timeout=100)
 
 

@@ -12,6 +12,8 @@ from dfd.scoring.metrics import balanced_log_loss, log_loss
 from dfd.scoring.submission import read_submission
 from dfd.training.crossval import crossval, labelled
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def made(small_store, small_recipe, tmp_path_factory):

@@ -13,6 +13,7 @@ def store(tmp_path_factory, face_video):
     return hostile_faces(tmp_path_factory.mktemp("hostile"), face_video)
 
 
+@pytest.mark.slow
 def test_a_page_shows_the_whole_dataset(store, tmp_path):
     out = tmp_path / "page.html"
     assert write_dataset_page(store.folder, out) == out.stat().st_size < MOST

@@ -45,6 +45,7 @@ def test_the_contact_sheet_shows_sets_and_people(facts):
     assert shelves["all"][1].lines[2] == "of <b>Ada"
 
 
+@pytest.mark.slow
 def test_first_frames_stand_beside_the_reasons(facts, tmp_path):
     found = {face.title: face for face in first_frames(facts)}
     assert set(found) == {"<b>dark.mp4", "text.mp4", "<b>gone.mp4"}

@@ -113,6 +113,7 @@ print(hashlib.sha256(b"".join(a.tobytes() for f in found for a in vars(f).values
 """
 
 
+@pytest.mark.slow
 def test_the_same_pictures_give_the_same_numbers_in_every_call_and_process(detector, tmp_path):
     def digest(which):
         found = which.detect(pictures)

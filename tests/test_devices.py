@@ -15,6 +15,8 @@ from dfd.training.clock import Means
 from dfd.training.fit import train
 from dfd.training.loop import seeded_model
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def videos(small_store):

@@ -1,4 +1,4 @@
-"""README and docs: every link leads somewhere, every command of dfd, make and the benchmarks is one that exists."""
+"""README and docs: links lead to existing files and headings, and the commands of dfd, make and benchmarks exist."""
 
 import re
 import shlex
@@ -31,7 +31,7 @@ def on_pages(prefix: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_link_leads_to_a_file_and_its_heading(page):
+def test_every_link_leads_to_a_file_and_heading(page):
     for link in LINK.findall(page.read_text(encoding="utf-8")):
         if link.startswith(("https://", "http://")):
             continue
@@ -43,14 +43,14 @@ def test_every_link_leads_to_a_file_and_its_heading(page):
             assert heading in [re.sub(r"[^\w\- ]", "", h).strip().lower().replace(" ", "-") for h in headings], link
 
 
-def test_pages_hold_commands():
+def test_the_pages_contain_commands():
     assert len(on_pages("dfd ")) > 15
     assert len(on_pages("make ")) > 10
 
 
 @pytest.mark.parametrize("command", on_pages("dfd "))
 def test_every_dfd_command_parses(command, tmp_path, monkeypatch):
-    """Names and values of options are what the command line knows; files that a reader has are not looked for."""
+    """The command and its options exist; their values and files are not checked."""
     monkeypatch.chdir(tmp_path)
     words = shlex.split(command.replace("[", "").replace("]", ""))[1:]
     name = words[0]
@@ -64,7 +64,7 @@ def test_every_dfd_command_parses(command, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("command", on_pages("make "))
-def test_every_make_command_has_its_verb(command):
+def test_every_make_command_exists(command):
     verb = shlex.split(command)[1]
     assert re.search(rf"^{re.escape(verb)}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE), command
 
@@ -75,7 +75,7 @@ def test_every_module_exists(command):
     assert module.with_suffix(".py").exists() or (module / "__main__.py").exists(), command
 
 
-def test_readme_is_short_before_it_sends_the_reader_on():
+def test_readme_is_short_before_its_first_link_to_more():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     before, more, _ = text.partition("More: [")
     assert more

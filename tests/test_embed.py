@@ -107,6 +107,7 @@ def test_what_are_no_such_weights_is_refused(tmp_path):
         Embedder(tmp_path / "half.pt")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CLIPS.is_dir(), reason=f"no clips of real people in {CLIPS}")
 def test_two_clips_of_one_person_are_nearer_than_those_of_two(tmp_path):
     """With dlib's own weights, which the registry has."""

@@ -123,6 +123,7 @@ class TestBlend:
 
 
 class TestDecideBlend:
+    @pytest.mark.slow
     def test_a_folds_labels_change_nothing_of_its_own_probabilities(self, truth):
         """Weights and rule are nested as one: no weights that others are joined by have seen the fold either."""
         labels, folds, good, rng = truth

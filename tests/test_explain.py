@@ -80,6 +80,7 @@ def test_thorough_means_every_segment(bundle):
     assert wanted(bundle.info, thorough=True).first(300) == list(range(300))
 
 
+@pytest.mark.slow
 def test_what_cannot_be_scored_is_explained_as_far_as_it_can_be(bundle, tmp_path, face_video):
     write_video(tmp_path / "grey.mp4", np.full((20, 96, 128, 3), 90, np.uint8), 20, crf=20, keyframe_every=10)
     (tmp_path / "torn.mp4").write_bytes(b"nothing")

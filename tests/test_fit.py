@@ -16,6 +16,8 @@ from dfd.training.loop import seeded_model
 from dfd.training.module import TrainConfig
 from dfd.training.recipes import RECIPES, Recipe, recipe
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def videos(small_store):

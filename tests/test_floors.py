@@ -1,6 +1,6 @@
-"""`make floors`: setup.cfg's lower bounds are true. Outside `make test`, since it sets up an environment of its own.
+"""`make floors`: dfd works with the oldest versions that setup.cfg allows. `make test` skips it: it builds a new venv.
 
-torch and torchvision are the installed ones: their oldest builds bring gigabytes of CUDA.
+torch and torchvision stay at the installed versions: their oldest builds come with gigabytes of CUDA.
 """
 
 import os
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not os.environ.get("DFD_FLOORS"), reason="`make 
 
 
 def floors() -> list[str]:
-    """The requirements with each lower bound as the version."""
+    """The requirements, each pinned to its lower bound."""
     setup = ConfigParser()
     setup.read(ROOT / "setup.cfg")
     bounds = [line.split(">=") for line in setup["options"]["install_requires"].split("\n") if line.strip("# ")]
@@ -28,7 +28,7 @@ def floors() -> list[str]:
 
 
 @pytest.mark.timeout(1800)
-def test_the_oldest_versions_that_are_allowed_do(small_dataset, tmp_path):
+def test_the_oldest_allowed_versions_work(small_dataset, tmp_path):
     assert len(floors()) >= 15
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv" / "bin" / "python"
@@ -37,7 +37,7 @@ def test_the_oldest_versions_that_are_allowed_do(small_dataset, tmp_path):
         done = subprocess.run([str(c) for c in command], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
 
-    source = tmp_path / "source"  # a copy, so that nothing is built in the tree
+    source = tmp_path / "source"  # a copy, so that no build files are left in the tree
     run("git", "clone", "--quiet", ROOT, source)
     run(python, "-m", "pip", "install", "--quiet", *(f.replace("+cpu", "") for f in floors()), "setuptools")
     run(python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", source)

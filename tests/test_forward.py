@@ -216,7 +216,7 @@ def together(monkeypatch):
 def test_members_side_by_side_give_the_digits_that_they_give_one_after_the_other(faced, bundle, monkeypatch):
     monkeypatch.setattr(forward, "available_cores", lambda: 2)
     (first, header), second = bundle.members
-    beside = threading.Barrier(2, timeout=10)
+    beside = threading.Barrier(2, timeout=100)
 
     class Waits(torch.nn.Module):
         """Goes on when another does."""

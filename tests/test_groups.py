@@ -21,6 +21,8 @@ from dfd.videos.workers import Limits
 from tests.test_descriptor import write_dlib
 from tests.test_embed import write_weights
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):

@@ -14,6 +14,8 @@ from dfd.videos.manifest import read_videos
 from tests.conftest import short_sample
 from tests.test_bundle import checkpoint
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_dfd_without_a_detector_says_what_to_give(monkeypatch, tmp_path):
     monkeypatch.setattr(info, "SHIPPED", tmp_path)

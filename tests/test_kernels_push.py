@@ -20,6 +20,8 @@ from kernels.report import report
 from tests.kaggle_server import serving
 from tests.kernel_workshop import HERE, checkout, commit, installed_wheel, stock, use
 
+pytestmark = pytest.mark.slow
+
 PREDICT, TRAIN, WHEELS = "tester/dfd-predict", "tester/dfd-train", "tester/dfd-wheelhouse"
 
 

@@ -21,6 +21,8 @@ from kernels.simulate import Rehearsal, attached, simulate
 from tests.conftest import short_sample
 from tests.kernel_workshop import checkout, commit, stock, use
 
+pytestmark = pytest.mark.slow
+
 FACES = {"options": {"size": 64, "detect_side": 320}}
 RECIPE = {
     "recipe": "tiny",

@@ -14,6 +14,8 @@ from dfd.training import launch
 from dfd.training.clock import Means
 from dfd.training.launch import Launched, check_launch, launched, wait_for
 
+pytestmark = pytest.mark.slow
+
 SRUN = {"NTASKS": "4", "NTASKS_PER_NODE": "2", "PROCID": "3", "LOCALID": "1", "NODEID": "1", "JOB_NAME": "train"}
 
 

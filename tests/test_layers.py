@@ -1,4 +1,4 @@
-"""The import rule: a module imports only from those above it, and each awkward library has one door."""
+"""Import rules: a module imports only from those before it in ORDER; some libraries are imported in one place only."""
 
 import ast
 from pathlib import Path
@@ -13,7 +13,7 @@ ORDER = (
     "clips", "sample", "models", "scoring", "inference", "training", "report", "node", "cluster", "api", "cli",
     "__main__",
 )  # fmt: skip
-DOORS = {
+ONE_PLACE = {
     "decord": "videos/",
     "av": "videos/",
     "facenet_pytorch": "faces/detect.py",
@@ -26,7 +26,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 
 def imports(path):
-    """Names that a module imports, dfd's with their submodule."""
+    """Names of the modules that a file imports."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -37,20 +37,20 @@ def imports(path):
                 yield from (f"dfd.{alias.name}" for alias in node.names)
 
 
-def floor(name):
+def position(name):
     return ORDER.index(name.removesuffix(".py"))
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(ROOT).as_posix())
-def test_imports_come_from_above_and_through_the_doors(path):
+def test_imports_follow_the_order_and_stay_in_their_place(path):
     place = path.relative_to(ROOT)
     for name in imports(path):
         top, *rest = name.split(".")
         assert top not in {"tests", "kernels", "benchmarks"}, name
-        if top in DOORS:
-            assert place.as_posix().startswith(DOORS[top]), f"{name} has one door: dfd/{DOORS[top]}"
+        if top in ONE_PLACE:
+            assert place.as_posix().startswith(ONE_PLACE[top]), f"{name} may be imported in dfd/{ONE_PLACE[top]} only"
         if top == "dfd" and rest and rest[0] in ORDER and place.parts[0] != "__init__.py":
-            assert floor(rest[0]) <= floor(place.parts[0]), f"{name} stands below {place}"
+            assert position(rest[0]) <= position(place.parts[0]), f"{place} comes before {name} and may not import it"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "scoring").glob("*.py")), ids=lambda p: p.name)
@@ -62,10 +62,10 @@ def test_scoring_is_numpy_scipy_pandas_and_scikit_learn(path):
         assert top in SCORING_MAY_IMPORT or top in sys.stdlib_module_names, name
 
 
-def test_every_folder_has_its_floor():
+def test_every_folder_is_in_the_order():
     assert {path.relative_to(ROOT).parts[0].removesuffix(".py") for path in MODULES} - {"__init__"} <= set(ORDER)
 
 
-def test_the_library_does_not_know_where_it_runs():
+def test_no_path_of_kaggle_is_in_the_library():
     for path in MODULES:
         assert "/kaggle" not in path.read_text(encoding="utf-8"), path

@@ -22,6 +22,8 @@ from dfd.training.lineage import check_unseen, count_seen, lineage
 from dfd.training.module import TrainConfig
 from dfd.training.recipes import Recipe
 
+pytestmark = pytest.mark.slow
+
 SMALL = Recipe(
     model=ModelConfig(name="frame", backbone="efficientnet_lite0", dropout=0, drop_path=0),
     clip=ClipConfig(length=1, size=32, clips=1),

@@ -21,6 +21,8 @@ from timm.layers import DropPath  # isort: skip  # after dfd, which makes torchv
 from timm.models._registry import get_deprecated_models  # isort: skip
 from torchvision.models import video  # isort: skip
 
+pytestmark = pytest.mark.slow
+
 NAMES = list(REGISTRY)
 BACKBONED = ["frame", "lstm", "gru", "attention", "time_only", "inflated"]
 TIMELESS = ["frame", "attention"]

@@ -20,6 +20,8 @@ from dfd.videos.manifest import read_videos
 from dfd.videos.workers import Limits
 from tests.test_bundle import checkpoint
 
+pytestmark = pytest.mark.slow
+
 CONFIG = FacesConfig(size=64, detect_side=320)
 LIMITS = Limits(timeout=100)
 

@@ -16,6 +16,8 @@ from dfd.scoring.metrics import balanced_log_loss
 from dfd.scoring.submission import read_submission
 from dfd.training.crossval import crossval
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def finished(small_store, small_recipe, tmp_path_factory):

@@ -15,6 +15,8 @@ from dfd.report.run_page import write_run_page
 from tests import explanations
 from tests.runs import HOSTILE, add_distortions, hostile_faces, made_up, write_run
 
+pytestmark = pytest.mark.slow
+
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e .[dev]")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 AXE = "axe-core-4.14.1.tgz"

@@ -15,6 +15,8 @@ from dfd.training.held import HeldVideos
 from dfd.training.module import TrainConfig
 from dfd.training.patience import judges
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def two_parts(monkeypatch):

@@ -13,6 +13,8 @@ from dfd.training.clock import Means
 from dfd.training.crossval import crossval
 from dfd.training.robustness import CLEAN, distort
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def finished(small_store, small_recipe, tmp_path_factory):

@@ -16,6 +16,8 @@ from dfd.faces.detect import Detector
 from dfd.videos.decode import probe, read_frames, stream_pictures
 from tests.conftest import short_sample
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def told():

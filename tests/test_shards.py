@@ -26,6 +26,8 @@ from dfd.training.groups import split
 from dfd.types import Video
 from dfd.videos.workers import Limits, Outcome
 
+pytestmark = pytest.mark.slow
+
 CONFIG = FacesConfig(margin=1.0, size=64)
 ONE = Limits(workers=1)
 

@@ -371,6 +371,7 @@ def race(number: int, folder: Path, path: Path, barrier: Any, answers: Any, roun
             answers.put((name, number, error))
 
 
+@pytest.mark.slow
 def test_two_processes_that_do_one_thing_at_once_leave_one_result(empty, face_video):
     same, other, redone = ([f"{kind} {i}" for i in range(3)] for kind in ("same", "other", "redone"))
     made = [f"create {i}" for i in range(20)]

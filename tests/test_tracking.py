@@ -7,6 +7,8 @@ import pytest
 from dfd.errors import ConfigError
 from dfd.report.tracking import Mirror, default_store
 
+pytestmark = pytest.mark.slow
+
 mlflow = pytest.importorskip("mlflow")
 
 

@@ -17,6 +17,8 @@ from dfd.training.groups import split
 from dfd.training.zero_shot import compare_with_start, zero_shot
 from tests.test_lineage import SMALL, begun_from
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def stranger(small_store, tmp_path_factory):

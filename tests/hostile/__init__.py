@@ -1,4 +1,4 @@
-"""Files that break video pipelines, made on the spot: real ones, of which each is wrong in its own way."""
+"""Make files that break video pipelines, each in a different way."""
 
 import os
 import random
@@ -19,19 +19,19 @@ from tests.conftest import moving_face
 
 Statuses = tuple[str, ...]
 Expected = dict[str, Statuses]
-"""The statuses that a video may end with, by its name."""
+"""Each video's name and the statuses that it may end with."""
 SCORED: Statuses = ("ok",)
 FACELESS: Statuses = ("no_face",)
 REFUSED: Statuses = ("unreadable",)
 DAMAGED: Statuses = ("ok", "no_face", "unreadable")
-"""It depends on what the damage hit."""
+"""Which of them depends on where the damage is."""
 FLIPPED = 200
 MEMORY = 1.0
-"""Gigabytes a video: enough for 8K, too little for a quarter of a gigapixel."""
+"""Memory limit per video in gigabytes: enough for 8K, too little for a quarter of a gigapixel."""
 
 
 def write_hostile(folder: Path) -> Expected:
-    """Fill `folder`, the same every time, and say how each video in it may end under a memory limit of MEMORY."""
+    """Fill `folder`, always with the same files; returns how each may end under the memory limit MEMORY."""
     folder.mkdir(parents=True)
     expected: Expected = {}
     for make in (_broken, _odd_pictures, _other_codecs, _times, _faces, _not_files, _names, _flipped):
@@ -61,7 +61,7 @@ def _face(frames: int = 12, shift: float = 1.0) -> np.ndarray:
 
 
 def _broken(folder: Path) -> Expected:
-    """Bytes that are no video, and parts of one."""
+    """Files that are not videos, and parts of a video."""
     rng = np.random.default_rng(0)
     write_video(folder / "whole.mp4", _face(), 15, keyframe_every=6)
     whole = (folder / "whole.mp4").read_bytes()
@@ -90,14 +90,14 @@ def _broken(folder: Path) -> Expected:
             file.truncate(1 << 30)
     _audio(folder / "audio.mp4")
     _gigapixels(folder / "gigapixels.mov")
-    told: Expected = dict.fromkeys([*files, "sparse.mp4", "audio.mp4"], REFUSED)
+    expected: Expected = dict.fromkeys([*files, "sparse.mp4", "audio.mp4"], REFUSED)
     for name in ("cut in the middle.mp4", "cut at the end.mp4", "sparse tail.mp4"):
-        told[name] = DAMAGED
-    return told | {"whole.mp4": SCORED, "claims 100000.mp4": SCORED, "gigapixels.mov": REFUSED}
+        expected[name] = DAMAGED
+    return expected | {"whole.mp4": SCORED, "claims 100000.mp4": SCORED, "gigapixels.mov": REFUSED}
 
 
 def _claim(data: bytes, frames: int) -> bytes:
-    """An MP4 whose table of times says that there are so many frames."""
+    """The MP4 `data` with its table of times claiming `frames` frames."""
     place = data.index(b"stts") + 12
     return data[:place] + struct.pack(">I", frames) + data[place + 4 :]
 
@@ -173,7 +173,7 @@ def _faces(folder: Path) -> Expected:
 
 
 def _not_files(folder: Path) -> Expected:
-    """What a folder may hold beside files: to open a FIFO waits for ever, and a device never ends."""
+    """Entries of a folder that are not files: opening a FIFO blocks, and reading a device never ends."""
     (folder / "loop.mp4").symlink_to("loop.mp4")
     (folder / "nowhere.mp4").symlink_to("not there.mp4")
     (folder / "link.mp4").symlink_to("whole.mp4")
@@ -186,13 +186,13 @@ def _not_files(folder: Path) -> Expected:
             listener.bind("socket.mp4")
     finally:
         os.chdir(here)
-    told: Expected = dict.fromkeys(("loop.mp4", "nowhere.mp4", "pipe.mp4", "folder.mp4", "socket.mp4"), REFUSED)
+    expected: Expected = dict.fromkeys(("loop.mp4", "nowhere.mp4", "pipe.mp4", "folder.mp4", "socket.mp4"), REFUSED)
     if os.geteuid() == 0:  # others may not make one
         os.mknod(folder / "device.mp4", 0o20666, os.makedev(1, 5))  # /dev/zero
-        told["device.mp4"] = REFUSED
+        expected["device.mp4"] = REFUSED
     (folder / "no permission.mp4").write_bytes((folder / "whole.mp4").read_bytes())
     (folder / "no permission.mp4").chmod(0)
-    return told | {"link.mp4": SCORED, "no permission.mp4": SCORED if os.geteuid() == 0 else REFUSED}
+    return expected | {"link.mp4": SCORED, "no permission.mp4": SCORED if os.geteuid() == 0 else REFUSED}
 
 
 NAMES = (
@@ -208,7 +208,7 @@ NAMES = (
 
 NO_UTF8 = b"\xff\xfe \xe9.mp4"
 NO_TEXT = "\\udcff\\udcfe \\udce9.mp4"
-"""What it is called on record. No CSV can ask for it."""
+"""How it is named in a dataset's records. A CSV cannot name it."""
 
 
 def _names(folder: Path) -> Expected:
@@ -218,16 +218,16 @@ def _names(folder: Path) -> Expected:
 
 
 def _flipped(folder: Path) -> Expected:
-    """A real clip with bytes changed: few or many, in its index or anywhere."""
+    """Copies of a valid video with a few or many bytes changed, in the index or anywhere."""
     whole = (folder / "whole.mp4").read_bytes()
     (folder / "flipped").mkdir()
     end_of_index = whole.index(b"mdat")
-    told: Expected = {}
+    expected: Expected = {}
     for seed in range(FLIPPED):
         draw, data = random.Random(seed), bytearray(whole)
         for _ in range(draw.choice((1, 4, 16, 64))):
             data[draw.randrange(end_of_index if seed % 2 else len(data))] = draw.randrange(256)
         name = f"flipped/{seed:03}.mp4"
         (folder / name).write_bytes(data)
-        told[name] = DAMAGED
-    return told
+        expected[name] = DAMAGED
+    return expected
