@@ -1,17 +1,20 @@
-"""What options of several commands share: bounds of their numbers, and places, looked at before any work begins.
+"""Options that several commands share: the bounds of numbers, the checks of paths, and groups of options.
 
-A place to read from that is not there is left to the command, which says how it is made.
+Numbers and paths are checked before any work begins. A path to read that does not exist is left to the command, whose
+error says how to make it.
 """
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Parameter, Token
+from cyclopts import Group, Parameter, Token
 from cyclopts.validators import Number
 
 from dfd.videos.layouts import described
+from dfd.videos.workers import MEMORY, Limits
 
 Given = Path | list[Path] | None
 """An option's value; None where it is not given."""
@@ -108,3 +111,36 @@ Unlisted = Annotated[
     bool,
     Parameter(negative=(), help="Take what a file of labels, a sample or the layout leaves out too, without a label."),
 ]
+
+
+LIMITS = Group("Limits", sort_key=80)
+
+
+@Parameter(name="*", group=LIMITS)
+@dataclass(frozen=True, kw_only=True)
+class WorkerOptions:
+    """How videos are read: by how many processes, and what each video may take."""
+
+    workers: Annotated[int, WORKERS] = 0
+    """Processes that look for faces; 0 for one a core."""
+    timeout: Annotated[float, SECONDS] = 120.0
+    """Seconds that a video may take."""
+    memory: Annotated[float, GIGABYTES] = MEMORY
+    """Gigabytes that a video may take."""
+
+    def limits(self) -> Limits:
+        """The same for a pool of workers."""
+        return Limits(self.workers, self.timeout, memory=self.memory)
+
+
+@Parameter(name="*", group=Group("Several machines", sort_key=90))
+@dataclass(frozen=True, kw_only=True)
+class MachineOptions:
+    """How the work is shared with other machines."""
+
+    cluster: str | None = None
+    """A Ray cluster that does the work, on paths that all its nodes see: auto, local, host:port or ray://host:port.
+    With --device cuda, on its nodes with a GPU. Needs pip install 'dfd[cluster]'."""
+    shard: str | None = None
+    """Do part I of N alone, as in 2/8. For dfd faces, N machines build one OUT together; run once more without --shard
+    to redo what failed. For dfd predict, each part is written to an OUT of its own."""

@@ -64,7 +64,7 @@ def train(
     recipe: RecipeName = "cpu",
     fold: Annotated[int | None, FOLD] = None,
     folds: Annotated[int, FOLDS] = 5,
-    groups: Groups = Grouping(),  # noqa: B008  # frozen
+    groups: Groups = Grouping(),
     allow_seen: AllowSeen = False,
     hours: Hours = None,
     devices: Devices = 1,
@@ -153,7 +153,7 @@ def crossval(
     mix: str | None = None,
     recipe: RecipeName = "cpu",
     folds: Annotated[int, FOLDS] = 5,
-    groups: Groups = Grouping(),  # noqa: B008  # frozen
+    groups: Groups = Grouping(),
     allow_seen: AllowSeen = False,
     zero_shot: Annotated[bool, Parameter(negative=())] = False,
     distort: Annotated[bool, Parameter(negative=())] = False,
