@@ -14,7 +14,7 @@ from dfd.models.checkpoint import build_model, load_model, read_checkpoint
 from dfd.training.fit import CHECKPOINT, train
 from dfd.training.loop import seeded_model
 from dfd.training.module import TrainConfig
-from dfd.training.recipes import RECIPES, Recipe, recipe
+from dfd.training.recipes import Recipe
 
 
 @pytest.fixture
@@ -216,14 +216,3 @@ def test_a_folder_that_is_no_run_is_not_touched(videos, small_store, small_recip
     (tmp_path / "mine.txt").touch()
     with pytest.raises(ConfigError, match="not empty and not a run"):
         train(videos, small_store.config, small_recipe, tmp_path)
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_says_what_it_is_for(name):
-    assert recipe(name).train.epochs >= 1
-    assert len(RECIPES[name].__doc__ or "") > 20
-
-
-def test_an_unknown_recipe_names_the_choices():
-    with pytest.raises(ConfigError, match="unknown recipe 'huge'; there are tiny, cpu, gpu, kaggle, stills"):
-        recipe("huge")

