@@ -12,7 +12,6 @@ from cyclopts import Group, Parameter
 from dfd.cli.options import FOLD, FOLDER, FOLDS, HOURS, NEW_FILE, NEW_FOLDER, whole
 from dfd.cli.recipes import SheetSettings, TrainingSettings, chosen
 from dfd.errors import CheckpointError, OutOfTimeError
-from dfd.faces.build import Progress
 from dfd.faces.store import FaceStore
 from dfd.models.checkpoint import read_checkpoint
 from dfd.report import terminal as show
@@ -23,7 +22,7 @@ from dfd.scoring.seen import SEEN
 from dfd.training import crossval as cv
 from dfd.training import fit, robustness
 from dfd.training import zero_shot as untrained
-from dfd.training.clock import Means
+from dfd.training.clock import Runtime
 from dfd.training.datasets import Datasets
 from dfd.training.groups import Grouping
 from dfd.training.launch import launched
@@ -106,14 +105,13 @@ def train(faces: Folders, /, *, options: TrainOptions) -> None:
     data = _data(faces, options.mix, recipe)
     _warn_of_margin(recipe)
     score = None
-    with _session(options, "train", options.nodes) as (tell, means):
+    with _session(options, "train", options.nodes) as runtime:
         if options.fold is None:
-            cv.train_all(data, recipe, out, tell, means, options.groups)
+            cv.train_all(data, recipe, out, runtime, options.groups)
             data.note(out)
         else:
-            score = cv.train_fold(
-                data, recipe, options.fold, options.folds, out, tell, means, options.groups, options.allow_seen
-            )
+            fold = cv.Fold(options.fold, options.folds)
+            score = cv.train_fold(data, recipe, fold, out, runtime, options.groups, options.allow_seen)
     if launched().rank:  # the first process prints
         return None
     show.say(f"The model is in {out / fit.CHECKPOINT}, its curve in {out / 'curve.png'} and metrics.csv.")
@@ -149,10 +147,10 @@ def crossval(faces: Folders, /, *, options: CrossvalOptions) -> None:
     data = _data(faces, options.mix, recipe)
     if options.zero_shot:
         return _zero_shot(data, recipe, options)
-    with _session(options, "crossval") as (tell, means):
-        made = cv.crossval(data, recipe, options.folds, out, tell, means, groups, options.allow_seen)
-        start = untrained.compare_with_start(data, recipe.model.weights, out, tell, means, groups)
-        found = robustness.distort(data, out, tell, means) if options.distort else {}
+    with _session(options, "crossval") as runtime:
+        made = cv.crossval(data, recipe, options.folds, out, runtime, groups, options.allow_seen)
+        start = untrained.compare_with_start(data, recipe.model.weights, out, runtime, groups)
+        found = robustness.distort(data, out, runtime) if options.distort else {}
     seen = "each scored by a model that has not seen it, nor what it was made from, nor what was made from it"
     if made.score[SEEN]:
         seen = f"of which the starting weights had seen {made.score[SEEN]}, or their sources or group"
@@ -170,11 +168,9 @@ def crossval(faces: Folders, /, *, options: CrossvalOptions) -> None:
 
 def _zero_shot(data: Datasets, recipe: Recipe, options: CrossvalOptions) -> None:
     """Score the starting weights as they are."""
-    weights, out, seed = recipe.model.weights, options.out, recipe.train.seed
-    with _session(replace(options, track=NONE), "zero-shot") as (tell, means):
-        found = untrained.zero_shot(
-            data, weights, options.folds, seed, out, tell, means, options.groups, options.allow_seen
-        )
+    weights, out = recipe.model.weights, options.out
+    with _session(replace(options, track=NONE), "zero-shot") as runtime:
+        found = untrained.zero_shot(data, recipe, options.folds, out, runtime, options.groups, options.allow_seen)
     show.say(f"{weights} as it is, without training: {out / 'oof.csv'}, {found['videos']} videos", "bold")
     show.score(found)
     names = " ".join(str(store.folder) for store in data.stores.values())
@@ -188,7 +184,7 @@ def _data(faces: list[Path], mix: str | None, recipe: Recipe) -> Datasets:
 
 
 @contextmanager
-def _session(options: TrainingOptions, what: str, nodes: int = 1) -> Iterator[tuple[Progress, Means]]:
+def _session(options: TrainingOptions, what: str, nodes: int = 1) -> Iterator[Runtime]:
     """Progress and limits of a training, whose curve is drawn, and logged to MLflow, as it grows.
 
     Out of time, the process ends here with exit status 0.
@@ -205,7 +201,7 @@ def _session(options: TrainingOptions, what: str, nodes: int = 1) -> Iterator[tu
                 if mirror:
                     mirror.look()
 
-            yield tell, Means.of(options.hours, options.devices, nodes)
+            yield Runtime(tell, Runtime.deadline(options.hours), options.devices, nodes)
     except OutOfTimeError as stopped:
         show.say(f"Stopped: {stopped}. What was learned is in {out}.")
         show.say("Next: the same command again goes on from there.")

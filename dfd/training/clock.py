@@ -3,12 +3,14 @@
 import signal
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dfd.torchvision_ops  # noqa: F401  # before pytorch_lightning, which imports torchvision
 from dfd.errors import OutOfTimeError
+from dfd.faces.build import Progress
 from dfd.training.curve import Curve
 
 import pytorch_lightning as pl  # isort: skip
@@ -21,35 +23,48 @@ RESTS = 9
 
 
 @dataclass(frozen=True)
-class Means:
-    """By what means a training is carried out; they do not change what it learns.
+class Runtime:
+    """How a training runs, which does not change what it learns.
 
-    until: time.monotonic() at which it must have stopped; None for no such time. devices: GPUs, or processes where
-    there is none, that share each batch, on each of `nodes` machines.
+    progress: called with (done, of how many, a few words); None for silence. until: the time.monotonic() at which it
+    must have stopped; None for no limit. devices: GPUs, or processes without a GPU, that share each batch, on each of
+    `nodes` machines. what: begins each message.
     """
 
+    progress: Progress | None = None
     until: float | None = None
     devices: int = 1
     nodes: int = 1
+    what: str = "training"
 
-    @classmethod
-    def of(cls, hours: float | None, devices: int = 1, nodes: int = 1) -> "Means":
-        """Means that last `hours` from now."""
-        return cls(None if hours is None else time.monotonic() + 3600 * hours, devices, nodes)
+    @staticmethod
+    def deadline(hours: float | None) -> float | None:
+        """`until`, `hours` from now; None for no limit."""
+        return None if hours is None else time.monotonic() + 3600 * hours
 
     @property
     def processes(self) -> int:
-        """How many share each batch, on all machines."""
+        """How many processes share each batch, on all machines."""
         return self.devices * self.nodes
 
-    def check(self) -> None:
-        """Raises OutOfTimeError when the time is up."""
+    def report(self, done: int, total: int, words: str) -> None:
+        """Report progress. Raises OutOfTimeError when the time is up."""
         if self.until is not None and time.monotonic() >= self.until:
             raise OutOfTimeError("the time was up")
+        if self.progress:
+            self.progress(done, total, f"{self.what}, {words}")
+
+    def part(self, number: int, of: int, what: str) -> "Runtime":
+        """The same for one of `of` equal parts, from 0: its progress is a share of the whole."""
+        return replace(self, progress=self.progress and partial(_shift, self.progress, number, of), what=what)
 
 
-ALONE = Means()
-"""One device, and no hurry."""
+def _shift(progress: Progress, number: int, of: int, done: int, total: int, words: str) -> None:
+    progress(number * total + done, of * total, words)
+
+
+PLAIN = Runtime()
+"""One device, no limit, no progress."""
 
 
 class Clock(pl.Callback):

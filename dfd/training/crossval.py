@@ -13,10 +13,10 @@ submission form; what is measured is that file.
     datasets.json              where the faces are
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -38,7 +38,7 @@ from dfd.scoring.folds import write_folds
 from dfd.scoring.seen import SEEN
 from dfd.scoring.sets import NOTE, known, parts, score_folds
 from dfd.scoring.submission import write_submission
-from dfd.training.clock import ALONE, Means
+from dfd.training.clock import PLAIN, Runtime
 from dfd.training.curve import gather_curves
 from dfd.training.datasets import Datasets
 from dfd.training.fit import CHECKPOINT, check_free, claim, content, train
@@ -49,6 +49,13 @@ from dfd.training.loop import seeded_model
 from dfd.training.material import mixed
 from dfd.training.recipes import Recipe
 from dfd.types import VideoScore
+
+
+class Fold(NamedTuple):
+    """One of several folds, from 0."""
+
+    number: int
+    of: int
 
 
 @dataclass(frozen=True)
@@ -78,8 +85,7 @@ def crossval(
     recipe: Recipe,
     folds: int,
     out: Path,
-    progress: Progress | None = None,
-    means: Means = ALONE,
+    runtime: Runtime = PLAIN,
     grouping: Grouping | None = None,
     allow_seen: bool = False,
 ) -> CrossValidation:
@@ -87,14 +93,14 @@ def crossval(
 
     allow_seen: go on where the starting weights have seen videos; the score says how many. Raises ConfigError when they
     have, `out` holds another run, the videos cannot be split so that each side has both classes, or a group crosses
-    folds; OutOfTimeError at `means.until`.
+    folds; OutOfTimeError at `runtime.until`.
     """
     data = Datasets.of(store)
     records = labelled(data)
     both_classes([record.label or 0 for record in records])
     grouping = grouping or Grouping()
     begun = (out / "folds.csv").is_file()
-    frame = settled(out, records) if begun else split(records, folds, recipe.train.seed, grouping, progress)
+    frame = settled(out, records) if begun else split(records, folds, recipe.train.seed, grouping, runtime.progress)
     people = named_people(records, grouping)
     check_unseen(frame, recipe.model.weights, allow_seen, people)
     model = seeded_model(recipe)  # before anything is written: one that cannot be built leaves no folder
@@ -108,8 +114,8 @@ def crossval(
     for fold in range(folds):
         seen = [r for r in records if fold_of[r.video] != fold]
         held = [r for r in records if fold_of[r.video] == fold]
-        told = _share(progress, fold, folds)
-        score_fold(seen, held, data, recipe, out / f"fold-{fold}", f"fold {fold + 1} of {folds}", told, means, groups)
+        part = runtime.part(fold, folds, f"fold {fold + 1} of {folds}")
+        score_fold(seen, held, data, recipe, out / f"fold-{fold}", part, groups)
         scores |= {score.name: score for score in read_scores(out / f"fold-{fold}" / "oof.json")}
     ordered = tuple(scores[record.video] for record in records)
     write_submission(out / "oof.csv", {score.name: score.probability for score in ordered})
@@ -126,8 +132,7 @@ def train_all(
     store: FaceStore | Datasets,
     recipe: Recipe,
     out: Path,
-    progress: Progress | None = None,
-    means: Means = ALONE,
+    runtime: Runtime = PLAIN,
     grouping: Grouping | None = None,
 ) -> Path:
     """Train on all labelled videos in the run folder `out`: the checkpoint. grouping: what patience keeps together.
@@ -137,39 +142,38 @@ def train_all(
     data = Datasets.of(store)
     records = labelled(data)
     check_free(out)
-    groups = grouped(records, grouping or Grouping(), progress, out) if recipe.train.patience else None
-    return train(records, data.config, recipe, out, progress=progress, means=means, groups=groups, mix=data.mix)
+    groups = grouped(records, grouping or Grouping(), runtime.progress, out) if recipe.train.patience else None
+    return train(records, data, recipe, out, runtime, groups=groups)
 
 
 def train_fold(
     store: FaceStore | Datasets,
     recipe: Recipe,
-    fold: int,
-    folds: int,
+    fold: Fold,
     out: Path,
-    progress: Progress | None = None,
-    means: Means = ALONE,
+    runtime: Runtime = PLAIN,
     grouping: Grouping | None = None,
     allow_seen: bool = False,
 ) -> dict[str, Any]:
-    """Train without one fold, from 0, in the run folder `out`, and score that: its measures, also in score.json.
+    """Train without one fold in the run folder `out`, and score that fold: its measures, also in score.json.
 
-    The other arguments, and what is raised, as crossval's; ConfigError, too, for a fold that there is not.
+    The other arguments, and what is raised, as crossval's; ConfigError, too, for a fold that does not exist.
     """
-    if not 0 <= fold < folds:
-        raise ConfigError(f"fold is {fold}: with {folds} folds it is one of 0 to {folds - 1}")
+    number, folds = fold
+    if not 0 <= number < folds:
+        raise ConfigError(f"fold is {number}: with {folds} folds it is one of 0 to {folds - 1}")
     data = Datasets.of(store)
     records = labelled(data)
     both_classes([record.label or 0 for record in records])
     check_free(out)
-    frame = split(records, folds, recipe.train.seed, grouping, progress, out)
+    frame = split(records, folds, recipe.train.seed, grouping, runtime.progress, out)
     groups = known(frame)[1]
-    frame = frame[frame["fold"] == fold]
+    frame = frame[frame["fold"] == number]
     people = named_people(records, grouping)
     check_unseen(frame, recipe.model.weights, allow_seen, people)
     names = set(frame["filename"])
     seen, held = ([r for r in records if (r.video in names) == inside] for inside in (False, True))
-    score_fold(seen, held, data, recipe, out, f"fold {fold}", progress, means, groups)
+    score_fold(seen, held, data, recipe, out, replace(runtime, what=f"fold {number}"), groups)
     again = count_seen(frame, recipe.model.weights, out / CHECKPOINT, people)
     score = measures(out, frame, records, again)
     write_json(out / "score.json", score)
@@ -183,20 +187,13 @@ def score_fold(
     data: Datasets,
     recipe: Recipe,
     out: Path,
-    what: str,
-    progress: Progress | None = None,
-    means: Means = ALONE,
+    runtime: Runtime = PLAIN,
     groups: Mapping[str, str] | None = None,
 ) -> Prediction | None:
     """Train on `seen` in the run folder `out` and score `held` into its oof.csv; None where that was done before."""
-    checkpoint = train(seen, data.config, recipe, out, what, progress, means, held, groups, data.mix)
-
-    def told(done: int, total: int, last: str) -> None:
-        means.check()
-        if progress:
-            progress(done, total, f"{what}, scoring {last}")
-
-    return score_held(held, checkpoint, out / "oof", progress=told)
+    checkpoint = train(seen, data, recipe, out, runtime, held, groups)
+    scoring = replace(runtime, what=f"{runtime.what}, scoring")
+    return score_held(held, checkpoint, out / "oof", progress=scoring.report)
 
 
 def score_held(
@@ -238,11 +235,3 @@ def _judge(out: Path, frame: pd.DataFrame, scores: Sequence[VideoScore], score: 
     about = {"score": score, "decision": {**vars(decision), "rule": decision.rule.model_dump()}}
     write_json(out / "score.json", about)
     return CrossValidation(out, frame, score, decision, tuple(scores))
-
-
-def _share(progress: Progress | None, fold: int, folds: int) -> Progress | None:
-    """Tells `progress` of one fold's steps as a part of all folds'."""
-    if progress is None:
-        return None
-    tell: Callable[[int, int, str], None] = progress
-    return lambda done, total, text: tell(fold * total + done, folds * total, text)

@@ -17,10 +17,9 @@ from torch.utils.data import DataLoader
 
 from dfd.clips.dataset import EpochSampler, TrainingClips, collate, one_thread
 from dfd.errors import DfdError, OutOfTimeError, TrainingError
-from dfd.faces.build import Progress
 from dfd.models.checkpoint import Header, build_model
 from dfd.models.weights import write_tensors
-from dfd.training.clock import Clock, Means
+from dfd.training.clock import Clock, Runtime
 from dfd.training.curve import Curve
 from dfd.training.held import HeldVideos
 from dfd.training.module import ClipClassifier
@@ -33,6 +32,8 @@ from pytorch_lightning.callbacks import ModelCheckpoint  # isort: skip
 from pytorch_lightning.plugins import TorchCheckpointIO  # isort: skip
 from pytorch_lightning.strategies import DDPStrategy  # isort: skip
 
+CHECKPOINT = Path("checkpoints") / "last.ckpt"
+"""In a run folder."""
 LOADERS = "in DataLoader worker process"
 PATIENT = timedelta(hours=6)
 """How long one device waits for the first, which measures what is kept aside; one that died is noticed elsewhere."""
@@ -42,20 +43,23 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 @dataclass(frozen=True)
 class Job:
-    """A training that a process can be sent. checkpoint, curve: files to write. what: words for its progress.
+    """A training, as it is sent to a process. out: its run folder.
 
-    held: what the curve measures the model on; judged: what its patience does; None for nothing.
+    held: videos that the curve measures the model on; judged: videos that patience does; None for none.
     """
 
     recipe: Recipe
     header: Header
     clips: TrainingClips
-    checkpoint: Path
-    curve: Path
-    what: str
-    means: Means
+    out: Path
+    runtime: Runtime
     held: HeldVideos | None = None
     judged: HeldVideos | None = None
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file to write the model to."""
+        return self.out / CHECKPOINT
 
 
 def seeded_model(recipe: Recipe) -> nn.Module:
@@ -64,26 +68,26 @@ def seeded_model(recipe: Recipe) -> nn.Module:
     return build_model(recipe.model, recipe.clip)
 
 
-def learn(job: Job, rank: int, progress: Progress | None) -> None:
+def learn(job: Job, rank: int) -> None:
     """Begin the training, or go on from its checkpoint. rank: of this process among those that share each batch.
 
     Raises OutOfTimeError when it stopped in time or at a SIGTERM, TrainingError when the disk is full; the last
     checkpoint stays whole.
     """
-    config, means = job.recipe.train, job.means
+    config, runtime = job.recipe.train, job.runtime
     model, loader = seeded_model(job.recipe), ClipLoader(job, rank)
     # Not asked of Lightning, which would make its loaders to answer before a resumed run's know where they are.
     module = ClipClassifier(model, config, job.header, steps=config.epochs * -(-len(loader) // config.accumulate))
-    curve = Curve(job.curve, job.what, progress, job.held)
-    clock = Clock(job.checkpoint, job.means.until, curve)
+    curve = Curve(job.out / "metrics.csv", runtime.what, runtime.progress, job.held)
+    clock = Clock(job.checkpoint, runtime.until, curve)
     patience = [Patience(job.judged, config.patience, curve)] if job.judged else []
     with _quiet(), _from_loaders(), _full_disk(job.checkpoint):
         trainer = pl.Trainer(
             max_epochs=config.epochs,
             accelerator="auto",
-            devices=means.devices,
-            num_nodes=means.nodes,
-            strategy=DDPStrategy(timeout=PATIENT) if means.processes > 1 else "auto",
+            devices=runtime.devices,
+            num_nodes=runtime.nodes,
+            strategy=DDPStrategy(timeout=PATIENT) if runtime.processes > 1 else "auto",
             precision=config.precision,  # type: ignore[arg-type]
             gradient_clip_val=config.clip_norm,
             accumulate_grad_batches=config.accumulate,
@@ -109,7 +113,7 @@ def learn(job: Job, rank: int, progress: Progress | None) -> None:
         if patience and rank == 0:
             patience[0].keep_best(job.checkpoint)
     if clock.asked:
-        raise OutOfTimeError(f"SIGTERM came at the end of {job.what}")
+        raise OutOfTimeError(f"SIGTERM came at the end of {runtime.what}")
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -124,7 +128,7 @@ class ClipLoader(DataLoader[Clips]):
     """Batches of training clips, those of one device; it goes on in the middle of an epoch where Lightning stopped."""
 
     def __init__(self, job: Job, rank: int) -> None:
-        config, devices = job.recipe.train, job.means.processes
+        config, devices = job.recipe.train, job.runtime.processes
         self.order = EpochSampler(len(job.clips), config.seed, rank, devices)
         super().__init__(
             job.clips,

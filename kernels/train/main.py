@@ -20,7 +20,7 @@ def main() -> None:
         from dfd.inference.pack import pack_runs
         from dfd.models.weights import extract_weights
         from dfd.report.run_page import write_run_page
-        from dfd.training.clock import Means
+        from dfd.training.clock import Runtime
         from dfd.training.crossval import crossval
         from dfd.training.recipes import Recipe, recipe
 
@@ -32,8 +32,8 @@ def main() -> None:
         for part, changes in SETTINGS["options"].items():
             settings[part] |= changes
         try:
-            limits = Means(until=session.until, devices=session.cards())
-            made = crossval(store, Recipe.read(settings, "options"), SETTINGS["folds"], run, session.tell, limits)
+            runtime = Runtime(session.tell, session.until, session.cards())
+            made = crossval(store, Recipe.read(settings, "options"), SETTINGS["folds"], run, runtime)
         except OutOfTimeError as stopped:
             session.finish("unfinished", reason=str(stopped))
         else:
