@@ -1,6 +1,6 @@
-"""What every stage's settings have in common: frozen, checked on the way in, saved with the run as JSON.
+"""Base class of all settings: frozen, validated, saved with the run as JSON.
 
-A stage's own settings stand beside the code that they steer (faces/extract.py, clips/sampling.py, …).
+Each stage defines its settings next to its code (faces/tracklets.py, clips/sampling.py, …).
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ class Config(BaseModel):
 
     @classmethod
     def read(cls, values: Mapping[str, Any], where: str) -> Self:
-        """Settings out of `values`, for example of a checkpoint. `where` names the place in the error.
+        """Settings from `values`, for example of a checkpoint. `where` names their place in the error.
 
         Raises: ConfigError: an unknown key, a wrong type or a value out of range, with the choices.
         """

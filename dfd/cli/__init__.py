@@ -1,6 +1,6 @@
 """The command line: parse, call, print. Exit status 0 done, 1 an error that one line explains, 2 wrong usage.
 
-Each command is imported when it is given: `dfd score` need not wait for torch.
+A command's module is imported only when it is called, so that `dfd score` does not load torch.
 """
 
 import sys
@@ -29,7 +29,7 @@ app = App(
     help="Deepfake detection kit for the Deepfake Detection Challenge: from videos to a scored submission.csv.",
     version=dfd.__version__,
     help_epilogue="Start: dfd predict VIDEO. To train: dfd sample OUT, then faces, crossval, bundle, predict, score.",
-    suppress_keyboard_interrupt=False,  # main() has a sentence for it
+    suppress_keyboard_interrupt=False,  # run() prints a line for it
 )
 
 COMMANDS = {
@@ -50,7 +50,7 @@ COMMANDS = {
     "scoring:validate": "Would Kaggle take SUBMISSION? Exit status 1, with the first bad rows, if not.",
     "scoring:score": "Score SUBMISSION: log loss as the competition computes it, and what explains it.",
 }
-"""Module and function of each command, in the order of their use, and what it does: its docstring's first line."""
+"""Module and function of each command, in order of use, and its help: the first line of the function's docstring."""
 
 for _place, (_path, _help) in enumerate(COMMANDS.items()):
     app.command(f"dfd.cli.{_path}", name=_path.split(":")[1], help=_help, sort_key=_place)
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(app: App, program: str, arguments: Sequence[str] | None, stopped: str) -> None:
-    """Run a command of `app`; whatever a user can mend ends it with one line, which begins with `program`."""
+    """Run a command of `app`. An error that a user can correct is printed as one line that begins with `program`."""
     try:
         given = sys.argv[1:] if arguments is None else arguments
         _refuse_empty(given)
@@ -76,7 +76,7 @@ def run(app: App, program: str, arguments: Sequence[str] | None, stopped: str) -
     except CycloptsError as error:
         usage = isinstance(error, UnknownCommandError | UnknownOptionError | MissingArgumentError)
         message, status = _usage(error), 2 if usage else 1
-    except OSError as error:  # a full disk, a permission: where code below has no better words
+    except OSError as error:  # a full disk, a permission: code below had no better message
         message, status = f"{error.filename or 'a file'}: {error.strerror or error}", 1
     except KeyboardInterrupt:
         message, status = stopped, 130
@@ -86,7 +86,7 @@ def run(app: App, program: str, arguments: Sequence[str] | None, stopped: str) -
 
 
 def _refuse_empty(arguments: Sequence[str]) -> None:
-    """Raise ConfigError for an empty argument, as a shell makes of an unset variable; as a path it would be "."."""
+    """Raise ConfigError for an empty argument, which is what an unset shell variable gives; Path("") would mean "."."""
     for before, argument in zip(["", *arguments], arguments, strict=False):
         if argument == "" or (argument.startswith("--") and argument.endswith("=")):
             name = argument.removesuffix("=") or before

@@ -35,11 +35,11 @@ INPUT = Parameter(group=Group("Input and output", sort_key=10))
 def sample(out: Annotated[Path, NEW_FOLDER], /, *, seed: Annotated[int, SEED] = 0) -> None:
     """Write the mini-DFDC to OUT: real clips and self-blended fakes, and files that break things.
 
-    It shows the machinery; a score on it says nothing about skill at detecting deepfakes.
+    It is a smoke test: a score on it does not measure how well deepfakes are detected.
 
     Args:
-        out: Folder to write. One that holds the same sample is left as it is.
-        seed: Of names, blends and movement.
+        out: Folder to write. A folder with the same sample is kept as it is.
+        seed: Seed of names, blends and movement.
     """
     with show.bar("sample") as tell:
         write_sample(out, seed, lambda what, done, total: tell(done, total, what))
@@ -56,8 +56,8 @@ class FacesOptions:
     """Folder of the dataset."""
     unlisted: Annotated[Unlisted, INPUT] = False
     cut_margin: Annotated[float | None, Parameter(validator=Number(gte=1, lte=3)), INPUT] = None
-    """For pictures that were cut to a face before: their width, in widths of the face's box; 1 for crops as tight as
-    the face. It becomes the dataset's margin. With --size the side of the pictures, JPEGs are kept as they are."""
+    """For images that are face crops already: their width, in widths of the face's box; 1 for crops as tight as the
+    face. It becomes the dataset's margin. With --size equal to their side, JPEGs are stored unchanged."""
     config: Annotated[FacesConfig, Parameter(name="*", group=Group("Detection and crops", sort_key=20))] = FacesConfig()
     reading: WorkerOptions = WorkerOptions()
     machines: MachineOptions = MachineOptions()
@@ -66,8 +66,8 @@ class FacesOptions:
 def faces(videos: Videos, /, *, options: FacesOptions) -> None:
     """Build or continue the dataset of VIDEOS in OUT: every face in every segment, cut out.
 
-    A picture is a video of one frame: of a photograph the largest face over its middle is found and cut out, of a
-    picture that was cut before (--cut-margin) it is all of it.
+    An image is a video of one frame. In a photograph, the largest face near its middle is detected and cut out. A face
+    crop (--cut-margin) is taken whole.
     """
     limits, cluster = options.reading.limits(), options.machines.cluster
     known = found_at(videos, options.unlisted)
@@ -104,7 +104,7 @@ def _summarize(store: FaceStore, found: Sequence[Video], seconds: float) -> None
 
 @contextmanager
 def _readers(cluster: str | None, limits: Limits, videos: Sequence[Video], out: Path) -> Iterator[Each]:
-    """What reads videos and writes to `out`: processes here, or the nodes of a cluster that see both."""
+    """The function that reads videos: in processes here, or on a cluster whose nodes can write to `out`."""
     if cluster is None:
         yield each_video
         return
@@ -117,7 +117,7 @@ def _readers(cluster: str | None, limits: Limits, videos: Sequence[Video], out: 
 
 
 def _cut(found: Sequence[Video], margin: float, config: FacesConfig) -> FacesConfig:
-    """The settings of a dataset of pictures that were cut before. Raises ConfigError where they do not go together."""
+    """The settings of a dataset of face crops. Raises ConfigError when a video is none, or --margin contradicts."""
     videos = [video.name for video in found if not video.still]
     if videos:
         raise ConfigError(f"--cut-margin is for pictures ({' '.join(sorted(STILLS))}), and {videos[0]} is none")
@@ -142,11 +142,11 @@ def audit(
     Args:
         faces: A dataset of dfd faces, or several.
         folds: Parts that the videos are split into.
-        seed: The recipe's train.seed.
-        threshold: Correlation of two faces' pictures from which they are near-duplicates.
-        groups: What else stands in one fold.
+        seed: Seed of the split: the recipe's train.seed.
+        threshold: Correlation from which the images of two faces count as near-duplicates.
+        groups: What else is kept in one fold.
     """
-    data = Datasets.open(faces, blend=BlendConfig())  # real videos alone have the folds that a training gives them
+    data = Datasets.open(faces, blend=BlendConfig())  # with real videos alone, the same folds as in a training
     records = labelled(data)
     with show.bar("audit") as tell:
         frame = split(records, folds, seed, groups, tell)

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from dfd.inference.bundle import Bundle
 
 MOST_EXPLAINED = 100
-"""Videos of a page: more would make it larger than a mail takes."""
+"""Videos on one page: more would be too large to mail."""
 
 INPUT, DETECTOR, OUTPUT = (
     Parameter(group=Group(name, sort_key=place)) for place, name in enumerate(("Input", "Detector", "Output"), 10)
@@ -57,7 +57,7 @@ Force = Annotated[
     DETECTOR,
     Parameter(
         negative=(),
-        help="Use a bundle whose files or libraries have changed, or whose reference outputs do not come out the same.",
+        help="Use a bundle whose files or libraries have changed, or whose reference outputs cannot be reproduced.",
     ),
 ]
 Several = Annotated[list[Path], Parameter(negative=(), consume_multiple=True), FOLDER]
@@ -78,12 +78,12 @@ def bundle(
         runs: Run folders of dfd crossval or dfd train. Several of crossval, over the same folds, are blended: weights
             are fitted, and kept if they do better than equal ones on folds that they were not fitted on.
         out: Folder of the bundle.
-        half: Keep weights in 16 bits, in half the space; logits move by less than two hundredths of their spread.
+        half: Store weights in 16 bits, at half the size; logits change by less than 2 % of their spread.
         sets: Datasets of dfd faces, each with other faces and fakes, or one in several layouts (FaceForensics++,
-            DeepFakeDetection, Celeb-DF, DFDC): by what is unseen there weights and a temperature are fitted, and
-            judged by leaving one set out.
+            DeepFakeDetection, Celeb-DF, DFDC). Their unseen videos fit the members' weights and a temperature, which
+            are tested by leaving one set out.
     """
-    from dfd.inference.pack import pack_runs  # and with it torch, which a prediction loads while workers begin
+    from dfd.inference.pack import pack_runs  # imports torch, which predict loads while its workers start
 
     stores = {folder.resolve().name: FaceStore.open(folder) for folder in sets}
     if len(stores) < len(sets):
@@ -114,11 +114,11 @@ def card(
 
     Args:
         bundle: Folder that dfd bundle made.
-        run: Run folders that its networks are of.
+        run: Run folders that its members come from.
         score: Measures of a test, as in Celeb-DF=score.json: what dfd score --json prints, or a run's score.json, or
             such measures by method.
         distorted: The same under distortions, as in clips=RUN/distort.json.
-        terms: Text file: on what it was trained, and on which terms it may be used.
+        terms: Text file: what it was trained on, and on which terms it may be used.
         name: Title of the page; the folder's name if not given.
     """
     from dfd.report.card import Sources, write_card
@@ -157,7 +157,7 @@ class PredictOptions:
     machines: MachineOptions = MachineOptions()
 
     def settings(self) -> Settings:
-        """The same for inference/run.py."""
+        """These options as the settings of a prediction."""
         dataset, most = (self.faces.absolute(), None) if isinstance(self.faces, Path) else (None, self.faces)
         reading = self.reading
         return Settings(
@@ -168,7 +168,7 @@ class PredictOptions:
 def predict(videos: Videos, /, *, options: PredictOptions = PredictOptions()) -> None:
     """Score VIDEOS in words, and into OUT, a whole and valid submission from the first second.
 
-    Killed, the same command goes on where it was.
+    After a kill the same command resumes.
     """
     settings, out, cluster = options.settings(), options.out, options.machines.cluster
     place, found = _asked(videos, options)
@@ -177,6 +177,7 @@ def predict(videos: Videos, /, *, options: PredictOptions = PredictOptions()) ->
     info = read_info(detector)
 
     def load() -> "Bundle":
+        """The bundle; what it and the videos are is printed to stderr."""
         loaded = _load(detector, "cpu" if cluster else options.device, options.force)
         for line in understood(videos, found, labels=False):
             show.tell(line)
@@ -213,20 +214,20 @@ def _asked(videos: Path, options: PredictOptions) -> tuple[Path, Found]:
 
 
 def _load(folder: Path, device: str, force: bool) -> "Bundle":
-    from dfd.inference.bundle import load_bundle  # and with it torch, which loads while workers begin
+    from dfd.inference.bundle import load_bundle  # imports torch: meanwhile the workers start
 
     return load_bundle(folder, device, force)
 
 
 def _refuse_nothing(scores: Sequence[VideoScore]) -> None:
-    """Raise SubmissionError where no row could be scored: a file of nothing but 0.5 says nothing."""
+    """Raise SubmissionError when no row could be scored: a file of nothing but 0.5 is no result."""
     if all(score.status != "ok" for score in scores):
         why = dict.fromkeys(score.reason or score.status for score in scores)
         raise SubmissionError(f"no video of {len(scores)} could be scored: {first_of(list(why))}")
 
 
 def by_set(datasets: Mapping[str, Sequence[VideoRecord]]) -> dict[str, list[VideoRecord]]:
-    """The videos of each set: of each dataset, or of each layout in it, where it has several."""
+    """The videos by set: one set a dataset, or one a layout if a dataset has several."""
     found: dict[str, list[VideoRecord]] = {}
     for name, records in datasets.items():
         sets = sets_of({record.video: name for record in records})
@@ -250,7 +251,7 @@ class ExplainOptions:
     """cpu or cuda."""
     force: Force = False
     thorough: Annotated[bool, Parameter(negative=()), INPUT] = False
-    """Score every segment, not only those that a prediction scores."""
+    """Score every segment, not only those that dfd predict scores."""
     reading: WorkerOptions = WorkerOptions()
 
 
@@ -288,7 +289,7 @@ def explain(videos: Annotated[list[Path], Parameter(negative=()), PLACE], /, *, 
 def _nodes(
     cluster: str | None, settings: Settings, videos: Path, bundle: Path | None, force: bool
 ) -> Iterator[Nodes | None]:
-    """The nodes of a cluster, which see the videos, the bundle and the dataset; None without a cluster."""
+    """The nodes of a cluster, checked to see the videos, bundle and dataset; None without a cluster."""
     if cluster is None:
         yield None
         return
@@ -304,7 +305,7 @@ def _nodes(
 
 
 def _named(texts: list[str], option: str) -> dict[str, Path]:
-    """NAME=FILE, several times. Raises ConfigError."""
+    """The file by its name, from texts NAME=FILE. Raises ConfigError."""
     for text in texts:
         if "=" not in text:
             raise ConfigError(f"{option} is {text!r}: give NAME=FILE")

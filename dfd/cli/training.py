@@ -127,7 +127,7 @@ def sheet(faces: Annotated[Path, FOLDER], /, *, options: SheetOptions) -> None:
         faces: A dataset of dfd faces.
     """
     drawn = write_sheet(FaceStore.open(faces), chosen(options.settings), options.out, options.count)
-    show.say(f"{drawn} pairs are in {options.out}: of each the real face, the fake, and the mask of what is changed.")
+    show.say(f"{drawn} pairs are in {options.out}: each the real face, the fake, and the mask of what is changed.")
     name = options.settings.recipe
     show.say(f"Next: dfd train {faces} --recipe {name} with the same options, --model.weights FILE and --out RUN")
 
@@ -179,7 +179,7 @@ def _zero_shot(data: Datasets, recipe: Recipe, options: CrossvalOptions) -> None
 
 
 def _data(faces: list[Path], mix: str | None, recipe: Recipe) -> Datasets:
-    """What is trained on. Where a recipe makes all fakes, those to judge by are made too, if there is no other."""
+    """The datasets. If the recipe makes all fakes and there are no others, fakes to score are made of real videos."""
     return Datasets.open(faces, mix, recipe.blend if recipe.train.self_blend == 1 else None)
 
 
@@ -195,13 +195,14 @@ def _session(options: TrainingOptions, what: str, nodes: int = 1) -> Iterator[Ru
     try:
         with show.bar(what) as bar:
 
-            def tell(done: int, total: int, last: str) -> None:
+            def report(done: int, total: int, last: str) -> None:
+                """Show progress; draw and log what is new."""
                 bar(done, total, last)
                 curve.look()
                 if mirror:
                     mirror.look()
 
-            yield Runtime(tell, Runtime.deadline(options.hours), options.devices, nodes)
+            yield Runtime(report, Runtime.deadline(options.hours), options.devices, nodes)
     except OutOfTimeError as stopped:
         show.say(f"Stopped: {stopped}. What was learned is in {out}.")
         show.say("Next: the same command again goes on from there.")

@@ -1,16 +1,14 @@
-"""Cross-validation: every video scored by a model that has seen neither it nor anything made from it.
+"""Cross-validation: every video is scored by a model that was trained neither on it nor on anything made from it.
 
-Nor have the weights that it began from; where it is allowed that they have, every score counts these videos.
-
-The scores come from inference/, through the function that the command line and the kernels call, into a file in
-submission form; what is measured is that file.
+The same holds for the model's starting weights; with allow_seen, every score counts the videos that they have seen.
+Scoring uses inference/predict.py, as the command line and the kernels do, and measures the submission file it writes.
 
     config.json, folds.csv     settings; which video is in which fold, and its group
     fold-K/                    a run folder: the training without fold K, and oof.csv, that model's scores of fold K
-    oof.csv                    out-of-fold predictions in submission form: what is scored
-    oof.json                   the same with every clip's logit, and each video's status
-    metrics.csv, score.json    the folds' curves; the measures, and the rule that was decided on for a bundle
-    datasets.json              where the faces are
+    oof.csv                    out-of-fold predictions as a submission: the file that is scored
+    oof.json                   the same with the logit of each clip and the status of each video
+    metrics.csv, score.json    the folds' curves; the measures, and the rule chosen for a bundle
+    datasets.json              where the datasets of faces are
 """
 
 from collections.abc import Mapping, Sequence
@@ -60,7 +58,7 @@ class Fold(NamedTuple):
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """What came of it. score: the measures of oof.csv. decision: the rule that a bundle of this run gets."""
+    """Result of a cross-validation. score: measures of oof.csv. decision: the rule for a bundle of this run."""
 
     out: Path
     folds: pd.DataFrame
@@ -70,7 +68,7 @@ class CrossValidation:
 
 
 def labelled(store: FaceStore | Datasets) -> list[VideoRecord]:
-    """The videos on record that have a label, with faces or without. Raises ConfigError when there is none."""
+    """The videos of a dataset that have a label, with or without faces. Raises ConfigError when there is none."""
     data = Datasets.of(store)
     records = [record for record in data.records() if record.label is not None]
     if not records:
@@ -89,11 +87,11 @@ def crossval(
     grouping: Grouping | None = None,
     allow_seen: bool = False,
 ) -> CrossValidation:
-    """Train and score every fold into `out`; what is finished there already is kept, the folds too.
+    """Train and score every fold into `out`. Finished folds are kept, and so is the split.
 
-    allow_seen: go on where the starting weights have seen videos; the score says how many. Raises ConfigError when they
-    have, `out` holds another run, the videos cannot be split so that each side has both classes, or a group crosses
-    folds; OutOfTimeError at `runtime.until`.
+    allow_seen: accept starting weights that were trained on some of the videos; the score says on how many. Raises
+    ConfigError when they were and it is False, `out` holds another run, the videos cannot be split so that each side
+    has both classes, or a group crosses folds; OutOfTimeError at `runtime.until`.
     """
     data = Datasets.of(store)
     records = labelled(data)
@@ -190,7 +188,7 @@ def score_fold(
     runtime: Runtime = PLAIN,
     groups: Mapping[str, str] | None = None,
 ) -> Prediction | None:
-    """Train on `seen` in the run folder `out` and score `held` into its oof.csv; None where that was done before."""
+    """Train on `seen` in the run folder `out` and score `held` into its oof.csv; None if that was done before."""
     checkpoint = train(seen, data, recipe, out, runtime, held, groups)
     scoring = replace(runtime, what=f"{runtime.what}, scoring")
     return score_held(held, checkpoint, out / "oof", progress=scoring.report)
@@ -203,32 +201,32 @@ def score_held(
     distortion: Distortion | None = None,
     progress: Progress | None = None,
 ) -> Prediction | None:
-    """Score `held` by the model in `checkpoint` into `out`.csv and `out`.json; None where that was done before.
+    """Score `held` with the model in `checkpoint` into `out`.csv and `out`.json; None if that was done before.
 
-    distortion: what happened to the videos before.
+    distortion: applied to the videos first.
     """
     table, detail = (out.with_name(f"{out.name}.{suffix}") for suffix in ("csv", "json"))
     if detail.is_file() and {s.name for s in read_scores(detail)} == {r.video for r in held}:
         return None
     member = load_member(checkpoint, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     bundle = Bundle(BundleInfo(faces=member[1].faces, members=()), (member,), distortion=distortion)
-    with bundle.ready():  # as a prediction has it: threads that share a layer may add up in another order
+    with bundle.ready():  # as in a prediction: another number of threads may sum in another order
         prediction = predict([record.video for record in held], [held], bundle, table, progress)
     write_scores(detail, prediction.scores)
     return prediction
 
 
 def measures(out: Path, frame: pd.DataFrame, records: Sequence[VideoRecord], again: int) -> dict[str, Any]:
-    """Of the oof.csv in `out` itself, groups resampled whole; of each dataset too, where there are several.
+    """Measures of the oof.csv in `out`, with whole groups resampled; of each dataset too, if there are several.
 
-    again: videos of `records` that the starting weights have seen.
+    again: how many of `records` the starting weights were trained on.
     """
     note = {NOTE: MADE} if any(isinstance(record, MadeFake) for record in records) else {}
     return {**score_folds(out / "oof.csv", frame), SEEN: again, **note}
 
 
 def _judge(out: Path, frame: pd.DataFrame, scores: Sequence[VideoScore], score: dict[str, Any]) -> CrossValidation:
-    """See whether a calibration would have helped."""
+    """Choose the rule from logits to a probability, and write score.json."""
     labels = known(frame)[0]
     part_of = dict(zip(frame["filename"], parts(frame), strict=True))
     decision = decide([Judged(s.faces, labels[s.name], part_of[s.name]) for s in scores if s.status == "ok"])

@@ -1,4 +1,4 @@
-"""A training on one device, here; on several, in as many processes that share each batch and wait for one another."""
+"""A training in this process, or in one process a device that share each batch."""
 
 import os
 import signal
@@ -21,11 +21,11 @@ from dfd.training.loop import Job, learn
 from dfd.videos.workers import available_cores
 
 WAIT = 0.2
-"""Seconds between two looks at the processes' messages."""
+"""Seconds between two reads of the processes' messages."""
 
 
 def carry_out(job: Job) -> None:
-    """Do the training. Raises what it raises; TrainingError when one of its processes died: the others are ended."""
+    """Run the training. Raises what it raises; TrainingError when one of its processes died: the others are ended."""
     this, devices, progress = launched(), job.runtime.devices, job.runtime.progress
     if job.runtime.processes == 1 or this.by:
         return learn(job, this.rank)
@@ -49,7 +49,7 @@ def carry_out(job: Job) -> None:
 
 @contextmanager
 def _passed_on(processes: Sequence[Any]) -> Iterator[None]:
-    """Inside, a SIGTERM goes to each process, which saves and ends."""
+    """Within this context a SIGTERM is passed on to each process, which saves and ends."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -61,7 +61,7 @@ def _passed_on(processes: Sequence[Any]) -> Iterator[None]:
 
 
 def _part(rank: int, job: Job, port: int, messages: Any) -> None:
-    """One process's part: Lightning finds in the environment which it is."""
+    """The work of one process; Lightning reads its rank from the environment."""
     os.environ |= {
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
@@ -83,7 +83,7 @@ def _reporting_to(job: Job, progress: Progress | None) -> Job:
 
 
 def _listen(messages: Any, progress: Progress | None) -> None:
-    """Report the steps that were sent; raise an error that was."""
+    """Report the steps that a process sent, or raise the error that it sent."""
     while not messages.empty():
         news = messages.get()
         if isinstance(news, DfdError):

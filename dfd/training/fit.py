@@ -1,11 +1,11 @@
-"""One training: a run folder with its settings, its curve and a checkpoint that carries all it takes to be used.
+"""One training and its run folder: settings, curve, and a checkpoint with everything that is needed to use it.
 
 config.json              recipe, seed, data, versions
 metrics.csv              a row an epoch and every ten minutes: loss and accuracy on training clips, and the balanced
-                         log loss and AUC of what is kept aside, if anything is
-checkpoints/last.ckpt    weights, optimizer, header; what a stopped run goes on from
-people.json              which videos show one person, where that was found out by their faces
-done                     there once the training has ended
+                         log loss and AUC of the held-out videos, if there are any
+checkpoints/last.ckpt    weights, optimizer, header; a stopped run resumes from it
+people.json              which videos show the same person, if faces were compared
+done                     exists once the training has ended
 """
 
 import json
@@ -37,9 +37,9 @@ from dfd.versions import versions
 
 DONE = "done"
 PEOPLE = "people.json"
-"""May be there before config.json."""
+"""May exist before config.json."""
 ABOUT = ("versions", "parameters")
-"""What config.json has besides settings: it does not identify a run."""
+"""Keys of config.json that do not identify a run."""
 
 
 def usable(videos: Sequence[VideoRecord]) -> list[VideoRecord]:
@@ -48,7 +48,7 @@ def usable(videos: Sequence[VideoRecord]) -> list[VideoRecord]:
 
 
 def content(videos: Sequence[VideoRecord]) -> str:
-    """What tells one dataset from another: names, labels, sources, and films, whose names hold their digest."""
+    """A digest of a dataset: names, labels, sources, and files of faces, whose names hold a digest of theirs."""
     return digest(
         (v.video, v.label, v.source, *sorted({getattr(t.film, "name", "") for t in v.tracklets})) for v in videos
     )
@@ -67,9 +67,9 @@ def train(
 
     held: videos that are held out, on which the curve measures the model. groups: what patience keeps together, by
     video (groups.grouped); sources if None.
-    A finished run with the same settings and data is returned as it is, a stopped one goes on. Raises ConfigError when
+    A finished run of the same settings and data is returned as it is; a stopped one resumes. Raises ConfigError when
     `out` holds another run, a class is missing, or the clips are wider than the stored crops; OutOfTimeError at
-    `runtime.until`; StoreError naming a film that cannot be read; TrainingError when the disk is full.
+    `runtime.until`; StoreError for a file of faces that cannot be read, by name; TrainingError when the disk is full.
     """
     data = Datasets.of(store)
     videos, mix = usable(videos), data.mix
@@ -93,7 +93,7 @@ def train(
 
 
 def check_margin(videos: Sequence[VideoRecord], margin: float) -> None:
-    """Raise ConfigError unless every stored crop holds a clip of that margin."""
+    """Raise ConfigError unless every stored crop is at least as wide as `margin`."""
     for video in videos:
         narrow = min((tracklet.margin for tracklet in video.tracklets), default=margin)
         if margin > narrow:
@@ -104,9 +104,9 @@ def check_margin(videos: Sequence[VideoRecord], margin: float) -> None:
 
 
 def run(job: Job, data: dict[str, Any]) -> Path:
-    """Carry out a training in its run folder, or go on there; returns the checkpoint's path.
+    """Train in the job's run folder, or resume there; returns the checkpoint's path.
 
-    data: what is trained on, which identifies a run. Raises as train does.
+    data: describes the training videos, to identify the run. Raises as train does.
     """
     recipe, out = job.recipe, job.out
     _check_batch(recipe, job.clips.clips, job.runtime.processes)
@@ -123,7 +123,7 @@ def run(job: Job, data: dict[str, Any]) -> Path:
 
 
 def _check_batch(recipe: Recipe, together: int, devices: int) -> None:
-    """Raises ConfigError unless each device gets a part of a batch that holds the clips that come together."""
+    """Raise ConfigError unless a batch can be divided among the devices without parting clips that belong together."""
     batch = recipe.train.batch
     if batch < together * devices:
         shared = f" on each of {devices} devices" if devices > 1 else ""
@@ -139,14 +139,14 @@ def _check_batch(recipe: Recipe, together: int, devices: int) -> None:
 
 
 def settings(recipe: Recipe, faces: FacesConfig, data: dict[str, Any]) -> dict[str, Any]:
-    """What config.json says of a run, but for the versions that it was made with."""
+    """The content of config.json, except the keys in ABOUT."""
     return {"recipe": recipe.model_dump(mode="json"), "faces": faces.model_dump(mode="json"), **data}
 
 
 def claim(out: Path, config: dict[str, Any], model: nn.Module) -> None:
-    """Make `out` the folder of a run of `model` with `config`, or check that it is.
+    """Make `out` the folder of a run of `model` with `config`, or check that it is one already.
 
-    Raises ConfigError when it is another's.
+    Raises ConfigError when it is the folder of another run.
     """
     path = out / "config.json"
     config = json.loads(json.dumps({**config}, default=str))
@@ -170,7 +170,7 @@ def claim(out: Path, config: dict[str, Any], model: nn.Module) -> None:
 
 
 def check_free(out: Path) -> None:
-    """Raise ConfigError where `out` is neither a run's folder nor free for one."""
+    """Raise ConfigError when `out` is neither a run folder nor empty."""
     if (out / "config.json").is_file():
         return
     if out.is_file() or (out.is_dir() and any(path.name != PEOPLE for path in out.iterdir())):

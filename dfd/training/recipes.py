@@ -21,7 +21,7 @@ from dfd.models import ModelConfig
 from dfd.training.module import TrainConfig
 
 UNREADABLE = (OSError, yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError)
-"""What PyYAML raises, depending on what is wrong with a file."""
+"""Exceptions of PyYAML, which depend on what is wrong with a file."""
 
 
 class Recipe(Config):

@@ -1,8 +1,8 @@
-"""A finished cross-validation scored again on distorted videos: the nearest thing to the competition's private test.
+"""A finished cross-validation scored again on distorted videos, as the competition's private test has them.
 
 distort.json                the measures of each distortion, and of the videos as they are
-distort/NAME.csv            out-of-fold predictions under that distortion, in submission form: what is scored
-fold-K/distort/NAME.json    the same with every clip's logit, of one fold
+distort/NAME.csv            out-of-fold predictions under that distortion, as a submission: the file that is scored
+fold-K/distort/NAME.json    the same for one fold, with the logit of each clip
 """
 
 from dataclasses import dataclass, replace

@@ -79,7 +79,7 @@ def _score(
     runtime: Runtime,
     grouping: Grouping | None,
 ) -> dict[str, Any]:
-    """What is there of the same weights and videos is kept."""
+    """Score what is not scored yet. Raises ConfigError when `out` is of other weights."""
     identity, note = sha256(weights), out / "weights.json"
     if note.is_file() and json.loads(note.read_text(encoding="utf-8"))["sha256"] != identity:
         raise ConfigError(f"{out} is of other weights than {weights}: name another folder, or delete it")
