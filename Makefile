@@ -74,21 +74,21 @@ explain: $(READY)  ## VIDEO=file: why it gets its score, as a page beside it (OU
 faces: $(READY) $(NEEDS)  ## build the dataset of faces of VIDEOS
 	$(DFD) faces "$(VIDEOS)" --out "$(FACES)"
 
-# The detector that ships, from pictures to the bundle: stopped, it goes on where it was.
+# The detector that ships, from face crops to the bundle and its card. After a stop the same command resumes.
+# The card quotes TERMS=file, which must describe this DATA: dfd/pretrained/TERMS.md describes that of the shipped one.
 SHIP  := $(WORK)/pretrained
-TERMS ?= dfd/pretrained/TERMS.md
 
 $(SHIP)/identity.pt $(SHIP)/mesh.tflite: | $(READY)
 	$(DFD) weights $(basename $(notdir $@)) --out $@
 
-pretrained: $(READY) $(LITE0) $(SHIP)/identity.pt $(SHIP)/mesh.tflite  ## train the detector that ships: DATA=folder with dfdc/ and real/, pictures with index.csv
+pretrained: $(READY) $(LITE0) $(SHIP)/identity.pt $(SHIP)/mesh.tflite  ## train the detector that ships: DATA=folder with dfdc/ and real/, images with index.csv (TERMS=file for its card)
 	@test -f "$(DATA)/dfdc/index.csv" -a -f "$(DATA)/real/index.csv" || { echo "make pretrained: DATA=folder with dfdc/index.csv (crops of DFDC's faces, cut tight) and real/index.csv (photographs)" >&2; exit 1; }
 	$(DFD) faces "$(DATA)/dfdc" --out $(SHIP)/dfdc --cut-margin 1.0 --size 224
 	$(DFD) faces "$(DATA)/real" --out $(SHIP)/real --margin 1.7 --size 256
 	$(DFD) train $(SHIP)/dfdc --recipe dfdc --model.weights $(LITE0) --fold 0 --folds 10 --groups identity --identity-weights $(SHIP)/identity.pt --out $(SHIP)/run-dfdc
 	$(DFD) train $(SHIP)/real --recipe blend --model.weights $(LITE0) --blend.mesh $(SHIP)/mesh.tflite --fold 0 --folds 5 --out $(SHIP)/run-blend
 	$(DFD) bundle $(SHIP)/run-dfdc $(SHIP)/run-blend --sets $(SHIP)/dfdc $(SHIP)/real --half --out $(SHIP)/bundle
-	$(DFD) card $(SHIP)/bundle --name "The detector of dfd" --run $(SHIP)/run-dfdc $(SHIP)/run-blend $(if $(wildcard $(TERMS)),--terms $(TERMS)) \
+	$(DFD) card $(SHIP)/bundle --name "The detector of dfd" --run $(SHIP)/run-dfdc $(SHIP)/run-blend $(if $(TERMS),--terms "$(TERMS)") \
 		--score "DFDC crops of other people=$(SHIP)/run-dfdc/score.json" "self-blended photographs of other people=$(SHIP)/run-blend/score.json"
 	@echo "Next: dfd predict VIDEO --bundle $(SHIP)/bundle; to ship it: cp -r $(SHIP)/bundle/. dfd/pretrained/"
 
