@@ -166,7 +166,7 @@ kernel-simulate: $(READY) $(MINI)/sample.json build/wheelhouse/MANIFEST.json  ##
 kernel-push: $(READY)  ## run it on Kaggle, as committed (BUNDLE=folder or model for predict, FACES=folder for train, WAIT=minutes, NO_RUN=1)
 	$(KERNELS) push $(KERNEL) $(CHANGES) $(IMAGE) $(GIVEN) $(if $(WAIT),--wait $(WAIT)) $(if $(NO_RUN),--no-run)
 
-kernel-run: $(READY)  ## faces, train and predict on Kaggle, one after the other; stopped, it goes on where it was
+kernel-run: $(READY)  ## faces, train and predict on Kaggle, one after the other; stopped, it continues where it was
 	$(KERNELS) run $(foreach change,$(SET),--set '$(change)') $(IMAGE) $(if $(filter command,$(origin LABELS)),--labels "$(LABELS)")
 
 kernel-status: $(READY)  ## where it stands (WAIT=minutes to its end)
@@ -178,7 +178,7 @@ kernel-logs: $(READY)  ## what it printed
 kernel-output: $(READY)  ## fetch what it made, validate and score it (LABELS=csv)
 	$(KERNELS) output $(KERNEL) $(if $(filter command,$(origin LABELS)),--labels "$(LABELS)")
 
-kernel-image: $(READY)  ## which image of Kaggle's it ran in, beside the pinned one (MOVE=1: pin that from now on)
+kernel-image: $(READY)  ## which image of Kaggle's it ran in, compared with the pinned one (MOVE=1: pin that from now on)
 	$(KERNELS) image $(KERNEL) $(if $(MOVE),--move)
 
 bundle-push: $(READY)  ## publish BUNDLE=folder as your private Kaggle Model dfd (NAME=detector, LICENCE="Apache 2.0")

@@ -1,202 +1,181 @@
 """`python -m kernels VERB NAME`: exit status 0 done, 1 an error in one line, 2 wrong usage."""
 
 import json
-import shutil
+import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
 from dfd.cli import run as run_command
-from dfd.cli.options import FILE, FOLDER, GIGABYTES, MINUTES, NEW_FOLDER, SECONDS
+from dfd.cli.options import FILE, FOLDER, MINUTES, NEW_FOLDER
 from dfd.report import terminal as show
-from kernels import KernelError, client, datasets, follow, models, pipeline, places, wheelhouse
+from kernels import KernelError, client, follow, inputs, pipeline, places, upload, wheelhouse
 from kernels import image as images
 from kernels import resume as resuming
-from kernels.build import OWNER, Built, Sources, earlier, read_metadata
+from kernels.build import OWNER, Sources, earlier, read_metadata
 from kernels.build import build as make
 from kernels.check import faults
-from kernels.push import check_given, prepare
-from kernels.push import push as push_built
+from kernels.push import Order, check_given
+from kernels.push import push as send
 from kernels.report import report
-from kernels.sandbox import GIB, Limits
+from kernels.sandbox import Limits
+from kernels.simulate import Layout, Rehearsal
 from kernels.simulate import simulate as rehearse
 
 app = App(name="python -m kernels", help="Build, check, rehearse and push a kernel: faces, train or predict.")
-Changes = Annotated[list[str], Parameter(name="--set", negative=())]
-Flag = Annotated[bool, Parameter(negative=())]
 MINI = Path("work/mini-dfdc")
-
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class Options:
-    """How a kernel is built.
-
-    Args:
-        owner: Your Kaggle account; a push fills it in.
-        set_: A setting of main.py, as in hours=8 or recipe=tiny; repeat it.
-        resume: Attach what the last version of the kernel left, to go on from.
-        latest: In Kaggle's newest image, not in the pinned one.
-    """
-
-    owner: str = ""
-    set_: Changes = ()  # type: ignore[assignment]
-    resume: bool = False
-    latest: Flag = False
-
-    def build(self, name: str) -> Built:
-        """Build the kernel `name` so."""
-        return make(name, self.owner, _changes(self.set_), Sources(resume=self.resume, latest=self.latest))
+Name = Annotated[str, Parameter(help="faces, train or predict; as in faces-notebook it is pushed as a notebook.")]
+Flag = Annotated[bool, Parameter(negative=())]
+Set = Annotated[
+    tuple[str, ...],
+    Parameter(name="--set", negative=(), help="A setting of main.py, as in hours=8 or recipe=tiny; repeat it."),
+]
+Owner = Annotated[str, Parameter(help="Your Kaggle account; a push fills it in.")]
+Latest = Annotated[bool, Parameter(negative=(), help="In Kaggle's newest image, not in the pinned one.")]
+Labels = Annotated[
+    Path | None, Parameter(help="Of the scored videos: a CSV filename,label or a metadata.json."), FILE
+]  # fmt: skip
+Bundle = Annotated[Path | None, FOLDER]
 
 
 @app.command
-def build(name: str, /, *, options: Options = Options()) -> None:
+def build(
+    name: Name,
+    /,
+    *,
+    owner: Owner = "",
+    set_: Set = (),
+    resume: bool = False,
+    latest: Latest = False,
+) -> None:
     """Write build/NAME/main.py, main.ipynb and kernel-metadata.json: one script, one notebook, with dfd packed into it.
 
     Args:
-        name: faces, train or predict; faces-notebook and so on push the notebook.
+        resume: Resume from what the last version left.
     """
-    built = options.build(name)
-    size = len(built.code.encode())
-    show.say(
-        f"Built {places.shown(built.folder)}: {size / 1000:.0f} kB, commit {built.commit}, content {built.sha256[:12]}."
-    )
+    built = make(name, owner, _settings(set_), Sources(earlier="" if resume else None, latest=latest))
+    size = len(built.code.encode()) / 1000
+    show.say(f"Built {places.shown(built.folder)}: {size:.0f} kB, commit {built.commit}, content {built.sha256[:12]}.")
     show.say(f"Next: make kernel-check KERNEL={name}")
 
 
 @app.command
-def check(name: str, /, *, options: Options = Options()) -> None:
+def check(
+    name: Name,
+    /,
+    *,
+    owner: Owner = "",
+    set_: Set = (),
+    resume: bool = False,
+    latest: Latest = False,
+) -> None:
     """Build NAME, and list what Kaggle would refuse or ignore in it.
 
     Args:
-        name: faces, train or predict.
+        resume: Resume from what the last version left.
     """
-    found = faults(options.build(name))
+    found = faults(make(name, owner, _settings(set_), Sources(earlier="" if resume else None, latest=latest)))
     for fault in found:
         show.say(fault)
     if found:
-        raise KernelError(f"{len(found)} faults in kernel {name}")
-    waits = "" if options.owner else f" Its owner is still {OWNER}: a push fills it in."
-    show.say(f"Kernel {name} is ready to be pushed.{waits}")
+        raise KernelError(f"kernel {name} has {len(found)} faults")
+    show.say(
+        f"Kernel {name} is ready to be pushed." + f" Its owner is still {OWNER}: a push fills it in." * (not owner)
+    )
     show.say(f"Next: make kernel-simulate KERNEL={name}")
 
 
 @app.command
 def simulate(
-    name: str,
+    name: Name,
     /,
     *,
     competition: Annotated[Path, FOLDER] = MINI,
-    labels: Annotated[Path | None, FILE] = None,
-    source: Annotated[list[str], Parameter(negative=())] = [],  # noqa: B006
-    set_: Changes = [],  # noqa: B006
-    bundle: Annotated[Path | None, FOLDER] = None,
+    labels: Labels = None,
+    source: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    bundle: Bundle = None,
+    set_: Set = (),
     resume: bool = False,
-    layout: str = "long",
-    seconds: Annotated[float, SECONDS] = 32_400,
-    memory: Annotated[float, GIGABYTES] = 31,
-    disk: Annotated[float, GIGABYTES] = 20,
+    layout: Layout = "long",
     exact: bool = False,
+    limits: Limits = Limits(),  # noqa: B008  # frozen
 ) -> None:
     """Rehearse NAME here under Kaggle's conditions: inputs, packages, no network, limits; then validate and score.
 
     Args:
-        name: faces, train or predict.
-        competition: A folder like the competition's.
-        labels: Of its test videos; by default its test_labels.csv, if it is there.
+        competition: A folder like the competition's, with test_labels.csv if its test videos are to be scored.
         source: A folder for a dataset or a kernel's output, as in dfd-train=FOLDER; repeat it.
-        set_: A setting of main.py, as in hours=8 or recipe=tiny; repeat it.
         bundle: For predict: a bundle made here, attached as a model.
-        resume: Go on from what the last rehearsal of NAME left, with its settings.
+        resume: Resume from what the last rehearsal of NAME left, with its settings.
         layout: long: /kaggle/input/datasets/<owner>/<slug>; short: /kaggle/input/<slug>. Kaggle uses both.
-        seconds: Time limit.
-        memory: Limit in GiB.
-        disk: Limit of the output in GiB.
         exact: With the image's Python and exact versions, from the registry: once, minutes and gigabytes.
     """
-    if layout not in ("long", "short"):
-        raise KernelError(f"layout is {layout!r}: long or short is wanted")
     known = competition / "test_labels.csv"
-    labels = labels or (known if known.is_file() else None)
-    folders = {slug: Path(folder) for slug, folder in _pairs(source, "--source")}
-    changes, sources = _changes(set_), Sources()
-    if resume:
-        left = resuming.from_folder(name, folders.get(f"dfd-{name}", places.output(name)), places.built(name) / "left")
-        changes = resuming.settle(name, left.settings, changes)
-        folders[earlier(name)], sources = left.folder, Sources(resume=True, identity=left.identity)
-    if bundle:
-        check_given(name, "bundle", str(bundle))
-        folders["dfd"] = places.built(name) / "bundle"
-        shutil.rmtree(folders["dfd"], ignore_errors=True)
-        folders["dfd"].mkdir(parents=True)
-        datasets.stage(bundle, folders["dfd"])
-        sources = Sources(f"{models.variation(OWNER, 'bundle')}/1")
-    built = make(name, None, changes, sources)
-    limits = Limits(seconds, memory * GIB, disk * GIB)
-    rehearse(built, competition, folders, layout == "long", limits, labels, exact)
+    folders = {slug: Path(folder) for slug, folder in _pairs(source, "--source").items()}
+    here = Rehearsal(competition, labels or (known if known.is_file() else None), folders, layout, limits, exact)
+    settings, sources = _settings(set_), Sources()
+    with tempfile.TemporaryDirectory(prefix="dfd-attached-") as scratch:
+        if resume:
+            output = folders.get(f"dfd-{name}", places.output(name))
+            left = resuming.from_folder(name, output, OWNER, settings, Path(scratch) / "left")
+            folders[earlier(name)], settings = left.upload.staged, left.settings
+            sources = Sources(earlier=left.upload.identity)
+        if bundle:
+            check_given(name, "bundle", str(bundle))
+            folders[upload.MODEL] = Path(scratch) / "bundle"
+            inputs.stage(bundle, folders[upload.MODEL], "bundle")
+            sources = Sources(f"{upload.variation(OWNER, 'bundle')}/1")
+        rehearse(make(name, "", settings, sources), here)
     show.say(f"Next: make kernel-push KERNEL={name}")
 
 
 @app.command
 def push(
-    name: str,
+    name: Name,
     /,
     *,
-    set_: Changes = [],  # noqa: B006
-    bundle: Annotated[Path | None, FOLDER] = None,
+    bundle: Bundle = None,
     faces: Annotated[Path | None, FOLDER] = None,
+    set_: Set = (),
     resume: bool = False,
-    latest: Flag = False,
+    latest: Latest = False,
     wait: Annotated[float, MINUTES] = 0,
     no_run: Flag = False,
 ) -> None:
     """Build, check and push NAME as committed; it runs at once.
 
     Args:
-        name: faces, train or predict.
-        set_: A setting of main.py, as in hours=8 or recipe=tiny; repeat it.
         bundle: For predict: a bundle made here, published as a model, or a model as in you/dfd/pyTorch/detector/1.
         faces: For train: a dataset of faces made here, in place of what kernel faces made.
-        resume: Go on from what the last version left, with its settings.
-        latest: In Kaggle's newest image, not in the pinned one.
+        resume: Resume from what the last version left, with its settings.
         wait: Minutes to try again while no session of your account is free.
         no_run: Save the version on Kaggle without running it.
     """
     given = {kind: str(source) for kind, source in (("bundle", bundle), ("faces", faces)) if source is not None}
     for kind, source in given.items():
         check_given(name, kind, source)
-    account = client.account()
-    built = prepare(name, account, _changes(set_), next(iter(given.values()), ""), resume, latest)
-    pushed = push_built(built, account, wait, no_run, show.say)
-    show.say(f"Pushed {pushed.name}, version {pushed.version}, commit {built.commit}: {pushed.url}")
+    instead = next(iter(given.values()), "")
+    order = Order(name, client.account(), _settings(set_), instead, resume, latest, wait, not no_run)
+    pushed = send(order)
+    show.say(f"Pushed {pushed.name}, version {pushed.version}, commit {pushed.commit}: {pushed.url}")
     show.say("It does not run: run it on its page." if no_run else f"Next: make kernel-status KERNEL={name}")
 
 
 @app.command
-def run(
-    *,
-    set_: Changes = [],  # noqa: B006
-    latest: Flag = False,
-    labels: Annotated[Path | None, FILE] = None,
-) -> None:
+def run(*, set_: Set = (), latest: Latest = False, labels: Labels = None) -> None:
     """Run faces, train and predict on Kaggle one after the other, waiting for each; fetch and score the submission.
 
-    Stopped, it goes on where it was: what is done with the same code and settings is not done again.
-
-    Args:
-        set_: A setting of each kernel that has it, as in recipe=tiny, or of one, as in train.hours=8; repeat it.
-        latest: In Kaggle's newest image, not in the pinned one.
-        labels: Of the scored videos: a CSV filename,label or a metadata.json.
+    Stopped, it continues where it was: what is done with the same code and settings is not done again. --set changes a
+    setting of each kernel that has it, as in recipe=tiny, or of one, as in train.hours=8.
     """
-    pipeline.run_all(client.account(), _changes(set_), latest, show.say)
+    pipeline.run_all(client.account(), _settings(set_), latest)
     output("predict", labels=labels)
 
 
 @app.command
-def publish(bundle: Annotated[Path, FOLDER], /, *, name: str = "detector", licence: str = models.LICENCE) -> None:
+def publish(bundle: Annotated[Path, FOLDER], /, *, name: str = "detector", licence: str = upload.LICENCE) -> None:
     """Publish a bundle as the newest version of the private Kaggle Model OWNER/dfd/pyTorch/NAME, with its card.
 
     Args:
@@ -204,50 +183,46 @@ def publish(bundle: Annotated[Path, FOLDER], /, *, name: str = "detector", licen
         name: Of the model's variation.
         licence: One of Kaggle's licences for models.
     """
-    version, identity = models.publish(bundle, name, client.account(), licence)
-    show.say(f"Model {version} is ready, content {identity[:12]}, {licence}.")
-    show.say(f"Next: make kernel-push KERNEL=predict BUNDLE={version}")
+    account = client.account()
+    with tempfile.TemporaryDirectory(prefix="dfd-model-") as scratch:
+        sent = upload.model(bundle, name, account, Path(scratch))
+        sent.send(licence)
+    show.say(f"Model {sent.name} is ready, content {sent.identity[:12]}, {licence}.")
+    show.say(f"Next: make kernel-push KERNEL=predict BUNDLE={sent.name}")
 
 
 @app.command
-def status(name: str, /, *, wait: Annotated[float, MINUTES] = 0) -> None:
+def status(name: Name, /, *, wait: Annotated[float, MINUTES] = 0) -> None:
     """Print the state of the last version of NAME; exit status 1 when it failed.
 
     Args:
-        name: faces, train or predict.
         wait: Minutes to wait for its end.
     """
     kernel = _kernel(name)
-    state = follow.status(kernel, wait, show.say)
+    state = follow.status(name, kernel, wait)
     show.say(f"{kernel} is {state.lower()}.")
     show.say(f"Next: make kernel-{'output' if state == 'COMPLETE' else 'status'} KERNEL={name}")
 
 
 @app.command
-def logs(name: str, /) -> None:
-    """Print the log of the last version of NAME.
-
-    Args:
-        name: faces, train or predict.
-    """
+def logs(name: Name, /) -> None:
+    """Print the log of the last version of NAME."""
     print(follow.log(_kernel(name), places.built(name) / "output"), end="")
 
 
 @app.command
 def output(
-    name: str,
+    name: Name,
     /,
     *,
     out: Annotated[Path | None, NEW_FOLDER] = None,
-    labels: Annotated[Path | None, FILE] = None,
+    labels: Labels = None,
     everything: bool = False,
 ) -> None:
     """Fetch the output of the last version of NAME; validate a submission, and score it with labels.
 
     Args:
-        name: faces, train or predict.
         out: Folder; build/NAME/output if not given.
-        labels: Of the videos that it scored: a CSV filename,label or a metadata.json.
         everything: All files, checkpoints too.
     """
     folder = follow.fetch(name, _kernel(name), out or places.built(name) / "output", everything)
@@ -256,11 +231,10 @@ def output(
 
 
 @app.command
-def image(name: str, /, *, move: bool = False) -> None:
+def image(name: Name, /, *, move: bool = False) -> None:
     """Compare the image that the last version of NAME ran in with the pinned one.
 
     Args:
-        name: faces, train or predict.
         move: Pin that image from now on, in kernels/image.json.
     """
     found = follow.image(_kernel(name))
@@ -268,7 +242,7 @@ def image(name: str, /, *, move: bool = False) -> None:
     show.table(rows) if rows else show.say(f"It ran in the pinned image, {found.docker_image}.")
     if move and rows:
         images.move(found)
-        show.say(f"{places.shown(places.image())} pins {found.docker_image}: commit it.")
+        show.say(f"{places.shown(places.source('image.json'))} pins {found.docker_image}: commit it.")
         show.say(f"Next: make kernel-simulate KERNEL={name} EXACT=1")
 
 
@@ -285,8 +259,10 @@ def gather(*, relock: bool = False, push: bool = False) -> None:
     size = sum(path.stat().st_size for path in folder.iterdir())
     show.say(f"{len(list(folder.glob('*.whl')))} wheels in {places.shown(folder)}: {size / 1e6:.0f} MB.")
     if push:
-        name, identity = datasets.upload(folder, "dfd-wheelhouse", account)
-        show.say(f"Dataset {name} is ready, content {identity[:12]}.")
+        with tempfile.TemporaryDirectory(prefix="dfd-dataset-") as scratch:
+            sent = upload.dataset(folder, "wheels", f"{account}/dfd-wheelhouse", Path(scratch))
+            sent.send()
+        show.say(f"Dataset {sent.name} is ready, content {sent.identity[:12]}.")
     show.say(f"Next: make kernel-{'push' if push else 'simulate'} KERNEL=faces")
 
 
@@ -295,27 +271,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run_command(app, "kernels", arguments, "stopped")
 
 
-def _changes(texts: Sequence[str]) -> dict[str, Any]:
+def _settings(texts: Sequence[str]) -> dict[str, Any]:
     """Settings by name, from JSON where the text is JSON."""
-    changes: dict[str, Any] = {}
-    for key, text in _pairs(texts, "--set"):
+    found: dict[str, Any] = {}
+    for key, text in _pairs(texts, "--set").items():
         try:
-            changes[key] = json.loads(text)
+            found[key] = json.loads(text)
         except ValueError:
-            changes[key] = text
-    return changes
+            found[key] = text
+    return found
 
 
-def _pairs(texts: Sequence[str], option: str) -> list[tuple[str, str]]:
+def _pairs(texts: Sequence[str], option: str) -> dict[str, str]:
+    """Texts NAME=VALUE, by name. Raises KernelError."""
     for text in texts:
         if "=" not in text:
             raise KernelError(f"{option} {text!r}: name=value is wanted")
-    return [(text.partition("=")[0], text.partition("=")[2]) for text in texts]
+    return {name: value for name, _, value in (text.partition("=") for text in texts)}
 
 
 def _kernel(name: str) -> str:
     """owner/slug of a kernel of the account here."""
-    return str(read_metadata(name, client.account(), Sources())["id"])
+    return str(read_metadata(name, client.account())["id"])
 
 
 if __name__ == "__main__":

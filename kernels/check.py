@@ -5,6 +5,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -22,175 +23,137 @@ LONGEST = 32_400
 RESERVE = 600
 """Seconds that the kernel's own time limit leaves before that, for writing results."""
 OLDEST = (3, 11)
-"""The Python that dfd supports at least."""
-KEYS = frozenset({
-    "id", "id_no", "title", "code_file", "language", "kernel_type", "is_private", "enable_gpu", "enable_tpu",
-    "enable_internet", "machine_shape", "dataset_sources", "competition_sources", "kernel_sources", "model_sources",
-    "keywords", "docker_image", "docker_image_pinning_type",
-})  # fmt: skip
-EXACTLY: dict[str, Any] = {
-    "language": "python",
-    "is_private": True,
-    "enable_internet": False,  # the client's default is true
-}
-SHAPES = frozenset(["NvidiaTeslaT4", "NvidiaL4", "NvidiaL4X1", "NvidiaTeslaA100", "NvidiaH100", "NvidiaRtxPro6000"])
-RETIRED = frozenset(["NvidiaTeslaP100", "TpuV38", "Tpu1VmV38"])
+"""The oldest Python that dfd supports."""
 NAME = r"[a-z0-9][a-z0-9-]*[a-z0-9]"
 ACCOUNT = rf"(?:{OWNER}|{NAME})"
-FORMS = {
-    "dataset_sources": (rf"{ACCOUNT}/{NAME}(/\d+)?", "owner/slug"),
-    "kernel_sources": (rf"{ACCOUNT}/{NAME}(/\d+)?", "owner/slug"),
-    "competition_sources": (NAME, "slug"),
-    "model_sources": (rf"{ACCOUNT}(/[\w.-]+){{3}}/\d+", "owner/model/framework/variation/version"),
-}
-PREFIX = re.compile(r"(datasets|code|c|competitions|kernels|models)/.+")
-SECRETS = {
-    "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
-    "a Kaggle token": r"\bKGAT_[0-9A-Za-z]{8,}",
-    "a Kaggle key": r"""["']key["']\s*:\s*["'][0-9a-f]{32}["']""",
-    "a GitHub token": r"\b(gh[pousr]_[0-9A-Za-z]{30,}|github_pat_\w{30,})",
-    "a Hugging Face token": r"\bhf_[0-9A-Za-z]{30,}",
-    "an AWS key": r"\bAKIA[0-9A-Z]{16}\b",
-}
-SECRET_FILES = re.compile(r"(^|/)(kaggle\.json|access_token|\.env|\.netrc|id_(rsa|ed25519)|.*\.(pem|key))$")
+SHAPES = ("NvidiaTeslaT4", "NvidiaL4", "NvidiaL4X1", "NvidiaTeslaA100", "NvidiaH100", "NvidiaRtxPro6000")
+Rule = tuple[Callable[[Any], bool], str]
+"""Whether the value of a metadata key holds, and what is wanted."""
+
+
+def _exactly(*values: Any) -> Rule:
+    """One of `values`, of its very type: 0 is not false to Kaggle's client."""
+    wanted = " or ".join(map(repr, values))
+    return lambda value: any(type(value) is type(one) and value == one for one in values), wanted
+
+
+def _list_of(pattern: str, form: str) -> Rule:
+    def holds(value: Any) -> bool:
+        return (
+            isinstance(value, list)
+            and len(set(map(str, value))) == len(value)
+            and all(re.fullmatch(pattern, str(source)) for source in value)
+        )
+
+    return holds, f"a list of {form}, each once and without a prefix,"
+
+
+RULES: dict[str, Rule] = {
+    "id": (lambda value: bool(re.fullmatch(rf"{ACCOUNT}/(?=.{{5}}){NAME}", str(value))),
+           "owner/slug in lower case, without a version, with 5 or more characters in the slug,"),
+    "id_no": (lambda value: type(value) is int, "a number"),
+    "title": (lambda value: 5 <= len(str(value)) <= 50, "a title of 5 to 50 characters"),
+    "code_file": _exactly(places.SCRIPT, places.NOTEBOOK),
+    "kernel_type": _exactly("script", "notebook"),
+    "language": _exactly("python"),
+    "is_private": _exactly(True),
+    "enable_internet": _exactly(False),
+    "enable_gpu": (lambda value: value in (None, False), "no such key, but a machine_shape,"),
+    "enable_tpu": (lambda value: value in (None, False), "no such key, but a machine_shape,"),
+    "machine_shape": _exactly(*SHAPES, None),
+    "dataset_sources": _list_of(rf"{ACCOUNT}/{NAME}(/\d+)?", "owner/slug"),
+    "kernel_sources": _list_of(rf"{ACCOUNT}/{NAME}(/\d+)?", "owner/slug"),
+    "competition_sources": _list_of(NAME, "slug"),
+    "model_sources": _list_of(rf"{ACCOUNT}(/[\w.-]+){{3}}/\d+", "owner/model/framework/variation/version"),
+    "keywords": (lambda value: isinstance(value, list), "a list"),
+    "docker_image": (lambda value: value == pinned().docker_image, "the image that kernels/image.json pins"),
+    "docker_image_pinning_type": _exactly("original", "latest"),
+}  # fmt: skip
+REQUIRED = frozenset({"id", "title", "code_file", "kernel_type", "language", "is_private", "enable_internet"})
+"""Keys that may not be missing: Kaggle's client fills in a public kernel with internet, or nothing."""
+SECRET = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bKGAT_[0-9A-Za-z]{8,}|\bAKIA[0-9A-Z]{16}\b|\bhf_[0-9A-Za-z]{30,}|"
+    r"""["']key["']\s*:\s*["'][0-9a-f]{32}["']|\bgh[pousr]_[0-9A-Za-z]{30,}|\bgithub_pat_\w{30,}"""
+)
+"""Private keys, and tokens of Kaggle, AWS, Hugging Face and GitHub."""
+SECRET_FILE = re.compile(r"(^|/)(kaggle\.json|access_token|\.env|\.netrc|id_(rsa|ed25519)|.*\.(pem|key))$")
 HARD_PATH = re.compile(r"/kaggle/input/[a-z0-9]")
 
 
 def faults(built: Built) -> list[str]:
     """What is wrong with a built kernel, a sentence each."""
-    rules: tuple[Callable[[Built], Iterator[str]], ...] = (
-        _keys, _title, _sources, _image, _size, _hours, _options, _compiles, _secrets, _paths,
-    )  # fmt: skip
+    rules: tuple[Callable[[Built], Iterator[str]], ...] = (_metadata, _code, _settings, _files)
     return [fault for rule in rules for fault in rule(built)]
 
 
-def _keys(built: Built) -> Iterator[str]:
-    about = built.metadata
-    for key in sorted(set(about) - KEYS)[:1]:
-        yield f"kernel-metadata.json has an unknown key {key!r}, which Kaggle would ignore"
-    script = built.name == places.base(built.name)
-    form = {
-        "code_file": places.SCRIPT if script else places.NOTEBOOK,
-        "kernel_type": "script" if script else "notebook",
-    }
-    for key, wanted in {**EXACTLY, **form}.items():
-        if type(about.get(key)) is not type(wanted) or about[key] != wanted:  # 0 is not false to Kaggle's client
-            yield f"{key} is {about.get(key)!r}: {wanted!r} is wanted"
-    for key, kind, what in (("id_no", int, "a number"), ("keywords", list, "a list")):
-        if type(about.get(key, kind())) is not kind:
-            yield f"{key} is {about[key]!r}: {what} is wanted"
-    for key in ("enable_gpu", "enable_tpu"):
-        if about.get(key) not in (None, False):
-            yield f"{key} is {about[key]!r}: leave it out, and choose a GPU by machine_shape"
-    shape = about.get("machine_shape")
-    if shape in RETIRED:
-        yield f"machine_shape {shape} is retired: NvidiaTeslaT4 is two T4"
-    elif shape is not None and shape not in SHAPES:
-        yield f"machine_shape is {shape!r}: choose from {', '.join(sorted(SHAPES))}, or leave it out for a CPU"
+def _metadata(built: Built) -> Iterator[str]:
+    about, is_notebook = built.metadata, built.name != places.base(built.name)
+    form = (places.NOTEBOOK, "notebook") if is_notebook else (places.SCRIPT, "script")
+    rules = {**RULES, "code_file": _exactly(form[0]), "kernel_type": _exactly(form[1])}
+    for key, value in about.items():
+        if key not in rules:
+            yield f"kernel-metadata.json has an unknown key {key!r}, which Kaggle would ignore"
+        elif not rules[key][0](value):
+            yield f"{key} is {value!r}: {rules[key][1]} is wanted"
+    for key in sorted(REQUIRED - set(about)):
+        yield f"{key} is missing: {RULES[key][1]} is wanted"
+    slug, title = built.slug, str(about.get("title"))
+    if slugify(title) != slug:
+        yield f"title {title!r} makes the slug {slugify(title)!r}, id says {slug!r}: Kaggle goes by the title"
+    if ("docker_image" in about) != (about.get("docker_image_pinning_type") == "original"):
+        yield "docker_image goes with docker_image_pinning_type 'original', and with no other"
 
 
-def _title(built: Built) -> Iterator[str]:
-    name, title = str(built.metadata.get("id", "")), str(built.metadata.get("title", ""))
-    if not re.fullmatch(rf"{ACCOUNT}/{NAME}", name):
-        yield f"id is {name!r}: owner/slug in lower case is wanted, without a version"
-    if len(built.slug) < 5:
-        yield f"id is {name!r}: its slug has {len(built.slug)} characters, at least 5 are wanted"
-    if not 5 <= len(title) <= 50:
-        yield f"title {title!r} has {len(title)} characters: 5 to 50 are wanted"
-    if slugify(title) != built.slug:
-        yield f"title {title!r} makes the slug {slugify(title)!r}, id says {built.slug!r}: Kaggle goes by the title"
-
-
-def _sources(built: Built) -> Iterator[str]:
-    for key, (form, wanted) in FORMS.items():
-        listed = built.metadata.get(key, [])
-        if not isinstance(listed, list):
-            yield f"{key} is {listed!r}: a list is wanted"
-            continue
-        for source in listed:
-            if PREFIX.fullmatch(str(source)) and key != "model_sources":
-                yield f"{key} has {source!r}: write {wanted} without a prefix"
-            elif not re.fullmatch(form, str(source)):
-                yield f"{key} has {source!r}: {wanted} is wanted"
-        if len(set(map(str, listed))) < len(listed):
-            yield f"{key} names a source twice"
-
-
-def _image(built: Built) -> Iterator[str]:
-    """The pinned one by its digest, or with --latest none at all."""
-    image, pinning = (built.metadata.get(key) for key in ("docker_image", "docker_image_pinning_type"))
-    wanted = pinned().docker_image
-    if pinning not in ("original", "latest"):
-        yield f"docker_image_pinning_type is {pinning!r}: original is wanted, or latest"
-    elif pinning == "original" and image != wanted:
-        yield f"docker_image is {image!r}, but kernels/image.json pins {wanted}"
-    elif pinning == "latest" and image is not None:
-        yield f"docker_image is {image!r}, and docker_image_pinning_type latest: leave one of them out"
-
-
-def _size(built: Built) -> Iterator[str]:
+def _code(built: Built) -> Iterator[str]:
     size = len(built.code.encode())
     if size > LARGEST:
         yield f"the code has {size / 1000:.0f} kB: Kaggle takes {LARGEST / 1000:.0f} kB; take large files out of dfd/"
 
 
-def _hours(built: Built) -> Iterator[str]:
-    hours = built.settings.get("hours")
-    most = (LONGEST - RESERVE) / 3600
+def _settings(built: Built) -> Iterator[str]:
+    """A time limit past Kaggle's, and a recipe or an option that dfd does not know."""
+    from kernels.session import faces_config, training_recipe  # imports torch, which other checks need not wait for
+
+    hours, most = built.settings.get("hours"), (LONGEST - RESERVE) / 3600
     if not isinstance(hours, int | float) or not 0 < hours <= most:
         yield f"setting hours is {hours!r}: more than 0 and at most {most:.2f} are wanted, or Kaggle stops it first"
-
-
-def _options(built: Built) -> Iterator[str]:
-    """A recipe or an option that dfd does not know."""
-    from dfd.faces.tracklets import FacesConfig  # imports torch, which other checks need not wait for
-    from dfd.training.recipes import Recipe, recipe
-
-    options: dict[str, Any] = built.settings.get("options", {})
+    readers: dict[str, Callable[[dict[str, Any]], object]] = {"faces": faces_config, "train": training_recipe}
     try:
-        if places.base(built.name) == "faces":
-            FacesConfig.read(options, "options")
-        if places.base(built.name) == "train":
-            settings = recipe(built.settings["recipe"]).model_dump()
-            Recipe.read({**settings, **{part: {**settings[part], **options[part]} for part in options}}, "options")
-    except (DfdError, KeyError, TypeError) as error:
+        readers.get(places.base(built.name), dict)(built.settings)
+    except DfdError as error:
         yield f"settings of kernel {built.name}: {error}"
 
 
-def _texts(built: Built) -> dict[str, str]:
-    """The texts of a kernel, by name: what is packed, and the code around it."""
+def _files(built: Built) -> Iterator[str]:
+    """What is wrong with the code, and with each file that is packed into it."""
+    own = [value for key, value in os.environ.items() if key in ("KAGGLE_KEY", "KAGGLE_API_TOKEN") and len(value) > 7]
     code = re.sub(r'PAYLOAD = \\?"[^"]*"', "", built.code)
     packed = {name: data.decode("utf-8", "replace") for name, data in built.files.items()}
-    return {str(built.metadata.get("code_file")): code, **packed}
-
-
-def _compiles(built: Built) -> Iterator[str]:
-    """On the oldest Python and on this one, without warnings, which a newer Python turns into errors."""
-    for name, text in _texts(built).items():
-        if not name.endswith(".py"):
-            continue
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")
-                compile(ast.parse(text, name, feature_version=OLDEST), name, "exec")
-        except (SyntaxError, ValueError, SyntaxWarning, DeprecationWarning) as error:
-            yield f"{name} does not compile on Python {'.'.join(map(str, OLDEST))}: {error}"
-
-
-def _secrets(built: Built) -> Iterator[str]:
-    """Known forms of secrets, files that hold them, and this machine's own credentials."""
-    own = [value for key, value in os.environ.items() if key in ("KAGGLE_KEY", "KAGGLE_API_TOKEN") and len(value) > 7]
-    for name, text in _texts(built).items():
-        if SECRET_FILES.search(name):
-            yield f"{name} would be sent: a file of that name holds secrets"
-        for what, pattern in SECRETS.items():
-            if re.search(pattern, text):
-                yield f"{name} holds {what}: take it out, and revoke it if it was ever pushed"
+    for name, text in {str(built.metadata.get("code_file")): code, **packed}.items():
+        yield from _faults_of(name, text)
         if any(value in text for value in own):
             yield f"{name} holds your Kaggle credentials: take them out"
 
 
-def _paths(built: Built) -> Iterator[str]:
-    for name, text in _texts(built).items():
-        if name.endswith(".py") and PurePosixPath(name).parts[0] == "dfd" and HARD_PATH.search(text):
-            yield f"{name} names a folder of /kaggle/input: Kaggle changes these paths, so find a source by its files"
+@cache
+def _faults_of(name: str, text: str) -> tuple[str, ...]:
+    """What is wrong with a file, whoever's machine it is on. Python must compile on the oldest and on this one.
+
+    Warnings count too: a newer Python turns them into errors.
+    """
+    found = []
+    if SECRET_FILE.search(name):
+        found.append(f"{name} would be sent: a file of that name holds secrets")
+    if SECRET.search(text):
+        found.append(f"{name} holds a key or a token: take it out, and revoke it if it was ever pushed")
+    if not name.endswith(".py"):
+        return tuple(found)
+    if PurePosixPath(name).parts[0] == "dfd" and HARD_PATH.search(text):
+        found.append(f"{name} names a folder of /kaggle/input, and Kaggle changes these: find a source by its files")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            compile(ast.parse(text, name, feature_version=OLDEST), name, "exec")
+    except (SyntaxError, ValueError, SyntaxWarning, DeprecationWarning) as error:
+        found.append(f"{name} does not compile on Python {'.'.join(map(str, OLDEST))}: {error}")
+    return tuple(found)

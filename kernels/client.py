@@ -3,22 +3,24 @@
 What the command prints counts, not its exit status, which is 0 for many errors.
 """
 
-import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kernels import KernelError
 
 PATIENCE = 3600
 """Seconds for one command: an upload of a large dataset."""
+PAUSE = 30.0
+"""Seconds between two questions about something that takes its time."""
 TOKEN = "make an API token at https://www.kaggle.com/settings/api and save it as ~/.kaggle/access_token"
-NO_NETWORK = re.compile(r"Max retries exceeded|Connection aborted|ConnectionError|[Tt]imed out|ProxyError|\b50[234]\b")
+NO_NETWORK = re.compile(r"Max retries exceeded|Connection (aborted|broken)|ConnectionError|[Tt]imed out|\b50[234]\b")
 MISSING = re.compile(r"not found|\b40[34]\b|permission\b.*\bdenied|cannot access", re.IGNORECASE)
 """Kaggle's words for what does not exist, or is private to another account."""
 
@@ -46,14 +48,10 @@ class Answer:
 
     @property
     def words(self) -> str:
-        """What Kaggle says, of the errors if there are any, without the general advice that follows an empty line."""
-        return (self.err.strip() or self.out.strip()).partition("\n\n")[0]
-
-    @property
-    def last(self) -> str:
-        """The last line of `words`."""
-        lines = [line.strip() for line in self.words.splitlines() if line.strip()]
-        return lines[-1][:300] if lines else f"exit status {self.status}, without a word"
+        """What Kaggle says in one line: errors if there are any, without the general advice after an empty line."""
+        said = self.err.strip() or self.out.strip()
+        said = said.splitlines()[-1] if said.startswith("Traceback") else said.partition("\n\n")[0]
+        return " ".join(said.split())[-300:] or f"nothing, with exit status {self.status}"
 
 
 def kaggle(*arguments: str) -> Answer:
@@ -61,8 +59,8 @@ def kaggle(*arguments: str) -> Answer:
 
     Raises KernelError when it is not installed or the credentials are refused, UnreachableError without a network.
     """
-    beside = Path(sys.executable).with_name("kaggle")
-    command = str(beside) if beside.is_file() else shutil.which("kaggle")
+    neighbour = Path(sys.executable).with_name("kaggle")
+    command = str(neighbour) if neighbour.is_file() else shutil.which("kaggle")
     if command is None:
         raise KernelError("Kaggle's command line is not installed: pip install 'dfd[kaggle]'")
     try:
@@ -75,37 +73,46 @@ def kaggle(*arguments: str) -> Answer:
     answer = Answer(done.returncode, done.stdout, done.stderr)
     if answer.status == 0:
         return answer
+    if NO_NETWORK.search(answer.text):
+        raise UnreachableError(f"Kaggle cannot be reached: look at your network ({answer.words})")
     if "kaggle auth login" in answer.text:  # printed without credentials, and for refused ones
         fault = "no Kaggle credentials" if arguments[0] == "config" else "Kaggle does not accept your credentials"
         raise KernelError(f"{fault}: {TOKEN}")
-    if NO_NETWORK.search(answer.text):
-        raise UnreachableError(f"Kaggle cannot be reached: look at your network ({answer.last})")
     if "No module named" in answer.text:
-        raise KernelError(f"Kaggle's command line does not start ({answer.last}): pip install 'dfd[kaggle]'")
+        raise KernelError(f"Kaggle's command line does not start ({answer.words}): pip install 'dfd[kaggle]'")
     return answer
 
 
-def asked(*arguments: str) -> str:
+def ask(*arguments: str) -> str:
     """The output of a command. Raises KernelError or MissingError with Kaggle's words when it fails."""
     answer = kaggle(*arguments)
     if answer.status:
         kind = MissingError if MISSING.search(answer.text) else KernelError
-        raise kind(f"Kaggle refused `kaggle {' '.join(arguments[:3])}`: {answer.last}")
+        raise kind(f"Kaggle refused `kaggle {' '.join(arguments[:3])}`: {answer.words}")
     return answer.out
 
 
 def exists(*arguments: str) -> bool:
     """Whether what the command asks for exists. Raises KernelError when Kaggle does not say."""
     try:
-        asked(*arguments)
+        ask(*arguments)
     except MissingError:
         return False
     return True
 
 
+def tries(minutes: float) -> Iterator[bool]:
+    """Try after try, PAUSE seconds apart, for so many minutes; yields whether it is the last."""
+    until = time.monotonic() + minutes * 60
+    while time.monotonic() < until:
+        yield False
+        time.sleep(PAUSE)
+    yield True
+
+
 def account() -> str:
     """The account of the credentials. Raises KernelError when there are none."""
-    found = re.search(r"^- username: (\S+)$", asked("config", "view"), re.MULTILINE)
+    found = re.search(r"^- username: (\S+)$", ask("config", "view"), re.MULTILINE)
     if found is None or found[1] == "None":
         raise KernelError(f"no Kaggle credentials: {TOKEN}")
     return found[1]
@@ -113,7 +120,7 @@ def account() -> str:
 
 def kernel_status(kernel: str) -> tuple[str, str]:
     """The state of owner/slug (QUEUED, RUNNING, COMPLETE, ERROR, CANCEL_ACKNOWLEDGED, …), and why it failed or ""."""
-    out = asked("kernels", "status", kernel)
+    out = ask("kernels", "status", kernel)
     found = re.search(r'has status "(?:KernelWorkerStatus\.)?(\w+)"', out)
     if found is None:
         raise KernelError(f"Kaggle's answer on the status of {kernel} is not understood: {out.strip()[:200]!r}")
@@ -122,15 +129,5 @@ def kernel_status(kernel: str) -> tuple[str, str]:
 
 
 def dataset_status(dataset: str) -> str:
-    """The word ready, or the step before it. Raises MissingError for a dataset that is not there."""
-    return asked("datasets", "status", dataset).strip().splitlines()[-1].strip().lower()
-
-
-def kernel_log(path: Path) -> str:
-    """The text of a log, which Kaggle keeps as JSON."""
-    text = path.read_text(encoding="utf-8", errors="replace")
-    try:
-        entries: list[dict[str, Any]] = json.loads(text, strict=False)
-        return "".join(str(entry.get("data", "")) for entry in entries)
-    except (ValueError, AttributeError, TypeError):
-        return text
+    """The word ready, or the step before it. Raises MissingError for a dataset that does not exist."""
+    return ask("datasets", "status", dataset).strip().splitlines()[-1].strip().lower()

@@ -3,64 +3,53 @@
 import json
 import re
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from dfd.report import terminal as show
 from kernels import KernelError, client, places
 from kernels.image import DIGEST, Image, seen
 from kernels.report import read_report
 from kernels.session import REPORT, SUBMISSION
 
 ENDED = frozenset({"COMPLETE", "ERROR", "CANCEL_ACKNOWLEDGED"})
-GOING = frozenset({"QUEUED", "RUNNING", "CANCEL_REQUESTED"})
-PAUSE = 60.0
-"""Seconds between two questions about a running kernel."""
 WANTED = {
     "faces": rf"^({REPORT}|faces/.*)$",
-    "train": rf"^({REPORT}|bundle/.*|run/(score\.json|metrics\.csv|folds\.csv|oof\.csv))$",
-    "predict": rf"^({REPORT}|submission\.csv|sample_submission\.csv)$",
+    "train": rf"^({REPORT}|run\.html|bundle/.*|run/(score\.json|metrics\.csv|folds\.csv|oof\.csv))$",
+    "predict": rf"^({REPORT}|explain\.html|submission\.csv|sample_submission\.csv)$",
 }
 """Files to fetch of a kernel's output, as a regular expression."""
 
 
-def status(
-    kernel: str, wait: float = 0, tell: Callable[[str], None] = print, sleep: Callable[[float], None] = time.sleep
-) -> str:
+def status(name: str, kernel: str, wait: float = 0) -> str:
     """The state of owner/slug; with `wait`, at its end or after so many minutes. Raises KernelError when it failed."""
-    state, why = wait_for(kernel, wait, tell, sleep)
+    state, why = wait_for(kernel, wait)
     if state in ENDED and state != "COMPLETE":
-        name = kernel.rpartition("/dfd-")[2]
-        again = f"; go on from what it left: make kernel-push KERNEL={name} RESUME=1"
-        if places.base(name) == "predict":
-            again = ""
+        again = f"; resume from what it left: make kernel-push KERNEL={name} RESUME=1"
         raise KernelError(
-            f"{kernel} ended as {state}{': ' + why if why else ''}; see its log: make kernel-logs KERNEL={name}{again}"
+            f"{kernel} ended as {state}{': ' + why if why else ''}; see its log: make kernel-logs KERNEL={name}"
+            + again * (places.base(name) != "predict")
         )
     return state
 
 
-def wait_for(
-    kernel: str, wait: float, tell: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
-) -> tuple[str, str]:
+def wait_for(kernel: str, wait: float) -> tuple[str, str]:
     """The state of owner/slug at its end, or after `wait` minutes, and why it failed or "".
 
     A network that is lost meanwhile does not end the wait.
     """
-    until = time.monotonic() + wait * 60
-    while True:
-        last = time.monotonic() >= until
+    for last in client.tries(wait):
         try:
             state, why = client.kernel_status(kernel)
-            if last or state not in GOING:
-                return state, why
-            tell(f"{kernel} is {state.lower()}")
         except client.UnreachableError as error:
             if last:
                 raise
-            tell(str(error))
-        sleep(PAUSE)
+            show.say(str(error))
+            continue
+        if last or state in ENDED:
+            break
+        show.say(f"{kernel} is {state.lower()}")
+    return state, why
 
 
 def fetch(name: str, kernel: str, out: Path, everything: bool = False) -> Path:
@@ -79,21 +68,19 @@ def fetch(name: str, kernel: str, out: Path, everything: bool = False) -> Path:
 
 
 def download(kernel: str, out: Path, pattern: str) -> None:
-    """Fetch the files of the last version of owner/slug whose names match `pattern` into `out`.
+    """Fetch the files of the last version of owner/slug whose names match `pattern`, and its log, into `out`.
 
     Raises KernelError when a file is an error message of Kaggle's.
     """
     out.mkdir(parents=True, exist_ok=True)
-    client.asked(
-        "kernels", "output", kernel, "-p", str(out), "-o", "-q", "--page-size", "200", "--file-pattern", pattern
-    )
+    options = ["-p", str(out), "-o", "-q", "--page-size", "200", "--file-pattern", pattern]
+    client.ask("kernels", "output", kernel, *options)
     for path in sorted(path for path in out.rglob("*") if path.is_file()):
         with path.open("rb") as file:
-            start = file.read(40)
+            start = file.read(120)
         if re.match(rb'\s*\{"code": ?[45]\d\d', start):
-            words = path.read_text(encoding="utf-8", errors="replace")[:120]
             path.unlink()
-            raise KernelError(f"{path} could not be fetched, Kaggle says {words}: fetch it again")
+            raise KernelError(f"{path} could not be fetched, Kaggle says {start.decode(errors='replace')}: try again")
 
 
 def read_last_report(kernel: str) -> dict[str, Any]:
@@ -106,7 +93,7 @@ def read_last_report(kernel: str) -> dict[str, Any]:
 def image(kernel: str) -> Image:
     """The image that the last version of owner/slug ran in. Raises KernelError when Kaggle or its report do not say."""
     with tempfile.TemporaryDirectory(prefix="dfd-image-") as temporary:
-        client.asked("kernels", "pull", kernel, "-p", temporary, "-m")
+        client.ask("kernels", "pull", kernel, "-p", temporary, "-m")
         about = json.loads((Path(temporary) / places.METADATA).read_text(encoding="utf-8"))
     if not DIGEST.fullmatch(ran_in := str(about.get("docker_image"))):
         raise KernelError(f"Kaggle does not say in which image {kernel} ran: its docker_image is {ran_in!r}")
@@ -117,9 +104,12 @@ def image(kernel: str) -> Image:
 
 def log(kernel: str, out: Path) -> str:
     """What the last version of owner/slug printed. Raises KernelError when there is no log yet."""
-    out.mkdir(parents=True, exist_ok=True)
-    client.asked("kernels", "output", kernel, "-p", str(out), "-o", "-q", "--file-pattern", "^$")
+    download(kernel, out, "^$")
     path = out / f"{kernel.rpartition('/')[2]}.log"
     if not path.is_file():
         raise KernelError(f"{kernel} has no log yet")
-    return client.kernel_log(path)
+    text = path.read_text(encoding="utf-8", errors="replace")
+    try:  # Kaggle keeps it as JSON
+        return "".join(str(entry.get("data", "")) for entry in json.loads(text, strict=False))
+    except (ValueError, AttributeError, TypeError):
+        return text

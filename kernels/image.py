@@ -40,16 +40,14 @@ class Image:
 
 def pinned() -> Image:
     """The image of kernels/image.json. Raises KernelError when that file has no digest, Python and versions."""
+    path = places.source("image.json")
     try:
-        about = json.loads(places.image().read_text(encoding="utf-8"))
+        about = json.loads(path.read_text(encoding="utf-8"))
         image = Image(str(about["docker_image"]), str(about["python"]), dict(about["versions"]))
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise KernelError(f"{places.image()} names no docker_image, python and versions: {error}") from None
+        raise KernelError(f"{path} names no docker_image, python and versions: {error}") from None
     if not DIGEST.fullmatch(image.docker_image):
-        raise KernelError(
-            f"{places.image()}: docker_image is {image.docker_image!r}: pin it by its digest, as in "
-            "gcr.io/kaggle-images/python@sha256:…"
-        )
+        raise KernelError(f"{path}: docker_image is {image.docker_image!r}, without a digest as in python@sha256:…")
     return image
 
 
@@ -79,7 +77,7 @@ def differences(one: Image, other: Image) -> list[dict[str, str]]:
 def move(to: Image) -> None:
     """Pin `to`, with a version for each package that had one."""
     versions = {name: to.versions.get(name, "") if wanted else "" for name, wanted in pinned().versions.items()}
-    write_json(places.image(), {**asdict(to), "versions": versions})
+    write_json(places.source("image.json"), {**asdict(to), "versions": versions})
 
 
 def linked_environment(folder: Path) -> Path:

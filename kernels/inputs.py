@@ -1,71 +1,70 @@
-"""The attached sources of a kernel, found by marker files, since Kaggle mounts them at changing paths.
+"""Folders that one kernel or upload hands to another, and the sources that are attached to a kernel.
 
-/kaggle/input/<slug>, /kaggle/input/datasets/<owner>/<slug>, /kaggle/input/competitions/<slug> and
-/kaggle/input/notebooks/<owner>/<slug> all occur, even in one session. Runs before the wheels are installed, so
-it imports the standard library only, directly and through dfd.
+Such a folder holds files only, and a MANIFEST.json: {"kind": its kind, "files": {name: sha256}}. Kaggle mounts one
+source at changing paths (/kaggle/input/<slug>, /kaggle/input/datasets/<owner>/<slug>, …), even in one session, so
+sources are found by their marker files. Runs before the wheels are installed: at import the standard library only.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+import shutil
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dfd.files import PARTIAL, sha256, write_json
+from dfd.files import sha256, whole, write_json
 from kernels import KernelError
 
 MANIFEST = "MANIFEST.json"
-"""In each folder that one kernel or upload makes for another: {"kind": its kind, "files": {name: sha256}}."""
 METADATA = "metadata.json"
 SAMPLE = "sample_submission.csv"
 TEST_VIDEOS = "test_videos"
+MARKERS = (
+    ("bundle", "bundle.json"), ("faces", "dataset.json"), ("faces", "faces.tar"), ("run", "config.json"),
+    ("run", "run.tar"), ("wheels", MANIFEST),
+)  # fmt: skip
+"""A file that shows the kind of a folder."""
+PACKED = ("faces", "run")
+"""Kinds with many files, which travel as one <kind>.tar: Kaggle keeps few files of an output."""
 DEPTH = 6
 """Levels of folders to search: models/<owner>/<model>/<framework>/<variation>/<version> has six."""
 LISTED = 60
 """Lines of a listing of what is mounted."""
 
 
-def find(root: Path, wanted: Callable[[Path], bool]) -> list[Path]:
+def find(root: Path, wanted: Callable[[Path], bool], depth: int = DEPTH) -> list[Path]:
     """The folders under `root` that are `wanted`, by path, except those inside another."""
-    found: list[Path] = []
-
-    def look(folder: Path, depth: int) -> None:
-        if wanted(folder):
-            found.append(folder)
-        elif depth:
-            for inner in folders(folder):
-                look(inner, depth - 1)
-
-    if root.is_dir():
-        look(root, DEPTH)
-    return found
+    if not root.is_dir():
+        return []
+    if wanted(root):
+        return [root]
+    inner = sorted(path for path in root.iterdir() if path.is_dir()) if depth else []
+    return [found for folder in inner for found in find(folder, wanted, depth - 1)]
 
 
-def folders(folder: Path) -> list[Path]:
-    """The folders in a folder, by name."""
-    return sorted(path for path in folder.iterdir() if path.is_dir())
-
-
-def competition(root: Path) -> Path | None:
-    """The folder with test_videos/ and sample_submission.csv; None where it is not mounted (yet)."""
-    found = find(root, lambda folder: (folder / SAMPLE).is_file() and (folder / TEST_VIDEOS).is_dir())
-    return found[0] if found else None
+def competition(root: Path) -> list[Path]:
+    """The folders with test_videos/ and sample_submission.csv."""
+    return find(root, lambda folder: (folder / SAMPLE).is_file() and (folder / TEST_VIDEOS).is_dir())
 
 
 def videos(root: Path, name: str) -> list[Path]:
     """The folders of videos with labels: each with a metadata.json, or with `name` the folder called so."""
-    if name:
-        return find(root, lambda folder: folder.name == name)
-    return find(root, lambda folder: (folder / METADATA).is_file())
+    return find(root, lambda folder: folder.name == name if name else (folder / METADATA).is_file())
 
 
-def of_kind(root: Path, kind: str) -> list[Path]:
-    """The folders whose MANIFEST.json says that they are a `kind`: wheels, faces, run or bundle."""
-    return find(root, lambda folder: (folder / MANIFEST).is_file() and read_manifest(folder)["kind"] == kind)
+def of_kind(root: Path, kind: str, identity: str = "") -> list[Path]:
+    """The folders whose MANIFEST.json says that they are a `kind`; with `identity`, those with that content."""
+    return find(root, lambda folder: read_manifest(folder)["kind"] == kind and content(folder).startswith(identity))
+
+
+def kind_of(folder: Path) -> str:
+    """bundle, faces, run, wheels, or "nothing"."""
+    return next((kind for kind, marker in MARKERS if (folder / marker).is_file()), "nothing")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """What the MANIFEST.json of `folder` says; a foreign one is of kind ""."""
+    """What the MANIFEST.json of `folder` says; of kind "" without a MANIFEST.json of dfd."""
     try:
         about = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -77,15 +76,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def write_manifest(folder: Path, kind: str) -> str:
     """Write the MANIFEST.json of all files in `folder`; return one sha256 for all."""
-    files = {path.relative_to(folder).as_posix(): sha256(path) for path in listed(folder)}
+    files = {path.relative_to(folder).as_posix(): sha256(path) for path in listed(folder) if path.name != MANIFEST}
     write_json(folder / MANIFEST, {"kind": kind, "files": files})
     return identity(files)
 
 
-def listed(folder: Path) -> list[Path]:
-    """The files of a folder for its manifest: all except itself and unfinished ones."""
-    files = (path for path in folder.rglob("*") if path.name != MANIFEST and not path.match(f".*{PARTIAL}"))
-    return sorted(path for path in files if path.is_file())
+def content(folder: Path) -> str:
+    """One sha256 for the files of a folder, by its MANIFEST.json."""
+    return identity(read_manifest(folder)["files"])
 
 
 def identity(files: Mapping[str, str]) -> str:
@@ -108,16 +106,36 @@ def fault(folder: Path) -> str:
     return ""
 
 
-def videos_of(found: list[Path]) -> list[Any]:
-    """The videos of several folders as one list. Raises KernelError when two of them have one name."""
-    from dfd.videos.manifest import read_videos
+def listed(folder: Path) -> Iterator[Path]:
+    """The files below a folder, by name, less hidden ones: a file that is still being written has a hidden name."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path
 
-    first: dict[str, Path] = {}
-    all_videos = [video for folder in found for video in read_videos(folder)]
-    for video in all_videos:
-        if first.setdefault(video.name, video.path) != video.path:
-            raise KernelError(f"{video.path} and {first[video.name]} have one name: attach one of them")
-    return all_videos
+
+def stage(folder: Path, to: Path, kind: str) -> str:
+    """Put the files of `folder` into `to` as they travel, with a manifest; return the sha256 of all.
+
+    What is PACKED becomes one tar, other folders are copied file by file. Raises KernelError for folders in these.
+    """
+    to.mkdir(parents=True, exist_ok=True)
+    if kind in PACKED and not (folder / f"{kind}.tar").is_file():
+        with whole(to / f"{kind}.tar") as partial, tarfile.open(partial, "w") as archive:
+            for path in listed(folder):
+                archive.add(path, path.relative_to(folder))
+    elif any(path.is_dir() for path in folder.iterdir()):
+        raise KernelError(f"{folder} holds folders, and Kaggle takes files only")
+    else:
+        for path in listed(folder):
+            shutil.copy2(path, to)
+    return write_manifest(to, kind)
+
+
+def unpack(folder: Path, kind: str, to: Path) -> Path:
+    """Unpack the <kind>.tar of an attached folder to `to`, whole or not at all: a session may be cut off."""
+    with whole(to) as partial, tarfile.open(folder / f"{kind}.tar") as archive:
+        archive.extractall(partial, filter="data")
+    return to
 
 
 def listing(root: Path) -> list[str]:

@@ -20,7 +20,7 @@ def base(name: str) -> str:
 
 
 def source(name: str) -> Path:
-    """The folder with a kernel's main.py and metadata."""
+    """The folder with a kernel's main.py and metadata, or a file that all kernels share, as image.json."""
     return ROOT / "kernels" / base(name)
 
 
@@ -32,16 +32,6 @@ def built(name: str) -> Path:
 def output(name: str) -> Path:
     """What the last rehearsal of a kernel wrote to /kaggle/working."""
     return built(name) / "working"
-
-
-def lock() -> Path:
-    """The wheels that a kernel installs, with their sha256."""
-    return ROOT / "kernels" / "wheelhouse.json"
-
-
-def image() -> Path:
-    """The image that kernels run in."""
-    return ROOT / "kernels" / "image.json"
 
 
 def shown(path: Path) -> str:

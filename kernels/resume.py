@@ -1,92 +1,69 @@
-"""Going on from the last version of a kernel: its output is fetched and attached to the next version as a dataset.
+"""Resume a kernel from its last version: the output is fetched and attached to the next version as a dataset.
 
-It does so however that version ended. Kaggle itself would mount the output only of one that ended well.
+It works however that version ended. Kaggle itself would mount the output only of one that ended well.
 """
 
-import shutil
-import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dfd.files import whole
 from kernels import KernelError, client, follow, inputs
-from kernels.build import Sources, read_metadata
+from kernels.build import Sources, earlier, read_metadata
 from kernels.places import base
 from kernels.report import read_report
 from kernels.session import REPORT
+from kernels.upload import Upload, dataset
 
-KINDS = {"faces": ("faces", "faces.tar"), "train": ("run", "config.json")}
-"""The folder of a kernel's output to go on from, and a file in it that shows that it was begun."""
-FREE = frozenset({"hours", "timeout", "faces"})
+KINDS = {"faces": "faces", "train": "run"}
+"""The folder of a kernel's output to resume from, which is also its kind."""
+MAY_CHANGE = frozenset({"hours", "timeout", "unlisted", "faces"})
 """Settings that may change from version to version."""
 
 
 class NothingLeftError(KernelError):
-    """The last version left nothing to go on from."""
+    """The last version left nothing to resume from."""
 
 
 @dataclass(frozen=True)
 class Left:
-    """What the last version left. settings: its own. folder: to attach as the dataset; identity: its sha256."""
+    """What the last version left. settings: of the next version; upload: the dataset to attach to it."""
 
     settings: dict[str, Any]
-    folder: Path
-    identity: str
+    upload: Upload
 
 
-def from_kaggle(name: str, account: str, scratch: Path) -> Left:
+def from_kaggle(name: str, account: str, changes: Mapping[str, Any], scratch: Path) -> Left:
     """Fetch what the last version of kernel `name` left into `scratch`.
 
-    Raises KernelError: there is no version, it still runs, it is done, or it left nothing.
+    Raises KernelError: there is no version, it still runs, and as from_folder.
     """
-    kernel = str(read_metadata(name, account, Sources(resume=True))["id"])
+    kernel = str(read_metadata(name, account, Sources(earlier=""))["id"])
     state, _ = client.kernel_status(kernel)
     if state not in follow.ENDED:
-        raise KernelError(f"{kernel} is {state.lower()}: wait for its end, then go on from it")
-    follow.download(kernel, scratch / "output", rf"^({REPORT}|{KINDS[base(name)][0]}/.*)$")
-    return from_folder(name, scratch / "output", scratch / "left")
+        raise KernelError(f"{kernel} is {state.lower()}: wait for its end, then resume it")
+    follow.download(kernel, scratch / "output", rf"^({REPORT}|{KINDS[base(name)]}/.*)$")
+    return from_folder(name, scratch / "output", account, changes, scratch / "left")
 
 
-def from_folder(name: str, output: Path, to: Path) -> Left:
-    """Make what a version left in its `output` one file in `to`.
+def from_folder(name: str, output: Path, account: str, changes: Mapping[str, Any], staged: Path) -> Left:
+    """Stage what a version left in its `output`. changes: of its settings.
 
-    Raises KernelError: it is done, or it left nothing.
+    Raises KernelError: it is done, it left nothing, its files are damaged, or it had another recipe or dataset.
     """
-    read_metadata(name, None, Sources(resume=True))
-    kind, begun = KINDS[base(name)]
-    settings = _settings(name, output)
-    if not (output / kind / begun).is_file():
-        raise NothingLeftError(f"kernel {name} left nothing to go on from: leave out RESUME=1")
+    read_metadata(name, account, Sources(earlier=""))
+    kind, about = KINDS[base(name)], read_report(output) if (output / REPORT).is_file() else {}
+    if about.get("status") == "done" and kind != "faces":  # more videos may have been attached to faces
+        raise KernelError(f"kernel {name} is done: there is nothing to resume")
+    if inputs.kind_of(output / kind) != kind:
+        raise NothingLeftError(f"kernel {name} left nothing to resume from: leave out RESUME=1")
     if damage := inputs.fault(output / kind):
         raise KernelError(f"{damage}: fetch it again")
-    to.mkdir(parents=True, exist_ok=True)
-    with whole(to / f"{kind}.tar") as partial:
-        if (packed := output / kind / f"{kind}.tar").is_file():
-            shutil.copyfile(packed, partial)
-        else:
-            with tarfile.open(partial, "w") as archive:
-                archive.add(output / kind, ".")
-    return Left(settings, to, inputs.write_manifest(to, kind))
-
-
-def settle(name: str, before: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of the next version: those before, changed. Raises KernelError for another recipe or dataset."""
+    before = about.get("settings", {})
     for key, value in changes.items():
-        if key not in FREE and key in before and before[key] != value:
+        if key not in MAY_CHANGE and key in before and before[key] != value:
             raise KernelError(
-                f"setting {key} of kernel {name} is {value!r}, but {before[key]!r} in what it goes on from: leave it "
+                f"setting {key} of kernel {name} is {value!r}, but {before[key]!r} in what it resumes from: leave it "
                 "out, or push without RESUME=1"
             )
-    return {**before, **changes}
-
-
-def _settings(name: str, output: Path) -> dict[str, Any]:
-    """The settings of the version with this output, {} where it has no report. Raises KernelError when done."""
-    if not (output / REPORT).is_file():
-        return {}
-    about = read_report(output)
-    if about["status"] == "done" and base(name) != "faces":  # more videos may have been attached to faces
-        raise KernelError(f"kernel {name} is done: there is nothing to go on with")
-    return dict(about.get("settings", {}))
+    return Left({**before, **changes}, dataset(output / kind, kind, f"{account}/{earlier(name)}", staged))

@@ -1,7 +1,7 @@
-"""Run a script under Kaggle's conditions: its folders, no network, read-only input, and limits.
+"""Run a script or notebook under Kaggle's conditions: its folders, no network, read-only input, and limits.
 
-The script sees /kaggle as the folder in DFD_KAGGLE. Python's audit hooks refuse connections and writes to the input in
-each process of its environment, so a rehearsal needs no rights and runs on every system.
+It finds /kaggle as the folder in DFD_KAGGLE. Python's audit hooks refuse connections and writes to the input in each
+process of its environment, so a rehearsal needs no rights and runs on every system.
 """
 
 import os
@@ -13,9 +13,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import psutil
+from cyclopts import Parameter
 
+from dfd.cli.options import GIGABYTES, SECONDS
 from kernels.image import site_packages
 
 GIB = 2**30
@@ -26,7 +29,7 @@ MOST_FILES = 500
 now = time.monotonic
 """The clock of the time limit."""
 GUARD = '''\
-"""Of a rehearsal: refuses connections, and writes to what is attached."""
+"""Refuses connections, and writes to the attached sources, in a rehearsal."""
 import os
 import socket
 import sys
@@ -59,7 +62,7 @@ def guard(event, arguments):
 sys.addaudithook(guard)
 '''
 RUNNER = '''\
-"""Runs a notebook as Kaggle does, and prints what its cells print."""
+"""Runs a notebook as Kaggle does: prints what its cells print, and keeps it as __notebook__.ipynb."""
 import sys
 
 import nbformat
@@ -71,20 +74,30 @@ class Client(NotebookClient):
         print(msg["content"].get("text", ""), end="", flush=True)
         return super().output(outs, msg, display_id, cell_index)
 
+book = nbformat.read(sys.argv[1], 4)
 try:
-    Client(nbformat.read(sys.argv[1], 4), timeout=None).execute()
+    Client(book, timeout=None).execute()
 except CellExecutionError as error:
     raise SystemExit(f"{error.ename}: {error.evalue}") from None
+finally:
+    nbformat.write(book, "__notebook__.ipynb")
 '''
 
 
+@Parameter(name="*")
 @dataclass(frozen=True)
 class Limits:
-    """Kaggle's limits: seconds, bytes of memory, bytes of /kaggle/working."""
+    """Kaggle's limits.
 
-    seconds: float = 32_400
-    memory: float = 31 * GIB
-    disk: float = 20 * GIB
+    Args:
+        seconds: Time limit.
+        memory: Limit in GiB.
+        disk: Limit of the output in GiB.
+    """
+
+    seconds: Annotated[float, SECONDS] = 32_400
+    memory: Annotated[float, GIGABYTES] = 31
+    disk: Annotated[float, GIGABYTES] = 20
 
 
 @dataclass(frozen=True)
@@ -154,17 +167,16 @@ def _watch(process: subprocess.Popen[bytes], working: Path, limits: Limits) -> t
     memory = disk = 0
     until = now() + limits.seconds
     while True:
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(POLL)
-        except subprocess.TimeoutExpired:
-            memory, disk = max(memory, _memory(process)), max(disk, _disk(working))
-        else:
-            return "", memory, max(disk, _disk(working))
+        memory, disk = max(memory, _memory(process)), max(disk, _disk(working))
+        if process.returncode is not None:
+            return "", memory, disk
         if now() > until:
             return "Your notebook was stopped because it exceeded the max allowed execution duration.", memory, disk
-        if memory > limits.memory:
+        if memory > limits.memory * GIB:
             return "Your notebook tried to allocate more memory than is available.", memory, disk
-        if disk > limits.disk:
+        if disk > limits.disk * GIB:
             return f"/kaggle/working is full: {disk / GIB:.1f} GiB", memory, disk
 
 

@@ -14,35 +14,36 @@ import json
 import os
 import subprocess
 import sys
-import tarfile
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 from dfd.errors import DfdError
-from dfd.files import sha256, whole, write_json
+from dfd.files import write_json
 from kernels import KernelError, inputs
+
+if TYPE_CHECKING:
+    from dfd.faces.tracklets import FacesConfig
+    from dfd.training.recipes import Recipe
+    from dfd.types import Video
 
 ROOT = "DFD_KAGGLE"
 """Environment variable: where /kaggle is in a rehearsal."""
 REHEARSAL = "DFD_REHEARSAL"
 """Environment variable of a rehearsal: nothing is mounted late, and no GPU is needed."""
 REPORT, SUBMISSION = "kernel.json", "submission.csv"
-LOCK, IMAGE = "wheelhouse.json", "image.json"
 MOUNT_WAIT = 180.0
 """Seconds to wait for a source: some sessions start before their inputs are mounted."""
-TELL_EVERY = 30.0
+PROGRESS_EVERY = 30.0
 """Seconds between two lines about progress."""
 PACK_EVERY = 1800.0
 """Seconds between two packings of an unfinished dataset of faces: a session may be cut off."""
 OLDEST_GPU = (7, 0)
 """Lowest compute capability that torch supports."""
-
-Found = TypeVar("Found")
 
 
 class Session:
@@ -54,20 +55,18 @@ class Session:
         self.root = Path(os.environ.get(ROOT, "/kaggle"))
         self.input, self.working, self.scratch = (self.root / part for part in ("input", "working", "temp"))
         self.rehearsal = REHEARSAL in os.environ
-        self.start = clock()
+        self.start = self._logged = self._packed = clock()
         self.until = self.start + 3600 * float(self.settings["hours"])
-        self._said = self._packed = self.start
         self._finished, self._made = False, ""
         self._attached: dict[str, str] = {}
-        self._versions = installed(json.loads(Path(__file__).with_name(IMAGE).read_text(encoding="utf-8"))["versions"])
 
     def __enter__(self) -> Self:
-        """Say what runs."""
+        """Print and report what runs."""
         for folder in (self.working, self.scratch):
             folder.mkdir(parents=True, exist_ok=True)
         built = built_as()
-        self._report("cut off", reason="it was stopped before its end")  # which stands if it is
-        self.say(f"dfd kernel {self.name}: commit {built['commit']}, content {built['sha256'][:12]}, {self.settings}")
+        self._report("cut off", reason="it was stopped before its end")  # stays so if the session is cut off
+        self.log(f"dfd kernel {self.name}: commit {built['commit']}, content {built['sha256'][:12]}, {self.settings}")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
@@ -81,59 +80,69 @@ class Session:
         if isinstance(error, DfdError):
             raise SystemExit(f"dfd kernel {self.name}: {line}") from None
 
-    def say(self, text: str) -> None:
-        """A line of the log, with the seconds since the start."""
+    def log(self, text: str) -> None:
+        """Print a line, with the seconds since the start."""
         print(f"[{self._clock() - self.start:7.1f} s] {text}", flush=True)
 
-    def tell(self, done: int, total: int, what: str) -> None:
-        """Progress, now and then."""
-        if self._clock() - self._said >= TELL_EVERY or done == total:
-            self._said = self._clock()
-            self.say(f"{done} of {total}: {what}")
+    def progress(self, done: int, total: int, what: str) -> None:
+        """Print how far the work is, at most every PROGRESS_EVERY seconds."""
+        if self._clock() - self._logged >= PROGRESS_EVERY or done == total:
+            self._logged = self._clock()
+            self.log(f"{done} of {total}: {what}")
 
     def competition(self) -> Path:
         """The competition's folder. Raises KernelError when it is not attached."""
-        return self._await("the competition's test_videos/ and sample_submission.csv", inputs.competition)
+        return self._await("the competition's test_videos/ and sample_submission.csv", inputs.competition)[0]
 
-    def videos(self, name: str) -> list[Any]:
-        """The videos of every attached folder with a metadata.json, or of the one called `name`."""
+    def videos(self, name: str, unlisted: bool = False) -> "list[Video]":
+        """The videos of every attached folder with a metadata.json, or of the one called `name`.
+
+        Prints how each folder is understood, and what its labels leave out. unlisted: take these videos too, without a
+        label. Raises KernelError when no such folder is attached, or two videos have one name.
+        """
+        from dfd.report.understood import understood
+        from dfd.videos.manifest import read_folder
+
         what = f"a folder called {name}" if name else "a folder of videos with a metadata.json"
-        return inputs.videos_of(self._await(what, lambda root: inputs.videos(root, name)))
+        videos: dict[str, Video] = {}
+        for folder in self._await(what, lambda root: inputs.videos(root, name)):
+            found = read_folder(folder, unlisted)
+            for line in understood(folder, found):
+                self.log(line.replace("--unlisted", 'SET="unlisted=true"'))
+            for video in found.videos:
+                if videos.setdefault(video.name, video) is not video:
+                    raise KernelError(f"{video.path} and {videos[video.name].path} have one name: attach one of them")
+        return list(videos.values())
 
     def attached(self, kind: str, identity: str = "") -> Path:
-        """The folder of a `kind` (faces, bundle, …), whole by its sha256; with `identity`, that very one.
+        """The attached folder of a `kind` (faces, bundle, …), its files checked. identity: its sha256, "" for any.
 
         Raises KernelError when none is attached, several are, or one is damaged or of another version.
         """
-        what = f"a folder whose {inputs.MANIFEST} says {kind}"
-        if identity:
-            what += f" with content {identity[:12]}"
-
-        def look(root: Path) -> list[Path]:
-            found = inputs.of_kind(root, kind)
-            return [f for f in found if inputs.identity(inputs.read_manifest(f)["files"]).startswith(identity)]
-
-        found = self._await(what, look)
+        what = f"a folder whose {inputs.MANIFEST} says {kind}" + f" with content {identity[:12]}" * bool(identity)
+        found = self._await(what, lambda root: inputs.of_kind(root, kind, identity))
         if len(found) > 1:
             raise KernelError(f"{len(found)} folders of kind {kind}: {found[0]}, {found[1]}; attach one of them")
         if damage := inputs.fault(found[0]):
             raise KernelError(f"{damage}: upload it again")
-        self._attached[kind] = inputs.identity(inputs.read_manifest(found[0])["files"])
+        self._attached[kind] = inputs.content(found[0])
         return found[0]
 
     def install_wheels(self) -> None:
-        """Put the locked wheels on the path, out of the attached wheelhouse; torch and numpy stay the image's.
+        """Put the locked wheels on the path, from the attached wheelhouse; torch and numpy stay the image's.
 
         Raises KernelError when one of them is missing, damaged or refused by pip.
         """
-        lock: dict[str, str] = json.loads(Path(__file__).with_name(LOCK).read_text(encoding="utf-8"))
-        folder = self._await(
-            f"a wheelhouse with the {len(lock)} wheels of {LOCK}",
-            lambda root: [f for f in inputs.of_kind(root, "wheels") if _holds(f, lock)],
-        )[0]
-        for name, wanted in lock.items():
-            if (got := sha256(folder / name)) != wanted:
-                raise KernelError(f"{folder / name} has sha256 {got[:12]}…, not {wanted[:12]}…: upload it again")
+        lock: dict[str, str] = _packed_json("wheelhouse.json")
+
+        def look(root: Path) -> list[Path]:  # an older version of the wheelhouse may be mounted first
+            return [
+                f for f in inputs.of_kind(root, "wheels") if lock.items() <= inputs.read_manifest(f)["files"].items()
+            ]
+
+        folder = self._await(f"a wheelhouse with the {len(lock)} wheels of wheelhouse.json", look)[0]
+        if damage := inputs.fault(folder):
+            raise KernelError(f"{damage}: upload it again")
         target = self.scratch / "wheels"
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-cache-dir"]
         command += ["--disable-pip-version-check", "--root-user-action=ignore", "--target", str(target)]
@@ -141,75 +150,68 @@ class Session:
         if done.returncode:
             raise KernelError(f"pip could not install the wheels of {folder}: {done.stderr.strip()[-300:]}")
         sys.path.insert(1, str(target))
-        self.say(f"installed {', '.join('-'.join(name.split('-')[:2]) for name in lock)}")
+        self.log(f"installed {', '.join('-'.join(name.split('-')[:2]) for name in lock)}")
 
     def device(self) -> str:
-        """cuda, tried with a real operation. Raises KernelError where it does not work: better now than in hours."""
+        """cuda, after an operation on it; cpu in a rehearsal. Raises KernelError where a kernel has no GPU to use."""
         import torch
 
         if torch.cuda.is_available() and torch.cuda.get_device_capability() >= OLDEST_GPU:
             torch.ones(2, device="cuda").sum().item()
-            self.say(f"GPU: {torch.cuda.get_device_name()} × {torch.cuda.device_count()}")
+            self.log(f"GPU: {torch.cuda.get_device_name()} × {torch.cuda.device_count()}")
             return "cuda"
         if not self.rehearsal:
             raise KernelError(
                 "no GPU that torch can use: push with machine_shape NvidiaTeslaT4, and look at your quota"
             )
-        self.say("no GPU here; on Kaggle the kernel would fail now")
+        self.log("no GPU here; on Kaggle the kernel would fail now")
         return "cpu"
 
-    def cards(self) -> int:
-        """How many GPUs share a training; 1 where there is none."""
-        import torch
-
-        return max(1, torch.cuda.device_count())
-
-    def unpack(self, folder: Path, kind: str, to: Path) -> Path:
-        """Unpack the <kind>.tar of an attached folder to `to`, whole or not at all: a session may be cut off."""
-        with whole(to) as partial, tarfile.open(folder / f"{kind}.tar") as archive:
-            archive.extractall(partial, filter="data")
-        return to
-
-    def go_on(self, kind: str, to: Path) -> Path:
+    def resume(self, kind: str, to: Path) -> Path:
         """Return `to`, with what the last version left where this one was built with RESUME=1.
 
         Raises KernelError when that is not attached or damaged: hours of work would be done again.
         """
-        if built_as()["resume"]:
-            earlier = self.attached(kind, built_as()["earlier"])
-            self.say(f"goes on from {earlier}")
-            self.unpack(earlier, kind, to)
+        if (earlier := built_as()["earlier"]) is not None:
+            folder = self.attached(kind, earlier)
+            self.log(f"resumes from {folder}")
+            inputs.unpack(folder, kind, to)
         return to
 
-    def pack(self, store: Path) -> None:
-        """Write a dataset of faces to the output as one file, faces/faces.tar: Kaggle keeps few files.
+    def pack(self, folder: Path, kind: str, every: float = 0) -> None:
+        """Write what another kernel takes to /kaggle/working/<kind>, unless that was done `every` seconds ago or less.
 
-        Workers may be writing meanwhile: unfinished files, whose names begin with a dot, are left out.
+        Workers may be writing to `folder` meanwhile: unfinished files are left out.
         """
-        place = self.working / "faces"
-        place.mkdir(exist_ok=True)
-        with whole(place / "faces.tar") as partial, tarfile.open(partial, "w") as archive:
-            for folder, folders, files in os.walk(store):
-                folders[:] = sorted(name for name in folders if not name.startswith("."))
-                for path in (Path(folder), *(Path(folder, name) for name in sorted(files) if not name.startswith("."))):
-                    archive.add(path, path.relative_to(store), recursive=False)
-        self.make(place, "faces")
-        self._packed = self._clock()
+        if self._clock() - self._packed >= every:
+            self._made = inputs.stage(folder, self.working / kind, kind)
+            self._packed = self._clock()
 
-    def make(self, folder: Path, kind: str) -> None:
-        """Write the manifest of a folder of the output, and its content into the report."""
-        self._made = inputs.write_manifest(folder, kind)
+    @contextmanager
+    def page(self, name: str) -> Iterator[Path]:
+        """The path of a page to write in /kaggle/working; in a notebook it is then shown.
 
-    def pack_now_and_then(self, store: Path) -> None:
-        """Pack it again after PACK_EVERY seconds."""
-        if self._clock() - self._packed >= PACK_EVERY:
-            self.pack(store)
+        A page that cannot be made is logged, and does not stop the kernel: its results are written already.
+        """
+        from dfd.report.page import framed
+
+        path = self.working / name
+        try:
+            yield path
+            if (ipython := sys.modules.get("IPython")) and ipython.get_ipython():
+                from IPython.display import display
+
+                display({"text/html": framed(path.read_text(encoding="utf-8"))}, raw=True)
+        except Exception as error:  # noqa: BLE001
+            self.log(f"no page {name}: {type(error).__name__}: {error}")
+        else:
+            self.log(f"page {name}")
 
     def finish(self, status: str, **about: Any) -> None:
-        """Write kernel.json: what ran, how it ended (done, unfinished, failed) and what came of it."""
+        """Write kernel.json: what ran, how it ended (done, unfinished, failed) and what it made."""
         self._finished = True
         self._report(status, **about)
-        self.say(f"{status}: {about.get('reason') or 'see ' + REPORT}")
+        self.log(f"{status}: {about.get('reason') or 'see ' + REPORT}")
 
     def _report(self, status: str, **about: Any) -> None:
         report = {
@@ -220,33 +222,35 @@ class Session:
             "seconds": round(self._clock() - self.start, 1),
             "python": ".".join(map(str, sys.version_info[:3])),
             "image": os.environ.get("KAGGLE_DOCKER_IMAGE", ""),
-            "versions": self._versions,
+            "versions": installed(_packed_json("image.json")["versions"]),
             "attached": self._attached,
             "made": self._made,
             **about,
         }
         write_json(self.working / REPORT, report)
 
-    def _await(self, what: str, look: Callable[[Path], Found | None]) -> Found:
-        """What `look` finds, waiting for a late mount. Raises KernelError after listing what is mounted."""
+    def _await(self, what: str, look: Callable[[Path], list[Path]]) -> list[Path]:
+        """The folders that `look` finds, waiting for a late mount. Raises KernelError after listing what is mounted."""
         until = self._clock() + (1.0 if self.rehearsal else MOUNT_WAIT)
         while not (found := look(self.input)):
             if self._clock() >= until:
                 print("\n".join(["mounted:", *inputs.listing(self.input)]), flush=True)
-                raise KernelError(f"{self.input} has not {what}: attach it to the kernel; what is mounted is above")
+                raise KernelError(
+                    f"{self.input} does not hold {what}: attach it to the kernel; the list above is what is mounted"
+                )
             time.sleep(0.5 if self.rehearsal else 5)
-        self.say(f"found {what}")
+        self.log(f"found {what}")
         return found
 
 
 def built_as() -> dict[str, Any]:
-    """Commit and content hash of the script, and whether it goes on from its last version.
+    """Commit and content hash of the script.
 
-    earlier: the sha256 of what that left, "" for any.
+    earlier: the sha256 of what its last version left, to resume from; "" for any, None where it does not resume.
     """
     path = Path(__file__).resolve().parents[1] / "built.json"
     if not path.is_file():
-        return {"commit": "not built", "sha256": "not built", "resume": False, "earlier": ""}
+        return {"commit": "not built", "sha256": "not built", "earlier": None}
     built: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return built
 
@@ -260,7 +264,26 @@ def installed(packages: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _holds(folder: Path, lock: Mapping[str, str]) -> bool:
-    """Whether a wheelhouse's manifest promises every locked wheel: an older version of it does not."""
-    files = inputs.read_manifest(folder)["files"]
-    return all(files.get(name) == wanted for name, wanted in lock.items())
+def faces_config(settings: Mapping[str, Any]) -> "FacesConfig":
+    """How kernel faces looks for faces. Raises ConfigError."""
+    from dfd.faces.tracklets import FacesConfig
+
+    return FacesConfig.read(settings["options"], "options")
+
+
+def training_recipe(settings: Mapping[str, Any], weights: Path | None = None) -> "Recipe":
+    """The recipe of kernel train, with its options. weights: to start from. Raises ConfigError."""
+    from dfd.training.recipes import Recipe, recipe
+
+    parts = recipe(settings["recipe"]).model_dump()
+    if weights:
+        parts["model"]["weights"] = weights
+    for part, changes in settings["options"].items():
+        parts[part] = {**parts.get(part, {}), **changes} if isinstance(changes, dict) else changes
+    return Recipe.read(parts, "options")
+
+
+def _packed_json(name: str) -> dict[str, Any]:
+    """A JSON file in the folder of this module."""
+    about: dict[str, Any] = json.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))
+    return about

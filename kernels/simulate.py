@@ -3,7 +3,9 @@
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from dfd.report import terminal as show
 from kernels import KernelError, image, inputs, places, sandbox
@@ -12,44 +14,46 @@ from kernels.report import report
 
 COMPETITION_FILES = ("test_videos", "train_sample_videos", inputs.SAMPLE)
 """Mounted of a competition's folder: Kaggle has no labels of the test."""
-WORDS = {
-    "competition_sources": "competitions",
-    "dataset_sources": "datasets",
-    "kernel_sources": "notebooks",
-    "model_sources": "models",
-}
+FOLDERS = {"competition": "competitions", "dataset": "datasets", "kernel": "notebooks", "model": "models"}
+"""Where Kaggle mounts a kind of source, below /kaggle/input."""
+Layout = Literal["long", "short"]
 
 
-def simulate(
-    built: Built,
-    competition: Path,
-    folders: Mapping[str, Path],
-    long_layout: bool = True,
-    limits: sandbox.Limits = sandbox.Limits(),  # noqa: B008  # frozen
-    labels: Path | None = None,
-    exact: bool = False,
-) -> str:
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a kernel finds here. competition: a folder like the competition's; labels: of its test videos.
+
+    folders: by slug, to attach for a dataset, model or kernel's output; otherwise build/wheelhouse, and the outputs of
+    rehearsals. layout: long for input/datasets/<owner>/<slug>, short for input/<slug>. exact: with the image's Python
+    and versions, installed into build/image.
+    """
+
+    competition: Path
+    labels: Path | None = None
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    layout: Layout = "long"
+    limits: sandbox.Limits = sandbox.Limits()  # noqa: RUF009  # frozen
+    exact: bool = False
+
+
+def simulate(built: Built, here: Rehearsal) -> str:
     """Run build/<name> with the sources of its metadata, print the report as of a real run, return its status.
 
-    competition: a folder like the competition's. folders: by slug, to attach for a dataset, model or kernel's output;
-    otherwise build/wheelhouse, and the outputs of rehearsals. long_layout: input/datasets/<owner>/<slug>, else
-    input/<slug>. exact: with the image's Python and versions, installed into build/image.
     Raises KernelError: a source is missing here, or the kernel failed.
     """
-    predict = places.base(built.name) == "predict"
-    sources = attached(built, competition, folders, long_layout)
-    mounts = "/kaggle/input/<kind>/<owner>/<slug>" if long_layout else "/kaggle/input/<slug>"
-    versions = "" if exact else "; in the versions installed here:"
-    show.say(f"Rehearsal without network, sources at {mounts}, with the packages of Kaggle's image only{versions}")
-    if not exact:
+    predict, output = places.base(built.name) == "predict", places.output(built.name)
+    sources = attached(built, here)
+    versions = "" if here.exact else "; in the versions installed here:"
+    show.say(f"Rehearsal without network, in the {here.layout} layout, with Kaggle's packages only{versions}")
+    if not here.exact:
         show.table(image.differences(image.pinned(), image.here()))
     with tempfile.TemporaryDirectory(prefix=f"dfd-{built.name}-") as temporary:
         tree, log = Path(temporary) / "kaggle", built.folder / "log.txt"
         linked = Path(temporary) / "environment"
-        python = image.exact_environment(places.built("image")) if exact else image.linked_environment(linked)
-        ended = sandbox.run(python, built.folder / built.metadata["code_file"], tree, sources, limits, log)
-        shutil.rmtree(places.output(built.name), ignore_errors=True)
-        shutil.copytree(tree / "working", places.output(built.name))
+        python = image.exact_environment(places.built("image")) if here.exact else image.linked_environment(linked)
+        ended = sandbox.run(python, built.folder / built.metadata["code_file"], tree, sources, here.limits, log)
+        shutil.rmtree(output, ignore_errors=True)
+        shutil.copytree(tree / "working", output)
     text = log.read_text(encoding="utf-8", errors="replace")
     print(text, end="")
     show.say(
@@ -61,36 +65,37 @@ def simulate(
     if ended.status != "COMPLETE":
         lines = text.strip().splitlines()
         why = lines[-1] if lines and ended.reason.startswith("the script ended") else ended.reason
-        again = "" if predict else f"; go on: make kernel-simulate KERNEL={built.name} RESUME=1"
+        again = "" if predict else f"; resume it: make kernel-simulate KERNEL={built.name} RESUME=1"
         raise KernelError(f"kernel {built.name} ended as {ended.status}: {why}{again}")
-    return report(places.output(built.name), labels if predict else None)
+    return report(output, here.labels if predict else None)
 
 
-def attached(built: Built, competition: Path, folders: Mapping[str, Path], long_layout: bool) -> dict[str, Path]:
+def attached(built: Built, here: Rehearsal) -> dict[str, Path]:
     """The local folder or file of each source of a kernel, by its path below /kaggle/input.
 
     Raises KernelError for one that is missing, saying how to make it.
     """
     outputs = {f"dfd-{name}": places.output(name) for name in places.NAMES}
-    known = {"dfd-wheelhouse": places.built("wheelhouse"), **outputs, **folders}
+    known = {"dfd-wheelhouse": places.built("wheelhouse"), **outputs, **here.folders}
     found: dict[str, Path] = {}
-    for key, word in WORDS.items():
-        for source in built.metadata.get(key, []):
-            owner, _, slug = unversioned(str(source)).rpartition("/")
-            inner = str(source).lower().split("/")[2:] if key == "model_sources" else []  # framework, name, version
-            place = "/".join(part for part in ((word, owner, slug, *inner) if long_layout else (slug, *inner)) if part)
-            folder = competition if key == "competition_sources" else known.get(slug)
+    for kind, mounted in FOLDERS.items():
+        for source in map(str, built.metadata.get(f"{kind}_sources", [])):
+            slug = unversioned(source).rpartition("/")[2]
+            version = source.lower().split("/")[2:] if kind == "model" else []  # framework, variation, version
+            long = [mounted, *unversioned(source).split("/")]
+            place = "/".join([*(long if here.layout == "long" else [slug]), *version])
+            folder = here.competition if kind == "competition" else known.get(slug)
             if folder is None or not folder.is_dir():
-                raise KernelError(f"{source} is not here ({folder or 'no folder is known'}): {_remedy(key, slug)}")
-            if key == "competition_sources":
+                raise KernelError(f"{source} is not here ({folder or 'no folder is known'}): {_remedy(kind, slug)}")
+            if kind == "competition":
                 found |= {f"{place}/{n}": folder / n for n in COMPETITION_FILES if (folder / n).exists()}
             else:
                 found[place] = folder
     return found
 
 
-def _remedy(key: str, slug: str) -> str:
-    if key == "competition_sources":
+def _remedy(kind: str, slug: str) -> str:
+    if kind == "competition":
         return "make one with `dfd sample`, or give --competition"
     if slug == "dfd-wheelhouse":
         return "make wheelhouse"

@@ -19,7 +19,7 @@ PLATFORMS = ("manylinux_2_28_x86_64", "manylinux2014_x86_64", "manylinux2010_x86
 def gather(relock: bool = False) -> Path:
     """Download the wheels of PACKAGES, as pinned in requirements.txt, for each of pythons(); returns their folder.
 
-    relock: write kernels/wheelhouse.json anew instead of holding the files against it. Raises KernelError: no wheel
+    relock: rewrite kernels/wheelhouse.json instead of comparing the files with it. Raises KernelError: no wheel
     for a Python (an sdist is no help: nothing compiles there), or one that differs from the lock.
     """
     folder = places.built("wheelhouse")
@@ -28,7 +28,7 @@ def gather(relock: bool = False) -> Path:
             _download(python, Path(temporary))
         wheels = {path.name: sha256(path) for path in sorted(Path(temporary).glob("*.whl"))}
         if relock:
-            write_json(places.lock(), wheels)
+            write_json(places.source("wheelhouse.json"), wheels)
         _check_lock(wheels)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -65,8 +65,8 @@ def _download(python: str, to: Path) -> None:
 
 
 def _check_lock(wheels: dict[str, str]) -> None:
-    locked: dict[str, str] = json.loads(places.lock().read_text(encoding="utf-8"))
+    locked: dict[str, str] = json.loads(places.source("wheelhouse.json").read_text(encoding="utf-8"))
     for name in {**locked, **wheels}:
         if locked.get(name) != wheels.get(name):
             fault = "is not locked" if name not in locked else "is missing" if name not in wheels else "has changed"
-            raise KernelError(f"{name} {fault}: if that is meant, make wheelhouse RELOCK=1, and commit it")
+            raise KernelError(f"{name} {fault}: if this is intended, make wheelhouse RELOCK=1, and commit it")

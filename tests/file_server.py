@@ -7,9 +7,9 @@ from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-from loopback import Loopback
 
 from dfd.videos import remote
+from tests.loopback import Loopback
 
 
 class Handler(SimpleHTTPRequestHandler):

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlsplit
 
-from loopback import Loopback
+from tests.loopback import Loopback
 
 
 class Server(Loopback):

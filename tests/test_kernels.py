@@ -19,7 +19,7 @@ from kernels import build as kernel_build
 from kernels import notebook as kernel_notebook
 from kernels.__main__ import main
 from kernels.build import Sources, build, pack, uncommitted
-from kernels.check import KEYS, LARGEST, faults
+from kernels.check import LARGEST, RULES, faults
 from tests.kernel_workshop import HERE, checkout, commit, use
 
 
@@ -104,7 +104,7 @@ def test_a_change_shows_in_commit_and_hash(tmp_path, monkeypatch):
     assert build("faces").sha256 == dirty.sha256
 
 
-def test_the_shipped_bundle_does_not_travel(tmp_path, monkeypatch):
+def test_the_shipped_bundle_is_not_packed(tmp_path, monkeypatch):
     use(monkeypatch, checkout(tmp_path / "other"))
     first = build("predict")
     (places.ROOT / "dfd" / "pretrained").mkdir(exist_ok=True)
@@ -156,7 +156,7 @@ def test_settings_are_replaced_in_the_script():
         ({"folds": True}, "setting folds"),
     ],
 )
-def test_a_setting_that_does_not_hold_is_refused(changes, message):
+def test_an_unknown_setting_or_one_of_another_type_is_refused(changes, message):
     with pytest.raises(KernelError, match=re.escape(message)):
         build("train", changes=changes)
 
@@ -167,8 +167,8 @@ def test_a_setting_that_does_not_hold_is_refused(changes, message):
         ("gpu", True, "unknown key 'gpu'"),
         ("id", "tester/dfd-predict/3", "owner/slug in lower case"),
         ("id", "Tester/dfd-predict", "owner/slug in lower case"),
-        ("title", "dfd", "has 3 characters"),
-        ("id", "tester/dfd", "its slug has 3 characters, at least 5 are wanted"),
+        ("title", "dfd", "title is 'dfd': a title of 5 to 50 characters is wanted"),
+        ("id", "tester/dfd", "with 5 or more characters in the slug"),
         ("id_no", "12", "id_no is '12': a number is wanted"),
         ("keywords", "gpu", "keywords is 'gpu': a list is wanted"),
         ("title", "dfd prediction", "makes the slug 'dfd-prediction', id says 'dfd-predict'"),
@@ -177,30 +177,30 @@ def test_a_setting_that_does_not_hold_is_refused(changes, message):
         ("enable_internet", "false", "enable_internet is 'false'"),
         ("enable_internet", 0, "enable_internet is 0"),
         ("is_private", False, "is_private is False: True is wanted"),
-        ("enable_gpu", True, "choose a GPU by machine_shape"),
-        ("enable_tpu", "true", "choose a GPU by machine_shape"),
+        ("enable_gpu", True, "enable_gpu is True: no such key, but a machine_shape, is wanted"),
+        ("enable_tpu", "true", "enable_tpu is 'true': no such key, but a machine_shape, is wanted"),
         ("kernel_type", "notebook", "kernel_type is 'notebook': 'script' is wanted"),
         ("code_file", "predict.py", "code_file is 'predict.py'"),
-        ("machine_shape", "NvidiaTeslaP100", "retired"),
+        ("machine_shape", "NvidiaTeslaP100", "machine_shape is 'NvidiaTeslaP100': 'NvidiaTeslaT4' or"),
         ("machine_shape", "T4", "machine_shape is 'T4'"),
         ("dataset_sources", ["datasets/tester/x"], "without a prefix"),
-        ("dataset_sources", ["wheels"], "'wheels': owner/slug is wanted"),
-        ("dataset_sources", "tester/wheels", "a list is wanted"),
-        ("dataset_sources", ["tester/wheels", "tester/wheels"], "names a source twice"),
+        ("dataset_sources", ["wheels"], "['wheels']: a list of owner/slug, each once and without a prefix, is wanted"),
+        ("dataset_sources", "tester/wheels", "'tester/wheels': a list of owner/slug"),
+        ("dataset_sources", ["tester/wheels", "tester/wheels"], "each once"),
         ("competition_sources", ["c/dfdc"], "without a prefix"),
         ("kernel_sources", ["code/tester/train"], "without a prefix"),
         ("model_sources", ["tester/model/pytorch/small"], "owner/model/framework/variation/version"),
-        ("docker_image", "gcr.io/kaggle-images/python:v170", "but kernels/image.json pins gcr.io/kaggle-"),
-        ("docker_image", None, "but kernels/image.json pins gcr.io/kaggle-"),
-        ("docker_image_pinning_type", "newest", "original is wanted, or latest"),
-        ("docker_image_pinning_type", "latest", "leave one of them out"),
+        ("docker_image", "gcr.io/kaggle-images/python:v170", "the image that kernels/image.json pins is wanted"),
+        ("docker_image", None, "the image that kernels/image.json pins is wanted"),
+        ("docker_image_pinning_type", "newest", "'original' or 'latest' is wanted"),
+        ("docker_image_pinning_type", "latest", "docker_image goes with docker_image_pinning_type 'original'"),
     ],
 )
-def test_metadata_that_kaggle_would_trip_over(built, key, value, message):
+def test_metadata_that_kaggle_refuses_or_ignores(built, key, value, message):
     assert message in " ".join(faults(replace(built, metadata={**built.metadata, key: value}))[:2])
 
 
-def test_what_is_right_is_let_through(built):
+def test_valid_metadata_has_no_faults(built):
     more = {
         "id_no": 12,
         "keywords": ["gpu"],
@@ -211,10 +211,10 @@ def test_what_is_right_is_let_through(built):
     }
     made = replace(built, metadata={**built.metadata, **more})
     assert faults(made) == []
-    assert set(made.metadata) == KEYS
+    assert set(made.metadata) == set(RULES)
 
 
-def test_kernels_run_in_the_pinned_image_or_said_so_in_the_newest(built):
+def test_kernels_run_in_the_pinned_image_or_with_latest_in_the_newest(built):
     assert re.fullmatch(r"gcr\.io/[a-z-]+/python@sha256:[0-9a-f]{64}", built.metadata["docker_image"])
     newest = build("train", sources=Sources(latest=True))
     assert "docker_image" not in newest.metadata
@@ -224,7 +224,7 @@ def test_kernels_run_in_the_pinned_image_or_said_so_in_the_newest(built):
 
 @pytest.mark.parametrize("text", ["", "[]", '{"docker_image": "python:3", "python": "3.12", "versions": {}}'])
 def test_what_pins_no_image_is_refused(tmp_path, monkeypatch, text):
-    monkeypatch.setattr(places, "image", lambda: tmp_path / "image.json")
+    monkeypatch.setattr(places, "source", lambda name: tmp_path / name)
     (tmp_path / "image.json").write_text(text)
     with pytest.raises(KernelError, match="image.json"):
         image.pinned()
@@ -244,7 +244,7 @@ def test_size_syntax_and_secrets(built):
         assert "take it out" in faults(replace(built, code=f"x = '''{secret}'''"))[0]
 
 
-def test_this_machines_key_and_files_of_keys_never_travel(monkeypatch, tmp_path):
+def test_this_machines_key_and_files_of_keys_are_faults(monkeypatch, tmp_path):
     root = checkout(tmp_path / "other")
     use(monkeypatch, root)
     (root / "dfd" / "kaggle.json").write_text("{}")
@@ -286,9 +286,9 @@ def test_verbs_say_what_comes_next(capsys):
         (["build", "prediction"], 1, "no kernel 'prediction'; there are faces, train, predict"),
         (["build"], 2, "requires an argument"),
         (["bild", "faces"], 2, "Unknown command"),
-        (["check", "train", "--set", "hours=9"], 1, "1 faults in kernel train"),
+        (["check", "train", "--set", "hours=9"], 1, "kernel train has 1 faults"),
         (["build", "train", "--set", "hours"], 1, "--set 'hours': name=value is wanted"),
-        (["simulate", "faces", "--layout", "wide"], 1, "long or short"),
+        (["simulate", "faces", "--layout", "wide"], 1, "long"),
         (["simulate", "predict", "--competition", "nowhere"], 1, "is not here (nowhere)"),
     ],
 )

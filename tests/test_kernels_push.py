@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from dfd.scoring.board import public_test_labels
-from kernels import KernelError, client, datasets, follow, image, inputs, models, places, wheelhouse
+from kernels import KernelError, client, follow, image, inputs, places, resume, upload, wheelhouse
 from kernels import push as pushing
 from kernels.__main__ import main
 from kernels.build import build
@@ -59,8 +59,7 @@ def server(tmp_path, monkeypatch, root):
         }
         for name, value in environment.items():
             monkeypatch.setenv(name, str(value))
-        for module in (pushing, follow, datasets, models):
-            monkeypatch.setattr(module, "PAUSE", 0.0)
+        monkeypatch.setattr(client, "PAUSE", 0.0)
         yield running
 
 
@@ -69,6 +68,12 @@ def whole(repository):
     with pytest.MonkeyPatch.context() as patch:
         use(patch, repository)
         return build("predict", "tester")
+
+
+@pytest.fixture(scope="module")
+def brief(whole):
+    """With a script of one line and no packed files, which are checked at once."""
+    return replace(whole, code="print(1)\n", files={})
 
 
 @pytest.fixture
@@ -116,7 +121,7 @@ def test_what_is_pushed_is_what_was_built(server, run):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ("Maximum batch GPU session count of 2 reached.", "no session is free"),
         ("Maximum weekly GPU quota of 30.00 hours reached.", "the week's GPU hours are spent"),
@@ -125,17 +130,17 @@ def test_what_is_pushed_is_what_was_built(server, run):
         ("Something new", "Kaggle refused the push: Something new"),
     ],
 )
-def test_a_push_error_is_an_error_though_the_client_ends_with_0(server, whole, words, told):
+def test_a_push_error_is_an_error_though_the_client_ends_with_0(server, whole, words, message):
     server.push_errors = [words]
     with pytest.raises(KernelError) as error:
         pushing.send(whole)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert words.rstrip(".") in str(error.value)
 
 
 def test_a_push_waits_for_a_session(server, run):
     server.push_errors = ["Maximum batch GPU session count of 2 reached."] * 2
-    status, out, _ = run("push", "predict", "--wait", "1")
+    status, out, _ = run("push", "predict", "--wait", "60")
     assert (status, out.count("Trying again")) == (0, 2)
     assert len(server.asked("SaveKernel")) == 3
 
@@ -148,7 +153,7 @@ def test_a_source_that_kaggle_drops_is_an_error(server, whole, key):
 
 
 @pytest.mark.parametrize(
-    ("failure", "told"),
+    ("failure", "message"),
     [
         ((400, "bad request"), "refused the push: bad request"),
         ((401, "who"), "does not accept your credentials"),
@@ -159,16 +164,16 @@ def test_a_source_that_kaggle_drops_is_an_error(server, whole, key):
         ("drop", "Kaggle cannot be reached"),
     ],
 )
-def test_http_errors_are_one_line(server, whole, failure, told):
+def test_http_errors_are_one_line(server, whole, failure, message):
     server.fail["SaveKernel"] = failure
-    with pytest.raises(KernelError, match=re.escape(told)):
+    with pytest.raises(KernelError, match=re.escape(message)):
         pushing.send(whole)
 
 
 def test_no_credentials(server, run, monkeypatch):
     monkeypatch.delenv("KAGGLE_USERNAME")
     monkeypatch.delenv("KAGGLE_KEY")
-    for verb in ("push", "status", "output", "logs"):
+    for verb in ("push", "status"):
         status, _, err = run(verb, "predict")
         assert (status, err[:22]) == (1, "no Kaggle credentials:")
     assert server.requests == []
@@ -183,7 +188,7 @@ def test_a_token_will_do(server, run, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "told"),
+    ("key", "value", "message"),
     [
         ("id", "other/dfd-predict", "the credentials here are tester's"),
         ("title", "dfd prophet", "Kaggle goes by the title"),
@@ -192,19 +197,23 @@ def test_a_token_will_do(server, run, monkeypatch):
             ["tester/dfd-wheels"],
             "dataset tester/dfd-wheels does not exist on Kaggle: is its",
         ),
-        ("kernel_sources", ["tester/some-other"], "kernel tester/some-other has not run on Kaggle: is its name right"),
+        (
+            "kernel_sources",
+            ["tester/some-other"],
+            "kernel tester/some-other does not exist on Kaggle: is its name right",
+        ),
     ],
 )
-def test_what_is_wrong_here_is_found_before_anything_is_sent(server, whole, key, value, told):
-    with pytest.raises(KernelError, match=re.escape(told)):
-        pushing.push(replace(whole, metadata={**whole.metadata, key: value}), "tester")
+def test_what_is_wrong_here_is_found_before_anything_is_sent(server, brief, key, value, message):
+    with pytest.raises(KernelError, match=re.escape(message)):
+        pushing.examine(replace(brief, metadata={**brief.metadata, key: value}), "tester")
     assert server.asked("SaveKernel") == []
 
 
-def test_a_script_too_large_is_not_sent(server, whole):
+def test_a_script_too_large_is_not_sent(server, brief):
     with pytest.raises(KernelError, match="Kaggle takes 900 kB"):
-        pushing.push(replace(whole, code="#" * 900_001), "tester")
-    assert server.asked("SaveKernel") == []
+        pushing.examine(replace(brief, code="#" * 900_001), "tester")
+    assert server.requests == []
 
 
 def test_a_dirty_tree_is_not_sent(server, run, monkeypatch, tmp_path):
@@ -218,7 +227,7 @@ def test_a_dirty_tree_is_not_sent(server, run, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wheels", "train", "told"),
+    ("wheels", "train", "message"),
     [
         (
             ["READY"],
@@ -232,13 +241,13 @@ def test_a_dirty_tree_is_not_sent(server, run, monkeypatch, tmp_path):
         (["READY"], None, "run it first (make kernel-push KERNEL=train), or push a folder (BUNDLE=folder)"),
     ],
 )
-def test_a_source_that_is_not_ready(server, whole, wheels, train, told):
+def test_a_source_that_is_not_ready(server, brief, wheels, train, message):
     server.datasets = {WHEELS: wheels}
     server.statuses = {TRAIN: train}
     if train == ["UNFINISHED"]:
         trained(server, "COMPLETE", "unfinished")
-    with pytest.raises(KernelError, match=re.escape(told)):
-        pushing.ready(whole)
+    with pytest.raises(KernelError, match=re.escape(message)):
+        pushing.examine(brief, "tester")
 
 
 @pytest.fixture
@@ -274,10 +283,10 @@ def test_a_bundle_made_here_is_published_as_a_model_and_attached(server, run, tm
     assert (status, "predict does" in err) == (1, True)
     (bundle / "bundle.json").rename(bundle / "faces.tar")
     status, _, err = run("push", "predict", "--bundle", bundle)
-    assert (status, "holds faces, no bundle: name a folder that `dfd bundle` made" in err) == (1, True)
+    assert (status, "holds faces, not bundle: name a folder that `dfd bundle` made" in err) == (1, True)
 
 
-def test_faces_found_here_travel_as_a_dataset_and_are_gone_on_with(server, run, tmp_path):
+def test_faces_found_here_are_uploaded_as_a_dataset_and_kept_by_a_resumed_run(server, run, tmp_path):
     store = tmp_path / "faces"
     (store / "tracklets" / "0a").mkdir(parents=True)
     (store / "dataset.json").write_text("{}")
@@ -319,7 +328,7 @@ def test_a_published_model_gets_versions_and_is_attached_by_its_name(server, run
 
 
 @pytest.mark.parametrize(
-    ("failure", "told"),
+    ("failure", "message"),
     [
         ({"StartBlobUpload": (403, "no")}, "no"),
         ({"CreateModel": (400, "slug taken")}, "model tester/dfd was not uploaded: slug taken"),
@@ -328,23 +337,23 @@ def test_a_published_model_gets_versions_and_is_attached_by_its_name(server, run
         ({"GetModelInstance": (500, "our fault")}, "our fault"),
     ],
 )
-def test_a_model_that_is_not_published_says_why(server, run, bundle, failure, told):
+def test_a_model_that_is_not_published_says_why(server, run, bundle, failure, message):
     server.fail = failure
     status, _, err = run("publish", bundle)
-    assert (status, told in err) == (1, True), err
+    assert (status, message in err) == (1, True), err
 
 
 def test_only_a_bundle_with_a_name_that_kaggle_takes_is_published(server, run, bundle, tmp_path):
     status, _, err = run("publish", bundle, "--name", "My Model")
     assert (status, "model name 'My Model': 3 to 50 of a-z, 0-9 and - are wanted" in err) == (1, True)
     status, _, err = run("publish", tmp_path)
-    assert (status, "holds nothing, no bundle" in err) == (1, True)
+    assert (status, "holds nothing, not bundle" in err) == (1, True)
     assert server.requests == []
 
 
 def test_a_push_without_a_run_is_saved(server, run):
     status, out, err = run("push", "predict", "--no-run")
-    if "--no-run" in client.asked("kernels", "push", "--help"):
+    if "--no-run" in client.ask("kernels", "push", "--help"):
         assert (status, "It does not run" in out) == (0, True), err
         assert server.asked("SaveKernel")[0]["kernelExecutionType"] == "QUICK_SAVE"
     else:
@@ -364,10 +373,10 @@ def test_a_notebook_is_pushed_beside_the_script(server, run):
 
 @pytest.mark.parametrize("method", ["GetDatasetStatus", "GetKernelSessionStatus"])
 @pytest.mark.parametrize("failure", ["drop", (503, "503 Server Error"), (500, "our fault")])
-def test_a_network_that_fails_is_no_missing_source(server, whole, method, failure):
+def test_a_network_that_fails_is_no_missing_source(server, brief, method, failure):
     server.fail[method] = failure
     with pytest.raises(KernelError) as error:
-        pushing.ready(whole)
+        pushing.examine(brief, "tester")
     assert "make" not in str(error.value)
     assert not isinstance(error.value, client.MissingError)
     assert isinstance(error.value, client.UnreachableError) is (failure[0] != 500)
@@ -379,7 +388,7 @@ def test_a_lost_network_creates_no_second_dataset(server, run, tmp_path):
     (store / "dataset.json").write_text("{}")
     server.fail["GetDatasetStatus"] = (500, "our fault")
     with pytest.raises(KernelError, match="our fault"):
-        datasets.upload(store, "dfd-face-tracks", "tester")
+        upload.dataset(store, "faces", "tester/dfd-face-tracks", tmp_path / "staged").send()
     assert server.asked("CreateDataset") == []
 
 
@@ -400,28 +409,38 @@ def trained(server, state, status, files=None, **settings):
     server.output = {"kernel.json": json.dumps(about).encode(), **(files or {})}
 
 
+LEFT = {"run/config.json": b"{}", "run/fold-0/checkpoints/last.ckpt": b"weights"}
+
+
 @pytest.mark.parametrize(
     ("state", "status"),
     [("COMPLETE", "unfinished"), ("CANCEL_ACKNOWLEDGED", "cut off"), ("ERROR", "failed")],
 )
-def test_a_run_goes_on_from_what_the_last_version_left(server, run, state, status):
-    trained(server, state, status, {"run/config.json": b"{}", "run/fold-0/checkpoints/last.ckpt": b"weights"})
+def test_a_version_is_resumed_however_it_ended(server, tmp_path, state, status):
+    trained(server, state, status, LEFT)
+    left = resume.from_kaggle("train", "tester", {"hours": 2}, tmp_path)
+    assert left.settings == {**SETTINGS, "hours": 2}
+    assert sorted(path.name for path in left.upload.staged.iterdir()) == ["MANIFEST.json", "run.tar"]
+
+
+def test_a_push_resumes_from_what_the_last_version_left(server, run):
+    trained(server, "COMPLETE", "unfinished", LEFT)
     ended, _, err = run("push", "train", "--resume", "--set", "hours=2")
     assert ended == 0, err
     [made] = server.asked("CreateDataset")
     assert (made["slug"], made["isPrivate"]) == ("dfd-train-earlier", True)
     with tarfile.open(fileobj=io.BytesIO(server.blobs[server.names.index("run.tar")])) as archive:
-        assert {m.name for m in archive if m.isfile()} == {"./config.json", "./fold-0/checkpoints/last.ckpt"}
+        assert {m.name for m in archive if m.isfile()} == {"config.json", "fold-0/checkpoints/last.ckpt"}
     manifest = json.loads(server.blobs[server.names.index("MANIFEST.json")])
     assert manifest["kind"] == "run"
     [sent] = server.asked("SaveKernel")
     assert sent["datasetDataSources"] == [WHEELS, "tester/dfd-train-earlier"]
     assert sent["kernelDataSources"] == ["tester/dfd-faces"]
-    assert f"'resume': True, 'earlier': '{inputs.identity(manifest['files'])}'" in sent["text"]
+    assert f"'earlier': '{inputs.identity(manifest['files'])}'" in sent["text"]
     assert f"SETTINGS: dict[str, Any] = { ({**SETTINGS, 'hours': 2}) }" in sent["text"]
 
 
-def test_a_dataset_of_faces_that_came_damaged_is_not_gone_on_from(server, run):
+def test_a_dataset_of_faces_that_came_damaged_is_not_resumed(server, run):
     server.statuses["tester/dfd-faces"] = ["COMPLETE"]
     about = {**ABOUT, "kernel": "faces", "status": "unfinished", "settings": {}}
     manifest = {"kind": "faces", "files": {"faces.tar": "0" * 64}}
@@ -433,42 +452,38 @@ def test_a_dataset_of_faces_that_came_damaged_is_not_gone_on_from(server, run):
 
 
 @pytest.mark.parametrize(
-    ("state", "status", "arguments", "told"),
+    ("state", "status", "arguments", "message"),
     [
         ("RUNNING", "cut off", ["train"], "tester/dfd-train is running: wait for its end"),
-        ("COMPLETE", "done", ["train"], "kernel train is done: there is nothing to go on with"),
-        ("CANCEL_ACKNOWLEDGED", "cut off", ["train"], "left nothing to go on from: leave out RESUME=1"),
+        ("COMPLETE", "done", ["train"], "kernel train is done: there is nothing to resume"),
+        ("CANCEL_ACKNOWLEDGED", "cut off", ["train"], "left nothing to resume from: leave out RESUME=1"),
         (
             "COMPLETE",
             "unfinished",
             ["train", "--set", "recipe=cpu"],
-            "setting recipe of kernel train is 'cpu', but 'tiny' in what it goes on from",
+            "setting recipe of kernel train is 'cpu', but 'tiny' in what it resumes from",
         ),
-        ("COMPLETE", "done", ["predict"], "kernel predict starts anew each time: leave out RESUME=1"),
+        ("COMPLETE", "done", ["predict"], "kernel predict has nothing to resume: leave out RESUME=1"),
         (None, "done", ["train"], "Kernel not found"),
     ],
 )
-def test_what_cannot_be_gone_on_from(server, run, state, status, arguments, told):
+def test_what_cannot_be_resumed(server, run, state, status, arguments, message):
     trained(server, state, status, {"run/config.json": b"{}"} if status == "unfinished" else None)
     if state is None:
         server.statuses[TRAIN] = None
     status, _, err = run("push", *arguments, "--resume")
-    assert (status, told in err) == (1, True), err
+    assert (status, message in err) == (1, True), err
     assert server.asked("SaveKernel") == server.asked("CreateDataset") == []
 
 
-def test_a_wait_outlasts_a_lost_network(server):
+def test_a_wait_outlasts_a_lost_network(server, monkeypatch, capsys):
     server.statuses[PREDICT] = ["RUNNING", "COMPLETE"]
     server.fail["GetKernelSessionStatus"] = "drop"
-    said, naps = [], []
-
-    def sleep(seconds):
-        naps.append(seconds)
-        server.fail.clear()
-
-    assert follow.wait_for(PREDICT, 1, said.append, sleep) == ("COMPLETE", "")
-    assert "Kaggle cannot be reached" in said[0]
-    assert (said[1:], len(naps)) == ([f"{PREDICT} is running"], 2)
+    monkeypatch.setattr(client.time, "sleep", lambda seconds: server.fail.clear())
+    assert follow.wait_for(PREDICT, 60) == ("COMPLETE", "")
+    lost, running = capsys.readouterr().out.splitlines()
+    assert "Kaggle cannot be reached" in lost
+    assert running == f"{PREDICT} is running"
 
 
 def pushed_settings(text):
@@ -521,7 +536,7 @@ def test_the_kernels_run_one_after_the_other_from_where_they_were(server, run, k
 
 def test_a_kernel_that_fails_ends_the_run(server, run, kaggle_runs):
     server.on_push = lambda slug, text: server.statuses.update({slug: ["ERROR"]})
-    status, _, err = run("run", "--set", "recipe=tiny", "--set", "folds=2")  # other settings: begins anew
+    status, _, err = run("run", "--set", "recipe=tiny", "--set", "folds=2")  # other settings: a new run
     assert (status, "tester/dfd-train ended as ERROR: " in err) == (1, True), err
     assert [sent["datasetDataSources"] for sent in server.asked("SaveKernel")] == [[WHEELS]]
 
@@ -534,18 +549,20 @@ def test_a_setting_that_no_kernel_has_is_refused_before_anything_runs(server, ru
 
 def test_status_is_followed_to_the_end(server, run):
     server.statuses[PREDICT] = ["QUEUED", "RUNNING", "COMPLETE"]
-    status, out, _ = run("status", "predict", "--wait", "1")
+    status, out, _ = run("status", "predict", "--wait", "60")
     assert status == 0
     assert re.findall(r"is (\w+)", out) == ["queued", "running", "complete"]
     server.statuses[PREDICT] = ["RUNNING"]
     assert "is running.\nNext: make kernel-status KERNEL=predict" in run("status", "predict")[1]
 
 
-@pytest.mark.parametrize(("state", "told"), [("ERROR", "more memory"), ("CANCEL_ACKNOWLEDGED", "CANCEL_ACKNOWLEDGED")])
-def test_a_failed_run_is_an_error_though_the_client_ends_with_0(server, run, state, told):
+@pytest.mark.parametrize(
+    ("state", "message"), [("ERROR", "more memory"), ("CANCEL_ACKNOWLEDGED", "CANCEL_ACKNOWLEDGED")]
+)
+def test_a_failed_run_is_an_error_though_the_client_ends_with_0(server, run, state, message):
     server.statuses[PREDICT] = [state]
     status, _, err = run("status", "predict")
-    assert (status, told in err) == (1, True)
+    assert (status, message in err) == (1, True)
 
 
 ABOUT = {"kernel": "predict", "status": "done", "commit": "c", "sha256": "s" * 64, "seconds": 9.0, "python": "3.12.1"}
@@ -593,7 +610,7 @@ def test_what_scores_the_public_test_is_scored_by_its_known_labels(server, run, 
     status, out, err = run("output", "predict", "--out", tmp_path / "out")
     assert status == 0, err
     assert "0.6931" in out
-    assert "Scored on the competition's public test, whose labels are known." in out
+    assert "scored on the videos of the competition's public test, whose labels are known." in out
     assert "1st, seven EfficientNet-B7" in out
     assert "it knows the answers" not in out
     seen = {"sha256": "0" * 64, "public_test_seen": {"videos": names[:1], "parts": [0]}}
@@ -606,7 +623,7 @@ def test_what_scores_the_public_test_is_scored_by_its_known_labels(server, run, 
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         ("submission.csv", b"filename,label\na.mp4,0.9\n", "not a valid submission"),
         ("submission.csv", b'{"code": 403, "message": "expired"}', "could not be fetched, Kaggle says"),
@@ -615,12 +632,12 @@ def test_what_scores_the_public_test_is_scored_by_its_known_labels(server, run, 
          b'"python": "3", "reason": "no GPU"}', "kernel predict failed: no GPU"),
     ],
 )  # fmt: skip
-def test_output_that_is_not_right(server, run, tmp_path, name, content, told):
+def test_output_that_is_not_right(server, run, tmp_path, name, content, message):
     made_output(server)
     assert run("output", "predict", "--out", tmp_path / "out")[0] == 0
     server.output[name] = content
     status, _, err = run("output", "predict", "--out", tmp_path / "out")
-    assert (status, told in err) == (1, True), err
+    assert (status, message in err) == (1, True), err
 
 
 def test_what_an_earlier_version_made_is_not_taken_for_the_last_ones(server, run, tmp_path):
@@ -663,8 +680,8 @@ def test_an_image_that_is_not_the_pinned_one_shows_in_the_report(tmp_path, capsy
     about = {**ABOUT, "kernel": "faces", "image": ran_in, "versions": {"torch": "2.10.0+cu128", "numpy": "2.4.6"}}
     (tmp_path / "kernel.json").write_text(json.dumps(about))
     assert report(tmp_path) == "done"
-    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Not as pinned")]
-    assert told == ["Not as pinned: numpy is 2.4.6, pinned is 2.0.2."]
+    message = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Not as pinned")]
+    assert message == ["Not as pinned: numpy is 2.4.6, pinned is 2.0.2."]
 
 
 def test_an_expired_address_is_no_submission(server, run, tmp_path):
@@ -696,24 +713,28 @@ def test_the_wheelhouse_is_gathered_and_pushed_and_pushed_again(server, run, mon
     status, out, _ = run("wheelhouse", "--relock", "--push")
     assert status == 0
     assert "Dataset tester/dfd-wheelhouse is ready" in out
-    assert set(json.loads(places.lock().read_text())) == {path.name for path in wheels.iterdir()}
+    assert set(json.loads(places.source("wheelhouse.json").read_text())) == {path.name for path in wheels.iterdir()}
     assert sorted(server.names) == sorted(["MANIFEST.json", *(path.name for path in wheels.iterdir())])
     assert run("wheelhouse", "--push")[0] == 0
     assert len(server.asked("CreateDatasetVersion")) == len(server.asked("CreateDataset")) == 1
     server.fail["/upload/7"] = (403, "no")
-    status, _, err = run("wheelhouse", "--push")
-    assert (status, "is without" in err) == (1, True)
-    (wheels / next(iter(json.loads(places.lock().read_text())))).unlink()
+    with pytest.raises(KernelError, match="dfd-wheelhouse is without"):
+        upload.dataset(other / "build/wheelhouse", "wheels", WHEELS, tmp_path / "staged").send()
+    (wheels / next(iter(json.loads(places.source("wheelhouse.json").read_text())))).unlink()
     status, _, err = run("wheelhouse")
     assert (status, "no wheels for Python 3.12" in err) == (1, True)
 
 
-def test_a_server_that_is_down(server, run, monkeypatch):
+@pytest.mark.parametrize("token", [False, True])  # with a token the client ends in a traceback
+def test_a_server_that_is_down(server, run, monkeypatch, token):
+    if token:
+        monkeypatch.delenv("KAGGLE_USERNAME")
+        monkeypatch.setenv("KAGGLE_API_TOKEN", "a-token")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free.getsockname()[1]}")
         status, _, err = run("status", "predict")
-    assert (status, "cannot be reached" in err) == (1, True)
+    assert (status, "Kaggle cannot be reached: look at your network" in err, "File" in err) == (1, True, False), err
 
 
 def test_the_lock_holds_what_is_pinned():

@@ -43,9 +43,9 @@ def test_a_source_is_found_wherever_it_is_mounted(kaggle, place):
 @pytest.mark.parametrize("place", ["dfdc", "competitions/dfdc"])
 def test_the_competition_is_found_by_its_files(kaggle, place):
     (kaggle / "input" / place / "test_videos").mkdir(parents=True)
-    assert inputs.competition(kaggle / "input") is None
+    assert inputs.competition(kaggle / "input") == []
     (kaggle / "input" / place / "sample_submission.csv").touch()
-    assert inputs.competition(kaggle / "input") == kaggle / "input" / place
+    assert inputs.competition(kaggle / "input") == [kaggle / "input" / place]
 
 
 def test_a_late_source_is_waited_for(kaggle, monkeypatch):
@@ -64,8 +64,8 @@ def test_a_late_source_is_waited_for(kaggle, monkeypatch):
 
 def test_a_missing_source_ends_in_one_sentence_and_a_listing(kaggle, capsys):
     (kaggle / "input" / "datasets" / "me").mkdir(parents=True)
-    told = "dfd kernel predict: .* has not a folder whose MANIFEST.json says bundle"
-    with pytest.raises(SystemExit, match=told), Session("predict", {"hours": 1}) as session:
+    message = "dfd kernel predict: .* does not hold a folder whose MANIFEST.json says bundle"
+    with pytest.raises(SystemExit, match=message), Session("predict", {"hours": 1}) as session:
         session.attached("bundle")
     out, _ = capsys.readouterr()
     assert f"mounted:\n{kaggle / 'input'}/ (0 files)\n{kaggle / 'input/datasets'}/ (0 files)" in out
@@ -95,7 +95,7 @@ def test_two_sources_of_a_kind_and_damaged_ones_are_refused(kaggle):
 
 def test_a_wheelhouse_without_the_locked_wheels_is_no_wheelhouse(kaggle):
     folder(kaggle / "input" / "wheels", "wheels", **{"old-1.0-py3-none-any.whl": "x"})
-    with pytest.raises(KernelError, match="has not a wheelhouse with the"):
+    with pytest.raises(KernelError, match="does not hold a wheelhouse with the"):
         Session("predict", {"hours": 1}).install_wheels()
 
 
@@ -114,6 +114,40 @@ def test_videos_of_one_name_are_not_mixed(kaggle, small_dataset):
     assert len(Session("faces", {"hours": 1}).videos("a")) == 8
 
 
+def test_what_is_left_out_of_the_labels_is_printed_and_can_be_taken(kaggle, small_dataset, capsys):
+    place = kaggle / "input" / "mine"
+    shutil.copytree(small_dataset, place)
+    labels = json.loads((place / "metadata.json").read_text())
+    first = sorted(labels)[0]
+    del labels[first]
+    (place / "metadata.json").write_text(json.dumps(labels))
+    session = Session("faces", {"hours": 1})
+    assert first not in {video.name for video in session.videos("")}
+    out = capsys.readouterr().out
+    assert "Labels are from" in out
+    assert 'left out; SET="unlisted=true" includes it.' in out
+    assert first in {video.name for video in session.videos("", unlisted=True)}
+
+
+def test_a_page_never_costs_the_results(kaggle, capsys):
+    with Session("predict", {"hours": 1}) as session:
+        with session.page("one.html") as path:
+            path.write_text("<p>one</p>")
+        with session.page("two.html"):
+            raise ZeroDivisionError("no bins")
+        session.finish("done")
+    out = capsys.readouterr().out
+    assert "page one.html" in out
+    assert "no page two.html: ZeroDivisionError: no bins" in out
+    assert ended(kaggle)["status"] == "done"
+
+
+@pytest.mark.parametrize("options", [{"train": 5}, {"train": {"lr": 7}}, {"trian": {}}, {"blend": {"mesh": 3}}])
+def test_options_that_are_no_recipe(options):
+    with pytest.raises(ConfigError, match="options"):
+        sessions.training_recipe({"recipe": "tiny", "options": options})
+
+
 def test_the_report_says_how_it_ended(kaggle):
     with Session("train", {"hours": 1, "folds": 2}) as session:
         session.finish("done", score={"videos": 3})
@@ -128,41 +162,41 @@ def test_the_report_says_how_it_ended(kaggle):
     assert ended(kaggle)["reason"] == "ZeroDivisionError: division by zero"
 
 
-def test_the_clock_and_what_is_told_by_it(kaggle, capsys):
+def test_progress_is_printed_by_the_clock(kaggle, capsys):
     now = [100.0]
     session = Session("train", {"hours": 0.01}, clock=lambda: now[0])
     assert session.until == pytest.approx(136)
-    session.tell(1, 9, "first")
+    session.progress(1, 9, "first")
     now[0] += 31
-    session.tell(2, 9, "second")
-    session.tell(3, 9, "third")
-    session.tell(9, 9, "last")
+    session.progress(2, 9, "second")
+    session.progress(3, 9, "third")
+    session.progress(9, 9, "last")
     out = capsys.readouterr().out
     assert [line.partition("s] ")[2] for line in out.splitlines()] == ["2 of 9: second", "9 of 9: last"]
 
 
-def test_a_face_dataset_travels_as_one_file(kaggle, small_store):
+def test_a_face_dataset_is_packed_as_one_file(kaggle, small_store):
     session = Session("faces", {"hours": 1})
     session.working.mkdir()
-    session.pack(small_store.folder)
+    session.pack(small_store.folder, "faces")
     assert sorted(path.name for path in (session.working / "faces").iterdir()) == ["MANIFEST.json", "faces.tar"]
-    there = session.unpack(session.working / "faces", "faces", session.scratch / "faces")
+    there = inputs.unpack(session.working / "faces", "faces", session.scratch / "faces")
     files = [sorted(p.relative_to(root) for root in [r] for p in r.rglob("*")) for r in (there, small_store.folder)]
     assert files[0] == files[1]
 
 
-def test_faces_on_their_way_are_packed_now_and_then(kaggle, small_store, tmp_path):
+def test_an_unfinished_dataset_is_packed_now_and_then(kaggle, small_store, tmp_path):
     now, store = [0.0], tmp_path / "store"
     shutil.copytree(small_store.folder, store)
     half_made = partial_path(next(store.glob("tracklets/*/real0.mp4.json")))
     half_made.write_bytes(b"half")
     session = Session("faces", {"hours": 1}, clock=lambda: now[0])
     session.working.mkdir()
-    session.pack_now_and_then(store)
+    session.pack(store, "faces", sessions.PACK_EVERY)
     assert not (session.working / "faces").exists()
     now[0] = sessions.PACK_EVERY
-    session.pack_now_and_then(store)
-    there = FaceStore.open(session.unpack(session.working / "faces", "faces", session.scratch / "faces"))
+    session.pack(store, "faces", sessions.PACK_EVERY)
+    there = FaceStore.open(inputs.unpack(session.working / "faces", "faces", session.scratch / "faces"))
     assert [(r.video, r.status, r.faced) for r in there.records()] == [
         (r.video, r.status, r.faced) for r in small_store.records()
     ]
@@ -185,18 +219,20 @@ def test_without_a_gpu_a_kernel_ends_at_once(kaggle, monkeypatch):
         Session("train", {"hours": 1}).device()
 
 
-def test_a_kernel_goes_on_from_the_very_dataset_that_it_was_built_for(kaggle, monkeypatch, tmp_path):
+def test_a_kernel_resumes_from_the_very_dataset_that_it_was_built_for(kaggle, monkeypatch, tmp_path):
     left = tmp_path / "output" / "run"
     (left / "fold-0").mkdir(parents=True)
     (left / "config.json").write_text("{}")
     (left / "fold-0" / "last.ckpt").write_text("weights")
     session = Session("train", {"hours": 1})
-    assert session.go_on("run", tmp_path / "run") == tmp_path / "run"
-    assert not (tmp_path / "run").exists()  # not built to go on
-    sent = resume.from_folder("train", left.parent, kaggle / "input" / "dfd-train-earlier")
-    monkeypatch.setattr(sessions, "built_as", lambda: {"resume": True, "earlier": "0" * 64})
+    assert session.resume("run", tmp_path / "run") == tmp_path / "run"
+    assert not (tmp_path / "run").exists()  # not built to resume
+    there = kaggle / "input" / "dfd-train-earlier"
+    sent = resume.from_folder("train", left.parent, "tester", {}, there).upload
+    assert (sent.name, sent.staged) == ("tester/dfd-train-earlier", there)
+    monkeypatch.setattr(sessions, "built_as", lambda: {"earlier": "0" * 64})
     with pytest.raises(KernelError, match="says run with content 000000000000"):
-        session.go_on("run", tmp_path / "run")
-    monkeypatch.setattr(sessions, "built_as", lambda: {"resume": True, "earlier": sent.identity})
-    place = session.go_on("run", tmp_path / "run")
+        session.resume("run", tmp_path / "run")
+    monkeypatch.setattr(sessions, "built_as", lambda: {"earlier": sent.identity})
+    place = session.resume("run", tmp_path / "run")
     assert {p.relative_to(place).as_posix() for p in place.rglob("*")} == {"config.json", "fold-0", "fold-0/last.ckpt"}

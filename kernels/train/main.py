@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from kernels.session import Session
+from kernels import inputs
+from kernels.session import Session, training_recipe
 
 SETTINGS: dict[str, Any] = {
     "recipe": "cpu", "folds": 5, "weights": "imagenet-lite0", "options": {}, "hours": 8.5, "faces": "",
@@ -12,9 +13,10 @@ SETTINGS: dict[str, Any] = {
 def main() -> None:
     """Stops by its own clock; the next version, pushed with RESUME=1, goes on from it."""
     with Session("train", SETTINGS) as session:
-        session.device()
-        faces = session.attached("faces", SETTINGS["faces"])
+        device, faces = session.device(), session.attached("faces", SETTINGS["faces"])
         session.install_wheels()
+        import torch
+
         from dfd.errors import OutOfTimeError
         from dfd.faces.store import FaceStore
         from dfd.inference.pack import pack_runs
@@ -22,24 +24,23 @@ def main() -> None:
         from dfd.report.run_page import write_run_page
         from dfd.training.clock import Runtime
         from dfd.training.crossval import crossval
-        from dfd.training.recipes import Recipe, recipe
 
-        store = FaceStore.open(session.unpack(faces, "faces", session.scratch / "faces"))
-        run, settings = session.go_on("run", session.working / "run"), recipe(SETTINGS["recipe"]).model_dump()
-        if SETTINGS["weights"]:
-            settings["model"]["weights"] = session.scratch / f"{SETTINGS['weights']}.pt"
-            extract_weights(SETTINGS["weights"], settings["model"]["weights"])
-        for part, changes in SETTINGS["options"].items():
-            settings[part] |= changes
+        store = FaceStore.open(inputs.unpack(faces, "faces", session.scratch / "faces"))
+        run = session.resume("run", session.working / "run")
+        weights = session.scratch / f"{SETTINGS['weights']}.pt" if SETTINGS["weights"] else None
+        if weights:
+            extract_weights(SETTINGS["weights"], weights)
+        devices = torch.cuda.device_count() if device == "cuda" else 1
         try:
-            runtime = Runtime(session.tell, session.until, session.cards())
-            made = crossval(store, Recipe.read(settings, "options"), SETTINGS["folds"], run, runtime)
+            recipe = training_recipe(SETTINGS, weights)
+            made = crossval(store, recipe, SETTINGS["folds"], run, Runtime(session.progress, session.until, devices))
         except OutOfTimeError as stopped:
             session.finish("unfinished", reason=str(stopped))
         else:
-            pack_runs([run], session.working / "bundle")
-            session.make(session.working / "bundle", "bundle")
-            write_run_page([run], session.working / "run.html", [store.folder])
+            pack_runs([run], session.scratch / "bundle")
+            session.pack(session.scratch / "bundle", "bundle")
+            with session.page("run.html") as page:
+                write_run_page([run], page, [store.folder])
             session.finish("done", score=made.score)
 
 
