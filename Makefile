@@ -33,7 +33,7 @@ export MLFLOW_TRACKING_URI ?= sqlite:///$(abspath $(WORK))/mlflow.db
 
 DFD     := .venv/bin/dfd
 READY   := .venv/.ready
-MODEL    = --recipe $(RECIPE) --model.weights $(WEIGHTS) $(if $(DETECTOR),$(shell $(CLIPS)))
+MODEL    = --recipe $(RECIPE) --model.weights $(WEIGHTS) $(if $(TRACK),--track "$(MLFLOW_TRACKING_URI)") $(if $(DETECTOR),$(shell $(CLIPS)))
 # What its first network is fed: shown another margin or size, it loses much of what it knows.
 CLIPS    = .venv/bin/python -c 'from dfd.inference.info import read_info, shipped; \
 	clip = read_info(shipped()).members[0].clip; print("--clip.margin", clip.margin, "--clip.size", clip.size)'
@@ -74,21 +74,21 @@ explain: $(READY)  ## VIDEO=file: why it gets its score, as a page beside it (OU
 faces: $(READY) $(NEEDS)  ## build the dataset of faces of VIDEOS
 	$(DFD) faces "$(VIDEOS)" --out "$(FACES)"
 
-# The detector that ships, from pictures to the bundle: stopped, it goes on where it was.
+# The detector that ships, from face crops to the bundle and its card. After a stop the same command resumes.
+# The card quotes TERMS=file, which must describe this DATA: dfd/pretrained/TERMS.md describes that of the shipped one.
 SHIP  := $(WORK)/pretrained
-TERMS ?= dfd/pretrained/TERMS.md
 
 $(SHIP)/identity.pt $(SHIP)/mesh.tflite: | $(READY)
 	$(DFD) weights $(basename $(notdir $@)) --out $@
 
-pretrained: $(READY) $(LITE0) $(SHIP)/identity.pt $(SHIP)/mesh.tflite  ## train the detector that ships: DATA=folder with dfdc/ and real/, pictures with index.csv
+pretrained: $(READY) $(LITE0) $(SHIP)/identity.pt $(SHIP)/mesh.tflite  ## train the detector that ships: DATA=folder with dfdc/ and real/, images with index.csv (TERMS=file for its card)
 	@test -f "$(DATA)/dfdc/index.csv" -a -f "$(DATA)/real/index.csv" || { echo "make pretrained: DATA=folder with dfdc/index.csv (crops of DFDC's faces, cut tight) and real/index.csv (photographs)" >&2; exit 1; }
 	$(DFD) faces "$(DATA)/dfdc" --out $(SHIP)/dfdc --cut-margin 1.0 --size 224
 	$(DFD) faces "$(DATA)/real" --out $(SHIP)/real --margin 1.7 --size 256
-	$(DFD) train $(SHIP)/dfdc --recipe dfdc --model.weights $(LITE0) --fold 0 --folds 10 --groups identity --identity-weights $(SHIP)/identity.pt --track none --out $(SHIP)/run-dfdc
-	$(DFD) train $(SHIP)/real --recipe blend --model.weights $(LITE0) --blend.mesh $(SHIP)/mesh.tflite --fold 0 --folds 5 --track none --out $(SHIP)/run-blend
+	$(DFD) train $(SHIP)/dfdc --recipe dfdc --model.weights $(LITE0) --fold 0 --folds 10 --groups identity --identity-weights $(SHIP)/identity.pt --out $(SHIP)/run-dfdc
+	$(DFD) train $(SHIP)/real --recipe blend --model.weights $(LITE0) --blend.mesh $(SHIP)/mesh.tflite --fold 0 --folds 5 --out $(SHIP)/run-blend
 	$(DFD) bundle $(SHIP)/run-dfdc $(SHIP)/run-blend --sets $(SHIP)/dfdc $(SHIP)/real --half --out $(SHIP)/bundle
-	$(DFD) card $(SHIP)/bundle --name "The detector of dfd" --run $(SHIP)/run-dfdc $(SHIP)/run-blend $(if $(wildcard $(TERMS)),--terms $(TERMS)) \
+	$(DFD) card $(SHIP)/bundle --name "The detector of dfd" --run $(SHIP)/run-dfdc $(SHIP)/run-blend $(if $(TERMS),--terms "$(TERMS)") \
 		--score "DFDC crops of other people=$(SHIP)/run-dfdc/score.json" "self-blended photographs of other people=$(SHIP)/run-blend/score.json"
 	@echo "Next: dfd predict VIDEO --bundle $(SHIP)/bundle; to ship it: cp -r $(SHIP)/bundle/. dfd/pretrained/"
 
@@ -193,8 +193,8 @@ wheelhouse-push: $(READY)  ## make them the newest version of your private datas
 build/wheelhouse/MANIFEST.json: kernels/wheelhouse.json | $(READY)
 	$(KERNELS) wheelhouse
 
-mlflow: $(READY)  ## open the page of all runs
-	@echo "Runs of $(WORK): http://127.0.0.1:5000 (stop with Ctrl-C)"
+mlflow: $(READY)  ## open MLflow's page of the runs that were made with TRACK=1
+	@echo "Runs of $(WORK) made with TRACK=1: http://127.0.0.1:5000 (stop with Ctrl-C)"
 	MLFLOW_DISABLE_TELEMETRY=true .venv/bin/mlflow ui --backend-store-uri "$(MLFLOW_TRACKING_URI)"
 
 PYTEST := .venv/bin/pytest -n $(or $(JOBS),2) --dist loadfile --no-loadscope-reorder

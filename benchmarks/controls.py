@@ -92,7 +92,7 @@ def blended(store: FaceStore, weights: Path, out: Path, ratio: float) -> tuple[f
     settings = settings.replace(
         train=settings.train.replace(self_blend=1.0, slices=15), blend=settings.blend.replace(ratios=(ratio,))
     )
-    model, header = load_model(train(records[:half], store.config, settings, out / f"blended-{ratio:g}"))
+    model, header = load_model(train(records[:half], store, settings, out / f"blended-{ratio:g}"))
     pairs = PairDataset(
         records[half:], header.clip, settings.train.replace(slices=PAIRS), settings.augment, settings.blend
     )

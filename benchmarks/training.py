@@ -22,6 +22,7 @@ from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig
 from dfd.memory import keep_freed_memory
 from dfd.report import terminal as show
+from dfd.training.clock import Runtime
 from dfd.training.crossval import labelled
 from dfd.training.fit import train
 from dfd.training.loop import seeded_model
@@ -80,7 +81,7 @@ def bare(settings: Recipe) -> float:
 def kit(settings: Recipe, store: FaceStore, out: Path) -> float:
     """Pictures a second of a run, once it is warm."""
     times: list[float] = []
-    train(labelled(store), store.config, settings, out, progress=lambda *_: times.append(time.perf_counter()))
+    train(labelled(store), store, settings, out, Runtime(lambda *_: times.append(time.perf_counter())))
     return (len(times) - 1 - WARM) * settings.train.batch / (times[-1] - times[WARM])
 
 

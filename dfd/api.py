@@ -73,7 +73,7 @@ class Detector:
         return f"<Detector {self.folder}: {len(self.bundle.members)} networks on {self.bundle.device.type}>"
 
     def score(self, video: File, timeout: float = 120.0) -> Result:
-        """The result for one video or picture. What goes wrong with it stands in the result's status and reason.
+        """The result for one video or picture. Errors are in the result's status and reason.
 
         timeout: seconds that it may take. Raises ConfigError for an impossible one.
         """

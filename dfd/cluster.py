@@ -25,7 +25,7 @@ from dfd.types import Status, Video
 from dfd.videos.workers import LATE, Arguments, Limits, Outcome, staying
 
 SHARD = 32
-"""Videos in a shard at most: some minutes' work, beside which the way to a node and back is nothing."""
+"""Most videos in a shard: minutes of work, so that sending it to a node costs little in comparison."""
 AHEAD = 2
 """Shards in flight for each that runs, so that no node waits for the next."""
 LOSSES = 3
@@ -43,7 +43,7 @@ USUAL = Limits()
 Work = Callable[[Sequence[Any], Limits], list[Any]]
 """What a node does with some orders, within limits."""
 Lost = Callable[[Any, Status, str], Any]
-"""What stands for an order that came to nothing, by its status and reason."""
+"""Makes the result of an order that failed, from its status and reason."""
 
 
 @dataclass(frozen=True)
@@ -272,7 +272,7 @@ def _join(ray: Any, address: str, log: Path) -> None:
     if address == "local":
         options |= {"num_cpus": available_cores(), "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's own is 15: beside other work nothing would happen
+        os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's default of 15 would starve it
     elif address != "auto":
         host = address.removeprefix("ray://")
         if not reachable(host):

@@ -1,9 +1,9 @@
-"""What every stage's settings have in common: frozen, checked on the way in, saved with the run as JSON.
+"""Base class of all settings: frozen, validated, saved with the run as JSON.
 
-A stage's own settings stand beside the code that they steer (faces/extract.py, clips/sampling.py, …).
+Each stage defines its settings next to its code (faces/tracklets.py, clips/sampling.py, …).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -18,7 +18,7 @@ class Config(BaseModel):
 
     @classmethod
     def read(cls, values: Mapping[str, Any], where: str) -> Self:
-        """Settings out of `values`, for example of a checkpoint. `where` names the place in the error.
+        """Settings from `values`, for example of a checkpoint. `where` names their place in the error.
 
         Raises: ConfigError: an unknown key, a wrong type or a value out of range, with the choices.
         """
@@ -37,5 +37,13 @@ def explain(model: type[BaseModel], error: ValidationError) -> str:
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return f"unknown setting {name!r}; there are {', '.join(model.model_fields)}"
+        return f"unknown setting {name!r}; there are {', '.join(_fields(model, first['loc'][:-1]))}"
     return f"{name} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
+
+
+def _fields(model: type[BaseModel], parts: Iterable[int | str]) -> Iterable[str]:
+    """The settings of `model`, or of the model that its `parts` lead to."""
+    for part in parts:
+        inner = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
+        model = inner if isinstance(inner, type) and issubclass(inner, BaseModel) else model
+    return model.model_fields

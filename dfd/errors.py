@@ -1,22 +1,22 @@
-"""What can go wrong, as types. Every message says what happened, to which value, and what would be right.
+"""Errors that a user can correct. Each message says what happened, to which value, and what would be right.
 
 DfdError
-├── ConfigError       an option, a recipe or a saved config that does not hold
+├── ConfigError       an invalid option, recipe or saved config
 ├── ManifestError     a folder, metadata.json or CSV that does not describe videos
 ├── VideoReadError    one video that cannot be read; costs that video only
 ├── StoreError        a dataset that is missing, damaged or built with other settings
 ├── CheckpointError   weights, a checkpoint or a bundle that does not fit
 ├── SubmissionError   a submission.csv that Kaggle would not take
-├── ClusterError      no cluster there, or one whose nodes do not fit
-├── TrainingError     a training that broke off: a full disk, a process that died
-└── OutOfTimeError    a training that stopped in time; the same command goes on
+├── ClusterError      no cluster, or a node that does not fit
+├── TrainingError     a training that failed: a full disk, a process that died
+└── OutOfTimeError    a training that stopped at its time limit; the same command resumes
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
 SHOWN = 3
-"""Offenders that an error names before it only counts them."""
+"""Items that an error names; further ones are counted."""
 
 
 def first_of(texts: Sequence[str]) -> str:
@@ -30,11 +30,11 @@ def first_of(texts: Sequence[str]) -> str:
 
 
 class DfdError(Exception):
-    """Anything a user can mend. The command line prints it as one line and exits with status 1."""
+    """Any error that a user can correct. The command line prints it as one line and exits with status 1."""
 
 
 class ConfigError(DfdError):
-    """An option, a recipe or a saved config that does not hold."""
+    """An invalid option, recipe or saved config."""
 
 
 class ManifestError(DfdError):
@@ -74,8 +74,8 @@ class ClusterError(DfdError):
 
 
 class TrainingError(DfdError):
-    """A training that broke off: a full disk, a process that died."""
+    """A training that failed: a full disk, a process that died."""
 
 
 class OutOfTimeError(DfdError):
-    """A training that stopped in time, with everything on disk that it takes to go on: the same command does."""
+    """A training that stopped at its time limit or at a SIGTERM, and was saved: the same command resumes."""

@@ -1,8 +1,8 @@
-"""Files that are whole or absent: written beside their place and put there in one step.
+"""Atomic writes: a file is written under a temporary name in its folder, then renamed. Digests.
 
-The only module that writes a file for keeps or hashes one. A temporary name is unique across processes and machines, so
-that two may write the same file at once; the last one to finish stands. `durable` also survives a power loss, for
-some milliseconds a file: journals, submissions, checkpoints and records of a dataset are.
+No other module writes or hashes files that are kept. Temporary names are unique across processes and machines: two may
+write the same file at once, and the last to finish wins. `durable` files also survive a power loss, which costs some
+milliseconds a file: journals, submissions, checkpoints and records of a dataset.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ def cache() -> Path:
 
 
 def partial_path(path: Path) -> Path:
-    """A temporary name beside `path` that nobody else has: hidden, and no longer than a file system takes.
+    """A temporary name in the folder of `path` that nobody else has: hidden, and no longer than a file system takes.
 
     >>> one, other = partial_path(Path("runs/a.csv")), partial_path(Path("runs/a.csv"))
     >>> one != other, one.parent == other.parent == Path("runs"), one.name.startswith(".a.csv.")
@@ -42,8 +42,8 @@ def partial_path(path: Path) -> Path:
 def whole(path: Path, durable: bool = False) -> Iterator[Path]:
     """A temporary path to write to; on leaving it becomes `path`. After an exception nothing is left of it.
 
-    Its folder is made where there is none. A folder of that name is not replaced. Raises OSError where the place cannot
-    be written.
+    The folder is created if it does not exist. An existing folder at `path` is not replaced. Raises OSError when `path`
+    cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_path(path)

@@ -1,4 +1,4 @@
-"""How this process keeps its memory, and how much it may take."""
+"""Memory of this process: keep what is freed, and limit what is taken."""
 
 import ctypes
 import sys
@@ -6,16 +6,16 @@ from pathlib import Path
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # of malloc.h; threads' own arenas keep 64 MB at most
 MAPPED = 1 << 30
-"""Bytes from which an array still comes from the kernel and goes back to it."""
+"""Larger arrays, in bytes, still go back to the kernel."""
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep what it frees for its next array, and say whether its C library can.
+    """Let malloc keep freed memory for the next array. Returns whether the C library supports it.
 
-    A network's layers ask for arrays of tens of megabytes and free them at once. glibc hands each back to the kernel,
-    which fills the next one with zeros, page by page: a third of a training step's time on a CPU, at a quarter less
-    memory at its peak (`python -m benchmarks.memory`).
-    Not for a library to decide, so the command line calls it. Linux with glibc only.
+    A network's layers allocate and free arrays of tens of megabytes. By default glibc returns each to the kernel, which
+    zeroes the pages of the next one: a third of a training step's time on a CPU. Keeping them costs a quarter more
+    memory at the peak (`python -m benchmarks.memory`).
+    Called by the command line only: a library should not decide this. Linux with glibc only.
     """
     if sys.platform != "linux":
         return False
@@ -27,11 +27,10 @@ def keep_freed_memory() -> bool:
 
 
 def limit_memory(gigabytes: float) -> None:
-    """Let this process allocate `gigabytes` more than it has; what goes beyond fails as a MemoryError.
+    """Let this process allocate `gigabytes` more than it has now; beyond that it gets a MemoryError.
 
-    A limit that the kernel keeps, since one that watches comes too late for a picture of gigapixels. On private
-    writable memory (RLIMIT_DATA) and not on the whole address space, of which libraries reserve gigabytes unused.
-    Linux only.
+    The kernel enforces it: a watching process would be too late for an image of gigapixels. It limits private writable
+    memory (RLIMIT_DATA), not the address space, of which libraries reserve unused gigabytes. Linux only.
     """
     usage = Path("/proc/self/statm")
     if sys.platform == "linux" and usage.exists():

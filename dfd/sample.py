@@ -35,7 +35,7 @@ from dfd.videos.encode import write_video
 Picture = NDArray[np.uint8]
 Points = NDArray[np.float64]
 
-VERSION = 2  # of the sample: one of another version is written anew
+VERSION = 2  # of the sample: a folder of another version is rewritten
 SECONDS = 2.0
 TRAIN, TEST = "train_sample_videos", "test_videos"
 DOWNLOAD_LIMIT = 300  # seconds that pip may take for a wheel
@@ -134,7 +134,7 @@ def write_sample(out: Path, seed: int = 0, progress: Callable[[str, int, int], N
     """Write the mini-DFDC to the folder `out` and return it.
 
     The same seed gives the same bytes. A folder that holds this sample whole is left as it is; one that holds a part of
-    it, or another seed or version, is replaced. progress: told what was done, how much is done, of how much.
+    it, or another seed or version, is replaced. progress: called with what was done, how much is done, of how much.
     Raises ConfigError if `out` holds anything else, DfdError if a package cannot be had or is not as it was.
     """
     if _is_whole(out, seed):
@@ -270,7 +270,7 @@ def _pass_over(person: Person, files: Path, rng: np.random.Generator) -> tuple[P
     """A photograph as a camera would pass over it, and its landmarks, which move as the camera does."""
     picture = cv2.cvtColor(cv2.imread(str(files / person.file)), cv2.COLOR_BGR2RGB)
     left, top, right, bottom = person.window or (0, 0, picture.shape[1], picture.shape[0])
-    view = picture[top:bottom, left:right]  # cut first: those beside this person may not come into the frame
+    view = picture[top:bottom, left:right]  # cut first: other people must not enter the frame
     ways = _camera((right - left, bottom - top), person.size, round(SECONDS * person.fps), rng)
     images = np.stack([cv2.warpAffine(view, way, person.size, borderMode=cv2.BORDER_REFLECT) for way in ways])
     still = cv2.transform(_landmarks(images[0])[None], cv2.invertAffineTransform(ways[0]))

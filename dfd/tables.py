@@ -22,7 +22,7 @@ ENCODINGS = {
     b"\xff\xfe": ("utf-16", "UTF-16 for its text"),
     b"\xfe\xff": ("utf-16", "UTF-16 for its text"),
 }
-"""Encoding by a file's first bytes, and what is odd about it; UTF-8 where there is none of them."""
+"""Encoding by a file's first bytes, and what is odd about it; UTF-8 if there is no mark."""
 
 
 @dataclass(frozen=True)

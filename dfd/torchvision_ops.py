@@ -1,14 +1,12 @@
-"""Makes torchvision import beside a CPU-only torch.
+"""Lets torchvision be imported with a CPU-only torch.
 
-Importing this module is all it takes: before timm, facenet_pytorch or pytorch_lightning, which import torchvision.
+Import this module before timm, facenet_pytorch or pytorch_lightning, which import torchvision.
 
-The registry's torchvision is built for CUDA. Its native library needs libcudart, so beside a CPU build of torch it
-is left unloaded, and `import torchvision` ends in "operator torchvision::nms does not exist". Only two operators are
-missed at import (nms and qnms), and only nms is ever called here (by MTCNN). Where torchvision is whole this module
-changes nothing in it.
+PyPI's torchvision is built for CUDA. Its native library needs libcudart, so with a CPU build of torch it is not loaded,
+and `import torchvision` ends in "operator torchvision::nms does not exist". Only two operators are missing at import
+(nms and qnms), and only nms is called here (by MTCNN). A torchvision whose library loads is not changed.
 
-Either way it spares the second that torchvision takes to load torch's compiler, of which one function, never called
-here, wants to know whether it is there.
+It also saves the second that torchvision takes to import torch's compiler, for one function that is never called here.
 """
 
 import sys

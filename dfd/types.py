@@ -1,4 +1,4 @@
-"""The nouns that travel the road from a video to a row of submission.csv: frozen, and checked at birth.
+"""The types that are passed from stage to stage, from a video to a row of submission.csv: frozen and validated.
 
 NumPy up to clips/dataset.py, torch after it; uint8 until the model. Shapes: T frames, H height, W width, N faces,
 S side of a square crop, B clips in a batch. Boxes are XYXY in pixels, x to the right and y down.
@@ -21,32 +21,32 @@ Label = Literal[0, 1]
 """1 fake, 0 real."""
 
 Status = Literal["ok", "no_face", "unreadable", "missing", "timed_out", "out_of_budget", "error"]
-"""How a video ended: scored; no face found; no frame readable; file not there; killed at its time limit;
-the run's clock had run out; an exception that nobody foresaw."""
+"""Outcome of a video: scored; no face found; no readable frame; no such file; killed at its time limit; the run's time
+was up; an unforeseen exception."""
 
 STATUSES: tuple[str, ...] = get_args(Status)
 
 UNDONE: tuple[Status, ...] = ("missing", "timed_out", "out_of_budget", "error")
-"""Failures of the moment: the same command does these videos again, with better limits perhaps."""
+"""Temporary failures: the same command tries these videos again, perhaps with other limits."""
 
 STILLS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
-"""How files of pictures end."""
+"""Extensions of image files."""
 
 Film = Path | bytes
 """A video file, or its bytes in memory."""
 
 Plan = Callable[[int, float], Sequence[NDArray[np.int64]]]
-"""Of a video of so many frames at so many a second: groups of positions (n,) to read, all rising."""
+"""From a video's number of frames and its fps: groups of positions (n,) to read, increasing."""
 
 
 class Wanted(Protocol):
-    """What is looked at in a video that is scored: some of its segments, and some frames of these."""
+    """Which segments of a scored video are searched for faces, and which of their frames are read."""
 
     def first(self, total: int) -> Sequence[int]:
-        """Numbers of the segments, of `total`, that are looked at first."""
+        """Numbers of the segments, of `total`, to search first."""
 
     def enough(self, total: int, faced: Collection[int]) -> bool:
-        """Whether the first segments will do, `faced` of which show a face; else all are looked at."""
+        """Whether the first segments suffice, `faced` of which show a face; else all are searched."""
 
     def frames(self, start: int, stop: int, fps: float) -> NDArray[np.int64]:
         """Positions (n,) of the frames that are needed of the segment [start, stop)."""
@@ -84,14 +84,14 @@ def _utf8(name: str) -> str:
 
 @dataclass(frozen=True)
 class Video:
-    """One video file and what is known of it. A picture is a video of one frame.
+    """One video file and what is known of it. An image is a video of one frame.
 
     name: how the manifest and submission.csv call it: a path relative to its folder, with forward slashes. Of a file
-        name that is no UTF-8 the bytes that are not stand in it as numbers, since a CSV could not hold them.
+        name that is not UTF-8, the invalid bytes are written as escapes, since a CSV could not hold them.
     label: 1 fake, 0 real, None unknown.
     source: name of the real video a fake was made from; a real or unknown video's own name. Never empty: it is the
         group that folds keep together.
-    people: who is in it or gave a face to it, as far as the data says; a further original stands for its person.
+    people: who is in it or gave a face to it, as far as the data says; a further original counts as a person.
     """
 
     path: Path
@@ -109,7 +109,7 @@ class Video:
 
     @property
     def still(self) -> bool:
-        """Whether it is a picture, by the end of its file's name.
+        """Whether it is an image file, by its extension.
 
         >>> Video(Path("a.JPG"), "a").still, Video(Path("a.mp4"), "a.jpg").still
         (True, False)
@@ -119,7 +119,7 @@ class Video:
 
 @dataclass(frozen=True)
 class Frames:
-    """Decoded pictures of one video, in time order: always a chunk, since 300 frames of 1080p are 1.9 GB.
+    """Decoded frames of one video, in time order: a chunk of them, since 300 frames of 1080p are 1.9 GB.
 
     images: (T,H,W,3) uint8 RGB, upright. indices: (T,) int64, increasing positions in the video. fps: frames a second.
     missing: how many of the frames asked for could not be read.
@@ -143,10 +143,10 @@ class Frames:
 
 @dataclass(frozen=True)
 class Detections:
-    """The faces found in one frame; N may be 0, nothing is ever None.
+    """The faces found in one frame; N may be 0.
 
     boxes: (N,4) float32 XYXY pixels. confidences: (N,) float32 in [0,1], falling. landmarks: (N,5,2) float32 pixels:
-    left eye, right eye, nose, left and right corner of the mouth, as seen in the picture.
+    left eye, right eye, nose, left and right corner of the mouth, as seen in the image.
     """
 
     boxes: NDArray[np.float32]
@@ -169,7 +169,7 @@ class Tracklet:
     images: (T,S,S,3) uint8 RGB. indices: (T,) int64, increasing positions in the video. boxes: (T,4) float32 XYXY, the
     face's square box in the upright source frame, of the same size in every frame; images show `margin` times that box
     about its centre. landmarks: (T,5,2) float32 in pixels of the crop, NaN where not known. confidence: the detector's
-    mean, in [0,1]; 0 where it found no face in a picture that was cut before. fps: of the video, 1 of a picture.
+    mean, in [0,1]; 0 if it found no face in a face crop. fps: of the video; 1 of an image.
     segment: number within the video. face: number within the segment, the largest first.
     """
 
@@ -206,12 +206,12 @@ class Clips:
     names: tuple[str, ...]
 
     def pin_memory(self) -> Clips:
-        """The same in page-locked memory, out of which a GPU copies on the side; torch's loader looks for this."""
+        """The same in page-locked memory, for asynchronous copies to a GPU; torch's DataLoader calls this."""
         return Clips(self.images.pin_memory(), self.labels.pin_memory(), self.names)
 
 
 class FaceLogit(NamedTuple):
-    """What a network says of one tracklet. confidence: the detector's mean, in [0,1]."""
+    """A network's logit of one tracklet. confidence: the detector's mean, in [0,1]."""
 
     segment: int
     face: int

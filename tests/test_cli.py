@@ -37,8 +37,6 @@ RECIPE = [
     "--train.epochs",
     "1",
 ]
-UNTRACKED = [*RECIPE, "--track", "none"]
-"""MLflow takes ten seconds a command: one test here has it, as it is by default."""
 
 
 def dfd(capsys, *arguments):
@@ -63,6 +61,28 @@ def test_help_teaches_every_setting_and_recipe(capsys):
     assert status == 0
     for text in ("--train.lr", "--clip.margin", "--model.weights", "in widths of", *RECIPES):
         assert text in out
+
+
+def test_settings_that_are_printed_are_read_back(capsys, tmp_path):
+    """Without a look at the dataset, and without a run folder."""
+    options = ("--recipe", "blend", "--train.lr", "3e-5", "--model.weights", "a b.pt", "--blend.ratios", "0.5")
+    command, file = ("train", tmp_path / "none", "--out", tmp_path / "run"), tmp_path / "mine.yaml"
+    status, text, _ = dfd(capsys, *command, *options, "--print-config")
+    assert status == 0
+    assert "\n  lr: 3e-05  # peak learning rate" in text
+    assert '\n  weights: "a b.pt"  # ' in text
+    file.write_text(text)
+    assert dfd(capsys, *command, "--config", file, "--print-config") == (0, text, "")
+    status, text, _ = dfd(capsys, *command, "--config", file, "--train.lr", "1", "--print-config")
+    assert (status, "\n  lr: 1.0  #" in text, '\n  weights: "a b.pt"' in text) == (0, True, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]
+
+
+def test_a_recipe_is_printed_whole_or_in_a_line(capsys):
+    status, text, _ = dfd(capsys, "recipes")
+    assert (status, [line.split()[0] for line in text.splitlines()[1:-1]]) == (0, list(RECIPES))
+    status, text, _ = dfd(capsys, "recipes", "tiny")
+    assert (status, "\n  lr: 0.003  # peak" in text, "\n  batch: 8  # clips" in text) == (0, True, True)
 
 
 def test_a_sheet_is_drawn_of_what_is_trained_on(capsys, small_store, mesh, tmp_path):
@@ -102,7 +122,7 @@ def test_from_videos_to_a_scored_submission(capsys, small_dataset, tmp_path):
     assert "8 videos, 8 tracklets, 160 crops in" in text
     status, text, _ = dfd(capsys, "audit", faces, "--folds", 2, "--threshold", 1.0)
     assert (status, "Nothing crosses folds." in text) == (0, True)
-    status, text, _ = dfd(capsys, "crossval", faces, "--folds", 2, "--out", run, *UNTRACKED)
+    status, text, _ = dfd(capsys, "crossval", faces, "--folds", 2, "--out", run, *RECIPE)
     assert status == 0
     assert "balanced log loss" in text
     page = tmp_path / "page.html"
@@ -207,11 +227,10 @@ def test_a_table_is_no_video(capsys, tmp_path, name):
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_one_fold_alone_is_scored_on_what_was_left_out(capsys, small_store, tmp_path, monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # which make sets
-    run = tmp_path / "run"
-    status, _text, _ = dfd(capsys, "train", small_store.folder, "--fold", 1, "--folds", 2, "--out", run, *RECIPE)
-    assert status == 0
+def test_one_fold_alone_is_scored_on_what_was_left_out(capsys, small_store, tmp_path):
+    run, fold = tmp_path / "run", ("--fold", 1, "--folds", 2)
+    track = ("--track", f"sqlite:///{tmp_path / 'mlflow.db'}")  # takes ten seconds: in no other test here
+    assert dfd(capsys, "train", small_store.folder, *fold, "--out", run, *RECIPE, *track)[0] == 0
     held = set(pd.read_csv(run / "oof.csv")["filename"])
     assert 0 < len(held) < 9
     assert not held & set(json.loads((run / "config.json").read_text())["videos"])
@@ -231,7 +250,7 @@ def test_weights_that_have_seen_the_videos_are_refused_or_every_line_says_so(cap
         "1",
         "--clip.size",
     ]
-    small = [*backbone, "32", "--clip.clips", "1", "--clip.margin", "1.3", "--train.epochs", "1", "--track", "none"]
+    small = [*backbone, "32", "--clip.clips", "1", "--clip.margin", "1.3", "--train.epochs", "1"]
     first, run = tmp_path / "first", tmp_path / "run"
     assert dfd(capsys, "train", small_store.folder, "--out", first, *small)[0] == 0
     small += ["--folds", "2", "--model.weights", first / "checkpoints" / "last.ckpt", "--out", run]
@@ -263,7 +282,7 @@ def test_two_datasets_are_trained_on_together_and_scored_apart(capsys, small_sto
     status, text, error = dfd(capsys, "audit", *both, "--folds", 2, "--threshold", 0.99)
     assert (status, "pairs of near-duplicate faces cross folds" in error) == (1, True)  # one video by two names
     assert "b/real0.mp4" in text
-    arguments = (*both, "--mix", "1,0.5", "--folds", 2, *UNTRACKED)
+    arguments = (*both, "--mix", "1,0.5", "--folds", 2, *RECIPE)
     status, text, _ = dfd(capsys, "crossval", *arguments, "--out", run)
     assert status == 0
     lines = text[text.index("Each dataset alone") :].splitlines()
@@ -274,7 +293,7 @@ def test_two_datasets_are_trained_on_together_and_scored_apart(capsys, small_sto
 
 
 def test_real_videos_alone_are_trained_on_and_judged_by_made_fakes(capsys, real_store, tmp_path):
-    made = ("--train.self-blend", 1, "--fold", 0, "--folds", 2, *UNTRACKED)
+    made = ("--train.self-blend", 1, "--fold", 0, "--folds", 2, *RECIPE)
     status, text, _ = dfd(capsys, "train", real_store.folder, *made, "--out", tmp_path / "run")
     assert status == 0
     assert "Mind that the fakes are self-blended: made of the real videos that are scored" in text
@@ -299,7 +318,7 @@ def test_pictures_train_a_network_of_single_frames(capsys, tmp_path):
     (crops / "index.csv").write_text("\n".join(rows) + "\n")
     assert dfd(capsys, "faces", crops, "--out", faces, "--cut-margin", 1, "--size", 32)[0] == 0
     model = ("--recipe", "stills", "--model.name", "factorized", "--model.size", "tiny", "--model.freeze", "none")
-    small = ("--train.epochs", 1, "--train.batch", 8, "--clip.size", 32, "--track", "none")
+    small = ("--train.epochs", 1, "--train.batch", 8, "--clip.size", 32)
     status, text, _ = dfd(capsys, "train", faces, "--fold", 1, "--out", run, *model, *small)
     assert (status, "balanced log loss" in text) == (0, True)
     score = json.loads((run / "score.json").read_text())
@@ -311,11 +330,11 @@ def test_pictures_train_a_network_of_single_frames(capsys, tmp_path):
 
 def test_two_runs_over_the_same_folds_become_one_bundle(capsys, small_store, tmp_path):
     first, second, other = (tmp_path / name for name in ("first", "second", "other"))
-    status, text, _ = dfd(capsys, "crossval", small_store.folder, "--folds", 2, "--out", first, "--distort", *UNTRACKED)
+    status, text, _ = dfd(capsys, "crossval", small_store.folder, "--folds", 2, "--out", first, "--distort", *RECIPE)
     assert status == 0
     for name in ("as it is", "h264", "quarter", "noise", "flip"):
         assert any(line.startswith(name) for line in text.splitlines())
-    seed = (*UNTRACKED, "--train.seed", 1, "--folds", 2)
+    seed = (*RECIPE, "--train.seed", 1, "--folds", 2)
     assert dfd(capsys, "crossval", small_store.folder, "--out", second, "--folds-of", first, *seed)[0] == 0
     status, text, _ = dfd(capsys, "bundle", first, second, "--out", tmp_path / "bundle")
     assert status == 0
@@ -377,6 +396,12 @@ def test_two_runs_over_the_same_folds_become_one_bundle(capsys, small_store, tmp
             "--mix gives 2 numbers for 1 dataset: give each",
         ),
         (["train", "{faces}", "--mix", "half", "--out", "{tmp}/out"], 1, "--mix is 'half': give each dataset a number"),
+        (
+            ["train", "{faces}", "--out", "{tmp}/out", "--config", "{tmp}/none.yaml"],
+            1,
+            "`dfd recipes cpu > {tmp}/none.yaml`",
+        ),
+        (["recipes", "huge"], 1, "unknown recipe 'huge'; there are tiny, cpu"),
         (["train", "--out", "{tmp}/out"], 2, "FACES requires an argument"),
         (
             ["train", "{faces}", "--out", "{tmp}/out", "--blend.mesh", "{tmp}/no.tflite"],

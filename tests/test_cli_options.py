@@ -175,7 +175,7 @@ def test_what_may_not_be_read_or_written_is_named(refused, tmp_path):
 def test_a_device_is_never_replaced(refused):
     """Renamed onto /dev/null, a submission would take its place."""
     error = refused("dfd", ["predict", "none.mp4", "--out=/dev/null"])
-    assert "--out is /dev/null: that is no file which could be replaced" in error
+    assert "--out is /dev/null: that is not a regular file" in error
     assert Path("/dev/null").is_char_device()
 
 

@@ -8,20 +8,10 @@ import math
 import numpy as np
 import pytest
 
-from dfd.cli import main
 from dfd.faces.tracklets import FacesConfig
 from dfd.inference.info import BundleInfo
 from dfd.scoring.board import public_test_labels
-
-
-def dfd(capsys, *arguments):
-    """Exit status, standard output and standard error of one command."""
-    try:
-        main([str(argument) for argument in arguments])
-        status = 0
-    except SystemExit as stop:
-        status = int(stop.code or 0)
-    return status, *capsys.readouterr()
+from tests.test_cli import dfd
 
 
 def write(path, rows, end="\n"):

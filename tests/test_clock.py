@@ -13,7 +13,7 @@ import torch
 from dfd.errors import OutOfTimeError
 from dfd.models.checkpoint import read_checkpoint
 from dfd.training import clock
-from dfd.training.clock import ALONE, Means
+from dfd.training.clock import Runtime
 from dfd.training.fit import CHECKPOINT, train
 
 pytestmark = pytest.mark.slow
@@ -40,14 +40,14 @@ def test_a_run_that_stops_after_every_step_ends_as_an_uninterrupted_one(
     recipe = small_recipe.replace(model=dropping, train=small_recipe.train.replace(**settings))
     held = [video for video in videos if video.video in ("real3.mp4", "fake3.mp4")]
     videos = [video for video in videos if video not in held]
-    plain = weights(train(videos, small_store.config, recipe, tmp_path / "plain"))
-    whole = weights(train(videos, small_store.config, recipe, tmp_path / "whole", held=held))
+    plain = weights(train(videos, small_store, recipe, tmp_path / "plain"))
+    whole = weights(train(videos, small_store, recipe, tmp_path / "whole", held=held))
     assert all(torch.equal(whole[name], plain[name]) for name in whole)
     stops = 0
     while not (tmp_path / "halting" / "done").exists():
         try:
-            now = Means(until=time.monotonic())
-            train(videos, small_store.config, recipe, tmp_path / "halting", means=now, held=held)
+            now = Runtime(until=time.monotonic())
+            train(videos, small_store, recipe, tmp_path / "halting", runtime=now, held=held)
         except OutOfTimeError as stopped:
             assert re.match(r"the time was up at step \d+ of \d+, in epoch [12]$", str(stopped))  # noqa: PT017
             stops += 1
@@ -63,13 +63,13 @@ def test_a_run_that_stops_after_every_step_ends_as_an_uninterrupted_one(
 def test_the_curve_has_points_within_long_epochs(videos, small_store, small_recipe, tmp_path, monkeypatch):
     monkeypatch.setattr(clock, "SAVE_EVERY", 0.0)
     monkeypatch.setattr(clock, "RESTS", 0)
-    train(videos, small_store.config, small_recipe, tmp_path / "run", held=videos)
+    train(videos, small_store, small_recipe, tmp_path / "run", held=videos)
     curve = pd.read_csv(tmp_path / "run" / "metrics.csv")
     assert curve["step"].tolist() == list(range(1, 9))
     assert curve["epoch"].tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
     assert curve.notna().all(axis=None)
     monkeypatch.setattr(clock, "RESTS", 10_000)  # measuring takes so long that it is done at the end of epochs alone
-    train(videos, small_store.config, small_recipe, tmp_path / "rare", held=videos)
+    train(videos, small_store, small_recipe, tmp_path / "rare", held=videos)
     assert 2 <= len(pd.read_csv(tmp_path / "rare" / "metrics.csv")) < 8
 
 
@@ -85,9 +85,9 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint_within_an_epoch(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(videos, small_store.config, recipe, tmp_path / "run", progress=kill)
+        train(videos, small_store, recipe, tmp_path / "run", runtime=Runtime(kill))
     told = []
-    train(videos, small_store.config, recipe, tmp_path / "run", progress=lambda *args: told.append(args[0]))
+    train(videos, small_store, recipe, tmp_path / "run", runtime=Runtime(lambda *args: told.append(args[0])))
     assert told[0] >= 6  # of 8
     assert told[-1] == 8
 
@@ -102,7 +102,7 @@ def test_a_limit_holds_where_an_epoch_has_one_batch(videos, small_store, small_r
         seconds[0] += 1
 
     with pytest.raises(OutOfTimeError, match=r"the time was up at step \d+ of 60, in epoch \d+"):
-        train(videos, small_store.config, recipe, tmp_path / "run", progress=step, means=Means(until=10.0))
+        train(videos, small_store, recipe, tmp_path / "run", runtime=Runtime(step, until=10.0))
     rows = len(pd.read_csv(tmp_path / "run" / "metrics.csv"))
     assert torch.load(tmp_path / "run" / CHECKPOINT, weights_only=True)["global_step"] == rows
     assert 6 <= rows < 10
@@ -113,7 +113,7 @@ import sys, time
 from pathlib import Path
 from dfd.errors import OutOfTimeError
 from dfd.faces.store import FaceStore
-from dfd.training.clock import Means
+from dfd.training.clock import Runtime
 from dfd.training.fit import train
 from dfd.training.recipes import Recipe
 
@@ -124,7 +124,7 @@ def step(done, total, last):
 store = FaceStore.open(Path(sys.argv[1]))
 recipe = Recipe.model_validate_json(sys.argv[2])
 try:
-    train(store.records(), store.config, recipe, Path(sys.argv[3]), "it", step, Means(devices=int(sys.argv[4])))
+    train(store.records(), store, recipe, Path(sys.argv[3]), Runtime(step, devices=int(sys.argv[4])))
 except OutOfTimeError as stopped:
     print(stopped)
     sys.exit(7)
@@ -149,17 +149,26 @@ def test_a_training_that_is_told_to_end_saves_and_goes_on_as_if_it_had_not_been(
     assert torch.load(out / CHECKPOINT, weights_only=True)["global_step"] < 100
     assert not (out / "done").exists()
     if devices == 1:
-        whole = weights(train(videos, small_store.config, recipe, tmp_path / "whole"))
-        resumed = weights(train(videos, small_store.config, recipe, out))
+        whole = weights(train(videos, small_store, recipe, tmp_path / "whole"))
+        resumed = weights(train(videos, small_store, recipe, out))
         assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
 def test_hours_run_from_now_on():
-    ALONE.check()
-    Means.of(None).check()
-    soon = Means.of(0.01, devices=2)
-    assert soon.devices == 2
-    assert 30 < soon.until - time.monotonic() <= 36
-    soon.check()
+    assert Runtime.deadline(None) is None
+    soon = Runtime.deadline(0.01)
+    assert 35 < soon - time.monotonic() <= 36
+    told = []
+    for until in (None, soon):
+        Runtime(lambda *step: told.append(step), until, what="here").report(1, 4, "a.mp4")
+    assert told == [(1, 4, "here, a.mp4")] * 2
     with pytest.raises(OutOfTimeError, match="the time was up"):
-        Means(until=time.monotonic()).check()
+        Runtime(until=time.monotonic()).report(1, 4, "")
+
+
+def test_the_progress_of_a_part_is_a_share_of_the_whole():
+    told = []
+    part = Runtime(lambda *step: told.append(step)).part(1, 3, "fold 2 of 3")
+    part.report(2, 4, "a.mp4")
+    assert told == [(6, 12, "fold 2 of 3, a.mp4")]
+    assert Runtime().part(1, 3, "fold 2 of 3").progress is None

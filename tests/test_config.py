@@ -22,6 +22,14 @@ def test_the_message_names_the_setting_the_value_and_what_would_be_right():
         assert str(error.value).startswith(message)
 
 
+def test_an_unknown_setting_of_a_part_is_answered_with_those_of_the_part():
+    class Whole(Config):
+        part: Settings = Settings()
+
+    with pytest.raises(ConfigError, match="^here: unknown setting 'part.sise'; there are size, rate$"):
+        Whole.read({"part": {"sise": 3}}, "here")
+
+
 def test_replace_checks_again_and_leaves_the_old_as_it_was():
     old = Settings()
     assert old.replace(size=4).size == 4

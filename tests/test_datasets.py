@@ -15,7 +15,8 @@ from dfd.models.checkpoint import read_checkpoint
 from dfd.scoring.metrics import balanced_log_loss
 from dfd.scoring.submission import read_submission
 from dfd.training import patience
-from dfd.training.crossval import crossval, labelled, train_fold
+from dfd.training.clock import Runtime
+from dfd.training.crossval import Fold, crossval, labelled, train_fold
 from dfd.training.datasets import Datasets, prediction_faces, read_mix, short_names
 from dfd.training.fit import CHECKPOINT, train
 from dfd.training.groups import Grouping, settled, split
@@ -137,7 +138,7 @@ def test_sources_and_people_tie_across_datasets(both):
 def test_a_margin_that_one_dataset_lacks_is_refused_by_its_name(both, small_recipe, tmp_path):
     wide = small_recipe.replace(clip=small_recipe.clip.replace(margin=1.5))
     with pytest.raises(ConfigError, match=r"clip.margin is 1.5, wider than the stored crops' 1.4 in other"):
-        train(labelled(both), both.config, wide, tmp_path / "run", mix=both.mix)
+        train(labelled(both), both, wide, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -145,7 +146,7 @@ def test_a_run_stopped_in_the_middle_ends_as_an_uninterrupted_one(both, small_re
     recipe = small_recipe.replace(train=small_recipe.train.replace(epochs=3, self_blend=0.3))
 
     def run(out, progress=None):
-        return train(labelled(both), both.config, recipe, tmp_path / out, progress=progress, mix=both.mix)
+        return train(labelled(both), both, recipe, tmp_path / out, runtime=Runtime(progress))
 
     def stop(done, total, _):
         if done == total // 2:
@@ -168,7 +169,7 @@ class TestRealVideosAlone:
         return Datasets.open([real_store.folder], blend=recipe.blend)
 
     def test_a_fold_is_scored_on_its_real_videos_and_on_fakes_made_of_them(self, reals, recipe, tmp_path):
-        score = train_fold(reals, recipe, 0, 2, tmp_path / "run")
+        score = train_fold(reals, recipe, Fold(0, 2), tmp_path / "run")
         rows = read_submission(tmp_path / "run" / "oof.csv")
         held = [name for name in rows if not name.startswith("blend of ")]
         assert len(held) == 2
@@ -181,7 +182,7 @@ class TestRealVideosAlone:
         assert math.isfinite(curve["held_auc"].iloc[-1])
 
     def test_what_is_made_is_neither_learned_from_nor_in_the_lineage(self, reals, recipe, tmp_path):
-        train_fold(reals, recipe, 0, 2, tmp_path / "run")
+        train_fold(reals, recipe, Fold(0, 2), tmp_path / "run")
         held = set(read_submission(tmp_path / "run" / "oof.csv"))
         seen = {f"c/real{n}.mp4" for n in range(4)} - held
         assert set(read_checkpoint(tmp_path / "run" / CHECKPOINT)[0].videos) == seen
@@ -190,7 +191,7 @@ class TestRealVideosAlone:
     def test_patience_judges_by_made_fakes_too(self, reals, recipe, tmp_path, monkeypatch):
         monkeypatch.setattr(patience, "INNER", 2)
         patient = recipe.replace(train=recipe.train.replace(patience=1))
-        train(labelled(reals), reals.config, patient, tmp_path / "run", mix=reals.mix)
+        train(labelled(reals), reals, patient, tmp_path / "run")
         assert pd.read_csv(tmp_path / "run" / "metrics.csv")["inner_loss"].notna().all()
 
     def test_every_fold_and_its_start_are_scored_so(self, reals, recipe, tmp_path):

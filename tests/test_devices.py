@@ -11,7 +11,7 @@ from dfd.errors import ConfigError, StoreError
 from dfd.faces.store import FaceStore
 from dfd.models import ModelConfig
 from dfd.models.checkpoint import read_checkpoint
-from dfd.training.clock import Means
+from dfd.training.clock import Runtime
 from dfd.training.fit import train
 from dfd.training.loop import seeded_model
 
@@ -33,15 +33,14 @@ def test_two_processes_that_share_batches_learn_what_one_does(videos, small_stor
         model=ModelConfig(name="frame", freeze="all", dropout=0, drop_path=0, backbone="efficientnet_lite0"),
         train=small_recipe.train.replace(batch=8, per_load=2, optimizer="sgd", lr=0.1, ema=0.5),
     )
-    one = weights(train(videos, small_store.config, still, tmp_path / "one"))
+    one = weights(train(videos, small_store, still, tmp_path / "one"))
     told = []
     path = train(
         videos,
-        small_store.config,
+        small_store,
         still,
         tmp_path / "two",
-        progress=lambda *args: told.append(args),
-        means=Means(devices=2),
+        runtime=Runtime(lambda *args: told.append(args), devices=2),
     )
     two = weights(path)
     assert all(torch.allclose(one[name], two[name], rtol=1e-4, atol=1e-6) for name in one)
@@ -60,10 +59,10 @@ def test_what_goes_wrong_on_one_of_several_devices_is_told(videos, small_store, 
     with pytest.raises(StoreError, match=re.escape(str(film))):
         train(
             store.records(),
-            store.config,
+            store,
             small_recipe.replace(train=small_recipe.train.replace(batch=8)),
             tmp_path / "run",
-            means=Means(devices=2),
+            runtime=Runtime(devices=2),
         )
 
 
@@ -71,5 +70,5 @@ def test_devices_that_cannot_share_a_batch_are_refused(videos, small_store, smal
     for batch, message in ((4, "batch is 4, less than the 4 clips .* on each of 2 devices"), (12, "multiple of 8")):
         recipe = small_recipe.replace(train=small_recipe.train.replace(batch=batch))
         with pytest.raises(ConfigError, match=message):
-            train(videos, small_store.config, recipe, tmp_path / "run", means=Means(devices=2))
+            train(videos, small_store, recipe, tmp_path / "run", runtime=Runtime(devices=2))
     assert not (tmp_path / "run").exists()

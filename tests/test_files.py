@@ -164,7 +164,7 @@ def test_a_submission_survives_a_power_loss(tmp_path, synced):
 
 def test_a_run_survives_a_power_loss(small_store, small_recipe, tmp_path, synced):
     """Its settings, Lightning's checkpoint and ours, and the mark that it is done. No temporary file is left."""
-    checkpoint = train(small_store.records(), small_store.config, small_recipe, tmp_path / "run")
+    checkpoint = train(small_store.records(), small_store, small_recipe, tmp_path / "run")
     assert all(reached(synced, path) for path in (checkpoint, tmp_path / "run/config.json", tmp_path / "run/done"))
     assert not list(tmp_path.rglob(f"*{files.PARTIAL}"))
     about = torch.load(checkpoint, weights_only=True)

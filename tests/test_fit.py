@@ -11,10 +11,11 @@ from dfd.clips.sampling import ClipConfig
 from dfd.errors import ConfigError
 from dfd.models import ModelConfig
 from dfd.models.checkpoint import build_model, load_model, read_checkpoint
+from dfd.training.clock import Runtime
 from dfd.training.fit import CHECKPOINT, train
 from dfd.training.loop import seeded_model
 from dfd.training.module import TrainConfig
-from dfd.training.recipes import RECIPES, Recipe, recipe
+from dfd.training.recipes import Recipe
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +31,9 @@ def weights(path):
 
 def test_a_run_folder_has_its_settings_curve_and_checkpoint(videos, small_store, small_recipe, tmp_path):
     told = []
-    path = train(videos, small_store.config, small_recipe, tmp_path / "run", "here", lambda *args: told.append(args))
+    path = train(
+        videos, small_store, small_recipe, tmp_path / "run", Runtime(lambda *args: told.append(args), what="here")
+    )
     assert path == tmp_path / "run" / CHECKPOINT
     assert (tmp_path / "run" / "config.json").is_file()
     curve = pd.read_csv(tmp_path / "run" / "metrics.csv")
@@ -47,10 +50,10 @@ def test_a_run_folder_has_its_settings_curve_and_checkpoint(videos, small_store,
 
 
 def test_the_same_settings_give_the_same_weights(videos, small_store, small_recipe, tmp_path):
-    a, b = (weights(train(videos, small_store.config, small_recipe, tmp_path / name)) for name in "ab")
+    a, b = (weights(train(videos, small_store, small_recipe, tmp_path / name)) for name in "ab")
     assert all(torch.equal(a[name], b[name]) for name in a)
     other = small_recipe.replace(train=small_recipe.train.replace(seed=1))
-    c = weights(train(videos, small_store.config, other, tmp_path / "c"))
+    c = weights(train(videos, small_store, other, tmp_path / "c"))
     assert any(not torch.equal(a[name], c[name]) for name in a)
 
 
@@ -58,33 +61,33 @@ def test_a_mesh_is_among_a_runs_settings(videos, small_store, small_recipe, mesh
     learn = small_recipe.train.replace(self_blend=1.0, epochs=1)
     reals = [video for video in videos if video.label == 0]
     ovals, hulls = (small_recipe.replace(train=learn, blend={"mesh": path}) for path in (None, mesh))
-    train(reals, small_store.config, hulls, tmp_path / "run")
+    train(reals, small_store, hulls, tmp_path / "run")
     assert json.loads((tmp_path / "run" / "config.json").read_text())["recipe"]["blend"]["mesh"] == str(mesh)
     with pytest.raises(ConfigError, match=r"recipe.blend.mesh: '.*mesh.tflite', now None"):
-        train(reals, small_store.config, ovals, tmp_path / "run")
+        train(reals, small_store, ovals, tmp_path / "run")
 
 
 def test_a_finished_run_is_kept_and_another_one_refused(videos, small_store, small_recipe, tmp_path):
-    path = train(videos, small_store.config, small_recipe, tmp_path / "run")
+    path = train(videos, small_store, small_recipe, tmp_path / "run")
     before = path.stat().st_mtime_ns
-    train(videos, small_store.config, small_recipe, tmp_path / "run")
+    train(videos, small_store, small_recipe, tmp_path / "run")
     assert path.stat().st_mtime_ns == before
     other = small_recipe.replace(train=small_recipe.train.replace(lr=0.5))
     with pytest.raises(ConfigError, match=r"other settings or data \(recipe.train.lr: 0.003, now 0.5\)"):
-        train(videos, small_store.config, other, tmp_path / "run")
+        train(videos, small_store, other, tmp_path / "run")
     with pytest.raises(ConfigError, match="videos.real0.mp4"):
-        train([v for v in videos if v.video != "real0.mp4"], small_store.config, small_recipe, tmp_path / "run")
+        train([v for v in videos if v.video != "real0.mp4"], small_store, small_recipe, tmp_path / "run")
 
 
 def test_videos_of_another_source_or_with_other_crops_are_another_run(videos, small_store, small_recipe, tmp_path):
     small_recipe = small_recipe.replace(train=small_recipe.train.replace(epochs=1))
-    train(videos, small_store.config, small_recipe, tmp_path / "run")
-    train(videos[::-1], small_store.config, small_recipe, tmp_path / "run")
+    train(videos, small_store, small_recipe, tmp_path / "run")
+    train(videos[::-1], small_store, small_recipe, tmp_path / "run")
     *others, last = videos
     films = tuple(replace(t, film=t.film.with_name("real3.mp4.0123456789abcdef.mjpeg")) for t in last.tracklets)
     for other in (replace(last, source="real0.mp4"), replace(last, tracklets=films)):
         with pytest.raises(ConfigError, match=r"other settings or data \(content: '\w{16}', now '\w{16}'\)"):
-            train([*others, other], small_store.config, small_recipe, tmp_path / "run")
+            train([*others, other], small_store, small_recipe, tmp_path / "run")
 
 
 HARD = {"self_blend": 0.5, "mixup": 0.5, "cutmix": 0.2, "ema": 0.9, "optimizer": "nd-adam", "accumulate": 2}
@@ -95,7 +98,7 @@ def test_a_stopped_run_goes_on_to_the_weights_of_an_uninterrupted_one(
     videos, small_store, small_recipe, tmp_path, settings
 ):
     small_recipe = small_recipe.replace(train=small_recipe.train.replace(**settings))
-    whole = weights(train(videos, small_store.config, small_recipe, tmp_path / "whole"))
+    whole = weights(train(videos, small_store, small_recipe, tmp_path / "whole"))
 
     class Stopped(Exception):
         pass
@@ -105,10 +108,10 @@ def test_a_stopped_run_goes_on_to_the_weights_of_an_uninterrupted_one(
             raise Stopped
 
     with pytest.raises(Stopped):
-        train(videos, small_store.config, small_recipe, tmp_path / "stopped", progress=stop)
+        train(videos, small_store, small_recipe, tmp_path / "stopped", runtime=Runtime(stop))
     told = []
     path = train(
-        videos, small_store.config, small_recipe, tmp_path / "stopped", progress=lambda *args: told.append(args)
+        videos, small_store, small_recipe, tmp_path / "stopped", runtime=Runtime(lambda *args: told.append(args))
     )
     assert told[0][0] >= told[-1][1] // 2  # it went on with the second epoch
     resumed = weights(path)
@@ -117,16 +120,16 @@ def test_a_stopped_run_goes_on_to_the_weights_of_an_uninterrupted_one(
 
 def test_loading_in_other_processes_changes_nothing(videos, small_store, small_recipe, tmp_path):
     small_recipe = small_recipe.replace(train=small_recipe.train.replace(self_blend=0.5, epochs=1))
-    here = weights(train(videos, small_store.config, small_recipe, tmp_path / "here"))
+    here = weights(train(videos, small_store, small_recipe, tmp_path / "here"))
     two = small_recipe.replace(train=small_recipe.train.replace(loaders=2))
-    there = weights(train(videos, small_store.config, two, tmp_path / "there"))
+    there = weights(train(videos, small_store, two, tmp_path / "there"))
     assert all(torch.equal(here[name], there[name]) for name in here)
 
 
 def test_the_checkpoint_has_the_mean_of_the_weights_and_those_that_learn(videos, small_store, small_recipe, tmp_path):
-    plain = train(videos, small_store.config, small_recipe, tmp_path / "plain")
+    plain = train(videos, small_store, small_recipe, tmp_path / "plain")
     averaged = small_recipe.replace(train=small_recipe.train.replace(ema=0.99))
-    path = train(videos, small_store.config, averaged, tmp_path / "averaged")
+    path = train(videos, small_store, averaged, tmp_path / "averaged")
     saved = torch.load(path, weights_only=True)
     last = weights(plain)
     assert all(torch.equal(saved["learning"][f"model.{name}"], last[name]) for name in last)
@@ -141,7 +144,7 @@ def test_the_checkpoint_has_the_mean_of_the_weights_and_those_that_learn(videos,
 
 def test_real_videos_alone_are_enough_with_self_blended_fakes(videos, small_store, small_recipe, tmp_path):
     alone = small_recipe.replace(train=small_recipe.train.replace(self_blend=1, epochs=1))
-    path = train([v for v in videos if v.label == 0], small_store.config, alone, tmp_path / "run")
+    path = train([v for v in videos if v.label == 0], small_store, alone, tmp_path / "run")
     assert load_model(path)[1].prior == 0.5
 
 
@@ -149,20 +152,20 @@ def test_what_needs_pairs_is_refused_without_them(videos, small_store, small_rec
     for name in ("self_blend", "mixup", "cutmix"):
         lonely = small_recipe.replace(train=small_recipe.train.replace(balance="slices", **{name: 0.5}))
         with pytest.raises(ConfigError, match="set balance to pairs"):
-            train(videos, small_store.config, lonely, tmp_path / "run")
+            train(videos, small_store, lonely, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_slices_store_the_prior_that_they_give(videos, small_store, small_recipe, tmp_path):
     sliced = small_recipe.replace(train=small_recipe.train.replace(balance="slices", epochs=1, slices=1))
     few = [v for v in videos if v.video not in ("real0.mp4", "real1.mp4", "real2.mp4", "fake3.mp4")]
-    assert load_model(train(few, small_store.config, sliced, tmp_path / "run"))[1].prior == 0.5  # 3 of 3 and 1 of 1
+    assert load_model(train(few, small_store, sliced, tmp_path / "run"))[1].prior == 0.5  # 3 of 3 and 1 of 1
 
 
 def test_a_step_is_of_as_many_clips_as_accumulate_says(videos, small_store, small_recipe, tmp_path):
     told = []
     two = small_recipe.replace(train=small_recipe.train.replace(accumulate=2, epochs=1, slices=2, batch=4))
-    train(videos, small_store.config, two, tmp_path / "run", progress=lambda *args: told.append(args))
+    train(videos, small_store, two, tmp_path / "run", runtime=Runtime(lambda *args: told.append(args)))
     assert told[-1][:2] == (4, 4)  # 4 real videos opened twice, 2 clips beside 2 of a fake: 32, in 8 batches of 4
 
 
@@ -172,7 +175,7 @@ def test_a_network_learns_what_is_easy(videos, small_store, small_recipe, tmp_pa
         train=small_recipe.train.replace(epochs=10, lr=1e-2, smoothing=0),
         augment=NOTHING,
     )
-    train(videos, small_store.config, easy, tmp_path / "run")
+    train(videos, small_store, easy, tmp_path / "run")
     losses = pd.read_csv(tmp_path / "run" / "metrics.csv")["loss"]
     assert losses.iloc[-1] < 0.3
 
@@ -186,7 +189,7 @@ def test_sequence_and_video_networks_start_from_one_of_single_frames(videos, sma
         train=TrainConfig(epochs=1, per_load=1, batch=8),
         augment=NOTHING,
     )
-    checkpoint = train(videos, small_store.config, single, tmp_path / "run")
+    checkpoint = train(videos, small_store, single, tmp_path / "run")
     model, _ = load_model(checkpoint)
     config = ModelConfig(name=name, weights=checkpoint, hidden=8, **small)
     started = build_model(config, ClipConfig(length=3, size=32)).eval()
@@ -198,34 +201,23 @@ def test_sequence_and_video_networks_start_from_one_of_single_frames(videos, sma
 def test_clips_wider_than_the_crops_are_refused(videos, small_store, small_recipe, tmp_path):
     wide = small_recipe.replace(clip=small_recipe.clip.replace(margin=2.0))
     with pytest.raises(ConfigError, match=r"clip.margin is 2.0, wider than the stored crops' 1.6"):
-        train(videos, small_store.config, wide, tmp_path / "run")
+        train(videos, small_store, wide, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_batch_smaller_than_what_comes_together_is_refused(videos, small_store, small_recipe, tmp_path):
     small = small_recipe.replace(train=small_recipe.train.replace(batch=3))
     with pytest.raises(ConfigError, match="batch is 3, less than the 4 clips that come together.*per_load, 2"):
-        train(videos, small_store.config, small, tmp_path / "run")
+        train(videos, small_store, small, tmp_path / "run")
 
 
 def test_one_class_is_refused_and_nothing_written(videos, small_store, small_recipe, tmp_path):
     with pytest.raises(ConfigError, match="4 real and 0 fake"):
-        train([v for v in videos if v.label == 0], small_store.config, small_recipe, tmp_path / "run")
+        train([v for v in videos if v.label == 0], small_store, small_recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_that_is_no_run_is_not_touched(videos, small_store, small_recipe, tmp_path):
     (tmp_path / "mine.txt").touch()
     with pytest.raises(ConfigError, match="not empty and not a run"):
-        train(videos, small_store.config, small_recipe, tmp_path)
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_says_what_it_is_for(name):
-    assert recipe(name).train.epochs >= 1
-    assert len(RECIPES[name].__doc__ or "") > 20
-
-
-def test_an_unknown_recipe_names_the_choices():
-    with pytest.raises(ConfigError, match="unknown recipe 'huge'; there are tiny, cpu, gpu, kaggle, stills"):
-        recipe("huge")
+        train(videos, small_store, small_recipe, tmp_path)

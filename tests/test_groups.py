@@ -13,7 +13,7 @@ from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig
 from dfd.scoring.folds import write_folds
 from dfd.training import fit, groups
-from dfd.training.crossval import crossval, labelled, train_all, train_fold
+from dfd.training.crossval import Fold, crossval, labelled, train_all, train_fold
 from dfd.training.groups import Grouping, people, settled, split
 from dfd.types import Video
 from dfd.videos.decode import read_frames
@@ -178,7 +178,7 @@ def test_faces_are_embedded_once_a_run_and_again_for_other_videos(twins, small_r
     monkeypatch.setattr(groups, "people", lambda records, *more: told.append(len(records)) or found(records, *more))
     by_face = Grouping(groups="identity", identity_weights=weights, identity_distance=1e-7)
     run, records = tmp_path / "run", labelled(twins)
-    scores = [train_fold(twins, small_recipe, 0, 2, run, grouping=by_face) for _ in range(2)]
+    scores = [train_fold(twins, small_recipe, Fold(0, 2), run, grouping=by_face) for _ in range(2)]
     assert scores[0] == scores[1]
     assert told == [len(records)]
     frame = split(records, 2, 0, by_face, run=run)
@@ -195,7 +195,7 @@ def test_a_folder_that_is_no_run_gets_no_people(twins, small_recipe, weights, tm
     grouping = Grouping(groups="identity", identity_weights=weights)
     for train in (train_fold, lambda *given, **more: train_all(*given[:2], tmp_path, **more)):
         with pytest.raises(ConfigError, match="is not empty and not a run"):
-            train(twins, small_recipe, 0, 2, tmp_path, grouping=grouping)
+            train(twins, small_recipe, Fold(0, 2), tmp_path, grouping=grouping)
     assert [path.name for path in tmp_path.iterdir() if path.name != "faces"] == ["mine.txt"]
 
 
@@ -210,7 +210,7 @@ def test_patience_keeps_people_by_the_face_together(twins, small_recipe, weights
         assert (asked[-1]["twin.mp4"] == asked[-1]["real0.mp4"]) == (given is grouping)
     frame = split(labelled(twins), 2, 0, grouping)
     away = 1 - folds_of(frame)["twin.mp4"]
-    train_fold(twins, patient, away, 2, tmp_path / "fold", grouping=grouping)
+    train_fold(twins, patient, Fold(away, 2), tmp_path / "fold", grouping=grouping)
     assert asked[-1]["twin.mp4"] == asked[-1]["real0.mp4"]
 
 

@@ -8,6 +8,7 @@ import torch
 from dfd.inference.oof import read_scores
 from dfd.models.checkpoint import load_model
 from dfd.scoring.metrics import evaluate
+from dfd.training.clock import Runtime
 from dfd.training.crossval import score_held
 from dfd.training.fit import train
 from dfd.training.held import ON_CURVE, HeldVideos
@@ -23,10 +24,10 @@ def run(small_store, small_recipe, tmp_path_factory):
     told = []
     path = train(
         seen,
-        small_store.config,
+        small_store,
         recipe,
         tmp_path_factory.mktemp("held") / "run",
-        progress=lambda *args: told.append(args),
+        runtime=Runtime(lambda *args: told.append(args)),
         held=held,
     )
     return path, held, told

@@ -29,7 +29,7 @@ def runs(halves, small_store, small_recipe, tmp_path_factory):
     short = small_recipe.replace(train=small_recipe.train.replace(epochs=1))
     blends = short.replace(train=short.train.replace(self_blend=1.0))
     for name, recipe in (("fakes", short), ("blends", blends)):
-        train(halves[0], small_store.config, recipe, folder / name)
+        train(halves[0], small_store, recipe, folder / name)
     return [folder / "fakes", folder / "blends"]
 
 

@@ -11,7 +11,7 @@ import torch
 from dfd.errors import ConfigError, TrainingError
 from dfd.models.checkpoint import read_checkpoint
 from dfd.training import launch
-from dfd.training.clock import Means
+from dfd.training.clock import Runtime
 from dfd.training.launch import Launched, check_launch, launched, wait_for
 
 pytestmark = pytest.mark.slow
@@ -26,15 +26,15 @@ def srun(monkeypatch):
 
 
 def test_alone_there_is_one_process():
-    assert launched() == check_launch(Means(devices=2)) == Launched()
+    assert launched() == check_launch(Runtime(devices=2)) == Launched()
     with pytest.raises(ConfigError, match="takes a launcher: .* --nnodes 2 --nproc-per-node 3"):
-        check_launch(Means(devices=3, nodes=2))
+        check_launch(Runtime(devices=3, nodes=2))
 
 
 def test_a_launcher_says_which_process_this_is_and_must_have_started_as_many(srun):
-    assert launched() == check_launch(Means(devices=2, nodes=2)) == Launched(3, 4, "srun")
+    assert launched() == check_launch(Runtime(devices=2, nodes=2)) == Launched(3, 4, "srun")
     with pytest.raises(ConfigError, match="srun has started 4 processes, and --nodes 3 --devices 2 is 6"):
-        check_launch(Means(devices=2, nodes=3))
+        check_launch(Runtime(devices=2, nodes=3))
 
 
 def test_tasks_that_are_not_counted_by_machine_are_refused(srun, monkeypatch):

@@ -15,7 +15,7 @@ from dfd.inference.info import read_seen
 from dfd.inference.pack import pack_runs
 from dfd.models import ModelConfig
 from dfd.models.checkpoint import read_checkpoint, write_checkpoint
-from dfd.training.crossval import crossval, labelled, train_fold
+from dfd.training.crossval import Fold, crossval, labelled, train_fold
 from dfd.training.fit import CHECKPOINT, train
 from dfd.training.groups import Grouping
 from dfd.training.lineage import check_unseen, count_seen, lineage
@@ -39,7 +39,7 @@ def begun_from(weights):
 def trained_on(store, out, *numbers, recipe=SMALL):
     """A run on real and fake videos of these numbers."""
     names = {f"{kind}{number}.mp4" for kind in ("real", "fake") for number in numbers}
-    return train([r for r in store.records() if r.video in names], store.config, recipe, out)
+    return train([r for r in store.records() if r.video in names], store, recipe, out)
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +56,14 @@ def test_a_bundle_lists_what_its_ancestors_have_seen(small_store, first, tmp_pat
 
 def test_a_fakes_original_counts_where_it_was_not_trained_on(small_store, tmp_path):
     records = [r for r in small_store.records() if r.video in ("fake0.mp4", "real1.mp4")]
-    header, _ = read_checkpoint(train(records, small_store.config, SMALL, tmp_path / "run"))
+    header, _ = read_checkpoint(train(records, small_store, SMALL, tmp_path / "run"))
     assert header.videos == ("fake0.mp4", "real0.mp4", "real1.mp4")
 
 
 def test_a_person_in_another_video_has_been_seen(small_store, tmp_path):
     records = {r.video: r for r in small_store.records()}
     ada = [replace(records["real0.mp4"], people=("Ada",)), records["fake0.mp4"]]
-    weights = train(ada, small_store.config, SMALL, tmp_path / "run")
+    weights = train(ada, small_store, SMALL, tmp_path / "run")
     frame = pd.DataFrame({"filename": ["x", "y"], "source": ["x", "y"], "group": ["x", "y"]})
     people = {"x": ("Bob",), "y": ("Bob", "Ada")}
     check_unseen(frame, weights)
@@ -87,16 +87,16 @@ def test_a_score_of_seen_videos_says_so(small_store, first, tmp_path):
 
 def test_a_fold_that_the_weights_have_not_seen_is_no_matter(small_store, tmp_path):
     """The folds of a run: its models may go on to be trained without the fold that they were trained without."""
-    train_fold(small_store, SMALL, 0, 2, tmp_path / "a")
+    train_fold(small_store, SMALL, Fold(0, 2), tmp_path / "a")
     recipe, out = begun_from(tmp_path / "a" / CHECKPOINT), tmp_path / "b"
-    score = train_fold(small_store, recipe, 0, 2, out)
+    score = train_fold(small_store, recipe, Fold(0, 2), out)
     assert score["seen_by_weights"] == 0
     assert json.loads((out / "score.json").read_text()) == score
     with pytest.raises(ConfigError, match="videos to score"):
-        train_fold(small_store, recipe, 1, 2, tmp_path / "c")
+        train_fold(small_store, recipe, Fold(1, 2), tmp_path / "c")
     seen = set(read_checkpoint(tmp_path / "a" / CHECKPOINT)[0].videos)
     held = {record.video for record in labelled(small_store)} - set(pd.read_csv(out / "oof.csv")["filename"])
-    score = train_fold(small_store, recipe, 1, 2, tmp_path / "c", allow_seen=True)
+    score = train_fold(small_store, recipe, Fold(1, 2), tmp_path / "c", allow_seen=True)
     assert score["seen_by_weights"] == len(held & seen) > 0
 
 
@@ -106,7 +106,7 @@ def test_a_fold_is_scored_by_the_groups_that_it_was_split_by(small_store, tmp_pa
     frame = pd.read_csv(tmp_path / "cv" / "folds.csv")
     frame["fold"] = 1 - frame["fold"]
     frame.to_csv(tmp_path / "cv" / "folds.csv", index=False)
-    score = train_fold(small_store, SMALL, 0, 2, tmp_path / "run", grouping=Grouping(folds_of=tmp_path / "cv"))
+    score = train_fold(small_store, SMALL, Fold(0, 2), tmp_path / "run", grouping=Grouping(folds_of=tmp_path / "cv"))
     held = frame[frame["fold"] == 0]
     assert set(pd.read_csv(tmp_path / "run" / "oof.csv")["filename"]) == set(held["filename"])
     assert score["groups"] == held["group"].nunique() < len(held)

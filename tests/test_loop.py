@@ -10,7 +10,7 @@ from dfd.errors import OutOfTimeError, StoreError, TrainingError
 from dfd.faces.store import FaceStore
 from dfd.models import ModelConfig
 from dfd.models.checkpoint import read_checkpoint
-from dfd.training.clock import Means
+from dfd.training.clock import Runtime
 from dfd.training.fit import CHECKPOINT, train
 from dfd.training.loop import seeded_model
 
@@ -31,7 +31,7 @@ def test_what_is_frozen_stays_as_it_was(videos, small_store, small_recipe, tmp_p
     frozen = ModelConfig(name="frame", freeze="stem", dropout=0, drop_path=0, backbone="efficientnet_lite0")
     recipe = small_recipe.replace(model=frozen)
     start = seeded_model(recipe).state_dict()
-    after = weights(train(videos, small_store.config, recipe, tmp_path / "run"))
+    after = weights(train(videos, small_store, recipe, tmp_path / "run"))
     moved = {name for name in start if not torch.equal(start[name], after[name])}
     assert not any(name.startswith(("backbone.conv_stem", "backbone.bn1", "backbone.blocks.0")) for name in moved)
     assert {"backbone.blocks.6.0.bn3.running_mean", "head.weight"} <= moved
@@ -44,7 +44,7 @@ def test_a_film_that_cannot_be_read_stops_the_run_and_is_named(small_store, smal
     film.write_bytes(b"not a video")
     recipe = small_recipe.replace(train=small_recipe.train.replace(loaders=loaders))
     with pytest.raises(StoreError, match=re.escape(str(film))) as caught:
-        train(store.records(), store.config, recipe, tmp_path / "run")
+        train(store.records(), store, recipe, tmp_path / "run")
     assert "\n" not in str(caught.value)
 
 
@@ -53,16 +53,16 @@ def test_a_full_disk_is_one_sentence_and_the_last_checkpoint_still_loads(
 ):
     """A file-size limit stands for the full disk: the system refuses in the middle of writing."""
     with pytest.raises(OutOfTimeError):
-        train(videos, small_store.config, small_recipe, tmp_path / "run", means=Means(until=time.monotonic()))
+        train(videos, small_store, small_recipe, tmp_path / "run", runtime=Runtime(until=time.monotonic()))
     before = weights(tmp_path / "run" / CHECKPOINT)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))
     try:
         with pytest.raises(TrainingError, match="the disk is full.*last.ckpt is as it was: the same command goes on"):
-            train(videos, small_store.config, small_recipe, tmp_path / "run")
+            train(videos, small_store, small_recipe, tmp_path / "run")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     after = weights(tmp_path / "run" / CHECKPOINT)
     assert all(torch.equal(before[name], after[name]) for name in before)
-    train(videos, small_store.config, small_recipe, tmp_path / "run")
+    train(videos, small_store, small_recipe, tmp_path / "run")
     assert (tmp_path / "run" / "done").exists()

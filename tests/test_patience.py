@@ -9,7 +9,7 @@ from dfd.errors import ConfigError, OutOfTimeError
 from dfd.models.checkpoint import load_model, read_checkpoint
 from dfd.training import fit, patience
 from dfd.training import held as aside
-from dfd.training.clock import Means
+from dfd.training.clock import Runtime
 from dfd.training.fit import CHECKPOINT, train
 from dfd.training.held import HeldVideos
 from dfd.training.module import TrainConfig
@@ -53,7 +53,7 @@ def test_groups_are_whole_and_without_patience_nothing_is_kept_aside(videos):
 
 
 def test_it_ends_early_with_the_weights_that_were_best(videos, small_store, wild, tmp_path):
-    path = train(videos, small_store.config, wild, tmp_path / "run")
+    path = train(videos, small_store, wild, tmp_path / "run")
     losses = curve(tmp_path / "run")["inner_loss"]
     best = int(losses.idxmin())
     assert len(losses) == best + 3 < 12
@@ -72,20 +72,20 @@ def test_what_judges_is_neither_learned_from_nor_scored(videos, small_store, wil
     monkeypatch.setattr(fit, "training_clips", lambda v, *more: learned.update(x.video for x in v) or made(v, *more))
     monkeypatch.setattr(aside.HeldVideos, "labels", lambda self: judged.update(labels(self)) or labels(self))
     monkeypatch.setattr(patience, "INNER", 3)
-    train(seen, small_store.config, wild, tmp_path / "run")
+    train(seen, small_store, wild, tmp_path / "run")
     assert not learned & judged
     assert learned | judged == {video.video for video in seen}
 
 
 def test_a_run_that_is_stopped_again_and_again_ends_as_an_uninterrupted_one(videos, small_store, wild, tmp_path):
-    whole = read_checkpoint(train(videos, small_store.config, wild, tmp_path / "whole"))[1]
+    whole = read_checkpoint(train(videos, small_store, wild, tmp_path / "whole"))[1]
     while not (tmp_path / "halting" / "done").exists():
         try:
-            train(videos, small_store.config, wild, tmp_path / "halting", means=Means(until=time.monotonic()))
+            train(videos, small_store, wild, tmp_path / "halting", runtime=Runtime(until=time.monotonic()))
         except OutOfTimeError:
             continue
     (tmp_path / "halting" / "done").unlink()  # killed just before it was written
-    train(videos, small_store.config, wild, tmp_path / "halting")
+    train(videos, small_store, wild, tmp_path / "halting")
     halting = read_checkpoint(tmp_path / "halting" / CHECKPOINT)[1]
     assert all(torch.equal(whole[name], halting[name]) for name in whole)
     pd.testing.assert_frame_equal(curve(tmp_path / "whole"), curve(tmp_path / "halting"))

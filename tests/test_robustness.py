@@ -9,7 +9,7 @@ from dfd.faces.store import FaceStore
 from dfd.inference.oof import read_scores
 from dfd.scoring.metrics import balanced_log_loss
 from dfd.scoring.submission import read_submission
-from dfd.training.clock import Means
+from dfd.training.clock import Runtime
 from dfd.training.crossval import crossval
 from dfd.training.robustness import CLEAN, distort
 
@@ -62,7 +62,7 @@ def test_again_is_the_same_and_reuses_what_is_there(finished, small_store):
     made, found, _ = finished
     times = {path: path.stat().st_mtime_ns for path in made.out.glob("fold-*/distort/*")}
     told = []
-    assert distort(small_store, made.out, lambda *told_of: told.append(told_of)) == found
+    assert distort(small_store, made.out, Runtime(lambda *told_of: told.append(told_of))) == found
     assert {path: path.stat().st_mtime_ns for path in made.out.glob("fold-*/distort/*")} == times
     assert told == []
 
@@ -72,10 +72,10 @@ def test_progress_counts_every_video_of_every_distortion(finished, small_store):
     for path in made.out.glob("fold-*/distort/*"):
         path.unlink()
     told = []
-    distort(small_store, made.out, lambda done, total, what: told.append((done, total, what)))
+    distort(small_store, made.out, Runtime(lambda *step: told.append(step)))
     assert [done for done, _, _ in told] == list(range(1, 37))
     assert {total for _, total, _ in told} == {36}
-    assert told[-1][2] == "flip"
+    assert told[-1][2].startswith("flip, ")
 
 
 def test_what_is_no_cross_validation_of_these_videos_is_refused(finished, small_store, tmp_path):
@@ -92,5 +92,5 @@ def test_it_stops_in_time_and_goes_on(finished, small_store):
     for path in made.out.glob("fold-*/distort/*"):
         path.unlink()
     with pytest.raises(OutOfTimeError):
-        distort(small_store, made.out, means=Means(until=time.monotonic()))
+        distort(small_store, made.out, runtime=Runtime(until=time.monotonic()))
     assert distort(small_store, made.out) == found

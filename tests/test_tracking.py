@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from dfd.errors import ConfigError
-from dfd.report.tracking import Mirror, default_store
+from dfd.report.tracking import Mirror
 
 pytestmark = pytest.mark.slow
 
@@ -80,12 +80,5 @@ def test_nothing_is_opened_before_there_is_a_run(tmp_path):
 
 def test_a_store_that_cannot_be_opened_is_one_sentence(run):
     uri = f"sqlite:///{run / 'config.json' / 'mlflow.db'}"  # in a file
-    with pytest.raises(ConfigError, match=f"no MLflow store at {re.escape(uri)}: .*; or --track none"):
+    with pytest.raises(ConfigError, match=f"no MLflow store at {re.escape(uri)}: .*; or leave out --track"):
         Mirror(uri, run).look()
-
-
-def test_the_store_is_beside_the_run_unless_the_environment_names_another(tmp_path, monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert default_store(tmp_path / "run") == f"sqlite:///{tmp_path}/mlflow.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
-    assert default_store(tmp_path / "run") == "http://127.0.0.1:5000"

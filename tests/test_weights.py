@@ -232,7 +232,7 @@ class Malice:
             b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n",
             "it is Git LFS's note about a file: git lfs pull",
         ),
-        (b"\x02\0\0\0\0\0\0\0{}", "it is of safetensors: load it there, and torch.save the tensors"),
+        (b"\x02\0\0\0\0\0\0\0{}", "it is a safetensors file: load it with safetensors, and torch.save the tensors"),
         (pickle.dumps(Malice(), protocol=2), "it holds more than tensors, .*: save the state dict alone"),
     ],
 )

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 def stranger(small_store, tmp_path_factory):
     """A model that has seen none of the videos, as far as it says."""
     folder = tmp_path_factory.mktemp("stranger")
-    header, weights = read_checkpoint(train(labelled(small_store), small_store.config, SMALL, folder / "run"))
+    header, weights = read_checkpoint(train(labelled(small_store), small_store, SMALL, folder / "run"))
     path = folder / "stranger.ckpt"
     write_checkpoint(path, Header(**{**dict(header), "videos": ("elsewhere.mp4",)}), weights)
     return path
@@ -32,7 +32,7 @@ def stranger(small_store, tmp_path_factory):
 
 def test_every_video_is_scored_by_the_weights_themselves_on_the_usual_folds(small_store, stranger, tmp_path):
     out = tmp_path / "zero"
-    found = zero_shot(small_store, stranger, 2, 0, out)
+    found = zero_shot(small_store, begun_from(stranger), 2, out)
     assert json.loads((out / "score.json").read_text())["score"] == found
     frame = pd.read_csv(out / "folds.csv")
     assert frame["fold"].tolist() == split(labelled(small_store), 2, 0)["fold"].tolist()
@@ -56,12 +56,11 @@ def test_a_cross_validation_is_compared_with_its_start(small_store, stranger, tm
 
 def test_what_is_no_model_or_has_seen_the_videos_is_refused(small_store, stranger, tmp_path):
     with pytest.raises(ConfigError, match="give --model.weights a checkpoint of dfd, not None"):
-        zero_shot(small_store, None, 2, 0, tmp_path / "a")
-    train(labelled(small_store), small_store.config, SMALL, tmp_path / "run")
+        zero_shot(small_store, SMALL, 2, tmp_path / "a")
+    train(labelled(small_store), small_store, SMALL, tmp_path / "run")
+    trained = begun_from(tmp_path / "run" / CHECKPOINT)
     with pytest.raises(ConfigError, match="was trained on 8 of the 9 videos"):
-        zero_shot(small_store, tmp_path / "run" / CHECKPOINT, 2, 0, tmp_path / "b")
-    assert zero_shot(small_store, tmp_path / "run" / CHECKPOINT, 2, 0, tmp_path / "b", allow_seen=True)[
-        "seen_by_weights"
-    ]
+        zero_shot(small_store, trained, 2, tmp_path / "b")
+    assert zero_shot(small_store, trained, 2, tmp_path / "b", allow_seen=True)["seen_by_weights"]
     with pytest.raises(ConfigError, match="is of other weights than"):
-        zero_shot(small_store, stranger, 2, 0, tmp_path / "b")
+        zero_shot(small_store, begun_from(stranger), 2, tmp_path / "b")

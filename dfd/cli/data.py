@@ -4,13 +4,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
-from dfd.cli.options import FOLDER, FOLDS, GIGABYTES, NEW_FOLDER, SECONDS, SEED, SHARE, WORKERS, Unlisted, Videos
+from dfd.cli.options import FOLDER, FOLDS, NEW_FOLDER, SEED, SHARE, MachineOptions, Unlisted, Videos, WorkerOptions
 from dfd.clips.blend import BlendConfig
 from dfd.errors import ConfigError
 from dfd.faces.build import Each, build_store
@@ -26,17 +27,19 @@ from dfd.training.groups import Grouping, people, split
 from dfd.types import STILLS, Video
 from dfd.videos.inputs import found_at, shard_of
 from dfd.videos.remote import url_of
-from dfd.videos.workers import MEMORY, Limits, each_video
+from dfd.videos.workers import Limits, each_video
+
+INPUT = Parameter(group=Group("Input and output", sort_key=10))
 
 
 def sample(out: Annotated[Path, NEW_FOLDER], /, *, seed: Annotated[int, SEED] = 0) -> None:
     """Write the mini-DFDC to OUT: real clips and self-blended fakes, and files that break things.
 
-    It shows the machinery; a score on it says nothing about skill at detecting deepfakes.
+    It is a smoke test: a score on it does not measure how well deepfakes are detected.
 
     Args:
-        out: Folder to write. One that holds the same sample is left as it is.
-        seed: Of names, blends and movement.
+        out: Folder to write. A folder with the same sample is kept as it is.
+        seed: Seed of names, blends and movement.
     """
     with show.bar("sample") as tell:
         write_sample(out, seed, lambda what, done, total: tell(done, total, what))
@@ -44,69 +47,64 @@ def sample(out: Annotated[Path, NEW_FOLDER], /, *, seed: Annotated[int, SEED] = 
     show.say(f"Next: dfd faces {out / 'train_sample_videos'} --out FACES")
 
 
-def faces(
-    videos: Videos,
-    /,
-    *,
-    out: Annotated[Path, NEW_FOLDER],
-    unlisted: Unlisted = False,
-    cut_margin: Annotated[float | None, Parameter(validator=Number(gte=1, lte=3))] = None,
-    workers: Annotated[int, WORKERS] = 0,
-    timeout: Annotated[float, SECONDS] = 120.0,
-    memory: Annotated[float, GIGABYTES] = MEMORY,
-    cluster: str | None = None,
-    shard: str | None = None,
-    config: Annotated[FacesConfig, Parameter(name="*")] = FacesConfig(),  # noqa: B008  # frozen
-) -> None:
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class FacesOptions:
+    """Options of `dfd faces`."""
+
+    out: Annotated[Path, NEW_FOLDER, INPUT]
+    """Folder of the dataset."""
+    unlisted: Annotated[Unlisted, INPUT] = False
+    cut_margin: Annotated[float | None, Parameter(validator=Number(gte=1, lte=3)), INPUT] = None
+    """For images that are face crops already: their width, in widths of the face's box; 1 for crops as tight as the
+    face. It becomes the dataset's margin. With --size equal to their side, JPEGs are stored unchanged."""
+    config: Annotated[FacesConfig, Parameter(name="*", group=Group("Detection and crops", sort_key=20))] = FacesConfig()
+    reading: WorkerOptions = WorkerOptions()
+    machines: MachineOptions = MachineOptions()
+
+
+def faces(videos: Videos, /, *, options: FacesOptions) -> None:
     """Build or continue the dataset of VIDEOS in OUT: every face in every segment, cut out.
 
-    A picture is a video of one frame: of a photograph the largest face over its middle is found and cut out, of a
-    picture that was cut before (--cut-margin) it is all of it.
-
-    Args:
-        out: Folder of the dataset.
-        cut_margin: The pictures were cut to a face before, so many times as wide as its box: 1 for crops as tight as
-            the face. It becomes the dataset's margin. With --size the side of the pictures, JPEGs are kept as they are.
-        workers: Processes; 0 for one a core.
-        timeout: Seconds that a video may take.
-        memory: Gigabytes that a video may take.
-        cluster: A Ray cluster that reads the videos, on paths that all its nodes see: auto, local, host:port or
-            ray://host:port. It takes pip install 'dfd[cluster]'.
-        shard: Part I of N alone, as in 2/8, of several machines that build OUT together; run it once more without, to
-            do what failed.
-        config: Settings.
+    An image is a video of one frame. In a photograph, the largest face near its middle is detected and cut out. A face
+    crop (--cut-margin) is taken whole.
     """
-    limits = Limits(workers, timeout, memory=memory)
-    known = found_at(videos, unlisted)
-    found = shard_of(known.videos, shard)
-    cut = cut_margin is not None
-    if cut_margin is not None:
-        config = _cut(found, cut_margin, config)
+    limits, cluster = options.reading.limits(), options.machines.cluster
+    known = found_at(videos, options.unlisted)
+    found = shard_of(known.videos, options.machines.shard)
+    cut, config = options.cut_margin is not None, options.config
+    if options.cut_margin is not None:
+        config = _cut(found, options.cut_margin, config)
     for line in understood(videos, known):
         show.say(line)
     start = time.monotonic()
     origin = None if url_of(videos) else videos if videos.is_dir() else videos.parent
-    out = FaceStore.create(out.absolute(), config, cut, origin).folder
+    out = FaceStore.create(options.out.absolute(), config, cut, origin).folder
     with _readers(cluster, limits, found, out) as each, show.bar("faces") as tell:
         store = build_store(found, out, config, limits, tell, cut, origin, each)
-    names = {video.name for video in found}
+    _summarize(store, found, time.monotonic() - start)
+
+
+def _summarize(store: FaceStore, found: Sequence[Video], seconds: float) -> None:
+    """Print how the videos ended and what the dataset holds of them. seconds: that the command took."""
+    names, out = {video.name for video in found}, store.folder
     records = [record for record in store.records() if record.video in names]
     fell_back = [{"filename": r.video, "status": r.status, "reason": r.reason} for r in records if r.status != "ok"]
     show.statuses(Counter(record.status for record in records), fell_back, ok="shows a face")
     tracklets = [tracklet for record in records for tracklet in record.tracklets]
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    seconds = sum(record.seconds for record in records) / max(1, len(records))
+    each = sum(record.seconds for record in records) / max(1, len(records))
     what = "pictures" if all(video.still for video in found) else "videos"
     show.say(
         f"{len(records)} {what}, {len(tracklets)} tracklets, {sum(t.frames for t in tracklets)} crops in {out}: "
-        f"{size / 1e6:.1f} MB, {seconds:.2f} s each in its worker, {time.monotonic() - start:.1f} s this time."
+        f"{size / 1e6:.1f} MB, {each:.2f} s each in its worker, {seconds:.1f} s this time."
     )
     show.say(f"Next: dfd crossval {out} --recipe cpu --folds 5 --out RUN")
 
 
 @contextmanager
 def _readers(cluster: str | None, limits: Limits, videos: Sequence[Video], out: Path) -> Iterator[Each]:
-    """What reads videos and writes to `out`: processes here, or the nodes of a cluster that see both."""
+    """The function that reads videos: in processes here, or on a cluster whose nodes can write to `out`."""
     if cluster is None:
         yield each_video
         return
@@ -119,7 +117,7 @@ def _readers(cluster: str | None, limits: Limits, videos: Sequence[Video], out: 
 
 
 def _cut(found: Sequence[Video], margin: float, config: FacesConfig) -> FacesConfig:
-    """The settings of a dataset of pictures that were cut before. Raises ConfigError where they do not go together."""
+    """The settings of a dataset of face crops. Raises ConfigError when a video is none, or --margin contradicts."""
     videos = [video.name for video in found if not video.still]
     if videos:
         raise ConfigError(f"--cut-margin is for pictures ({' '.join(sorted(STILLS))}), and {videos[0]} is none")
@@ -135,7 +133,7 @@ def audit(
     folds: Annotated[int, FOLDS] = 5,
     seed: Annotated[int, SEED] = 0,
     threshold: Annotated[float, SHARE] = 0.995,
-    groups: Annotated[Grouping, Parameter(name="*")] = Grouping(),  # noqa: B008  # frozen
+    groups: Annotated[Grouping, Parameter(name="*")] = Grouping(),
 ) -> None:
     """Prove that no group, source or near-duplicate face of FACES crosses folds.
 
@@ -144,11 +142,11 @@ def audit(
     Args:
         faces: A dataset of dfd faces, or several.
         folds: Parts that the videos are split into.
-        seed: The recipe's train.seed.
-        threshold: Correlation of two faces' pictures from which they are near-duplicates.
-        groups: What else stands in one fold.
+        seed: Seed of the split: the recipe's train.seed.
+        threshold: Correlation from which the images of two faces count as near-duplicates.
+        groups: What else is kept in one fold.
     """
-    data = Datasets.open(faces, blend=BlendConfig())  # real videos alone have the folds that a training gives them
+    data = Datasets.open(faces, blend=BlendConfig())  # with real videos alone, the same folds as in a training
     records = labelled(data)
     with show.bar("audit") as tell:
         frame = split(records, folds, seed, groups, tell)

@@ -2,24 +2,25 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from dfd.cli.options import (
     FILE,
     FOLDER,
-    GIGABYTES,
     HOURS,
+    LIMITS,
     NEW_FILE,
     NEW_FOLDER,
     PLACE,
-    SECONDS,
-    WORKERS,
+    MachineOptions,
     Unlisted,
     Videos,
+    WorkerOptions,
 )
 from dfd.errors import ConfigError, ManifestError, SubmissionError, first_of
 from dfd.faces.records import VideoRecord
@@ -37,17 +38,28 @@ from dfd.report.verdict import CAUTION
 from dfd.scoring.sets import sets_of
 from dfd.types import VideoScore
 from dfd.versions import drifted
+from dfd.videos.found import Found
 from dfd.videos.inputs import found_at, placed, shard_of
 from dfd.videos.manifest import named, read_asked, read_videos
 from dfd.videos.remote import url_of
-from dfd.videos.workers import MEMORY, Limits
 
 if TYPE_CHECKING:
     from dfd.inference.bundle import Bundle
 
 MOST_EXPLAINED = 100
-"""Videos of a page: more would make it larger than a mail takes."""
+"""Videos on one page: more would be too large to mail."""
 
+INPUT, DETECTOR, OUTPUT = (
+    Parameter(group=Group(name, sort_key=place)) for place, name in enumerate(("Input", "Detector", "Output"), 10)
+)
+Force = Annotated[
+    bool,
+    DETECTOR,
+    Parameter(
+        negative=(),
+        help="Use a bundle whose files or libraries have changed, or whose reference outputs cannot be reproduced.",
+    ),
+]
 Several = Annotated[list[Path], Parameter(negative=(), consume_multiple=True), FOLDER]
 Named = Annotated[list[str], Parameter(negative=(), consume_multiple=True)]
 
@@ -66,12 +78,12 @@ def bundle(
         runs: Run folders of dfd crossval or dfd train. Several of crossval, over the same folds, are blended: weights
             are fitted, and kept if they do better than equal ones on folds that they were not fitted on.
         out: Folder of the bundle.
-        half: Keep weights in 16 bits, in half the space; logits move by less than two hundredths of their spread.
+        half: Store weights in 16 bits, at half the size; logits change by less than 2 % of their spread.
         sets: Datasets of dfd faces, each with other faces and fakes, or one in several layouts (FaceForensics++,
-            DeepFakeDetection, Celeb-DF, DFDC): by what is unseen there weights and a temperature are fitted, and
-            judged by leaving one set out.
+            DeepFakeDetection, Celeb-DF, DFDC). Their unseen videos fit the members' weights and a temperature, which
+            are tested by leaving one set out.
     """
-    from dfd.inference.pack import pack_runs  # and with it torch, which a prediction loads while workers begin
+    from dfd.inference.pack import pack_runs  # imports torch, which predict loads while its workers start
 
     stores = {folder.resolve().name: FaceStore.open(folder) for folder in sets}
     if len(stores) < len(sets):
@@ -102,11 +114,11 @@ def card(
 
     Args:
         bundle: Folder that dfd bundle made.
-        run: Run folders that its networks are of.
+        run: Run folders that its members come from.
         score: Measures of a test, as in Celeb-DF=score.json: what dfd score --json prints, or a run's score.json, or
             such measures by method.
         distorted: The same under distortions, as in clips=RUN/distort.json.
-        terms: Text file: on what it was trained, and on which terms it may be used.
+        terms: Text file: what it was trained on, and on which terms it may be used.
         name: Title of the page; the folder's name if not given.
     """
     from dfd.report.card import Sources, write_card
@@ -115,97 +127,107 @@ def card(
     show.say(f"Wrote {write_card(bundle, name or bundle.resolve().name, sources)}.")
 
 
-def predict(
-    videos: Videos,
-    /,
-    *,
-    bundle: Annotated[Path | None, FOLDER] = None,
-    out: Annotated[Path | None, NEW_FILE] = None,
-    sample: Annotated[Path | None, FILE] = None,
-    unlisted: Unlisted = False,
-    faces: int | Path | None = None,
-    report: Annotated[Path | None, NEW_FILE] = None,
-    hours: Annotated[float, HOURS] = 8.5,
-    workers: Annotated[int, WORKERS] = 0,
-    timeout: Annotated[float, SECONDS] = 120.0,
-    memory: Annotated[float, GIGABYTES] = MEMORY,
-    device: str = "cpu",
-    mirror: Annotated[bool, Parameter(negative=())] = False,
-    cluster: str | None = None,
-    shard: str | None = None,
-    force: Annotated[bool, Parameter(negative=())] = False,
-) -> None:
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions:
+    """Options of `dfd predict`."""
+
+    bundle: Annotated[Path | None, FOLDER, DETECTOR] = None
+    """Folder that dfd bundle made. Without it, the detector that comes with dfd."""
+    device: Annotated[str, DETECTOR] = "cpu"
+    """cpu or cuda."""
+    mirror: Annotated[bool, Parameter(negative=()), DETECTOR] = False
+    """Score every clip mirrored as well, and take the mean, as long as there is time for it."""
+    force: Force = False
+    out: Annotated[Path | None, NEW_FILE, OUTPUT] = None
+    """submission.csv to write. A single video needs none: without it nothing is kept."""
+    report: Annotated[Path | None, NEW_FILE, OUTPUT] = None
+    """JSON file to write: counts by status, seconds, rows that fell back."""
+    sample: Annotated[Path | None, FILE, INPUT] = None
+    """sample_submission.csv, a metadata.json, or Celeb-DF's List_of_testing_videos.txt: a row for each of its rows.
+    Without it, one for each video."""
+    unlisted: Annotated[Unlisted, INPUT] = False
+    faces: Annotated[int | Path | None, INPUT] = None
+    """A number: score at most so many faces of a segment, the largest first; by default as many as when the bundle was
+    made, usually 8. Or a dataset of dfd faces to use and continue; without one, only the scored part of a video is
+    searched for faces."""
+    hours: Annotated[float, HOURS, Parameter(group=LIMITS)] = 8.5
+    """Time to keep. When it is short, less of each video is scored; when it is up, the rest gets 0.5."""
+    reading: WorkerOptions = WorkerOptions()
+    machines: MachineOptions = MachineOptions()
+
+    def settings(self) -> Settings:
+        """These options as the settings of a prediction."""
+        dataset, most = (self.faces.absolute(), None) if isinstance(self.faces, Path) else (None, self.faces)
+        reading = self.reading
+        return Settings(
+            self.hours * 3600, reading.workers, reading.timeout, reading.memory, dataset, self.mirror, self.device, most
+        )
+
+
+def predict(videos: Videos, /, *, options: PredictOptions = PredictOptions()) -> None:
     """Score VIDEOS in words, and into OUT, a whole and valid submission from the first second.
 
-    Killed, the same command goes on where it was.
-
-    Args:
-        bundle: Folder that dfd bundle made. Without it, the detector that comes with dfd.
-        out: submission.csv to write. A single video needs none: without it nothing is kept.
-        sample: sample_submission.csv, a metadata.json, or Celeb-DF's List_of_testing_videos.txt: a row for each of its
-            rows. Without it, one for each video.
-        faces: A number: of a segment at most so many faces are scored, the largest first; by default as many as when
-            the bundle was made, 8 in most. Or a dataset of dfd faces to use and continue; without one, only what is
-            scored of a video is looked at.
-        report: JSON file to write: counts by status, seconds, rows that fell back.
-        hours: Time to keep: where it is short, less of each video is scored, and at its end the rest gets 0.5.
-        workers: Processes that look for faces; 0 for one a core.
-        timeout: Seconds that a video may take.
-        memory: Gigabytes that a video may take.
-        device: cpu or cuda.
-        mirror: Score every clip mirrored as well, and take the mean, as long as there is time for it.
-        cluster: A Ray cluster that does the work, on paths that all its nodes see: auto, local, host:port or
-            ray://host:port; with --device cuda on its nodes with a GPU. It takes pip install 'dfd[cluster]'.
-        shard: Part I of N of the rows alone, as in 2/8, into an OUT of its own.
-        force: Use a bundle whose files or libraries have changed, or that answers otherwise than where it was made.
+    After a kill the same command resumes.
     """
-    dataset, most = (faces, None) if isinstance(faces, Path) else (None, faces)
-    settings = Settings(hours * 3600, workers, timeout, memory, dataset and dataset.absolute(), mirror, device, most)
-    if out is None and videos.is_dir():
-        raise ConfigError(f"{videos} is a folder: give --out submission.csv, which gets a row for each of its videos")
-    if sample is not None and not videos.is_dir():
-        raise ManifestError(f"{videos} is not a folder: name the folder that holds the videos of {sample}")
-    place = placed(videos)
-    found = read_asked(sample, place, unlisted) if sample is not None else found_at(place, unlisted)
-    rows = shard_of(found.videos, shard)
-    detector = bundle or shipped()
+    settings, out, cluster = options.settings(), options.out, options.machines.cluster
+    place, found = _asked(videos, options)
+    rows = shard_of(found.videos, options.machines.shard)
+    detector = options.bundle or shipped()
     info = read_info(detector)
 
     def load() -> "Bundle":
-        from dfd.inference.bundle import load_bundle
-
-        loaded = load_bundle(detector, "cpu" if cluster else device, force)
+        """The bundle; what it and the videos are is printed to stderr."""
+        loaded = _load(detector, "cpu" if cluster else options.device, options.force)
         for line in understood(videos, found, labels=False):
             show.tell(line)
         if other := drifted(info.versions):
-            holds = "" if force else "; its golden answers hold here"
+            holds = "" if options.force else "; its golden answers hold here"
             show.tell(f"{detector} was made with {', '.join(other)}{holds}.")
         return loaded
 
     with (
         TemporaryDirectory(prefix="dfd-predict-") as passing,
-        _nodes(cluster, settings, place, bundle, force) as nodes,
+        _nodes(cluster, settings, place, options.bundle, options.force) as nodes,
         show.bar("predict") as tell,
     ):
         made = run(rows, info, load, out or Path(passing) / "submission.csv", settings, tell, show.tell, nodes)
-    if report is not None:
-        write_report(report, made)
+    if options.report is not None:
+        write_report(options.report, made)
     show.prediction(made, out)
     _refuse_nothing(made.scores)
     if out is not None:
-        check = f"dfd validate {out} --sample {sample}; " if sample else ""
+        check = f"dfd validate {out} --sample {options.sample}; " if options.sample else ""
         show.say(f"Next: {check}dfd score {out} --labels LABELS --bundle {detector}")
 
 
+def _asked(videos: Path, options: PredictOptions) -> tuple[Path, Found]:
+    """Where the videos are, and which of them to score. Raises ConfigError, ManifestError."""
+    if options.out is None and videos.is_dir():
+        raise ConfigError(f"{videos} is a folder: give --out submission.csv, which gets a row for each of its videos")
+    if options.sample is not None and not videos.is_dir():
+        raise ManifestError(f"{videos} is not a folder: name the folder that holds the videos of {options.sample}")
+    place = placed(videos)
+    if options.sample is not None:
+        return place, read_asked(options.sample, place, options.unlisted)
+    return place, found_at(place, options.unlisted)
+
+
+def _load(folder: Path, device: str, force: bool) -> "Bundle":
+    from dfd.inference.bundle import load_bundle  # imports torch: meanwhile the workers start
+
+    return load_bundle(folder, device, force)
+
+
 def _refuse_nothing(scores: Sequence[VideoScore]) -> None:
-    """Raise SubmissionError where no row could be scored: a file of nothing but 0.5 says nothing."""
+    """Raise SubmissionError when no row could be scored: a file of nothing but 0.5 is no result."""
     if all(score.status != "ok" for score in scores):
         why = dict.fromkeys(score.reason or score.status for score in scores)
         raise SubmissionError(f"no video of {len(scores)} could be scored: {first_of(list(why))}")
 
 
 def by_set(datasets: Mapping[str, Sequence[VideoRecord]]) -> dict[str, list[VideoRecord]]:
-    """The videos of each set: of each dataset, or of each layout in it, where it has several."""
+    """The videos by set: one set a dataset, or one a layout if a dataset has several."""
     found: dict[str, list[VideoRecord]] = {}
     for name, records in datasets.items():
         sets = sets_of({record.video: name for record in records})
@@ -214,64 +236,60 @@ def by_set(datasets: Mapping[str, Sequence[VideoRecord]]) -> dict[str, list[Vide
     return found
 
 
-def explain(
-    videos: Annotated[list[Path], Parameter(negative=()), PLACE],
-    /,
-    *,
-    out: Annotated[Path, NEW_FILE],
-    json: Annotated[Path | None, NEW_FILE] = None,
-    bundle: Annotated[Path | None, FOLDER] = None,
-    thorough: Annotated[bool, Parameter(negative=())] = False,
-    workers: Annotated[int, WORKERS] = 0,
-    timeout: Annotated[float, SECONDS] = 120.0,
-    device: str = "cpu",
-    force: Annotated[bool, Parameter(negative=())] = False,
-) -> None:
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ExplainOptions:
+    """Options of `dfd explain`."""
+
+    out: Annotated[Path, NEW_FILE, OUTPUT]
+    """Page to write, as in page.html."""
+    json: Annotated[Path | None, NEW_FILE, OUTPUT] = None
+    """File to write all of the page's numbers to."""
+    bundle: Annotated[Path | None, FOLDER, DETECTOR] = None
+    """Folder that dfd bundle made. Without it, the detector that comes with dfd."""
+    device: Annotated[str, DETECTOR] = "cpu"
+    """cpu or cuda."""
+    force: Force = False
+    thorough: Annotated[bool, Parameter(negative=()), INPUT] = False
+    """Score every segment, not only those that dfd predict scores."""
+    reading: WorkerOptions = WorkerOptions()
+
+
+def explain(videos: Annotated[list[Path], Parameter(negative=()), PLACE], /, *, options: ExplainOptions) -> None:
     """Why VIDEOS got their scores, as a page: OUT opens in a browser, from a disk or a mail.
 
     Args:
         videos: Videos, pictures, or folders of these.
-        out: Page to write, as in page.html.
-        json: File to write all of the page's numbers to.
-        bundle: Folder that dfd bundle made. Without it, the detector that comes with dfd.
-        thorough: Score every segment, not only those by which a prediction goes.
-        workers: Processes that look for faces; 0 for one a core.
-        timeout: Seconds that a video may take.
-        device: cpu or cuda.
-        force: Use a bundle whose files or libraries have changed, or that answers otherwise than where it was made.
     """
-    check_name(out)  # before minutes of work
+    check_name(options.out)  # before minutes of work
     rows = named([video.path for path in videos for video in read_videos(path)])
     if len(rows) > MOST_EXPLAINED:
         raise ConfigError(f"a page holds at most {MOST_EXPLAINED} videos, not {len(rows)}: make several pages")
-    detector = bundle or shipped()
+    detector = options.bundle or shipped()
     loaded: list[Bundle] = []
 
     def load() -> "Bundle":
-        from dfd.inference.bundle import load_bundle
-
-        loaded.append(load_bundle(detector, device, force))
+        loaded.append(_load(detector, options.device, options.force))
         return loaded[0]
 
     frames = max(1, min(TELLING, 40 // len(rows)))  # of many videos fewer, so that the page stays small
-    limits = Limits(workers, timeout)
     with show.bar("explain") as tell:
-        abouts = explained(rows, read_info(detector), load, thorough, frames, limits, tell)
+        found = explained(rows, read_info(detector), load, options.thorough, frames, options.reading.limits(), tell)
     from dfd.report.explain import as_json, page, verdict_words
 
-    size = write_page(out, page(abouts, loaded[0]))
-    if json is not None:
-        write_json(json, as_json(abouts, loaded[0]))
-    for about in abouts:
+    size = write_page(options.out, page(found, loaded[0]))
+    if options.json is not None:
+        write_json(options.json, as_json(found, loaded[0]))
+    for about in found:
         show.say(f"{about.video.name}: {about.score.probability:.2f}, {verdict_words(about)}.")
-    show.say(f"Wrote {out}: {size / 1e6:.1f} MB. {CAUTION}")
+    show.say(f"Wrote {options.out}: {size / 1e6:.1f} MB. {CAUTION}")
 
 
 @contextmanager
 def _nodes(
     cluster: str | None, settings: Settings, videos: Path, bundle: Path | None, force: bool
 ) -> Iterator[Nodes | None]:
-    """The nodes of a cluster, which see the videos, the bundle and the dataset; None without a cluster."""
+    """The nodes of a cluster, checked to see the videos, bundle and dataset; None without a cluster."""
     if cluster is None:
         yield None
         return
@@ -287,7 +305,7 @@ def _nodes(
 
 
 def _named(texts: list[str], option: str) -> dict[str, Path]:
-    """NAME=FILE, several times. Raises ConfigError."""
+    """The file by its name, from texts NAME=FILE. Raises ConfigError."""
     for text in texts:
         if "=" not in text:
             raise ConfigError(f"{option} is {text!r}: give NAME=FILE")

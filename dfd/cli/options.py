@@ -1,20 +1,23 @@
-"""What options of several commands share: bounds of their numbers, and places, looked at before any work begins.
+"""Options that several commands share: the bounds of numbers, the checks of paths, and groups of options.
 
-A place to read from that is not there is left to the command, which says how it is made.
+Numbers and paths are checked before any work begins. A path to read that does not exist is left to the command, whose
+error says how to make it.
 """
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Parameter, Token
+from cyclopts import Group, Parameter, Token
 from cyclopts.validators import Number
 
 from dfd.videos.layouts import described
+from dfd.videos.workers import MEMORY, Limits
 
 Given = Path | list[Path] | None
-"""An option's value; None where it is not given."""
+"""An option's value; None if not given."""
 
 
 def _each(value: Given) -> Iterator[Path]:
@@ -24,7 +27,7 @@ def _each(value: Given) -> Iterator[Path]:
 
 def _refuse_unreadable(path: Path) -> None:
     if path.exists() and not os.access(path, os.R_OK):
-        raise ValueError("it may not be read; look at its permissions")
+        raise ValueError("it may not be read; check its permissions")
 
 
 def _refuse_unwritable(path: Path) -> None:
@@ -33,7 +36,7 @@ def _refuse_unwritable(path: Path) -> None:
     if not there.is_dir():
         raise ValueError(f"{there} is a file, and nothing can be put into it; give a folder")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise ValueError(f"{there} may not be written to; look at its permissions")
+        raise ValueError(f"{there} may not be written to; check its permissions")
 
 
 def a_file(_: Any, value: Given) -> None:
@@ -59,17 +62,17 @@ def a_place(_: Any, value: Given) -> None:
 
 
 def a_new_file(_: Any, value: Given) -> None:
-    """Raise ValueError where no file can be written: a folder, a device, a place under a file or without permission."""
+    """Raise ValueError for a path where no file can be written: a folder, a device, below a file, no permission."""
     for path in _each(value):
         if path.is_dir():
             raise ValueError("that is a folder; give the name of a file in it")
         if path.exists() and not path.is_file():
-            raise ValueError("that is no file which could be replaced; give the name of a file")
+            raise ValueError("that is not a regular file; give the name of a file")
         _refuse_unwritable(path.absolute().parent)
 
 
 def a_new_folder(_: Any, value: Given) -> None:
-    """Raise ValueError where no folder can be written to: a file, a place under one or without permission."""
+    """Raise ValueError for a path where no folder can be made: a file, below a file, no permission."""
     for path in _each(value):
         if path.exists() and not path.is_dir():
             raise ValueError("that is a file; give a folder")
@@ -81,7 +84,7 @@ NEW_FILE, NEW_FOLDER = Parameter(validator=a_new_file), Parameter(validator=a_ne
 
 
 def whole(least: int, most: int) -> Parameter:
-    """A whole number in these bounds; cyclopts alone would round 1.5."""
+    """An integer in these bounds; cyclopts alone would round 1.5."""
     return Parameter(converter=_whole, validator=Number(gte=least, lte=most))
 
 
@@ -99,12 +102,48 @@ GIGABYTES = Parameter(validator=Number(gt=0, lte=1e5))
 Videos = Annotated[
     Path,
     Parameter(
-        help="One video or picture, or a folder, in a layout that the names in it show. A label is FAKE or REAL "
-        "in any case, or 1 (fake) or 0; a metadata.json also names a video's original, and the person in it.\n\n"
+        help="One video or image, or a folder whose file names show its layout. A label is FAKE or REAL in any case, "
+        "or 1 (fake) or 0; a metadata.json may also name a video's original, and the person in it.\n\n"
         f"{described()}"
     ),
 ]
 Unlisted = Annotated[
     bool,
-    Parameter(negative=(), help="Take what a file of labels, a sample or the layout leaves out too, without a label."),
+    Parameter(
+        negative=(),
+        help="Also take videos that the labels, the sample or the layout leave out, without a label.",
+    ),
 ]
+
+
+LIMITS = Group("Limits", sort_key=80)
+
+
+@Parameter(name="*", group=LIMITS)
+@dataclass(frozen=True, kw_only=True)
+class WorkerOptions:
+    """How videos are read: by how many processes, and what each video may take."""
+
+    workers: Annotated[int, WORKERS] = 0
+    """Processes that look for faces; 0 for one a core."""
+    timeout: Annotated[float, SECONDS] = 120.0
+    """Seconds that a video may take."""
+    memory: Annotated[float, GIGABYTES] = MEMORY
+    """Gigabytes that a video may take."""
+
+    def limits(self) -> Limits:
+        """These options as the limits of a pool of workers."""
+        return Limits(self.workers, self.timeout, memory=self.memory)
+
+
+@Parameter(name="*", group=Group("Several machines", sort_key=90))
+@dataclass(frozen=True, kw_only=True)
+class MachineOptions:
+    """How the work is shared with other machines."""
+
+    cluster: str | None = None
+    """A Ray cluster that does the work, on paths that all its nodes see: auto, local, host:port or ray://host:port.
+    With --device cuda, on its nodes with a GPU. Needs pip install 'dfd[cluster]'."""
+    shard: str | None = None
+    """Do part I of N alone, as in 2/8. For dfd faces, N machines build one OUT together; run once more without --shard
+    to redo what failed. For dfd predict, each part is written to an OUT of its own."""

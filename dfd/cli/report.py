@@ -26,15 +26,16 @@ def report(
 ) -> None:
     """Make a page, one file, of a run, of two runs side by side, or of a dataset of faces.
 
-    A run: the score with its interval beside the board, calibration, curves, folds, where it is good and where not, and
-    its worst videos. A dataset: balance, sizes, doubtful labels, videos without a face, and a contact sheet.
+    A run's page shows the score with its interval, the leaderboard, calibration, curves, folds, scores by kind of
+    video, and the worst videos. A dataset's page shows balance, sizes, doubtful labels, videos without a face, and a
+    contact sheet.
 
     Args:
         folders: A run of dfd crossval or train, two of them, or one dataset of dfd faces.
         out: The page to write, .html. It opens without a network.
-        faces: Of a run: the datasets that it is of, for pictures; by default where they were when it was made.
-        videos: Of a dataset: the folder that it was built from, for first frames; by default where it was then.
-        pages: Of a run: a folder of pages of single videos, to which its worst videos link.
+        faces: For a run: its datasets, for images of faces; by default where they were when it was trained.
+        videos: For a dataset: the folder that it was built from, for first frames; by default where it was then.
+        pages: For a run: a folder of pages of dfd explain, to which the worst videos link.
     """
     datasets = [folder for folder in folders if is_store(folder)]
     strange = [folder for folder in folders if folder not in datasets and not is_run(folder)]
@@ -49,7 +50,7 @@ def report(
 
 
 def _check_options(dataset: bool, faces: list[Path] | None, videos: Path | None, pages: Path | None) -> None:
-    """Raise ConfigError for an option of the other kind of page."""
+    """Raise ConfigError for an option that belongs to the other kind of page."""
     if dataset and (faces or pages):
         raise ConfigError(f"{'--faces' if faces else '--pages'} is for the page of a run, and this is of a dataset")
     if not dataset and videos:

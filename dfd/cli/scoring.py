@@ -42,8 +42,8 @@ def validate(
     Args:
         submission: A submission.csv.
         sample: The competition's sample_submission.csv, as it is or as a spreadsheet saved it.
-        fix: Where to write SUBMISSION as Kaggle takes it, if only its form is wrong: what a spreadsheet saved, with a
-            byte order mark, semicolons, an index column, empty rows. Labels and rows stay as they are.
+        fix: Where to write SUBMISSION in the form that Kaggle takes, if only its form is wrong: a byte order mark,
+            semicolons, an index column, empty rows, as spreadsheets save them. Labels and rows stay as they are.
         record: Ledger to add a row to: date, commit, hashes, the bundle's score. Takes --bundle.
         bundle: The bundle that made it.
     """
@@ -77,17 +77,18 @@ def score(
         submission: A submission.csv, as it is or as a spreadsheet saved it.
         labels: A CSV with filename,label (1 or FAKE, 0 or REAL) and, if known, source; a metadata.json; or Celeb-DF's
             List_of_testing_videos.txt. Without it, the labels of the 400 videos of the competition's public test, which
-            are known by now.
-        report: What dfd predict --report wrote: the loss of each status, too, and what the bundle had seen before.
-        bundle: The bundle that made it: says what it had seen before. Not needed with a report of the shipped one.
-        against: Another submission: is this one better than that one?
-        partial: Scoring a part of the labelled videos is meant.
+            have been published.
+        report: What dfd predict --report wrote: adds the loss by status, and what the bundle was trained on.
+        bundle: The bundle that made it, to warn when it was trained on these videos. Not needed with a report of the
+            bundle that comes with dfd.
+        against: Another submission to compare with.
+        partial: Accept a submission that lacks some of the labelled videos.
         json_: Print one JSON object and nothing else.
     """
     known, sources = read_truth(labels, read_submission(submission)) if labels else (public_test_labels(), {})
     groups = group_of(list(known), sources)
-    told = _read_report(report) if report else {}
-    maker, seen = made_by(told)
+    about = _read_report(report) if report else {}
+    maker, seen = made_by(about)
     if bundle is None and is_shipped(maker):
         bundle = shipped()
     if bundle is not None:
@@ -99,7 +100,7 @@ def score(
     warnings += [*missing, *(words for file in files if (words := told_unlabelled(file, known)))]
     result = score_submission(submission, known, groups)
     if report:
-        result["by_status"] = loss_by_status(submission, known, _statuses(report, told))
+        result["by_status"] = loss_by_status(submission, known, _statuses(report, about))
     if against:
         result["against"] = compare_submissions(against, submission, known, groups)
     if labels is None:
@@ -139,9 +140,9 @@ def _show_board(loss: float) -> None:
 def _seen_before(
     bundle: Path, maker: str, groups: Mapping[str, str], sources: Mapping[str, str], public: bool
 ) -> list[str]:
-    """Warnings where the bundle, or weights that it began from, were trained on what is scored, or on its group.
+    """Warnings when the bundle, or its starting weights, were trained on the scored videos or their groups.
 
-    maker: sha256 of the bundle that a report names. Raises SubmissionError when that is another one; CheckpointError
+    maker: sha256 of the bundle that a report names. Raises SubmissionError when that is another bundle; CheckpointError
     for a bundle that cannot be read.
     """
     read_info(bundle)
@@ -167,16 +168,16 @@ def _seen_before(
 
 def _read_report(report: Path) -> dict[str, Any]:
     try:
-        told = json.loads(report.read_text(encoding="utf-8"))
+        about = json.loads(report.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SubmissionError(f"{report} is not a report of dfd predict: {error}") from None
-    if not isinstance(told, dict):
+    if not isinstance(about, dict):
         raise SubmissionError(f"{report} is not a report of dfd predict: it holds no JSON object")
-    return told
+    return about
 
 
-def _statuses(report: Path, told: Mapping[str, Any]) -> dict[str, str]:
+def _statuses(report: Path, about: Mapping[str, Any]) -> dict[str, str]:
     try:
-        return {row["filename"]: row["status"] for row in told["fell_back"]}
+        return {row["filename"]: row["status"] for row in about["fell_back"]}
     except (KeyError, TypeError) as error:
         raise SubmissionError(f"{report} is not a report of dfd predict: {error}") from None

@@ -15,8 +15,8 @@ __all__ = ["REGISTRY", "Architecture", "ClipModel", "ClipSize", "ModelConfig", "
 class Architecture:
     """One entry of the registry.
 
-    builder: makes the network. family: what it is built of. purpose: when to choose it. temporal: whether the order
-    of a clip's frames matters to it. takes_weights: whether it can start from, and freeze, somebody's weights.
+    builder: makes the network. family: kind of network. purpose: when to choose it. temporal: whether the order
+    of a clip's frames matters to it. takes_weights: whether it can start from pretrained weights, and freeze them.
     """
 
     builder: Callable[[ModelConfig, ClipSize], ClipModel]
@@ -51,7 +51,7 @@ REGISTRY: dict[str, Architecture] = {
     "attention": Architecture(
         recurrent.Attention,
         family="2D + sequence",
-        purpose="a trained frame model, to find the few frames that tell",
+        purpose="a trained frame model, to find the few frames that matter",
         temporal=False,
         takes_weights=True,
     ),
@@ -122,7 +122,7 @@ REGISTRY: dict[str, Architecture] = {
 
 
 def build(config: ModelConfig, frames: int, height: int, width: int) -> ClipModel:
-    """The network that `config` describes, for clips of `frames` pictures of `height` x `width` pixels.
+    """The network that `config` describes, for clips of `frames` frames of `height` x `width` pixels.
 
     Raises: ConfigError: an unknown name or backbone, a setting that the network cannot honour, or an empty clip.
     CheckpointError: weights that do not fit.

@@ -1,4 +1,4 @@
-"""timm's networks as readers of single frames."""
+"""timm's networks as backbones for single frames."""
 
 import difflib
 from typing import Any
@@ -39,7 +39,7 @@ def create_backbone(config: ModelConfig, clip: ClipSize) -> Any:
 
 
 def current_name(name: str) -> str:
-    """What timm calls a network by now, whose name may be of an older timm, or its address on the hub.
+    """timm's current name of a network, from a name of an older timm or of the hub.
 
     Raises ConfigError for one that timm has dropped.
 
@@ -58,7 +58,7 @@ def current_name(name: str) -> str:
 
 
 def _known(name: str) -> Any:
-    """timm's record of a network and its pretraining; ConfigError if there is none."""
+    """timm's configuration of a network and its pretraining. Raises ConfigError for an unknown one."""
     architecture = name.partition(".")[0]
     if not timm.is_model(architecture):
         near = difflib.get_close_matches(architecture, timm.list_models(), n=3)

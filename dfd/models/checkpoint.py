@@ -1,4 +1,4 @@
-"""A model on disk with everything it takes to feed it: the one reader of checkpoints."""
+"""Reads and writes checkpoints: weights, and a header with all that is needed to use them."""
 
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,14 @@ from dfd.versions import versions
 
 FORMAT = 2
 KEY = "dfd"
-"""Where the header is in a checkpoint; the rest is Lightning's."""
+"""Key of the header in a checkpoint; other keys are Lightning's."""
 LARGE = 4096
-"""Numbers of a tensor from which it is worth rounding to 16 bits. Smaller ones are batch statistics, biases and the
-first layers: 1 % of EfficientNet-Lite0's size, and half of what rounding all of it would do to a logit."""
+"""Tensors with fewer numbers are not rounded to 16 bits: batch statistics, biases and first layers are 1 % of
+EfficientNet-Lite0's size, and cause half of the rounding error in a logit."""
 
 
 class Header(Config):
-    """What a checkpoint says of itself."""
+    """The header of a checkpoint."""
 
     format: int = FORMAT
     model: ModelConfig
@@ -51,13 +51,13 @@ def read_checkpoint(path: Path) -> tuple[Header, dict[str, torch.Tensor]]:
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether a file of weights is a whole model of dfd's, and not a backbone's alone. Raises CheckpointError."""
+    """Whether a file of weights is a checkpoint of dfd, not of a backbone alone. Raises CheckpointError."""
     saved = read_tensors(path)
     return isinstance(saved, dict) and isinstance(saved.get(KEY), dict)
 
 
 def seen_by(weights: Path | None) -> tuple[str, ...]:
-    """Header.videos of the weights that a network begins from; nothing without weights, or where they are not dfd's.
+    """Header.videos of starting weights; empty without weights, or if they are no checkpoint of dfd.
 
     Raises CheckpointError.
     """

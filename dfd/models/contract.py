@@ -1,4 +1,4 @@
-"""What every architecture takes and gives, and the settings that choose between them."""
+"""The interface of every architecture, and the settings that choose one."""
 
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -14,7 +14,7 @@ ActivationName = Literal["elu", "relu", "tanh", "sigmoid", "gelu"]
 
 
 class ModelConfig(Config):
-    """Which architecture, and how it is built. Its name is one of REGISTRY's; the clip's size comes from the data."""
+    """Which architecture, and how it is built. Its name is a key of REGISTRY; the clip's size comes from the data."""
 
     name: str = Field("lstm", description="architecture, a name that `dfd models` lists")
     backbone: str = Field(
@@ -30,11 +30,11 @@ class ModelConfig(Config):
     )
     dense_activation: ActivationName | None = Field(
         default=None,
-        description="after each dense layer but the last of the journal's networks; None: the journal's choice",
+        description="after each dense layer but the last of the journal's networks; by default the journal's choice",
     )
     freeze: Literal["none", "stem", "all"] = Field(
         default="none",
-        description="part of the backbone that never learns: nothing, the stem and first two stages, or all",
+        description="frozen part of the backbone: nothing, the stem and first two stages, or all",
     )
     hidden: int = Field(
         default=128, ge=1, le=4096, description="width of a recurrent cell, an attention or a time convolution"
@@ -65,8 +65,8 @@ class ClipSize(NamedTuple):
 class ClipModel(nn.Module):
     """A network that reads clips: uint8 (B,3,T,H,W) RGB in, one logit (B,) a clip out, positive for fake.
 
-    Its mean and standard deviation, of colours in [0,1], are buffers: they travel with the weights. A part all of whose
-    parameters are frozen stays in eval mode, so that its batch statistics hold still.
+    Mean and standard deviation, of colours in [0,1], are buffers, saved with the weights. A module whose parameters are
+    all frozen stays in eval mode, so that its batch statistics do not change.
     """
 
     mean: Tensor
@@ -99,7 +99,7 @@ class ClipModel(nn.Module):
         raise NotImplementedError
 
     def train(self, mode: bool = True) -> "ClipModel":
-        """Training mode (or eval mode) for every part that learns; a frozen part stays in eval mode."""
+        """Set training or eval mode; frozen modules stay in eval mode."""
         super().train(mode)
         for module in self.modules():
             parameters = list(module.parameters())

@@ -1,4 +1,4 @@
-"""Networks whose convolutions run through time: factorized residual ones, torchvision's, and time alone."""
+"""Networks with convolutions over time: factorized residual ones, torchvision's, and over time alone."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Weights that tell people apart, out of a pinned package of npm's: dlib's, which face-api.js publishes in 8 bits."""
+"""Weights of dlib's face embedding, from a pinned npm package: face-api.js publishes them in 8 bits."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Files on package registries, pinned by their digest: downloaded once, and checked each time that they are used."""
+"""Files on package registries, pinned by their digest: downloaded once, checked at each use."""
 
 import urllib.request
 from http.client import HTTPException
@@ -9,7 +9,7 @@ from dfd.errors import DfdError
 from dfd.files import cache, sha256, whole
 
 LIMIT = 60.0
-"""Seconds that a registry may be silent."""
+"""Seconds to wait for a registry."""
 
 
 class Pinned(NamedTuple):
@@ -19,9 +19,9 @@ class Pinned(NamedTuple):
     digest: str
 
     def fetch(self) -> Path:
-        """The file in the cache, downloaded where it is not there yet.
+        """The file in the cache, downloaded if it is not there yet.
 
-        Raises DfdError when it cannot be had, or what is there is another file.
+        Raises DfdError when it cannot be downloaded, or the digest differs.
         """
         kept = cache() / self.url.rpartition("/")[2]
         if not kept.is_file():

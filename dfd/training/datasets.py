@@ -1,4 +1,4 @@
-"""One or several datasets of faces, as what a training reads."""
+"""One or several datasets of faces, as a training reads them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,15 +13,15 @@ from dfd.faces.tracklets import FacesConfig, widest
 from dfd.files import write_json
 
 NOTED = "datasets.json"
-"""In a run folder: where the datasets are, by their short names. They may have gone since."""
+"""File of a run folder: where the datasets were, by their short names."""
 
 
 class Datasets:
-    """Datasets that are trained on and scored together; of several each record says which it is of.
+    """Datasets that are trained on and scored together. With several, each record names its dataset.
 
-    mix: how often each is drawn, by its short name: 1, each video of its commoner class `slices` times an epoch; 0.5,
+    mix: how often each is drawn, by its short name: 1, each video of its majority class `slices` times an epoch; 0.5,
     half of them, and the other half in the next epoch. config: how a prediction cuts faces for a model trained on them.
-    blend: where no dataset has a fake, how fakes to judge by are made of the real videos; None for none.
+    blend: how fakes to score are made of the real videos when no dataset has a fake; None for no such fakes.
     """
 
     def __init__(
@@ -38,20 +38,20 @@ class Datasets:
 
     @classmethod
     def of(cls, data: "FaceStore | Datasets") -> "Datasets":
-        """The same, or one dataset as such."""
+        """`data` itself, or one dataset wrapped."""
         return data if isinstance(data, Datasets) else cls([data])
 
     @classmethod
     def open(cls, folders: Sequence[Path], mix: str | None = None, blend: BlendConfig | None = None) -> "Datasets":
-        """The datasets in `folders`. mix: as --mix has it.
+        """The datasets in `folders`. mix: the text of --mix.
 
-        Raises StoreError for a folder that is no dataset; ConfigError for one that is named twice, or a mix of other
-        than a number above 0 a dataset.
+        Raises StoreError for a folder that is no dataset; ConfigError for a folder named twice, or a mix that is not
+        one number above 0 for each dataset.
         """
         return cls([FaceStore.open(folder) for folder in folders], read_mix(mix), blend)
 
     def note(self, run: Path) -> None:
-        """Write down in a run folder where its faces are, for pages that show them."""
+        """Note in a run folder where its datasets are, for pages that show faces."""
         folders = {name: str(store.folder.resolve()) for name, store in self.stores.items()}
         write_json(run / NOTED, folders)
 
@@ -59,7 +59,7 @@ class Datasets:
         return ", ".join(str(store.folder) for store in self.stores.values())
 
     def records(self) -> list[VideoRecord]:
-        """Every video on record, by dataset and name, then the fakes that are made to judge by.
+        """Every video, by dataset and name, then the fakes made for scoring.
 
         Raises ConfigError for a name that two datasets have.
         """
@@ -79,7 +79,7 @@ class Datasets:
 
 
 def read_mix(text: str | None) -> tuple[float, ...]:
-    """The numbers of --mix; none where it is not given.
+    """The numbers of --mix; none if it is not given.
 
     >>> read_mix("1,0.5")
     (1.0, 0.5)
@@ -94,7 +94,7 @@ def read_mix(text: str | None) -> tuple[float, ...]:
 
 
 def short_names(folders: Sequence[Path]) -> list[str]:
-    """What each dataset is called: as few of the last parts of its path as tell it from the others; one alone nothing.
+    """Short names: the fewest last parts of each path that differ from the others; "" for a single dataset.
 
     >>> short_names([Path("dfdc/faces"), Path("celeb/faces")])
     ['dfdc/faces', 'celeb/faces']
@@ -117,8 +117,8 @@ def short_names(folders: Sequence[Path]) -> list[str]:
 def prediction_faces(stores: Sequence[FaceStore]) -> FacesConfig:
     """How a prediction finds and cuts faces for a model trained on these datasets.
 
-    As they did, the widest where only margin and size differ. As by default where more differs, or all are of pictures
-    that were cut before. Always as wide as the widest of them.
+    As the datasets do; if only margin and size differ, as the widest. By default settings if more differs, or if all
+    are of face crops. Always as wide as the widest of them.
     """
     found = [store.config for store in stores if not store.cut]
     faces = (widest(found) if found else None) or FacesConfig()

@@ -1,4 +1,4 @@
-"""A training on one device, here; on several, in as many processes that share each batch and wait for one another."""
+"""A training in this process, or in one process a device that share each batch."""
 
 import os
 import signal
@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,17 +21,17 @@ from dfd.training.loop import Job, learn
 from dfd.videos.workers import available_cores
 
 WAIT = 0.2
-"""Seconds between two looks at the processes' messages."""
+"""Seconds between two reads of the processes' messages."""
 
 
-def carry_out(job: Job, progress: Progress | None) -> None:
-    """Do the training. Raises what it raises; TrainingError when one of its processes died, and then none is left."""
-    this = launched()
-    if job.means.processes == 1 or this.by:
-        return learn(job, this.rank, None if this.rank else progress)
+def carry_out(job: Job) -> None:
+    """Run the training. Raises what it raises; TrainingError when one of its processes died: the others are ended."""
+    this, devices, progress = launched(), job.runtime.devices, job.runtime.progress
+    if job.runtime.processes == 1 or this.by:
+        return learn(job, this.rank)
     messages: Any = get_context("spawn").SimpleQueue()
-    arguments = (job, _free_port(), messages)
-    processes = start_processes(_part, arguments, job.means.devices, join=False, start_method="spawn")
+    arguments = (_reporting_to(job, None), _free_port(), messages)
+    processes = start_processes(_part, arguments, devices, join=False, start_method="spawn")
     assert processes is not None
     try:
         with _passed_on(processes.processes):
@@ -39,7 +40,7 @@ def carry_out(job: Job, progress: Progress | None) -> None:
         _listen(messages, progress)
     except (ProcessRaisedException, ProcessExitedException) as error:
         _listen(messages, progress)  # raises the reason, where one was sent
-        raise TrainingError(f"process {error.error_index} of {job.means.devices} died: {_last_line(error)}") from None
+        raise TrainingError(f"process {error.error_index} of {devices} died: {_last_line(error)}") from None
     finally:
         for process in processes.processes:
             process.kill()  # SIGTERM would ask it to save first, together with the others
@@ -48,7 +49,7 @@ def carry_out(job: Job, progress: Progress | None) -> None:
 
 @contextmanager
 def _passed_on(processes: Sequence[Any]) -> Iterator[None]:
-    """Inside, a SIGTERM goes to each process, which saves and ends."""
+    """Within this context a SIGTERM is passed on to each process, which saves and ends."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -60,25 +61,29 @@ def _passed_on(processes: Sequence[Any]) -> Iterator[None]:
 
 
 def _part(rank: int, job: Job, port: int, messages: Any) -> None:
-    """One process's part: Lightning finds in the environment which it is."""
+    """The work of one process; Lightning reads its rank from the environment."""
     os.environ |= {
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
         "NODE_RANK": "0",
         "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": str(job.means.devices),
+        "WORLD_SIZE": str(job.runtime.devices),
     }
-    torch.set_num_threads(max(1, available_cores() // job.means.devices))
+    torch.set_num_threads(max(1, available_cores() // job.runtime.devices))
     keep_freed_memory()
     try:
-        learn(job, rank, (lambda *step: messages.put(step)) if rank == 0 else None)
+        learn(_reporting_to(job, lambda *step: messages.put(step)), rank)
     except DfdError as error:
         messages.put(error)
         raise
 
 
+def _reporting_to(job: Job, progress: Progress | None) -> Job:
+    return replace(job, runtime=replace(job.runtime, progress=progress))
+
+
 def _listen(messages: Any, progress: Progress | None) -> None:
-    """Report the steps that were sent; raise an error that was."""
+    """Report the steps that a process sent, or raise the error that it sent."""
     while not messages.empty():
         news = messages.get()
         if isinstance(news, DfdError):

@@ -1,11 +1,11 @@
-"""One training: a run folder with its settings, its curve and a checkpoint that carries all it takes to be used.
+"""One training and its run folder: settings, curve, and a checkpoint with everything that is needed to use it.
 
 config.json              recipe, seed, data, versions
 metrics.csv              a row an epoch and every ten minutes: loss and accuracy on training clips, and the balanced
-                         log loss and AUC of what is kept aside, if anything is
-checkpoints/last.ckpt    weights, optimizer, header; what a stopped run goes on from
-people.json              which videos show one person, where that was found out by their faces
-done                     there once the training has ended
+                         log loss and AUC of the held-out videos, if there are any
+checkpoints/last.ckpt    weights, optimizer, header; a stopped run resumes from it
+people.json              which videos show the same person, if faces were compared
+done                     exists once the training has ended
 """
 
 import json
@@ -15,31 +15,31 @@ from typing import Any
 
 from torch import nn
 
-from dfd.clips.dataset import TrainingClips
 from dfd.clips.made import MadeFake
 from dfd.errors import ConfigError
-from dfd.faces.build import Progress
 from dfd.faces.records import VideoRecord
+from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig
 from dfd.files import digest, sweep, write_bytes, write_json
 from dfd.models.checkpoint import Header
-from dfd.training.clock import ALONE, Means
+from dfd.training.clock import PLAIN, Runtime
+from dfd.training.datasets import Datasets
 from dfd.training.devices import carry_out
 from dfd.training.held import HeldVideos
 from dfd.training.launch import check_launch, wait_for
 from dfd.training.lineage import lineage
+from dfd.training.loop import CHECKPOINT as CHECKPOINT
 from dfd.training.loop import Job, seeded_model
 from dfd.training.material import mixed, training_clips
 from dfd.training.patience import judges
 from dfd.training.recipes import Recipe
 from dfd.versions import versions
 
-CHECKPOINT = Path("checkpoints") / "last.ckpt"
 DONE = "done"
 PEOPLE = "people.json"
-"""May be there before config.json."""
+"""May exist before config.json."""
 ABOUT = ("versions", "parameters")
-"""What config.json has besides settings: it does not identify a run."""
+"""Keys of config.json that do not identify a run."""
 
 
 def usable(videos: Sequence[VideoRecord]) -> list[VideoRecord]:
@@ -48,7 +48,7 @@ def usable(videos: Sequence[VideoRecord]) -> list[VideoRecord]:
 
 
 def content(videos: Sequence[VideoRecord]) -> str:
-    """What tells one dataset from another: names, labels, sources, and films, whose names hold their digest."""
+    """A digest of a dataset: names, labels, sources, and files of faces, whose names hold a digest of theirs."""
     return digest(
         (v.video, v.label, v.source, *sorted({getattr(t.film, "name", "") for t in v.tracklets})) for v in videos
     )
@@ -56,27 +56,24 @@ def content(videos: Sequence[VideoRecord]) -> str:
 
 def train(
     videos: Sequence[VideoRecord],
-    faces: FacesConfig,
+    store: FaceStore | Datasets,
     recipe: Recipe,
     out: Path,
-    what: str = "training",
-    progress: Progress | None = None,
-    means: Means = ALONE,
+    runtime: Runtime = PLAIN,
     held: Sequence[VideoRecord] = (),
     groups: Mapping[str, str] | None = None,
-    mix: Mapping[str, float] | None = None,
 ) -> Path:
-    """Train on `videos` in the run folder `out`; returns the checkpoint's path.
+    """Train on `videos` of `store` in the run folder `out`; returns the checkpoint's path.
 
-    held: videos that are kept aside, on which the curve measures the model. groups: what patience keeps together, by
-    video (groups.grouped); sources if None. mix: how often each dataset is drawn, by its name; all alike if None.
-    A finished run with the same settings and data is returned as it is, a stopped one goes on. Raises ConfigError when
+    held: videos that are held out, on which the curve measures the model. groups: what patience keeps together, by
+    video (groups.grouped); sources if None.
+    A finished run of the same settings and data is returned as it is; a stopped one resumes. Raises ConfigError when
     `out` holds another run, a class is missing, or the clips are wider than the stored crops; OutOfTimeError at
-    `means.until`; StoreError naming a film that cannot be read; TrainingError when the disk is full.
+    `runtime.until`; StoreError for a file of faces that cannot be read, by name; TrainingError when the disk is full.
     """
-    videos = usable(videos)
+    data = Datasets.of(store)
+    videos, mix = usable(videos), data.mix
     check_margin([*videos, *held], recipe.clip.margin)
-    mix = mix or dict.fromkeys((video.dataset for video in videos), 1.0)
     grouped = groups or {video.video: video.source for video in videos}
     judging = judges(((v.video, v.label or 0, grouped[v.video]) for v in videos), recipe.train)
     learned = [video for video in videos if not isinstance(video, MadeFake)]
@@ -84,20 +81,19 @@ def train(
     header = Header(
         model=recipe.model,
         clip=recipe.clip,
-        faces=faces,
+        faces=data.config,
         prior=prior,
         training={**recipe.model_dump(mode="json", exclude={"model", "clip"}), **mixed(mix)},
         videos=lineage(recipe.model.weights, *((v.video, v.source, *v.people) for v in learned)),
     )
-    data = {"videos": {v.video: v.label for v in learned}, "content": content([*videos, *held]), **mixed(mix)}
-    data |= {"judging": sorted(judging)} if judging else {}
-    kept_aside = HeldVideos.sampled(held, header)
+    about = {"videos": {v.video: v.label for v in learned}, "content": content([*videos, *held]), **mixed(mix)}
+    about |= {"judging": sorted(judging)} if judging else {}
     judged = HeldVideos(tuple(v for v in videos if v.video in judging), header) if judging else None
-    return run(clips, header, recipe, data, out, what, progress, means, kept_aside, judged)
+    return run(Job(recipe, header, clips, out, runtime, HeldVideos.sampled(held, header), judged), about)
 
 
 def check_margin(videos: Sequence[VideoRecord], margin: float) -> None:
-    """Raise ConfigError unless every stored crop holds a clip of that margin."""
+    """Raise ConfigError unless every stored crop is at least as wide as `margin`."""
     for video in videos:
         narrow = min((tracklet.margin for tracklet in video.tracklets), default=margin)
         if margin > narrow:
@@ -107,39 +103,27 @@ def check_margin(videos: Sequence[VideoRecord], margin: float) -> None:
             )
 
 
-def run(
-    clips: TrainingClips,
-    header: Header,
-    recipe: Recipe,
-    data: dict[str, Any],
-    out: Path,
-    what: str = "training",
-    progress: Progress | None = None,
-    means: Means = ALONE,
-    held: HeldVideos | None = None,
-    judged: HeldVideos | None = None,
-) -> Path:
-    """Train `recipe` on `clips` in the run folder `out`, or go on there; returns the checkpoint's path.
+def run(job: Job, data: dict[str, Any]) -> Path:
+    """Train in the job's run folder, or resume there; returns the checkpoint's path.
 
-    data: what is trained on, which identifies a run. Raises as train does.
+    data: describes the training videos, to identify the run. Raises as train does.
     """
-    _check_batch(recipe, clips.clips, means.processes)
-    launched = check_launch(means)
+    recipe, out = job.recipe, job.out
+    _check_batch(recipe, job.clips.clips, job.runtime.processes)
+    launched = check_launch(job.runtime)
     model = seeded_model(recipe)  # before anything is written: a model that cannot be built leaves no folder
     if launched.rank:  # one process makes the folder
         wait_for(out / "config.json")
-    claim(out, settings(recipe, header.faces, data), model)
+    claim(out, settings(recipe, job.header.faces, data), model)
     if not (out / DONE).exists():
-        carry_out(
-            Job(recipe, header, clips, out / CHECKPOINT, out / "metrics.csv", what, means, held, judged), progress
-        )
+        carry_out(job)
         if not launched.rank:
             write_bytes(out / DONE, b"", durable=True)
-    return out / CHECKPOINT
+    return job.checkpoint
 
 
 def _check_batch(recipe: Recipe, together: int, devices: int) -> None:
-    """Raises ConfigError unless each device gets a part of a batch that holds the clips that come together."""
+    """Raise ConfigError unless a batch can be divided among the devices without parting clips that belong together."""
     batch = recipe.train.batch
     if batch < together * devices:
         shared = f" on each of {devices} devices" if devices > 1 else ""
@@ -155,14 +139,14 @@ def _check_batch(recipe: Recipe, together: int, devices: int) -> None:
 
 
 def settings(recipe: Recipe, faces: FacesConfig, data: dict[str, Any]) -> dict[str, Any]:
-    """What config.json says of a run, but for the versions that it was made with."""
+    """The content of config.json, except the keys in ABOUT."""
     return {"recipe": recipe.model_dump(mode="json"), "faces": faces.model_dump(mode="json"), **data}
 
 
 def claim(out: Path, config: dict[str, Any], model: nn.Module) -> None:
-    """Make `out` the folder of a run of `model` with `config`, or check that it is.
+    """Make `out` the folder of a run of `model` with `config`, or check that it is one already.
 
-    Raises ConfigError when it is another's.
+    Raises ConfigError when it is the folder of another run.
     """
     path = out / "config.json"
     config = json.loads(json.dumps({**config}, default=str))
@@ -186,7 +170,7 @@ def claim(out: Path, config: dict[str, Any], model: nn.Module) -> None:
 
 
 def check_free(out: Path) -> None:
-    """Raise ConfigError where `out` is neither a run's folder nor free for one."""
+    """Raise ConfigError when `out` is neither a run folder nor empty."""
     if (out / "config.json").is_file():
         return
     if out.is_file() or (out.is_dir() and any(path.name != PEOPLE for path in out.iterdir())):

@@ -1,4 +1,4 @@
-"""Which videos are kept in one fold: every fake with its source, and on request whole parts, or whole people."""
+"""Which videos stay in one fold: every fake with its source, people, and on request whole parts of DFDC."""
 
 import json
 from collections.abc import Sequence
@@ -29,29 +29,29 @@ SEGMENTS = 4
 
 
 class Grouping(Config):
-    """What decides the folds, besides their number and seed."""
+    """How videos are grouped into folds."""
 
     groups: Literal["people", "source", "part", "identity"] = Field(
         "people",
-        description="what is kept in one fold: people: a real video with its fakes, and all of a person whom the data "
-        "names; source: people may cross; part: also a whole part of DFDC; identity: also all of a person by the face",
+        description="kept in one fold: people: a real video with its fakes, and all videos of a person whom the data "
+        "names; source: people may cross folds; part: also a whole part of DFDC; identity: also people found by face",
     )
     identity_weights: Path | None = Field(
         None,
-        description="for people: what `dfd weights identity` wrote, or facenet_pytorch's InceptionResnetV1",
+        description="to find people by face: what `dfd weights identity` wrote, or facenet_pytorch's InceptionResnetV1",
     )
     identity_distance: float | None = Field(
         None,
         gt=0,
         lt=2,
-        description="Euclidean distance, root mean square, from which two clusters of faces are two people; the "
-        "network's own if not given: 0.5, or facenet_pytorch's 1",
+        description="Euclidean distance (RMS) from which two clusters of faces are two people; by default the "
+        "network's own: 0.5, or 1 for facenet_pytorch",
     )
-    folds_of: Path | None = Field(None, description="a run of crossval whose folds are taken as they are")
+    folds_of: Path | None = Field(None, description="use the folds of this run of crossval")
 
 
 def kind(grouping: Grouping) -> dict[str, Any]:
-    """What config.json says of the groups; nothing of the usual ones, nor where folds.csv comes from."""
+    """The grouping as config.json has it: empty for the default, and without folds_of."""
     kept = {"groups", "identity_distance"} if grouping.groups == "identity" else {"groups"}
     return {} if grouping.groups == "people" else grouping.model_dump(include=kept)
 
@@ -64,10 +64,10 @@ def split(
     progress: Progress | None = None,
     run: Path | None = None,
 ) -> pd.DataFrame:
-    """The fold of each video, groups whole: proved before it is returned.
+    """The fold of each video, with whole groups, checked before it is returned.
 
-    run: its folder, where the people found by their faces are kept, and read when it goes on. Raises ConfigError when
-    the videos cannot be split so; StoreError when one cannot be read for its face.
+    run: folder of the run, where people found by face are saved, and read again on resume. Raises ConfigError when
+    the videos cannot be split so; StoreError when a face cannot be read.
     """
     grouping = grouping or Grouping()
     if grouping.folds_of is not None:
@@ -88,9 +88,9 @@ def split(
 
 
 def settled(run: Path, records: Sequence[VideoRecord]) -> pd.DataFrame:
-    """The folds in a run's folds.csv, with labels and sources as they are on record now: proved to hold with them.
+    """The folds in a run's folds.csv, with the labels and sources of `records`, and checked with them.
 
-    Raises ConfigError when they are of other videos, or something crosses folds.
+    Raises ConfigError when they are of other videos, or a group crosses folds.
     """
     frame, known = read_folds(run / "folds.csv"), {record.video: record for record in records}
     odd = sorted(set(frame["filename"]) ^ set(known))
@@ -107,14 +107,14 @@ def settled(run: Path, records: Sequence[VideoRecord]) -> pd.DataFrame:
 
 
 def _with_sets(frame: pd.DataFrame, records: Sequence[VideoRecord]) -> pd.DataFrame:
-    """A frame of folds with the set of each video, where there are several."""
+    """The table of folds with a column for the set of each video, if there are several sets."""
     sets = sets_of({record.video: record.dataset for record in records})
     frame = frame.drop(columns=SET, errors="ignore")
     return frame.assign(**{SET: frame["filename"].map(sets)}) if len(set(sets.values())) > 1 else frame
 
 
 def people(records: Sequence[VideoRecord], grouping: Grouping, progress: Progress | None = None) -> Links:
-    """Real videos that show one person. Fakes go with their source: a face made of two is nobody's.
+    """Pairs of real videos that show the same person. Fakes follow their source: a swapped face mixes two people.
 
     Raises ConfigError without weights; CheckpointError when they do not fit.
     """
@@ -144,7 +144,7 @@ def _embedder(grouping: Grouping) -> Embedder:
 def grouped(
     records: Sequence[VideoRecord], grouping: Grouping, progress: Progress | None = None, run: Path | None = None
 ) -> dict[str, str]:
-    """The group of each video, by name: what stands on one side wherever videos are parted. run, raises: as split."""
+    """The group of each video, by name: videos of one group are never split. run, raises: as split."""
     names = [record.video for record in records]
     links = _links(records, grouping, progress, run)
     return dict(zip(names, linked_groups(names, [record.source for record in records], links), strict=True))
@@ -164,7 +164,7 @@ def _links(
 def _people_once(
     records: Sequence[VideoRecord], grouping: Grouping, progress: Progress | None, run: Path | None
 ) -> Links:
-    """people(), kept in the folder `run`, and read there when the same is asked for again: it may take an hour."""
+    """people(), cached in the folder `run`, since it may take an hour."""
     if run is None or grouping.identity_weights is None or not grouping.identity_weights.is_file():
         return people(records, grouping, progress)
     path, weights = run / PEOPLE, sha256(grouping.identity_weights)
@@ -179,17 +179,17 @@ def _people_once(
 
 
 def named_people(records: Sequence[VideoRecord], grouping: Grouping | None = None) -> dict[str, tuple[str, ...]]:
-    """The people whom the data names in each video; nobody where people may cross folds."""
+    """The people whom the data names in each video; empty when people may cross folds."""
     return {} if grouping and grouping.groups == "source" else {record.video: record.people for record in records}
 
 
 def named_links(records: Sequence[VideoRecord]) -> Links:
-    """Each video with the people whom the data names in it."""
+    """Pairs of a video and a person whom the data names in it."""
     return [(record.video, person) for record in records for person in record.people]
 
 
 def _embedding(face: TrackletRecord, embedder: Embedder) -> NDArray[np.float32]:
-    """The mean over a few frames of a tracklet, as long as one of them: facenet's of length 1."""
+    """Mean embedding of a few frames of a tracklet, scaled to their mean length (1 for facenet)."""
     found = embedder.describe(face, np.unique(np.linspace(0, face.frames - 1, LOOKS).astype(int)))
     mean = found.mean(axis=0)
     return mean * (np.linalg.norm(found, axis=1).mean() / np.linalg.norm(mean))

@@ -1,4 +1,4 @@
-"""What is kept aside of a training, and how good the network is on it as it learns."""
+"""Held-out videos, and how well a network scores them during training."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -19,14 +19,14 @@ Done = Callable[[int, int], None]
 """Called with (done, of how many)."""
 
 ON_CURVE = 1000
-"""Videos that a point of the curve is measured on at most: thousands of pictures would take longer than the steps."""
+"""Most videos that a row of metrics.csv is measured on: with thousands, measuring would take longer than training."""
 
 
 @dataclass(frozen=True)
 class HeldVideos:
-    """Videos that a training does not see; can be sent to another process.
+    """Videos that a training does not see. It can be pickled.
 
-    Scored as cross-validation does, by the plain rule: a video without a face gets 0.5.
+    Scored as in cross-validation, by the plain rule: a video without a face gets 0.5.
     """
 
     records: tuple[VideoRecord, ...]
@@ -34,7 +34,7 @@ class HeldVideos:
 
     @classmethod
     def sampled(cls, records: Sequence[VideoRecord], header: Header) -> "HeldVideos | None":
-        """At most ON_CURVE of `records`, evenly spread over them; None of none."""
+        """At most ON_CURVE of `records`, evenly spread; None if there are none."""
         return cls(tuple(records[:: math.ceil(len(records) / ON_CURVE)]), header) if records else None
 
     def labels(self) -> dict[str, int]:
@@ -42,9 +42,9 @@ class HeldVideos:
         return {record.video: int(record.label or 0) for record in self.records}
 
     def probabilities(self, model: nn.Module, progress: Done | None = None) -> dict[str, float]:
-        """Of being fake, by name, from a model in evaluation mode.
+        """Probability of being fake, by name, from a model in evaluation mode.
 
-        NaN of a video whose film cannot be read, or whose logits are no numbers.
+        NaN for a video whose faces cannot be read or whose logits are not finite.
         """
         bundle = Bundle(BundleInfo(faces=self.header.faces, members=()), ((model, self.header),))
         found: dict[str, float] = {}
@@ -57,9 +57,9 @@ class HeldVideos:
         return found
 
     def measure(self, model: nn.Module, progress: Done | None = None) -> dict[str, float]:
-        """held_loss, the balanced log loss, and held_auc; NaN where a class is missing, or a score is no number.
+        """held_loss, the balanced log loss, and held_auc; NaN if a class is missing or a score is not finite.
 
-        Nothing that training goes on with is changed: neither its random numbers nor the model's mode.
+        The random state and the model's mode are restored.
         """
         learning, device = model.training, device_of(model)
         model.eval()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import dfd.torchvision_ops  # noqa: F401  # before pytorch_lightning, which imports torchvision
 from dfd.errors import ConfigError, TrainingError
-from dfd.training.clock import Means
+from dfd.training.clock import Runtime
 
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment  # isort: skip
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment  # isort: skip
@@ -40,18 +40,18 @@ def launched() -> Launched:
     return Launched()
 
 
-def check_launch(means: Means) -> Launched:
-    """What this process is. Raises ConfigError where a launcher has not started the processes that `means` asks for."""
-    found, asked = launched(), f"--nodes {means.nodes} --devices {means.devices}"
-    if found.by and found.processes != means.processes:
+def check_launch(runtime: Runtime) -> Launched:
+    """What this process is. Raises ConfigError when a launcher started other processes than `runtime` has."""
+    found, asked = launched(), f"--nodes {runtime.nodes} --devices {runtime.devices}"
+    if found.by and found.processes != runtime.processes:
         raise ConfigError(
-            f"{found.by} has started {found.processes} processes, and {asked} is {means.processes}: name the machines, "
-            "and the processes of each"
+            f"{found.by} has started {found.processes} processes, and {asked} is {runtime.processes}: name the "
+            "machines, and the processes of each"
         )
-    if means.nodes > 1 and not found.by:
+    if runtime.nodes > 1 and not found.by:
         raise ConfigError(
-            f"{asked} takes a launcher: on each machine torchrun --nnodes {means.nodes} --nproc-per-node "
-            f"{means.devices} … -m dfd train, or srun with {means.devices} tasks a node"
+            f"{asked} takes a launcher: on each machine torchrun --nnodes {runtime.nodes} --nproc-per-node "
+            f"{runtime.devices} … -m dfd train, or srun with {runtime.devices} tasks a node"
         )
     return found
 

@@ -1,6 +1,7 @@
-"""What a model has seen, handed down: a run's videos and those of the weights it begins from, and its sources'.
+"""Which videos a model was trained on, its starting weights included.
 
-Weights that have seen what is held out give no score of unseen videos: such a run is refused, or says so.
+A score on held-out videos is meaningless if the starting weights were trained on them: such a run is refused, or its
+score says so.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +18,7 @@ NOBODY: People = {}
 
 
 def lineage(weights: Path | None, *names: Iterable[str]) -> tuple[str, ...]:
-    """`names` (videos, pictures, sources, people) and what the starting `weights` have seen, sorted.
+    """`names` (videos, images, sources, people) and those that the starting `weights` were trained on, sorted.
 
     Raises CheckpointError.
     """
@@ -25,9 +26,9 @@ def lineage(weights: Path | None, *names: Iterable[str]) -> tuple[str, ...]:
 
 
 def check_unseen(held: pd.DataFrame, weights: Path | None, allow: bool = False, people: People = NOBODY) -> None:
-    """Refuse starting `weights` that have seen videos of `held`, rows of a frame of folds, unless `allow`.
+    """Refuse starting `weights` that were trained on videos of `held`, rows of a table of folds, unless `allow`.
 
-    people: in each video, where they are known. Raises ConfigError naming the first; CheckpointError when the weights
+    people: in each video, if known. Raises ConfigError naming the first; CheckpointError when the weights
     cannot be read.
     """
     again = [] if allow else _seen(held, weights, people)
@@ -41,12 +42,12 @@ def check_unseen(held: pd.DataFrame, weights: Path | None, allow: bool = False, 
 def count_seen(held: pd.DataFrame, weights: Path | None, checkpoint: Path, people: People = NOBODY) -> int:
     """How many videos of `held` the model in `checkpoint`, trained without them, knows from its starting `weights`.
 
-    Asked of the model itself: the file of weights may have changed since. Raises CheckpointError.
+    Read from the checkpoint, since the file of weights may have changed. Raises CheckpointError.
     """
     return len(_seen(held, checkpoint, people)) if weights else 0
 
 
 def _seen(held: pd.DataFrame, checkpoint: Path | None, people: People) -> list[str]:
-    """The videos of `held` that `checkpoint` has seen, or their source, a person, or another one of their group."""
+    """The videos of `held` of which `checkpoint` has seen the video, its source, a person or another of its group."""
     names, sources, groups = (held[column].tolist() for column in ("filename", "source", "group"))
     return seen_before(names, sources, groups, seen_by(checkpoint), people)

@@ -1,4 +1,4 @@
-"""One training on one device, or one of several: Lightning's loop around a module, a loader, a clock and a curve."""
+"""One training on one device, or on one of several: Lightning's Trainer with our module, loader and callbacks."""
 
 import errno
 import logging
@@ -17,10 +17,9 @@ from torch.utils.data import DataLoader
 
 from dfd.clips.dataset import EpochSampler, TrainingClips, collate, one_thread
 from dfd.errors import DfdError, OutOfTimeError, TrainingError
-from dfd.faces.build import Progress
 from dfd.models.checkpoint import Header, build_model
 from dfd.models.weights import write_tensors
-from dfd.training.clock import Clock, Means
+from dfd.training.clock import Clock, Runtime
 from dfd.training.curve import Curve
 from dfd.training.held import HeldVideos
 from dfd.training.module import ClipClassifier
@@ -33,57 +32,62 @@ from pytorch_lightning.callbacks import ModelCheckpoint  # isort: skip
 from pytorch_lightning.plugins import TorchCheckpointIO  # isort: skip
 from pytorch_lightning.strategies import DDPStrategy  # isort: skip
 
+CHECKPOINT = Path("checkpoints") / "last.ckpt"
+"""In a run folder."""
 LOADERS = "in DataLoader worker process"
 PATIENT = timedelta(hours=6)
-"""How long one device waits for the first, which measures what is kept aside; one that died is noticed elsewhere."""
+"""How long a device waits for the first, which measures held-out videos. devices.py notices one that died."""
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-"""What the system says when a disk, or one's share of it, is full."""
+"""Error numbers of a full disk or quota."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A training that a process can be sent. checkpoint, curve: files to write. what: words for its progress.
+    """A training, as it is sent to a process. out: its run folder.
 
-    held: what the curve measures the model on; judged: what its patience does; None for nothing.
+    held: videos that the curve measures the model on; judged: videos that patience does; None for none.
     """
 
     recipe: Recipe
     header: Header
     clips: TrainingClips
-    checkpoint: Path
-    curve: Path
-    what: str
-    means: Means
+    out: Path
+    runtime: Runtime
     held: HeldVideos | None = None
     judged: HeldVideos | None = None
 
+    @property
+    def checkpoint(self) -> Path:
+        """The file to write the model to."""
+        return self.out / CHECKPOINT
+
 
 def seeded_model(recipe: Recipe) -> nn.Module:
-    """The network of `recipe` as it is before training, by its seed. Raises ConfigError, CheckpointError."""
+    """The untrained network of `recipe`, seeded. Raises ConfigError, CheckpointError."""
     torch.manual_seed(recipe.train.seed)
     return build_model(recipe.model, recipe.clip)
 
 
-def learn(job: Job, rank: int, progress: Progress | None) -> None:
-    """Begin the training, or go on from its checkpoint. rank: of this process among those that share each batch.
+def learn(job: Job, rank: int) -> None:
+    """Train, from the checkpoint if there is one. rank: of this process among those that share each batch.
 
-    Raises OutOfTimeError when it stopped in time or at a SIGTERM, TrainingError when the disk is full; the last
+    Raises OutOfTimeError when the time is up or after a SIGTERM, TrainingError when the disk is full; the last
     checkpoint stays whole.
     """
-    config, means = job.recipe.train, job.means
+    config, runtime = job.recipe.train, job.runtime
     model, loader = seeded_model(job.recipe), ClipLoader(job, rank)
-    # Not asked of Lightning, which would make its loaders to answer before a resumed run's know where they are.
+    # Steps are counted here: Lightning would count them by creating the loaders, before it restores their state.
     module = ClipClassifier(model, config, job.header, steps=config.epochs * -(-len(loader) // config.accumulate))
-    curve = Curve(job.curve, job.what, progress, job.held)
-    clock = Clock(job.checkpoint, job.means.until, curve)
+    curve = Curve(job.out / "metrics.csv", runtime.what, runtime.progress, job.held)
+    clock = Clock(job.checkpoint, runtime.until, curve)
     patience = [Patience(job.judged, config.patience, curve)] if job.judged else []
     with _quiet(), _from_loaders(), _full_disk(job.checkpoint):
         trainer = pl.Trainer(
             max_epochs=config.epochs,
             accelerator="auto",
-            devices=means.devices,
-            num_nodes=means.nodes,
-            strategy=DDPStrategy(timeout=PATIENT) if means.processes > 1 else "auto",
+            devices=runtime.devices,
+            num_nodes=runtime.nodes,
+            strategy=DDPStrategy(timeout=PATIENT) if runtime.processes > 1 else "auto",
             precision=config.precision,  # type: ignore[arg-type]
             gradient_clip_val=config.clip_norm,
             accumulate_grad_batches=config.accumulate,
@@ -93,7 +97,7 @@ def learn(job: Job, rank: int, progress: Progress | None) -> None:
                 *patience,
                 curve,
                 clock,
-                # Lightning saves after all others have had their say on an epoch.
+                # Lightning calls ModelCheckpoint last.
                 ModelCheckpoint(job.checkpoint.parent, job.checkpoint.stem, save_top_k=1, enable_version_counter=False),
             ],
             enable_progress_bar=False,
@@ -109,22 +113,22 @@ def learn(job: Job, rank: int, progress: Progress | None) -> None:
         if patience and rank == 0:
             patience[0].keep_best(job.checkpoint)
     if clock.asked:
-        raise OutOfTimeError(f"SIGTERM came at the end of {job.what}")
+        raise OutOfTimeError(f"SIGTERM came at the end of {runtime.what}")
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint next to its place, durably. Lightning's own goes through /tmp, which may be another disk."""
+    """Writes checkpoints atomically and durably. Lightning's own goes through /tmp, which may be another disk."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Whole or not at all. Raises OSError where the disk is full."""
+        """Write all of it or nothing. Raises OSError when the disk is full."""
         write_tensors(Path(path), checkpoint, durable=True)
 
 
 class ClipLoader(DataLoader[Clips]):
-    """Batches of training clips, those of one device; it goes on in the middle of an epoch where Lightning stopped."""
+    """Batches of training clips for one device. It can resume in the middle of an epoch."""
 
     def __init__(self, job: Job, rank: int) -> None:
-        config, devices = job.recipe.train, job.means.processes
+        config, devices = job.recipe.train, job.runtime.processes
         self.order = EpochSampler(len(job.clips), config.seed, rank, devices)
         super().__init__(
             job.clips,
@@ -135,30 +139,30 @@ class ClipLoader(DataLoader[Clips]):
             worker_init_fn=one_thread,
             persistent_workers=config.loaders > 0,
             pin_memory=torch.cuda.is_available(),
-            generator=torch.Generator(),  # its own, or it would draw from the model's, and elsewhere when resumed
+            generator=torch.Generator(),  # its own: the global one would be in another state after a resume
         )
         self.batches = self.done = 0
 
     def __iter__(self) -> Any:
-        """The epoch's batches from where it stands. Counted as they are handed out, not as they are loaded ahead."""
+        """The rest of the epoch's batches, counted as they are used, not as they are prefetched."""
         self.batches, self.done = self.done, 0
         for batch in super().__iter__():
             self.batches += 1
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """Batches of this epoch that are done; Lightning puts it into the checkpoint."""
+        """Batches of this epoch that are done; Lightning saves it in the checkpoint."""
         return {"batches": self.batches % len(self)}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Leave out the batches that are done, once."""
+        """Skip the batches that are done, in the next epoch only."""
         self.done = state["batches"]
         self.order.skip = self.done * (self.batch_size or 1)
 
 
 @contextmanager
 def _from_loaders() -> Iterator[None]:
-    """What failed in a loading process, in its own words: torch puts a traceback around them."""
+    """Strip the traceback that torch adds to an error of a loading process."""
     try:
         yield
     except DfdError as error:
@@ -169,7 +173,7 @@ def _from_loaders() -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Lightning's remarks are about its defaults, which are chosen here with care."""
+    """Silence Lightning's warnings about settings that are meant here."""
     for name in ("pytorch_lightning", "lightning_fabric", "pytorch_lightning.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -179,7 +183,7 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _full_disk(checkpoint: Path) -> Iterator[None]:
-    """A full disk as one sentence. A checkpoint replaces the last one when it is whole: until then that one stays."""
+    """Turn the error of a full disk into one line. The last checkpoint is replaced only by a whole one."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What a training draws its clips from: of each dataset pairs or slices, and how much of each an epoch takes."""
+"""What a training draws clips from: pairs or slices of each dataset, and how much of each in an epoch."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -40,7 +40,7 @@ def training_clips(
 
 
 def mixed(mix: Mapping[str, float]) -> dict[str, Any]:
-    """What config.json says of how often datasets are drawn; nothing of one alone that is drawn whole."""
+    """The mix as config.json has it; empty for a single dataset that is drawn whole."""
     return {} if list(mix.values()) == [1.0] else {"mix": dict(mix)}
 
 
@@ -49,8 +49,8 @@ def _of_one(
 ) -> tuple[TrainingClips, float]:
     """What is drawn from one dataset, and its share of fakes. others: the videos of the other datasets.
 
-    One of real videos alone among several has all its fakes made, where self_blend is above 0; the fakes of one of
-    fakes alone are paired with the others' real videos.
+    If self_blend is above 0, all fakes of a dataset of real videos are made. A dataset of fakes is paired with the real
+    videos of the others.
     """
     if not own:
         raise ConfigError("none of its videos is left to learn from: each was unlabelled, without a face or held out")

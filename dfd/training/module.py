@@ -1,4 +1,4 @@
-"""The training step: any model of the registry, binary cross-entropy on clips, warm-up and cosine, averaged weights."""
+"""The training step of any model: binary cross-entropy on clips, warm-up and cosine schedule, EMA of the weights."""
 
 import math
 from typing import Any
@@ -19,46 +19,48 @@ from dfd.types import Clips
 import pytorch_lightning as pl  # isort: skip
 
 LEARNING = "learning"
-"""Where a checkpoint has the weights that go on learning, when "state_dict" is their mean."""
+"""Key of a checkpoint: the weights being trained, when "state_dict" holds their EMA."""
 SUMS = "told"
-"""Where it has the sums of its epoch so far."""
+"""Key of a checkpoint: the sums of its epoch so far. Stopped runs have it: do not rename it."""
 
 
 class TrainConfig(DrawConfig):
     """How a model is trained. Saved with it."""
 
-    epochs: int = Field(8, ge=1, le=10_000, description="times that the training videos are gone through")
-    batch: int = Field(8, ge=1, le=4096, description="clips that go through the network at a time")
-    accumulate: int = Field(1, ge=1, le=1024, description="batches whose gradients make one step")
+    epochs: int = Field(8, ge=1, le=10_000, description="passes over the training videos")
+    batch: int = Field(8, ge=1, le=4096, description="clips in a batch")
+    accumulate: int = Field(1, ge=1, le=1024, description="gradient accumulation: batches in one step")
     optimizer: OptimizerName = Field("adamw", description="sgd, adam, adamw, nadam, amsgrad, nd-adam")
-    lr: float = Field(1e-3, gt=0, le=1, description="peak learning rate of what starts untrained")
+    lr: float = Field(1e-3, gt=0, le=1, description="peak learning rate of layers without pretrained weights")
     backbone_lr: float = Field(0.1, gt=0, le=1, description="learning rate of a pretrained backbone, as a factor of lr")
-    weight_decay: float = Field(0.01, ge=0, le=1, description="of weights; never of biases and normalisation")
+    weight_decay: float = Field(0.01, ge=0, le=1, description="of weights only, not of biases and normalisation")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps over which the learning rate rises")
     smoothing: float = Field(
         0.05, ge=0, lt=0.5, description="label smoothing: 1 becomes 1 - smoothing, 0 becomes smoothing"
     )
     ema: float = Field(
-        0.0, ge=0, lt=1, description="decay a step of the running mean of weights that is kept as the model; 0: none"
+        0.0, ge=0, lt=1, description="decay a step of the EMA of weights, which is saved as the model; 0: no EMA"
     )
     clip_norm: float = Field(1.0, gt=0, le=1e6, description="largest norm of a step's gradient")
     precision: str = Field(
-        "32-true", pattern="^(32-true|bf16-mixed|16-mixed)$", description="of arithmetic: 32-true, bf16-mixed, 16-mixed"
+        "32-true",
+        pattern="^(32-true|bf16-mixed|16-mixed)$",
+        description="arithmetic: 32-true, bf16-mixed, 16-mixed",
     )
     patience: int = Field(
         0,
         ge=0,
         le=10_000,
-        description="epochs without a better loss on a fifth of the training videos, kept aside for this, after which "
-        "it ends; the best weights are kept; 0: learns from all, to the end",
+        description="early stopping: epochs without a better loss on a fifth of the training videos, which is held out "
+        "for this; the best weights are kept; 0: train on all videos, to the end",
     )
-    loaders: int = Field(0, ge=0, le=64, description="processes that load clips; 0 loads in the training process")
+    loaders: int = Field(0, ge=0, le=64, description="processes that load clips; 0: the training process loads them")
 
 
 class ClipClassifier(pl.LightningModule):
-    """A model of the registry under Lightning's loop, which never asks which one it holds.
+    """Any model of the registry as a LightningModule.
 
-    steps: of the whole training, which the learning rate follows.
+    steps: steps of the whole training, for the learning rate schedule.
     """
 
     def __init__(self, model: nn.Module, config: TrainConfig, header: Header, steps: int) -> None:
@@ -67,22 +69,22 @@ class ClipClassifier(pl.LightningModule):
         self.model = model
         self.config = config
         self.header = header
-        # Held in a list: else its weights would be the module's own, and in the checkpoint twice.
+        # In a list: as an attribute its weights would be registered, and saved twice.
         self.average = [AveragedModel(model, avg_fn=self._mean, use_buffers=True)] if config.ema else []
         self.sums = torch.zeros(3, dtype=torch.float64)
 
     def on_fit_start(self) -> None:
-        """What is frozen goes into eval mode, which a new network is not in; the mean lives where the model does."""
+        """Put frozen layers into eval mode, which model.train() does here; move the EMA to the model's device."""
         self.model.train()
         for average in self.average:
             average.to(self.device)
 
     def on_train_epoch_start(self) -> None:
-        """The epoch's sums of loss, right answers and clips begin; a run that goes on within an epoch has them."""
+        """Reset the epoch's sums of loss, correct clips and clips. A run resumed within an epoch keeps them."""
         self.sums.zero_()
 
     def on_train_batch_start(self, batch: Clips, batch_idx: int) -> None:
-        """A batch's dropout depends on its number alone, so that a resumed run draws the same."""
+        """Seed dropout by the batch's number, so that a resumed run draws the same."""
         place = [self.config.seed, self.current_epoch, batch_idx, self.global_rank]
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
 
@@ -98,11 +100,11 @@ class ClipClassifier(pl.LightningModule):
         return loss
 
     def running_loss(self) -> float:
-        """Of the epoch's training clips so far, on this device."""
+        """Mean loss of the epoch's training clips so far, on this device."""
         return float(self.sums[0] / self.sums[2].clamp(min=1))
 
     def kept(self) -> nn.Module:
-        """The model that is kept: the mean of the weights, where there is one."""
+        """The model that is saved: the EMA if there is one, else the network itself."""
         return self.average[0].module if self.average else self.model
 
     def averages(self) -> dict[str, float]:
@@ -116,7 +118,7 @@ class ClipClassifier(pl.LightningModule):
         return torch.as_tensor(mean, dtype=torch.float64).cpu()
 
     def configure_optimizers(self) -> Any:
-        """Pretrained weights slowly, the rest at lr; no decay of biases and normalisation."""
+        """Parameter groups: pretrained weights at a lower rate, biases and normalisation without decay."""
         pretrained = {id(p) for p in self._pretrained()}
         groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
         for parameter in self.model.parameters():
@@ -137,13 +139,13 @@ class ClipClassifier(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """After a step (not after each batch, where several make one) the weights enter their mean."""
+        """Update the EMA after each step, not after each accumulated batch."""
         super().optimizer_step(*args, **kwargs)
         for average in self.average:
             average.update_parameters(self.model)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The checkpoint says what it is and how to feed it; its weights are the mean, where there is one."""
+        """Add the header; save the EMA as the weights, if there is one."""
         checkpoint[KEY] = self.header.model_dump(mode="json")
         checkpoint[SUMS] = self._of_all_devices()
         for average in self.average:
@@ -152,7 +154,7 @@ class ClipClassifier(pl.LightningModule):
             checkpoint["state_dict"] = {f"model.{name}": tensor for name, tensor in mean.items()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """A stopped run goes on with the weights that learn, and with its epoch's sums."""
+        """Restore the trained weights, the EMA and the epoch's sums."""
         self.sums = checkpoint[SUMS]
         for average in self.average:
             mean = checkpoint["state_dict"]
@@ -161,25 +163,25 @@ class ClipClassifier(pl.LightningModule):
             checkpoint["state_dict"] = checkpoint[LEARNING]
 
     def transfer_batch_to_device(self, batch: Clips, device: torch.device, dataloader_idx: int) -> Clips:
-        """Lightning rebuilds dataclasses in place, which frozen ones refuse."""
+        """Move a batch. Lightning's own way writes into the dataclass, which is frozen."""
         return Clips(
             batch.images.to(device, non_blocking=True), batch.labels.to(device, non_blocking=True), batch.names
         )
 
     def _pretrained(self) -> list[nn.Parameter]:
-        """The backbone's parameters, where it started from weights."""
+        """The backbone's parameters, if it started from weights; else none."""
         backbone = getattr(self.model, "backbone", None)
         return list(backbone.parameters()) if self.header.model.weights and isinstance(backbone, nn.Module) else []
 
     def _mean(self, mean: torch.Tensor, now: torch.Tensor, steps: torch.Tensor | int) -> torch.Tensor:
-        """The running mean after one more step; in the first steps the mean of a tenth of them, not of the start."""
+        """The EMA after one more step. Its decay rises from 0.1, so that the random start does not linger."""
         if not now.is_floating_point():
             return now
         decay = min(self.config.ema, (1 + int(steps)) / (10 + int(steps)))
         return mean.lerp(now, 1 - decay)
 
     def _rate(self, step: int) -> float:
-        """The factor on the learning rate: linear warm-up, then half a cosine down to 0."""
+        """Factor on the learning rate: linear warm-up, then half a cosine down to 0."""
         rise = max(1, round(self.config.warmup * self.steps))
         if step < rise:
             return (step + 1) / rise

@@ -16,7 +16,7 @@ MOMENTUM = 0.9
 
 
 class NDAdam(Optimizer):
-    """Adam in which each unit's weights keep their norm and turn only: the vector of what enters one output is a unit.
+    """Adam that only rotates the weight vector of each unit and keeps its norm. A unit: the weights of one output.
 
     A unit's gradient is projected to stand at right angles to its weights, one second moment serves the whole unit, and
     after each step the weights are brought back to the norm that they started with: the learning rate is an angle.
@@ -37,7 +37,7 @@ class NDAdam(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One step. closure: computes the loss again, and its gradients."""
+        """One step. closure: recomputes the loss and its gradients."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

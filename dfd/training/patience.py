@@ -1,4 +1,4 @@
-"""When to end a training and which of its weights to keep: by videos of its own that it does not learn from."""
+"""Early stopping on a held-out fifth of the training videos."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,11 +17,11 @@ from dfd.training.module import TrainConfig
 import pytorch_lightning as pl  # isort: skip
 
 INNER = 5
-"""One of so many parts of the training videos is kept aside to judge by."""
+"""The training videos are split into so many parts, of which one is held out."""
 
 
 def judges(rows: Iterable[tuple[str, int, str]], config: TrainConfig) -> set[str]:
-    """Names of what is kept aside to judge by, of rows (name, label, group), groups whole. Nothing without patience.
+    """Names of the videos to hold out, of rows (name, label, group), groups whole. Empty without patience.
 
     Raises ConfigError when the rows cannot be split so that all parts have both classes.
     """
@@ -37,10 +37,10 @@ def judges(rows: Iterable[tuple[str, int, str]], config: TrainConfig) -> set[str
 
 
 class Patience(pl.Callback):
-    """After each epoch of a ClipClassifier: measures the model on `held`, and keeps the best weights so far.
+    """After each epoch: measures the model on `held` and keeps the best weights so far.
 
-    Ends the training after `epochs` epochs without a better balanced log loss. Stands before `curve`, whose row gets
-    the loss as inner_loss. What it knows is in the checkpoint.
+    Ends the training after `epochs` epochs without a better balanced log loss. Must run before `curve`, whose row gets
+    the loss as inner_loss. Its state is in the checkpoint.
     """
 
     def __init__(self, held: HeldVideos, epochs: int, curve: Curve) -> None:
@@ -48,11 +48,11 @@ class Patience(pl.Callback):
         self.best, self.since, self.weights = float("inf"), 0, dict[str, torch.Tensor]()
 
     def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
-        """A run that ended is not gone on with."""
+        """Stop at once if the run had ended."""
         trainer.should_stop = trainer.should_stop or self.since >= self.epochs
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
-        """All devices end where the first one says so."""
+        """Measure on the first device; all devices stop together."""
         loss = float("nan")
         if trainer.is_global_zero:
             loss = self.curve.measure(self.held, "judging", trainer, module)["held_loss"]
@@ -65,15 +65,15 @@ class Patience(pl.Callback):
         trainer.should_stop = trainer.should_stop or self.since >= self.epochs
 
     def state_dict(self) -> dict[str, Any]:
-        """For the checkpoint."""
+        """The part of the checkpoint that is its own."""
         return {"best": self.best, "since": self.since, "weights": self.weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Of the checkpoint that a run goes on from."""
+        """Restore that part."""
         self.best, self.since, self.weights = state["best"], state["since"], state["weights"]
 
     def keep_best(self, checkpoint: Path) -> None:
-        """Put the best weights in place of the last ones, at the training's end. Raises OSError on a full disk."""
+        """Replace the checkpoint's last weights by the best, at the end. Raises OSError on a full disk."""
         if not self.weights:
             return
         saved = torch.load(checkpoint, map_location="cpu", weights_only=True)

@@ -1,7 +1,17 @@
-"""Recipes: which model, which clips, which training. Each a short function; options on the command line override."""
+"""Recipes: the settings of a training under a name. Each is a short function, whose docstring begins with its purpose.
 
-from collections.abc import Callable
+A YAML file or options on the command line change some of the settings.
+"""
 
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field
+
+import dfd
 from dfd.clips.augment import AugmentConfig
 from dfd.clips.blend import BlendConfig
 from dfd.clips.sampling import ClipConfig
@@ -10,19 +20,22 @@ from dfd.errors import ConfigError
 from dfd.models import ModelConfig
 from dfd.training.module import TrainConfig
 
+UNREADABLE = (OSError, yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError)
+"""Exceptions of PyYAML, which depend on what is wrong with a file."""
+
 
 class Recipe(Config):
     """The settings of one training."""
 
-    model: ModelConfig
-    clip: ClipConfig
-    train: TrainConfig
-    augment: AugmentConfig = AugmentConfig()
-    blend: BlendConfig = BlendConfig()
+    model: ModelConfig = Field(description="the network")
+    clip: ClipConfig = Field(description="what it is fed")
+    train: TrainConfig = Field(description="how it learns")
+    augment: AugmentConfig = Field(AugmentConfig(), description="how training clips are changed")
+    blend: BlendConfig = Field(BlendConfig(), description="how self-blended fakes are made")
 
 
 def tiny() -> Recipe:
-    """Seconds on two cores: shows the machinery, learns next to nothing."""
+    """Seconds on two cores: a smoke test that learns next to nothing."""
     return Recipe(
         model=ModelConfig(name="lstm", freeze="all", hidden=32),
         clip=ClipConfig(length=8, size=96, clips=2),
@@ -31,7 +44,7 @@ def tiny() -> Recipe:
 
 
 def cpu() -> Recipe:
-    """Minutes on two cores: a small backbone, fine-tuned gently, with an LSTM that can only add to it."""
+    """Minutes on two cores: a small backbone, fine-tuned gently, and an LSTM over its frames."""
     return Recipe(
         model=ModelConfig(name="lstm", freeze="stem", hidden=64),
         clip=ClipConfig(length=4, fps=7.5, size=160, margin=1.0, clips=4),
@@ -42,7 +55,7 @@ def cpu() -> Recipe:
 
 
 def gpu() -> Recipe:
-    """Hours on one big GPU: 2D weights that learn motion, on clips of a second at full size."""
+    """Hours on one large GPU: a 2D backbone inflated to 3D, on clips of one second."""
     return Recipe(
         model=ModelConfig(name="inflated", dropout=0.4, drop_path=0.2),
         clip=ClipConfig(length=16, fps=15, size=224, clips=6),
@@ -65,7 +78,7 @@ def gpu() -> Recipe:
 
 
 def kaggle() -> Recipe:
-    """A session of 8.5 hours on one or two cards of 15 GB (T4): as gpu, smaller, in 16 bits, steps of two batches."""
+    """As gpu, smaller: 8.5 hours on one or two T4 of 15 GB, in 16 bits, with gradient accumulation of 2."""
     base = gpu()
     return base.replace(
         clip=base.clip.replace(length=8, fps=7.5, size=192),
@@ -76,7 +89,7 @@ def kaggle() -> Recipe:
 
 
 def stills() -> Recipe:
-    """Single frames, as pictures of faces are: 40 minutes on two cores for 15,000 of them."""
+    """Face crops (single frames): 40 minutes on two cores for 15,000."""
     return Recipe(
         model=ModelConfig(name="frame", freeze="stem", dropout=0.2),
         clip=ClipConfig(length=1, size=160, margin=1.0, clips=12),
@@ -99,8 +112,10 @@ def stills() -> Recipe:
 
 
 def dfdc() -> Recipe:
-    """Pictures of DFDC's faces, real ones paired with fakes of their own source: an hour on two cores for 50,000. Needs
-    --model.weights of ImageNet."""
+    """Face crops of DFDC, each fake paired with its source: an hour on two cores for 50,000.
+
+    Needs --model.weights of ImageNet: `dfd weights imagenet-lite0`.
+    """
     base = stills()
     return base.replace(
         model=base.model.replace(dropout=0.3, drop_path=0.1),
@@ -111,7 +126,10 @@ def dfdc() -> Recipe:
 
 
 def dfdc_gpu() -> Recipe:
-    """As dfdc, for a GPU: a larger backbone at a larger size, in 16 bits. Needs `dfd weights imagenet-lite2`."""
+    """As dfdc, for a GPU: a larger backbone, larger crops, in 16 bits.
+
+    Needs --model.weights of ImageNet: `dfd weights imagenet-lite2`.
+    """
     base = dfdc()
     return base.replace(
         model=base.model.replace(backbone="tf_efficientnet_lite2", freeze="none", drop_path=0.2),
@@ -121,9 +139,11 @@ def dfdc_gpu() -> Recipe:
 
 
 def blend() -> Recipe:
-    """Real faces alone, each paired with a fake made of it, to find the seams of any swap. 35 minutes for 14,000 on
-    two cores. Needs faces stored at a margin of 1.6 or more, --model.weights of ImageNet, and --blend.mesh: without
-    it masks are ovals."""
+    """Real faces alone, against self-blended fakes of them: 35 minutes on two cores for 14,000.
+
+    Needs faces stored at a margin of 1.6 or more, --model.weights of ImageNet, and --blend.mesh: without it masks are
+    ovals.
+    """
     base = stills()
     return base.replace(
         model=base.model.replace(dropout=0.3, drop_path=0.15),
@@ -135,21 +155,6 @@ def blend() -> Recipe:
         ),
         blend=BlendConfig(shift=0.06, turn=1.0),
     )  # fmt: skip
-
-
-def changes(recipe: Recipe) -> dict[str, object]:
-    """What a recipe sets, where that is not the default, by the names of the options that override it.
-
-    >>> changes(Recipe(model=ModelConfig(name="gru"), clip=ClipConfig(), train=TrainConfig(lr=0.1)))
-    {'model.name': 'gru', 'train.lr': 0.1}
-    """
-    plain = Recipe(model=ModelConfig(), clip=ClipConfig(), train=TrainConfig()).model_dump()
-    return {
-        f"{part}.{name}".replace("_", "-"): value
-        for part, settings in recipe.model_dump().items()
-        for name, value in settings.items()
-        if value != plain[part][name] or (part, name) == ("model", "name")
-    }
 
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
@@ -173,3 +178,61 @@ def recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise ConfigError(f"unknown recipe {name!r}; there are {', '.join(RECIPES)}")
     return RECIPES[name]()
+
+
+def purpose(name: str) -> str:
+    """What a recipe is for, in a line.
+
+    >>> purpose("tiny")
+    'Seconds on two cores: a smoke test that learns next to nothing.'
+    """
+    return (RECIPES[name].__doc__ or "").splitlines()[0]
+
+
+def changed(base: Recipe, changes: Mapping[str, Any], where: str) -> Recipe:
+    """`base` with some settings changed, checked again. changes: by part, then by name. where: their place, for errors.
+
+    Raises ConfigError.
+
+    >>> changed(tiny(), {"train": {"lr": 0.1}}, "here").train.lr
+    0.1
+    >>> changed(tiny(), {"train": {"wings": 2}}, "here")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    dfd.errors.ConfigError: here: unknown setting 'train.wings'; there are balance, slices, ...
+    """
+    known = base.model_dump()
+    merged = {
+        part: {**known[part], **settings} if part in known and isinstance(settings, Mapping) else settings
+        for part, settings in changes.items()
+    }
+    return Recipe.read({**known, **merged}, where)
+
+
+def read_yaml(path: Path, base: Recipe) -> Recipe:
+    """`base` with the settings that a YAML file gives: all, as as_yaml writes them, or a few. Raises ConfigError."""
+    try:
+        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path} is not there: `dfd recipes cpu > {path}` writes one to edit") from None
+    except UNREADABLE as error:
+        raise ConfigError(f"{path} is no YAML: {' '.join(str(error).split())[:200]}") from None
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"{path} holds no settings: it has parts, {', '.join(Recipe.model_fields)}, each of settings")
+    return changed(
+        base, {str(part): {} if settings is None else settings for part, settings in given.items()}, str(path)
+    )
+
+
+def as_yaml(recipe: Recipe, title: str) -> str:
+    """Every setting as YAML that read_yaml reads, each with its meaning as a comment. title: the first line.
+
+    >>> as_yaml(tiny(), "Tiny").splitlines()[2]
+    '  name: "lstm"  # architecture, a name that `dfd models` lists'
+    """
+    lines = [f"# {title} (dfd {dfd.__version__})"]
+    for part, settings in recipe.model_dump(mode="json").items():
+        lines.append(f"{part}:  # {Recipe.model_fields[part].description}")
+        fields = type(getattr(recipe, part)).model_fields
+        for name, value in settings.items():  # a JSON value is YAML, too
+            lines.append(f"  {name}: {json.dumps(value, ensure_ascii=False)}  # {fields[name].description}")
+    return "\n".join(lines) + "\n"

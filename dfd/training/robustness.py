@@ -1,8 +1,8 @@
-"""A finished cross-validation scored again on distorted videos: the nearest thing to the competition's private test.
+"""A finished cross-validation scored again on distorted videos, as the competition's private test has them.
 
 distort.json                the measures of each distortion, and of the videos as they are
-distort/NAME.csv            out-of-fold predictions under that distortion, in submission form: what is scored
-fold-K/distort/NAME.json    the same with every clip's logit, of one fold
+distort/NAME.csv            out-of-fold predictions under that distortion, as a submission: the file that is scored
+fold-K/distort/NAME.json    the same for one fold, with the logit of each clip
 """
 
 from dataclasses import dataclass, replace
@@ -11,7 +11,6 @@ from typing import Any
 
 from dfd.clips.distort import DISTORTIONS
 from dfd.errors import ConfigError
-from dfd.faces.build import Progress
 from dfd.faces.records import VideoRecord
 from dfd.faces.store import FaceStore
 from dfd.files import write_json
@@ -19,7 +18,7 @@ from dfd.inference.oof import OutOfFold, read_oof, read_scores
 from dfd.scoring.seen import SEEN
 from dfd.scoring.sets import score_folds
 from dfd.scoring.submission import compare_submissions, write_submission
-from dfd.training.clock import ALONE, Means
+from dfd.training.clock import PLAIN, Runtime
 from dfd.training.crossval import score_held
 from dfd.training.datasets import Datasets
 from dfd.training.fit import CHECKPOINT
@@ -28,14 +27,12 @@ from dfd.types import VideoScore
 CLEAN = "as it is"
 
 
-def distort(
-    store: FaceStore | Datasets, run: Path, progress: Progress | None = None, means: Means = ALONE
-) -> dict[str, dict[str, Any]]:
+def distort(store: FaceStore | Datasets, run: Path, runtime: Runtime = PLAIN) -> dict[str, dict[str, Any]]:
     """Score every fold of the cross-validation in `run` under each of DISTORTIONS, by the model that has not seen it.
 
     Returns the measures by distortion, CLEAN first, each with what it means and, as `against`, how its losses differ
     from the clean ones. What was scored before is kept. Raises ConfigError when `run` is no finished cross-validation
-    of the videos in `store`; OutOfTimeError at `means.until`.
+    of the videos in `store`; OutOfTimeError at `runtime.until`.
     """
     oof = read_oof(run)
     if oof is None:
@@ -50,7 +47,7 @@ def distort(
     seen = {SEEN: oof.seen}
     found = {CLEAN: {"means": "the videos as they are", **score_folds(clean, oof.folds), **seen}}
     for number, name in enumerate(DISTORTIONS):
-        scores = _score(name, run, oof, records, _Progress(progress, means, number * len(oof.folds), total, name))
+        scores = _score(name, run, oof, records, _Progress(runtime, number * len(oof.folds), total, name))
         out = run / "distort" / f"{name}.csv"
         write_submission(out, {video: scores[video].probability for video in oof.folds["filename"]})
         found[name] = {
@@ -79,10 +76,9 @@ def _score(
 
 @dataclass(frozen=True)
 class _Progress:
-    """Tells `progress` of a part's videos when `before` of all `total` were done, and minds the clock."""
+    """Reports a part's videos as a share of all `total`, of which `before` were done before it."""
 
-    progress: Progress | None
-    means: Means
+    runtime: Runtime
     before: int
     total: int
     text: str
@@ -90,7 +86,5 @@ class _Progress:
     def after(self, more: int) -> "_Progress":
         return replace(self, before=self.before + more)
 
-    def __call__(self, done: int, _: int, __: str) -> None:
-        self.means.check()
-        if self.progress:
-            self.progress(self.before + done, self.total, self.text)
+    def __call__(self, done: int, _: int, last: str) -> None:
+        replace(self.runtime, what=self.text).report(self.before + done, self.total, last)

@@ -5,60 +5,59 @@ zero-shot/weights.json                                which weights
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from dfd.errors import ConfigError
-from dfd.faces.build import Progress
 from dfd.faces.store import FaceStore
 from dfd.files import sha256, write_json
 from dfd.models.checkpoint import is_checkpoint
 from dfd.scoring.folds import read_folds, write_folds
 from dfd.scoring.sets import known
 from dfd.scoring.submission import compare_submissions
-from dfd.training.clock import ALONE, Means
+from dfd.training.clock import PLAIN, Runtime
 from dfd.training.crossval import labelled, measures, score_held
 from dfd.training.datasets import Datasets
 from dfd.training.groups import Grouping, named_people, split
 from dfd.training.lineage import check_unseen, count_seen
+from dfd.training.recipes import Recipe
 
 FOLDER = "zero-shot"
 
 
 def zero_shot(
     store: FaceStore | Datasets,
-    weights: Path | None,
+    recipe: Recipe,
     folds: int,
-    seed: int,
     out: Path,
-    progress: Progress | None = None,
-    means: Means = ALONE,
+    runtime: Runtime = PLAIN,
     grouping: Grouping | None = None,
     allow_seen: bool = False,
 ) -> dict[str, Any]:
-    """Score every video of `store` by the checkpoint `weights` into `out`, without training: the measures.
+    """Score every video of `store` by the recipe's starting weights into `out`, without training: the measures.
 
-    The folds are those that a cross-validation of the same arguments has. Raises ConfigError when `weights` is no
-    checkpoint of dfd, has seen a video (unless `allow_seen`), or `out` is of others; OutOfTimeError at `means.until`.
+    The folds are those of crossval with the same arguments. Raises ConfigError when the weights are no checkpoint of
+    dfd, have seen a video (unless `allow_seen`), or `out` is of other weights; OutOfTimeError at `runtime.until`.
     """
+    weights = recipe.model.weights
     if weights is None or not is_checkpoint(weights):
         raise ConfigError(
             f"--zero-shot scores a model as it is: give --model.weights a checkpoint of dfd, not {weights}"
         )
     records = labelled(store)
-    frame = split(records, folds, seed, grouping, progress, out)
+    frame = split(records, folds, recipe.train.seed, grouping, runtime.progress, out)
     check_unseen(frame, weights, allow_seen, named_people(records, grouping))
-    return _score(store, weights, frame, out, progress, means, grouping)
+    return _score(store, weights, frame, out, runtime, grouping)
 
 
 def compare_with_start(
     store: FaceStore | Datasets,
     weights: Path | None,
     run: Path,
-    progress: Progress | None = None,
-    means: Means = ALONE,
+    runtime: Runtime = PLAIN,
     grouping: Grouping | None = None,
 ) -> dict[str, Any] | None:
     """The measures of a finished cross-validation's starting weights on its own folds; None where they are no model.
@@ -68,7 +67,7 @@ def compare_with_start(
     if weights is None or not is_checkpoint(weights):
         return None
     frame = read_folds(run / "folds.csv")
-    score = _score(store, weights, frame, run / FOLDER, progress, means, grouping)
+    score = _score(store, weights, frame, run / FOLDER, runtime, grouping)
     return {**score, "against": compare_submissions(run / FOLDER / "oof.csv", run / "oof.csv", *known(frame))}
 
 
@@ -77,11 +76,10 @@ def _score(
     weights: Path,
     frame: pd.DataFrame,
     out: Path,
-    progress: Progress | None,
-    means: Means,
+    runtime: Runtime,
     grouping: Grouping | None,
 ) -> dict[str, Any]:
-    """What is there of the same weights and videos is kept."""
+    """Score what is not scored yet. Raises ConfigError when `out` is of other weights."""
     identity, note = sha256(weights), out / "weights.json"
     if note.is_file() and json.loads(note.read_text(encoding="utf-8"))["sha256"] != identity:
         raise ConfigError(f"{out} is of other weights than {weights}: name another folder, or delete it")
@@ -91,12 +89,8 @@ def _score(
     names = set(frame["filename"])
     records = [record for record in labelled(store) if record.video in names]
 
-    def tell(done: int, total: int, _: str) -> None:
-        means.check()
-        if progress:
-            progress(done, total, "the starting weights as they are")
-
-    score_held(records, weights, out / "oof", progress=tell)
+    scoring = replace(runtime, what="the starting weights as they are")
+    score_held(records, weights, out / "oof", progress=scoring.report)
     again = count_seen(frame, weights, weights, named_people(records, grouping))
     score = measures(out, frame, records, again)
     write_json(out / "score.json", {"score": score})

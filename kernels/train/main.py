@@ -22,7 +22,7 @@ def main() -> None:
         from dfd.inference.pack import pack_runs
         from dfd.models.weights import extract_weights
         from dfd.report.run_page import write_run_page
-        from dfd.training.clock import Means
+        from dfd.training.clock import Runtime
         from dfd.training.crossval import crossval
 
         store = FaceStore.open(inputs.unpack(faces, "faces", session.scratch / "faces"))
@@ -30,10 +30,10 @@ def main() -> None:
         weights = session.scratch / f"{SETTINGS['weights']}.pt" if SETTINGS["weights"] else None
         if weights:
             extract_weights(SETTINGS["weights"], weights)
-        limits = Means(until=session.until, devices=torch.cuda.device_count() if device == "cuda" else 1)
+        devices = torch.cuda.device_count() if device == "cuda" else 1
         try:
             recipe = training_recipe(SETTINGS, weights)
-            made = crossval(store, recipe, SETTINGS["folds"], run, session.progress, limits)
+            made = crossval(store, recipe, SETTINGS["folds"], run, Runtime(session.progress, session.until, devices))
         except OutOfTimeError as stopped:
             session.finish("unfinished", reason=str(stopped))
         else:
