@@ -15,7 +15,7 @@ from unittest.mock import patch
 from dfd.cluster import joined
 from dfd.errors import ClusterError
 from dfd.videos.workers import Limits
-from tests.cluster_work import Erratic
+from tests.cluster_work import Erratic, Made
 from tests.machines import of_cluster
 
 
@@ -37,9 +37,10 @@ def lost(machines, address: str, folder: Path) -> str:
     try:
         with patch("dfd.cluster.HEAD_LIMIT", 2.0), patch("dfd.cluster.TICK", 0.5), joined(address) as cluster:
             threading.Timer(3.0, machines.head_node.kill_gcs_server).start()
-            limits, numbers = Limits(timeout=100), range(6000, 6010)
-            come = cluster.spread(Erratic(folder), limits, numbers, lambda number: number, lambda *about: about, None)
-            return str(list(chain.from_iterable(come)))
+            results = cluster.spread(
+                Erratic(folder), Limits(timeout=100), range(6000, 6010), lambda number: number, Made
+            )
+            return str(list(chain.from_iterable(results)))
     except ClusterError as error:
         return str(error).replace(address, "{address}")
 
