@@ -79,7 +79,11 @@ class Node:
     def start_ray(self, mounts: str, environment: Mapping[str, str]) -> None:
         """Start Ray with one core. mounts: shell commands before that, in a mount namespace of its own."""
         head = self.address == ADDRESSES[0]
-        which = ["--head", "--port=6379", "--include-dashboard=false"] if head else [f"--address={HEAD}"]
+        which = (
+            ["--head", "--port=6379", "--include-dashboard=false", "--include-log-monitor=false"]
+            if head
+            else [f"--address={HEAD}"]
+        )
         options = ["--num-cpus=1", "--object-store-memory=100000000", f"--temp-dir={self.folder}/ray"]
         command = [BIN / "ray", "start", *which, *options, f"--node-ip-address={self.address}"]
         script = f'set -e; {mounts or ":"}; exec "$@"'

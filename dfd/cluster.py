@@ -268,24 +268,20 @@ def joined(address: str, workers: int = 0, gpu: bool = False) -> Iterator[Cluste
 
 
 def _join(ray: Any, address: str, log: Path) -> None:
-    options = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
     if address == "local":
         options |= {"num_cpus": available_cores(), "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's own is 15: beside other work nothing would happen
-    elif address != "auto":
-        host = address.removeprefix("ray://")
-        if not reachable(host):
-            raise ClusterError(f"nothing answers at {address}: name auto, local, host:port or ray://host:port")
-        options["address"] = address
+        os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's own is 15: on a busy machine nothing would happen
+    elif address == "auto" or reachable(address.removeprefix("ray://")):
+        options = {"address": address} if address.startswith("ray://") else {**options, "address": address}
     else:
-        options["address"] = address
-    if address.startswith("ray://"):
-        options = {"address": address}
+        raise ClusterError(f"nothing answers at {address}: name auto, local, host:port or ray://host:port")
     try:
         ray.init(**options)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        raise ClusterError(f"no cluster at {address} that can be joined: {_line(error)} (Ray's log: {log})") from None
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:
+        ray.shutdown()  # what has begun
+        raise ClusterError(f"cannot join a cluster at {address}: {_line(error)} (Ray's log: {log})") from None
 
 
 def _line(error: BaseException | None) -> str:

@@ -1,5 +1,6 @@
 """What happens to clusters: processes and nodes that die, hang and differ. Two real nodes of Ray on this machine."""
 
+import json
 import subprocess
 import sys
 import time
@@ -79,6 +80,32 @@ def test_a_node_that_does_not_see_a_path_is_named(cluster, tmp_path):
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ClusterError, match=rf"node 127\.0\.0\.1|node .* does not see {tmp_path}/absent"):
         cluster.check(0.5, [tmp_path / "absent"])
+
+
+def test_a_node_without_enough_memory_is_named(cluster):
+    with pytest.raises(ClusterError, match=r"node .* has .* GB of memory free, and needs 1e\+06"):
+        cluster.check(999_999, [])
+
+
+@pytest.mark.parametrize("name", ["ray_version", "python_version"])
+def test_a_cluster_of_another_version_is_one_line(machines, name):
+    """The version that the head has on record is changed, and put back."""
+    from ray._common.usage.usage_constants import CLUSTER_METADATA_KEY
+    from ray._private.ray_constants import KV_NAMESPACE_CLUSTER
+    from ray._raylet import GcsClient
+
+    head = GcsClient(address=machines.address)
+    place = CLUSTER_METADATA_KEY, KV_NAMESPACE_CLUSTER
+    before = head.internal_kv_get(*place)
+    try:
+        head.internal_kv_put(place[0], json.dumps({**json.loads(before), name: "1.2.3"}).encode(), True, place[1])
+        with (
+            pytest.raises(ClusterError, match=r"^cannot join a cluster at .*Version mismatch.*1\.2\.3.*$"),
+            joined(machines.address),
+        ):
+            pass
+    finally:
+        head.internal_kv_put(place[0], before, True, place[1])
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "nowhere", "127.0.0.1:99999"])
