@@ -281,7 +281,8 @@ def _join(ray: Any, address: str, log: Path) -> None:
         ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:
         ray.shutdown()  # what has begun
-        raise ClusterError(f"cannot join a cluster at {address}: {_line(error)} (Ray's log: {log})") from None
+        hint = "; if it needs a token, set RAY_AUTH_MODE=token" if isinstance(error, ConnectionError) else ""
+        raise ClusterError(f"cannot join a cluster at {address}: {_line(error)}{hint} (Ray's log: {log})") from None
 
 
 def _line(error: BaseException | None) -> str:
