@@ -9,7 +9,6 @@ import pytest
 
 from dfd.cluster import joined
 
-
 MARK = "DFD_TEST_CLUSTER"
 """Variable by which Ray's processes are known as those of one test process: others may run on the same machine."""
 
