@@ -12,7 +12,7 @@ from typing import Any
 from dfd.types import Status
 
 SHARD = 32
-"""Most requests in a shard: minutes of work, beside which sending it costs nothing."""
+"""Most requests in a shard: minutes of work, so that the cost of sending it does not matter."""
 AHEAD = 2
 """Shards in flight for each one that runs, so that no node waits for work."""
 TRIES = 3
