@@ -19,7 +19,7 @@ from typing import Any
 import dfd
 from dfd.cores import available_cores
 from dfd.errors import ClusterError, DfdError
-from dfd.node import about, judge, marked, reachable
+from dfd.node import check_node, inspect_node, marked, reachable
 from dfd.queue import AHEAD, TRIES, Answer, Failure, Queue, Request, Shard
 from dfd.report.log import into_log
 from dfd.types import Video
@@ -78,15 +78,15 @@ class Cluster:
         return max(1, sum(self._fits(node) for node in self._nodes()))
 
     def check(self, needed: float, paths: Sequence[Path], written: Path | None = None) -> None:
-        """Ask each node for this dfd, `needed` gigabytes of memory, and the paths; `written`: a folder to write to.
+        """Check that each node has this dfd and `needed` gigabytes of memory, sees `paths`, and can write to `written`.
 
         Raises ClusterError, which names the node.
         """
         with marked(written) as mark:
             asked = [(node["NodeName"], self._asked(node, [*paths, *mark], written)) for node in self._nodes()]
             for name, answer in asked:
-                if (about_node := self._answer(name, answer)) is not None:
-                    judge(name, about_node, needed)
+                if (state := self._answer(name, answer)) is not None:
+                    check_node(name, state, needed)
 
     def each(
         self,
@@ -184,7 +184,7 @@ class Cluster:
             return Answer(reason=f"its node was lost {TRIES} times, the last time with: {_line(error)}")
 
     def _nodes(self) -> list[dict[str, Any]]:
-        """Nodes that are there and have cores."""
+        """Nodes that are alive and have cores."""
         return [node for node in self._ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
 
     def _others(self, avoided: frozenset[str]) -> list[str]:
@@ -210,10 +210,10 @@ class Cluster:
 
     def _asked(self, node: dict[str, Any], paths: Sequence[Path], written: Path | None) -> Any:
         here = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        return self._ray.remote(about).options(num_cpus=0, scheduling_strategy=here).remote(paths, written)
+        return self._ray.remote(inspect_node).options(num_cpus=0, scheduling_strategy=here).remote(paths, written)
 
     def _answer(self, name: str, answer: Any) -> Any:
-        """What a node says of itself; None of one that is gone meanwhile, which gets no work."""
+        """The state that a node reports; None if it is gone, so that it gets no work."""
         try:
             return self._ray.get(answer, timeout=PROBE_LIMIT)
         except self._ray.exceptions.TaskUnschedulableError:
@@ -246,10 +246,10 @@ def _do(job: bytes, requests: list[Any], ends: float | None, most: float) -> Ans
 
 @contextmanager
 def joined(address: str, workers: int = 0, gpu: bool = False) -> Iterator[Cluster]:
-    """Inside, this process is a driver of the cluster at `address`, and what Ray prints goes to a log.
+    """Make this process a driver of the cluster at `address` for the time of a block. What Ray prints goes to a log.
 
-    address: "auto" for the one that this machine is a node of, "local" for one of this machine's own that ends with the
-    command, host:port of a head, or "ray://host:10001". Raises ClusterError when there is none.
+    address: "auto" for the cluster that this machine is a node of, "local" for a new one on this machine that ends with
+    the block, host:port of a head, or "ray://host:10001". Raises ClusterError if there is none.
     """
     for name, value in NOTICE.items():
         os.environ.setdefault(name, value)  # before the import, which reads them
@@ -286,7 +286,7 @@ def _join(ray: Any, address: str, log: Path) -> None:
 
 
 def _line(error: BaseException | None) -> str:
-    """What an error says, in one line."""
+    """The message of an error, in one line."""
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 

@@ -1,4 +1,4 @@
-"""What nodes of test_cluster.py do. Its processes import this module, and so it imports little."""
+"""The work of nodes in test_cluster.py. Their processes import this module, so it imports little."""
 
 import ctypes
 import os
@@ -59,7 +59,7 @@ class Erratic:
 
 
 def behave(video, mark=""):
-    """What a decoder may do, by the video's name."""
+    """Fail as decoders may, by the video's name."""
     if video.name == "hangs":
         HELD.sleep(600)
     if video.name == "crashes":

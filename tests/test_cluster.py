@@ -1,4 +1,4 @@
-"""What happens to clusters: processes and nodes that die, hang and differ. Two real nodes of Ray on this machine."""
+"""Processes and nodes that die, hang, fail or differ, on two real nodes of Ray on this machine."""
 
 import json
 import subprocess
