@@ -59,7 +59,7 @@ def check_node(name: str, found: NodeState, memory: float) -> None:
 
 @contextmanager
 def marked(folder: Path | None) -> Iterator[list[Path]]:
-    """A file in `folder`, if one is given, until the block ends: a node that does not see it has another folder there."""
+    """A file in `folder`, if given, until the block ends: a node that does not see it has another folder there."""
     if folder is None:
         yield []
         return
