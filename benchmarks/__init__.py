@@ -1,1 +1,1 @@
-"""What README says of speed, measured: `make bench`, or `python -m benchmarks [VIDEO…]`."""
+"""Measures the speeds that README states: `make bench`, or `python -m benchmarks [VIDEO…]`."""

@@ -1,4 +1,4 @@
-"""Runs every benchmark on the same videos and prints ratios within this run: seconds alone say more of the machine."""
+"""Runs every benchmark on the same videos and prints ratios within this run: seconds depend on the machine."""
 
 import argparse
 import tempfile

@@ -1,4 +1,4 @@
-"""One clip of 15 frames: from the store, and the journal's way, out of the whole video."""
+"""One clip of 15 frames: from the dataset, and as the journal reads it, from the whole video."""
 
 from pathlib import Path
 
@@ -14,8 +14,8 @@ LOADS = 40
 
 
 def measure(video: Path, folder: Path) -> list[dict[str, object]]:
-    """Rows for the two ways. `folder` is the store that faces.measure left. The journal's way, as scikit-video does it:
-    all frames through a pipe into one array (1.9 GB), then 15 of them."""
+    """Rows for the two ways. folder: the dataset that faces.measure made. The journal reads as scikit-video does: all
+    frames through a pipe into one array (1.9 GB), then 15 of them."""
     info = probe(video)
     config = ClipConfig(length=15, size=224)
     face = max((t for r in FaceStore.open(folder).records() for t in r.tracklets), key=lambda t: t.frames)

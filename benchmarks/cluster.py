@@ -1,8 +1,13 @@
-"""What a cluster costs, and what it survives: `python -m benchmarks.cluster rows|wall|cable …`; results in cluster.md.
+"""What a cluster costs, and what it survives; results in cluster.md.
 
-rows N               a shard's way there and back for N videos that do nothing: seconds, and the driver's memory
-wall VIDEOS          two nodes of one core against one machine with two workers, and whether their datasets are equal
-cable VIDEOS         two nodes in network namespaces (root), of which one is cut off in the middle and comes back
+python -m benchmarks.cluster rows N         N videos that are not read: seconds, and the driver's memory
+python -m benchmarks.cluster wall VIDEOS    two nodes of one core against one machine with two workers
+python -m benchmarks.cluster cable VIDEOS ONE   a node's cable is cut for 90 seconds and put back
+python -m benchmarks.cluster disk VIDEOS ONE    a node's disk is full: videos by URL do not fit on it
+python -m benchmarks.cluster mount VIDEOS ONE   a node can no longer write to the dataset
+
+The last three predict VIDEOS, and build their dataset, on two nodes in network namespaces, which takes root. Dataset
+and submission must equal those of one machine, which are kept in the folder ONE and made there the first time.
 """
 
 import json
@@ -12,127 +17,144 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
 
+from benchmarks.namespaces import ADDRESSES, BIN, ROOT, Node, two_nodes
 from dfd.cluster import joined
 from dfd.types import Video
-from dfd.videos.workers import Limits
+from dfd.videos.workers import Limits, Outcome
 
-BIN = Path(sys.executable).parent
-NODES = ("10.77.0.1", "10.77.0.2")
-"""Addresses of the two namespaces, dfd-0 and dfd-1, on a bridge of their own."""
-
-
-def nothing(orders: Sequence[Video], _: Limits) -> list[str]:
-    return [video.name for video in orders]
+CUT = 90.0
+"""Seconds without a cable: Ray gives a node up after about 64."""
+REPEATS = 3
 
 
 def rows(count: int) -> None:
-    """Prints what `count` videos cost that do nothing."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Print what `count` videos cost that no node reads."""
+    before = peak()
     videos = [Video(Path(f"/data/part_{n % 50}/{n:08x}.mp4"), f"part_{n % 50}/{n:08x}.mp4", 1) for n in range(count)]
-    listed = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    listed = peak()
     with joined("local") as cluster:
         start = time.monotonic()
-        come = cluster.spread(nothing, Limits(), videos, lambda video: video, lambda *lost: lost, None)
-        done = sum(1 for _ in chain.from_iterable(come))
+        results = cluster.spread(unread, Limits(), videos, lambda video: video, Outcome)
+        done = sum(1 for _ in chain.from_iterable(results))
         seconds = time.monotonic() - start
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{done} videos in {seconds:.1f} s; driver: {before:.0f} MB, {listed:.0f} with the list, at most {most:.0f}")
+    print(
+        f"{done} videos in {seconds:.1f} s; driver: {before:.0f} MB, {listed:.0f} with the list, at most {peak():.0f}"
+    )
 
 
-def faces(videos: Path, out: Path, *options: str) -> float:
+def unread(videos: Sequence[Video], _: Limits) -> list[Outcome]:
+    """A node's outcomes of videos that it does not read."""
+    return [Outcome(video, "ok") for video in videos]
+
+
+def peak() -> float:
+    """Most megabytes of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def wall(videos: Path) -> None:
+    """Print the seconds of one machine and of two nodes, in turn, and whether their datasets are equal."""
+    from ray.cluster_utils import Cluster
+
+    machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    machines.add_node(num_cpus=1)
+    try:
+        for _ in range(REPEATS):
+            with tempfile.TemporaryDirectory() as folder:
+                alone, both = Path(folder) / "alone", Path(folder) / "both"
+                one = seconds_of(videos, alone, "--workers", "2")
+                two = seconds_of(videos, both, "--cluster", machines.address)
+                equal = dataset(alone) == dataset(both)
+            print(f"one machine {one:.1f} s, two nodes {two:.1f} s: {two / one:.2f}; equal: {equal}", flush=True)
+    finally:
+        machines.shutdown()
+
+
+def seconds_of(videos: Path, out: Path, *options: str) -> float:
     """Seconds that dfd faces takes."""
     start = time.monotonic()
     subprocess.run([BIN / "python", "-m", "dfd", "faces", videos, "--out", out, *options], check=True)
     return time.monotonic() - start
 
 
-def content(folder: Path) -> dict[str, object]:
-    """What a dataset holds, but for the seconds that each video took."""
+def dataset(folder: Path) -> dict[str, object]:
+    """What a dataset has, without the seconds that each video took and where the videos were."""
     films = {path.name: path.read_bytes() for path in folder.glob("tracklets/*/*.mjpeg")}
     records = {path.name: json.loads(path.read_text()) for path in folder.glob("tracklets/*/*.json")}
-    return films | {name: {**record, "seconds": None} for name, record in records.items()}
+    return films | {name: {**record, "seconds": None, "file": None} for name, record in records.items()}
 
 
-def wall(videos: Path) -> None:
-    """Prints the seconds of one machine and of two nodes."""
-    from ray.cluster_utils import Cluster
+def cable(videos: Path, folder: Path) -> None:
+    """Cut the other node's cable when the first video is done, and put it back."""
+    with two_nodes() as (head, other):
 
-    with tempfile.TemporaryDirectory() as folder:
-        alone, both = Path(folder) / "alone", Path(folder) / "both"
-        machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-        machines.add_node(num_cpus=1)
-        seconds = [faces(videos, alone, "--workers", "2"), faces(videos, both, "--cluster", machines.address)]
-        machines.shutdown()
-        equal = content(alone) == content(both)
-    print(
-        f"one machine {seconds[0]:.1f} s, two nodes {seconds[1]:.1f} s: {seconds[1] / seconds[0]:.2f}; equal: {equal}"
-    )
+        def cut() -> None:
+            other.cable("down")
+            time.sleep(CUT)
+            other.cable("up")
+
+        disturbed(head, videos, folder, cut)
 
 
-def ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True)
+def disk(videos: Path, folder: Path) -> None:
+    """The other node has 64 KB for temporary files, and the videos come by HTTP."""
+    with two_nodes("mount -t tmpfs -o size=64k tmpfs {folder}/tmp") as (head, _):
+        address = ("--bind", ADDRESSES[0], "--directory", videos, "8000")
+        head.start(BIN / "python", "-m", "http.server", *address, stderr=subprocess.DEVNULL)
+        disturbed(head, f"http://{ADDRESSES[0]}:8000/", folder, lambda: None)
 
 
-def inside(node: int, *command: object, **options: object) -> subprocess.Popen:
-    return subprocess.Popen(["ip", "netns", "exec", f"dfd-{node}", *map(str, command)], **options)  # type: ignore[call-overload]
+def mount(videos: Path, folder: Path) -> None:
+    """When the first video is done, the dataset's folder becomes read-only on the other node alone."""
+    with two_nodes() as (head, other):
+        disturbed(head, videos, folder, lambda: other.read_only(folder / "faces"))
 
 
-@contextmanager
-def namespaces() -> Iterator[None]:
-    """Two network namespaces, joined by a bridge, with a node of Ray of one core in each."""
-    try:
-        ip("link", "add", "dfd-bridge", "type", "bridge")
-        ip("link", "set", "dfd-bridge", "up")
-        for node, address in enumerate(NODES):
-            ip("netns", "add", f"dfd-{node}")
-            ip("link", "add", f"dfd-{node}", "type", "veth", "peer", "name", "eth0", "netns", f"dfd-{node}")
-            ip("link", "set", f"dfd-{node}", "master", "dfd-bridge", "up")
-            ip("-n", f"dfd-{node}", "addr", "add", f"{address}/24", "dev", "eth0")
-            ip("-n", f"dfd-{node}", "link", "set", "eth0", "up")
-            ip("-n", f"dfd-{node}", "link", "set", "lo", "up")
-        head = ["--head", "--port", "6379", "--include-dashboard", "false"]
-        for node, which in enumerate((head, ["--address", f"{NODES[0]}:6379"])):
-            folder = ["--temp-dir", tempfile.mkdtemp(prefix="dfd-ray-")] if node == 0 else []
-            start = [BIN / "ray", "start", *which, "--num-cpus", 1, "--node-ip-address", NODES[node], *folder]
-            inside(node, *start, stdout=subprocess.DEVNULL).wait()
-        yield
-    finally:
-        for node in range(len(NODES)):
-            pids = subprocess.run(["ip", "netns", "pids", f"dfd-{node}"], capture_output=True, text=True).stdout.split()
-            subprocess.run(["kill", "-9", *pids], stderr=subprocess.DEVNULL)
-            subprocess.run(["ip", "netns", "del", f"dfd-{node}"])
-        subprocess.run(["ip", "link", "del", "dfd-bridge"])
+def disturbed(head: Node, videos: Path | str, folder: Path, disturb: Callable[[], None]) -> None:
+    """Predict on the cluster, and disturb it when the first video is done."""
+    start = time.monotonic()
+    driver = head.dfd("predict", videos, "--out", folder / "s.csv", "--faces", folder / "faces")
+    while driver.poll() is None and not recorded(folder):
+        time.sleep(0.1)
+    print(f"disturbed after {time.monotonic() - start:.1f} s, when {recorded(folder)} videos were done")
+    disturb()
+    print(f"exit status {driver.wait()} after {time.monotonic() - start:.1f} s, {recorded(folder)} videos done")
 
 
-def cable(videos: Path, cut: float = 90.0) -> None:
-    """Prints what became of a dataset whose second node was cut off for `cut` seconds, beside one machine's."""
-    with tempfile.TemporaryDirectory() as folder:
-        alone, both = Path(folder) / "alone", Path(folder) / "both"
-        with namespaces():
-            start = time.monotonic()
-            command = [BIN / "python", "-m", "dfd", "faces", videos, "--out", both, "--cluster", f"{NODES[0]}:6379"]
-            driver = inside(0, *command)
-            while driver.poll() is None and not list(both.glob("tracklets/*/*.json")):
-                time.sleep(0.2)
-            ip("link", "set", "dfd-1", "down")
-            print(f"cut after {time.monotonic() - start:.1f} s, with {len(list(both.glob('tracklets/*/*.json')))} done")
-            time.sleep(cut)
-            ip("link", "set", "dfd-1", "up")
-            print(f"joined again; exit status {driver.wait()} after {time.monotonic() - start:.1f} s")
-        faces(videos, alone, "--workers", "2")
-        left = [path.name for path in both.rglob(".*.partial")]
-        print(f"equal to one machine's: {content(alone) == content(both)}; left over: {left}")
+def recorded(folder: Path) -> int:
+    """Videos that the dataset has on record."""
+    return len(list(folder.glob("faces/tracklets/*/*.json")))
+
+
+def compared(videos: Path, one: Path, disturbance: Callable[[Path, Path], None]) -> None:
+    """Print whether a disturbed cluster gives what one machine gives."""
+    if not (one / "s.csv").is_file():
+        options = ("--out", one / "s.csv", "--faces", one / "faces", "--workers", "2")
+        subprocess.run([BIN / "python", "-m", "dfd", "predict", videos, *options], check=True)
+    with tempfile.TemporaryDirectory() as name:
+        two = Path(name)
+        disturbance(videos, two)
+        equal = [dataset(one / "faces") == dataset(two / "faces")]
+        equal += [(one / "s.csv").read_bytes() == (two / "s.csv").read_bytes()]
+        print(f"dataset and submission equal one machine's: {equal}; left: {[*two.rglob('.*.partial')]}")
+
+
+def main() -> None:
+    """The command line."""
+    os.environ |= {"PYTHONPATH": str(ROOT), "RAY_worker_niceness": "0"}
+    what, given, *one = sys.argv[1:]
+    if what == "rows":
+        rows(int(given))
+    elif what == "wall":
+        wall(Path(given).absolute())
+    else:
+        disturbance = {"cable": cable, "disk": disk, "mount": mount}[what]
+        compared(Path(given).absolute(), Path(one[0]).absolute(), disturbance)
 
 
 if __name__ == "__main__":
-    os.environ |= {"PYTHONPATH": str(Path(__file__).parents[1]), "RAY_worker_niceness": "0"}
-    what, given = sys.argv[1:]
-    if what == "rows":
-        rows(int(given))
-    else:
-        {"wall": wall, "cable": cable}[what](Path(given).absolute())
+    main()

@@ -1,4 +1,4 @@
-"""One clip from a cold shell to its written row: wall seconds, and where they go.
+"""One clip from a cold shell to its row in the submission: wall seconds, step by step.
 
 `python -m benchmarks.cold VIDEO BUNDLE`. A cold shell: a new process, of which only the disk's cache is warm.
 """
@@ -31,7 +31,7 @@ STEPS = {
         "print(time.perf_counter() - start)"
     ),
 }
-"""What is timed, as Python; what prints a number has timed itself."""
+"""Programs to time; one that prints a number has timed itself."""
 
 
 def measure(video: Path, bundle: Path) -> list[dict[str, object]]:

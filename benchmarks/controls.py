@@ -1,4 +1,4 @@
-"""Controls that make a score honest: what must give a coin's score does, and what is trivial is beaten."""
+"""Controls of a score: runs that can learn nothing must stay at chance level, and a trivial baseline must lose."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -26,19 +26,19 @@ from dfd.training.recipes import Recipe, recipe
 
 FOLDS, SEED = 5, 0
 LOOKS = 8
-"""Frames of a tracklet that the trivial baseline looks at."""
+"""Frames of a tracklet that the trivial baseline reads."""
 PAIRS = 4
 """Self-blended pairs of each held-out real video."""
 
 
 def measure(faces: Path, videos: Path, weights: Path, out: Path) -> list[dict[str, Any]]:
-    """A row a control: what it is, what it should give, and what it gave. Kept in OUT/controls.json as they come."""
+    """A row for each control: its name, what is expected, and its score. Each is saved in OUT/controls.json at once."""
     store, kept = FaceStore.open(faces), out / "controls.json"
     done: list[dict[str, Any]] = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else []
     controls: list[tuple[str, str, Callable[[], tuple[float, float | None]]]] = [
-        ("labels shuffled among videos", "a coin: 0.5", lambda: shuffled(store, weights, out)),
-        ("self-blended with ratio 0, held-out people", "a coin: 0.5", lambda: blended(store, weights, out, 0.0)),
-        ("self-blended with ratio 1, held-out people", "more than a coin", lambda: blended(store, weights, out, 1.0)),
+        ("labels shuffled among videos", "chance level: 0.5", lambda: shuffled(store, weights, out)),
+        ("self-blended with ratio 0, held-out people", "chance level: 0.5", lambda: blended(store, weights, out, 0.0)),
+        ("self-blended with ratio 1, held-out people", "above chance level", lambda: blended(store, weights, out, 1.0)),
         (
             "logistic regression: bytes a frame, colour, sharpness",
             "to be beaten",
@@ -64,10 +64,10 @@ def small(weights: Path) -> Recipe:
 
 
 class Shuffled(FaceStore):
-    """A dataset whose labels were dealt anew."""
+    """A dataset whose labels are shuffled among its videos."""
 
     def records(self) -> list[VideoRecord]:
-        """The records, each with the label of another."""
+        """The records, with shuffled labels."""
         records = super().records()
         labels = [record.label for record in records]
         known = [place for place, record in enumerate(records) if record.label is not None]
@@ -79,13 +79,13 @@ class Shuffled(FaceStore):
 
 
 def shuffled(store: FaceStore, weights: Path, out: Path) -> tuple[float, float]:
-    """Out of fold, against the dealt labels: whatever is above a coin leaked."""
+    """Out of fold, against the shuffled labels: a score above chance level is a leak."""
     made = crossval(Shuffled(store.folder, store.config), small(weights), FOLDS, out / "shuffled")
     return made.score["auc"], made.score["balanced_log_loss"]
 
 
 def blended(store: FaceStore, weights: Path, out: Path, ratio: float) -> tuple[float, None]:
-    """Trained on self-blended fakes of some people alone, and asked for those of others."""
+    """Trained on self-blended fakes of some people, and scored on those of others."""
     records = [record for record in labelled(store) if record.label == 0 and record.tracklets]
     half = len(records) // 2
     settings = small(weights)
@@ -107,7 +107,7 @@ def blended(store: FaceStore, weights: Path, out: Path, ratio: float) -> tuple[f
 
 
 def trivial(store: FaceStore, videos: Path) -> tuple[float, float]:
-    """What needs no network: the size of the file, the colour of the face and how sharp it is."""
+    """A baseline without a network: the size of the file, and the colour and sharpness of the face."""
     records = [record for record in labelled(store) if record.tracklets]
     folds = split(records, FOLDS, SEED)["fold"].to_numpy()  # a row a record, in their order
     labels = np.array([record.label for record in records])

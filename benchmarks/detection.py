@@ -1,7 +1,7 @@
-"""How many small and turned faces are found in a segment, and what looking costs: `python -m benchmarks.detection`.
+"""How many small and turned faces are found in a segment, and what detection costs: `python -m benchmarks.detection`.
 
-A face's place is known because it was put there: real faces of real clips, reduced and turned, on real 1080p clips,
-which mostly show a person of their own. They are looked for as in any segment: found on at least two of its looks.
+A face's place is known because it was put there: faces of real clips are reduced, turned and pasted on real 1080p
+clips, most of which show another person. A face counts as found when it is detected on at least two frames.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from dfd.videos.segments import Segment, looks
 KINDS = ((160, 0), (80, 0), (60, 0), (50, 0), (40, 0), (160, 30), (160, 45), (160, 60), (160, 90), (60, 45))
 """Sides of a face's box in pixels of a 1080p picture, and degrees by which it is turned."""
 PLACES = ((260, 260), (1640, 260))
-"""Where it is put, x and y: beside a person in the middle."""
+"""Where it is put, x and y: left or right of a person in the middle."""
 AROUND = 3.0
 """Width of what is put there, in widths of the face's box: hair, neck and a blurred border."""
 LEAST = 120

@@ -1,9 +1,9 @@
-"""How good a bundle is on videos with labels: pooled, part by part, and distorted; as JSON for the bundle's card.
+"""Score of a bundle on labelled videos: all, by part, and distorted; as JSON for the bundle's card.
 
     python -m benchmarks.detector FACES --out FOLDER [--bundle BUNDLE] [--part NAME=REGEX …]
 
-FACES is a dataset of dfd faces with labels; how many of its videos the bundle has seen is said. --part scores only
-videos whose names match. Writes FOLDER/score.json and FOLDER/distort.json, and prints them as tables.
+FACES is a dataset of dfd faces with labels; the column "seen" counts its videos that the bundle was trained on. --part
+scores only videos whose names match. Writes FOLDER/score.json and FOLDER/distort.json, and prints them as tables.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def main() -> None:
 def _probabilities(
     videos: Sequence[VideoRecord], bundle: Bundle, distortion: Distortion | None, what: str
 ) -> dict[str, float]:
-    """Of each video, by name; 0.5 of one without a face."""
+    """Of each video, by name; 0.5 where no face was found."""
     changed, found = replace(bundle, distortion=distortion), dict[str, float]()
     with bundle.ready(), show.bar(what) as tell:
         for start in range(0, len(videos), bundle.at_once.videos):

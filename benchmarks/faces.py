@@ -1,4 +1,4 @@
-"""What looking for faces costs a video, against the floor: ffmpeg decoding it and throwing the frames away.
+"""What face detection costs for each video, compared with a floor: ffmpeg decodes it and drops the frames.
 
 For a prediction: one clip of 16 frames in each of 4 segments. For training: all frames of all segments.
 """
@@ -55,7 +55,7 @@ def measure(videos: Sequence[Path], folder: Path) -> tuple[list[dict[str, object
 
 
 def row(what: str, cost: Cost, floor: Cost | None = None) -> dict[str, object]:
-    """A line of the table, of seconds a video."""
+    """A line of the table: seconds for each video."""
     ratio = f"{cost.cpu / floor.cpu:.2f}" if floor else ""
     return {"what": what, "wall s": cost.wall, "CPU s": cost.cpu, "CPU to the floor": ratio}
 

@@ -1,4 +1,4 @@
-"""Does it learn? Cross-validations of four kinds of networks on one face-track dataset, and the controls beside them.
+"""Does it learn? Cross-validations of four kinds of networks on one face-track dataset, and their controls.
 
     python -m benchmarks.learning FACES VIDEOS --weights lite0.pt --pretrained RUN/checkpoints/last.ckpt --out OUT
 
@@ -59,7 +59,7 @@ def _arguments(model: str, weights: Path | None, blend: float) -> list[str]:
 
 
 def crossval(faces: Path, cell: Cell, out: Path) -> tuple[str, dict[str, Any]]:
-    """The command of a cell, run unless it was, and its score."""
+    """The command of a cell, run unless its score is there, and that score."""
     place = out / cell.name
     command = ["crossval", str(faces), *cell.arguments, "--folds", "5", "--track", "none", "--out", str(place)]
     if not (place / "score.json").is_file():
@@ -93,7 +93,7 @@ def _between(interval: Sequence[float]) -> str:
 
 
 def main() -> None:
-    """See the module."""
+    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.learning", description=__doc__)
     parser.add_argument("faces", type=Path, help="a face-track dataset")
     parser.add_argument("videos", type=Path, help="the videos that it was made of")

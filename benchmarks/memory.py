@@ -1,4 +1,4 @@
-"""What a network costs a CPU when the process keeps the memory that it frees (dfd/memory.py), and when it does not.
+"""What a network costs a CPU if the process keeps the memory that it frees (dfd/memory.py), and if it does not.
 
 `python -m benchmarks.memory`: a training step of `lstm` with 8 clips, and scoring 4 and 16 clips, in a process each.
 """
@@ -23,7 +23,7 @@ ROUNDS = 6
 
 
 def measure() -> list[tuple[str, float]]:
-    """What is done, and its wall seconds, best of the last ROUNDS; then the peak in gigabytes."""
+    """Each step and its wall seconds, the best of ROUNDS; then the peak in gigabytes."""
     torch.manual_seed(0)
     torch.set_num_threads(available_cores())
     clip = ClipConfig(length=16, size=112)
@@ -53,7 +53,7 @@ def _best(function: Callable[[], None]) -> float:
 
 
 def main() -> None:
-    """Both ways, turn about, each twice: the better of the two."""
+    """Both ways in turn, twice; the better result of each counts."""
     runs: dict[str, list[list[tuple[str, float]]]] = {"as": [], "keep": []}
     for _ in range(2):
         for way, made in runs.items():

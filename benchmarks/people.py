@@ -1,4 +1,4 @@
-"""Seconds and memory that clusters of people take, by the number of faces: python -m benchmarks.people 100000.
+"""Seconds and memory of clustering faces by person: python -m benchmarks.people 100000.
 
 The faces are random: descriptors scattered about those of 3,000 people, as far from one another as dlib's are.
 """
@@ -17,6 +17,7 @@ BETWEEN, WITHIN = 0.66, 0.45
 
 
 def main(count: int) -> None:
+    """Print what `count` faces take."""
     rng = np.random.default_rng(0)
     centres = rng.normal(0, 1, (PEOPLE, FACTORS)) @ rng.normal(0, 1, (FACTORS, SIDES))
     centres *= BETWEEN / np.sqrt(2 * (centres**2).sum(axis=1).mean())

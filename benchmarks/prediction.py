@@ -1,7 +1,7 @@
 """Whole predictions: seconds, CPU seconds and memory, of the main process and its workers together.
 
-`python -m benchmarks.prediction [COUNT]` predicts COUNT (500) short clips and prints the memory as it goes: it must not
-grow.
+`python -m benchmarks.prediction [COUNT]` predicts COUNT (500) short clips and prints the memory on the way, which must
+not grow.
 """
 
 import resource
@@ -37,8 +37,9 @@ WORKERS = 2
 
 
 def measure(videos: Sequence[Path], folder: Path) -> tuple[Cost, float]:
-    """Cost a video of a run of each video twelve times, its start included, with a network of 4 clips of 16 frames; and
-    the most gigabytes of all processes. To be asked of a process that has done nothing else: it keeps what it held.
+    """Cost for each video of a run over twelve copies of each, start included, and the most gigabytes of all processes.
+
+    The network gets 4 clips of 16 frames. Call it in a new process: one that has done other work holds more memory.
     """
     copies = [Video(video, f"{copy}-{video.name}") for copy in range(12) for video in videos]
     before, start = _cpu(), time.perf_counter()
@@ -66,7 +67,7 @@ def predict(
     faces: FacesConfig,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Prediction:
-    """A run with a network that has not learned anything."""
+    """A run with an untrained network."""
     model = ModelConfig(name=network)
     header = Header(model=model, clip=CLIP, faces=faces, prior=0.5)
     write_checkpoint(folder / "m.ckpt", header, build_model(model, CLIP).state_dict())
@@ -78,7 +79,7 @@ def predict(
 
 @contextmanager
 def memory(every: float = 0.2) -> Iterator[Callable[[], tuple[int, int]]]:
-    """Bytes in memory of this process and of its children; inside, and after, the most of both together so far."""
+    """Watch the memory; yields a function that returns the bytes of this process and of its children at their peak."""
     most, over = (0, 0), threading.Event()
 
     def watch() -> None:
@@ -96,7 +97,7 @@ def memory(every: float = 0.2) -> Iterator[Callable[[], tuple[int, int]]]:
 
 
 def resident() -> tuple[int, int]:
-    """Bytes in memory of this process, and of all its children: what several share is divided among them."""
+    """Bytes in memory of this process, and of all its children; shared memory is divided among those that share it."""
     here, children = psutil.Process(), 0
     for child in here.children():
         with suppress(psutil.Error):  # it has ended meanwhile

@@ -1,8 +1,7 @@
 """What a prediction's speeds cost in score: balanced log loss and AUC on labelled clips, and CPU seconds a video.
 
-`python -m benchmarks.speeds VIDEOS FACES BUNDLE`: a folder of labelled videos, their dataset, and a bundle that knows
-something and was not trained on them. Scores come from the dataset; seconds from looking at some of the videos anew and
-scoring them.
+`python -m benchmarks.speeds VIDEOS FACES BUNDLE`: a folder of labelled videos, their dataset, and a trained bundle that
+has not seen them. Scores come from the dataset; seconds from reading and scoring some of the videos again.
 """
 
 import sys
@@ -35,7 +34,7 @@ CANDIDATES = (
 
 
 def measure(videos: Path, faces: Path, bundle: Bundle) -> list[dict[str, object]]:
-    """A row a speed."""
+    """A row for each speed."""
     use_one_core()
     records = [record for record in FaceStore.open(faces).records() if record.label is not None and record.tracklets]
     labels = [int(record.label or 0) for record in records]

@@ -1,4 +1,4 @@
-"""The video that is measured, and what measuring is."""
+"""The videos that benchmarks measure, and their cost in wall and CPU seconds."""
 
 import resource
 import subprocess
@@ -30,7 +30,7 @@ class Cost:
 
 
 def best_of(function: Callable[[], Any], times: int) -> Cost:
-    """The cheapest of `times` calls: on a shared machine the least disturbed."""
+    """The cheapest of `times` calls: on a shared machine it was disturbed least."""
     costs = []
     for _ in range(times):
         wall, cpu = time.perf_counter(), _cpu()
@@ -46,7 +46,7 @@ def ffmpeg(video: Path, *arguments: str, output: Sequence[str] = ("-f", "null", 
 
 
 def find_videos(folder: Path, count: int = 4) -> list[Path]:
-    """Real 1080p clips of about ten seconds where there are any; otherwise one made here, which is said."""
+    """Real 1080p clips of about ten seconds, if there are any, else one made here. Prints which."""
     infos = {path: probe(path) for path in sorted(REAL.glob("*.mp4"))}
     found = [p for p, i in infos.items() if (i.width, i.height) == (1920, 1080) and 290 <= i.frames <= 310][:count]
     if found:
@@ -69,7 +69,7 @@ def _picture(face: np.ndarray, grain: np.ndarray, left: int) -> np.ndarray:
 
 
 def mean_cost(videos: Sequence[Path], times: int, function: Callable[[Path], Any]) -> Cost:
-    """What `function` costs a video: of each the cheapest of `times` calls."""
+    """Mean cost of `function` for a video, of each the cheapest of `times` calls."""
     costs = [best_of(partial(function, video), times) for video in videos]
     return Cost(*(float(np.mean([getattr(cost, part) for cost in costs])) for part in ("wall", "cpu")))
 

@@ -2,8 +2,8 @@
 
     python -m benchmarks.training [--size 128] [--weights lite0.pt]
 
-The bare loop has its batch in memory and does nothing but forward, backward and the optimizer's step: what a kit can at
-best come near to. Both run in turn, three times each, on pictures that are made here; the best of each counts.
+The bare loop has its batch in memory and does only forward, backward and the optimizer's step: an upper bound for any
+kit. Both run in turn, three times each, on pictures made here; the best of each counts.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def bare(settings: Recipe) -> float:
-    """Pictures a second of a loop that has its batch."""
+    """Pictures a second of the bare loop."""
     model = seeded_model(settings).train()
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(learning, lr=settings.train.lr)
@@ -79,7 +79,7 @@ def bare(settings: Recipe) -> float:
 
 
 def kit(settings: Recipe, store: FaceStore, out: Path) -> float:
-    """Pictures a second of a run, once it is warm."""
+    """Pictures a second of a run, after the first WARM steps."""
     times: list[float] = []
     train(labelled(store), store, settings, out, Runtime(lambda *_: times.append(time.perf_counter())))
     return (len(times) - 1 - WARM) * settings.train.batch / (times[-1] - times[WARM])

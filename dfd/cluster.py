@@ -1,72 +1,65 @@
-"""A Ray cluster: videos in shards over its nodes, and what comes of them back, whatever happens to a node.
+"""A Ray cluster: its nodes read videos in shards, and every video gets a result, whatever happens to a node.
 
-Ray sees lost nodes and processes, and nothing of videos: a shard is read by the same `each_video` as on one machine,
-with its limits and statuses. A shard that was lost is done again, one video at a time, so that a video which takes its
-node with it costs no other. The only module that imports ray.
+Ray sees lost nodes and processes, and knows nothing of videos: a node reads a shard by the same `each_video` as one
+machine does, with its limits and statuses. The only module that imports ray.
 """
 
 import os
 import pickle
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 import dfd
 from dfd.cores import available_cores
 from dfd.errors import ClusterError, DfdError
-from dfd.node import about, judge, marked, reachable
+from dfd.node import check_node, inspect_node, marked, reachable
+from dfd.queue import AHEAD, TRIES, Answer, Failure, Queue, Request, Shard
 from dfd.report.log import into_log
-from dfd.types import Status, Video
-from dfd.videos.workers import LATE, Arguments, Limits, Outcome, staying
+from dfd.types import Video
+from dfd.videos.workers import LATE, START_LIMIT, Arguments, Limits, Outcome, staying
 
-SHARD = 32
-"""Most videos in a shard: minutes of work, so that sending it to a node costs little in comparison."""
-AHEAD = 2
-"""Shards in flight for each that runs, so that no node waits for the next."""
-LOSSES = 3
-"""Times that a video may be lost with its node or process."""
 TICK = 5.0
-"""Seconds between two looks at whether the cluster is still there."""
+"""Seconds between two checks that the cluster is still there."""
 HEAD_LIMIT = 30.0
-"""Seconds that the cluster's head may be out of reach."""
+"""Seconds that the cluster's head may be unreachable."""
 PROBE_LIMIT = 300.0
-"""Seconds in which a node must say what it has: a process takes a minute to start on a busy or cold machine."""
+"""Seconds that a node may take to answer `check`: on a busy or cold machine a process takes a minute to start."""
+SHARD_LIMIT = START_LIMIT
+"""Seconds that a shard may take beyond those of its videos: a process that hangs in native code is then killed."""
+SCORING = 60.0
+"""Seconds that scoring a video may take, once its faces are found, before its process counts as hung."""
+NOTICE = {"RAY_grpc_client_keepalive_time_ms": "61000", "RAY_grpc_client_keepalive_timeout_ms": "20000"}
+"""Ray's settings by which this process notices a cut cable in 81 seconds: Ray's own take seven minutes. Ray's servers
+close a connection that is probed more than once a minute."""
 NO_RAY = "--cluster needs Ray, which is not installed: pip install 'dfd[cluster]'"
 
 USUAL = Limits()
 
 Work = Callable[[Sequence[Any], Limits], list[Any]]
-"""What a node does with some orders, within limits."""
-Lost = Callable[[Any, Status, str], Any]
-"""Makes the result of an order that failed, from its status and reason."""
+"""What a node does: a result with a status for each of some requests, in their order, within limits."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A node's part of each_video: its orders are videos, each with its arguments."""
+    """A node's part of each_video. Its requests are videos, each with its arguments."""
 
     function: Callable[..., Any]
     prepare: Callable[[], None] | None
 
-    def __call__(self, orders: Sequence[tuple[Video, tuple[Any, ...]]], limits: Limits) -> list[Outcome]:
+    def __call__(self, requests: Sequence[tuple[Video, tuple[Any, ...]]], limits: Limits) -> list[Outcome]:
         """An outcome for each."""
-        given = {video.name: arguments for video, arguments in orders}
-        videos = [video for video, _ in orders]
+        given = {video.name: arguments for video, arguments in requests}
+        videos = [video for video, _ in requests]
         each = staying(self.function, videos, lambda video: given[video.name], limits, self.prepare)
-        return list(chain.from_iterable(each))
-
-
-@dataclass(frozen=True)
-class _Shard:
-    """Orders that go to a node together. losses: how often they were lost."""
-
-    orders: list[Any]
-    losses: int = 0
+        found = {outcome.video.name: outcome for outcome in chain.from_iterable(each)}
+        return [found[name] for name in given]
 
 
 class Cluster:
@@ -76,24 +69,24 @@ class Cluster:
         self._ray, self._gpu, self._head_seen = ray, gpu, time.monotonic()
         self._head = None if ray.util.client.ray.is_connected() else ray.get_runtime_context().gcs_address
         self.workers = self._cores(workers)
-        options = {"num_cpus": self.workers, "num_gpus": 1 if gpu else 0, "max_retries": 0}
-        self._do = ray.remote(_do).options(**options, scheduling_strategy="SPREAD")
+        self._needs = {"num_cpus": self.workers, "num_gpus": 1 if gpu else 0, "max_retries": 0}
+        self._do, self._turn = ray.remote(_do), count()
 
     @property
     def count(self) -> int:
-        """Shards that the nodes of this moment take at a time, at least one."""
+        """Shards that the nodes of this moment run at a time, at least one."""
         return max(1, sum(self._fits(node) for node in self._nodes()))
 
     def check(self, needed: float, paths: Sequence[Path], written: Path | None = None) -> None:
-        """Ask each node for this dfd, `needed` gigabytes of memory, and the paths; `written`: a folder to write to.
+        """Check that each node has this dfd and `needed` gigabytes of memory, sees `paths`, and can write to `written`.
 
         Raises ClusterError, which names the node.
         """
         with marked(written) as mark:
             asked = [(node["NodeName"], self._asked(node, [*paths, *mark], written)) for node in self._nodes()]
             for name, answer in asked:
-                if (about_node := self._answer(name, answer)) is not None:
-                    judge(name, about_node, needed)
+                if (state := self._answer(name, answer)) is not None:
+                    check_node(name, state, needed)
 
     def each(
         self,
@@ -103,61 +96,57 @@ class Cluster:
         limits: Limits = USUAL,
         prepare: Callable[[], None] | None = None,
     ) -> Generator[list[Outcome], None, None]:
-        """each_video, read by the cluster's nodes. What `function` writes goes to a path that they all see."""
+        """each_video, run by the cluster's nodes. What `function` writes goes to a path that they all see."""
         return self.spread(
             Reading(function, prepare),
             limits,
             videos,
             lambda video: (video, arguments(video)),
-            lambda order, status, reason: Outcome(order[0], status, reason),
-            limits.until,
+            lambda request, status, reason: Outcome(request[0], status, reason),
         )
 
     def spread(
-        self,
-        work: Work,
-        limits: Limits,
-        items: Sequence[Any],
-        order: Callable[[Any], Any],
-        lost: Lost,
-        until: float | None,
+        self, work: Work, limits: Limits, items: Sequence[Any], request: Request, failure: Failure
     ) -> Generator[list[Any], None, None]:
-        """What `work` makes of the `order` of each of `items`, asked when its turn comes; a shard at a time.
+        """One result for each item, some at a time: what `work` makes of its `request` on a node, or its `failure`.
 
-        What is not done by `until`, a reading of time.monotonic here, is `lost` as "out_of_budget"; what was lost with
-        its node three times, or raised, as "error". Raises the DfdErrors that `work` raises; ClusterError when the
+        What is not done by limits.until is "out_of_budget". What was lost with its node TRIES times is "error"; what
+        failed on a node is tried on others first. Raises the DfdErrors that `work` raises; ClusterError when the
         cluster's head is lost.
         """
-        left, again = deque(items), deque[_Shard]()
-        running: dict[Any, _Shard] = {}
-        limits = replace(limits, workers=self.workers, until=None)
-        job = pickle.dumps((work, limits))
+        queue, running = Queue(deque(items), request, failure), dict[Any, Shard]()
+        job, until = pickle.dumps((work, replace(limits, workers=self.workers, until=None))), limits.until
         ends = None if until is None else time.time() + until - time.monotonic()
         try:
-            while left or again or running:
+            while queue or running:
                 if until is not None and time.monotonic() >= until:
-                    rest = [one for shard in (*running.values(), *again) for one in shard.orders]
-                    yield [lost(one, *LATE) for one in [*rest, *map(order, left)]]
+                    yield queue.end(running.values(), *LATE)
                     return
-                slots = self.count if (left or again) and self._head_there() else 0
-                while (left or again) and len(running) < AHEAD * slots:
-                    size = 0 if again else _size(left, slots)
-                    shard = again.popleft() if again else _Shard([order(left.popleft()) for _ in range(size)])
-                    running[self._do.remote(job, shard.orders, ends)] = shard
+                slots = self.count if queue and self._head_there() else 0
+                while queue and len(running) < AHEAD * slots:
+                    shard = queue.take(slots)
+                    most = SHARD_LIMIT + len(shard.requests) * (limits.timeout + SCORING)
+                    running[self._on(shard).remote(job, shard.requests, ends, most)] = shard
                 for task in self._wait(list(running), until):
                     shard = running.pop(task)
-                    came, reason, gone = self._take(task)
-                    if gone and shard.losses + 1 < LOSSES:
-                        again.extend(_Shard([one], shard.losses + 1) for one in shard.orders)
-                    else:
-                        yield came or [lost(one, "error", reason) for one in shard.orders]
+                    answer = self._take(task)
+                    if final := queue.settle(shard, answer, self._others(frozenset())):
+                        yield final
         finally:
             for task in running:
                 with suppress(Exception):  # of a cluster that is gone
                     self._ray.cancel(task, force=True)
 
+    def _on(self, shard: Shard) -> Any:
+        """The task of a shard: on any node, or in turn on those where its requests have not failed."""
+        strategy: Any = "SPREAD"
+        if shard.failed_on and (others := self._others(shard.failed_on)):
+            affinity = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+            strategy = affinity(others[next(self._turn) % len(others)], soft=True)
+        return self._do.options(**self._needs, scheduling_strategy=strategy)
+
     def _wait(self, tasks: list[Any], until: float | None) -> list[Any]:
-        """Those that are done; none where it took too long, or the time is up. Raises ClusterError."""
+        """Tasks that are done; none where that takes over TICK, or the time is up. Raises ClusterError."""
         seconds = TICK if until is None else max(0.0, min(TICK, until - time.monotonic()))
         if not tasks:
             time.sleep(min(1.0, seconds))
@@ -171,7 +160,7 @@ class Cluster:
         return list(done)
 
     def _head_there(self) -> bool:
-        """Whether the cluster's head answers. Raises ClusterError where it has not for a while.
+        """Whether the cluster's head answers. Raises ClusterError where it has not for HEAD_LIMIT.
 
         Ray itself would wait for it, and then end this process.
         """
@@ -182,24 +171,28 @@ class Cluster:
             raise ClusterError(f"the cluster's head at {self._head} is gone: start it, and the same command goes on")
         return False
 
-    def _take(self, task: Any) -> tuple[list[Any], str, bool]:
-        """What came of a task that is done; else why nothing did, and whether it was lost with its node."""
+    def _take(self, task: Any) -> Answer:
+        """The answer of a task that is done. Raises the DfdErrors that its work raised."""
         errors = self._ray.exceptions
         try:
-            return self._ray.get(task), "", False
+            return self._ray.get(task)
         except errors.RayTaskError as error:
             if isinstance(error.cause, DfdError):
                 raise error.cause from None
-            return [], f"{type(error.cause).__name__}: {_line(error.cause)}", False
+            return Answer(reason=_named(error.cause))
         except errors.RayError as error:
-            return [], f"its node was lost {LOSSES} times, the last time with: {_line(error)}", True
+            return Answer(reason=f"its node was lost {TRIES} times, the last time with: {_line(error)}")
 
     def _nodes(self) -> list[dict[str, Any]]:
-        """Nodes that are there and have cores."""
+        """Nodes that are alive and have cores."""
         return [node for node in self._ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
 
+    def _others(self, avoided: frozenset[str]) -> list[str]:
+        """Ids of the nodes that run shards, without those to avoid."""
+        return [node["NodeID"] for node in self._nodes() if self._fits(node) and node["NodeID"] not in avoided]
+
     def _fits(self, node: dict[str, Any]) -> int:
-        """Shards that a node takes at a time."""
+        """Shards that a node runs at a time."""
         has = node["Resources"]
         cores = int(has["CPU"]) // self.workers
         return min(cores, int(has.get("GPU", 0))) if self._gpu else cores
@@ -217,10 +210,10 @@ class Cluster:
 
     def _asked(self, node: dict[str, Any], paths: Sequence[Path], written: Path | None) -> Any:
         here = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        return self._ray.remote(about).options(num_cpus=0, scheduling_strategy=here).remote(paths, written)
+        return self._ray.remote(inspect_node).options(num_cpus=0, scheduling_strategy=here).remote(paths, written)
 
     def _answer(self, name: str, answer: Any) -> Any:
-        """What a node says of itself; None of one that is gone meanwhile, which is asked for nothing."""
+        """The state that a node reports; None if it is gone, so that it gets no work."""
         try:
             return self._ray.get(answer, timeout=PROBE_LIMIT)
         except self._ray.exceptions.TaskUnschedulableError:
@@ -229,30 +222,37 @@ class Cluster:
             raise ClusterError(f"node {name} cannot run dfd {dfd.__version__}: {_line(error)}") from None
 
 
-def _size(left: Sequence[Any], slots: int) -> int:
-    """Orders of the next shard: fewer towards the end, so that all nodes end together.
+def _do(job: bytes, requests: list[Any], ends: float | None, most: float) -> Answer:
+    """On a node: do a shard. ends: a reading of time.time at which it must be done; the nodes' clocks agree.
 
-    >>> _size(range(1000), 4), _size(range(100), 4), _size(range(3), 4)
-    (32, 12, 1)
+    most: seconds after which the kernel ends this process, even where native code holds the interpreter's lock.
     """
-    return max(1, min(SHARD, len(left) // (AHEAD * slots)))
+    import ray
 
-
-def _do(job: bytes, orders: list[Any], ends: float | None) -> list[Any]:
-    """On a node: a shard. ends: a reading of time.time at which it must be done: the nodes' clocks are alike."""
-    work, limits = pickle.loads(job)
-    if ends is not None:
-        limits = replace(limits, until=time.monotonic() + ends - time.time())
-    return work(orders, limits)
+    node = ray.get_runtime_context().get_node_id()
+    signal.setitimer(signal.ITIMER_REAL, most)
+    try:
+        work, limits = pickle.loads(job)
+        if ends is not None:
+            limits = replace(limits, until=time.monotonic() + ends - time.time())
+        return Answer(work(requests, limits), node=node)
+    except DfdError:
+        raise
+    except Exception as error:  # of this node, perhaps  # noqa: BLE001
+        return Answer(reason=_named(error), node=node)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 @contextmanager
 def joined(address: str, workers: int = 0, gpu: bool = False) -> Iterator[Cluster]:
-    """Inside, this process is a driver of the cluster at `address`, and what Ray prints goes to a log.
+    """Make this process a driver of the cluster at `address` for the time of a block. What Ray prints goes to a log.
 
-    address: "auto" for the one that this machine is a node of, "local" for one of this machine's own that ends with the
-    command, host:port of a head, or "ray://host:10001". Raises ClusterError when there is none.
+    address: "auto" for the cluster that this machine is a node of, "local" for a new one on this machine that ends with
+    the block, host:port of a head, or "ray://host:10001". Raises ClusterError if there is none.
     """
+    for name, value in NOTICE.items():
+        os.environ.setdefault(name, value)  # before the import, which reads them
     try:
         import ray
         import ray.util.client
@@ -268,26 +268,28 @@ def joined(address: str, workers: int = 0, gpu: bool = False) -> Iterator[Cluste
 
 
 def _join(ray: Any, address: str, log: Path) -> None:
-    options = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
     if address == "local":
         options |= {"num_cpus": available_cores(), "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's default of 15 would starve it
-    elif address != "auto":
-        host = address.removeprefix("ray://")
-        if not reachable(host):
-            raise ClusterError(f"nothing answers at {address}: name auto, local, host:port or ray://host:port")
-        options["address"] = address
+        os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's own is 15: on a busy machine nothing would happen
+    elif address == "auto" or reachable(address.removeprefix("ray://")):
+        options = {"address": address} if address.startswith("ray://") else {**options, "address": address}
     else:
-        options["address"] = address
-    if address.startswith("ray://"):
-        options = {"address": address}
+        raise ClusterError(f"nothing answers at {address}: name auto, local, host:port or ray://host:port")
     try:
         ray.init(**options)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        raise ClusterError(f"no cluster at {address} that can be joined: {_line(error)} (Ray's log: {log})") from None
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:
+        ray.shutdown()  # what has begun
+        hint = "; if it needs a token, set RAY_AUTH_MODE=token" if isinstance(error, ConnectionError) else ""
+        raise ClusterError(f"cannot join a cluster at {address}: {_line(error)}{hint} (Ray's log: {log})") from None
 
 
 def _line(error: BaseException | None) -> str:
-    """What an error says, in one line."""
+    """The message of an error, in one line."""
     return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def _named(error: BaseException | None) -> str:
+    """An error and its class, in one line."""
+    return f"{type(error).__name__}: {_line(error)}"

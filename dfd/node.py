@@ -1,4 +1,4 @@
-"""What a machine has that is to work for another: its dfd, its memory, and the paths that both must see."""
+"""Checks of a cluster's node before work begins: its dfd, its free memory, and the paths that all nodes must see."""
 
 import os
 import socket
@@ -12,14 +12,14 @@ from dfd.errors import ClusterError
 from dfd.files import partial_path
 
 RESERVE = 1.0
-"""Gigabytes that dfd's libraries and networks take."""
+"""Gigabytes for dfd's libraries and networks."""
 
 
 @dataclass(frozen=True)
-class About:
-    """What a machine says of itself. free: gigabytes of memory.
+class NodeState:
+    """What a node reports. version: of its dfd. free: gigabytes of memory.
 
-    absent: the first path that it does not see. refused: why it cannot write to the folder, empty where it can.
+    absent: the first path that it does not see. refused: why it cannot write to the folder; empty if it can.
     """
 
     version: str
@@ -28,8 +28,8 @@ class About:
     refused: str = ""
 
 
-def about(paths: Sequence[Path], written: Path | None = None) -> About:
-    """What this machine has of `paths`, and whether it can write to the folder `written`."""
+def inspect_node(paths: Sequence[Path], written: Path | None = None) -> NodeState:
+    """The state of this machine: whether it sees `paths`, and can write to the folder `written`."""
     absent = next((path for path in paths if not os.path.lexists(path)), None)
     refused = ""
     if written and not absent:
@@ -39,11 +39,11 @@ def about(paths: Sequence[Path], written: Path | None = None) -> About:
             probe.unlink()
         except OSError as error:
             refused = f"cannot write to {written}: {error.strerror}"
-    return About(dfd.__version__, _free(), absent, refused)
+    return NodeState(dfd.__version__, _free(), absent, refused)
 
 
-def judge(name: str, found: About, memory: float) -> None:
-    """Raise ClusterError, which names the machine, where it does not do. memory: gigabytes that a video may take."""
+def check_node(name: str, found: NodeState, memory: float) -> None:
+    """Raise ClusterError, which names the node, if it is not fit for work. memory: gigabytes that a video may take."""
     if found.version != dfd.__version__:
         raise ClusterError(f"node {name} has dfd {found.version}, and here is {dfd.__version__}: install the same")
     if found.absent is not None:
@@ -59,7 +59,7 @@ def judge(name: str, found: About, memory: float) -> None:
 
 @contextmanager
 def marked(folder: Path | None) -> Iterator[list[Path]]:
-    """A file in `folder`, if one is given, for as long as other machines are asked whether they see it."""
+    """A file in `folder`, if given, until the block ends: a node that does not see it has another folder there."""
     if folder is None:
         yield []
         return
@@ -82,7 +82,7 @@ def reachable(address: str) -> bool:
 
 
 def _free() -> float:
-    """Gigabytes of memory that are free here; infinite where the system does not say."""
+    """Gigabytes of memory that are free here; infinity if the system does not report it."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
     except OSError:

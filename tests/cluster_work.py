@@ -1,4 +1,4 @@
-"""What nodes of test_cluster.py do. Its processes import this module, and so it imports little."""
+"""The work of nodes in test_cluster.py. Their processes import this module, so it imports little."""
 
 import ctypes
 import os
@@ -14,33 +14,52 @@ HELD = ctypes.PyDLL(None)
 
 
 @dataclass(frozen=True)
-class Erratic:
-    """What a node does with numbers, by the number; else it says which and with how many workers.
+class Made:
+    """The result of a number, with the workers of its shard and the node that made it."""
 
-    folder: where each try leaves a file.
+    number: int
+    status: str = "ok"
+    reason: str = ""
+    workers: int = 0
+    node: str = ""
+
+
+@dataclass(frozen=True)
+class Erratic:
+    """What a node does with numbers: some kill, hang or fail it.
+
+    folder: where each try leaves a file. full: the file that names the node whose disk is full.
     """
 
     folder: Path
+    full: Path | None = None
 
-    def __call__(self, orders, limits):
-        for number in orders:
+    def __call__(self, numbers, limits):
+        import ray
+
+        node = ray.get_runtime_context().get_node_id()
+        for number in numbers:
             (self.folder / f"{number}.{os.getpid()}.{time.monotonic_ns()}").touch()
             if number == 13:
                 os.kill(os.getpid(), signal.SIGKILL)
+            if number == 15:
+                HELD.sleep(600)
             if number == 17:
                 raise ZeroDivisionError("seventeen")
             if number == 19:
                 raise ConfigError("nineteen")
             if number >= 100:
                 time.sleep(number / 100)
-        return [(number, limits.workers) for number in orders]
+        if self.full and node == self.full.read_text():
+            return [Made(number, "error", "OSError: [Errno 28] No space left on device") for number in numbers]
+        return [Made(number, "ok", "", limits.workers, node) for number in numbers]
 
     def tries(self, number):
         return len(list(self.folder.glob(f"{number}.*")))
 
 
 def behave(video, mark=""):
-    """What a decoder may do, by the video's name."""
+    """Fail as decoders may, by the video's name."""
     if video.name == "hangs":
         HELD.sleep(600)
     if video.name == "crashes":

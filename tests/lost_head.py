@@ -1,4 +1,4 @@
-"""A program that loses its cluster's head, and prints what is raised: Ray ends the process that has seen this.
+"""A program whose cluster loses its head. It prints the error: Ray ends any process to which this happens.
 
 python -m tests.lost_head FOLDER
 """
@@ -15,31 +15,32 @@ from unittest.mock import patch
 from dfd.cluster import joined
 from dfd.errors import ClusterError
 from dfd.videos.workers import Limits
-from tests.cluster_work import Erratic
-from tests.machines import of_cluster
+from tests.cluster_work import Erratic, Made
+from tests.machines import MARK, of_cluster
 
 
 def main(folder: Path) -> None:
-    """Kill the head while it works; print the error, with {address} for the head's; leave no process."""
+    """Kill the head during a run; print the error, with {address} in place of the head's; leave no process."""
     from ray.cluster_utils import Cluster
 
-    before = set(of_cluster())
+    os.environ[MARK] = str(os.getpid())
     machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     print(lost(machines, machines.address, folder), flush=True)  # here: while it is joined, Ray's log has the output
-    for process in set(of_cluster()) - before:  # they would look for their head for a minute
+    for process in of_cluster():  # they would look for their head for a minute
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
     os._exit(0)
 
 
 def lost(machines, address: str, folder: Path) -> str:
-    """What is raised."""
+    """The message of the error."""
     try:
         with patch("dfd.cluster.HEAD_LIMIT", 2.0), patch("dfd.cluster.TICK", 0.5), joined(address) as cluster:
             threading.Timer(3.0, machines.head_node.kill_gcs_server).start()
-            limits, numbers = Limits(timeout=100), range(6000, 6010)
-            come = cluster.spread(Erratic(folder), limits, numbers, lambda number: number, lambda *about: about, None)
-            return str(list(chain.from_iterable(come)))
+            results = cluster.spread(
+                Erratic(folder), Limits(timeout=100), range(6000, 6010), lambda number: number, Made
+            )
+            return str(list(chain.from_iterable(results)))
     except ClusterError as error:
         return str(error).replace(address, "{address}")
 

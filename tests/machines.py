@@ -1,4 +1,4 @@
-"""Two nodes of a Ray cluster on this machine, for as long as a module's tests take."""
+"""Two nodes of a Ray cluster on this machine, for the tests of one module."""
 
 import os
 import signal
@@ -9,37 +9,41 @@ import pytest
 
 from dfd.cluster import joined
 
+MARK = "DFD_TEST_CLUSTER"
+"""Variable by which Ray's processes are known as those of one test process: others may run on the same machine."""
 
-def of_cluster() -> dict[int, str]:
-    """What Ray has started: command lines by process number."""
-    found = {}
+
+def of_cluster() -> set[int]:
+    """Numbers of the processes that Ray has started for this process. Before it starts any, MARK must be set."""
+    mark, found = f"{MARK}={os.environ[MARK]}".encode(), set()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            text = (folder / "cmdline").read_text().replace("\0", " ")
-        except OSError:
+            line, variables = (folder / "cmdline").read_bytes(), (folder / "environ").read_bytes()
+        except OSError:  # it has ended
             continue
-        if "/ray/" in text or text.startswith("ray::"):
-            found[int(folder.name)] = text[:200]
+        if mark in variables.split(b"\0") and (b"/ray/" in line or line.startswith(b"ray::")):
+            found.add(int(folder.name))
     return found
 
 
 @pytest.fixture(scope="module")
 def machines():
-    """A head and another node of one core each; afterwards nothing is left of them."""
+    """A head and another node of one core each; afterwards none of their processes may be left."""
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'dfd[cluster]'")
     from ray.cluster_utils import Cluster
 
-    os.environ.setdefault("RAY_worker_niceness", "0")  # it would be 15: beside other work nothing would happen
-    before, asked_to_end = of_cluster(), signal.getsignal(signal.SIGTERM)
+    os.environ.setdefault("RAY_worker_niceness", "0")  # it would be 15: on a busy machine nothing would happen
+    os.environ[MARK] = str(os.getpid())
+    handler = signal.getsignal(signal.SIGTERM)
     one = {"num_cpus": 1, "object_store_memory": 100_000_000}
     machines = Cluster(initialize_head=True, head_node_args={**one, "include_dashboard": False})
     machines.add_node(**one)
     machines.wait_for_nodes()
     yield machines
     machines.shutdown()
-    signal.signal(signal.SIGTERM, asked_to_end)  # Ray leaves one that ends this process
+    signal.signal(signal.SIGTERM, handler)  # Ray's own ends this process
     until = time.monotonic() + 20
-    while (left := of_cluster().keys() - before.keys()) and time.monotonic() < until:
+    while (left := of_cluster()) and time.monotonic() < until:
         time.sleep(0.2)
     assert not left
 

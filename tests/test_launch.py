@@ -1,4 +1,4 @@
-"""Processes that a launcher has started: two of torchrun's agents on this machine stand for two machines."""
+"""Processes that a launcher has started: two agents of torchrun on this machine act as two machines."""
 
 import os
 import socket
@@ -31,13 +31,13 @@ def test_alone_there_is_one_process():
         check_launch(Runtime(devices=3, nodes=2))
 
 
-def test_a_launcher_says_which_process_this_is_and_must_have_started_as_many(srun):
+def test_the_launcher_gives_the_rank_and_must_have_started_as_many_processes(srun):
     assert launched() == check_launch(Runtime(devices=2, nodes=2)) == Launched(3, 4, "srun")
     with pytest.raises(ConfigError, match="srun has started 4 processes, and --nodes 3 --devices 2 is 6"):
         check_launch(Runtime(devices=2, nodes=3))
 
 
-def test_tasks_that_are_not_counted_by_machine_are_refused(srun, monkeypatch):
+def test_srun_needs_the_number_of_tasks_on_each_node(srun, monkeypatch):
     monkeypatch.delenv("SLURM_NTASKS_PER_NODE")
     with pytest.raises(ConfigError, match="srun: .*--ntasks-per-node=4"):
         launched()
@@ -52,7 +52,7 @@ def test_the_others_wait_for_the_first(tmp_path, monkeypatch):
 
 
 @pytest.mark.timeout(600)
-def test_two_machines_learn_what_two_processes_do_and_one_goes_on_from_there(small_store, tmp_path):
+def test_two_machines_give_the_weights_of_two_processes_and_one_process_resumes_the_run(small_store, tmp_path):
     def train(*options, rank=None, port=0):
         agent = ["-m", "torch.distributed.run", "--nnodes=2", f"--node-rank={rank}", "--nproc-per-node=1"]
         agent += ["--master-addr=127.0.0.1", f"--master-port={port}"]
@@ -70,9 +70,9 @@ def test_two_machines_learn_what_two_processes_do_and_one_goes_on_from_there(sma
         port = probe.getsockname()[1]
     out = str(tmp_path / "machines")
     both = [train("--out", out, "--nodes", "2", rank=rank, port=port) for rank in (0, 1)]
-    said = [process.communicate()[0] for process in both]
+    outputs = [process.communicate()[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
-    assert ["The model is in" in text for text in said] == [True, False]
+    assert ["The model is in" in text for text in outputs] == [True, False]
     one = train("--out", str(tmp_path / "processes"), "--devices", "2")
     one.communicate()
     assert one.returncode == 0
@@ -80,5 +80,5 @@ def test_two_machines_learn_what_two_processes_do_and_one_goes_on_from_there(sma
         read_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt")[1] for name in ("machines", "processes")
     )
     assert all(torch.equal(first[name], second[name]) for name in first)
-    again = train("--out", out)  # finished: another number of devices finds it so
+    again = train("--out", out)  # on one device: the run is finished
     assert "The model is in" in again.communicate()[0]

@@ -10,7 +10,7 @@ import dfd
 ROOT = Path(dfd.__file__).parent
 ORDER = (
     "torchvision_ops", "types", "errors", "config", "versions", "files", "tables", "memory", "cores", "videos", "faces",
-    "clips", "sample", "models", "scoring", "inference", "training", "report", "node", "cluster", "api", "cli",
+    "clips", "sample", "models", "scoring", "inference", "training", "report", "node", "queue", "cluster", "api", "cli",
     "__main__",
 )  # fmt: skip
 ONE_PLACE = {

@@ -1,6 +1,7 @@
-"""Datasets and submissions by a cluster's nodes, which equal one machine's; its driver and its nodes are killed."""
+"""Datasets and submissions made by a cluster equal those of one machine, whatever happens to its driver and nodes."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.namespaces import ADDRESSES, QUICK, QUICK_DRIVER, refusal, two_nodes
 from dfd.faces.build import build_store
 from dfd.faces.tracklets import FacesConfig
 from dfd.inference.bundle import load_bundle, write_bundle
@@ -51,10 +53,10 @@ def content(folder: Path) -> dict[str, object]:
 def test_a_dataset_and_a_submission_equal_one_machines_to_the_byte(cluster, tmp_path, small_dataset, bundle):
     (tmp_path / "broken.mp4").write_bytes(b"not a video")
     videos = [*read_videos(small_dataset), Video(tmp_path / "broken.mp4", "broken.mp4", 1)]
-    told = []
+    progress = []
     build_store(videos, tmp_path / "one", CONFIG, Limits(workers=1))
-    build_store(videos, tmp_path / "two", CONFIG, LIMITS, lambda *about: told.append(about), each=cluster.each)
-    assert [done for done, _, _ in told] == list(range(1, 10))
+    build_store(videos, tmp_path / "two", CONFIG, LIMITS, lambda *row: progress.append(row), each=cluster.each)
+    assert [done for done, _, _ in progress] == list(range(1, 10))
     assert content(tmp_path / "two") == content(tmp_path / "one")
     assert len(content(tmp_path / "two")) == 9 + 8 + 1
 
@@ -96,3 +98,44 @@ def test_a_killed_driver_goes_on_and_a_killed_node_costs_nothing(machines, tmp_p
     assert {path: path.stat().st_mtime_ns for path in first} == first
     build_store(read_videos(small_dataset), tmp_path / "one", CONFIG, Limits(workers=1))
     assert content(tmp_path / "faces") == content(tmp_path / "one")
+
+
+@pytest.fixture(scope="module")
+def apart():
+    """Two nodes in network namespaces; on the other one no folder of temporary files is that of the host."""
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'dfd[cluster]'")
+    if why := refusal():
+        pytest.skip(why)
+    with two_nodes("mount -t tmpfs -o size=64k tmpfs {folder}/tmp", QUICK) as nodes:
+        yield nodes
+
+
+def test_a_path_that_one_node_does_not_see_is_named_before_work_begins(apart, small_dataset, tmp_path):
+    head, other = apart
+    videos = shutil.copytree(small_dataset, other.folder / "tmp" / "videos")
+    driver = head.dfd("faces", videos, "--out", tmp_path / "faces", stderr=subprocess.PIPE)
+    _, err = driver.communicate()
+    assert driver.returncode == 1
+    assert err.splitlines()[-1].startswith(f"dfd: node {ADDRESSES[1]} does not see {videos}/")
+    assert not list((tmp_path / "faces").glob("tracklets/*/*"))
+
+
+@pytest.mark.parametrize("fault", ["read-only folder", "cut cable"])  # in this order: the cut ends a node
+def test_a_fault_of_one_node_costs_no_video(apart, small_dataset, bundle, tmp_path, fault):
+    head, other = apart
+    faces = tmp_path / "two"
+    arguments = (small_dataset, "--out", tmp_path / "two.csv", "--faces", faces, "--bundle", bundle)
+    driver = head.dfd("predict", *arguments, environment=QUICK_DRIVER, stderr=subprocess.PIPE)
+    while driver.poll() is None and not list(faces.glob("tracklets/*/*.json")):
+        time.sleep(0.05)
+    if fault == "cut cable":
+        other.cable("down")
+    else:
+        other.read_only(faces)
+    _, err = driver.communicate()
+    assert driver.returncode == 0, err
+    settings = Settings(workers=1, faces=tmp_path / "one")
+    run(read_videos(small_dataset), read_info(bundle), lambda: load_bundle(bundle), tmp_path / "one.csv", settings)
+    assert content(faces) == content(tmp_path / "one")
+    assert (tmp_path / "two.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
+    other.cable("up")

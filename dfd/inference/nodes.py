@@ -1,10 +1,11 @@
 """A prediction's part on a node of a cluster: the faces and the scores of some videos, by a bundle that is loaded once.
 
-What travels to a node is a video's place and the speed at which to score it; what comes back is its score.
+A request has a video's path and the speed at which to score it; the result has its score.
 """
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
@@ -35,7 +36,8 @@ Spread = Callable[..., Generator[list[Any], None, None]]
 class Nodes:
     """The nodes of a cluster. bundle, force: as Scorer has them.
 
-    count: shards that are scored at a time, each with its own networks. workers: processes that look for faces.
+    count: shards that are scored at a time, each with its own networks. workers: processes that look for faces, on all
+    nodes together.
     """
 
     spread: Spread
@@ -46,29 +48,34 @@ class Nodes:
 
 
 @dataclass(frozen=True)
-class Order:
-    """A video to score; speed: number of the speed at which to."""
+class ScoreRequest:
+    """A video to score, and the number of the speed in SPEEDS at which to score it."""
 
     video: Video
     speed: int
 
 
 @dataclass(frozen=True)
-class Done:
-    """What came of an order. looked: seconds that looking for its faces took."""
+class Scored:
+    """The result of a request. looking: seconds spent looking for faces."""
 
     score: VideoScore
     speed: int
-    looked: float = 0.0
+    looking: float = 0.0
+
+    @property
+    def status(self) -> Status:
+        """How the video ended."""
+        return self.score.status
 
 
 @dataclass
-class _Orders:
-    """The speeds of a node's orders, and what looking for each one's faces took: what scoring asks a clock."""
+class _Clock:
+    """A node's clock for scoring: the speeds of its requests, and the seconds spent looking for each one's faces."""
 
     speeds: Mapping[str, int]
     until: float
-    looked: dict[str, float] = field(default_factory=dict)
+    looking: dict[str, float] = field(default_factory=dict)
 
     def left(self) -> float:
         return self.until - time.monotonic()
@@ -77,16 +84,16 @@ class _Orders:
         return SPEEDS[self.speeds[name]]
 
     def finish(self, faces: Mapping[str, float], scoring: float) -> None:
-        self.looked |= faces
+        self.looking |= faces
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """What a node does. bundle: a folder that it sees, None for the one that its dfd comes with.
+    """What a node does. bundle: a folder that it sees; None for the bundle that ships with its dfd.
 
-    digest: sha256 of its bundle.json. faces: a dataset to use and continue, on a path that all nodes see. limits: but
-    for their time. device, force: as in load_bundle. config: how faces are looked for; as the bundle says if
-    None.
+    digest: sha256 of the bundle.json that it must have. faces: a dataset to use and continue, on a path that all nodes
+    see. limits: of the whole run. device, force: as in load_bundle. config: how faces are looked for; None: as the
+    bundle says.
     """
 
     bundle: Path | None
@@ -97,31 +104,33 @@ class Scorer:
     force: bool = False
     config: FacesConfig | None = None
 
-    def __call__(self, orders: Sequence[Order], limits: Limits) -> list[Done]:
-        """Each order's score. limits: what they are on this node, its time included."""
+    def __call__(self, requests: Sequence[ScoreRequest], limits: Limits) -> list[Scored]:
+        """A score for each request, in their order. limits: on this node."""
         folder = self.bundle or shipped()
         info = read_info(folder)
         if info.sha256() != self.digest:
-            raise CheckpointError(f"{folder} is another bundle there than where the command runs: copy it to all nodes")
-        speeds = {order.video.name: order.speed for order in orders}
-        videos = [order.video for order in orders]
+            raise CheckpointError(
+                f"node {socket.gethostname()} has another bundle in {folder} than this machine: copy it to all nodes"
+            )
+        speeds = {request.video.name: request.speed for request in requests}
+        videos = [request.video for request in requests]
         config = self.config or info.faces
         store = FaceStore(self.faces, config) if self.faces else None
         known, todo = known_in(videos, store)
-        asked = _Orders(speeds, time.monotonic() + 1e9 if limits.until is None else limits.until)
+        clock = _Clock(speeds, time.monotonic() + 1e9 if limits.until is None else limits.until)
 
         def wanted(video: Video) -> Wanted | None:
-            return wanted_at(asked.speed(video.name), info, store is not None)
+            return wanted_at(clock.speed(video.name), info, store is not None)
 
         with closing(looked_at(todo, config, wanted, limits, store, known, staying)) as records:
             bundle = _loaded(folder, self.device, self.force)
             with bundle.ready():
-                scores = [score for some in scored(speeds, records, bundle, asked) for score in some]
-        return [Done(score, speeds[score.name], asked.looked.get(score.name, 0.0)) for score in scores]
+                scores = {score.name: score for some in scored(speeds, records, bundle, clock) for score in some}
+        return [Scored(scores[name], speed, clock.looking.get(name, 0.0)) for name, speed in speeds.items()]
 
 
 def wanted_at(speed: Speed, info: BundleInfo, stored: bool) -> Wanted | None:
-    """What is looked at in a video that is scored at `speed`. A dataset takes all of it, where there is no haste."""
+    """What a prediction at `speed` reads of a video; None for all of it, as a dataset takes it when there is time."""
     if stored and not hasty(speed):
         return None
     members = [member.clip for member in info.members]
@@ -134,21 +143,21 @@ def scores_of(
 ) -> Generator[list[VideoScore], None, None]:
     """The videos' scores as nodes finish them, at the speeds that `budget` picks."""
 
-    def order(video: Video) -> Order:
-        return Order(video, budget.begin(video.name))
+    def request(video: Video) -> ScoreRequest:
+        return ScoreRequest(video, budget.begin(video.name))
 
-    def lost(order: Order, status: Status, reason: str) -> Done:
-        return Done(VideoScore(order.video.name, PRIOR, status, reason=reason), order.speed)
+    def failure(asked: ScoreRequest, status: Status, reason: str) -> Scored:
+        return Scored(VideoScore(asked.video.name, PRIOR, status, reason=reason), asked.speed)
 
-    with closing(nodes.spread(scorer, scorer.limits, videos, order, lost, budget.until)) as come:
-        for some in come:
-            in_time = [done for done in some if done.score.status != "out_of_budget"]
-            for speed in dict.fromkeys(done.speed for done in in_time):
-                mine = [done for done in in_time if done.speed == speed]
-                faces = {done.score.name: done.looked for done in mine}
-                scoring = sum(done.score.seconds - done.looked for done in mine)
+    with closing(nodes.spread(scorer, scorer.limits, videos, request, failure)) as results:
+        for some in results:
+            in_time = [result for result in some if result.status != "out_of_budget"]
+            for speed in dict.fromkeys(result.speed for result in in_time):
+                same = [result for result in in_time if result.speed == speed]
+                faces = {result.score.name: result.looking for result in same}
+                scoring = sum(result.score.seconds - result.looking for result in same)
                 budget.finish(faces, scoring / nodes.count)
-            yield [done.score for done in some]
+            yield [result.score for result in some]
 
 
 @cache

@@ -1,6 +1,6 @@
-"""Which process of a training this is, where torchrun, or Slurm's srun, has started them on several machines.
+"""The rank of this process in a training that torchrun, or Slurm's srun, has started on several machines.
 
-Lightning's environments read what a launcher says, and meet by it; dfd starts no process on another machine.
+Lightning reads the launcher's environment variables, and its processes meet by them. dfd starts no process elsewhere.
 """
 
 import time
@@ -15,12 +15,12 @@ from lightning_fabric.plugins.environments.slurm import SLURMEnvironment  # isor
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment  # isort: skip
 
 PATIENCE = 120.0
-"""Seconds that the other processes wait for the first to make the run's folder."""
+"""Seconds that the other processes wait for the first one to write a file of the run."""
 
 
 @dataclass(frozen=True)
 class Launched:
-    """A process's number, and how many there are; by: the launcher, empty where dfd was started alone."""
+    """The rank of this process, of `processes`. by: the launcher; empty if dfd was started without one."""
 
     rank: int = 0
     processes: int = 1
@@ -28,7 +28,7 @@ class Launched:
 
 
 def launched() -> Launched:
-    """What this process is. Raises ConfigError where Slurm was asked for tasks in a way that tells none a machine."""
+    """The rank of this process. Raises ConfigError if Slurm was not given the number of tasks on each node."""
     for by, kind in (("torchrun", TorchElasticEnvironment), ("srun", SLURMEnvironment)):
         if kind.detect():
             try:
@@ -41,23 +41,23 @@ def launched() -> Launched:
 
 
 def check_launch(runtime: Runtime) -> Launched:
-    """What this process is. Raises ConfigError when a launcher started other processes than `runtime` has."""
+    """The rank of this process. Raises ConfigError if the launcher started another number than `runtime` asks for."""
     found, asked = launched(), f"--nodes {runtime.nodes} --devices {runtime.devices}"
     if found.by and found.processes != runtime.processes:
         raise ConfigError(
-            f"{found.by} has started {found.processes} processes, and {asked} is {runtime.processes}: name the "
-            "machines, and the processes of each"
+            f"{found.by} has started {found.processes} processes, and {asked} is {runtime.processes}: give the number "
+            "of machines, and of processes on each"
         )
     if runtime.nodes > 1 and not found.by:
         raise ConfigError(
-            f"{asked} takes a launcher: on each machine torchrun --nnodes {runtime.nodes} --nproc-per-node "
+            f"{asked} takes a launcher: on each machine run torchrun --nnodes {runtime.nodes} --nproc-per-node "
             f"{runtime.devices} … -m dfd train, or srun with {runtime.devices} tasks a node"
         )
     return found
 
 
 def wait_for(path: Path) -> None:
-    """Until the first process has written a file. Raises TrainingError where that takes too long."""
+    """Wait until the first process has written a file. Raises TrainingError after PATIENCE."""
     until = time.monotonic() + PATIENCE
     while not path.exists():
         if time.monotonic() > until:
