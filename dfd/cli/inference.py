@@ -33,7 +33,7 @@ from dfd.inference.run import Settings, run
 from dfd.report import terminal as show
 from dfd.report.page import check_name, write_page
 from dfd.report.understood import understood
-from dfd.report.verdict import CAUTION
+from dfd.report.verdict import verdict
 from dfd.scoring.sets import sets_of
 from dfd.types import VideoScore
 from dfd.versions import drifted
@@ -257,14 +257,14 @@ def explain(
     limits = Limits(workers, timeout)
     with show.bar("explain") as tell:
         abouts = explained(rows, read_info(detector), load, thorough, frames, limits, tell)
-    from dfd.report.explain import as_json, page, verdict_words
+    from dfd.report.explain import as_json, page
 
     size = write_page(out, page(abouts, loaded[0]))
     if json is not None:
         write_json(json, as_json(abouts, loaded[0]))
     for about in abouts:
-        show.say(f"{about.video.name}: {about.score.probability:.2f}, {verdict_words(about)}.")
-    show.say(f"Wrote {out}: {size / 1e6:.1f} MB. {CAUTION}")
+        show.say(verdict(about.score))
+    show.say(f"Wrote {out}: {size / 1e6:.1f} MB.")
 
 
 @contextmanager

@@ -246,8 +246,8 @@ def prediction(made: Prediction, out: Path | None) -> None:
     report = made.report()
     if len(made.scores) == 1:
         say(verdict(made.scores[0]))
-        for row in report["caveats"]:
-            say(f"Note: {row['reason']}.")
+        if made.scores[0].status == "ok" and made.scores[0].reason:
+            say(f"Note: {made.scores[0].reason}.")
     else:
         _several(made, report)
     if out:
