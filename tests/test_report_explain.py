@@ -19,9 +19,9 @@ def test_a_score_is_said_in_words_with_what_it_has_meant():
     assert words(about.score) == "some evidence of manipulation"
     assert meaning(about) == (
         "Of unseen videos that scored 0.8 to 0.9, 75% were fakes (n = 8); had half of all been fakes, 85%. "
-        "These are 20 videos, out of fold. They are few: 8 say little."
+        "They are among 20 videos, out of fold. They are few: 8 say little."
     )  # 6 of 7 fakes and 2 of 13 real videos
-    assert meaning(explanation(BUNDLE, probability=0.5)) == "No unseen video scored so (20 videos, out of fold)."
+    assert meaning(explanation(BUNDLE, probability=0.5)) == "No unseen video had such a score (20 videos, out of fold)."
     assert meaning(explanation(bundle(None))) == NO_TABLE
 
 

@@ -298,7 +298,7 @@ def test_another_setting_or_bundle_starts_anew_and_says_so(tmp_path, bundle, kno
         (bundle / "bundle.json").write_text(info.replace(rule_reason="another").text())
     again = made(known, bundle, tmp_path / "s.csv", settings, tell=told.append)
     assert again.resumed == 0
-    assert told == [f"{tmp_path / 's.journal.jsonl'} is of another {change}: what was scored so is scored anew."]
+    assert told == [f"{tmp_path / 's.journal.jsonl'} is of another {change}: those videos are scored again."]
 
 
 def test_time_workers_and_limits_change_no_score_and_a_run_goes_on_with_others(tmp_path, bundle, known, faces):

@@ -180,8 +180,8 @@ class _Case:
 
     def _mapped(self) -> list[int]:
         """The networks whose heat maps tell something, or were not measured."""
-        told = self.bundle.info.evidence
-        checks = told.maps if told and told.maps else (None,) * len(self.bundle.members)
+        table = self.bundle.info.evidence
+        checks = table.maps if table and table.maps else (None,) * len(self.bundle.members)
         return [number for number, check in enumerate(checks) if check is None or check.tells]
 
     def _drawn(self, member: int, best: Sequence[tuple[Look, int]]) -> list[Telling]:

@@ -53,12 +53,12 @@ def pack_runs(
     found = [read_oof(run) for run in runs]
     if len(runs) == 1:
         return write_bundle(out, checkpoints[0], _earned_alone(runs[0]), half)
-    told = [oof for oof in found if oof is not None]
-    if len(told) < len(runs):
+    known = [oof for oof in found if oof is not None]
+    if len(known) < len(runs):
         return write_bundle(out, [path for of_run in checkpoints for path in of_run], half=half)
-    for run, oof in zip(runs[1:], told[1:], strict=True):
-        _check_same_folds(runs[0], told[0], run, oof)
-    return _pack_blend(checkpoints, told, out, half)
+    for run, oof in zip(runs[1:], known[1:], strict=True):
+        _check_same_folds(runs[0], known[0], run, oof)
+    return _pack_blend(checkpoints, known, out, half)
 
 
 def _pack_blend(checkpoints: Sequence[Sequence[Path]], runs: Sequence[OutOfFold], out: Path, half: bool) -> BundleInfo:
@@ -75,9 +75,9 @@ def _pack_blend(checkpoints: Sequence[Sequence[Path]], runs: Sequence[OutOfFold]
         oof = Path(folder) / "oof.csv"
         write_submission(oof, probabilities)
         score = score_submission(oof, runs[0].labels(), runs[0].groups()) | {SEEN: max(run.seen for run in runs)}
-        told = _out_of_fold([video for video in videos if video.faces], decision.rule, decision.probabilities)
+        table = _out_of_fold([video for video in videos if video.faces], decision.rule, decision.probabilities)
         counts = tuple(weight for _, weight in members)
-        earned = Earned(decision.rule, decision.reason, score, counts, made, evidence=told)
+        earned = Earned(decision.rule, decision.reason, score, counts, made, evidence=table)
         info = write_bundle(out, [path for path, _ in members], earned, half)
         shutil.copy(oof, out)
     return info
@@ -200,5 +200,5 @@ def _earned_alone(run: Path) -> Earned:
     rule = Rule.read(decision["rule"], str(path))
     if oof is None:
         return Earned(rule, decision["reason"], judged["score"])
-    told = _out_of_fold([v for v in oof.judged() if v.faces], rule, decision.get("probabilities", ()))
-    return Earned(rule, decision["reason"], judged["score"], evidence=told)
+    table = _out_of_fold([v for v in oof.judged() if v.faces], rule, decision.get("probabilities", ()))
+    return Earned(rule, decision["reason"], judged["score"], evidence=table)

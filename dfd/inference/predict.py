@@ -112,7 +112,7 @@ def gather(
     """Keep `out` a valid submission with a row for each of `names`, while scores `come`, some at a time.
 
     A row without a score keeps PRIOR, with status "missing". bundle, budget: by which the scores are made. journal: has
-    the rows that an earlier run finished, and is told of the others.
+    the rows that an earlier run finished, and gets the others.
     """
     start = time.monotonic()
     kept = journal.scores if journal else {}

@@ -80,8 +80,8 @@ def run(
 ) -> Prediction:
     """Score `videos` into `out`, a row for each. What an earlier run of the same command finished is not done again.
 
-    info: of the bundle that `load` loads, while workers look for faces already. tell: told when the speed changes, and
-    when a journal of other settings is left aside. nodes: of a cluster, which do it all but write. Raises
+    info: of the bundle that `load` loads, while workers look for faces already. tell: called when the speed changes,
+    and when a journal of other settings is left aside. nodes: of a cluster, which do it all but write. Raises
     SubmissionError where `out` cannot be written or another run writes it; StoreError where settings.faces is no
     dataset for this bundle; ConfigError; what `load` raises.
     """

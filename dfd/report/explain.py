@@ -27,7 +27,7 @@ DFDC_NAME, MANY = re.compile(r"(?:^|/)[a-z]{10}\.\w+$"), 1000
 """What the challenge's videos are called, and of how many a network has learned from it; the mini-DFDC has 40 such."""
 SIDE = 176
 """Pixels of a picture's side on the page."""
-NO_TABLE = "This bundle carries no table of what its scores meant for unseen videos: bundle it anew with dfd bundle."
+NO_TABLE = "This bundle has no table of what its scores meant for unseen videos: make it again with dfd bundle."
 
 
 def doubts(about: Explanation) -> list[str]:
@@ -40,24 +40,24 @@ def doubts(about: Explanation) -> list[str]:
 
 def meaning(about: Explanation) -> str:
     """What such a score has meant for unseen videos, in a sentence or two."""
-    told = about.info.evidence
-    found = told.fakes(about.score.probability) if told else None
-    if told is None or not told.scores:
+    table = about.info.evidence
+    found = table.fakes(about.score.probability) if table else None
+    if table is None or not table.scores:
         return NO_TABLE
     if found is None:
-        return f"No unseen video scored so ({told.of})."
+        return f"No unseen video had such a score ({table.of})."
     row, half = found
     few = f" They are few: {row.videos} say little." if row.videos < FEW else ""
     return (
         f"Of unseen videos that scored {row.low:.1f} to {row.high:.1f}, {row.fakes / row.videos:.0%} were fakes "
-        f"(n = {row.videos}); had half of all been fakes, {half:.0%}. These are {told.of}.{few}"
+        f"(n = {row.videos}); had half of all been fakes, {half:.0%}. They are among {table.of}.{few}"
     )
 
 
 def disagreement(about: Explanation) -> str:
     """How far the networks are apart, and what that has meant, in a sentence or two."""
     if about.gap is None:
-        return "There is one network, and nobody to disagree with it."
+        return "The bundle has one network, so there is no disagreement to measure."
     apart = f"Their probabilities lie {about.gap:.2f} apart."
     found = about.info.evidence.wrong(about.gap) if about.info.evidence else None
     if found is None:
@@ -223,8 +223,8 @@ def _quality(about: Explanation) -> list[tuple[str, str, str]]:
 
 
 def _networks(bundle: Bundle) -> list[dict[str, Any]]:
-    told = bundle.info.evidence
-    checks = told.maps if told and told.maps else (None,) * len(bundle.members)
+    table = bundle.info.evidence
+    checks = table.maps if table and table.maps else (None,) * len(bundle.members)
     whole = sum(entry.weight for entry in bundle.info.members)
     return [
         {

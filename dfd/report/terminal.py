@@ -120,9 +120,9 @@ def score(result: Mapping[str, Any]) -> None:
         ("log loss", "log_loss", mix),
         ("  of the real", "real_log_loss", ""),
         ("  of the fakes", "fake_log_loss", ""),
-        ("AUC", "auc", "a fake scores above a real one this often; a coin 0.5"),
-        ("average precision", "average_precision", f"a coin {result['fakes'] / result['videos']:.2f}, on this mix"),
-        ("equal error rate", "equal_error_rate", "share wrong of either class where both are alike; a coin 0.5"),
+        ("AUC", "auc", "how often a fake scores above a real video; chance level 0.5"),
+        ("average precision", "average_precision", f"chance level {result['fakes'] / result['videos']:.2f}"),
+        ("equal error rate", "equal_error_rate", "share wrong in each class where both are equal; chance level 0.5"),
         ("accuracy", "accuracy", mix),
         ("  of the real", "real_accuracy", "{real_as_real} as real, {real_as_fake} as fake".format(**confusion)),
         ("  of the fakes", "fake_accuracy", "{fake_as_real} as real, {fake_as_fake} as fake".format(**confusion)),
@@ -170,7 +170,7 @@ def decision(made: Decision) -> None:
 
 
 def start(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-    """The starting weights as they are, beside what training made of them; says so where that is worse."""
+    """Compare the starting weights with what training made of them, and warn where training made them worse."""
     rows = [
         {"model": name, **_brief(result)}
         for name, result in (("the starting weights as they are", before), ("trained on the other folds", after))
@@ -188,7 +188,7 @@ def start(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
 
 
 def distortions(found: Mapping[str, Mapping[str, Any]]) -> None:
-    """What a cross-validation scores on distorted videos, beside the videos as they are."""
+    """Compare a cross-validation's scores on distorted videos with those on the videos as they are."""
     rows = []
     for name, result in found.items():
         lost = result.get("against", {})

@@ -68,8 +68,8 @@ def counts(scores: Sequence[VideoScore]) -> str:
     '3 videos: 1 substantial evidence of manipulation, 1 unclear, 1 cannot say.'
     """
     found = Counter(map(words, scores))
-    told = [f"{found[text]} {text}" for text in (*(text for _, text in VERDICTS), CANNOT_SAY) if found[text]]
-    return f"{counted(len(scores), 'video')}: {', '.join(told)}."
+    parts = [f"{found[text]} {text}" for text in (*(text for _, text in VERDICTS), CANNOT_SAY) if found[text]]
+    return f"{counted(len(scores), 'video')}: {', '.join(parts)}."
 
 
 def counted(number: int, what: str) -> str:
