@@ -103,7 +103,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_numbers_of_an_uninterrupted_one(
     os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns + 1))  # a changed file is scored anew
     text, _ = start(videos, bundle, out, *arguments).communicate()
     assert json.loads(out.with_name("report.json").read_text())["resumed"] == known - 1
-    assert f"{known - 1} rows are of an earlier run" in text
+    assert f"From an earlier run that was stopped: {known - 1} row" in text
     assert out.read_bytes() == whole.read_bytes()
     assert sorted(path.name for path in out.parent.iterdir()) == ["report.json", "submission.csv"]
 

@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.table import Table
 
 from dfd.report.lines import EVERY, Lines
-from dfd.report.verdict import CAUTION, STATUS_MEANS, counts, suspects, verdict
+from dfd.report.verdict import CAUTION, STATUS_MEANS, counted, counts, suspects, verdict
 from dfd.scoring.metrics import explain_score
 from dfd.scoring.seen import SEEN
 from dfd.scoring.sets import NOTE, SETS
@@ -251,7 +251,7 @@ def prediction(made: Prediction, out: Path | None) -> None:
     else:
         _several(made, report)
     if out:
-        say(f"Wrote {out}: {report['videos']} rows in {report['seconds']:.1f} s.")
+        say(f"Wrote {out}: {counted(report['videos'], 'row')} in {report['seconds']:.1f} s.")
 
 
 def _several(made: Prediction, report: Mapping[str, Any]) -> None:
@@ -262,12 +262,12 @@ def _several(made: Prediction, report: Mapping[str, Any]) -> None:
     say("")
     statuses(report["statuses"], report["fell_back"])
     if report["resumed"]:
-        say(f"{report['resumed']} rows are of an earlier run that was stopped.")
+        say(f"From an earlier run that was stopped: {counted(report['resumed'], 'row')}.")
     if list(report["speeds"]) not in ([], ["full"]):
         say("")
         table([{"speed": speed, "videos": count} for speed, count in report["speeds"].items()])
     if report["caveats"]:
-        say(f"{len(report['caveats'])} videos were scored with a caveat; the report (--report) says which.")
+        say(f"Scored with a caveat: {counted(len(report['caveats']), 'video')}; the report (--report) says which.")
     share = len(report["fell_back"]) / max(1, report["videos"])
     if share > 0.05:
         say(f"Warning: {share:.0%} of the rows could not be scored and say 0.5.", "yellow")

@@ -73,7 +73,8 @@ def counts(scores: Sequence[VideoScore]) -> str:
 
 
 def counted(number: int, what: str) -> str:
-    """
+    """A number of things, in the singular or plural.
+
     >>> counted(1, "face"), counted(2, "face")
     ('1 face', '2 faces')
     """
