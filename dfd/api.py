@@ -22,8 +22,9 @@ from dfd.inference.explain import Explanation, Look
 from dfd.inference.info import shipped
 from dfd.inference.looking import explained
 from dfd.report import terminal
-from dfd.report.explain import page, verdict_words
+from dfd.report.explain import page
 from dfd.report.page import framed
+from dfd.report.verdict import words
 from dfd.scoring.aggregate import over_faces
 from dfd.types import Status
 from dfd.videos.manifest import named
@@ -111,7 +112,7 @@ class Detector:
             for number in sorted(spans)
         ]
         return Result(
-            about.video.name, verdict_words(about), score.probability, score.status, score.reason, about.looks,
+            about.video.name, words(score), score.probability, score.status, score.reason, about.looks,
             tuple(segments), partial(self.page, about.video.path),
         )  # fmt: skip
 

@@ -224,7 +224,8 @@ class VideoScore:
     """One row of submission.csv and how it came about.
 
     probability: of being fake, in [0,1]. reason: one line when status is not ok. seconds: wall clock spent on it.
-    faces: the logit of each tracklet that was scored, before aggregation and calibration.
+    faces: the logit of each tracklet that was scored, before aggregation and calibration. doubts: why no verdict should
+    rest on the score, each in words; empty where it may.
     """
 
     name: str
@@ -233,6 +234,7 @@ class VideoScore:
     seconds: float = 0.0
     reason: str = ""
     faces: tuple[FaceLogit, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.probability <= 1.0:  # also false for NaN
@@ -240,3 +242,4 @@ class VideoScore:
         if self.status not in STATUSES:
             raise ValueError(f"status of {self.name} is {self.status!r}, not one of {', '.join(STATUSES)}")
         object.__setattr__(self, "faces", tuple(FaceLogit(*face) for face in self.faces))
+        object.__setattr__(self, "doubts", tuple(self.doubts))

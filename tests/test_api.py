@@ -2,11 +2,19 @@ import subprocess
 import sys
 import typing
 
+import numpy as np
 import pytest
 
 import dfd
 from dfd.errors import CheckpointError, ConfigError
 from dfd.inference.info import shipped
+from dfd.inference.looking import explained
+from dfd.inference.run import Settings, run
+from dfd.report.verdict import verdict, words
+from dfd.videos.encode import write_video
+from dfd.videos.manifest import named
+from dfd.videos.workers import Limits
+from tests.conftest import moving_face
 
 pytestmark = pytest.mark.slow
 
@@ -44,6 +52,38 @@ def test_a_result_says_what_a_prediction_says(detector, face_video):
     assert html.startswith("<iframe srcdoc=")
     assert "face.mp4" in html
     assert "data:image/jpeg;base64" in html
+
+
+@pytest.fixture(scope="module")
+def clips(face_video, tmp_path_factory):
+    """One face, two faces side by side, and a face in the dark."""
+    folder = tmp_path_factory.mktemp("clips")
+    frames = moving_face(20)
+    made = {
+        "two.mp4": np.concatenate([frames, frames[:, :, ::-1]], axis=2),
+        "dark.mp4": (frames * 0.1).astype(np.uint8),
+    }
+    for name, images in made.items():
+        write_video(folder / name, images, 15, crf=20, keyframe_every=10)
+    return [face_video, folder / "two.mp4", folder / "dark.mp4"]
+
+
+def test_predict_explain_and_score_say_the_same_of_a_file(detector, clips, tmp_path):
+    bundle, rows = detector.bundle, named(clips)
+    made = run(rows, bundle.info, lambda: bundle, tmp_path / "s.csv", Settings(workers=1))
+    abouts = explained(rows, bundle.info, lambda: bundle, frames=0, limits=Limits(1))
+    results = detector.score_many(clips, workers=1)
+    for score, about, result in zip(made.scores, abouts, results, strict=True):
+        assert score.status == "ok"
+        assert (about.score.probability, result.probability) == (score.probability, score.probability)
+        assert about.score.doubts == score.doubts
+        assert result.verdict == words(score)
+        assert verdict(about.score) == verdict(score)
+    one, two, dark = made.scores
+    assert max(face.face for face in two.faces) == 1
+    assert (one.doubts, words(dark)) == ((), "cannot say")
+    assert "too dark" in dark.doubts[0]
+    assert made.report()["caveats"] == [{"filename": "dark.mp4", "reason": dark.doubts[0]}]
 
 
 def test_failures_are_results_in_their_place(detector, face_video, tmp_path):

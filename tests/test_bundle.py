@@ -168,7 +168,7 @@ def test_a_changed_byte_is_noticed(two, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 1}, r"bundle\.json is not of format 3, the one that this version reads: bundle the run anew$"),
+        ({"format": 1}, r"bundle\.json is not of format 3, the one that this version reads: bundle the run again$"),
         ({"format": 9}, "not of format 3"),
         (
             {"members": [{"file": "../x.pt", "sha256": "0", "model": "lstm", "clip": {}}]},

@@ -1,6 +1,6 @@
 import pytest
 
-from dfd.scoring.evidence import APART, TENTHS, Evidence, evidence, row_of, tabulate
+from dfd.scoring.evidence import APART, TENTHS, Evidence, MapCheck, evidence, row_of, tabulate
 
 
 def test_a_score_means_the_share_of_fakes_among_those_that_scored_so():
@@ -31,6 +31,13 @@ def test_of_one_network_no_gap_is_told(alone):
     told = evidence("two", [0.1, 0.9], [0, 1], alone)
     assert told.apart == ()
     assert told.wrong(0.5) is None
+
+
+@pytest.mark.parametrize(
+    ("uniform", "centred", "tells"), [(0.3, 0.5, True), (0.3, 0.6, False), (0.7, 0.5, False), (0.3, 0.7, False)]
+)
+def test_maps_tell_something_where_they_beat_an_even_and_a_centred_map(uniform, centred, tells):
+    assert MapCheck(fakes=9, inside=0.6, uniform=uniform, centred=centred).tells is tells
 
 
 def test_every_probability_lies_in_one_row():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,8 @@ from dfd.inference.explain import HALVED, Explanation, explain, halved
 from dfd.inference.info import read_info, shipped
 from dfd.inference.looking import explained, wanted
 from dfd.inference.predict import score_videos
+from dfd.report.explain import page
+from dfd.scoring.evidence import MapCheck
 from dfd.types import Video
 from dfd.videos.encode import write_video
 from dfd.videos.workers import Limits
@@ -50,13 +54,27 @@ def test_each_face_has_its_time_its_person_and_what_each_network_says(bundle, re
 
 def test_telling_frames_are_what_a_network_was_shown_with_its_map(bundle, about):
     assert len(about.telling) == 2
+    checks = bundle.info.evidence.maps
+    assert [check.tells for check in checks] == [False, True]  # so every map is of the second network
+    assert {telling.member for telling in about.telling} == {1}
     assert max(float(telling.heat.max()) for telling in about.telling) <= 1.0
     for telling in about.telling:
         side = bundle.members[telling.member][1].clip.size
         assert telling.image.shape == (side, side, 3)
         assert telling.heat.shape == (side, side)
-        assert telling.rated == max(telling.look.members)
+        assert telling.rated == telling.look.members[1]
     assert [telling.look.time for telling in about.telling] == sorted(telling.look.time for telling in about.telling)
+
+
+def test_no_map_is_drawn_where_no_networks_maps_tell(bundle, record, face_video):
+    even = MapCheck(fakes=9, inside=0.4, uniform=0.3, centred=0.5)
+    info = bundle.info.replace(evidence=bundle.info.evidence.replace(maps=(even, even)))
+    found = explain(Video(face_video, "face.mp4"), record, replace(bundle, info=info))
+    assert [telling.heat for telling in found.telling] == [None, None]
+    assert all(telling.rated == max(telling.look.members) for telling in found.telling)
+    html = page([found], replace(bundle, info=info))
+    assert "with what speaks for a fake lit up" not in html
+    assert "No map is shown" in html
 
 
 def test_fewer_frames_are_drawn_where_fewer_are_wanted_and_the_score_is_the_same(bundle, record, face_video, about):
@@ -93,10 +111,11 @@ def test_what_cannot_be_scored_is_explained_as_far_as_it_can_be(bundle, tmp_path
     assert all(about.score.probability == 0.5 and not about.looks for about in abouts)
 
 
-def test_a_name_that_the_networks_learned_from_is_known(bundle, record, face_video):
+def test_a_name_that_the_networks_learned_from_is_known(bundle, record, face_video, about):
     known = next(name for name in bundle.seen if name.endswith(".jpg"))
-    assert explain(Video(face_video, known), record, bundle, frames=0).seen
-    assert not explain(Video(face_video, "new.mp4"), record, bundle, frames=0).seen
+    seen = explain(Video(face_video, known), replace(record, video=known), bundle, frames=0)
+    assert seen.score.doubts == ("seen in training: a video of this name is among what the networks learned from",)
+    assert about.score.doubts == ()
 
 
 def test_of_one_network_there_is_no_gap():

@@ -82,7 +82,7 @@ def test_other_settings_start_anew_and_say_so_and_the_same_go_on(tmp_path, video
     assert found(path, videos, tell=told.append) == {score.name: score for score in SCORES}
     assert told == []
     assert found(path, videos, {**KEY, **change}, tell=told.append) == {}
-    assert told == [f"{path} is of another {named}: what was scored so is scored anew."]
+    assert told == [f"{path} is of another {named}: those videos are scored again."]
     stopped(path, videos, SCORES[:1], {**KEY, **change})
     assert set(found(path, videos, {**KEY, **change})) == {"a.mp4"}
     assert set(found(path, videos)) == {score.name for score in SCORES}  # back to the first ones: they still hold

@@ -1,11 +1,12 @@
 from types import SimpleNamespace
 
+import av
 import cv2
 import numpy as np
 import pytest
 
 from dfd.errors import VideoReadError
-from dfd.inference.quality import COMPRESSED, DARK, SMALL, Quality, quality, sharpness
+from dfd.inference.quality import COMPRESSED, DARK, SMALL, Quality, brightness, file_quality, sharpness, with_faces
 from dfd.videos.encode import write_video
 from tests.conftest import moving_face
 
@@ -19,21 +20,33 @@ def tracklet(side, margin=1.6):
 def test_a_file_and_its_faces_are_measured(tmp_path):
     path = tmp_path / "a.mp4"
     write_video(path, moving_face(10), 20, crf=20, keyframe_every=10)
-    crops = [np.full((160, 160, 3), grey, np.uint8) for grey in (60, 100, 200)]
-    found = quality(path, 10, [tracklet(50), tracklet(90), tracklet(70)], crops)
-    assert (found.width, found.height, found.fps, found.face, found.brightness) == (320, 240, 20.0, 70.0, 100.0)
-    assert found.bits == pytest.approx(path.stat().st_size * 8 / (10 * 320 * 240), abs=1e-5)
-    assert quality(path, 10, [], []).face is None
+    file = file_quality(path)
+    assert (file.width, file.height, file.fps, file.frames, file.face) == (320, 240, 20.0, 10, None)
+    assert file.bits == pytest.approx(path.stat().st_size * 8 / (10 * 320 * 240), abs=1e-5)
+    crops = [np.full((160, 160, 3), 90, np.uint8)] * 3
+    found = with_faces(file, [tracklet(50), tracklet(90), tracklet(70)], crops, 100.0)
+    assert (found.bits, found.face, found.sharpness, found.brightness) == (file.bits, 70.0, 0.0, 100.0)
     with pytest.raises(VideoReadError):
-        quality(tmp_path / "gone.mp4", 10, [], [])
+        file_quality(tmp_path / "gone.mp4")
 
 
-def test_what_surrounds_a_face_does_not_count(tmp_path):
-    path = tmp_path / "a.mp4"
-    write_video(path, moving_face(2), 20, crf=20, keyframe_every=10)
-    crop = np.zeros((160, 160, 3), np.uint8)
-    crop[30:130, 30:130] = 120  # the box is the middle 100 of 160
-    assert quality(path, 2, [tracklet(50)], [crop]).brightness == 120
+def test_a_container_that_counts_no_frames_has_no_bit_rate(tmp_path):
+    write_video(tmp_path / "a.mp4", moving_face(10), 20, crf=20, keyframe_every=10)
+    with av.open(tmp_path / "a.mp4") as source, av.open(tmp_path / "a.mkv", "w") as copy:
+        stream = copy.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                copy.mux(packet)
+    found = file_quality(tmp_path / "a.mkv")
+    assert (found.width, found.frames, found.bits) == (320, 0, None)
+
+
+def test_brightness_is_of_the_face_alone():
+    clips = np.zeros((3, 3, 1, 160, 160), np.uint8)
+    for clip, level in zip(clips, (60, 120, 200), strict=True):
+        clip[..., 30:130, 30:130] = level  # the box is the middle 100 of 160
+    assert brightness(clips, 1.6) == 120
 
 
 def test_sharpness_falls_with_blur_and_not_with_light():
@@ -47,8 +60,8 @@ def test_sharpness_falls_with_blur_and_not_with_light():
     ("change", "says"),
     [
         ({"face": SMALL - 1}, "too small: 47 pixels, and it takes 48"),
-        ({"brightness": DARK - 1}, "too dark: brightness 14 of 255, and it takes 15"),
-        ({"bits": COMPRESSED / 2}, "too compressed: 0.0010 bits a pixel, and it takes 0.002"),
+        ({"brightness": DARK - 1}, "too dark: brightness 19 of 255, and it takes 20"),
+        ({"bits": COMPRESSED / 2}, "too compressed: 0.0005 bits a pixel, and it takes 0.001"),
     ],
 )
 def test_what_is_too_poor_is_said(change, says):

@@ -105,7 +105,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_numbers_of_an_uninterrupted_one(
     os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns + 1))  # a changed file is scored anew
     text, _ = start(videos, bundle, out, *arguments).communicate()
     assert json.loads(out.with_name("report.json").read_text())["resumed"] == known - 1
-    assert f"{known - 1} rows are of an earlier run" in text
+    assert f"From an earlier run that was stopped: {known - 1} row" in text
     assert out.read_bytes() == whole.read_bytes()
     assert sorted(path.name for path in out.parent.iterdir()) == ["report.json", "submission.csv"]
 
@@ -300,7 +300,7 @@ def test_another_setting_or_bundle_starts_anew_and_says_so(tmp_path, bundle, kno
         (bundle / "bundle.json").write_text(info.replace(rule_reason="another").text())
     again = made(known, bundle, tmp_path / "s.csv", settings, tell=told.append)
     assert again.resumed == 0
-    assert told == [f"{tmp_path / 's.journal.jsonl'} is of another {change}: what was scored so is scored anew."]
+    assert told == [f"{tmp_path / 's.journal.jsonl'} is of another {change}: those videos are scored again."]
 
 
 def test_time_workers_and_limits_change_no_score_and_a_run_goes_on_with_others(tmp_path, bundle, known, faces):

@@ -42,8 +42,9 @@ def test_a_page_has_every_section_that_the_run_has_numbers_for(run, tmp_path):
     add_distortions(run)
     text = page(tmp_path, [run])
     assert headings(text) == [
-        "Score", "Are real and fake told apart?", "Can the probabilities be believed?", "What was learned", "Folds",
-        "Where it is good, and where not", "When videos are distorted", f"The {WORST} worst videos", "How it was made",
+        "Score", "Are fakes separated from real videos?", "Can the probabilities be believed?", "What was learned",
+        "Folds", "Where it is good, and where not", "When videos are distorted", f"The {WORST} worst videos",
+        "How it was made",
     ]  # fmt: skip
     assert text.count('<svg class="area"') == 5
     assert "1st, seven EfficientNet-B7" in text

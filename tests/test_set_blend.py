@@ -4,7 +4,7 @@ import pytest
 from dfd.errors import ConfigError
 from dfd.scoring.calibrate import temperature
 from dfd.scoring.metrics import balanced_log_loss
-from dfd.scoring.set_blend import JudgedSet, blend_sets, calibrated, fitted
+from dfd.scoring.set_blend import JudgedSet, blend_sets, calibrated, fitted, left_out_probabilities
 
 
 def a_set(name, strengths, videos=400, seed=0, share=0.5):
@@ -18,6 +18,14 @@ def a_set(name, strengths, videos=400, seed=0, share=0.5):
 
 def shares(of):
     return np.where(of.labels == 1, 0.5 / of.labels.sum(), 0.5 / (1 - of.labels).sum())
+
+
+def test_a_set_left_out_is_scored_by_what_its_way_fits_on_the_other():
+    a, b = a_set("a", [2.0, 0.3]), a_set("b", [0.4, 1.5], seed=1)
+    other = temperature(b.logits @ np.array([0.5, 0.5]), b.labels)
+    assert other.scale != 1.0
+    found, _ = left_out_probabilities([a, b], "equal")
+    assert found == [other.probability(x) for x in (a.logits @ np.array([0.5, 0.5])).tolist()]
 
 
 class TestBlendSets:

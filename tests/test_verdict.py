@@ -26,16 +26,27 @@ def test_a_probability_has_its_words(probability, wanted):
 
 def test_a_verdict_says_on_what_it_rests():
     assert verdict(VideoScore("my.mp4", 0.934, "ok", faces=FACES)) == (
-        "my.mp4: 0.93, substantial evidence of manipulation (2 faces, 3 segments looked at). "
+        "my.mp4: 0.93, substantial evidence of manipulation (2 faces, 3 segments scored). "
         "A score is evidence, never proof."
     )
-    assert "(1 face, 1 segment looked at)" in verdict(VideoScore("my.mp4", 0.1, "ok", faces=FACES[3:]))
+    assert "(1 face, 1 segment scored)" in verdict(VideoScore("my.mp4", 0.1, "ok", faces=FACES[3:]))
 
 
 def test_what_could_not_be_scored_has_no_number_but_its_reason():
     told = verdict(VideoScore("my.mp4", 0.5, "no_face", reason="no face on 5 frames"))
     assert told == "my.mp4: cannot say, no face found (no face on 5 frames). A score is evidence, never proof."
     assert set(STATUS_MEANS) == set(STATUSES) - {"ok"}
+
+
+def test_a_score_in_doubt_gives_no_verdict():
+    score = VideoScore("my.mp4", 0.934, "ok", faces=FACES, doubts=("the faces are too small", "it is dark"))
+    assert words(score) == "cannot say"
+    assert verdict(score) == (
+        "my.mp4: 0.93, cannot say (2 faces, 3 segments scored); the faces are too small; it is dark. "
+        "A score is evidence, never proof."
+    )
+    assert suspects([score]) == []
+    assert counts([score]) == "1 video: 1 cannot say."
 
 
 def test_the_most_suspicious_come_first_and_only_those_that_were_scored():

@@ -34,7 +34,7 @@ from dfd.inference.run import Settings, run
 from dfd.report import terminal as show
 from dfd.report.page import check_name, write_page
 from dfd.report.understood import understood
-from dfd.report.verdict import CAUTION
+from dfd.report.verdict import verdict
 from dfd.scoring.sets import sets_of
 from dfd.types import VideoScore
 from dfd.versions import drifted
@@ -274,15 +274,15 @@ def explain(videos: Annotated[list[Path], Parameter(negative=()), PLACE], /, *, 
 
     frames = max(1, min(TELLING, 40 // len(rows)))  # of many videos fewer, so that the page stays small
     with show.bar("explain") as tell:
-        found = explained(rows, read_info(detector), load, options.thorough, frames, options.reading.limits(), tell)
-    from dfd.report.explain import as_json, page, verdict_words
+        abouts = explained(rows, read_info(detector), load, options.thorough, frames, options.reading.limits(), tell)
+    from dfd.report.explain import as_json, page
 
-    size = write_page(options.out, page(found, loaded[0]))
+    size = write_page(options.out, page(abouts, loaded[0]))
     if options.json is not None:
-        write_json(options.json, as_json(found, loaded[0]))
-    for about in found:
-        show.say(f"{about.video.name}: {about.score.probability:.2f}, {verdict_words(about)}.")
-    show.say(f"Wrote {options.out}: {size / 1e6:.1f} MB. {CAUTION}")
+        write_json(options.json, as_json(abouts, loaded[0]))
+    for about in abouts:
+        show.say(verdict(about.score))
+    show.say(f"Wrote {options.out}: {size / 1e6:.1f} MB.")
 
 
 @contextmanager

@@ -71,7 +71,7 @@ class Budget:
     """Measures seconds a video as videos are finished, and picks the speed that fits what is left.
 
     videos: how many there are to do. seconds: how long all may take, from now on. workers: that look for faces at a
-    time. tell: told of each change. best: number of the most thorough speed, with which it begins.
+    time. tell: called with each change. best: number of the most thorough speed, with which it begins.
     """
 
     def __init__(

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +55,14 @@ from dfd.inference.info import (
     read_info,
     read_seen,
 )
+from dfd.inference.quality import brightness
 from dfd.models.checkpoint import load_model, read_checkpoint, write_checkpoint
 from dfd.scoring.aggregate import over_members
 from dfd.scoring.calibrate import prior_offset
 from dfd.scoring.decide import Rule
 from dfd.scoring.ensemble import Blend
 from dfd.scoring.evidence import Evidence
+from dfd.scoring.seen import Seen
 from dfd.scoring.set_blend import SetBlend
 from dfd.types import FaceLogit
 
@@ -81,12 +84,14 @@ class Earned:
 class Logits:
     """Of a video: the logit of each tracklet that is scored. left_out: members that failed, and why.
 
-    alone: what each member in use says by itself; nothing of one that failed.
+    alone: what each member in use says by itself; nothing of one that failed. brightness: of the faces that the first
+    member in use was fed, 0 to 255; None where that was not measured.
     """
 
     faces: tuple[FaceLogit, ...]
     left_out: tuple[str, ...] = ()
     alone: tuple[tuple[FaceLogit, ...], ...] = ()
+    brightness: float | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,11 @@ class Bundle:
     def at_once(self) -> AtOnce:
         """What a network is given at a time, where this bundle's are."""
         return AT_ONCE[self.device.type]
+
+    @cached_property
+    def known(self) -> Seen:
+        """The names of `seen`, indexed."""
+        return Seen(self.seen)
 
     def ready(self) -> AbstractContextManager[None]:
         """Inside, its networks compute as every score is made: on a CPU on one core each."""
@@ -168,7 +178,9 @@ class Bundle:
             weights.append(self.weights[number] if self.weights else 1.0)
         if not good:
             return CheckpointError(f"every member failed; {left_out[0]}")
-        return Logits(over_members(good, weights), tuple(left_out), tuple(alone))
+        clip = used[0][1].clip
+        light = brightness(loaded[clip][1].numpy(), clip.margin)
+        return Logits(over_members(good, weights), tuple(left_out), tuple(alone), light)
 
 
 _Clips = dict[ClipConfig, tuple[list[TrackletRecord], torch.Tensor]]

@@ -18,10 +18,9 @@ from dfd.inference.bundle import Bundle, Logits
 from dfd.inference.heat import Heat, heat_maps
 from dfd.inference.info import BundleInfo
 from dfd.inference.looking import TELLING, wanted
-from dfd.inference.predict import as_score, fell_back
-from dfd.inference.quality import Quality, quality
+from dfd.inference.predict import as_score, fell_back, with_file_doubts
+from dfd.inference.quality import Quality, file_quality, with_faces
 from dfd.scoring.decide import Rule
-from dfd.scoring.seen import among
 from dfd.types import FaceLogit, Video, VideoScore
 
 Picture = NDArray[np.uint8]
@@ -51,17 +50,18 @@ class Look(NamedTuple):
 
 
 class Telling(NamedTuple):
-    """A frame that tells much. member: the network that rates it highest, `rated` its probability of being fake.
+    """A frame that speaks for a fake. member: a network, `rated` its probability of being fake.
 
-    image (S,S,3) uint8 RGB: what that network was shown. heat (S,S) float32 in [0,1]: where it sees what speaks for a
-    fake, beside its other frames here.
+    Of the networks whose heat maps tell something (MapCheck) it is the one that rates the frame highest. image (S,S,3)
+    uint8 RGB: what that network was shown. heat (S,S) float32 in [0,1]: where it finds what speaks for a fake, on one
+    scale with its other frames of the video; None where no network's maps tell.
     """
 
     look: Look
     member: int
     rated: float
     image: Picture
-    heat: Heat
+    heat: Heat | None
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Explanation:
     looked: (start, stop) in seconds of each segment that was looked at, of `segments`. seconds: the video's length.
     faces: a picture of each person. opinions: the probability by each network alone, None of one that failed.
     held: the probability after each of some changes, by what they are in words; None where it could not be scored.
-    seen: whether the bundle was trained on a file of this name. left_out: people of whom no frames are shown.
+    thorough: whether every segment was scored, and not only those by which a prediction goes.
     """
 
     video: Video
@@ -87,7 +87,7 @@ class Explanation:
     telling: tuple[Telling, ...] = ()
     opinions: tuple[float | None, ...] = ()
     held: Mapping[str, float | None] = field(default_factory=dict)
-    seen: bool = False
+    thorough: bool = False
 
     @property
     def people(self) -> int:
@@ -113,16 +113,17 @@ def explain(
     plan = wanted(bundle.info, thorough)
     found = bundle.logits([record], plan.share)[0] if record.tracklets else None
     score = fell_back(record) if found is None else as_score(record, found, bundle)
-    known = Explanation(video, score, bundle.info, seen=bool(among([video.name], bundle.seen)))
+    known = Explanation(video, with_file_doubts(score, video.path), bundle.info, thorough=thorough)
     if record.status not in ("ok", "no_face"):
         return known
-    known = replace(known, sha256=sha256(video.path), quality=quality(video.path, record.frames, (), ()))
+    file = replace(file_quality(video.path), frames=record.frames)
+    known = replace(known, sha256=sha256(video.path), quality=file)
     if not isinstance(found, Logits):
         return known
     case = _Case(record, bundle, plan, found)
     return replace(
         known,
-        quality=quality(video.path, record.frames, case.tracklets, case.crops),
+        quality=with_faces(file, case.tracklets, case.crops, found.brightness),
         seconds=round(record.frames / case.fps, 3),
         segments=record.segments,
         looked=tuple(case.looked()),
@@ -169,28 +170,35 @@ class _Case:
         return [self.crops[self.persons.index(person)] for person in range(max(self.persons) + 1)]
 
     def telling(self, frames: int) -> list[Telling]:
-        """The looks that speak most for a fake, so many a person, each by the network that rates it highest."""
+        """The looks that speak most for a fake, so many a person."""
         best: list[tuple[Look, int]] = []
         for person in range(min(FOUND, max(self.persons) + 1)):
             own = sorted((look for look in self.looks if look.person == person), key=lambda look: -look.probability)
-            best += [(look, _loudest(look.members)) for look in own[:frames]]
+            best += [(look, _loudest(look.members, self._mapped())) for look in own[:frames]]
         found = [each for member in {member for _, member in best} for each in self._drawn(member, best)]
         return sorted(found, key=lambda each: (each.look.person, each.look.time))
 
+    def _mapped(self) -> list[int]:
+        """The networks whose heat maps tell something, or were not measured."""
+        table = self.bundle.info.evidence
+        checks = table.maps if table and table.maps else (None,) * len(self.bundle.members)
+        return [number for number, check in enumerate(checks) if check is None or check.tells]
+
     def _drawn(self, member: int, best: Sequence[tuple[Look, int]]) -> list[Telling]:
-        """The looks that fell to one network, with its maps: all on one scale."""
+        """The looks that fell to one network, with its maps, all on one scale, where they tell something."""
         model, header = self.bundle.members[member]
         tracklets, clips = scored_clips(self.record, header.clip, self.plan.share)
         rows = {(t.segment, t.face): row for row, t in enumerate(tracklets)}
         looks = [look for look, of in best if of == member]
-        _, maps = heat_maps(model, clips[[rows[look.segment, look.face] for look in looks]])
-        most = max(float(maps.max()), 1e-9)
+        shown = clips[[rows[look.segment, look.face] for look in looks]]
+        maps = heat_maps(model, shown)[1] if member in self._mapped() else None
+        most = np.float32(1.0 if maps is None else max(float(maps.max()), 1e-9))
         found = []
-        for look, heat in zip(looks, maps, strict=True):
-            at = int(heat.sum(axis=(1, 2)).argmax())
-            image = clips[rows[look.segment, look.face], :, at].permute(1, 2, 0).numpy()
-            rated = look.members[member]
-            found.append(Telling(look, member, float(rated or 0.0), image, heat[at] / np.float32(most)))
+        for number, look in enumerate(looks):
+            at = shown.shape[2] // 2 if maps is None else int(maps[number].sum(axis=(1, 2)).argmax())
+            image = shown[number, :, at].permute(1, 2, 0).numpy()
+            heat = None if maps is None else maps[number, at] / most
+            found.append(Telling(look, member, float(look.members[member] or 0.0), image, heat))
         return found
 
     def held(self) -> dict[str, float | None]:
@@ -217,10 +225,12 @@ def _probability(rule: Rule, faces: Sequence[FaceLogit]) -> float | None:
     return rule.probability(faces) if faces else None
 
 
-def _loudest(members: Sequence[float | None]) -> int:
-    """The network with the highest probability.
+def _loudest(members: Sequence[float | None], preferred: Sequence[int]) -> int:
+    """The network with the highest probability, of the preferred ones where one of them has any.
 
-    >>> _loudest([None, 0.2, 0.9])
-    2
+    >>> _loudest([None, 0.2, 0.9], [0, 1]), _loudest([None, 0.2, 0.9], [0])
+    (1, 2)
     """
-    return max(range(len(members)), key=lambda number: -1.0 if members[number] is None else float(members[number] or 0))
+    given = {number: probability for number, probability in enumerate(members) if probability is not None}
+    best = {number: given[number] for number in preferred if number in given} or given
+    return max(best, key=best.__getitem__)

@@ -31,7 +31,7 @@ and grey is the same by every matrix."""
 RELEASES = ("dfd", "torch", "timm", "facenet-pytorch", "av")
 """Libraries of which another release (2 and 3, or 0.1 and 0.2) is refused: a few golden answers cannot vouch for all
 that it may change. Of the others, and of lesser changes, they decide."""
-REMEDY = "bundle the run anew, or take --force"
+REMEDY = "bundle the run again, or take --force"
 SIDE, FRAMES, FPS = 200, 4, 4.0
 """Of the golden video: four key frames, whose face is 80 pixels wide."""
 

@@ -1,8 +1,13 @@
 """Heat maps: where in a face a network finds what speaks for a fake.
 
-Grad-CAM of a network's last convolution (Selvaraju et al. 2017, "Grad-CAM: Visual Explanations from Deep Networks via
-Gradient-based Localization"). A map is a hint. How far it can be trusted is measured on self-blended fakes, of which it
-is known where they were changed.
+Grad-CAM (Selvaraju et al. 2017, "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization") of
+the last stage but one of a timm backbone, or else of the last convolution. A map is a hint. How far it can be trusted
+is measured on self-blended fakes, whose masks are known (check_maps).
+
+The stage was chosen on photographs that no network had seen. Of the shipped blending network's maps 71 % lay inside the
+mask by the last stage but one, and 53 % by the last; of a map centred on the picture, 48 %. HiResCAM (61 %), LayerCAM
+(57 %) and earlier stages (at most 50 %) did worse. Of the DFDC network's maps at most 57 % lay inside by any of these,
+and of a centred map 63 %: its maps are not shown.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,6 +35,8 @@ Heat = NDArray[np.float32]
 
 HEAD = "conv_head"
 """timm's name for a convolution of single pixels that widens features for the last layer: it looks at nothing."""
+STAGES = "blocks"
+"""timm's name for the stages of a backbone."""
 CENTRED = 0.25
 """Standard deviation of the centred map that a heat map is compared with, in sides of the picture."""
 
@@ -55,20 +62,28 @@ def heat_maps(model: nn.Module, clips: Tensor) -> tuple[list[float], Heat]:
 
 @contextmanager
 def _last_features(model: nn.Module) -> Iterator[list[Tensor]]:
-    """Inside, what the model's convolutions give is kept, the last one at the end: maps of more than one pixel."""
+    """Inside, a run of the model leaves the features of which a map is drawn: the last that have several pixels."""
     kept: list[Tensor] = []
 
     def keep(_: nn.Module, __: object, output: Tensor) -> None:
         if output.ndim >= 4 and min(output.shape[-2:]) > 1:
             kept[:] = [output if output.requires_grad else output.requires_grad_()]
 
-    layers = [m for name, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Conv3d) and HEAD not in name]
-    hooks = [layer.register_forward_hook(keep) for layer in layers]
+    hooks = [layer.register_forward_hook(keep) for layer in _layers(model)]
     try:
         yield kept
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _layers(model: nn.Module) -> list[nn.Module]:
+    """The stages of a timm backbone but the last; of another network its convolutions."""
+    for module in model.modules():
+        stages = getattr(module, STAGES, None)
+        if isinstance(stages, nn.Sequential) and len(stages) > 1:
+            return list(stages)[:-1]
+    return [m for name, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Conv3d) and HEAD not in name]
 
 
 def check_maps(

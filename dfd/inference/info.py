@@ -60,7 +60,7 @@ class GoldenFace(Config):
 class MemberEntry(Config):
     """One network of a bundle. clip: what it is fed. golden: its logit of golden_clip() where the bundle was made.
 
-    weight: what its logits count for, beside the other members'.
+    weight: the weight of its logits among the members'.
     """
 
     file: str
@@ -121,7 +121,9 @@ def read_info(folder: Path) -> BundleInfo:
     except ValueError as error:
         raise CheckpointError(f"{path} is not JSON: {error}") from None
     if not isinstance(about, dict) or about.get("format") != FORMAT:
-        raise CheckpointError(f"{path} is not of format {FORMAT}, the one that this version reads: bundle the run anew")
+        raise CheckpointError(
+            f"{path} is not of format {FORMAT}, the one that this version reads: bundle the run again"
+        )
     try:
         return BundleInfo.read(about, str(path))
     except ConfigError as error:
@@ -136,15 +138,15 @@ def read_seen(folder: Path) -> tuple[str, ...]:
     try:
         names = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}): copy the bundle again, or make it anew") from None
+        raise CheckpointError(f"{path} cannot be read ({error}): copy the bundle again, or make it again") from None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise CheckpointError(f"{path} is not a list of names: copy the bundle again, or make it anew")
+        raise CheckpointError(f"{path} is not a list of names: copy the bundle again, or make it again")
     return tuple(names)
 
 
 def check_file(path: Path, wanted: str) -> None:
     """Raise CheckpointError unless `path` is there with the sha256 `wanted`."""
     if not path.is_file():
-        raise CheckpointError(f"{path} is missing: copy the bundle again, or make it anew")
+        raise CheckpointError(f"{path} is missing: copy the bundle again, or make it again")
     if (found := sha256(path)) != wanted:
         raise CheckpointError(f"{path} has sha256 {found[:12]}…, not {wanted[:12]}…: copy the bundle again")

@@ -1,6 +1,6 @@
 """The journal of a prediction: a line for each finished video, so that a killed run goes on where it was.
 
-A line counts only for the same bundle and settings, and the same file: one that changed is scored anew. A row that was
+A line counts only for the same bundle and settings, and the same file: one that changed is scored again. A row that was
 scored in haste counts only for a run of the same time. The journal is removed when the run has ended. A line that was
 cut off, by a kill in the middle of writing it, is passed over.
 """
@@ -34,8 +34,8 @@ class Journal:
     ) -> None:
         """Open the journal at `path`, or begin it.
 
-        key: the bundle and the settings that change a score. seconds: that the run may take. tell: told where lines of
-        other settings are left aside. Raises SubmissionError while another run has it.
+        key: the bundle and the settings that change a score. seconds: that the run may take. tell: called where lines
+        of other settings are left aside. Raises SubmissionError while another run has it.
         """
         self.path = path
         self._key, self._seconds = dict(key), seconds
@@ -53,7 +53,7 @@ class Journal:
             raise SubmissionError(f"{path} is in use: another run writes the same submission; wait for it") from None
         self.scores = self._read()
         if tell and self.other:
-            tell(f"{path} is of another {' and '.join(self.other)}: what was scored so is scored anew.")
+            tell(f"{path} is of another {' and '.join(self.other)}: those videos are scored again.")
 
     def __enter__(self) -> Self:
         return self

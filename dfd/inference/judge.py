@@ -26,9 +26,9 @@ def judge_sets(
 ) -> list[JudgedSet]:
     """Each set's videos as each run scores them, without those that a run has seen, or a source or person of theirs.
 
-    runs: the checkpoints of each. sets: records by the set's name; of one that has real videos alone each is judged
-    beside a fake that is made of it, as the run says that was trained on such. Raises ConfigError where nothing of a
-    set is left, or fakes cannot be made; CheckpointError; StoreError.
+    runs: the checkpoints of each. sets: records by the set's name. To each real video of a set without fakes one is
+    added, made of it by the settings of a run that was trained on such. Raises ConfigError where nothing of a set is
+    left, or fakes cannot be made; CheckpointError; StoreError.
     """
     members = [[load_member(path, torch.device("cpu")) for path in run] for run in runs]
     seen = {name for run in members for _, header in run for name in header.videos}
@@ -69,9 +69,9 @@ def _beside_fakes(name: str, videos: list[VideoRecord], runs: Sequence[Sequence[
     if any(video.label == 1 for video in videos):
         return videos
     for run in runs:
-        told = run[0][1].training
-        if told.get("train", {}).get("self_blend") == 1:
-            return [*videos, *made_fakes(videos, BlendConfig.read(told["blend"], name))]
+        training = run[0][1].training
+        if training.get("train", {}).get("self_blend") == 1:
+            return [*videos, *made_fakes(videos, BlendConfig.read(training["blend"], name))]
     raise ConfigError(f"{name} has no fakes, and no run was trained on self-blended ones: give a set of both classes")
 
 

@@ -40,7 +40,9 @@ def explained(
     limits: Limits = ALL,
     progress: Progress | None = None,
 ) -> list[Explanation]:
-    """Why each of `videos` gets its score, in their order; names are unique. What goes wrong is told, never raised.
+    """Why each of `videos` gets its score, in their order; names are unique.
+
+    A video that fails gives an explanation with its reason, never an exception.
 
     info: of the bundle that `load` loads, while workers look for faces already. thorough, frames: as explain() has
     them. Raises what `load` raises.

@@ -24,7 +24,7 @@ from dfd.scoring.decide import Judged, Rule
 from dfd.scoring.ensemble import decide_blend
 from dfd.scoring.evidence import Evidence, MapCheck, evidence
 from dfd.scoring.seen import SEEN, among
-from dfd.scoring.set_blend import ALONE, JudgedSet, blend_sets, unseen_probabilities
+from dfd.scoring.set_blend import ALONE, JudgedSet, blend_sets, left_out_probabilities
 from dfd.scoring.submission import score_submission, write_submission
 
 
@@ -53,12 +53,12 @@ def pack_runs(
     found = [read_oof(run) for run in runs]
     if len(runs) == 1:
         return write_bundle(out, checkpoints[0], _earned_alone(runs[0]), half)
-    told = [oof for oof in found if oof is not None]
-    if len(told) < len(runs):
+    known = [oof for oof in found if oof is not None]
+    if len(known) < len(runs):
         return write_bundle(out, [path for of_run in checkpoints for path in of_run], half=half)
-    for run, oof in zip(runs[1:], told[1:], strict=True):
-        _check_same_folds(runs[0], told[0], run, oof)
-    return _pack_blend(checkpoints, told, out, half)
+    for run, oof in zip(runs[1:], known[1:], strict=True):
+        _check_same_folds(runs[0], known[0], run, oof)
+    return _pack_blend(checkpoints, known, out, half)
 
 
 def _pack_blend(checkpoints: Sequence[Sequence[Path]], runs: Sequence[OutOfFold], out: Path, half: bool) -> BundleInfo:
@@ -75,9 +75,9 @@ def _pack_blend(checkpoints: Sequence[Sequence[Path]], runs: Sequence[OutOfFold]
         oof = Path(folder) / "oof.csv"
         write_submission(oof, probabilities)
         score = score_submission(oof, runs[0].labels(), runs[0].groups()) | {SEEN: max(run.seen for run in runs)}
-        told = _out_of_fold([video for video in videos if video.faces], decision.rule, decision.probabilities)
+        table = _out_of_fold([video for video in videos if video.faces], decision.rule, decision.probabilities)
         counts = tuple(weight for _, weight in members)
-        earned = Earned(decision.rule, decision.reason, score, counts, made, evidence=told)
+        earned = Earned(decision.rule, decision.reason, score, counts, made, evidence=table)
         info = write_bundle(out, [path for path, _ in members], earned, half)
         shutil.copy(oof, out)
     return info
@@ -95,8 +95,8 @@ def _pack_sets(
     members = _members(checkpoints, made.weights)
     rule, counts = Rule(calibration=made.calibration), tuple(weight for _, weight in members)
     maps = _checked_maps([path for path, _ in members], [record for records in sets.values() for record in records])
-    told = _left_out(judged, rule, len(members) == len(checkpoints)).replace(maps=maps)
-    earned = Earned(rule, made.reason, weights=counts, sets=made, evidence=told)
+    table = left_out(judged, made.way, rule, len(members) == len(checkpoints)).replace(maps=maps)
+    earned = Earned(rule, made.reason, weights=counts, sets=made, evidence=table)
     return write_bundle(out, [path for path, _ in members], earned, half)
 
 
@@ -110,9 +110,12 @@ def _out_of_fold(videos: Sequence[Judged], rule: Rule, nested: Sequence[float]) 
     return evidence(f"{len(videos)} videos, out of fold", probabilities, [video.label for video in videos])
 
 
-def _left_out(judged: Sequence[JudgedSet], rule: Rule, one_each: bool) -> Evidence:
-    """The same of sets, each by what was fitted on the others. one_each: whether each run is one network."""
-    probabilities = [p for own in unseen_probabilities(judged) for p in own]
+def left_out(judged: Sequence[JudgedSet], way: str, rule: Rule, one_each: bool) -> Evidence:
+    """The same of sets, each by what the bundle's `way` fits on the others. one_each: whether each run is one network.
+
+    The way is not chosen again without each set: the table is of scores as the bundle gives them.
+    """
+    probabilities = [p for own in left_out_probabilities(judged, way) for p in own]
     labels = [int(label) for own in judged for label in own.labels]
     alone = [[rule.calibration.probability(x) for x in row] for own in judged for row in own.logits.tolist()]
     of = f"{len(labels)} videos of {' and '.join(own.name for own in judged)}, each set left out of the fit"
@@ -197,5 +200,5 @@ def _earned_alone(run: Path) -> Earned:
     rule = Rule.read(decision["rule"], str(path))
     if oof is None:
         return Earned(rule, decision["reason"], judged["score"])
-    told = _out_of_fold([v for v in oof.judged() if v.faces], rule, decision.get("probabilities", ()))
-    return Earned(rule, decision["reason"], judged["score"], evidence=told)
+    table = _out_of_fold([v for v in oof.judged() if v.faces], rule, decision.get("probabilities", ()))
+    return Earned(rule, decision["reason"], judged["score"], evidence=table)

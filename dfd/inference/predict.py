@@ -6,19 +6,22 @@ scores come. So whatever stops the run, what is there can be submitted.
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dfd.errors import DfdError
 from dfd.faces.build import Progress
+from dfd.faces.recorder import CROWDED
 from dfd.faces.records import VideoRecord
 from dfd.files import write_json
 from dfd.inference.budget import FULL, SPEEDS, Budget, Change, Pace, Speed
 from dfd.inference.journal import HASTE, Journal
+from dfd.inference.quality import Quality, face_side, file_quality
 from dfd.scoring.board import Exposure, exposure
 from dfd.scoring.submission import write_submission
 from dfd.types import VideoScore
@@ -56,7 +59,7 @@ class Prediction:
     def report(self) -> dict[str, Any]:
         """Counts by status and by speed, and each row that fell back to PRIOR with its reason; ready for JSON.
 
-        caveats: rows that were scored, though not in the ordinary way.
+        caveats: rows that were scored, though not in the ordinary way, or that no verdict should rest on.
         """
         fell_back = [s for s in self.scores if s.status != "ok"]
         seen = {"videos": list(self.exposure.videos), "parts": list(self.exposure.parts)}
@@ -72,7 +75,11 @@ class Prediction:
             "speeds": dict(self.speeds),
             "speed_changes": [vars(change) for change in self.changes],
             "fell_back": [{"filename": s.name, "status": s.status, "reason": s.reason} for s in fell_back],
-            "caveats": [{"filename": s.name, "reason": s.reason} for s in self.scores if s.status == "ok" and s.reason],
+            "caveats": [
+                {"filename": s.name, "reason": "; ".join(filter(None, [*s.doubts, s.reason]))}
+                for s in self.scores
+                if s.status == "ok" and (s.doubts or s.reason)
+            ],
         }
 
 
@@ -105,7 +112,7 @@ def gather(
     """Keep `out` a valid submission with a row for each of `names`, while scores `come`, some at a time.
 
     A row without a score keeps PRIOR, with status "missing". bundle, budget: by which the scores are made. journal: has
-    the rows that an earlier run finished, and is told of the others.
+    the rows that an earlier run finished, and gets the others.
     """
     start = time.monotonic()
     kept = journal.scores if journal else {}
@@ -219,7 +226,30 @@ def as_score(
         return VideoScore(record.video, PRIOR, "error", seconds, str(found))
     haste = [f"{HASTE}: {speed.name}"] if hasty(speed) else []
     reason = "; ".join([*([record.reason] if record.reason else []), *haste, *found.left_out])
-    return VideoScore(record.video, bundle.info.rule.probability(found.faces), "ok", seconds, reason, found.faces)
+    probability = bundle.info.rule.probability(found.faces)
+    return VideoScore(record.video, probability, "ok", seconds, reason, found.faces, _doubts(record, found, bundle))
+
+
+def _doubts(record: VideoRecord, found: Logits, bundle: Bundle) -> tuple[str, ...]:
+    """Why no verdict should rest on the score of a video, as far as its faces and its name tell."""
+    places = {face[:2] for face in found.faces}
+    side = face_side([t for t in record.tracklets if (t.segment, t.face) in places])
+    doubts = Quality(face=side, brightness=found.brightness).limits()
+    if crowd := re.search(CROWDED.format(r"\d+"), record.reason):
+        doubts.append(f"it shows {crowd[0]} at a time, and only the largest were looked at")
+    if record.video in bundle.known:
+        doubts.append("seen in training: a video of this name is among what the networks learned from")
+    return tuple(doubts)
+
+
+def with_file_doubts(score: VideoScore, path: Path) -> VideoScore:
+    """The score with what its file gives to doubt. Unchanged where there is no score, or the file cannot be read."""
+    if score.status != "ok":
+        return score
+    try:
+        return replace(score, doubts=(*score.doubts, *file_quality(path).limits()))
+    except (DfdError, OSError):
+        return score
 
 
 def hasty(speed: Speed) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,8 +23,9 @@ from dfd.inference.budget import FULL, MIRRORED, SPEEDS, Budget
 from dfd.inference.info import BundleInfo
 from dfd.inference.journal import Journal
 from dfd.inference.nodes import Nodes, Scorer, scores_of, wanted_at
-from dfd.inference.predict import Prediction, gather, predict
-from dfd.types import Video, Wanted
+from dfd.inference.predict import Prediction, gather, scored, with_file_doubts
+from dfd.types import Video, VideoScore, Wanted
+from dfd.videos.remote import url_of
 from dfd.videos.workers import MEMORY, Limits, available_cores
 
 if TYPE_CHECKING:  # which imports torch: workers begin before that
@@ -79,8 +80,8 @@ def run(
 ) -> Prediction:
     """Score `videos` into `out`, a row for each. What an earlier run of the same command finished is not done again.
 
-    info: of the bundle that `load` loads, while workers look for faces already. tell: told when the speed changes, and
-    when a journal of other settings is left aside. nodes: of a cluster, which do it all but write. Raises
+    info: of the bundle that `load` loads, while workers look for faces already. tell: called when the speed changes,
+    and when a journal of other settings is left aside. nodes: of a cluster, which do it all but write. Raises
     SubmissionError where `out` cannot be written or another run writes it; StoreError where settings.faces is no
     dataset for this bundle; ConfigError; what `load` raises.
     """
@@ -99,14 +100,22 @@ def run(
             if settings.faces:
                 FaceStore.create(settings.faces, config)
             scorer = Scorer(nodes.bundle, info.sha256(), limits, settings.faces, settings.device, nodes.force, config)
-            come = stack.enter_context(closing(scores_of(todo, scorer, nodes, budget)))
-            made = gather(names, come, load(), out, progress, budget, journal)
+            scores: Iterator[list[VideoScore]] = stack.enter_context(closing(scores_of(todo, scorer, nodes, budget)))
+            bundle = load()
         else:
             records = stack.enter_context(closing(_look(todo, info, config, settings.faces, budget, limits)))
             bundle = load()
             stack.enter_context(bundle.ready())
-            made = predict(names, records, bundle, out, progress, budget, journal)
+            scores = scored(names, records, bundle, budget)
+        made = gather(names, _doubted(scores, todo), bundle, out, progress, budget, journal)
     return replace(made, seconds=time.monotonic() - start)
+
+
+def _doubted(scores: Iterable[list[VideoScore]], videos: Sequence[Video]) -> Iterator[list[VideoScore]]:
+    """The scores as they come, with what their files give to doubt; a file behind a URL is not fetched again."""
+    paths = {video.name: video.path for video in videos if not url_of(video.path)}
+    for some in scores:
+        yield [with_file_doubts(score, paths[score.name]) if score.name in paths else score for score in some]
 
 
 def _look(

@@ -1,6 +1,6 @@
 """The card of a bundle, CARD.md: one page on what it was trained on, how it was tested, and where it fails.
 
-Every number comes out of a file: of the bundle, of the runs that its networks come from, of measured scores.
+Every number is read from a file: the bundle's, its networks' runs', or measured scores.
 """
 
 import csv
@@ -138,8 +138,8 @@ def _networks(bundle: Path, info: BundleInfo) -> list[str]:
 
 def _training(bundle: Path, runs: Sequence[Path]) -> list[str]:
     kinds = Counter(_kind(name) for name in read_seen(bundle))
-    told = ", ".join(f"{kind} {kinds[kind]:,}" for kind in ("pictures", "videos", "people"))
-    seen = f"`seen.json` names what the networks, and the weights that they began from, have seen: {told}."
+    counts = ", ".join(f"{kind} {kinds[kind]:,}" for kind in ("pictures", "videos", "people"))
+    seen = f"`seen.json` names what the networks, and the weights that they began from, have seen: {counts}."
     return [*_table([_run(run) for run in runs]), *([""] if runs else []), seen]
 
 
@@ -154,15 +154,15 @@ def _kind(name: str) -> str:
 
 def _run(run: Path) -> dict[str, Any]:
     """A row on a run: what it was trained on, for how long, and how it ended."""
-    told = [read_json(path) for path in (run / "config.json", *sorted(run.glob("fold-*/config.json")))]
+    configs = [read_json(path) for path in (run / "config.json", *sorted(run.glob("fold-*/config.json")))]
     curve = list(csv.DictReader(_text(run / "metrics.csv").splitlines()))
     if not curve:
         raise ConfigError(f"{run / 'metrics.csv'} has no row: give a run that has ended")
     last = curve[-1]
     return {
         "run": run.name,
-        "network": told[0]["recipe"]["model"]["name"],
-        "learned from": _material(told),
+        "network": configs[0]["recipe"]["model"]["name"],
+        "learned from": _material(configs),
         "epochs": max(int(row["epoch"]) for row in curve) + 1,
         "hours": f"{sum(float(row['seconds']) for row in curve) / 3600:.2f}",
         "training loss": _number(last["loss"]),
@@ -196,7 +196,7 @@ def _tests(tests: Sequence[Row]) -> list[str]:
         for name, found in tests
     ]
     note = (
-        "The balanced log loss is that of a test of half fakes; a coin has 0.693, and an AUC of 0.5. Intervals "
+        "The balanced log loss is that of a test of half fakes; chance level is 0.693, and an AUC of 0.5. Intervals "
         "resample whole groups, such as a real video with its fakes."
     )
     return [*_table(rows), "", note]

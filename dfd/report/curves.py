@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from dfd.files import whole
 from dfd.training.curve import gather_curves
 
-COIN = 0.6931
+CHANCE = 0.6931
 """Loss of always saying 0.5 of as many real as fake clips."""
 
 ASIDE = "\n(dashed: {} of the fold kept aside)"
@@ -56,7 +56,7 @@ def draw_curve(run: Path) -> Path:
             (line,) = axes.plot(part["step"], part[learned], marker=".", label=label)
             if held in part:
                 axes.plot(part["step"], part[held], marker=".", linestyle="--", color=line.get_color())
-    left.axhline(COIN, color="grey", linestyle=":", label="a coin")
+    left.axhline(CHANCE, color="grey", linestyle=":", label="chance level")
     right.axhline(0.5, color="grey", linestyle=":")
     aside = "held_loss" in table
     left.set(title="loss on training clips" + ASIDE.format("balanced log loss") * aside, xlabel="step", ylim=(0, None))

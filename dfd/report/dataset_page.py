@@ -27,7 +27,7 @@ def write_dataset_page(folder: Path, out: Path, videos: Path | None = None) -> i
     """
     facts = about.read_dataset(folder)
     compared = compare(facts)
-    told = {"version": dfd.__version__, "folder": folder, "name": folder.resolve().name}
+    shared = {"version": dfd.__version__, "folder": folder, "name": folder.resolve().name}
     return write_page(
         out,
         render(
@@ -42,7 +42,7 @@ def write_dataset_page(folder: Path, out: Path, videos: Path | None = None) -> i
             faceless=len(facts.faceless),
             disk=_disk(facts),
             settings=[{"setting": k, "value": str(v)} for k, v in facts.store.config.model_dump().items()],
-            **told,
+            **shared,
         ),
     )
 

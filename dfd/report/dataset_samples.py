@@ -65,7 +65,7 @@ class Compared:
 def contact_sheet(facts: DatasetFacts, seed: int = 0) -> list[Shelf]:
     """Some faces of the largest sets, by person: of each the real video first, and fakes of it or with that face.
 
-    Where the data names nobody, a real video stands for its person.
+    Where the data names nobody, each real video counts as a person of its own.
     """
     shown = facts.videos[facts.videos["tracklets"] > 0]
     shelves = []
@@ -92,7 +92,7 @@ def _face(facts: DatasetFacts, row: dict, person: str) -> Face:
 
 
 def compare(facts: DatasetFacts, seed: int = 0) -> Compared:
-    """Compare the faces of some videos, each real one beside its fakes, and measure how sharp they are."""
+    """Compare the faces of some real videos with those of their fakes, and measure how sharp they are."""
     records, damaged, pictures, sharp = [], list[str](), [], []
     for name in _sampled(facts.videos[facts.videos["tracklets"] > 0], seed):
         record = facts.store.named(name)
@@ -139,7 +139,7 @@ def _unchanged(records: Sequence[VideoRecord]) -> Iterator[tuple[VideoRecord, Vi
             continue
         try:
             change = largest_change(fake, source)
-        except StoreError:  # told by compare, where it is the middle that is damaged
+        except StoreError:  # compare() reports a damaged middle
             continue
         if change is not None and change < UNCHANGED:
             yield fake, source, f"changes by {change:.2f} of 255 grey levels at most"

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import dfd
-from dfd.faces.recorder import CROWDED
 from dfd.inference.bundle import Bundle
-from dfd.inference.explain import FOUND, Explanation, Look, Telling
+from dfd.inference.explain import FOUND, Explanation, Look
+from dfd.inference.heat import Heat
 from dfd.models.checkpoint import Header
 from dfd.report.page import render
 from dfd.report.pictures import data_uri
 from dfd.report.plots import Bar, Lane
-from dfd.report.verdict import CANNOT_SAY, CAUTION, STATUS_MEANS, words
+from dfd.report.verdict import CAUTION, STATUS_MEANS, words
 from dfd.scoring.board import exposure
 from dfd.scoring.evidence import FEW
 from dfd.versions import versions
@@ -27,50 +27,37 @@ DFDC_NAME, MANY = re.compile(r"(?:^|/)[a-z]{10}\.\w+$"), 1000
 """What the challenge's videos are called, and of how many a network has learned from it; the mini-DFDC has 40 such."""
 SIDE = 176
 """Pixels of a picture's side on the page."""
-NO_TABLE = "This bundle carries no table of what its scores meant for unseen videos: bundle it anew with dfd bundle."
+NO_TABLE = "This bundle has no table of what its scores meant for unseen videos: make it again with dfd bundle."
 
 
 def doubts(about: Explanation) -> list[str]:
-    """Why nothing should be said of a video, each in words; nothing where its score may be believed.
-
-    A video without a score, one that is too poor, one with more people than are looked at, and one that is known.
-    """
+    """Why there is no verdict on a video, each in words; empty where there is one."""
     score, status = about.score, STATUS_MEANS.get(about.score.status, "")
     if score.status != "ok":
         return [f"{status}: {score.reason}" if score.reason and score.reason != status else status]
-    crowd = CROWDED.format(about.info.faces.faces)
-    return [
-        *about.quality.limits(),
-        *([f"it shows {crowd} at a time, and only the largest were looked at"] if crowd in score.reason else []),
-        *(["seen in training: a video of this name is among what the networks learned from"] if about.seen else []),
-    ]
-
-
-def verdict_words(about: Explanation) -> str:
-    """The words for a score, as a prediction has them; "cannot say" where there are doubts."""
-    return CANNOT_SAY if doubts(about) else words(about.score)
+    return list(score.doubts)
 
 
 def meaning(about: Explanation) -> str:
     """What such a score has meant for unseen videos, in a sentence or two."""
-    told = about.info.evidence
-    found = told.fakes(about.score.probability) if told else None
-    if told is None or not told.scores:
+    table = about.info.evidence
+    found = table.fakes(about.score.probability) if table else None
+    if table is None or not table.scores:
         return NO_TABLE
     if found is None:
-        return f"No unseen video scored so ({told.of})."
+        return f"No unseen video had such a score ({table.of})."
     row, half = found
     few = f" They are few: {row.videos} say little." if row.videos < FEW else ""
     return (
         f"Of unseen videos that scored {row.low:.1f} to {row.high:.1f}, {row.fakes / row.videos:.0%} were fakes "
-        f"(n = {row.videos}); had half of all been fakes, {half:.0%}. These are {told.of}.{few}"
+        f"(n = {row.videos}); had half of all been fakes, {half:.0%}. They are among {table.of}.{few}"
     )
 
 
 def disagreement(about: Explanation) -> str:
     """How far the networks are apart, and what that has meant, in a sentence or two."""
     if about.gap is None:
-        return "There is one network, and nobody to disagree with it."
+        return "The bundle has one network, so there is no disagreement to measure."
     apart = f"Their probabilities lie {about.gap:.2f} apart."
     found = about.info.evidence.wrong(about.gap) if about.info.evidence else None
     if found is None:
@@ -94,12 +81,14 @@ def knows(header: Header) -> str:
 
 def page(abouts: Sequence[Explanation], bundle: Bundle) -> str:
     """The page on one video or several, all by `bundle`."""
+    networks = _networks(bundle)
     return render(
         "explain.html",
         version=dfd.__version__,
         caution=CAUTION,
         videos=[_shown(about, bundle, number) for number, about in enumerate(abouts)],
-        networks=_networks(bundle),
+        networks=networks,
+        maps_note=_maps_note(networks),
         card=_card(bundle),
         versions=versions(),
         sha256=bundle.info.sha256(),
@@ -120,7 +109,7 @@ def _numbers(about: Explanation) -> dict[str, Any]:
     return {
         "video": about.video.name,
         "sha256": about.sha256,
-        "verdict": verdict_words(about),
+        "verdict": words(about.score),
         "doubts": doubts(about),
         "probability": about.score.probability,
         "meaning": meaning(about),
@@ -128,6 +117,7 @@ def _numbers(about: Explanation) -> dict[str, Any]:
         "reason": about.score.reason,
         "seconds": about.seconds,
         "segments": about.segments,
+        "thorough": about.thorough,
         "looked_at": [list(span) for span in about.looked],
         "people": about.people,
         "faces": [look._asdict() for look in about.looks],
@@ -148,7 +138,7 @@ def _shown(about: Explanation, bundle: Bundle, number: int) -> dict[str, Any]:
     return {
         "about": about,
         "id": f"video-{number + 1}",
-        "verdict": verdict_words(about),
+        "verdict": words(about.score),
         "doubts": doubts(about),
         "meaning": meaning(about),
         "disagreement": disagreement(about),
@@ -199,9 +189,9 @@ def _person(about: Explanation, person: int, number: int) -> dict[str, Any]:
             "look": each.look,
             "network": each.member + 1,
             "rated": each.rated,
-            "blank": not each.heat.max() > 0.02,
+            "blank": each.heat is not None and not each.heat.max() > 0.02,
             "face": data_uri(each.image, SIDE, 85),
-            "heat": data_uri(heated(each), SIDE),
+            "heat": "" if each.heat is None else data_uri(heated(each.image, each.heat), SIDE),
         }
         for each in about.telling
         if each.look.person == person
@@ -209,12 +199,12 @@ def _person(about: Explanation, person: int, number: int) -> dict[str, Any]:
     return {"number": person + 1, "frames": frames}
 
 
-def heated(telling: Telling) -> Picture:
+def heated(image: Picture, heat: Heat) -> Picture:
     """A frame in grey under its heat map, (S,S,3) uint8 RGB: from dark to bright, so that no colour decides."""
-    grey = cv2.cvtColor(cv2.cvtColor(telling.image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB).astype(np.float32)
-    level = np.round(255 * np.clip(telling.heat, 0, 1)).astype(np.uint8)
+    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB).astype(np.float32)
+    level = np.round(255 * np.clip(heat, 0, 1)).astype(np.uint8)
     colour = cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
-    share = 0.75 * np.clip(telling.heat, 0, 1)[..., None]
+    share = 0.75 * np.clip(heat, 0, 1)[..., None]
     return np.asarray(np.round(grey * (1 - share) + colour * share), np.uint8)
 
 
@@ -233,18 +223,26 @@ def _quality(about: Explanation) -> list[tuple[str, str, str]]:
 
 
 def _networks(bundle: Bundle) -> list[dict[str, Any]]:
-    told = bundle.info.evidence
-    checks = told.maps if told and told.maps else (None,) * len(bundle.members)
+    table = bundle.info.evidence
+    checks = table.maps if table and table.maps else (None,) * len(bundle.members)
     whole = sum(entry.weight for entry in bundle.info.members)
     return [
         {
             "file": entry.file,
             "knows": knows(header),
             "weight": round(entry.weight / whole, 3),
-            "maps": check.model_dump() if check else None,
+            "maps": {**check.model_dump(), "tells": check.tells} if check else None,
         }
         for entry, (_, header), check in zip(bundle.info.members, bundle.members, checks, strict=True)
     ]
+
+
+def _maps_note(networks: Sequence[Mapping[str, Any]]) -> str:
+    """Whose heat maps are not on the page, where some are not."""
+    untold = [n["maps"] is not None and not n["maps"]["tells"] for n in networks]
+    if all(untold):
+        return "No map is shown: no network's maps tell more than where the face is."
+    return "Only networks whose maps passed the check at the end of this page draw them." if any(untold) else ""
 
 
 def _card(bundle: Bundle) -> dict[str, Any]:

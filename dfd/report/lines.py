@@ -8,10 +8,9 @@ EVERY = 30.0
 
 
 class Lines:
-    """Told (done, of how many, what was done last), hands a line to `write` at most every `every` seconds.
+    """Called with (done, of how many, what was done last), writes a line at most every `every` seconds.
 
-    what: names the stage. clock: gives seconds, from any beginning. A new total, or a step back,
-    begins the count of the time anew.
+    what: names the stage. write: takes a line. clock: gives seconds. A new total, or a step back, restarts the rate.
     """
 
     def __init__(

@@ -112,7 +112,7 @@ def _optional(path: Path) -> dict[str, Any]:
 
 
 def _stores(run: Path, faces: Sequence[Path], lacks: list[str]) -> list[FaceStore]:
-    """The datasets of a run. One that was only noted, and has gone since, is not missed but told."""
+    """The datasets of a run. One that the run only names, and that is gone, is reported, and no error."""
     if faces:
         return [FaceStore.open(folder) for folder in faces]
     noted = [Path(str(folder)) for folder in _optional(run / NOTED).values()]

@@ -86,8 +86,8 @@ def write_run_page(runs: Sequence[Path], out: Path, faces: Sequence[Path] = (), 
     facts = [read_run(run, faces) for run in runs]
     views = [_view(run, partial(_link, pages, out)) for run in facts]
     both = _both(facts) if len(facts) == 2 else {}
-    told = {"version": dfd.__version__, "caution": CAUTION, "shift": SHIFT, "worst": WORST}
-    return write_page(out, render("run.html", runs=views, both=both, **told))
+    shared = {"version": dfd.__version__, "caution": CAUTION, "shift": SHIFT, "worst": WORST}
+    return write_page(out, render("run.html", runs=views, both=both, **shared))
 
 
 def _link(pages: Path | None, out: Path, name: str) -> str:
@@ -128,7 +128,7 @@ def _about(run: RunFacts) -> list[Row]:
     """What it was trained with, in a row each."""
     recipe = run.config.get("recipe", {})
     model, clip, train = (recipe.get(part, {}) for part in ("model", "clip", "train"))
-    told = {
+    settings = {
         "network": " ".join(str(model[key]) for key in ("name", "backbone") if model.get(key)),
         "starting weights": Path(str(model["weights"])).name if model.get("weights") else "none",
         "frames of a clip": str(clip.get("length", "")),
@@ -137,7 +137,7 @@ def _about(run: RunFacts) -> list[Row]:
         "parameters": f"{run.config.get('parameters', 0):,}",
         "dfd": run.config.get("versions", {}).get("dfd"),
     }
-    return [{"setting": key, "value": value} for key, value in told.items() if value] if recipe else []
+    return [{"setting": key, "value": value} for key, value in settings.items() if value] if recipe else []
 
 
 def _measures(score: Mapping[str, Any]) -> list[Row]:
@@ -219,7 +219,7 @@ def _distortions(found: Mapping[str, Any]) -> list[Row]:
 
 
 def _start(run: RunFacts) -> list[Row]:
-    """The starting weights as they are, beside the trained model."""
+    """The starting weights as they are, compared with the trained model."""
     both = (("the starting weights as they are", run.start), ("trained on the other folds", run.score))
     return [{"model": name, **_brief(score)} for name, score in both] if run.start and run.score else []
 

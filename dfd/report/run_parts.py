@@ -16,7 +16,7 @@ Row = dict[str, Any]
 
 KINDS = (
     ("set", "By data set"),
-    ("method", "By the fakes' method, each beside the real videos of its set"),
+    ("method", "By the fakes' method, each with the real videos of its set"),
     ("compression", "By compression"),
     ("size", "By the size of the faces"),
     ("status", "By how the video ended"),
@@ -35,7 +35,7 @@ def parts(videos: pd.DataFrame) -> Iterator[tuple[str, list[Row]]]:
 
 
 def _part(videos: pd.DataFrame, column: str, name: str) -> pd.DataFrame:
-    """The rows of a part. A method has fakes alone, and is judged beside the real videos of the same sets."""
+    """The rows of a part. A method has only fakes, so it is judged together with the real videos of the same sets."""
     rows = videos[videos[column] == name]
     if column != "method":
         return rows

@@ -11,7 +11,7 @@ from dfd.report.plots import Axis, Bars, Line, bar_plot, line_plot
 from dfd.report.run_facts import RunFacts
 from dfd.scoring.diagrams import ReliabilityBin, Roc, histogram, reliability, roc
 
-COIN = math.log(2)
+CHANCE = math.log(2)
 """Loss of always saying 0.5."""
 GREY = 5
 """The tone of what lines are compared with."""
@@ -24,7 +24,7 @@ BINS = 20
 
 def roc_plot(runs: Sequence[RunFacts]) -> Markup:
     """The ROC curve of each run, with its interval."""
-    lines = [Line("a coin", [(0, 0), (1, 1)], tone=GREY, dashed=True)]
+    lines = [Line("chance level", [(0, 0), (1, 1)], tone=GREY, dashed=True)]
     for tone, run in enumerate(runs, 1):
         videos = run.videos
         curve = roc(videos["label"], videos["probability"], videos["group"].tolist())
@@ -96,16 +96,16 @@ def curve_plots(curve: pd.DataFrame) -> list[Markup]:
     """What was learned, step by step: losses, then accuracy and AUC. Dashed: on what was kept aside."""
     last = max(float(curve["step"].max()), 1)
     plots = []
-    for learned, held, what, of_held, coin in (
-        ("loss", "held_loss", "loss", "balanced log loss", COIN),
+    for learned, held, what, of_held, chance in (
+        ("loss", "held_loss", "loss", "balanced log loss", CHANCE),
         ("accuracy", "held_auc", "accuracy", "AUC", 0.5),
     ):
-        lines = [Line("a coin", [(0, coin), (last, coin)], tone=GREY)]
+        lines = [Line("chance level", [(0, chance), (last, chance)], tone=GREY)]
         lines += _curve_lines(curve, learned, f"{what} on training clips", dashed=False)
         lines += _curve_lines(curve, held, f"{of_held} of what was kept aside", dashed=True)
         top = max((value for line in lines for _, value in line.points), default=1)
         about = f"Learning curve: {what} on training clips, and {of_held} of what was kept aside, against steps."
-        y = Axis(f"{what}; dashed: {of_held} of what was kept aside", 0, 1 if coin == 0.5 else min(top, 2.0))
+        y = Axis(f"{what}; dashed: {of_held} of what was kept aside", 0, 1 if chance == 0.5 else min(top, 2.0))
         plots.append(line_plot(lines, Axis("step", 0, last), y, about))
     return plots
 

@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.table import Table
 
 from dfd.report.lines import EVERY, Lines
-from dfd.report.verdict import CAUTION, STATUS_MEANS, counts, suspects, verdict
+from dfd.report.verdict import CAUTION, STATUS_MEANS, counted, counts, suspects, verdict
 from dfd.scoring.metrics import explain_score
 from dfd.scoring.seen import SEEN
 from dfd.scoring.sets import NOTE, SETS
@@ -120,9 +120,9 @@ def score(result: Mapping[str, Any]) -> None:
         ("log loss", "log_loss", mix),
         ("  of the real", "real_log_loss", ""),
         ("  of the fakes", "fake_log_loss", ""),
-        ("AUC", "auc", "a fake scores above a real one this often; a coin 0.5"),
-        ("average precision", "average_precision", f"a coin {result['fakes'] / result['videos']:.2f}, on this mix"),
-        ("equal error rate", "equal_error_rate", "share wrong of either class where both are alike; a coin 0.5"),
+        ("AUC", "auc", "how often a fake scores above a real video; chance level 0.5"),
+        ("average precision", "average_precision", f"chance level {result['fakes'] / result['videos']:.2f}"),
+        ("equal error rate", "equal_error_rate", "share wrong in each class where both are equal; chance level 0.5"),
         ("accuracy", "accuracy", mix),
         ("  of the real", "real_accuracy", "{real_as_real} as real, {real_as_fake} as fake".format(**confusion)),
         ("  of the fakes", "fake_accuracy", "{fake_as_real} as real, {fake_as_fake} as fake".format(**confusion)),
@@ -170,7 +170,7 @@ def decision(made: Decision) -> None:
 
 
 def start(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-    """The starting weights as they are, beside what training made of them; says so where that is worse."""
+    """Compare the starting weights with what training made of them, and warn where training made them worse."""
     rows = [
         {"model": name, **_brief(result)}
         for name, result in (("the starting weights as they are", before), ("trained on the other folds", after))
@@ -188,7 +188,7 @@ def start(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
 
 
 def distortions(found: Mapping[str, Mapping[str, Any]]) -> None:
-    """What a cross-validation scores on distorted videos, beside the videos as they are."""
+    """Compare a cross-validation's scores on distorted videos with those on the videos as they are."""
     rows = []
     for name, result in found.items():
         lost = result.get("against", {})
@@ -246,12 +246,12 @@ def prediction(made: Prediction, out: Path | None) -> None:
     report = made.report()
     if len(made.scores) == 1:
         say(verdict(made.scores[0]))
-        for row in report["caveats"]:
-            say(f"Note: {row['reason']}.")
+        if made.scores[0].status == "ok" and made.scores[0].reason:
+            say(f"Note: {made.scores[0].reason}.")
     else:
         _several(made, report)
     if out:
-        say(f"Wrote {out}: {report['videos']} rows in {report['seconds']:.1f} s.")
+        say(f"Wrote {out}: {counted(report['videos'], 'row')} in {report['seconds']:.1f} s.")
 
 
 def _several(made: Prediction, report: Mapping[str, Any]) -> None:
@@ -262,12 +262,12 @@ def _several(made: Prediction, report: Mapping[str, Any]) -> None:
     say("")
     statuses(report["statuses"], report["fell_back"])
     if report["resumed"]:
-        say(f"{report['resumed']} rows are of an earlier run that was stopped.")
+        say(f"From an earlier run that was stopped: {counted(report['resumed'], 'row')}.")
     if list(report["speeds"]) not in ([], ["full"]):
         say("")
         table([{"speed": speed, "videos": count} for speed, count in report["speeds"].items()])
     if report["caveats"]:
-        say(f"{len(report['caveats'])} videos were scored with a caveat; the report (--report) says which.")
+        say(f"Scored with a caveat: {counted(len(report['caveats']), 'video')}; the report (--report) says which.")
     share = len(report["fell_back"]) / max(1, report["videos"])
     if share > 0.05:
         say(f"Warning: {share:.0%} of the rows could not be scored and say 0.5.", "yellow")

@@ -1,6 +1,6 @@
 """Runs in MLflow: a mirror of run folders, which have all of it already, so that nothing here can lose a run.
 
-A run folder is told to MLflow as it grows: its settings and number of parameters at once, a point of its curves as
+A run folder is logged to MLflow as it grows: its settings and number of parameters at once, a point of its curves as
 each is written, and at its end its measures, curve, settings and checkpoint. mlflow.json in it says which run it is
 there, so that a run that goes on goes on there too.
 """
@@ -91,7 +91,7 @@ class Mirror:
         return str(self.client.create_experiment(EXPERIMENT, place.as_uri() if local else None))
 
     def _run(self, folder: Path) -> dict[str, Any]:
-        """Which MLflow run a folder is, and how far its curve was told; begun where it is new."""
+        """Which MLflow run a folder is, and how far its curve was logged; started where it is new."""
         note = folder / "mlflow.json"
         if note.is_file():
             known: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))

@@ -28,20 +28,20 @@ MOST = 10
 
 
 def words(score: VideoScore) -> str:
-    """The words for a score; CANNOT_SAY where the video could not be scored.
+    """The words for a score; CANNOT_SAY where the video could not be scored, or the score is in doubt.
 
     >>> [words(VideoScore("a.mp4", p, "ok")) for p in (0.95, 0.5)], words(VideoScore("b.mp4", 0.5, "no_face"))
     (['substantial evidence of manipulation', 'unclear'], 'cannot say')
     """
-    if score.status != "ok":
+    if score.status != "ok" or score.doubts:
         return CANNOT_SAY
     return next(text for least, text in VERDICTS if score.probability >= least)
 
 
 def verdict(score: VideoScore) -> str:
-    """One line on a video: its probability in words and on what it rests, or the reason why there is none.
+    """One line on a video: its probability, the verdict and on what it rests; or why there is none.
 
-    faces: the most in one segment.
+    The number of faces is that of the segment with most of them.
 
     >>> verdict(VideoScore("b.mp4", 0.5, "missing"))
     'b.mp4: cannot say, no such file. A score is evidence, never proof.'
@@ -50,13 +50,14 @@ def verdict(score: VideoScore) -> str:
         means, why = STATUS_MEANS[score.status], score.reason
         return f"{score.name}: {CANNOT_SAY}, {means}{f' ({why})' if why and why != means else ''}. {CAUTION}"
     faces = Counter(face.segment for face in score.faces)
-    seen = f"{_counted(max(faces.values(), default=0), 'face')}, {_counted(len(faces), 'segment')} looked at"
-    return f"{score.name}: {score.probability:.2f}, {words(score)} ({seen}). {CAUTION}"
+    seen = f"{counted(max(faces.values(), default=0), 'face')}, {counted(len(faces), 'segment')} scored"
+    why = "".join(f"; {doubt}" for doubt in score.doubts)
+    return f"{score.name}: {score.probability:.2f}, {words(score)} ({seen}){why}. {CAUTION}"
 
 
 def suspects(scores: Sequence[VideoScore]) -> list[dict[str, object]]:
-    """Rows of a table: the most suspicious of the videos that were scored, at most MOST."""
-    scored = sorted((score for score in scores if score.status == "ok"), key=lambda score: -score.probability)
+    """Rows of a table: the most suspicious of the videos with a verdict, at most MOST."""
+    scored = sorted((score for score in scores if words(score) != CANNOT_SAY), key=lambda score: -score.probability)
     return [{"video": s.name, "score": f"{s.probability:.2f}", "verdict": words(s)} for s in scored[:MOST]]
 
 
@@ -67,13 +68,14 @@ def counts(scores: Sequence[VideoScore]) -> str:
     '3 videos: 1 substantial evidence of manipulation, 1 unclear, 1 cannot say.'
     """
     found = Counter(map(words, scores))
-    told = [f"{found[text]} {text}" for text in (*(text for _, text in VERDICTS), CANNOT_SAY) if found[text]]
-    return f"{_counted(len(scores), 'video')}: {', '.join(told)}."
+    parts = [f"{found[text]} {text}" for text in (*(text for _, text in VERDICTS), CANNOT_SAY) if found[text]]
+    return f"{counted(len(scores), 'video')}: {', '.join(parts)}."
 
 
-def _counted(number: int, what: str) -> str:
-    """
-    >>> _counted(1, "face"), _counted(2, "face")
+def counted(number: int, what: str) -> str:
+    """A number of things, in the singular or plural.
+
+    >>> counted(1, "face"), counted(2, "face")
     ('1 face', '2 faces')
     """
     return f"{number} {what}{'' if number == 1 else 's'}"

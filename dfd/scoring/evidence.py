@@ -44,6 +44,11 @@ class MapCheck(Config):
     uniform: float
     centred: float
 
+    @property
+    def tells(self) -> bool:
+        """Whether the maps say more than an even map, and more than that a face is in the middle."""
+        return self.inside > max(self.uniform, self.centred)
+
 
 class Evidence(Config):
     """Tables of unseen videos, and of what they are. Empty where there are none."""

@@ -12,15 +12,25 @@ SEEN = "seen_by_weights"
 """In the measures of what was held out: how many of it the weights had seen that its models began from."""
 
 
+class Seen:
+    """The names that a model has seen, indexed: a name is found with more or fewer folders before it, as in among()."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = frozenset(names)
+        self._ends = {end for name in self._names for end in _ends(name)}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._ends or not self._names.isdisjoint(_ends(name))
+
+
 def among(names: Iterable[str], seen: Iterable[str]) -> list[str]:
     """Those of `names` that are in `seen`, there with more or fewer folders before the file.
 
     >>> among(["dfdc_train_part_0/a.mp4", "b.mp4", "real/1.mp4"], ["a.mp4", "x/b.mp4", "fake/1.mp4"])
     ['dfdc_train_part_0/a.mp4', 'b.mp4']
     """
-    whole = set(seen)
-    ends = {end for name in whole for end in _ends(name)}
-    return [name for name in names if name in ends or not whole.isdisjoint(_ends(name))]
+    known = Seen(seen)
+    return [name for name in names if name in known]
 
 
 def seen_before(

@@ -115,6 +115,11 @@ def unseen_probabilities(sets: Sequence[JudgedSet]) -> list[list[float]]:
     return [of.probabilities(*_chosen(_others(sets, of))) for of in sets]
 
 
+def left_out_probabilities(sets: Sequence[JudgedSet], way: str) -> list[list[float]]:
+    """Of each set's videos, by weights and a temperature that `way` fits on the other sets. Of two sets or more."""
+    return [of.probabilities(*_fit(way, _others(sets, of))) for of in sets]
+
+
 def _others(sets: Sequence[JudgedSet], of: JudgedSet) -> list[JudgedSet]:
     return [other for other in sets if other is not of]
 
