@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from dfd.errors import VideoReadError
 from dfd.types import Frames, Plan
 from dfd.videos import decode, frames, pictures
-from dfd.videos.decode import probe, read_frames, stream_pictures
+from dfd.videos.decode import Footage, probe, read_frames, stream_pictures
 from dfd.videos.display import Display
 from dfd.videos.encode import write_video
 from dfd.videos.index import needed
@@ -264,6 +264,16 @@ def test_file_cut_short_gives_its_frames(tmp_path: Path) -> None:
         read_frames(path, [23])
     with pytest.raises(VideoReadError, match="decord"):
         read_frames(path, [3], decoder="decord")
+
+
+@pytest.mark.parametrize(("frames", "caveats"), [(48, ()), (49, ("cut short: 25 of 49 frames are not in the file",))])
+def test_a_second_that_is_not_in_the_file_is_a_caveat(tmp_path: Path, frames: int, caveats: tuple[str, ...]) -> None:
+    path = tmp_path / "a.mp4"
+    write_video(path, numbered(frames), 25)
+    assert Footage(path).caveats == ()
+    position, size = packets_of(path)[23]
+    path.write_bytes(path.read_bytes()[: position + size // 2])
+    assert Footage(path).caveats == caveats
 
 
 def test_broken_packet_costs_its_frame_and_shifts_no_other(tmp_path: Path) -> None:

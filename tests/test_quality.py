@@ -59,9 +59,9 @@ def test_sharpness_falls_with_blur_and_not_with_light():
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"face": SMALL - 1}, "too small: 47 pixels, and it takes 48"),
-        ({"brightness": DARK - 1}, "too dark: brightness 19 of 255, and it takes 20"),
-        ({"bits": COMPRESSED / 2}, "too compressed: 0.0005 bits a pixel, and it takes 0.001"),
+        ({"face": SMALL - 1}, "too small: 47 pixels, it needs 48"),
+        ({"brightness": DARK - 1}, "too dark: brightness 19 of 255, it needs 20"),
+        ({"bits": COMPRESSED / 2}, "too compressed: 0.0005 bits a pixel, it needs 0.001"),
     ],
 )
 def test_what_is_too_poor_is_said(change, says):

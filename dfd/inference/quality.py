@@ -55,11 +55,11 @@ class Quality:
         """Which limits the video falls below, each in words."""
         found = []
         if self.face is not None and self.face < SMALL:
-            found.append(f"the faces are too small: {self.face:.0f} pixels, and it takes {SMALL:.0f}")
+            found.append(f"the faces are too small: {self.face:.0f} pixels, it needs {SMALL:.0f}")
         if self.brightness is not None and self.brightness < DARK:
-            found.append(f"the faces are too dark: brightness {self.brightness:.0f} of 255, and it takes {DARK:.0f}")
+            found.append(f"the faces are too dark: brightness {self.brightness:.0f} of 255, it needs {DARK:.0f}")
         if self.bits is not None and self.frames > 1 and self.bits < COMPRESSED:
-            found.append(f"the video is too compressed: {self.bits:.4f} bits a pixel, and it takes {COMPRESSED:g}")
+            found.append(f"the video is too compressed: {self.bits:.4f} bits a pixel, it needs {COMPRESSED:g}")
         return found
 
 

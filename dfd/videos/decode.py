@@ -99,6 +99,16 @@ class Footage:
         self._first, self.display = first_frame(self.path)
         self.fps = self._index.fps
 
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """What a person should know who sees the pictures: Display's caveats, and whether the file is cut short."""
+        promised, lost = self._index.promised, self._index.promised - self._index.shown
+        cut = lost >= max(1.0, self.fps)  # containers are often wrong by a few frames
+        return (
+            *self.display.caveats,
+            *([f"cut short: {lost} of {promised} frames are not in the file"] if cut else []),
+        )
+
     def stream(self, plan: Plan) -> Iterator[Pictures]:
         """The groups of frames that the plan asks for, in order: of each what can be read, perhaps nothing.
 

@@ -25,7 +25,7 @@ MATROSKA = b"\x1aE\xdf\xa3"
 
 @dataclass(frozen=True)
 class Source:
-    """A video that can be read. stream: what a plan asks for, as Footage.stream gives it. caveats: as Display's."""
+    """A video that can be read. stream: what a plan asks for, as Footage.stream gives it. caveats: as Footage's."""
 
     stream: Callable[[Plan], Iterator[Pictures]]
     caveats: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ def open_source(path: Path) -> Source:
     """
     try:
         footage = Footage(path)
-        return Source(footage.stream, footage.display.caveats)
+        return Source(footage.stream, footage.caveats)
     except VideoReadError as error:
         if not _begins_as_container(path):
             raise
