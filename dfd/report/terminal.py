@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.table import Table
 
 from dfd.report.lines import EVERY, Lines
-from dfd.report.verdict import CAUTION, STATUS_MEANS, counted, counts, suspects, verdict
+from dfd.report.verdict import CAUTION, STATUS_MEANS, counted, counts, doubted, suspects, verdict
 from dfd.scoring.metrics import explain_score
 from dfd.scoring.seen import SEEN
 from dfd.scoring.sets import NOTE, SETS
@@ -259,6 +259,8 @@ def _several(made: Prediction, report: Mapping[str, Any]) -> None:
     if rows := suspects(made.scores):
         table(rows, "The most suspicious")
     say(f"{counts(made.scores)} {CAUTION}")
+    if doubts := doubted(made.scores):
+        say(doubts)
     say("")
     statuses(report["statuses"], report["fell_back"])
     if report["resumed"]:

@@ -72,6 +72,17 @@ def counts(scores: Sequence[VideoScore]) -> str:
     return f"{counted(len(scores), 'video')}: {', '.join(parts)}."
 
 
+def doubted(scores: Sequence[VideoScore]) -> str:
+    """How many of the videos that were scored have no verdict, by the reason; nothing where each has one.
+
+    >>> doubted([VideoScore(f"{i}.mp4", 0.5, "ok", doubts=("the faces are too dark: brightness 9",)) for i in range(2)])
+    'No verdict on scored videos: the faces are too dark (2).'
+    """
+    found = Counter(doubt.partition(":")[0] for score in scores if score.status == "ok" for doubt in score.doubts)
+    reasons = ", ".join(f"{reason} ({count})" for reason, count in found.most_common())
+    return f"No verdict on scored videos: {reasons}." if reasons else ""
+
+
 def counted(number: int, what: str) -> str:
     """A number of things, in the singular or plural.
 
