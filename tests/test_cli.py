@@ -431,6 +431,16 @@ def test_two_runs_over_the_same_folds_become_one_bundle(capsys, small_store, tmp
         (["report", "{faces}", "--out", "{tmp}/out.html", "--faces", "{faces}"], 1, "--faces is for the page of a run"),
         (["report", "{old}", "--out", "{tmp}/out.html"], 1, "old is of format 1, and this version reads 4: build it"),
         (["report", "--out", "{tmp}/out.html"], 2, "FOLDERS requires an argument"),
+        (
+            ["train", "{faces}", "--out", "{tmp}/out", "--folds-of", "{tmp}/old"],
+            1,
+            "--folds-of is for one fold of a run",
+        ),
+        (
+            ["crossval", "{faces}", "--out", "{tmp}/out", "--identity-weights", "{tmp}/no.pt"],
+            1,
+            "--identity-weights is for --groups identity, not for people",
+        ),
         (["models", "lstm", "--clip", "3x4"], 1, "as in 15x1080x1920"),
         (["weights", "imagenet-huge", "--out", "{tmp}/out"], 1, "imagenet-lite0"),
         (["score", "{tmp}/none.csv", "--labels", "{videos}/metadata.json"], 1, "none.csv"),

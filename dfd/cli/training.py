@@ -11,7 +11,7 @@ from cyclopts import Group, Parameter
 
 from dfd.cli.options import FOLD, FOLDER, FOLDS, HOURS, NEW_FILE, NEW_FOLDER, whole
 from dfd.cli.recipes import SheetSettings, TrainingSettings, chosen
-from dfd.errors import CheckpointError, OutOfTimeError
+from dfd.errors import CheckpointError, ConfigError, OutOfTimeError
 from dfd.faces.store import FaceStore
 from dfd.models.checkpoint import read_checkpoint
 from dfd.report import terminal as show
@@ -102,6 +102,7 @@ def train(faces: Folders, /, *, options: TrainOptions) -> None:
     recipe, out = chosen(options.settings), options.out
     if options.settings.print_config:
         return print(as_yaml(recipe, "Settings of dfd train"), end="")
+    _check_groups(options, options.fold is not None)
     data = _data(faces, options.mix, recipe)
     _warn_of_margin(recipe)
     score = None
@@ -143,6 +144,7 @@ def crossval(faces: Folders, /, *, options: CrossvalOptions) -> None:
     recipe, out, groups = chosen(options.settings), options.out, options.groups
     if options.settings.print_config:
         return print(as_yaml(recipe, "Settings of dfd crossval"), end="")
+    _check_groups(options, folds=True)
     _warn_of_margin(recipe)
     data = _data(faces, options.mix, recipe)
     if options.zero_shot:
@@ -176,6 +178,15 @@ def _zero_shot(data: Datasets, recipe: Recipe, options: CrossvalOptions) -> None
     names = " ".join(str(store.folder) for store in data.stores.values())
     name = options.settings.recipe
     show.say(f"Next: dfd crossval {names} --recipe {name} --model.weights {weights} --folds-of {out} --out RUN")
+
+
+def _check_groups(options: TrainingOptions, folds: bool) -> None:
+    """Raise ConfigError for a grouping option that would change nothing. folds: whether videos are split into folds."""
+    groups = options.groups
+    if groups.identity_weights and groups.groups != "identity":
+        raise ConfigError(f"--identity-weights is for --groups identity, not for {groups.groups}: give both")
+    if groups.folds_of and not folds:
+        raise ConfigError("--folds-of is for one fold of a run: add --fold, or leave it out to train on all videos")
 
 
 def _data(faces: list[Path], mix: str | None, recipe: Recipe) -> Datasets:
