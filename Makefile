@@ -213,8 +213,8 @@ check: $(READY)  ## lint, format and types
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-bench: $(READY)  ## measure what README says of speed
+bench: $(READY)  ## measure what docs/speed.md states
 	.venv/bin/python -m benchmarks
 
-clean:  ## remove what is made anew in minutes: the mini-DFDC, builds and the last submission
+clean:  ## remove what minutes rebuild: faces and runs of the mini-DFDC, builds, the last submission
 	rm -rf "$(WORK)/mini" build submission/submission.csv submission/report.json

@@ -1,1 +1,1 @@
-"""Measures the speeds that README states: `make bench`, or `python -m benchmarks [VIDEO…]`."""
+"""Measures the speeds that docs/speed.md states: `make bench`, or `python -m benchmarks [VIDEO…]`."""
