@@ -45,7 +45,7 @@ COMMANDS = {
     "inference:bundle": "Pack the models of RUNS, calibration and preprocessing into OUT, ready for a kernel.",
     "report:report": "Make a page, one file, of a run, of two runs side by side, or of a dataset of faces.",
     "inference:card": "Write CARD.md into BUNDLE: what it was trained on, how it was tested, and where it fails.",
-    "inference:predict": "Score VIDEOS: print a verdict on each, and write OUT, a submission that is valid from the start.",
+    "inference:predict": "Score VIDEOS: print verdicts, and write OUT, a submission that is valid from the start.",
     "inference:explain": "Why VIDEOS got their scores, as a page: OUT opens in a browser, from a disk or a mail.",
     "scoring:validate": "Would Kaggle take SUBMISSION? Exit status 1, with the first bad rows, if not.",
     "scoring:score": "Score SUBMISSION: log loss as the competition computes it, and what explains it.",

@@ -166,7 +166,7 @@ class PredictOptions:
 
 
 def predict(videos: Videos, /, *, options: PredictOptions = PredictOptions()) -> None:
-    """Score VIDEOS: print a verdict on each, and write OUT, a submission that is valid from the start.
+    """Score VIDEOS: print verdicts, and write OUT, a submission that is valid from the start.
 
     After a kill the same command resumes.
     """
