@@ -16,7 +16,7 @@ from dfd.models.checkpoint import Header
 from dfd.report.page import render
 from dfd.report.pictures import data_uri
 from dfd.report.plots import Bar, Lane
-from dfd.report.verdict import CAUTION, STATUS_MEANS, words
+from dfd.report.verdict import CAUTION, STATUS_MEANS, counted, words
 from dfd.scoring.board import exposure
 from dfd.scoring.evidence import FEW
 from dfd.versions import versions
@@ -216,7 +216,7 @@ def _quality(about: Explanation) -> list[tuple[str, str, str]]:
         ("sharpness", q.sharpness, "{:.2f}", "0 is all blur; 0.3 to 0.7 is usual"),
         ("brightness", q.brightness, "{:.0f} of 255", "of the faces"),
         ("compression", q.bits, "{:.3f} bits a pixel", "of the file; 0.02 to 0.1 is usual"),
-        ("frame rate", q.fps, "{:.3g} a second", f"{q.frames} frames"),
+        ("frame rate", q.fps, "{:.3g} a second", counted(q.frames, "frame")),
         ("picture", q.width, f"{{}} × {q.height} pixels", ""),
     ]
     return [(name, text.format(value), note) for name, value, text, note in rows if value is not None]
