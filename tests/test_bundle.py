@@ -73,7 +73,7 @@ def test_a_bundle_averages_its_members(two, video, tmp_path):
         assert face.confidence == tracklet.confidence
 
 
-def test_a_member_among_others_of_other_segments_gives_the_bits_that_it_gives_alone(tmp_path, video, face_video):
+def test_a_member_gives_the_same_bits_alone_and_among_others(tmp_path, video, face_video):
     """Whether it reads a dataset of all segments, or the films that a prediction keeps of some."""
     paths = [
         checkpoint(tmp_path / "a.ckpt", 1),
@@ -94,21 +94,21 @@ def test_a_member_among_others_of_other_segments_gives_the_bits_that_it_gives_al
         assert said(some, looked_at).faces == over_members([alone[number] for number in used])
 
 
-def test_networks_of_single_frames_read_the_same_ones_whatever_they_cut_out():
+def test_frame_networks_read_the_same_frames_at_any_margin():
     configs = (ClipConfig(length=1, size=128, margin=1.0), ClipConfig(length=1, size=192, margin=1.25, fps=7.5))
     both = ScoredClips(configs)
     assert both.first(9) == ScoredClips(configs[:1]).first(9) == [1, 3, 5, 7]
     assert both.frames(30, 70, 30.0).tolist() == [49]
 
 
-def test_weights_count_where_members_meet(two, video, tmp_path):
+def test_weights_apply_where_members_overlap(two, video, tmp_path):
     write_bundle(tmp_path / "b", two, Earned(weights=(3.0, 1.0)))
     bundle = load_bundle(tmp_path / "b")
     alone = [said(Bundle(bundle.info, (member,)), video).faces for member in bundle.members]
     assert said(bundle, video).faces == over_members(alone, [3.0, 1.0])
 
 
-def test_the_rule_is_kept(two, tmp_path):
+def test_the_decision_rule_is_stored(two, tmp_path):
     rule = Rule(calibration=Calibration(scale=0.5, offset=1.0))
     write_bundle(tmp_path / "b", two, Earned(rule, "fitted", {"log_loss": 0.5}))
     bundle = load_bundle(tmp_path / "b")
@@ -121,7 +121,7 @@ def test_the_same_checkpoints_give_the_same_bundle(two, tmp_path):
     assert infos[0] == infos[1]
 
 
-def test_in_16_bits_its_golden_logits_are_of_the_rounded_weights(video, tmp_path):
+def test_a_16_bit_bundle_has_golden_logits_of_the_rounded_weights(video, tmp_path):
     path = checkpoint(tmp_path / "frame.ckpt", 1, name="frame", length=1)
     whole = write_bundle(tmp_path / "whole", [path])
     half = write_bundle(tmp_path / "half", [path], half=True)
@@ -137,7 +137,7 @@ def test_in_16_bits_its_golden_logits_are_of_the_rounded_weights(video, tmp_path
     assert logits[1] == pytest.approx(logits[0], abs=0.01)
 
 
-def test_what_its_members_have_seen_is_a_file_of_its_own(tmp_path):
+def test_seen_videos_are_stored_in_a_separate_file(tmp_path):
     """100,000 names in bundle.json would be in the way of all that reads it."""
     paths = [checkpoint(tmp_path / f"{n}.ckpt", n, videos=(f"{n}.mp4", "both,\n.mp4")) for n in (1, 2)]
     wanted = ("1.mp4", "2.mp4", "both,\n.mp4")
@@ -152,7 +152,7 @@ def test_what_its_members_have_seen_is_a_file_of_its_own(tmp_path):
         load_bundle(tmp_path / "b")
 
 
-def test_a_changed_byte_is_noticed(two, tmp_path):
+def test_a_changed_byte_is_detected(two, tmp_path):
     write_bundle(tmp_path / "b", two)
     path = tmp_path / "b" / "member-1.pt"
     data = bytearray(path.read_bytes())
@@ -178,7 +178,7 @@ def test_a_changed_byte_is_noticed(two, tmp_path):
         ({"wings": 2}, "unknown setting 'wings'"),
     ],
 )
-def test_a_bundle_json_that_does_not_hold(two, tmp_path, change, message):
+def test_an_inconsistent_bundle_json_is_refused(two, tmp_path, change, message):
     write_bundle(tmp_path / "b", two)
     path = tmp_path / "b" / "bundle.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
@@ -187,7 +187,7 @@ def test_a_bundle_json_that_does_not_hold(two, tmp_path, change, message):
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_not_a_bundle(two, tmp_path):
+def test_folders_that_are_not_bundles_are_refused(two, tmp_path):
     with pytest.raises(CheckpointError, match="no bundle.json"):
         load_bundle(tmp_path)
     with pytest.raises(CheckpointError, match="no checkpoint"):
@@ -200,7 +200,7 @@ def test_what_is_not_a_bundle(two, tmp_path):
     assert not (tmp_path / "b").exists()
 
 
-def test_a_model_of_mostly_fakes_is_moved_to_a_test_of_half_fakes(tmp_path, video):
+def test_the_prior_moves_a_model_to_a_balanced_test(tmp_path, video):
     logits = []
     for prior in (0.5, 0.84):
         write_bundle(tmp_path / f"{prior}", [checkpoint(tmp_path / f"{prior}.ckpt", 1, prior=prior)])
@@ -208,7 +208,7 @@ def test_a_model_of_mostly_fakes_is_moved_to_a_test_of_half_fakes(tmp_path, vide
     assert logits[1] == pytest.approx([logit + prior_offset(0.84) for logit in logits[0]], abs=1e-5)
 
 
-def test_a_network_that_answers_otherwise_than_when_it_was_bundled_is_refused(two, tmp_path):
+def test_a_network_whose_golden_logits_changed_is_refused(two, tmp_path):
     info = write_bundle(tmp_path / "b", two)
     path = tmp_path / "b" / "bundle.json"
     for shift, fine in ((0.0009, True), (0.0011, False)):
@@ -227,7 +227,7 @@ def test_a_network_that_answers_otherwise_than_when_it_was_bundled_is_refused(tw
 
 
 @pytest.mark.parametrize(("library", "version"), [("torch", "1.13.1"), ("av", "17.0.0"), ("dfd", "0.0.9")])
-def test_another_release_of_a_library_is_refused_though_all_answers_are_the_same(two, tmp_path, library, version):
+def test_another_library_release_is_refused_even_with_equal_outputs(two, tmp_path, library, version):
     info = write_bundle(tmp_path / "b", two)
     about = info.model_dump(mode="json")
     about["versions"][library] = version
@@ -238,7 +238,7 @@ def test_another_release_of_a_library_is_refused_though_all_answers_are_the_same
     assert len(load_bundle(tmp_path / "b", force=True).members) == 2
 
 
-def test_faces_that_are_found_elsewhere_than_where_it_was_bundled_are_refused(two, tmp_path, monkeypatch):
+def test_shifted_golden_faces_are_refused(two, tmp_path, monkeypatch):
     write_bundle(tmp_path / "b", two)
     load_bundle(tmp_path / "b")
     monkeypatch.setattr(Detector, "detect", shifted(Detector.detect, 4.0))
@@ -258,7 +258,7 @@ def shifted(detect, pixels):
     return off
 
 
-def test_a_golden_video_that_is_broken_or_gone_is_refused(two, tmp_path):
+def test_a_broken_or_missing_golden_video_is_refused(two, tmp_path):
     write_bundle(tmp_path / "b", two)
     path = tmp_path / "b" / "golden.mp4"
     path.write_bytes(path.read_bytes()[:-1])
@@ -270,14 +270,14 @@ def test_a_golden_video_that_is_broken_or_gone_is_refused(two, tmp_path):
     load_bundle(tmp_path / "b", force=True)
 
 
-def test_a_bundle_of_before_there_were_golden_faces_is_read(two, tmp_path):
+def test_an_old_bundle_without_golden_faces_is_read(two, tmp_path):
     info = write_bundle(tmp_path / "b", two)
     (tmp_path / "b" / "bundle.json").write_text(info.replace(golden_face=None).text())
     (tmp_path / "b" / "golden.mp4").unlink()
     load_bundle(tmp_path / "b")
 
 
-def test_force_takes_a_changed_file(two, tmp_path):
+def test_force_accepts_a_changed_file(two, tmp_path):
     write_bundle(tmp_path / "b", two)
     (tmp_path / "b" / "member-1.pt").write_bytes((tmp_path / "b" / "member-0.pt").read_bytes())
     with pytest.raises(CheckpointError, match="sha256"):
@@ -285,7 +285,7 @@ def test_force_takes_a_changed_file(two, tmp_path):
     load_bundle(tmp_path / "b", force=True)
 
 
-def test_a_network_that_gives_no_number_is_not_bundled(tmp_path):
+def test_a_network_with_nonfinite_logits_is_not_bundled(tmp_path):
     path = checkpoint(tmp_path / "m.ckpt", 1)
     header, weights = read_checkpoint(path)
     write_checkpoint(path, header, {name: weight * torch.nan for name, weight in weights.items()})
@@ -318,7 +318,7 @@ def out_of_memory(clips):
         ),
     ],
 )
-def test_a_member_that_fails_is_left_out_for_the_video(two, video, tmp_path, answer, reason):
+def test_a_failing_member_is_skipped_for_that_video(two, video, tmp_path, answer, reason):
     write_bundle(tmp_path / "b", two)
     bundle = load_bundle(tmp_path / "b")
     (first, _), (_, header) = bundle.members
@@ -332,7 +332,7 @@ def test_a_member_that_fails_is_left_out_for_the_video(two, video, tmp_path, ans
     assert str(failed).startswith("every member failed; member 0 left out")
 
 
-def test_a_video_that_cannot_be_read_costs_no_other(two, video, tmp_path):
+def test_an_unreadable_video_does_not_affect_others(two, video, tmp_path):
     write_bundle(tmp_path / "b", two)
     bundle = load_bundle(tmp_path / "b")
     gone = replace(video, tracklets=tuple(replace(t, film=tmp_path / "gone.mp4") for t in video.tracklets))
@@ -342,7 +342,7 @@ def test_a_video_that_cannot_be_read_costs_no_other(two, video, tmp_path):
     assert bundle.logits([]) == []
 
 
-def test_a_share_of_segments_and_of_members(tmp_path, video):
+def test_shares_of_segments_and_members_are_scored(tmp_path, video):
     paths = [checkpoint(tmp_path / f"{seed}.ckpt", seed, clips=4) for seed in range(3)]
     write_bundle(tmp_path / "b", paths)
     bundle = load_bundle(tmp_path / "b")
@@ -353,7 +353,7 @@ def test_a_share_of_segments_and_of_members(tmp_path, video):
         assert said(bundle, video, members=share) == said(some, video)
 
 
-def test_members_of_other_margins_and_sizes_are_cut_for_the_one_that_needs_most(two, tmp_path, face_video):
+def test_crops_are_cut_for_the_most_demanding_member(two, tmp_path, face_video):
     """Each is fed its own margin and size out of the same crops."""
     narrow = checkpoint(tmp_path / "narrow.ckpt", 3, FACES.replace(margin=1.0, size=96), margin=1.0, size=48)
     wide = checkpoint(tmp_path / "wide.ckpt", 4, FACES.replace(margin=1.8))

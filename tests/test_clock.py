@@ -29,7 +29,7 @@ def weights(path):
 
 
 @pytest.mark.parametrize("settings", [{"ema": 0.9}, {"loaders": 2, "self_blend": 0.5}, {"accumulate": 2, "batch": 4}])
-def test_a_run_that_stops_after_every_step_ends_as_an_uninterrupted_one(
+def test_a_run_stopped_after_every_step_equals_an_uninterrupted_one(
     videos, small_store, small_recipe, tmp_path, settings
 ):
     """Stopped by the clock in the middle of epochs, again and again: the same weights, the same curve.
@@ -60,7 +60,7 @@ def test_a_run_that_stops_after_every_step_ends_as_an_uninterrupted_one(
     pd.testing.assert_frame_equal(*curves)
 
 
-def test_the_curve_has_points_within_long_epochs(videos, small_store, small_recipe, tmp_path, monkeypatch):
+def test_long_epochs_are_measured_midway(videos, small_store, small_recipe, tmp_path, monkeypatch):
     monkeypatch.setattr(clock, "SAVE_EVERY", 0.0)
     monkeypatch.setattr(clock, "RESTS", 0)
     train(videos, small_store, small_recipe, tmp_path / "run", held=videos)
@@ -73,9 +73,7 @@ def test_the_curve_has_points_within_long_epochs(videos, small_store, small_reci
     assert 2 <= len(pd.read_csv(tmp_path / "rare" / "metrics.csv")) < 8
 
 
-def test_a_killed_run_goes_on_from_its_last_checkpoint_within_an_epoch(
-    videos, small_store, small_recipe, tmp_path, monkeypatch
-):
+def test_a_killed_run_resumes_within_an_epoch(videos, small_store, small_recipe, tmp_path, monkeypatch):
     """Saved after each step here, every ten minutes otherwise; whatever kills it, those steps are done."""
     monkeypatch.setattr(clock, "SAVE_EVERY", 0.0)
     recipe = small_recipe.replace(train=small_recipe.train.replace(epochs=1, slices=2))
@@ -92,7 +90,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint_within_an_epoch(
     assert told[-1] == 8
 
 
-def test_a_limit_holds_where_an_epoch_has_one_batch(videos, small_store, small_recipe, tmp_path, monkeypatch):
+def test_a_time_limit_holds_with_one_batch_per_epoch(videos, small_store, small_recipe, tmp_path, monkeypatch):
     """By a clock on which each step takes a second: of ten it keeps two, as long as the slowest steps, for the next."""
     recipe = small_recipe.replace(train=small_recipe.train.replace(epochs=60, batch=16))
     seconds = [0.0]
@@ -132,7 +130,7 @@ except OutOfTimeError as stopped:
 
 
 @pytest.mark.parametrize(("batch", "epochs", "settings"), [(4, 8, {"loaders": 2}), (16, 30, {}), (8, 500, {})])
-def test_a_training_that_is_told_to_end_saves_and_goes_on_as_if_it_had_not_been(
+def test_training_stopped_by_a_signal_resumes_to_the_same_result(
     videos, small_store, small_recipe, tmp_path, batch, epochs, settings
 ):
     """By SIGTERM to all its processes: within an epoch, between epochs of one batch, and on two devices."""
@@ -154,7 +152,7 @@ def test_a_training_that_is_told_to_end_saves_and_goes_on_as_if_it_had_not_been(
         assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
-def test_hours_run_from_now_on():
+def test_hours_are_counted_from_now():
     assert Runtime.deadline(None) is None
     soon = Runtime.deadline(0.01)
     assert 35 < soon - time.monotonic() <= 36
@@ -166,7 +164,7 @@ def test_hours_run_from_now_on():
         Runtime(until=time.monotonic()).report(1, 4, "")
 
 
-def test_the_progress_of_a_part_is_a_share_of_the_whole():
+def test_progress_of_a_part_is_scaled_to_the_whole():
     told = []
     part = Runtime(lambda *step: told.append(step)).part(1, 3, "fold 2 of 3")
     part.report(2, 4, "a.mp4")

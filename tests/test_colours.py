@@ -41,21 +41,21 @@ def test_matrix_and_range_are_those_of_the_tags(tmp_path: Path, matrix: int, ful
 
 @pytest.mark.parametrize(("size", "matrix"), [((640, 480), BT601), ((704, 704), BT601), ((1280, 720), BT709)])
 @pytest.mark.parametrize("tag", [2, 0, 8, 14])
-def test_what_is_not_told_or_odd_is_guessed_by_the_lines(
+def test_missing_or_odd_colour_tags_are_guessed_from_the_height(
     tmp_path: Path, size: tuple[int, int], matrix: int, tag: int
 ) -> None:
     path = write_clip(tmp_path / "a.mp4", planes_of(quarters(*size) / 255, matrix), colorspace=tag)
     assert np.abs(four(path) - FOUR).max() <= 3
 
 
-def test_a_turned_video_is_guessed_by_the_lines_that_are_stored(tmp_path: Path) -> None:
+def test_a_rotated_video_is_guessed_from_its_stored_height(tmp_path: Path) -> None:
     planes = planes_of(quarters(1280, 640) / 255, BT601)
     path = write_clip(tmp_path / "a.mp4", planes, matrix=(0, 1, -1, 0))
     assert np.abs(four(path) - np.rot90(FOUR, -1)).max() <= 3
 
 
 @pytest.mark.parametrize("name", ["colorspace", "color_range", "color_trc", "color_primaries"])
-def test_no_tag_is_an_error(name: str) -> None:
+def test_no_colour_tag_raises_an_error(name: str) -> None:
     planes = planes_of(quarters() / 255)
     for number in [*range(24), 99, 255]:
         frame = frame_of(planes)
@@ -66,7 +66,7 @@ def test_no_tag_is_an_error(name: str) -> None:
         assert picture[4:4, 0:9].size == 0
 
 
-def test_a_tag_that_comes_later_is_no_error_either() -> None:
+def test_a_late_tag_raises_no_error() -> None:
     first, later = frame_of(planes_of(quarters() / 255)), frame_of(planes_of(quarters() / 255, BT709))
     view = View(first, Display.of(first, None))
     later.colorspace = BT709
@@ -90,7 +90,7 @@ def hdr(light: np.ndarray, transfer: int, primaries: np.ndarray = TO_2020) -> li
 
 @pytest.mark.parametrize("transfer", [PQ, HLG])
 @pytest.mark.parametrize("primaries", [BT2020, 2])
-def test_hdr_up_to_the_knee_is_shown_as_the_same_picture_in_sdr(tmp_path: Path, transfer: int, primaries: int) -> None:
+def test_hdr_below_the_knee_matches_sdr(tmp_path: Path, transfer: int, primaries: int) -> None:
     planes = hdr((quarters() / 255) ** 2.4, transfer)
     tags: dict[str, Any] = {"colorspace": BT2020, "color_primaries": primaries, "color_trc": transfer, "color_range": 1}
     path = write_clip(tmp_path / "a.mp4", planes, "yuv420p10le", **tags)
@@ -114,7 +114,7 @@ def test_highlights_are_rolled_off_and_never_clipped(tmp_path: Path, transfer: i
     assert np.ptp(four(path), axis=2).max() <= 1  # grey stays grey
 
 
-def test_eight_bits_of_hdr_too(tmp_path: Path) -> None:
+def test_8_bit_hdr_is_converted(tmp_path: Path) -> None:
     ten = hdr((quarters() / 255) ** 2.4, PQ)
     path = write_clip(tmp_path / "a.mp4", [np.round(plane / 4) for plane in ten], colorspace=BT2020, color_trc=PQ)
     assert np.abs(four(path) - FOUR).max() <= 12  # its steps are wide
@@ -126,7 +126,7 @@ def test_hdr_in_the_primaries_of_bt709_keeps_them(tmp_path: Path) -> None:
     assert np.abs(four(write_clip(tmp_path / "a.mp4", planes, "yuv420p10le", **tags)) - FOUR).max() <= 4
 
 
-def test_sdr_of_wide_primaries_is_brought_to_bt709(tmp_path: Path) -> None:
+def test_wide_gamut_sdr_is_converted_to_bt709(tmp_path: Path) -> None:
     code = np.clip((quarters() / 255) ** 2.4 @ TO_2020.T, 0, 1) ** (1 / 2.4)
     tags: dict[str, Any] = {"colorspace": BT2020, "color_primaries": BT2020, "color_trc": 14}
     path = write_clip(tmp_path / "a.mp4", planes_of(code, BT2020, bits=10), "yuv420p10le", **tags)
@@ -134,21 +134,21 @@ def test_sdr_of_wide_primaries_is_brought_to_bt709(tmp_path: Path) -> None:
     assert probe(path).display.caveats == ()
 
 
-def test_light_that_is_counted_is_shown_as_a_code(tmp_path: Path) -> None:
+def test_linear_light_is_gamma_encoded(tmp_path: Path) -> None:
     planes = planes_of((quarters() / 255) ** 2.4, BT709, bits=10)
     path = write_clip(tmp_path / "a.mp4", planes, "yuv420p10le", colorspace=BT709, color_trc=LINEAR)
     assert np.abs(four(path) - FOUR).max() <= 5
 
 
 @pytest.mark.parametrize("transfer", [1, 2, 4, 5, 6, 7, 13, 14, 15])
-def test_ordinary_transfers_are_shown_as_they_are_coded(transfer: int) -> None:
+def test_ordinary_transfer_functions_are_left_as_coded(transfer: int) -> None:
     frame = frame_of(planes_of(quarters() / 255))
     frame.color_trc = transfer
     assert Colours.of(frame).format == "rgb24"
     assert np.abs(Picture(frame, View(frame)).reduced(None)[10, 10].astype(int) - FOUR[0, 0]).max() <= 3
 
 
-def test_held_hdr_keeps_its_ten_bits() -> None:
+def test_held_hdr_frames_keep_ten_bits() -> None:
     frame = frame_of(hdr((quarters(192, 128) / 255) ** 2.4, PQ), "yuv420p10le")
     frame.colorspace, frame.color_trc = BT2020, PQ
     view = View(frame, Display.of(frame, None), reduction=2)

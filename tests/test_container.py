@@ -46,7 +46,7 @@ def write(path: Path, *streams: Told) -> Path:
     }.items(),
     ids=lambda others: others[0],
 )
-def test_the_longest_video_is_read_whatever_flags_and_order_say(
+def test_the_longest_video_stream_is_read_whatever_its_flags_and_order(
     tmp_path: Path, suffix: str, others: tuple[str, list[Told]]
 ) -> None:
     video: Told = (VIDEO, range(50), 0)
@@ -60,14 +60,14 @@ def test_the_longest_video_is_read_whatever_flags_and_order_say(
         assert [group.shown for group in stream_pictures(path, lambda *_: [np.arange(3)])] == [50]
 
 
-def test_a_film_of_one_picture_is_a_video(tmp_path: Path) -> None:
+def test_a_film_of_one_frame_is_a_video(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mp4", (VIDEO, [0], DEFAULT))
     assert len(read_frames(path, [0])) == 1
     with open_film(path) as stream:
         assert (stream.width, stream.height) == (96, 64)
 
 
-def test_a_cover_alone_is_no_video(tmp_path: Path) -> None:
+def test_cover_art_alone_is_not_a_video(tmp_path: Path) -> None:
     path = tmp_path / "a.mkv"
     with av.open(path, "w") as container:
         sound = container.add_stream("aac", rate=44100)

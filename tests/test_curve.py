@@ -7,7 +7,7 @@ def rows(path):
     return [tuple(row) for row in pd.read_csv(path).itertuples(index=False)]
 
 
-def test_rows_are_added_and_those_of_epochs_done_again_replaced(tmp_path):
+def test_rows_are_appended_and_repeated_epochs_replaced(tmp_path):
     path = tmp_path / "metrics.csv"
     for step, loss in ((4, 0.7), (6, 0.65), (8, 0.6), (12, 0.5)):  # one within the second epoch
         add_row(path, {"epoch": (step - 1) // 4, "step": step, "loss": loss})

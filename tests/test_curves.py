@@ -15,7 +15,7 @@ def inked(path):
     return float((np.ptp(image, axis=2) > 60).mean())
 
 
-def test_a_curve_has_a_line_a_fold(tmp_path):
+def test_a_plot_has_one_line_per_fold(tmp_path):
     rows = [{"epoch": e, "step": 4 * e + 4, "loss": 0.7 - 0.1 * e, "accuracy": 0.5 + 0.1 * e} for e in range(3)]
     pd.DataFrame(rows).to_csv(tmp_path / "metrics.csv", index=False)
     one = inked(draw_curve(tmp_path))
@@ -27,7 +27,7 @@ def test_a_curve_has_a_line_a_fold(tmp_path):
     assert inked(draw_curve(tmp_path)) > 1.5 * one
 
 
-def test_a_cross_validation_shows_what_its_folds_have_learned_so_far(tmp_path, monkeypatch):
+def test_an_unfinished_cross_validation_plots_its_folds_so_far(tmp_path, monkeypatch):
     """Rows of folds 2 and 10, which begin one after the other."""
     clock = [0.0]
     monkeypatch.setattr(curves, "time", SimpleNamespace(monotonic=lambda: clock[0]))
@@ -47,7 +47,7 @@ def test_a_cross_validation_shows_what_its_folds_have_learned_so_far(tmp_path, m
     assert not drawn.exists()  # nothing is new
 
 
-def test_drawing_takes_no_more_than_its_share_of_the_time(tmp_path, monkeypatch):
+def test_plotting_stays_within_its_share_of_the_time(tmp_path, monkeypatch):
     """A second a picture: the next one comes twenty seconds later, and the last one at the end."""
     clock, pictures = [0.0], []
 

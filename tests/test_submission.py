@@ -273,7 +273,7 @@ class TestPublicTest:
         path = write(tmp_path / "s.csv", *(f"{name},0.5" for name in public_test_labels()))
         assert score_submission(path, public_test_labels())["log_loss"] == pytest.approx(math.log(2), abs=1e-12)
 
-    def test_the_truth_with_every_tenth_turned_round(self, tmp_path):
+    def test_the_truth_with_every_tenth_label_flipped(self, tmp_path):
         labels = public_test_labels()
         rows = [f"{name},{0.9 if (y == 1) != (i % 10 == 0) else 0.1}" for i, (name, y) in enumerate(labels.items())]
         found = score_submission(write(tmp_path / "s.csv", *rows), labels)
