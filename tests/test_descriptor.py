@@ -19,14 +19,14 @@ def constant(net, **values):
     return net.eval()
 
 
-def test_the_eyes_are_level_and_53_pixels_apart_in_a_chip():
+def test_eyes_in_a_chip_are_level_and_53_pixels_apart():
     assert CHIP.shape == (5, 2)
     assert CHIP[0, 1] == CHIP[1, 1] == pytest.approx(46.6, abs=0.01)
     assert CHIP[1, 0] - CHIP[0, 0] == pytest.approx(52.93, abs=0.01)
     assert CHIP[[3, 4], 1] == pytest.approx([103.02, 103.02], abs=0.01)
 
 
-def test_what_a_descriptor_is_by_hand():
+def test_a_descriptor_worked_by_hand():
     """The first convolution gives each of its 32 channels 2, and a block that does nothing hands on what it got."""
     first = torch.zeros(128, 256)
     first[0, 3], first[1, 40] = 1.0, 1.0
@@ -39,7 +39,7 @@ def test_what_a_descriptor_is_by_hand():
     assert found[:, 1:].abs().max() == 0  # the channels that blocks add are 0
 
 
-def test_a_colour_is_taken_off_and_divided_by_256():
+def test_the_mean_colour_is_subtracted_and_the_rest_divided_by_256():
     """The middle of one filter looks at green: 30 above the mean are 30 / 256."""
     filters, first = torch.zeros(32, 3, 7, 7), torch.zeros(128, 256)
     filters[5, 1, 3, 3], first[7, 5] = 1.0, 1.0
@@ -51,7 +51,7 @@ def test_a_colour_is_taken_off_and_divided_by_256():
 
 
 @pytest.mark.parametrize(("side", "after"), [(35, 17), (17, 8), (8, 4), (4, 2)])
-def test_a_block_that_halves_adds_the_mean_of_four_and_fills_up_with_zeros(side, after):
+def test_a_downsampling_block_adds_the_2x2_mean_padded_with_zeros(side, after):
     block = constant(Block(2, 4, down=True), conv2__bias=np.array([1.0, 1.0, 1.0, -1.0]))
     x = torch.rand(1, 2, side, side)
     with torch.inference_mode():
@@ -66,14 +66,14 @@ def test_a_block_that_halves_adds_the_mean_of_four_and_fills_up_with_zeros(side,
     assert (found[3] == 0).all()
 
 
-def test_a_block_adds_what_it_got_to_two_convolutions():
+def test_a_block_adds_its_input_to_two_convolutions():
     torch.manual_seed(0)
     block, x = Block(3, 3, down=False), torch.rand(1, 3, 5, 5)
     wanted = block.conv2(block.conv1(x).clamp(min=0)) + x
     assert torch.equal(block(x), wanted.clamp(min=0))
 
 
-def test_it_has_the_29_convolutions_of_dlibs():
+def test_the_network_has_dlibs_29_convolutions():
     convolutions = [layer for layer in DescriptorNetwork().modules() if isinstance(layer, torch.nn.Conv2d)]
     assert (len(convolutions), len(BLOCKS)) == (29, 14)
     assert sum(layer.weight.numel() for layer in convolutions) == 5_571_168  # filters of face-api.js, added up by hand

@@ -27,7 +27,7 @@ def weights(path):
     return read_checkpoint(path)[1]
 
 
-def test_two_processes_that_share_batches_learn_what_one_does(videos, small_store, small_recipe, tmp_path):
+def test_two_processes_train_the_same_weights_as_one(videos, small_store, small_recipe, tmp_path):
     """Gradients are averaged over both; a network whose batch statistics are frozen ends with the same weights."""
     still = small_recipe.replace(
         model=ModelConfig(name="frame", freeze="all", dropout=0, drop_path=0, backbone="efficientnet_lite0"),
@@ -51,7 +51,7 @@ def test_two_processes_that_share_batches_learn_what_one_does(videos, small_stor
     assert curves[1].tolist() == pytest.approx(curves[0].tolist(), rel=1e-4)
 
 
-def test_what_goes_wrong_on_one_of_several_devices_is_told(videos, small_store, small_recipe, tmp_path):
+def test_an_error_on_one_of_several_devices_is_reported(videos, small_store, small_recipe, tmp_path):
     copied = shutil.copytree(small_store.folder, tmp_path / "faces")
     store = FaceStore.open(copied)
     film = next(record for record in store.records() if record.tracklets).tracklets[0].film
@@ -66,7 +66,7 @@ def test_what_goes_wrong_on_one_of_several_devices_is_told(videos, small_store, 
         )
 
 
-def test_devices_that_cannot_share_a_batch_are_refused(videos, small_store, small_recipe, tmp_path):
+def test_a_batch_that_devices_cannot_share_is_refused(videos, small_store, small_recipe, tmp_path):
     for batch, message in ((4, "batch is 4, less than the 4 clips .* on each of 2 devices"), (12, "multiple of 8")):
         recipe = small_recipe.replace(train=small_recipe.train.replace(batch=batch))
         with pytest.raises(ConfigError, match=message):

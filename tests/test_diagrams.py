@@ -41,7 +41,7 @@ def test_one_class_has_no_curve():
     assert reliability([0, 0], [0.2, 0.9]) == []
 
 
-def test_reliability_counts_both_classes_alike():
+def test_reliability_weights_both_classes_equally():
     # Four fakes a real video: a detector that is right for half fakes says 0.5 where one in five is real.
     bins = reliability([0] + [1] * 4, [0.55] * 5)
     assert [(bin.low, bin.high, bin.videos, bin.fakes) for bin in bins] == [(0.5, 0.6, 5, 4)]
@@ -49,7 +49,7 @@ def test_reliability_counts_both_classes_alike():
     assert bins[0].share == pytest.approx(0.5)
 
 
-def test_a_bin_is_as_sure_as_its_groups_are_many():
+def test_a_bins_interval_narrows_with_its_number_of_groups():
     labels, said = [0, 1] * 50, [0.25] * 100
     many = reliability(labels, said)[0].between
     few = reliability(labels, said, ["a", "b", "c", "d"] * 25)[0].between
@@ -64,7 +64,7 @@ def test_the_highest_probability_is_in_the_last_bin():
     assert histogram([0, 1, 1], [0.0, 1.0, 0.999], bins=10) == ([1] + [0] * 9, [0] * 9 + [2])
 
 
-def test_what_is_no_probability_is_refused():
+def test_values_that_are_not_probabilities_are_refused():
     for drawn in (roc, reliability, histogram):
         with pytest.raises(SubmissionError, match=r"1\.2"):
             drawn([0, 1], [0.1, 1.2])

@@ -31,7 +31,7 @@ def on_pages(prefix: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_link_leads_to_a_file_and_heading(page):
+def test_every_link_points_to_a_file_and_heading(page):
     for link in LINK.findall(page.read_text(encoding="utf-8")):
         if link.startswith(("https://", "http://")):
             continue

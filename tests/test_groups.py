@@ -56,7 +56,7 @@ def named(store, people):
     return [dataclasses.replace(record, people=tuple(people.get(record.video, ()))) for record in labelled(store)]
 
 
-def test_people_whom_the_data_names_stay_on_one_side_unless_they_may_cross(small_store):
+def test_named_people_stay_in_one_part_unless_allowed_to_cross(small_store):
     """A fake's donor too: real3's person is in a fake of real0, and real1 and real2 are one."""
     records = named(small_store, {"fake0.mp4": ["3"], "real3.mp4": ["3"], "real1.mp4": ["x"], "real2.mp4": ["x"]})
     for seed in range(5):
@@ -67,7 +67,7 @@ def test_people_whom_the_data_names_stay_on_one_side_unless_they_may_cross(small
     assert any(fold["real1.mp4"] != fold["real2.mp4"] for fold in seeds)
 
 
-def test_where_people_tie_everything_it_is_said_that_they_may_cross(small_store):
+def test_one_group_suggests_letting_people_cross(small_store):
     with pytest.raises(ConfigError, match=r"1 real group only.*--groups source people may cross"):
         split(named(small_store, {f"real{i}.mp4": ["one"] for i in range(4)}), 2, 0)
 
@@ -83,12 +83,12 @@ def test_parts_stay_whole(small_store):
         split(records, 3, 0, Grouping(groups="part"))
 
 
-def test_parts_are_asked_for_where_there_are_none(small_store):
+def test_grouping_by_missing_parts_is_refused(small_store):
     with pytest.raises(ConfigError, match="in no part of DFDC"):
         split(labelled(small_store), 2, 0, Grouping(groups="part"))
 
 
-def test_a_person_stays_on_one_side_with_all_fakes(twins, weights):
+def test_a_person_stays_in_one_part_with_all_fakes(twins, weights):
     records = labelled(twins)
     by_source = split(records, 2, 0)
     assert by_source["group"].nunique() == 6
@@ -106,7 +106,7 @@ def test_one_person_throughout_cannot_be_split(twins, weights):
         split(labelled(twins), 2, 0, grouping)
 
 
-def test_people_are_of_real_videos_and_take_weights(twins, weights):
+def test_people_are_found_in_real_videos_and_require_weights(twins, weights):
     links = people(labelled(twins), Grouping(identity_weights=weights, identity_distance=1e-7))
     assert {a for a, _ in links} == {"real0.mp4", "real1.mp4", "real2.mp4", "real3.mp4", "twin.mp4"}
     assert dict(links)["twin.mp4"] == "real0.mp4"
@@ -114,7 +114,7 @@ def test_people_are_of_real_videos_and_take_weights(twins, weights):
         people(labelled(twins), Grouping(groups="identity"))
 
 
-def test_a_distance_that_is_not_given_is_the_networks_own(twins, weights, tmp_path, monkeypatch):
+def test_the_default_distance_depends_on_the_network(twins, weights, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(groups, "person_links", lambda embeddings, names, distance: asked.append(distance) or [])
     for path, own in ((weights, 1.0), (write_dlib(tmp_path / "dlib.pt"), 0.5)):
@@ -132,7 +132,7 @@ def stopped(small_store, small_recipe, tmp_path):
 
 
 class TestFoldsOfARun:
-    def test_another_seed_takes_the_same_folds(self, small_store, small_recipe, stopped, tmp_path):
+    def test_another_seed_keeps_the_folds(self, small_store, small_recipe, stopped, tmp_path):
         other = small_recipe.replace(train=small_recipe.train.replace(seed=1))
         wanted = folds_of(pd.read_csv(stopped / "folds.csv"))
         assert folds_of(split(labelled(small_store), 2, 1)) != wanted
@@ -141,7 +141,7 @@ class TestFoldsOfARun:
         again = crossval(small_store, other, 2, tmp_path / "other")  # goes on with the folds that it has
         assert folds_of(again.folds) == wanted
 
-    def test_a_group_that_crosses_folds_stops_it(self, small_store, small_recipe, stopped, tmp_path):
+    def test_a_group_in_two_folds_stops_the_run(self, small_store, small_recipe, stopped, tmp_path):
         text = (stopped / "folds.csv").read_text()
         frame = pd.read_csv(stopped / "folds.csv")
         frame.loc[frame["filename"] == "fake0.mp4", "fold"] = 1 - folds_of(frame)["real0.mp4"]
@@ -153,7 +153,7 @@ class TestFoldsOfARun:
         (stopped / "folds.csv").write_text(text)
         crossval(small_store, small_recipe, 2, stopped)
 
-    def test_a_source_corrected_since_that_crosses_is_found(self, small_store, stopped):
+    def test_a_corrected_source_that_crosses_folds_is_found(self, small_store, stopped):
         frame = pd.read_csv(stopped / "folds.csv")
         side = folds_of(frame)
         a, b = next((a, b) for a in side for b in side if side[a] != side[b] and a.startswith("fake"))
@@ -172,7 +172,7 @@ class TestFoldsOfARun:
             split(records, 2, 0, Grouping(folds_of=stopped))
 
 
-def test_faces_are_embedded_once_a_run_and_again_for_other_videos(twins, small_recipe, weights, tmp_path, monkeypatch):
+def test_faces_are_embedded_once_per_run_and_set_of_videos(twins, small_recipe, weights, tmp_path, monkeypatch):
     told = []
     found = groups.people
     monkeypatch.setattr(groups, "people", lambda records, *more: told.append(len(records)) or found(records, *more))
@@ -190,7 +190,7 @@ def test_faces_are_embedded_once_a_run_and_again_for_other_videos(twins, small_r
     assert len(told) == 5
 
 
-def test_a_folder_that_is_no_run_gets_no_people(twins, small_recipe, weights, tmp_path):
+def test_people_are_not_written_to_a_folder_that_is_not_a_run(twins, small_recipe, weights, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     grouping = Grouping(groups="identity", identity_weights=weights)
     for train in (train_fold, lambda *given, **more: train_all(*given[:2], tmp_path, **more)):
@@ -199,7 +199,7 @@ def test_a_folder_that_is_no_run_gets_no_people(twins, small_recipe, weights, tm
     assert [path.name for path in tmp_path.iterdir() if path.name != "faces"] == ["mine.txt"]
 
 
-def test_patience_keeps_people_by_the_face_together(twins, small_recipe, weights, tmp_path, monkeypatch):
+def test_early_stopping_keeps_people_by_face_together(twins, small_recipe, weights, tmp_path, monkeypatch):
     """real0 and its twin are one person: they judge together, or both are learned from."""
     asked = []
     monkeypatch.setattr(fit, "judges", lambda rows, config: asked.append({name: of for name, _, of in rows}) or set())
@@ -226,7 +226,7 @@ def test_a_dataset_in_several_layouts_has_sets(small_store):
     assert "set" not in split(labelled(small_store), 2, 0)
 
 
-def test_the_kind_of_groups_is_on_record_and_another_is_another_run(twins, small_recipe, weights, tmp_path):
+def test_the_grouping_is_recorded_and_changing_it_is_a_new_run(twins, small_recipe, weights, tmp_path):
     grouping = Grouping(groups="identity", identity_weights=weights, identity_distance=1e-7)
     made = crossval(twins, small_recipe, 2, tmp_path / "cv", grouping=grouping)
     told = json.loads((tmp_path / "cv" / "config.json").read_text())
@@ -236,7 +236,7 @@ def test_the_kind_of_groups_is_on_record_and_another_is_another_run(twins, small
         crossval(twins, small_recipe, 2, tmp_path / "cv")
 
 
-def test_pictures_of_one_person_by_the_face_stay_on_one_side(small_dataset, tmp_path):
+def test_pictures_of_one_person_by_face_stay_in_one_part(small_dataset, tmp_path):
     """One face in three pictures; the others show nobody, and so does each fake."""
     (face,) = read_frames(small_dataset / "real0.mp4", [0]).images
     videos = []

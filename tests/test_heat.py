@@ -29,7 +29,7 @@ class Corner(nn.Module):
         return (maps[:, 0] - maps[:, 1]).mean((1, 2)).unflatten(0, (len(clips), -1)).mean(1)
 
 
-def test_a_map_lights_up_what_the_logit_comes_from():
+def test_a_map_highlights_what_drives_the_logit():
     clips = torch.zeros(2, 3, 3, 8, 8, dtype=torch.uint8)
     clips[0, 0, 1, :4, :4] = 255  # red speaks for a fake, in one corner of the second frame
     clips[1, 1] = 255  # green speaks against it
@@ -45,7 +45,7 @@ def test_a_map_lights_up_what_the_logit_comes_from():
 
 @pytest.mark.parametrize("name", ["frame", "lstm", "journal_conv3d", "factorized", "inflated"])
 @pytest.mark.parametrize("frozen", [False, True])
-def test_every_kind_of_network_has_a_map_and_is_left_as_it_was(name, frozen):
+def test_every_network_has_a_map_and_is_left_unchanged(name, frozen):
     clip = ClipConfig(length=4, size=64)
     backbone = {"backbone": "mobilenetv3_small_050"} if name in ("frame", "lstm", "inflated") else {}
     model = build_model(ModelConfig(name=name, size="tiny", **backbone), clip).eval()

@@ -49,11 +49,11 @@ def test_the_curve_ends_with_the_score_of_the_fold_kept_aside(run, tmp_path):
     )
 
 
-def test_it_tells_how_far_it_is(run):
+def test_measuring_reports_progress(run):
     assert any(last.endswith("fold kept aside, 5 of 5") for _, _, last in run[2])
 
 
-def test_measuring_changes_nothing_that_training_goes_on_with(run):
+def test_measuring_does_not_change_training_state(run):
     path, held, _ = run
     model, header = load_model(path)
     model.train()
@@ -68,7 +68,7 @@ def test_measuring_changes_nothing_that_training_goes_on_with(run):
     assert HeldVideos(tuple(held), header).measure(model) == first
 
 
-def test_a_fold_of_one_class_has_a_gap_for_a_measure(run):
+def test_a_fold_of_one_class_gives_nan_measures(run):
     path, held, _ = run
     model, header = load_model(path)
     measures = HeldVideos(tuple(r for r in held if r.label == 0), header).measure(model)
@@ -76,7 +76,7 @@ def test_a_fold_of_one_class_has_a_gap_for_a_measure(run):
     assert math.isnan(measures["held_auc"])
 
 
-def test_a_network_that_is_lost_has_a_gap_and_not_what_a_coin_scores(run):
+def test_a_diverged_network_gives_nan_and_not_the_chance_level(run):
     path, held, _ = run
     model, header = load_model(path)
     for parameter in model.parameters():

@@ -107,7 +107,7 @@ def wrong(expected: Expected, statuses: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.mark.timeout(600)
-def test_predict_gives_every_video_a_row_and_a_status(predicted: Run) -> None:
+def test_predict_writes_a_row_and_a_status_per_video(predicted: Run) -> None:
     assert predicted.status == 0, predicted.text
     assert "Traceback" not in predicted.text
     fell_back = {row["filename"]: row["status"] for row in predicted.rows}
@@ -118,7 +118,7 @@ def test_predict_gives_every_video_a_row_and_a_status(predicted: Run) -> None:
     validate_submission(predicted.place / "submission.csv", predicted.place / "sample.csv")
 
 
-def test_predict_leaves_nothing_behind(predicted: Run) -> None:
+def test_predict_leaves_no_file_or_process(predicted: Run) -> None:
     assert predicted.alive == []
     assert predicted.after == predicted.before  # no file name was run by a shell
     assert listing(predicted.place / "tmp") == []

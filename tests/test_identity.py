@@ -60,7 +60,7 @@ def registry(tmp_path, monkeypatch):
     return publish
 
 
-def test_the_weights_are_downloaded_once_and_are_the_embedders(registry, tmp_path):
+def test_weights_are_downloaded_once_and_load_into_the_embedder(registry, tmp_path):
     published = registry(*packed(tensors()))
     identity_weights(tmp_path / "new" / "identity.pt")
     assert Embedder(tmp_path / "new" / "identity.pt").aligned
@@ -70,7 +70,7 @@ def test_the_weights_are_downloaded_once_and_are_the_embedders(registry, tmp_pat
     assert (tmp_path / "again.pt").read_bytes() == (tmp_path / "new" / "identity.pt").read_bytes()
 
 
-def test_eight_bits_are_scaled_and_moved_and_plain_tensors_are_not():
+def test_8_bit_tensors_are_dequantized_and_float_ones_kept():
     shapes = {"a": [2, 3], "b": [4]}
     manifest, content = packed(shapes, plain=("b",))
     found = unpacked(manifest, content)
@@ -82,7 +82,7 @@ def test_eight_bits_are_scaled_and_moved_and_plain_tensors_are_not():
         unpacked(manifest, content[:-4])
 
 
-def test_scale_and_shift_are_folded_into_a_convolution():
+def test_scale_and_shift_are_folded_into_the_convolution():
     """TensorFlow's own order: pictures and filters with channels last."""
     loaded = unpacked(*packed(tensors()))
     state = folded(loaded)

@@ -17,14 +17,14 @@ from tests.test_bundle import checkpoint
 pytestmark = pytest.mark.slow
 
 
-def test_a_dfd_without_a_detector_says_what_to_give(monkeypatch, tmp_path):
+def test_without_a_shipped_bundle_the_error_says_what_to_pass(monkeypatch, tmp_path):
     monkeypatch.setattr(info, "SHIPPED", tmp_path)
     with pytest.raises(CheckpointError, match="^this dfd has no shipped detector: give --bundle FOLDER$"):
         shipped()
     assert not is_shipped("")
 
 
-def test_the_shipped_bundle_is_known_by_its_sha256(monkeypatch, tmp_path):
+def test_the_shipped_bundle_is_identified_by_its_sha256(monkeypatch, tmp_path):
     monkeypatch.setattr(info, "SHIPPED", tmp_path / "b")
     written = write_bundle(tmp_path / "b", [checkpoint(tmp_path / "m.ckpt", 1)])
     assert shipped() == tmp_path / "b"
@@ -34,7 +34,7 @@ def test_the_shipped_bundle_is_known_by_its_sha256(monkeypatch, tmp_path):
 
 
 @pytest.mark.skipif(not (SHIPPED / "bundle.json").is_file(), reason="this checkout has no shipped detector")
-def test_the_shipped_bundle_is_small_whole_and_tells_fakes_from_real_videos(tmp_path):
+def test_the_shipped_bundle_is_small_complete_and_separates_fakes_from_real_videos(tmp_path):
     bundle = load_bundle(shipped())
     assert sum(path.stat().st_size for path in shipped().iterdir()) < 20e6
     assert "never proof" in (shipped() / "CARD.md").read_text(encoding="utf-8")

@@ -73,7 +73,7 @@ def test_a_record_that_no_row_asks_for_is_left_out(small_store, bundle, tmp_path
     assert [score.name for score in made.scores] == ["real0.mp4"]
 
 
-def test_a_damaged_film_costs_its_video_only(small_store, bundle, tmp_path):
+def test_a_damaged_film_affects_only_its_video(small_store, bundle, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(small_store.folder, copy)
     store = FaceStore.open(copy)

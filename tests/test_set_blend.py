@@ -75,7 +75,7 @@ class TestWays:
         weights = calibrated(loud, of.labels, shares(of))
         assert weights[0] * 10 == pytest.approx(weights[1], rel=0.1)
 
-    def test_a_run_that_says_the_opposite_gets_nothing(self):
+    def test_a_run_with_inverted_scores_gets_no_weight(self):
         of = a_set("a", [1.5, -1.5])
         assert calibrated(of.logits, of.labels, shares(of)) == (1.0, 0.0)
         assert fitted(of.logits, of.labels, shares(of)) == pytest.approx((1.0, 0.0), abs=1e-3)
