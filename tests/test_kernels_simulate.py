@@ -90,7 +90,7 @@ def run(capfd, competition):
     return kernels
 
 
-def test_faces_leaves_one_file_and_its_hash(faces):
+def test_faces_writes_one_file_and_its_hash(faces):
     built = build("faces", changes=FACES)
     assert (faces["commit"], faces["sha256"]) == (built.commit, built.sha256)
     assert set(faces["statuses"]) <= {"ok", "no_face"}
@@ -208,7 +208,7 @@ def test_a_rehearsal_has_no_network_no_credentials_and_a_read_only_input(python,
         ("import subprocess as s; s.Popen(['sleep', '600'])", {}, "COMPLETE", ""),
     ],
 )
-def test_limits(python, tmp_path, code, limits, status, reason):
+def test_memory_disk_and_time_limits_apply(python, tmp_path, code, limits, status, reason):
     (tmp_path / "main.py").write_text(code)
     limit = sandbox.Limits(**{"seconds": 250.0, **limits})
     ended = sandbox.run(python, tmp_path / "main.py", tmp_path / "tree", {}, limit, tmp_path / "log")
@@ -217,7 +217,7 @@ def test_limits(python, tmp_path, code, limits, status, reason):
     assert ended.seconds < 250  # and not 600
 
 
-def test_training_resumes_after_a_cut_and_after_its_own_clock(run, finished, competition, tmp_path, monkeypatch):
+def test_training_resumes_after_a_kill_and_after_its_time_limit(run, finished, competition, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
     def now():
@@ -251,14 +251,14 @@ def test_training_resumes_after_a_cut_and_after_its_own_clock(run, finished, com
         resume.from_folder("train", output("train"), "OWNER", {}, tmp_path / "left")
 
 
-def test_a_rehearsal_that_left_nothing_cannot_be_resumed(tmp_path):
+def test_a_rehearsal_without_output_cannot_be_resumed(tmp_path):
     with pytest.raises(KernelError, match="kernel train left nothing to resume from: leave out RESUME=1"):
         resume.from_folder("train", tmp_path, "OWNER", {}, tmp_path / "left")
     with pytest.raises(KernelError, match="predict has nothing to resume"):
         resume.from_folder("predict", tmp_path, "OWNER", {}, tmp_path / "left")
 
 
-def test_sources_that_are_not_here_say_how_to_make_them(competition, tmp_path, workshop):
+def test_missing_sources_say_how_to_make_them(competition, tmp_path, workshop):
     with pytest.raises(KernelError, match="OWNER/dfd-faces is not here .*make kernel-simulate KERNEL=faces"):
         attached(build("train"), Rehearsal(competition, folders={"dfd-faces": tmp_path / "none"}))
     with pytest.raises(KernelError, match="make wheelhouse"):
@@ -270,7 +270,7 @@ def test_sources_that_are_not_here_say_how_to_make_them(competition, tmp_path, w
     assert set(attached(build("faces"), Rehearsal(competition, layout="short"))) >= {"dfd-wheelhouse"}
 
 
-def test_a_folder_without_a_report_is_no_output(tmp_path):
+def test_a_folder_without_a_report_is_not_an_output(tmp_path):
     with pytest.raises(DfdError, match="is not a kernel's report"):
         report(tmp_path)
 

@@ -42,7 +42,7 @@ def position(name):
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(ROOT).as_posix())
-def test_imports_follow_the_order_and_stay_in_their_place(path):
+def test_imports_follow_the_order_and_restricted_ones_stay_in_place(path):
     place = path.relative_to(ROOT)
     for name in imports(path):
         top, *rest = name.split(".")
@@ -66,6 +66,6 @@ def test_every_folder_is_in_the_order():
     assert {path.relative_to(ROOT).parts[0].removesuffix(".py") for path in MODULES} - {"__init__"} <= set(ORDER)
 
 
-def test_no_path_of_kaggle_is_in_the_library():
+def test_the_library_contains_no_kaggle_path():
     for path in MODULES:
         assert "/kaggle" not in path.read_text(encoding="utf-8"), path
