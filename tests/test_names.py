@@ -27,13 +27,13 @@ WHERE = Path("labels.csv")
         (["ba.mp4"], "a.mp4", None),
     ],
 )
-def test_what_a_name_calls(there, name, found):
+def test_a_name_matches_its_file(there, name, found):
     assert Names(there).find(name, WHERE) == found
 
 
 @pytest.mark.parametrize(
     ("there", "name"), [(["a.mp4", "a.avi"], "a"), (["A.mp4", "a.MP4"], "a.mp4"), (["x/a", "y/a"], "a")]
 )
-def test_two_that_answer_are_named(there, name):
+def test_an_ambiguous_name_lists_both_matches(there, name):
     with pytest.raises(ManifestError, match=rf"labels\.csv names {name}, which may be {there[0]} or {there[1]}"):
         Names(there).find(name, WHERE)

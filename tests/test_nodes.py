@@ -50,7 +50,7 @@ def content(folder: Path) -> dict[str, object]:
     return found
 
 
-def test_a_dataset_and_a_submission_equal_one_machines_to_the_byte(cluster, tmp_path, small_dataset, bundle):
+def test_dataset_and_submission_equal_one_machines_byte_for_byte(cluster, tmp_path, small_dataset, bundle):
     (tmp_path / "broken.mp4").write_bytes(b"not a video")
     videos = [*read_videos(small_dataset), Video(tmp_path / "broken.mp4", "broken.mp4", 1)]
     progress = []
@@ -69,7 +69,7 @@ def test_a_dataset_and_a_submission_equal_one_machines_to_the_byte(cluster, tmp_
     assert made.speeds == {"full": 9}
 
 
-def test_a_killed_driver_goes_on_and_a_killed_node_costs_nothing(machines, tmp_path, small_dataset):
+def test_a_killed_driver_resumes_and_a_killed_node_loses_nothing(machines, tmp_path, small_dataset):
     arguments = [str(small_dataset), "--out", str(tmp_path / "faces"), "--size", "64", "--detect-side", "320"]
     command = [sys.executable, "-m", "dfd", "faces", *arguments, "--cluster", machines.address]
 
@@ -110,7 +110,7 @@ def apart():
         yield nodes
 
 
-def test_a_path_that_one_node_does_not_see_is_named_before_work_begins(apart, small_dataset, tmp_path):
+def test_a_path_missing_on_one_node_is_named_before_work_begins(apart, small_dataset, tmp_path):
     head, other = apart
     videos = shutil.copytree(small_dataset, other.folder / "tmp" / "videos")
     driver = head.dfd("faces", videos, "--out", tmp_path / "faces", stderr=subprocess.PIPE)
@@ -121,7 +121,7 @@ def test_a_path_that_one_node_does_not_see_is_named_before_work_begins(apart, sm
 
 
 @pytest.mark.parametrize("fault", ["read-only folder", "cut cable"])  # in this order: the cut ends a node
-def test_a_fault_of_one_node_costs_no_video(apart, small_dataset, bundle, tmp_path, fault):
+def test_a_fault_on_one_node_loses_no_video(apart, small_dataset, bundle, tmp_path, fault):
     head, other = apart
     faces = tmp_path / "two"
     arguments = (small_dataset, "--out", tmp_path / "two.csv", "--faces", faces, "--bundle", bundle)

@@ -58,7 +58,7 @@ def faced(store):
     return next(record for record in store.records() if record.tracklets)
 
 
-def test_one_run_keeps_its_rule_and_score(runs, tmp_path):
+def test_a_single_run_keeps_its_rule_and_score(runs, tmp_path):
     info = pack_runs(runs[:1], tmp_path / "bundle")
     told = json.loads((runs[0] / "score.json").read_text())
     assert info.score == told["score"]
@@ -81,7 +81,7 @@ def test_equal_weights_predict_the_mean_of_both_runs(runs, tmp_path, small_store
     assert found == pytest.approx(np.mean(singles, axis=0), abs=1e-6)
 
 
-def test_fitted_weights_are_used_when_predicting(runs, tmp_path, small_store):
+def test_fitted_weights_are_used_in_prediction(runs, tmp_path, small_store):
     def half_told(score, label):
         """Right, but for two videos on which only the other run is."""
         right = score.name not in ("real0.mp4", "fake1.mp4")
@@ -100,7 +100,7 @@ def test_fitted_weights_are_used_when_predicting(runs, tmp_path, small_store):
     assert found == pytest.approx(wanted, abs=1e-12)
 
 
-def test_the_score_is_that_of_the_joined_predictions(runs, tmp_path, small_store):
+def test_the_score_is_that_of_the_blended_predictions(runs, tmp_path, small_store):
     info = pack_runs(runs, tmp_path / "both")
     rows = read_submission(tmp_path / "both" / "oof.csv")
     labels = {record.video: record.label for record in small_store.records()}
@@ -139,7 +139,7 @@ def test_a_member_that_fails_leaves_the_others_weights_in_proportion(runs, tmp_p
     assert len(made.left_out) == 1
 
 
-def test_other_folds_are_refused(runs, tmp_path, small_store):
+def test_different_folds_are_refused(runs, tmp_path, small_store):
     frame = pd.read_csv(runs[1] / "folds.csv")
     frame.assign(fold=(frame["fold"] + 1) % 3).to_csv(runs[1] / "folds.csv", index=False)
     with pytest.raises(ConfigError, match=r"b are over other folds: 'broken\.mp4' has fold . in the first and"):
@@ -155,7 +155,7 @@ def with_faces(run, *more):
     retell(run, lambda score, _: replace(score, faces=tuple(s._replace(**m) for s in score.faces for m in ({}, *more))))
 
 
-def test_other_faces_in_the_same_segment_are_refused(runs, tmp_path):
+def test_different_faces_in_the_same_segment_are_refused(runs, tmp_path):
     with_faces(runs[1], {"face": 1})
     with pytest.raises(
         ConfigError, match=r"'fake0\.mp4' shows 1 faces in the first and 2 in the second, in the same segments"
@@ -163,14 +163,14 @@ def test_other_faces_in_the_same_segment_are_refused(runs, tmp_path):
         pack_runs(runs, tmp_path / "both")
 
 
-def test_runs_that_score_other_segments_of_one_dataset_go_together(runs, tmp_path):
+def test_runs_scoring_different_segments_can_be_packed(runs, tmp_path):
     with_faces(runs[1], {"segment": 3}, {"segment": 3, "face": 1})
     info = pack_runs(runs, tmp_path / "both")
     assert info.blend.equal is not None
     assert len(read_submission(tmp_path / "both" / "oof.csv")) == 9
 
 
-def test_a_run_that_was_stopped_is_refused(runs, tmp_path):
+def test_a_stopped_run_is_refused(runs, tmp_path):
     (runs[1] / "oof.json").unlink()
     for chosen in (runs, runs[1:]):
         with pytest.raises(ConfigError, match="b is a cross-validation that was stopped"):
@@ -180,7 +180,7 @@ def test_a_run_that_was_stopped_is_refused(runs, tmp_path):
         pack_runs(runs, tmp_path / "both")
 
 
-def test_with_a_run_that_is_no_cross_validation_every_model_counts_alike(runs, tmp_path, small_store):
+def test_with_a_plain_training_run_all_models_have_equal_weight(runs, tmp_path, small_store):
     info = pack_runs([runs[0], runs[1] / "fold-0"], tmp_path / "both")
     assert [entry.weight for entry in info.members] == [1.0] * 4
     assert info.blend is None

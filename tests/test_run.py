@@ -83,7 +83,7 @@ def lines(path):
 
 
 @pytest.mark.timeout(300)
-def test_a_killed_run_goes_on_and_ends_with_the_numbers_of_an_uninterrupted_one(tmp_path, videos, bundle):
+def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, videos, bundle):
     whole, out = tmp_path / "whole.csv", tmp_path / "out" / "submission.csv"
     out.parent.mkdir()
     rows = read_videos(videos)
@@ -111,7 +111,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_numbers_of_an_uninterrupted_one(
 
 
 @pytest.mark.timeout(120)
-def test_ctrl_c_is_one_sentence_and_leaves_nothing_running(tmp_path, videos, bundle):
+def test_ctrl_c_prints_one_sentence_and_leaves_nothing_running(tmp_path, videos, bundle):
     out = tmp_path / "s.csv"
     process = start(videos, bundle, out, "--workers", "1")
     while process.poll() is None and not lines(out.with_suffix(".journal.jsonl")):
@@ -128,7 +128,7 @@ def test_ctrl_c_is_one_sentence_and_leaves_nothing_running(tmp_path, videos, bun
 
 
 @pytest.mark.timeout(120)
-def test_hours_are_kept_for_real(tmp_path, small_dataset, bundle):
+def test_the_time_limit_is_kept_in_wall_time(tmp_path, small_dataset, bundle):
     """In this process, which has loaded torch: on a busy machine that takes longest, and no clock interrupts it."""
     seconds = 6.0  # too little for 100 videos
     rows = [Video(small_dataset / "real0.mp4", f"{number}.mp4") for number in range(100)]
@@ -150,7 +150,7 @@ def hasty(monkeypatch):
     return speed
 
 
-def test_in_haste_fewer_segments_are_looked_at_and_kept_out_of_the_dataset(tmp_path, videos, bundle, hasty):
+def test_hasty_videos_read_fewer_segments_and_are_not_stored(tmp_path, videos, bundle, hasty):
     rows = read_videos(videos)[:2]
     prediction = made(rows, bundle, tmp_path / "s.csv", Settings(workers=1, faces=tmp_path / "faces"))
     assert [score.status for score in prediction.scores] == ["ok", "ok"]
@@ -159,7 +159,7 @@ def test_in_haste_fewer_segments_are_looked_at_and_kept_out_of_the_dataset(tmp_p
     assert FaceStore.open(tmp_path / "faces").records() == []
 
 
-def test_a_dataset_gets_whole_videos_and_they_score_as_a_prediction_alone_does(tmp_path, videos, bundle):
+def test_stored_videos_are_complete_and_score_as_in_a_plain_prediction(tmp_path, videos, bundle):
     rows, out = read_videos(videos)[:3], tmp_path / "out"
     out.mkdir()
     alone = made(rows, bundle, out / "a.csv")
@@ -174,7 +174,7 @@ def test_a_dataset_gets_whole_videos_and_they_score_as_a_prediction_alone_does(t
         assert [(other.faces, other.probability) for other in others] == [(one.faces, one.probability)] * 2
 
 
-def test_mirrored_clips_count_as_much(tmp_path, videos, bundle):
+def test_mirrored_clips_have_equal_weight(tmp_path, videos, bundle):
     (row,) = read_videos(videos)[:1]
     mirrored = made([row], bundle, tmp_path / "s.csv", Settings(workers=1, mirror=True))
     loaded, record = load_bundle(bundle), in_memory(row, FACES)
@@ -211,7 +211,7 @@ def known(small_dataset):
     return [*read_videos(small_dataset), Video(small_dataset.parent / "broken.mp4", "broken.mp4", 1)]
 
 
-def test_the_report_says_what_kernels_read_in_it(tmp_path, bundle, known, faces):
+def test_the_report_has_the_keys_that_kernels_read(tmp_path, bundle, known, faces):
     rows = [*known, Video(tmp_path / "gone.mp4", "gone.mp4")]
     report = made(rows, bundle, tmp_path / "s.csv", Settings(workers=1, faces=faces)).report()
     assert report["videos"] == 10
@@ -231,7 +231,7 @@ def on_record(folder):
     return labels, {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_prediction_leaves_a_dataset_as_it_was(tmp_path, small_dataset, bundle, known, faces):
+def test_a_prediction_leaves_the_dataset_unchanged(tmp_path, small_dataset, bundle, known, faces):
     """Though a sample knows no labels, and a manifest perhaps others."""
     before = on_record(faces)
     assert before[0]["fake1.mp4"] == (1, "real1.mp4")
@@ -247,7 +247,7 @@ def test_a_prediction_leaves_a_dataset_as_it_was(tmp_path, small_dataset, bundle
         assert on_record(faces) == before
 
 
-def test_what_failed_in_a_dataset_is_done_again_and_keeps_its_label(tmp_path, small_dataset, bundle):
+def test_failures_in_a_dataset_are_retried_and_keep_their_label(tmp_path, small_dataset, bundle):
     rows = read_videos(small_dataset)[:1]
     store = FaceStore.create(tmp_path / "faces", FACES)
     store.write_failure(Outcome(rows[0], "timed_out", "killed after 1 s"))
@@ -273,7 +273,7 @@ def stopped(rows, bundle, out, settings, after):
         made(rows, bundle, out, settings, progress=stop)
 
 
-def test_the_same_command_goes_on(tmp_path, bundle, known, faces):
+def test_the_same_command_resumes(tmp_path, bundle, known, faces):
     told, settings = [], Settings(workers=1, faces=faces)
     whole = made(known, bundle, tmp_path / "whole.csv", settings)
     stopped(known, bundle, tmp_path / "s.csv", settings, 4)
@@ -285,7 +285,7 @@ def test_the_same_command_goes_on(tmp_path, bundle, known, faces):
 
 
 @pytest.mark.parametrize("change", ["mirror", "device", "faces", "bundle"])
-def test_another_setting_or_bundle_starts_anew_and_says_so(tmp_path, bundle, known, faces, change):
+def test_another_setting_or_bundle_restarts_with_a_note(tmp_path, bundle, known, faces, change):
     told, settings = [], Settings(workers=1, faces=faces)
     stopped(known, bundle, tmp_path / "s.csv", settings, 4)
     if change == "mirror":
@@ -303,13 +303,13 @@ def test_another_setting_or_bundle_starts_anew_and_says_so(tmp_path, bundle, kno
     assert told == [f"{tmp_path / 's.journal.jsonl'} is of another {change}: those videos are scored again."]
 
 
-def test_time_workers_and_limits_change_no_score_and_a_run_goes_on_with_others(tmp_path, bundle, known, faces):
+def test_time_workers_and_limits_change_no_score_and_may_change_on_resume(tmp_path, bundle, known, faces):
     stopped(known, bundle, tmp_path / "s.csv", Settings(workers=1, faces=faces), 4)
     other = Settings(seconds=3600, workers=2, timeout=60, memory=1, faces=faces)
     assert made(known, bundle, tmp_path / "s.csv", other).resumed == 4
 
 
-def test_haste_counts_for_a_run_of_the_same_time_only(tmp_path, bundle, known, faces, monkeypatch):
+def test_hasty_scores_are_reused_only_with_the_same_time_limit(tmp_path, bundle, known, faces, monkeypatch):
     """Three rows in haste, out of too little time, and then the same time again, or more of it."""
     known, settings = [known[-1], *known[:-1]], Settings(workers=1, faces=faces)
     with monkeypatch.context() as patch:
@@ -328,7 +328,7 @@ def alive():
     return multiprocessing.active_children(), [t for t in threading.enumerate() if t.name == "dfd-videos"]
 
 
-def test_a_bundle_that_does_not_load_leaves_no_worker_and_nothing_else(tmp_path, videos, bundle):
+def test_a_bundle_that_fails_to_load_leaves_no_worker_or_file(tmp_path, videos, bundle):
     begun = []
 
     def load():
@@ -343,7 +343,7 @@ def test_a_bundle_that_does_not_load_leaves_no_worker_and_nothing_else(tmp_path,
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_as_many_faces_are_scored_as_asked_for_and_a_note_tells_of_more(tmp_path, bundle, capsys):
+def test_the_face_limit_applies_and_a_note_mentions_more_faces(tmp_path, bundle, capsys):
     face, path = moving_face(20), tmp_path / "two.mp4"
     write_video(path, np.concatenate([face, face], axis=2), 15, crf=18)
     for more, says in (([], "(2 faces, 2 segments"), (["--faces", "1"], "(1 face, 2 segments")):
@@ -378,7 +378,7 @@ def test_as_many_faces_are_scored_as_asked_for_and_a_note_tells_of_more(tmp_path
         ("--sample", "none.csv", "none.csv"),
     ],
 )
-def test_a_limit_that_cannot_be_is_one_line_and_nothing_is_written(
+def test_an_impossible_limit_is_a_one_line_error_and_writes_nothing(
     tmp_path, small_dataset, bundle, capsys, option, value, message
 ):
     given = {"--bundle": str(bundle), "--out": str(tmp_path / "s.csv"), "--report": str(tmp_path / "r" / "r.json")}
@@ -393,13 +393,13 @@ def test_a_limit_that_cannot_be_is_one_line_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_settings_that_cannot_be_are_refused_where_they_are_made():
+def test_impossible_settings_are_refused_on_construction():
     for seconds in (0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ConfigError, match="give a number above 0"):
             Settings(seconds=seconds)
 
 
-def test_a_file_name_that_is_no_utf8_gets_a_row(tmp_path, videos, bundle, capsys):
+def test_a_non_utf8_file_name_gets_a_row(tmp_path, videos, bundle, capsys):
     folder, report = tmp_path / "odd", tmp_path / "r.json"
     folder.mkdir()
     shutil.copy(next(videos.iterdir()), folder / os.fsdecode(b"\xff \xe9.mp4"))
