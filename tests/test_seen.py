@@ -16,12 +16,12 @@ from dfd.scoring.seen import among, seen_before, shown
         ("a.mp4/b", "a.mp4", False),
     ],
 )
-def test_a_name_is_the_same_with_more_or_fewer_folders(name, seen, same):
+def test_names_match_with_more_or_fewer_folders(name, seen, same):
     assert among([name, "z"], [seen, "y"]) == [name] * same
     assert among([seen], [name]) == [seen] * same
 
 
-def test_a_group_is_seen_as_a_whole():
+def test_a_group_counts_as_seen_as_a_whole():
     """fake, its source and another real video of that person are of one group; the last is a stranger."""
     names, sources = ["fake", "real", "again", "stranger"], ["real", "real", "again", "stranger"]
     groups = ["g", "g", "g", "stranger"]
@@ -31,6 +31,6 @@ def test_a_group_is_seen_as_a_whole():
     assert seen_before(names, sources, groups, ["elsewhere"]) == []
 
 
-def test_the_first_names_and_how_many_more():
+def test_the_first_names_and_the_number_of_others_are_given():
     assert shown(["a", "b"]) == "'a', 'b'"
     assert shown(list("abcde")) == "'a', 'b', 'c' and 2 more"

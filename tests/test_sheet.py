@@ -38,7 +38,7 @@ def test_a_sheet_shows_faces_fakes_and_masks_where_they_differ(small_store, blen
         assert np.ptp(mask, axis=2).max() == 0
 
 
-def test_a_mask_is_cut_and_mirrored_as_its_faces_are(small_store, blending, tmp_path):
+def test_a_mask_is_cropped_and_mirrored_like_its_faces(small_store, blending, tmp_path):
     cut = blending.replace(augment=NOTHING.replace(flip=0.5, zoom=0.2, shift=0.1))
     write_sheet(small_store, cut, tmp_path / "sheet.png", 4)
     for real, fake, mask in tiles(tmp_path / "sheet.png")[0, :4]:
@@ -47,7 +47,7 @@ def test_a_mask_is_cut_and_mirrored_as_its_faces_are(small_store, blending, tmp_
         assert differ[mask[..., 0] > 200].mean() > 3
 
 
-def test_a_sheet_shows_what_a_network_is_shown(small_store, blending, tmp_path):
+def test_a_sheet_shows_the_network_inputs(small_store, blending, tmp_path):
     """Two sheets are alike, other than another seed's; a compressed pair is compressed there too."""
     one, again, other = (tmp_path / f"{name}.png" for name in ("one", "again", "other"))
     write_sheet(small_store, blending, one, 3)
@@ -59,12 +59,12 @@ def test_a_sheet_shows_what_a_network_is_shown(small_store, blending, tmp_path):
     assert np.ptp(tiles(one)[0, :3, :2], axis=-1).max() == 0
 
 
-def test_a_fake_that_was_found_has_no_mask(small_store, small_recipe, tmp_path):
+def test_a_dataset_fake_has_no_mask(small_store, small_recipe, tmp_path):
     assert write_sheet(small_store, small_recipe, tmp_path / "sheet.png", 2) == 2
     assert (tiles(tmp_path / "sheet.png")[0, :2, 2] == 255).all()
 
 
-def test_what_cannot_be_drawn_is_refused(small_store, blending, tmp_path):
+def test_a_sheet_that_cannot_be_drawn_is_refused(small_store, blending, tmp_path):
     with pytest.raises(ConfigError, match=r"sheet\.txt has no ending of a picture: name it \.jpg or \.png"):
         write_sheet(small_store, blending, tmp_path / "sheet.txt", 4)
     wide = blending.replace(clip=blending.clip.replace(margin=2.0))

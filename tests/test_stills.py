@@ -70,7 +70,7 @@ def tiff(orientation: int, order: str) -> bytes:
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("make", [jpeg, png, webp, tiff])
-def test_a_picture_stands_as_its_exif_data_says(tmp_path: Path, make: Callable[[int, str], bytes], order: str) -> None:
+def test_a_picture_is_oriented_by_its_exif_data(tmp_path: Path, make: Callable[[int, str], bytes], order: str) -> None:
     for orientation, name in enumerate(TURNS, 1):
         path = tmp_path / f"{orientation}.{make.__name__}"
         path.write_bytes(make(orientation, order))
@@ -92,7 +92,7 @@ def test_a_bitmap_is_a_picture(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_still(path)[0].rgb, STORED)
 
 
-def test_a_video_named_like_a_picture_is_called_one(tmp_path: Path) -> None:
+def test_a_video_with_a_picture_suffix_is_called_a_video(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     write_video(path.with_suffix(".mp4"), STORED[None], 25)
     path.with_suffix(".mp4").rename(path)

@@ -29,7 +29,7 @@ def curve(folder, losses):
     pd.DataFrame(rows).to_csv(folder / "metrics.csv", index=False)
 
 
-def test_a_run_is_mirrored_as_it_grows_and_goes_on_in_the_same_place(run, tmp_path):
+def test_a_run_is_mirrored_live_and_resumes_in_the_same_mlflow_run(run, tmp_path):
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     mirror = Mirror(uri, run)
     mirror.look()
@@ -51,7 +51,7 @@ def test_a_run_is_mirrored_as_it_grows_and_goes_on_in_the_same_place(run, tmp_pa
     assert (tmp_path / "mlartifacts").is_dir()  # beside the database, wherever the command was given
 
 
-def test_the_folds_of_a_cross_validation_are_runs_within_its_run(run, tmp_path):
+def test_folds_of_a_cross_validation_are_nested_runs(run, tmp_path):
     for fold in range(2):
         folder = run / f"fold-{fold}"
         folder.mkdir()
@@ -71,14 +71,14 @@ def test_the_folds_of_a_cross_validation_are_runs_within_its_run(run, tmp_path):
     assert parents == {None, whole.info.run_id}
 
 
-def test_nothing_is_opened_before_there_is_a_run(tmp_path):
+def test_no_tracking_store_is_created_before_a_run(tmp_path):
     mirror = Mirror(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "run")
     mirror.look()
     mirror.finish()
     assert not list(tmp_path.iterdir())
 
 
-def test_a_store_that_cannot_be_opened_is_one_sentence(run):
+def test_an_unusable_tracking_store_is_a_one_line_error(run):
     uri = f"sqlite:///{run / 'config.json' / 'mlflow.db'}"  # in a file
     with pytest.raises(ConfigError, match=f"no MLflow store at {re.escape(uri)}: .*; or leave out --track"):
         Mirror(uri, run).look()

@@ -111,7 +111,7 @@ def gone(pid: int) -> bool:
     return not Path(f"/proc/{pid}").exists()
 
 
-def test_whatever_happens_to_one_video_the_others_go_on(tmp_path):
+def test_a_failing_video_does_not_affect_the_others(tmp_path):
     for name in ("unreadable", "fine", "odd"):
         (tmp_path / name).touch()
     bad = {
@@ -154,7 +154,7 @@ def test_whatever_happens_to_one_video_the_others_go_on(tmp_path):
     }
 
 
-def test_a_file_that_is_not_there_is_missing_and_one_video_takes_one_worker(tmp_path):
+def test_an_absent_file_is_missing_and_one_video_starts_one_worker(tmp_path):
     started = []
 
     def arguments(_: Video) -> tuple[()]:
@@ -166,13 +166,13 @@ def test_a_file_that_is_not_there_is_missing_and_one_video_takes_one_worker(tmp_
     assert len(started) == 1
 
 
-def test_a_function_that_cannot_be_pickled_is_the_callers_fault(tmp_path):
+def test_an_unpicklable_function_is_a_caller_error(tmp_path):
     with pytest.raises((AttributeError, TypeError), match="pickle"):
         each_video(lambda _: 0, named(tmp_path, "a"))
 
 
 @pytest.mark.parametrize("passed", [True, False])
-def test_when_the_time_is_up_the_rest_is_out_of_budget(tmp_path, passed):
+def test_videos_left_after_the_deadline_are_out_of_budget(tmp_path, passed):
     videos = named(tmp_path, "first", "second", "third", "fourth")
     start = time.monotonic()
     outcomes = list(flat(hang, videos, limits=Limits(2, timeout=300, until=start - 1 if passed else start + 3)))
@@ -182,7 +182,7 @@ def test_when_the_time_is_up_the_rest_is_out_of_budget(tmp_path, passed):
     assert all(gone(process(video)) for video in videos if video.path.exists())
 
 
-def test_memory_is_limited_a_video_and_a_worker_that_ran_out_is_replaced(tmp_path):
+def test_memory_is_limited_per_video_and_an_exhausted_worker_replaced(tmp_path):
     videos = named(tmp_path, 100, 900, 200)
     outcomes = list(flat(hungry, videos, limits=Limits(1, timeout=60, memory=0.5)))
     assert [o.status for o in outcomes] == ["ok", "error", "ok"]
@@ -190,12 +190,12 @@ def test_memory_is_limited_a_video_and_a_worker_that_ran_out_is_replaced(tmp_pat
     assert outcomes[0].value != outcomes[2].value  # processes
 
 
-def test_no_limit_of_memory_or_time(tmp_path):
+def test_memory_and_time_can_be_unlimited(tmp_path):
     (outcome,) = flat(hungry, named(tmp_path, 1), limits=Limits(1, timeout=math.inf, memory=math.inf, until=math.inf))
     assert outcome.status == "ok"
 
 
-def test_a_worker_that_is_killed_while_it_waits_costs_nothing(tmp_path):
+def test_killing_an_idle_worker_loses_nothing(tmp_path):
     videos = named(tmp_path, *range(1, 7))
     statuses, asked = [], []
 
@@ -214,7 +214,7 @@ def test_a_worker_that_is_killed_while_it_waits_costs_nothing(tmp_path):
     assert asked == videos
 
 
-def test_a_worker_is_dead_before_its_outcome_comes(tmp_path):
+def test_a_failed_worker_is_dead_before_its_outcome_is_yielded(tmp_path):
     videos = named(tmp_path, "big", "next")
     outcomes = each_video(hang, videos, lambda _: (800,), Limits(1, timeout=1.5))  # the kernel takes a while to free it
     (outcome,) = next(outcomes)
@@ -242,14 +242,14 @@ def test_workers_start_at_once_and_end_with_the_iterator(tmp_path, leave):
     assert not [thread for thread in threading.enumerate() if thread.name == "dfd-videos"]
 
 
-def test_a_caller_who_stops_listening_leaves_nothing(tmp_path):
+def test_an_abandoned_iterator_leaves_no_process(tmp_path):
     for come in each_video(hungry, named(tmp_path, *range(1, 5)), limits=Limits(1)):
         pid = come[0].value
         break
     assert gone(pid)
 
 
-def test_workers_that_cannot_start_end_it(tmp_path):
+def test_workers_that_cannot_start_raise_an_error(tmp_path):
     start = time.monotonic()
     outcomes = list(flat(Unloadable(SystemExit, 3), named(tmp_path, *range(40)), limits=Limits(2)))
     assert time.monotonic() - start < 30  # for all of them
@@ -271,7 +271,7 @@ if __name__ == "__main__":
 """
 
 
-def test_workers_end_with_a_killed_parent(tmp_path):
+def test_workers_end_when_the_parent_is_killed(tmp_path):
     (tmp_path / "parent.py").write_text(PARENT)
     parent = subprocess.Popen(
         [sys.executable, tmp_path / "parent.py"],
@@ -288,7 +288,7 @@ def test_workers_end_with_a_killed_parent(tmp_path):
     assert left_running(parent.pid) == []
 
 
-def test_what_has_come_while_the_caller_did_something_else_comes_together(tmp_path):
+def test_outcomes_finished_meanwhile_are_yielded_together(tmp_path):
     sizes = []
     videos = named(tmp_path, *range(1, 7))
     for come in each_video(note, videos, limits=Limits(1)):
@@ -315,7 +315,7 @@ def test_no_videos_no_outcomes():
         ({"until": math.nan}, "until is nan: give"),
     ],
 )
-def test_limits_that_make_no_sense(limits, message):
+def test_nonsensical_limits_are_refused(limits, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         Limits(**limits)
 
@@ -352,7 +352,7 @@ V1 = "5:cpu,cpuacct:/docker/ab\n4:memory:/docker/ab\n0::/docker/ab\n"
         ("", {}, 8),
     ],
 )
-def test_a_quota_of_time_counts_as_cores(tmp_path, monkeypatch, groups, files, cores):
+def test_a_cpu_quota_counts_as_cores(tmp_path, monkeypatch, groups, files, cores):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))
     assert available_cores(machine(tmp_path, groups, files)) == cores
 

@@ -30,7 +30,7 @@ def stranger(small_store, tmp_path_factory):
     return path
 
 
-def test_every_video_is_scored_by_the_weights_themselves_on_the_usual_folds(small_store, stranger, tmp_path):
+def test_starting_weights_score_every_video_on_the_same_folds(small_store, stranger, tmp_path):
     out = tmp_path / "zero"
     found = zero_shot(small_store, begun_from(stranger), 2, out)
     assert json.loads((out / "score.json").read_text())["score"] == found
@@ -54,7 +54,7 @@ def test_a_cross_validation_is_compared_with_its_start(small_store, stranger, tm
     assert compare_with_start(small_store, None, tmp_path / "cv") is None
 
 
-def test_what_is_no_model_or_has_seen_the_videos_is_refused(small_store, stranger, tmp_path):
+def test_a_model_that_is_invalid_or_has_seen_the_videos_is_refused(small_store, stranger, tmp_path):
     with pytest.raises(ConfigError, match="give --model.weights a checkpoint of dfd, not None"):
         zero_shot(small_store, SMALL, 2, tmp_path / "a")
     train(labelled(small_store), small_store, SMALL, tmp_path / "run")
