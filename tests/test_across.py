@@ -18,7 +18,7 @@ def faces(tmp_path_factory):
 
 
 def lanes(tmp_path, images):
-    """The person of each tracklet, by segment and place from left to right."""
+    """The person of each tracklet, per segment and from left to right."""
     write_video(tmp_path / "a.mp4", images, FPS, crf=18, keyframe_every=15)
     record = in_memory(Video(tmp_path / "a.mp4", "a.mp4"), CONFIG)
     places = [tracklet.frames // 2 for tracklet in record.tracklets]

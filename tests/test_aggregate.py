@@ -132,7 +132,7 @@ class TestOverMembers:
         assert over_members([one]) == tuple(one)
 
     def test_networks_are_averaged_only_on_segments_they_share(self):
-        """Of two segments one and of four the other: they meet where both look."""
+        """One scores two segments, the other four; they are averaged only on the shared ones."""
         two = [FaceLogit(number, 0, 1.0, 1.0) for number in (2, 6)]
         four = [FaceLogit(number, 0, 1.0, -1.0) for number in (1, 2, 5, 7)]
         joined = over_members([two, four], [3.0, 1.0])

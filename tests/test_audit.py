@@ -77,7 +77,7 @@ def test_a_fake_identical_to_its_source_is_listed(copied, small_dataset):
 
 
 def test_a_fake_is_compared_with_its_source_segment_by_segment(tmp_path):
-    """Changed in its last segment alone it is none; nor is one whose source shows no face where it does compared."""
+    """A fake changed in its last segment only is not identical, nor is one whose source has no face to compare."""
     real = moving_face(18, shift=0.5)
     late, nobody = real.copy(), real.copy()
     late[12:, ::2] = late[12:, ::2] // 5 * 3

@@ -98,12 +98,12 @@ def test_a_grey_clip_loses_colour_and_keeps_brightness():
 
 
 def test_a_blended_crop_spans_1_to_1_5_boxes_with_a_small_shift():
-    """The recipe `blend` cuts margin 1.25 with a zoom of 0.2 out of a margin of 1.7: a ramp shows which part."""
+    """The recipe `blend` cuts margin 1.25, zoomed by up to 0.2, out of margin 1.7; a ramp shows which part."""
     ramp = np.repeat(np.arange(250, dtype=np.uint8)[None, :, None], 250, axis=0).repeat(3, axis=2)[None]
     scales, aside = [], []
     for seed in range(300):
         row = draw(seed, zoom=0.2, shift=0.04)(ramp, 1.7, 1.25, 125, None)[0, 0, :, 0].astype(float)
-        width = 125 * (row[-10] - row[9]) / (125 - 19)  # of the cut, in stored pixels; its ends are rounded
+        width = 125 * (row[-10] - row[9]) / (125 - 19)  # width of the cut in stored pixels; its ends are rounded
         scales.append(width * 1.7 / 250)
         aside.append((row[9] + row[-10] - 249) / 2 / width)
     assert (min(scales), max(scales)) == pytest.approx((1.0, 1.5), abs=0.03)
@@ -138,7 +138,7 @@ def test_nothing_is_covered_without_landmarks():
 
 
 def test_landmarks_move_with_the_cut():
-    """A cover drawn on the stored crop and then cut lies where the cover of the cut crop does."""
+    """Covering the stored crop and then cutting equals cutting and then covering."""
     drawn = replace(draw(), part="eyes", cover=(255, 255, 255), zoom=0.8, shift=(0.1, -0.05))
     images = np.zeros((1, 96, 96, 3), np.uint8)
     first = replace(draw(), part="eyes", cover=(255, 255, 255))(images, 1.6, 1.6, 96, face(1))
@@ -189,7 +189,7 @@ def test_frames_are_dropped_to_15_to_30_a_second():
         steps |= {int(b - a) for row in positions for a, b in itertools.pairwise(row)}
     assert steps == {1, 2}  # 30 a second: every frame; 15: every other
     slow = thinned_clips(100, 10.0, config, 1, rng, NOTHING.replace(rate=1))[0]
-    assert np.diff(slow).tolist() == [1] * 7  # there is nothing to drop
+    assert np.diff(slow).tolist() == [1] * 7  # nothing to drop
 
 
 @given(st.integers(1, 400), st.floats(5, 60), st.integers(0, 10**6))

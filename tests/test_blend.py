@@ -13,13 +13,13 @@ STILL = BlendConfig(jitter=0, ripple=0, shift=0, zoom=0, drift=0, ratios=(1.0,),
 
 
 def middle(weights):
-    """Where the weight of a mask lies: (x, y)."""
+    """The centre of mass of a mask: (x, y)."""
     y, x = np.mgrid[: weights.shape[0], : weights.shape[1]]
     return np.array([(x * weights).sum(), (y * weights).sum()]) / weights.sum()
 
 
 def clip(frames=12, seed=1, size=100):
-    """Smooth noise of many colours, still, with a still face."""
+    """A still clip of smooth coloured noise, with a still face."""
     rng = np.random.default_rng(seed)
     image = np.kron(rng.integers(30, 220, (size // 5, size // 5, 3)), np.ones((5, 5, 1))).astype(np.uint8)
     return np.repeat(image[None], frames, axis=0), np.repeat(FACE[None], frames, axis=0)
@@ -79,7 +79,7 @@ def test_the_side_that_is_recoloured_is_chosen():
 
 
 def test_parameters_are_drawn_once_per_clip():
-    """A still picture of a still face that moves with its head has a still fake."""
+    """A still picture of a still face gives a still fake."""
     images, landmarks = clip()
     config = BlendConfig(motions=MOVES["still"])
     for seed in range(8):
@@ -119,7 +119,7 @@ def test_a_flickering_face_varies_in_brightness_and_is_sometimes_unblended():
 
 
 def test_a_stuttering_face_repeats_or_skips_frames_while_the_head_does_not():
-    """A picture that grows brighter by 5 a frame: the face shows which frame it is of."""
+    """The picture brightens by 5 per frame, so the face shows which frame it was taken from."""
     images, landmarks = clip(frames=12)
     images[:] = (60 + 5 * np.arange(12, dtype=np.uint8))[:, None, None, None]
     config = STILL.replace(motions=MOVES["stutter"], change_target=1)  # the face itself keeps its colour
@@ -133,7 +133,7 @@ def test_a_stuttering_face_repeats_or_skips_frames_while_the_head_does_not():
         if (lag < 0).any():
             kinds.add("repeats")
             assert lag.min() >= -5
-            assert lag[-1] in (0, lag.min())  # in step again, unless the clip ends before
+            assert lag[-1] in (0, lag.min())  # in sync again, unless the clip ends before
         else:
             kinds.add("skips")
             assert lag.max() <= 5
@@ -201,7 +201,7 @@ def test_malformed_motion_shares_are_refused(motions):
 
 @pytest.fixture(scope="module")
 def astronaut():
-    """A film of her face, which moves to the right by a pixel a frame, and its landmarks."""
+    """Frames of her face, which moves right by a pixel per frame, and its landmarks."""
     images = moving_face(6)
     return images, LANDMARKS + np.arange(6)[:, None, None] * [1, 0]
 
@@ -238,7 +238,7 @@ def test_one_mask_per_clip_follows_the_mesh(astronaut, hulls):
 
 
 def test_the_mask_uses_the_mesh_and_not_the_five_landmarks(astronaut, hulls):
-    """They are 8 pixels too high; the face is where it is."""
+    """The landmarks are shifted 8 pixels up; the face is not."""
     images, landmarks = astronaut
     plain = hulls.replace(motions=MOVES["still"], jitter=0, ripple=0, shift=0, zoom=0, turn=0)
     for seed in range(4):
@@ -256,7 +256,7 @@ def test_without_a_mesh_face_the_mask_is_an_oval_through_five_landmarks(hulls):
 
 
 def test_with_a_mesh_half_of_the_clips_shift_hue(hulls):
-    """In red of which green and blue are alike hue alone, or a tint, tells the two apart."""
+    """In a red with equal green and blue, only a hue shift or a tint makes green and blue differ."""
     images, landmarks = clip(frames=1)
     images[:] = (200, 40, 40)
     apart = []

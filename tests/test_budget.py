@@ -7,7 +7,7 @@ from dfd.inference.budget import FULL, MIRRORED, SPEEDS, Budget
 
 
 class Machine:
-    """A clock, and a machine on which a video takes `seconds` at full speed and `shares` of that at the others."""
+    """A clock and a machine: a video takes `seconds` at full speed, and `shares` of that at other speeds."""
 
     def __init__(self, seconds, shares, seed=0):
         self.now, self.seconds, self.shares, self.draw = 1000.0, seconds, shares, random.Random(seed)
@@ -16,7 +16,7 @@ class Machine:
         return self.now
 
     def run(self, budget, videos, change=lambda done: 1.0):
-        """Seconds that it took and videos that were done in time."""
+        """Run all videos; return the seconds taken and the number done in time."""
         start = self.now
         for done in range(videos):
             if budget.left() <= 0:
@@ -50,9 +50,9 @@ def test_four_thousand_videos_finish_within_their_hours_if_possible(seconds, sha
         assert not budget.changes
     else:
         assert budget.changes
-        assert len(budget.changes) < 100  # where a guess is half of the truth
+        assert len(budget.changes) < 100  # when a cost estimate is half of the true cost
         if done == 4000 and least < 0.5 * HOURS:
-            assert took > 0.6 * HOURS  # what time there is is used
+            assert took > 0.6 * HOURS  # the available time is used
 
 
 def test_a_speed_change_is_reported_and_recorded():

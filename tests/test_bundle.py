@@ -52,7 +52,7 @@ def video(face_video):
 
 
 def said(bundle, video, **shares):
-    """The logits of a video that can be read."""
+    """The logits of a readable video."""
     (made,) = bundle.logits([video], **shares)
     assert not isinstance(made, Exception)
     return made
@@ -74,7 +74,7 @@ def test_a_bundle_averages_its_members(two, video, tmp_path):
 
 
 def test_a_member_gives_the_same_bits_alone_and_among_others(tmp_path, video, face_video):
-    """Whether it reads a dataset of all segments, or the films that a prediction keeps of some."""
+    """Both for a dataset of all segments and for a prediction's in-memory films of some."""
     paths = [
         checkpoint(tmp_path / "a.ckpt", 1),
         checkpoint(tmp_path / "b.ckpt", 2, length=6, size=48, clips=4, margin=1.0),
@@ -138,7 +138,7 @@ def test_a_16_bit_bundle_has_golden_logits_of_the_rounded_weights(video, tmp_pat
 
 
 def test_seen_videos_are_stored_in_a_separate_file(tmp_path):
-    """100,000 names in bundle.json would be in the way of all that reads it."""
+    """100,000 names in bundle.json would slow down everything that reads it."""
     paths = [checkpoint(tmp_path / f"{n}.ckpt", n, videos=(f"{n}.mp4", "both,\n.mp4")) for n in (1, 2)]
     wanted = ("1.mp4", "2.mp4", "both,\n.mp4")
     write_bundle(tmp_path / "b", paths)
@@ -249,7 +249,7 @@ def test_shifted_golden_faces_are_refused(two, tmp_path, monkeypatch):
 
 
 def shifted(detect, pixels):
-    """A detector whose boxes and landmarks are off."""
+    """Make a detector whose boxes and landmarks are shifted."""
 
     def off(self, *arguments, **settings):
         found = detect(self, *arguments, **settings)
@@ -354,7 +354,7 @@ def test_shares_of_segments_and_members_are_scored(tmp_path, video):
 
 
 def test_crops_are_cut_for_the_most_demanding_member(two, tmp_path, face_video):
-    """Each is fed its own margin and size out of the same crops."""
+    """Each member gets its own margin and size from the same crops."""
     narrow = checkpoint(tmp_path / "narrow.ckpt", 3, FACES.replace(margin=1.0, size=96), margin=1.0, size=48)
     wide = checkpoint(tmp_path / "wide.ckpt", 4, FACES.replace(margin=1.8))
     info = write_bundle(tmp_path / "b", [narrow, wide])

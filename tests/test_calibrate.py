@@ -10,7 +10,7 @@ from dfd.scoring.metrics import balanced_log_loss
 
 
 def simulated(count=20_000, scale=1.0, offset=0.0, fakes=0.5, seed=0):
-    """Logits that are right when multiplied by `scale` and moved by `offset`."""
+    """Logits that become calibrated when multiplied by `scale` and shifted by `offset`."""
     rng = np.random.default_rng(seed)
     labels = (rng.random(count) < fakes).astype(int)
     true = rng.normal(0, 1, count) * 1.5 + (labels * 2 - 1) * 1.5**2 / 2  # equal variances: the logit is calibrated
@@ -61,9 +61,9 @@ def test_the_prior_offset_by_hand():
 
 
 def test_the_prior_offset_follows_bayes_rule():
-    """A model that is right on 84 % fakes is right on half fakes once it is moved, and not before."""
+    """A model calibrated at 84 % fakes is calibrated at 50 % fakes only after the offset."""
     logits, labels = simulated(fakes=0.84)
-    trained = [x + math.log(0.84 / 0.16) for x in logits]  # right for the mix that it was trained on
+    trained = [x + math.log(0.84 / 0.16) for x in logits]  # calibrated for its training mix
     moved = Calibration(offset=prior_offset(0.84))
     right = balanced_log_loss(labels, [moved.probability(x) for x in trained])
     assert right == pytest.approx(balanced_log_loss(labels, [Calibration().probability(x) for x in logits]), abs=1e-9)
@@ -95,7 +95,7 @@ def test_probabilities_do_not_depend_on_logit_scale(method, factor):
 
 @pytest.mark.parametrize("count", [60, 400])
 def test_a_fit_has_the_lowest_loss_of_any_line(count):
-    """Of few videos with faint logits too, where a penalty on the slope would hold it back."""
+    """Also with few videos and small logits, where a penalty on the slope would show."""
     logits, labels = simulated(count, seed=1)
     x = 0.03 * np.array(logits)
     slopes = np.geomspace(1, 1000, 4000)

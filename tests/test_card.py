@@ -1,4 +1,4 @@
-"""The card of a real bundle, whose numbers are those of the files that it is written from."""
+"""The card of a real bundle: its numbers match the files that it is written from."""
 
 import csv
 import json
@@ -30,7 +30,7 @@ def bundle(run):
 
 
 def cells(page, title):
-    """The rows of the table under a title, each a list of cells; the first is its head."""
+    """Rows of the table under a title, each a list of cells; the first is the header."""
     section = page.split(f"\n## {title}\n")[1].split("\n## ")[0]
     lines = [line for line in section.splitlines() if line.startswith("|") and "---" not in line]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]

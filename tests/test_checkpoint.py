@@ -50,11 +50,11 @@ def test_a_different_version_is_named(saved):
 def test_videos_seen_by_starting_weights_are_listed(saved, tmp_path):
     assert seen_by(saved[0]) == ("a",)
     assert seen_by(None) == ()
-    torch.save({"conv.weight": torch.zeros(1)}, tmp_path / "imagenet.pt")  # of somebody else: not known
+    torch.save({"conv.weight": torch.zeros(1)}, tmp_path / "imagenet.pt")  # a foreign checkpoint: unknown
     assert seen_by(tmp_path / "imagenet.pt") == ()
     with pytest.raises(CheckpointError, match="no such file"):
         seen_by(tmp_path / "none.pt")
-    path = broken(saved, lambda c: c[KEY].update(format=1))  # which said nothing of its ancestors
+    path = broken(saved, lambda c: c[KEY].update(format=1))  # which did not list its ancestors
     with pytest.raises(CheckpointError, match="is of format 1; this version reads 2: train it again"):
         seen_by(path)
 

@@ -40,7 +40,7 @@ RECIPE = [
 
 
 def dfd(capsys, *arguments):
-    """Exit status, standard output and standard error of one command."""
+    """Run one command; return its exit status, standard output and standard error."""
     try:
         main([str(argument) for argument in arguments])
         status = 0
@@ -64,7 +64,7 @@ def test_help_lists_every_setting_and_recipe(capsys):
 
 
 def test_printed_settings_can_be_read_back(capsys, tmp_path):
-    """Without a look at the dataset, and without a run folder."""
+    """Printing reads no dataset and writes no run folder."""
     options = ("--recipe", "blend", "--train.lr", "3e-5", "--model.weights", "a b.pt", "--blend.ratios", "0.5")
     command, file = ("train", tmp_path / "none", "--out", tmp_path / "run"), tmp_path / "mine.yaml"
     status, text, _ = dfd(capsys, *command, *options, "--print-config")
@@ -129,7 +129,7 @@ def test_from_videos_to_a_scored_submission(capsys, small_dataset, tmp_path):
     status, text, _ = dfd(capsys, "report", run, "--out", page)
     assert (status, text.startswith(f"Wrote {page}")) == (0, True)
     shown = re.findall(r'alt="Face in (.*?)"', page.read_text())
-    assert sorted(shown) == names  # the run has noted where its faces are
+    assert sorted(shown) == names  # the run records where its faces are
     assert dfd(capsys, "report", faces, "--out", page)[0] == 0
     assert "8 videos: 4 real, 4 fake; 0 show no face." in page.read_text()
     assert dfd(capsys, "bundle", run, "--out", bundle, "--half")[0] == 0
@@ -153,7 +153,7 @@ def test_from_videos_to_a_scored_submission(capsys, small_dataset, tmp_path):
     assert re.search(r"\n9 videos: .*, 1 cannot say\. A score is evidence, never proof\.\n", text)
     assert f"Wrote {out}: 9 rows in" in text
     assert json.loads(report.read_text())["statuses"] == {"ok": 8, "missing": 1}
-    assert labels_on_record(faces) == {**before, "gone.mp4": (None, "gone.mp4")}  # a sample knows no labels
+    assert labels_on_record(faces) == {**before, "gone.mp4": (None, "gone.mp4")}  # a sample has no labels
     assert dfd(capsys, "validate", out, "--sample", sample)[0] == 0
     status, text, _ = dfd(capsys, "score", out, "--labels", small_dataset / "metadata.json", "--json")
     rows = pd.read_csv(out).iloc[:-1]
@@ -185,7 +185,7 @@ def test_help_lists_each_layout_with_its_telltale_names(capsys, command):
 
 @pytest.fixture
 def shipped(small_store, tmp_path, monkeypatch):
-    """A small bundle in the place of the one that comes with dfd."""
+    """A small bundle in place of the shipped one."""
     monkeypatch.setattr("dfd.inference.info.SHIPPED", tmp_path / "shipped")
     write_bundle(tmp_path / "shipped", [checkpoint(tmp_path / "m.ckpt", 5, small_store.config)])
     return tmp_path / "shipped"
@@ -214,7 +214,7 @@ def test_a_submission_of_only_one_half_is_a_failure(capsys, tmp_path):
     assert error.splitlines()[-1].startswith("dfd: no video of 2 could be scored: ")
     assert "no such file" in error.splitlines()[-1]
     rows = out.read_text()
-    assert rows == "filename,label\ntable.mp4,0.5\ngone.mp4,0.5\n"  # whole, and Kaggle would take it
+    assert rows == "filename,label\ntable.mp4,0.5\ngone.mp4,0.5\n"  # complete, and Kaggle would accept it
     assert "Next:" not in text
 
 
@@ -280,7 +280,7 @@ def test_weights_that_saw_the_videos_are_refused_or_flagged_on_every_line(capsys
 def test_two_datasets_are_trained_jointly_and_scored_separately(capsys, small_store, other_store, tmp_path):
     both, run = (small_store.folder, other_store.folder), tmp_path / "run"
     status, text, error = dfd(capsys, "audit", *both, "--folds", 2, "--threshold", 0.99)
-    assert (status, "pairs of near-duplicate faces cross folds" in error) == (1, True)  # one video by two names
+    assert (status, "pairs of near-duplicate faces cross folds" in error) == (1, True)  # one video under two names
     assert "b/real0.mp4" in text
     arguments = (*both, "--mix", "1,0.5", "--folds", 2, *RECIPE)
     status, text, _ = dfd(capsys, "crossval", *arguments, "--out", run)
@@ -304,7 +304,7 @@ def test_real_only_training_is_evaluated_on_self_blended_fakes(capsys, real_stor
 
 
 def test_pictures_train_a_frame_network(capsys, tmp_path):
-    """Crops of ten people, real and fake, that were cut before: a fake is striped."""
+    """Pre-cut crops of ten people, real and fake; the fakes are striped."""
     crops, faces, run = (tmp_path / name for name in ("crops", "faces", "run"))
     crops.mkdir()
     rows, rng = ["file,label,source"], np.random.default_rng(0)
@@ -324,8 +324,8 @@ def test_pictures_train_a_frame_network(capsys, tmp_path):
     score = json.loads((run / "score.json").read_text())
     assert (score["videos"], score["fakes"], score["groups"]) == (4, 2, 2)
     header, _ = read_checkpoint(run / "checkpoints" / "last.ckpt")
-    assert header.faces == FacesConfig()  # how faces of videos are cut, not how these crops were
-    assert len(header.videos) == 16 + 8  # pictures, and the videos that they are of
+    assert header.faces == FacesConfig()  # how video faces are cut, not how these crops were
+    assert len(header.videos) == 16 + 8  # pictures, and their source videos
 
 
 def test_two_runs_on_the_same_folds_are_packed_into_one_bundle(capsys, small_store, tmp_path):

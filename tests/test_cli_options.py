@@ -1,4 +1,4 @@
-"""Wrong values of every option of every command of dfd and of kernels, found by walking the parsers themselves."""
+"""Invalid values for every option of every command of dfd and kernels, found by walking their parsers."""
 
 import os
 import sys
@@ -28,13 +28,13 @@ EVERY = [*(("dfd", path.split(":")[1]) for path in COMMANDS), *(("kernels", name
 
 @cache
 def options(program, command):
-    """The command's arguments, less groups of settings."""
+    """The command's arguments without settings groups."""
     return [one for one in PROGRAMS[program][0][command].assemble_argument_collection() if not one.children]
 
 
 @cache
 def first_with(name):
-    """Of the commands that share a stage's setting, such as --clip.length, the first."""
+    """The first of the commands that share a stage's setting, such as --clip.length."""
     return next(pair for pair in EVERY if any(option.name == name for option in options(*pair)))
 
 
@@ -47,13 +47,13 @@ def kind(option):
 
 
 def place(option):
-    """What its validator asks of a path."""
+    """What the option's validator requires of a path."""
     found = [check for check in PLACES if check in (option.parameter.validator or ())]
     return found[0] if found else None
 
 
 def wrong_places(option, folder):
-    """Paths that the option must not take."""
+    """Paths that the option must refuse."""
     file, deep = folder / "file", folder / "file" / "below"
     return {a_place: [], a_file: [folder], a_folder: [file], a_new_file: [folder, deep], a_new_folder: [file, deep]}[
         place(option)
@@ -61,7 +61,7 @@ def wrong_places(option, folder):
 
 
 def given(program, command, folder, value=None, option=None):
-    """A command line that lacks nothing; of places that are not there, so that nothing begins if a value is taken."""
+    """A complete command line with nonexistent paths, so that no work begins if a value is accepted."""
     line = [command]
     for one in options(program, command):
         is_it = option is not None and one.name == option.name
@@ -74,7 +74,7 @@ def given(program, command, folder, value=None, option=None):
 
 @pytest.fixture
 def refused(capsys, tmp_path):
-    """Runs a command line that must fail with one line, and leave the folder as it is; returns the line."""
+    """Run a command that must fail with one line and leave the folder unchanged; return the line."""
     (tmp_path / "file").write_text("not what is wanted")
 
     def run(program, line):
@@ -97,7 +97,7 @@ def test_every_command_is_covered():
 
 @pytest.mark.parametrize(("program", "command"), EVERY)
 def test_an_invalid_number_is_refused_with_the_option_name(refused, tmp_path, program, command):
-    """Before anything is opened: the places in the command line are not there, and the line names the option."""
+    """Refused before anything is opened: the given paths do not exist, yet the error names the option."""
     for option in options(program, command):
         if kind(option) not in WRONG or ("." in option.name and (program, command) != first_with(option.name)):
             continue
@@ -129,7 +129,7 @@ def test_an_empty_value_is_refused_with_the_option_name(refused, tmp_path, progr
 
 @pytest.mark.parametrize(("program", "command"), [pair for pair in EVERY if pair[1] not in ASKS_KAGGLE])
 def test_an_invalid_text_value_is_a_one_line_error(refused, tmp_path, program, command):
-    """Of options that take neither a number nor a place."""
+    """For options that take neither a number nor a path."""
     for option in options(program, command):
         if kind(option) == "" and option.hint is not bool and option.name.count(".") == 0:
             for value in TEXTS:
@@ -173,7 +173,7 @@ def test_an_unreadable_or_unwritable_path_is_named(refused, tmp_path):
 
 
 def test_a_device_is_never_replaced(refused):
-    """Renamed onto /dev/null, a submission would take its place."""
+    """Renaming a submission to /dev/null would replace the device."""
     error = refused("dfd", ["predict", "none.mp4", "--out=/dev/null"])
     assert "--out is /dev/null: that is not a regular file" in error
     assert Path("/dev/null").is_char_device()

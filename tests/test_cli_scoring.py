@@ -1,4 +1,4 @@
-"""dfd validate and dfd score, as they are typed."""
+"""dfd validate and dfd score as command lines."""
 
 import csv
 import hashlib
@@ -45,7 +45,7 @@ class TestThePublicTest:
         assert "Warning" not in text
 
     def test_the_truth_with_every_tenth_label_flipped(self, capsys, tmp_path):
-        """Forty certain errors of 400, each clipped once at 1e-15; computed here from the file alone."""
+        """Forty confident errors in 400 rows, each clipped at 1e-15; computed here from the file alone."""
         truth = public_test_labels()
         turned = set(list(truth)[::10])
         path = write(tmp_path / "s.csv", [(n, 1 - y if n in turned else y) for n, y in truth.items()])
@@ -133,7 +133,7 @@ class TestWhatTheBundleHasSeen:
         report.write_text(json.dumps({"bundle": seen, "fell_back": []}))
         _, text, _ = dfd(capsys, "score", halves, "--report", report, "--json")
         assert json.loads(text)["warnings"][0].startswith("1 of the 400 videos")
-        report.write_text(json.dumps({"fell_back": []}))  # of an older version
+        report.write_text(json.dumps({"fell_back": []}))  # a report of an older version
         _, text, _ = dfd(capsys, "score", halves, "--report", report, "--json")
         assert json.loads(text)["warnings"] == []
 

@@ -32,11 +32,11 @@ def weights(path):
 def test_a_run_stopped_after_every_step_equals_an_uninterrupted_one(
     videos, small_store, small_recipe, tmp_path, settings
 ):
-    """Stopped by the clock in the middle of epochs, again and again: the same weights, the same curve.
+    """Stopped repeatedly by the clock within epochs, a run gives the same weights and the same curve.
 
-    Held-out videos are measured on the way, but by the first of three runs.
+    Held-out videos are measured on the way, except in the first of the three runs.
     """
-    dropping = small_recipe.model.replace(name="factorized", size="tiny")  # draws dropout and skipped blocks
+    dropping = small_recipe.model.replace(name="factorized", size="tiny")  # uses random dropout and drop path
     recipe = small_recipe.replace(model=dropping, train=small_recipe.train.replace(**settings))
     held = [video for video in videos if video.video in ("real3.mp4", "fake3.mp4")]
     videos = [video for video in videos if video not in held]
@@ -68,13 +68,13 @@ def test_long_epochs_are_measured_midway(videos, small_store, small_recipe, tmp_
     assert curve["step"].tolist() == list(range(1, 9))
     assert curve["epoch"].tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
     assert curve.notna().all(axis=None)
-    monkeypatch.setattr(clock, "RESTS", 10_000)  # measuring takes so long that it is done at the end of epochs alone
+    monkeypatch.setattr(clock, "RESTS", 10_000)  # slow measuring happens at epoch ends only
     train(videos, small_store, small_recipe, tmp_path / "rare", held=videos)
     assert 2 <= len(pd.read_csv(tmp_path / "rare" / "metrics.csv")) < 8
 
 
 def test_a_killed_run_resumes_within_an_epoch(videos, small_store, small_recipe, tmp_path, monkeypatch):
-    """Saved after each step here, every ten minutes otherwise; whatever kills it, those steps are done."""
+    """Here each step is saved, normally every ten minutes; saved steps survive any kind of kill."""
     monkeypatch.setattr(clock, "SAVE_EVERY", 0.0)
     recipe = small_recipe.replace(train=small_recipe.train.replace(epochs=1, slices=2))
 
@@ -91,7 +91,7 @@ def test_a_killed_run_resumes_within_an_epoch(videos, small_store, small_recipe,
 
 
 def test_a_time_limit_holds_with_one_batch_per_epoch(videos, small_store, small_recipe, tmp_path, monkeypatch):
-    """By a clock on which each step takes a second: of ten it keeps two, as long as the slowest steps, for the next."""
+    """On a clock of one second per step, a limit of ten keeps two seconds in reserve for the next step."""
     recipe = small_recipe.replace(train=small_recipe.train.replace(epochs=60, batch=16))
     seconds = [0.0]
     monkeypatch.setattr(clock, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
@@ -133,7 +133,7 @@ except OutOfTimeError as stopped:
 def test_training_stopped_by_a_signal_resumes_to_the_same_result(
     videos, small_store, small_recipe, tmp_path, batch, epochs, settings
 ):
-    """By SIGTERM to all its processes: within an epoch, between epochs of one batch, and on two devices."""
+    """SIGTERM to all processes: within an epoch, between epochs of one batch, and on two devices."""
     devices = 2 if batch == 8 else 1
     recipe = small_recipe.replace(train=small_recipe.train.replace(batch=batch, epochs=epochs, **settings))
     out = tmp_path / "stopped"

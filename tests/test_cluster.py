@@ -1,4 +1,4 @@
-"""Processes and nodes that die, hang, fail or differ, on two real nodes of Ray on this machine."""
+"""Processes and nodes that die, hang, fail or differ, on two real Ray nodes on this machine."""
 
 import json
 import subprocess
@@ -91,7 +91,7 @@ def test_a_node_without_enough_memory_is_named(cluster):
 
 @pytest.mark.parametrize("name", ["ray_version", "python_version"])
 def test_a_cluster_of_another_version_is_a_one_line_error(machines, name):
-    """The version that the head has on record is changed, and put back."""
+    """The version recorded by the head is changed, and restored."""
     from ray._common.usage.usage_constants import CLUSTER_METADATA_KEY
     from ray._private.ray_constants import KV_NAMESPACE_CLUSTER
     from ray._raylet import GcsClient
@@ -126,7 +126,7 @@ def test_without_ray_the_extra_is_named(monkeypatch):
 
 
 def test_a_lost_head_is_a_one_line_error(tmp_path):
-    """In a process of its own, which Ray would end a minute later."""
+    """Run in a separate process, which Ray would end a minute later."""
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'dfd[cluster]'")
     done = subprocess.run(
         [sys.executable, "-m", "tests.lost_head", str(tmp_path)],

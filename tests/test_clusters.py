@@ -34,7 +34,7 @@ def test_clusters_are_labelled_by_their_first_point_in_any_order():
 
 
 def test_linkage_uses_the_mean_of_all_pairs_not_the_nearest():
-    """From 0 and 1 to 2.5: the mean of 6.25 and 2.25 is 4.25."""
+    """From {0, 1} to 2.5 the mean squared distance of 6.25 and 2.25 is 4.25."""
     points = np.array([[0.0], [1.0], [2.5]])
     assert clusters(points, 4.24).tolist() == [0, 0, 2]
     assert clusters(points, 4.26).tolist() == [0, 0, 0]
@@ -52,7 +52,7 @@ def test_small_inputs_are_clustered():
 
 
 def test_no_full_distance_matrix_is_held():
-    """Eight thousand: 256 MB of distances in float32."""
+    """Eight thousand points would need 256 MB of float32 distances."""
     import tracemalloc
 
     points = people(8000, 0.2, sides=32)

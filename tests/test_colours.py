@@ -19,7 +19,7 @@ PQ, HLG, LINEAR = 16, 18, 8
 
 
 def four(path: Path) -> np.ndarray:
-    """The colours (2,2,3) of a clip's four quarters, the same in a whole picture, a reduced one and a part."""
+    """The colours (2,2,3) of a clip's four quarters, checked to agree in whole, reduced and sliced pictures."""
     ((picture, *_),) = stream_pictures(path, lambda *_: [np.arange(3)])
     whole = read_frames(path, [0]).images[0]
     np.testing.assert_array_equal(picture[5:50, 9:60], whole[5:50, 9:60])
@@ -76,7 +76,7 @@ def test_a_late_tag_raises_no_error() -> None:
 
 
 def hdr(light: np.ndarray, transfer: int, primaries: np.ndarray = TO_2020) -> list[np.ndarray]:
-    """Light of BT.709, 1 for paper white, as the 10-bit planes that a phone records: BT.2020 in PQ or HLG."""
+    """Convert linear BT.709 light, 1 for paper white, to 10-bit BT.2020 planes in PQ or HLG, as phones record."""
     wide = np.clip(light, 0, None) @ primaries.T
     if transfer == PQ:
         power = np.clip(wide * 203 / 10000, 0, 1) ** 0.1593017578125
@@ -117,7 +117,7 @@ def test_highlights_are_rolled_off_and_never_clipped(tmp_path: Path, transfer: i
 def test_8_bit_hdr_is_converted(tmp_path: Path) -> None:
     ten = hdr((quarters() / 255) ** 2.4, PQ)
     path = write_clip(tmp_path / "a.mp4", [np.round(plane / 4) for plane in ten], colorspace=BT2020, color_trc=PQ)
-    assert np.abs(four(path) - FOUR).max() <= 12  # its steps are wide
+    assert np.abs(four(path) - FOUR).max() <= 12  # 8-bit steps are coarse
 
 
 def test_hdr_in_the_primaries_of_bt709_keeps_them(tmp_path: Path) -> None:

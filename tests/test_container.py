@@ -25,7 +25,7 @@ def write(path: Path, *streams: Told) -> Path:
     with av.open(path, "w") as container:
         made = [add_stream(container, planes) for planes, _, _ in streams]
         for stream, (_, _, flags) in zip(made, streams, strict=True):
-            stream.disposition = flags if path.suffix != ".mp4" else flags & ~COVER  # which it writes of JPEGs only
+            stream.disposition = flags if path.suffix != ".mp4" else flags & ~COVER  # covers are JPEGs only
         for stream, (planes, places, _) in zip(made, streams, strict=True):
             fill(container, stream, frame_of(planes), places)
     return path

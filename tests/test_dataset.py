@@ -32,7 +32,7 @@ FACES = FacesConfig(size=64, detect_side=320, segment=0.5)
 
 @pytest.fixture(scope="module")
 def long(face_video):
-    """Three seconds in six segments of seven or eight frames, a face in each, in memory."""
+    """An in-memory video of three seconds: six segments of seven or eight frames, with a face in each."""
     return in_memory(Video(face_video, "face.mp4", 1), FACES)
 
 

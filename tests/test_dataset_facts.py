@@ -18,7 +18,7 @@ def test_the_numbers_match_the_records(facts):
     assert found["tracklets"] == sum(len(record.tracklets) for record in records)
     assert found["without a face"] == 3
     assert found["people that the data names"] == 1
-    assert found["fakes whose real video is not among them"] == 3 - 2  # two are their own source: they failed
+    assert found["fakes whose real video is not among them"] == 3 - 2  # two are their own source since they failed
 
 
 def test_face_sizes_match_the_record(facts):

@@ -20,7 +20,7 @@ def test_doubtful_labels_are_found(facts):
     assert found.videos == 4
     assert [(a.title, b.title) for a, b in found.unchanged] == [("copy&.mp4", HOSTILE)]
     pairs = [{a.title, b.title} for a, b in found.across]
-    assert pairs == [{HOSTILE, "<i>orphan.mp4"}]  # neither the copy, which says whose it is, nor two fakes
+    assert pairs == [{HOSTILE, "<i>orphan.mp4"}]  # neither the copy, which names its source, nor two fakes
     assert all(face.picture for pair in (*found.unchanged, *found.across) for face in pair)
     assert found.sharpness["kind"].value_counts().to_dict() == {"real": 2, "fake": 2}
 
@@ -52,7 +52,7 @@ def test_first_frames_are_shown_with_the_failure_reasons(facts, tmp_path):
     assert found["<b>dark.mp4"].picture.startswith("data:image/jpeg")
     assert found["<b>dark.mp4"].lines[0] == "no_face"
     assert (found["text.mp4"].picture, found["text.mp4"].lines) == ("", ("unreadable", "<u>no container</u>"))
-    assert not any(face.picture for face in first_frames(facts, tmp_path))  # the videos are not there
+    assert not any(face.picture for face in first_frames(facts, tmp_path))  # the video files are missing
 
 
 def test_blur_lowers_sharpness_and_size_does_not():

@@ -30,7 +30,7 @@ def both(small_store, other_store):
 
 @pytest.fixture(scope="module")
 def made(small_store, other_store, small_recipe, tmp_path_factory):
-    """A cross-validation over two datasets."""
+    """Cross-validate over two datasets."""
     out = tmp_path_factory.mktemp("run") / "cv"
     return crossval(Datasets([small_store, other_store], mix=[1, 0.5]), small_recipe, 2, out)
 
@@ -177,7 +177,7 @@ class TestRealVideosAlone:
         assert (score["videos"], score["fakes"], score["groups"]) == (4, 2, 2)
         told = json.loads((tmp_path / "run" / "score.json").read_text())
         assert told["note"].startswith("the fakes are self-blended: made of the real videos that are scored")
-        curve = pd.read_csv(tmp_path / "run" / "metrics.csv")  # its judge is the same one
+        curve = pd.read_csv(tmp_path / "run" / "metrics.csv")  # the evaluation fakes are the same
         assert curve["held_loss"].iloc[-1] == pytest.approx(score["balanced_log_loss"], abs=1e-4)
         assert math.isfinite(curve["held_auc"].iloc[-1])
 

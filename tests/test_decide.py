@@ -11,7 +11,7 @@ from dfd.types import FaceLogit
 
 
 def videos(count=200, scale=1.0, signal=1.5, folds=5, segments=3, seed=0):
-    """Videos of `segments` segments, a face in each; logits are right when divided by `scale`."""
+    """Videos of `segments` segments, a face in each; logits are calibrated when divided by `scale`."""
     rng = np.random.default_rng(seed)
     made = []
     for number in range(count):
@@ -38,7 +38,7 @@ def test_noise_keeps_the_default_rule():
 
 
 def test_a_fold_is_scored_by_a_rule_fitted_on_the_others():
-    """Labels of a fold turned round change the rules of the other folds, and nothing of its own predictions."""
+    """Flipping a fold's labels changes the other folds' rules, but none of its own predictions."""
     straight = videos(count=60, scale=2.0)
     turned = [Judged(v.faces, 1 - v.label if v.fold == 2 else v.label, v.fold) for v in straight]
     a, b = decide(straight).probabilities, decide(turned).probabilities

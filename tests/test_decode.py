@@ -31,7 +31,7 @@ BITS = 8
 
 
 def numbered(count: int) -> np.ndarray:
-    """(T,32,128,3): picture i shows i in binary, a block of 16 pixels a bit, over a block row that drifts."""
+    """Pictures (T,32,128,3): picture i shows i in binary, 16 pixels per bit, above a drifting row of blocks."""
     images = np.full((count, 32, 16 * BITS, 3), 16, np.uint8)
     for i in range(count):
         for bit in range(BITS):
@@ -42,7 +42,7 @@ def numbered(count: int) -> np.ndarray:
 
 
 def numbers(images: np.ndarray) -> list[int]:
-    """The numbers that pictures of numbered() show, at any size."""
+    """Read back the numbers in pictures of numbered(), at any size."""
     blocks = images[:, : images.shape[1] // 2].mean((1, 3)).reshape(len(images), BITS, -1).mean(2)
     return ((blocks > 128) @ (1 << np.arange(BITS))).tolist()
 
@@ -50,7 +50,7 @@ def numbers(images: np.ndarray) -> list[int]:
 def encode(
     path: Path, images: np.ndarray, codec: str, times: Sequence[int] | None = None, shift: int = 0, **options: str
 ) -> Path:
-    """Write with any codec. times: milliseconds (25 frames a second). shift: frames cut off by an edit list."""
+    """Encode with any codec. times: milliseconds (default 25 fps). shift: frames hidden by an edit list."""
     pixels = options.pop("pixels", "yuv420p")
     with av.open(path, "w") as container:
         stream: Any = container.add_stream(codec, rate=25, options=options)
@@ -92,7 +92,7 @@ FILES: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="session")
 def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Writes a file of FILES, 40 numbered pictures, once."""
+    """Return a function that writes a file of FILES, 40 numbered pictures, once."""
     folder = tmp_path_factory.mktemp("files")
 
     def write(name: str) -> Path:
@@ -103,12 +103,12 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 def in_groups(length: int) -> Plan:
-    """A plan: all frames, in groups of so many."""
+    """A plan: all frames, in groups of `length`."""
     return lambda frames, _: [np.arange(i, min(frames, i + length)) for i in range(0, frames, length)]
 
 
 def everything(path: Path, length: int = 7) -> Frames:
-    """All that stream_pictures gives of all frames, as one. Raises VideoReadError, also where it gives none."""
+    """Join everything stream_pictures yields for all frames. Raises VideoReadError, also if it yields none."""
     groups = list(stream_pictures(path, in_groups(length)))
     indices = np.concatenate([group.indices for group in groups])
     if not len(indices):
@@ -172,7 +172,7 @@ def test_no_packet_is_decoded_needlessly(make: Callable[[str], Path], monkeypatc
     assert sum(packet is not None for packet in sent) == 2
     sent.clear()
     read_frames(make("closed.mp4"), [24, 25])  # the third group of 12 begins at 24
-    assert 2 <= sum(packet is not None for packet in sent) <= 6  # 25 leans on later ones
+    assert 2 <= sum(packet is not None for packet in sent) <= 6  # 25 depends on later frames
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
@@ -209,7 +209,7 @@ def test_the_longer_side_is_reduced_and_never_enlarged(
 def test_groups_are_yielded_in_order(make: Callable[[str], Path], length: int, lengths: list[int]) -> None:
     groups = list(stream_pictures(make("closed.mp4"), in_groups(length)))
     assert [len(group) for group in groups] == lengths
-    assert [n for group in groups for n in numbers(group.rgb())] == list(range(40))  # none overwritten by a later one
+    assert [n for group in groups for n in numbers(group.rgb())] == list(range(40))  # no group is overwritten by a later one
     assert {(group.shown, group.fps, group.missing) for group in groups} == {(40, 25.0, 0)}
 
 
@@ -337,7 +337,7 @@ def test_frames_of_another_size_are_resized_to_the_first(tmp_path: Path) -> None
 
 def test_a_new_stream_midway_ends_reading(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.flv", numbered(600), "libx264", g="12")
-    sound = bytes([8, 0, 0, 3, 0, 93, 192, 0, 0, 0, 0, 0x2F, 0, 0]) + struct.pack(">I", 14)  # a tag at 24 s
+    sound = bytes([8, 0, 0, 3, 0, 93, 192, 0, 0, 0, 0, 0x2F, 0, 0]) + struct.pack(">I", 14)  # a timestamp at 24 s
     path.write_bytes(path.read_bytes() + sound)
     every = everything(path, 100)
     assert every.indices.tolist() == list(range(600))
@@ -345,12 +345,12 @@ def test_a_new_stream_midway_ends_reading(tmp_path: Path) -> None:
 
 
 def segments(frames: int, fps: float) -> list[NDArray[np.int64]]:
-    """A plan: all frames, a group a segment."""
+    """A plan: all frames, one group per segment."""
     return [np.arange(segment.start, segment.stop) for segment in cut_segments(frames, fps, 0.5)]
 
 
 def some_of(draw: random.Random) -> Plan:
-    """A plan: some of the segments, of each its first frame, its last and some between."""
+    """A plan: for some segments, the first frame, the last and some in between."""
 
     def plan(frames: int, fps: float) -> list[NDArray[np.int64]]:
         whole = segments(frames, fps)
@@ -361,7 +361,7 @@ def some_of(draw: random.Random) -> Plan:
 
 
 def by_position(path: Path, plan: Plan) -> dict[int, np.ndarray]:
-    """The pictures that a plan gives."""
+    """Read a plan's pictures, by position."""
     return {
         index: picture.reduced(None)
         for group in stream_pictures(path, plan)
@@ -370,7 +370,7 @@ def by_position(path: Path, plan: Plan) -> dict[int, np.ndarray]:
 
 
 def assert_alike(path: Path, draw: random.Random) -> int:
-    """That frames read for some segments are those read for all, and absent where those are; gives how many are not."""
+    """Assert that reading some segments gives the frames (and gaps) of reading all; return the number of gaps."""
     asked: list[int] = []
 
     def plan(frames: int, fps: float) -> Sequence[NDArray[np.int64]]:
@@ -388,7 +388,7 @@ def assert_alike(path: Path, draw: random.Random) -> int:
 GRAIN = np.random.default_rng(0).integers(0, 90, (120, 120, 80, 1), np.uint8)
 FACE = np.stack([cv2.resize(image, (160, 120), interpolation=cv2.INTER_AREA) for image in moving_face(120, 0.7)])
 FACE[:, :, ::2] = np.maximum(FACE[:, :, ::2], GRAIN)
-SAME = "threads=1:mbtree=0:scenecut=0:b-adapt=0:b-pyramid=normal"  # bytes every time
+SAME = "threads=1:mbtree=0:scenecut=0:b-adapt=0:b-pyramid=normal"  # equal bytes every time
 KINDS: dict[str, dict[str, Any]] = {
     "many B-frames": {"codec": "libx264", "x264-params": f"{SAME}:keyint=250:bframes=5"},
     "open groups": {"codec": "libx264", "x264-params": f"{SAME}:keyint=24:min-keyint=1:open-gop=1:bframes=3"},
@@ -406,7 +406,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="session")
 def make_face(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Writes a file of KINDS, 120 pictures of a face, once."""
+    """Return a function that writes a file of KINDS, 120 pictures of a face, once."""
     folder = tmp_path_factory.mktemp("faces")
 
     def write(kind: str) -> Path:
@@ -432,7 +432,7 @@ def test_a_frame_is_the_same_in_every_container(make: Callable[[str], Path], nam
 
 
 def damaged(path: Path, how: str, seed: int) -> bytes:
-    """A file of which 20 packets are no longer what they were, none of them the first."""
+    """Damage 20 packets of a file, none of them the first."""
     rng, written, packets = np.random.default_rng(seed), bytearray(path.read_bytes()), packets_of(path)
     for number in rng.choice(np.arange(1, len(packets)), 20, replace=False):
         position, size = packets[number]
@@ -472,7 +472,7 @@ def test_damage_makes_no_difference_where_frames_are_counted(tmp_path: Path) -> 
 
 
 def break_packets(path: Path, numbers: Sequence[int], to: Path) -> None:
-    """Write a file of which these packets are zeros."""
+    """Write a copy of the file with these packets zeroed."""
     written, packets = bytearray(path.read_bytes()), packets_of(path)
     for number in numbers:
         position, size = packets[number]
@@ -481,7 +481,7 @@ def break_packets(path: Path, numbers: Sequence[int], to: Path) -> None:
 
 
 def decoding_order(path: Path) -> list[int]:
-    """The frames' positions, in the order of their packets."""
+    """Frame positions in packet order."""
     with av.open(path) as container:
         times = [packet.pts for packet in container.demux(video=0) if packet.size and packet.pts is not None]
     return [sorted(times).index(time) for time in times]
@@ -499,7 +499,7 @@ def test_a_segments_last_frame_may_depend_on_a_later_one(make_face: Callable[[st
     for seed in range(6):
         written = bytearray(whole.read_bytes())
         written[position + size // 3 : position + size] = np.random.default_rng(seed).bytes(size - size // 3)
-        path.write_bytes(written)  # it begins well, so that the damage is told when it is shown, if at all
+        path.write_bytes(written)  # it starts intact: damage is reported when shown, if at all
         found = by_position(path, segments)
         if later not in found:
             assert last not in found
@@ -511,7 +511,7 @@ def test_a_segments_last_frame_may_depend_on_a_later_one(make_face: Callable[[st
 def test_damage_loses_no_later_gop_in_its_segment(tmp_path: Path) -> None:
     options: dict[str, Any] = {"x264-params": f"{SAME}:keyint=10:bframes=3"}
     whole, path = encode(tmp_path / "whole.mp4", FACE[:40], "libx264", **options), tmp_path / "a.mp4"
-    break_packets(whole, [decoding_order(whole).index(4)], path)  # on which the first group leans
+    break_packets(whole, [decoding_order(whole).index(4)], path)  # on which the first group depends
     exact = by_position(whole, in_groups(40))
     found = by_position(path, in_groups(40))
     assert {0, *range(10, 40)} <= set(found)
@@ -523,13 +523,13 @@ def test_damage_after_a_segment_does_not_affect_it(make_face: Callable[[str], Pa
     whole, path = make_face("open groups"), tmp_path / "a.mp4"
     break_packets(whole, range(60, 120), path)
     exact, found = by_position(whole, segments), by_position(path, segments)
-    assert set(range(53)) <= set(found)  # of segments of 13 frames or 14, whose last ones lean on some that come later
+    assert set(range(53)) <= set(found)  # segments of 13 or 14 frames, the last of which depend on later ones
     for index in range(53):
         np.testing.assert_array_equal(found[index], exact[index])
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a decoded frame."""
+    """Size of a decoded frame in bytes."""
     with av.open(path) as container:
         return sum(plane.buffer_size for plane in next(container.decode(video=0)).planes)
 
@@ -580,7 +580,7 @@ def test_huge_frames_are_never_held_all_at_once(tmp_path: Path) -> None:
 
 
 def repeated(path: Path, times: int, to: Path) -> Path:
-    """The same video so many times in a row, its packets copied."""
+    """Repeat a video `times` times by copying its packets."""
     with av.open(path) as source, av.open(to, "w") as container:
         stream = container.add_stream_from_template(source.streams.video[0])
         packets: list[Any] = [packet for packet in source.demux(source.streams.video[0]) if packet.size]
@@ -620,13 +620,13 @@ def test_of_an_hour_only_wanted_frames_are_decoded_and_one_group_is_held(
     for asked, group in zip(groups, stream_pictures(path, lambda *_: groups), strict=True):
         assert (group.shown, group.missing) == (18_000, 0)
         assert numbers(group.rgb()) == (asked % 250).tolist()
-        assert len(held) <= 2 * 7  # this group, and what is decoded already of the next
+        assert len(held) <= 2 * 7  # this group, and frames already decoded for the next
         del group
-    assert len([packet for packet in decoded if packet]) <= 50 + 100 + 50 + 50  # of the key frames before each
+    assert len([packet for packet in decoded if packet]) <= 50 + 100 + 50 + 50  # from the key frame before each
 
 
 def hostile(folder: Path, kind: str) -> Path:
-    """A path that is no video."""
+    """Make a path that is not a video."""
     path = folder / f"{kind}.mp4"
     real = folder / "real.mp4"
     write_video(real, numbered(3), 25)

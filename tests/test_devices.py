@@ -1,4 +1,4 @@
-"""Two processes on a CPU, as two GPUs would: the same code but for the way in which gradients travel."""
+"""Two processes on a CPU in place of two GPUs: the code differs only in how gradients are exchanged."""
 
 import re
 import shutil
@@ -28,7 +28,7 @@ def weights(path):
 
 
 def test_two_processes_train_the_same_weights_as_one(videos, small_store, small_recipe, tmp_path):
-    """Gradients are averaged over both; a network whose batch statistics are frozen ends with the same weights."""
+    """Gradients are averaged over both; with frozen batch statistics the final weights are equal."""
     still = small_recipe.replace(
         model=ModelConfig(name="frame", freeze="all", dropout=0, drop_path=0, backbone="efficientnet_lite0"),
         train=small_recipe.train.replace(batch=8, per_load=2, optimizer="sgd", lr=0.1, ema=0.5),

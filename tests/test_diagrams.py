@@ -12,7 +12,7 @@ SAID = [0.1, 0.4, 0.8, 0.3, 0.7, 0.8, 0.9]
 def test_a_roc_curve_is_a_staircase_of_thresholds():
     curve = roc(LABELS, SAID)
     at = dict(zip(np.round(100 * curve.false_alarms).astype(int).tolist(), curve.caught.tolist(), strict=True))
-    # Above 0.8 only the fake of 0.9; of 0.8 and more one of three reals and two fakes, and so on.
+    # Above 0.8 there is only the fake of 0.9; at 0.8 or more, one of three reals and two fakes; and so on.
     assert [at[percent] for percent in (0, 33, 34, 66, 67, 100)] == [0.25, 0.25, 0.75, 0.75, 1.0, 1.0]
 
 
@@ -42,7 +42,7 @@ def test_one_class_has_no_curve():
 
 
 def test_reliability_weights_both_classes_equally():
-    # Four fakes a real video: a detector that is right for half fakes says 0.5 where one in five is real.
+    # Four fakes per real video: a detector calibrated for half fakes gives 0.5 where one in five is real.
     bins = reliability([0] + [1] * 4, [0.55] * 5)
     assert [(bin.low, bin.high, bin.videos, bin.fakes) for bin in bins] == [(0.5, 0.6, 5, 4)]
     assert bins[0].said == pytest.approx(0.55)

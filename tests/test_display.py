@@ -30,13 +30,13 @@ ORIENTATIONS: dict[str, tuple[tuple[float, ...], Callable[[np.ndarray], np.ndarr
 
 
 def turn(degrees: float) -> tuple[float, ...]:
-    """The display matrix of a turn counter-clockwise."""
+    """The display matrix of a counter-clockwise rotation."""
     cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     return cosine, -sine, sine, cosine
 
 
 def shown(path: Path) -> np.ndarray:
-    """The first picture of a video, which must be the same in whole, in parts, and however it is read."""
+    """The first picture of a video, checked to be equal in whole and in parts, by every way of reading."""
     whole = read_frames(path, [0]).images[0]
     ((picture, *_),) = stream_pictures(path, lambda *_: [np.arange(3)])
     assert picture.shape == whole.shape
@@ -94,12 +94,12 @@ def test_a_degenerate_matrix_is_ignored(tmp_path: Path) -> None:
 )
 def test_pictures_have_their_display_shape(tmp_path: Path, pixel: Fraction, turns: int, size: tuple[int, int]) -> None:
     across, down = np.meshgrid(np.linspace(30, 220, 96), np.linspace(30, 220, 64))
-    image = np.stack([across, down, 250 - across], axis=2)  # a slope, which tells places
+    image = np.stack([across, down, 250 - across], axis=2)  # a ramp, which identifies positions
     path = write_clip(tmp_path / "a.mp4", planes_of(image / 255), matrix=turn(90 * turns), pixel=pixel)
     picture = shown(path)
     assert picture.shape[1::-1] == size
     wanted = cv2.resize(np.ascontiguousarray(np.rot90(image, turns)), size, interpolation=cv2.INTER_LINEAR)
-    difference = np.abs(picture - wanted)  # of neighbours: 2 to 3
+    difference = np.abs(picture - wanted)  # ratio of neighbours: 2 to 3
     assert difference.mean() < 3
     assert difference.max() <= 9
 

@@ -14,7 +14,7 @@ CONFIG = ClipConfig(length=6, size=48, clips=2, fps=7.5)
 
 @pytest.fixture(scope="module")
 def video(face_video):
-    """Three seconds in two segments, a face in each."""
+    """A video of three seconds: two segments with a face in each."""
     made = in_memory(Video(face_video, "face.mp4"), FacesConfig(size=64, detect_side=320, segment=1.3))
     assert made.faced == [0, 1]
     return made

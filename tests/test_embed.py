@@ -25,8 +25,8 @@ PEOPLE = ("ffpp_183.mp4", "ffpp_NeuralTextures_183_253.mp4"), ("ffpp_253.mp4", "
 
 
 def write_weights(path):
-    """As facenet-pytorch publishes them, with a classifier of some people; the values are random, since no weights are
-    to be had here."""
+    """Write weights as facenet-pytorch publishes them, with a classifier; the values are random, as real weights are
+    not available here."""
     torch.manual_seed(0)
     state = InceptionResnetV1(pretrained=None).state_dict()
     torch.save({**state, "logits.weight": torch.zeros(3, 512), "logits.bias": torch.zeros(3)}, path)
@@ -61,7 +61,7 @@ def test_an_embedding_has_length_1_and_ignores_the_rest_of_the_batch(embedder):
 
 
 def test_facenet_embeddings_use_its_own_network_and_scaling(embedder, weights):
-    """As its published example does it: (pixel - 127.5) / 128."""
+    """Scaled as in its published example: (pixel - 127.5) / 128."""
     face = skimage.data.astronaut()[60:220, 160:320]
     net = InceptionResnetV1(pretrained=None)
     net.load_state_dict({k: v for k, v in torch.load(weights, weights_only=True).items() if "logits" not in k})
@@ -110,7 +110,7 @@ def test_foreign_embedding_weights_are_refused(tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(not CLIPS.is_dir(), reason=f"no clips of real people in {CLIPS}")
 def test_clips_of_one_person_are_closer_than_clips_of_two(tmp_path):
-    """With dlib's own weights, which the registry has."""
+    """With dlib's own weights, from the registry."""
     try:
         identity_weights(tmp_path / "identity.pt")
     except DfdError as error:

@@ -20,7 +20,7 @@ from tests.footage import FOUR, quarters
 
 
 def ramp(frames: int, height: int = 48, width: int = 64) -> np.ndarray:
-    """A slope of brightness that rises by 4 a frame."""
+    """A brightness ramp that rises by 4 per frame."""
     slope = np.linspace(20, 160, width)[None, None, :, None] + 4 * np.arange(frames)[:, None, None, None]
     return np.broadcast_to(slope, (frames, height, width, 3)).astype(np.uint8)
 
@@ -62,7 +62,7 @@ def test_an_array_and_a_generator_encode_to_the_same_bytes(tmp_path: Path) -> No
 
 
 def in_memory(images: Iterable[np.ndarray], **settings: Any) -> bytes:
-    """A film of pictures, 25 a second."""
+    """Encode pictures in memory, 25 per second."""
     film = io.BytesIO()
     encode_video(film, images, 25, **settings)
     return film.getvalue()
@@ -80,7 +80,7 @@ def test_a_film_in_memory_reads_like_a_file(tmp_path: Path, every: int) -> None:
 
 
 def hard_and_easy(size: int = 96) -> dict[str, np.ndarray]:
-    """Pictures that take many bits and ones that take few: what was encoded before makes x264 save or spend."""
+    """Hard and easy pictures: x264's rate control depends on what it encoded before."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (30, size, size, 3), dtype=np.uint8)
     return {"noise": noise, "black": np.zeros_like(noise), "slope": ramp(30, size, size)}

@@ -75,7 +75,7 @@ class TestBlend:
         assert made.fitted == pytest.approx(balanced_log_loss(labels, found), abs=1e-9)
 
     def test_a_fold_is_blended_by_weights_fitted_on_the_others(self, truth):
-        """Some labels of a fold turned round change the weights of the others, and nothing of its own."""
+        """Flipping some of a fold's labels changes the weights of the other folds, but nothing of its own."""
         labels, folds, good, rng = truth
         other = 0.6 * good + rng.normal(0, 2, 300)
         turned = np.where((folds == 2) & (np.arange(300) % 20 < 6), 1 - labels, labels)
@@ -104,7 +104,7 @@ class TestBlend:
         assert videos[0].faces == ()
 
     def test_runs_are_blended_only_on_shared_segments(self):
-        labels, folds = [0, 1] * 2, [0, 0, 1, 1]  # too few to fit weights by: they are equal
+        labels, folds = [0, 1] * 2, [0, 0, 1, 1]  # too few to fit weights, so they are equal
         four, two = run([-1, 3] * 2, labels, folds, (1, 2, 5, 7)), run([-1, 1] * 2, labels, folds, (2, 6))
         _, videos = blend([four, two])
         assert [(face.segment, face.logit) for face in videos[1].faces] == [(1, 3), (2, 2), (5, 3), (6, 1), (7, 3)]
@@ -125,7 +125,7 @@ class TestBlend:
 class TestDecideBlend:
     @pytest.mark.slow
     def test_a_folds_labels_do_not_affect_its_own_probabilities(self, truth):
-        """Weights and rule are nested as one: no weights that others are joined by have seen the fold either."""
+        """Weights and rule are nested together: weights used for a fold were not fitted on it either."""
         labels, folds, good, rng = truth
         other = 0.6 * good + rng.normal(0, 2, 300)
         changed = labels.copy()

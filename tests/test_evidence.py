@@ -10,7 +10,7 @@ def test_a_score_maps_to_the_share_of_fakes_with_such_scores():
     row, half = told.fakes(0.81)
     assert (row.low, row.high, row.fakes, row.reals, row.videos) == (0.8, 0.9, 4, 1, 5)
     assert half == pytest.approx((4 / 6) / (4 / 6 + 1 / 10), abs=1e-4)  # of 6 fakes 4 are here, of 10 real ones 1
-    assert told.fakes(1.0)[0].fakes == 1  # the last row holds its end
+    assert told.fakes(1.0)[0].fakes == 1  # the last row includes its upper end
     assert told.fakes(0.5) is None
     assert Evidence(of="nothing").fakes(0.5) is None
 

@@ -18,7 +18,7 @@ from dfd.videos.workers import Limits
 
 @pytest.fixture(scope="module")
 def bundle():
-    return load_bundle(shipped(), force=True)  # its golden answers are tests/test_golden.py's
+    return load_bundle(shipped(), force=True)  # tests/test_golden.py covers golden outputs
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_fewer_frames_can_be_drawn_without_changing_the_score(bundle, record, fa
 def test_the_score_is_recomputed_on_distorted_crops(bundle, record, about):
     assert list(about.held) == ["encoded again as H.264, CRF 35", HALVED]
     assert all(0 < probability < 1 for probability in about.held.values())
-    real = record.tracklets[0].path.side * 1.7 / 256  # how much of a stored crop's side the video itself had
+    real = record.tracklets[0].path.side * 1.7 / 256  # the part of a stored crop's side that the video resolved
     assert halved(record.tracklets).draw.reduction == pytest.approx(min(1.0, real) / 2, rel=0.05)
 
 

@@ -1,4 +1,4 @@
-"""Pictures as datasets: dfd/faces/stills.py."""
+"""Pictures as datasets (dfd/faces/stills.py)."""
 
 import cv2
 import numpy as np
@@ -38,11 +38,11 @@ def test_a_photographs_face_is_cropped_at_the_datasets_margin(tmp_path, name):
     centre = (tracklet.boxes[0, :2] + tracklet.boxes[0, 2:]) / 2
     assert np.abs(centre - (224 - 60, 112)).max() < 12  # where the astronaut's face is
     eyes, mouth = tracklet.landmarks[0, :2], tracklet.landmarks[0, 3:]
-    assert eyes[:, 1].max() < 64 < mouth[:, 1].min()  # the middle of the crop lies between
+    assert eyes[:, 1].max() < 64 < mouth[:, 1].min()  # the crop's centre lies between
 
 
 def test_the_central_face_of_several_is_taken(tmp_path):
-    """A passer-by at the edge is larger; the face over the middle is the one, and has number 0."""
+    """A passer-by at the edge is larger, but the face over the centre is taken and has number 0."""
     small = cv2.resize(PHOTO[40:200, 140:300], (100, 100), interpolation=cv2.INTER_AREA)
     image = np.full((300, 500, 3), 90, np.uint8)
     image[100:200, 200:300] = small
@@ -62,7 +62,7 @@ def test_a_picture_without_a_face_says_so(tmp_path):
 
 
 def test_a_cut_picture_is_its_own_crop(tmp_path):
-    """Its centred square, 112 of 112 by 132; the box is the middle 1 / margin of it."""
+    """The crop is the centred square, 112 of 112 by 132; the box is its middle 1 / margin."""
     wide = np.concatenate([FACE[:, :10], FACE, FACE[:, -10:]], axis=1)
     record = in_memory(save(tmp_path / "cut.png", wide), CUT.replace(margin=1.4), cut=True)
     (face,) = record.tracklets

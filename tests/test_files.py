@@ -85,7 +85,7 @@ def write_often_in_a_process(path, letter):
 
 @pytest.mark.parametrize("write", [write_often, write_often_in_a_process])
 def test_two_writers_of_one_file_leave_one_whole_file(tmp_path, write):
-    """And whoever reads it meanwhile finds one whole file too."""
+    """A concurrent reader also finds one complete file."""
     path = tmp_path / "a.bin"
     files.write_bytes(path, b"a" * HELD)
     with ThreadPoolExecutor(2) as pool:
@@ -111,7 +111,7 @@ def test_temporary_names_are_unique_hidden_and_short_enough(tmp_path, name):
 
 @pytest.fixture
 def synced(monkeypatch):
-    """What was asked of the disk, in order: (inode, whether it is a folder)."""
+    """The fsync calls in order: (inode, whether it is a folder)."""
     asked = []
 
     def spy(handle, fsync=os.fsync):
@@ -124,7 +124,7 @@ def synced(monkeypatch):
 
 
 def reached(synced, path):
-    """Whether the disk was asked for the file as it is now, and after that for its folder."""
+    """Whether the current file was synced, and its folder after it."""
     file, folder = (path.stat().st_ino, False), (path.parent.stat().st_ino, True)
     return file in synced and folder in synced[synced.index(file) :]
 
@@ -163,7 +163,7 @@ def test_a_submission_survives_a_power_loss(tmp_path, synced):
 
 
 def test_a_run_survives_a_power_loss(small_store, small_recipe, tmp_path, synced):
-    """Its settings, Lightning's checkpoint and ours, and the mark that it is done. No temporary file is left."""
+    """Settings, Lightning's checkpoint, ours and the done mark are synced. No temporary file is left."""
     checkpoint = train(small_store.records(), small_store, small_recipe, tmp_path / "run")
     assert all(reached(synced, path) for path in (checkpoint, tmp_path / "run/config.json", tmp_path / "run/done"))
     assert not list(tmp_path.rglob(f"*{files.PARTIAL}"))
@@ -216,7 +216,7 @@ PENDING = {
 
 
 def by_hand(source: str) -> Iterator[str]:
-    """What in a module's source writes a file in its own way, or hashes one: line and call."""
+    """Calls in a module's source that write or hash a file directly: line and call."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.endswith(".partial"):
             yield f"{node.lineno}: a temporary name"
@@ -227,7 +227,7 @@ def by_hand(source: str) -> Iterator[str]:
         if not isinstance(node, ast.Call):
             continue
         call, (of, _, name) = ast.unparse(node), ast.unparse(node.func).rpartition(".")
-        given = [*node.args, *node.keywords]  # str.replace takes two, a Config's is given names
+        given = [*node.args, *node.keywords]  # str.replace takes two arguments, Config.replace keywords
         alone = len(given) == 1 and (bool(node.args) or node.keywords[0].arg == "target")
         if (name in ("replace", "rename") and of and (of == "os" or alone)) or name == "file_digest":
             yield f"{node.lineno}: {call}"

@@ -16,7 +16,7 @@ def crops() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def film(crops) -> tuple[bytes, list[tuple[int, int]]]:
-    """A film of four crops, and the bytes of each."""
+    """A film of four crops, and each crop's byte range."""
     to = io.BytesIO()
     edges = np.cumsum([0, *(write_crop(to, crop) for crop in crops)]).tolist()
     return to.getvalue(), list(pairwise(edges))

@@ -111,7 +111,7 @@ def test_a_stopped_run_resumes_to_the_same_weights(videos, small_store, small_re
     path = train(
         videos, small_store, small_recipe, tmp_path / "stopped", runtime=Runtime(lambda *args: told.append(args))
     )
-    assert told[0][0] >= told[-1][1] // 2  # it went on with the second epoch
+    assert told[0][0] >= told[-1][1] // 2  # it resumed with the second epoch
     resumed = weights(path)
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
@@ -134,7 +134,7 @@ def test_the_checkpoint_holds_ema_and_raw_weights(videos, small_store, small_rec
     model, _ = load_model(path)
     mean = model.state_dict()
     assert any(not torch.equal(mean[name], last[name]) for name in last)
-    # After four steps the mean is of the last few: between the start and the end, nearer to the end.
+    # After four steps the EMA lies between initial and final weights, nearer to the final ones.
     start = seeded_model(small_recipe).state_dict()
     name = max((n for n in last if last[n].is_floating_point()), key=lambda n: (last[n] - start[n]).norm())
     assert 0 < (mean[name] - last[name]).norm() < (last[name] - start[name]).norm()
@@ -164,7 +164,7 @@ def test_a_step_covers_accumulate_batches(videos, small_store, small_recipe, tmp
     told = []
     two = small_recipe.replace(train=small_recipe.train.replace(accumulate=2, epochs=1, slices=2, batch=4))
     train(videos, small_store, two, tmp_path / "run", runtime=Runtime(lambda *args: told.append(args)))
-    assert told[-1][:2] == (4, 4)  # 4 real videos opened twice, 2 clips beside 2 of a fake: 32, in 8 batches of 4
+    assert told[-1][:2] == (4, 4)  # 4 real videos twice, 2 clips and 2 of a fake: 32, in 8 batches of 4
 
 
 def test_a_network_learns_an_easy_task(videos, small_store, small_recipe, tmp_path):
@@ -192,7 +192,7 @@ def test_sequence_and_video_networks_start_from_a_frame_network(videos, small_st
     config = ModelConfig(name=name, weights=checkpoint, hidden=8, **small)
     started = build_model(config, ClipConfig(length=3, size=32)).eval()
     picture = torch.randint(0, 256, (2, 3, 1, 32, 32), dtype=torch.uint8)
-    with torch.inference_mode():  # a clip that stands still: as the picture alone
+    with torch.inference_mode():  # a still clip equals its single picture
         assert torch.allclose(started(picture.repeat(1, 1, 3, 1, 1)), model(picture), atol=1e-4)
 
 

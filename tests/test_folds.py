@@ -12,7 +12,7 @@ quick = settings(deadline=None, max_examples=40)
 
 
 def dfdc(originals: int = 40, seed: int = 0, lost: float = 0.2) -> tuple[list[str], list[int], list[str]]:
-    """Names, labels and sources of videos in DFDC's form: each original with 1 to 8 fakes; some originals are lost."""
+    """Names, labels and sources in DFDC's form: each original has 1 to 8 fakes; some originals are missing."""
     rng = np.random.default_rng(seed)
     names, labels, sources = [], [], []
     for number in range(originals):
@@ -29,7 +29,7 @@ def dfdc(originals: int = 40, seed: int = 0, lost: float = 0.2) -> tuple[list[st
 
 
 def frame(**columns):
-    """A frame of folds that holds: a (fake, of b), b, c (fake, of d), d."""
+    """A valid data frame of folds: a (fake of b), b, c (fake of d), d."""
     sound = {
         "filename": ["a", "b", "c", "d"],
         "label": [1, 0, 1, 0],
@@ -63,7 +63,7 @@ class TestSourceGroups:
     @given(st.lists(st.tuples(st.integers(0, 15), st.integers(0, 15)), max_size=20), st.randoms(use_true_random=False))
     def test_groups_are_the_connected_components_in_any_order(self, links, random):
         names, sources = [f"v{a:02d}" for a, _ in links], [f"v{b:02d}" for _, b in links]
-        reach = {name: {name} for name in names + sources}  # by flooding, the slow way
+        reach = {name: {name} for name in names + sources}  # by flood fill, the slow way
         for _ in range(len(reach)):
             for name, source in zip(names, sources, strict=True):
                 reach[name] = reach[source] = reach[name] | reach[source]
@@ -153,7 +153,7 @@ class TestCheckFolds:
             ({"fold": [0, 1, 1, 1], "group": list("abcd")}, "source 'b' is in folds 0, 1"),
             ({"filename": list("abca"), "group": list("wxyz"), "source": list("wxyz")}, "filename 'a' is in folds"),
             ({"filename": ["a", "a", "c", "d"]}, "filename 'a' stands twice: name each video once"),
-            # c is made from b, a fake of a: nothing in one column crosses, the chain does
+            # c is made from b, a fake of a: no column crosses folds, but the chain does
             ({"source": ["a", "a", "b", "d"], "group": list("aacd")}, "group linked by sources, 'a' is in folds 0, 1"),
         ],
     )  # fmt: skip
@@ -194,7 +194,7 @@ class TestFile:
         "odd",
         [
             ["NA", "001", 'a,"b"', "two\nlines", "bare\rreturn", " 视频 ", "null", "1e5"],
-            ["001", "1", "1.0", "010"],  # a column of nothing but numbers is text all the same
+            ["001", "1", "1.0", "010"],  # an all-numeric column is still text
         ],
     )
     def test_odd_names_round_trip(self, tmp_path, odd):
@@ -235,7 +235,7 @@ class TestFile:
 
 
 def test_people_named_by_file_names_are_in_one_fold():
-    """Two pairs of FaceForensics++, each face put on the other."""
+    """Two pairs of FaceForensics++, with each pair's faces swapped both ways."""
     reals = [f"original_sequences/youtube/c23/videos/{n}.mp4" for n in ("183", "253", "469", "481")]
     pairs = (("183", "253"), ("253", "183"), ("469", "481"), ("481", "469"))
     fakes = [f"manipulated_sequences/Deepfakes/c23/videos/{a}_{b}.mp4" for a, b in pairs]

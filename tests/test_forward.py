@@ -1,4 +1,4 @@
-"""Clips of several videos through one network at a time. On a GPU that is the way; here the same code runs on a CPU."""
+"""Clips of several videos in one forward call. This is meant for GPUs; here the same code runs on a CPU."""
 
 import threading
 from copy import deepcopy
@@ -24,7 +24,7 @@ from tests.test_bundle import Failing, checkpoint
 
 
 class Mean(torch.nn.Module):
-    """Logit: the mean of the clip's first picture, of which it keeps on record what it was given."""
+    """A network whose logit is the mean of the clip's first picture; it records the shapes of its inputs."""
 
     def __init__(self):
         super().__init__()
@@ -39,7 +39,7 @@ class Mean(torch.nn.Module):
 
 
 def clips(*values):
-    """Clips of two pictures of 4x4, each of one grey."""
+    """Clips of two 4x4 pictures, each of one grey level."""
     return torch.stack([torch.full((3, 2, 4, 4), value, dtype=torch.uint8) for value in values])
 
 
@@ -73,7 +73,7 @@ def test_a_video_that_makes_a_network_raise_affects_no_other():
     assert found[0] == [1.0]
     assert found[2] == [3.0]
     assert isinstance(found[1], RuntimeError)
-    assert model.shapes[1:] == [(1, 3, 2, 4, 4), (2, 3, 2, 4, 4), (1, 3, 2, 4, 4)]  # then each alone, without blanks
+    assert model.shapes[1:] == [(1, 3, 2, 4, 4), (2, 3, 2, 4, 4), (1, 3, 2, 4, 4)]  # then each alone, without padding
 
 
 def test_a_nonfinite_logit_affects_only_its_video():
@@ -115,12 +115,12 @@ def test_an_unavailable_device_is_refused(name, message):
 
 @pytest.mark.parametrize("name", REGISTRY)
 def test_16_bit_logits_agree_to_a_hundredth(name):
-    """On a CPU here, where the same layers compute in 16 bits as on a GPU."""
+    """Runs on a CPU, where the same layers compute in 16 bits as on a GPU."""
     torch.manual_seed(0)
     model = build_model(ModelConfig(name=name), ClipConfig(length=4, size=32)).eval()
     for weight in model.parameters():
         if not weight.any():
-            torch.nn.init.normal_(weight, std=0.05)  # heads that begin at 0
+            torch.nn.init.normal_(weight, std=0.05)  # heads are initialized to 0
     noise = torch.randint(0, 256, (1, 3, 4, 32, 32), dtype=torch.uint8)
     whole, half = (answers(model, [noise], at_once=AtOnce(half=half))[0] for half in (False, True))
     assert not isinstance(whole, Exception)
@@ -130,7 +130,7 @@ def test_16_bit_logits_agree_to_a_hundredth(name):
 
 
 def overflowing(model):
-    """The network, made so that all but the mean colour is too much for 16 bits; in 32 it says a number."""
+    """A network that overflows 16 bits except on the mean colour, and is finite in 32 bits."""
     first = next(module for module in model.modules() if isinstance(module, torch.nn.Conv3d))
     with torch.no_grad():
         first.weight.mul_(1e5)
@@ -156,7 +156,7 @@ def test_a_16_bit_overflow_is_retried_in_32_bits(loud, mirror):
     whole = [answers(loud, [video], 0.5, mirror, replace(HALF, half=False))[0] for video in (plain, NOISE)]
     assert noise == again == whole[1]
     assert quiet == pytest.approx(whole[0], abs=0.01)
-    assert quiet != whole[0]  # it was not tried again: 16 bits do for it
+    assert quiet != whole[0]  # not retried: 16 bits suffice for it
 
 
 def test_a_nonfinite_logit_in_32_bits_is_left_out(loud):
@@ -171,7 +171,7 @@ FACES = FacesConfig(size=64, detect_side=320, segment=0.7)
 
 @pytest.fixture(scope="module")
 def records(small_store, face_video):
-    """Eight videos of a segment, one that is unreadable, and one of four segments."""
+    """Eight videos of one segment, an unreadable one, and one of four segments."""
     return [*small_store.records(), in_memory(Video(face_video, "long.mp4"), FACES)]
 
 
@@ -209,7 +209,7 @@ def test_a_member_is_left_out_only_if_32_bits_fail_too(faced, bundle, monkeypatc
 
 @pytest.fixture
 def together(monkeypatch):
-    """Three videos at a time, seven clips of four frames a call."""
+    """Score three videos at a time, with seven clips of four frames per call."""
     monkeypatch.setitem(AT_ONCE, "cpu", AtOnce(videos=3, frames=28))
 
 
@@ -219,7 +219,7 @@ def test_parallel_members_give_the_same_digits_as_sequential_ones(faced, bundle,
     beside = threading.Barrier(2, timeout=100)
 
     class Waits(torch.nn.Module):
-        """Goes on when another does."""
+        """A member that proceeds only once another runs in parallel."""
 
         def __init__(self, inner):
             super().__init__()

@@ -37,7 +37,7 @@ def test_the_drawn_face_is_detected(side):
     assert found.confidences[0] > 0.98
     left, top, right, bottom = found.boxes[0] / side
     eyes = found.landmarks[0, :2] / side
-    assert np.abs(eyes - [[0.41, 0.44], [0.59, 0.44]]).max() < 0.03  # where they were drawn
+    assert np.abs(eyes - [[0.41, 0.44], [0.59, 0.44]]).max() < 0.03  # where the eyes were drawn
     assert left < 0.35 < 0.65 < right
     assert top < 0.35 < 0.7 < bottom
 
@@ -65,7 +65,7 @@ BT601, BT709 = (0.299, 0.114), (0.2126, 0.0722)
 
 
 def recoloured(crops, matrix, full_range):
-    """Crops made with BT.601 out of the usual range, as by a decoder that takes another."""
+    """Recode crops with another colour matrix or range, as another decoder would."""
     (red, blue), (other_red, other_blue) = BT601, matrix
     luma = crops @ [red, 1 - red - blue, blue]
     u, v = (crops[..., 2] - luma) / (2 - 2 * blue), (crops[..., 0] - luma) / (2 - 2 * red)

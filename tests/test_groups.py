@@ -31,14 +31,14 @@ def weights(tmp_path_factory):
 
 @pytest.fixture
 def twins(small_store, small_dataset, tmp_path):
-    """The small dataset, and real0 under another name too: one person, with random weights too."""
+    """The small dataset plus real0 under a second name: one person, even with random weights."""
     store = FaceStore.open(shutil.copytree(small_store.folder, tmp_path / "faces"))
     store.write(Video(small_dataset / "real0.mp4", "twin.mp4", 0))
     return store
 
 
 def in_parts(store, parts):
-    """The records as if they lay in parts of DFDC; parts: by the digit in the name."""
+    """The records renamed into parts of DFDC. parts: digit in the name to part."""
     records = []
     for record in labelled(store):
         if record.tracklets:
@@ -52,12 +52,12 @@ def folds_of(frame):
 
 
 def named(store, people):
-    """The records, each with the people of that name."""
+    """The records with people assigned by name."""
     return [dataclasses.replace(record, people=tuple(people.get(record.video, ()))) for record in labelled(store)]
 
 
 def test_named_people_stay_in_one_part_unless_allowed_to_cross(small_store):
-    """A fake's donor too: real3's person is in a fake of real0, and real1 and real2 are one."""
+    """Donors count too: real3's person is in a fake of real0; real1 and real2 show the same person."""
     records = named(small_store, {"fake0.mp4": ["3"], "real3.mp4": ["3"], "real1.mp4": ["x"], "real2.mp4": ["x"]})
     for seed in range(5):
         fold = folds_of(split(records, 2, seed))
@@ -100,7 +100,7 @@ def test_a_person_stays_in_one_part_with_all_fakes(twins, weights):
 
 
 def test_one_person_throughout_cannot_be_split(twins, weights):
-    """Every real face here is the same photograph: far apart only for a distance near 0."""
+    """All real faces here come from the same photograph, so only a distance near 0 separates them."""
     grouping = Grouping(groups="identity", identity_weights=weights, identity_distance=1.0)
     with pytest.raises(ConfigError, match="1 real group only"):
         split(labelled(twins), 2, 0, grouping)
@@ -125,7 +125,7 @@ def test_the_default_distance_depends_on_the_network(twins, weights, tmp_path, m
 
 @pytest.fixture
 def stopped(small_store, small_recipe, tmp_path):
-    """A run that has its settings and folds, and nothing else yet."""
+    """A run that has written its settings and folds, but nothing else."""
     run = tmp_path / "cv"
     crossval(small_store, small_recipe, 2, run)
     return run
@@ -138,7 +138,7 @@ class TestFoldsOfARun:
         assert folds_of(split(labelled(small_store), 2, 1)) != wanted
         made = crossval(small_store, other, 2, tmp_path / "other", grouping=Grouping(folds_of=stopped))
         assert folds_of(made.folds) == wanted
-        again = crossval(small_store, other, 2, tmp_path / "other")  # goes on with the folds that it has
+        again = crossval(small_store, other, 2, tmp_path / "other")  # resumes with its folds
         assert folds_of(again.folds) == wanted
 
     def test_a_group_in_two_folds_stops_the_run(self, small_store, small_recipe, stopped, tmp_path):
@@ -185,7 +185,7 @@ def test_faces_are_embedded_once_per_run_and_set_of_videos(twins, small_recipe, 
     assert frame.equals(split(records, 2, 0, by_face))
     assert len(told) == 2
     for other in (by_face.replace(identity_distance=1e-6), by_face):
-        split(records, 2, 0, other, run=run)  # another distance, and then the first again
+        split(records, 2, 0, other, run=run)  # another distance, then the first one again
     split(records[:-1], 2, 0, by_face, run=run)
     assert len(told) == 5
 
@@ -200,7 +200,7 @@ def test_people_are_not_written_to_a_folder_that_is_not_a_run(twins, small_recip
 
 
 def test_early_stopping_keeps_people_by_face_together(twins, small_recipe, weights, tmp_path, monkeypatch):
-    """real0 and its twin are one person: they judge together, or both are learned from."""
+    """real0 and its twin are one person: both are held out or both are trained on."""
     asked = []
     monkeypatch.setattr(fit, "judges", lambda rows, config: asked.append({name: of for name, _, of in rows}) or set())
     patient = small_recipe.replace(train=small_recipe.train.replace(patience=1, epochs=1))
@@ -237,7 +237,7 @@ def test_the_grouping_is_recorded_and_changing_it_is_a_new_run(twins, small_reci
 
 
 def test_pictures_of_one_person_by_face_stay_in_one_part(small_dataset, tmp_path):
-    """One face in three pictures; the others show nobody, and so does each fake."""
+    """Three pictures show one face; the others and the fakes show none."""
     (face,) = read_frames(small_dataset / "real0.mp4", [0]).images
     videos = []
     for n in range(4):

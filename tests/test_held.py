@@ -16,7 +16,7 @@ from dfd.training.held import ON_CURVE, HeldVideos
 
 @pytest.fixture(scope="module")
 def run(small_store, small_recipe, tmp_path_factory):
-    """A training without the videos of two people, and with a mean of weights; its checkpoint and those videos."""
+    """Train with an EMA and without the videos of two people; return checkpoint, held-out videos and progress."""
     names = {"real0.mp4", "fake0.mp4", "real1.mp4", "fake1.mp4", "broken.mp4"}
     held = [r for r in small_store.records() if r.video in names]
     seen = [r for r in small_store.records() if r.video not in names]
@@ -34,7 +34,7 @@ def run(small_store, small_recipe, tmp_path_factory):
 
 
 def test_the_curve_ends_with_the_score_of_the_fold_kept_aside(run, tmp_path):
-    """Of the mean of the weights, which is what is kept and scored."""
+    """The score is that of the EMA weights, which are kept and scored."""
     path, held, _ = run
     curve = pd.read_csv(path.parent.parent / "metrics.csv")
     assert curve["held_loss"].between(0.3, 3).all()
@@ -85,7 +85,7 @@ def test_a_diverged_network_gives_nan_and_not_the_chance_level(run):
 
 
 def test_a_point_of_the_curve_is_measured_on_a_sample_of_many_videos(run):
-    """Evenly spread, both classes, the same each time."""
+    """The sample is evenly spread, has both classes and is deterministic."""
     path, held, _ = run
     _, header = load_model(path)
     many = [replace(record, video=f"{number}.mp4") for number, record in enumerate(held * 500)]

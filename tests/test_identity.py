@@ -1,4 +1,4 @@
-"""The package is made by hand here, so that no registry is needed."""
+"""Weights from a handmade package, so that no registry is needed."""
 
 import io
 import json
@@ -20,7 +20,7 @@ QUANTISED = {"dtype": "uint8", "scale": 0.01, "min": -1.0}
 
 
 def tensors():
-    """Name -> shape, as the package has them."""
+    """Tensor name to shape, as in the package."""
     convs = {DOWN: (7, 3, 32)}
     for block, (before, after) in BLOCKS.items():
         convs |= {f"{block}/conv1": (3, before, after), f"{block}/conv2": (3, after, after)}
@@ -32,7 +32,7 @@ def tensors():
 
 
 def packed(shapes, plain=("conv64_1/conv1/conv/filters",)):
-    """A manifest and the bytes of random tensors; those named in `plain` in float32."""
+    """A manifest and the bytes of random tensors; those named in `plain` are float32."""
     rng, parts, manifest = np.random.default_rng(0), [], []
     for name, shape in shapes.items():
         about = {"name": name, "shape": shape, "dtype": "float32"}
@@ -44,7 +44,7 @@ def packed(shapes, plain=("conv64_1/conv1/conv/filters",)):
 
 @pytest.fixture
 def registry(tmp_path, monkeypatch):
-    """Publishes a package with these files and pins it; the cache is empty."""
+    """Return a function that publishes and pins a package with these files; the cache is empty."""
     monkeypatch.setenv("DFD_CACHE", str(tmp_path / "cache"))
 
     def publish(manifest, content):
@@ -83,7 +83,7 @@ def test_8_bit_tensors_are_dequantized_and_float_ones_kept():
 
 
 def test_scale_and_shift_are_folded_into_the_convolution():
-    """TensorFlow's own order: pictures and filters with channels last."""
+    """In TensorFlow's layout: pictures and filters have channels last."""
     loaded = unpacked(*packed(tensors()))
     state = folded(loaded)
     assert torch.equal(state["fc.weight"], loaded["fc"].T)

@@ -1,4 +1,4 @@
-"""The bundle that comes with dfd: where it is, and that it does what it should."""
+"""The bundle shipped with dfd: its location and its quality."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def test_the_shipped_bundle_is_identified_by_its_sha256(monkeypatch, tmp_path):
     written = write_bundle(tmp_path / "b", [checkpoint(tmp_path / "m.ckpt", 1)])
     assert shipped() == tmp_path / "b"
     assert is_shipped(sha256(tmp_path / "b" / "bundle.json"))
-    assert is_shipped(written.sha256())  # as a prediction's report names it
+    assert is_shipped(written.sha256())  # as named in a prediction's report
     assert not is_shipped("0" * 64)
 
 

@@ -16,7 +16,7 @@ from dfd.clips.sampling import ClipConfig
 
 
 class Items(TrainingClips):
-    """So many items that say what they are asked for."""
+    """A dataset of `count` items that return their own (name, epoch, number)."""
 
     clips = 2
 
@@ -32,7 +32,7 @@ class Items(TrainingClips):
 
 
 def epochs(data, count):
-    """Every item of so many epochs, an epoch a list."""
+    """All items of `count` epochs, one list per epoch."""
     return [[data[epoch, number] for number in range(len(data))] for epoch in range(count)]
 
 
@@ -42,7 +42,7 @@ def test_a_half_share_takes_half_of_the_items_and_then_the_rest():
     of_b = [{item[2] for item in epoch if item[0] == "b"} for epoch in (first, second)]
     assert of_b[0] | of_b[1] == {0, 1, 2, 3}
     assert {item for item in (*first, *second) if item[0] == "b"} == {("b", 0, number) for number in range(4)}
-    assert {item[1] for item in third if item[0] == "b"} == {1}  # drawn anew
+    assert {item[1] for item in third if item[0] == "b"} == {1}  # the second pass of b
     for epoch, items in enumerate((first, second, third)):
         assert {item for item in items if item[0] == "a"} == {("a", epoch, number) for number in range(3)}
 
@@ -65,7 +65,7 @@ def test_no_item_repeats_before_all_were_drawn(parts, count):
 
 
 def test_items_do_not_depend_on_processes_or_resuming(small_store, other_store):
-    """Two stores of other margins and sizes: their clips are of one size, and drawn by (seed, epoch, number) alone."""
+    """Two stores with different margins and sizes: clips have one size and depend only on (seed, epoch, number)."""
     config = ClipConfig(length=3, size=32, margin=1.3)
     draw, augment = DrawConfig(per_load=1, self_blend=0.3), AugmentConfig(codec=0)
     parts = [

@@ -33,7 +33,7 @@ class Killed(BaseException):
 
 
 def stopped(path, videos, scores, key=KEY, seconds=100.0):
-    """A run that ends before it is done."""
+    """A run that stops before it is finished."""
     journal = Journal(path, key, videos, seconds)
     for score in scores:
         journal.add(score)
@@ -54,7 +54,7 @@ def test_finished_videos_are_restored_to_the_last_digit(tmp_path, videos):
 
 
 def test_a_truncated_journal_keeps_its_complete_lines_and_continues(tmp_path, videos, monkeypatch):
-    monkeypatch.setattr("os.fsync", lambda _: None)  # seconds, and the cut is made by hand
+    monkeypatch.setattr("os.fsync", lambda _: None)  # loading takes seconds; the cut is made by hand
     path = tmp_path / "s.journal.jsonl"
     stopped(path, videos, SCORES[:2])
     data = path.read_bytes()
@@ -85,7 +85,7 @@ def test_changed_settings_restart_with_a_note_and_equal_ones_resume(tmp_path, vi
     assert told == [f"{path} is of another {named}: those videos are scored again."]
     stopped(path, videos, SCORES[:1], {**KEY, **change})
     assert set(found(path, videos, {**KEY, **change})) == {"a.mp4"}
-    assert set(found(path, videos)) == {score.name for score in SCORES}  # back to the first ones: they still hold
+    assert set(found(path, videos)) == {score.name for score in SCORES}  # the first settings again: their scores still count
 
 
 def test_a_changed_file_is_scored_again(tmp_path, videos):

@@ -43,7 +43,7 @@ def whole(repository):
 
 @pytest.fixture
 def built(whole):
-    """With a script of one line and no packed files, which is soon checked."""
+    """Replace the script by one line and pack no files, so that checks are fast."""
     return replace(whole, code="print(1)\n", files={})
 
 
@@ -60,7 +60,7 @@ def test_the_three_kernels_pass_checks_and_are_short(name):
     assert made.metadata["id"] == f"tester/dfd-{name}"
     assert "OWNER" not in json.dumps(made.metadata)
     assert len((places.source(name) / "main.py").read_text().splitlines()) <= 48
-    assert len(made.code.encode()) < 350_000  # of the megabyte that Kaggle takes
+    assert len(made.code.encode()) < 350_000  # Kaggle's limit is a megabyte
     assert json.loads((made.folder / "kernel-metadata.json").read_text()) == made.metadata
 
 

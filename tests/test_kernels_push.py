@@ -1,4 +1,4 @@
-"""Pushing and following, by Kaggle's real command line, against a server on loopback."""
+"""Push and follow kernels with Kaggle's real command line, against a server on loopback."""
 
 import ast
 import io
@@ -41,7 +41,7 @@ def root(repository, monkeypatch):
 
 @pytest.fixture
 def server(tmp_path, monkeypatch, root):
-    """Where the command line finds Kaggle; nothing can go elsewhere."""
+    """The only Kaggle that the command line can reach."""
     for name in ("no_proxy", "NO_PROXY", "KAGGLE_API_TOKEN", "KAGGLE_PATH", "KAGGLE_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     for part in ("home", "config", "tmp"):
@@ -74,14 +74,14 @@ def whole(repository):
 
 @pytest.fixture(scope="module")
 def brief(whole):
-    """With a script of one line and no packed files, which are checked at once."""
+    """Replace scripts by one line and pack no files, so that checks are fast."""
     return replace(whole, code="print(1)\n", files={})
 
 
 @pytest.fixture
 def run(capsys):
     def kernels(*arguments):
-        """Exit status, standard output, and standard error less its name and newline."""
+        """Run a command; return exit status, standard output, and standard error without program name and newline."""
         with pytest.raises(SystemExit) as stop:
             main([str(argument) for argument in arguments])
         out, err = capsys.readouterr()
@@ -254,7 +254,7 @@ def test_a_source_that_is_not_ready(server, brief, wheels, train, message):
 
 @pytest.fixture
 def bundle(tmp_path):
-    """A folder that looks like a bundle, with a card."""
+    """Make a folder that looks like a bundle, with a card."""
     folder = tmp_path / "bundle"
     folder.mkdir()
     (folder / "bundle.json").write_text("{}")
@@ -405,7 +405,7 @@ SETTINGS = {"recipe": "tiny", "folds": 2, "weights": "", "options": {}, "hours":
 
 
 def trained(server, state, status, files=None, **settings):
-    """As though kernel train had ended as `state`, with `status` in its kernel.json, and had left `files` besides."""
+    """Pretend that kernel train ended as `state`, with `status` in its kernel.json, and wrote `files`."""
     server.statuses |= {TRAIN: [state], "tester/dfd-faces": ["COMPLETE"]}
     about = {**ABOUT, "kernel": "train", "status": status, "settings": {**SETTINGS, **settings}}
     server.output = {"kernel.json": json.dumps(about).encode(), **(files or {})}
@@ -489,7 +489,7 @@ def test_waiting_survives_a_network_failure(server, monkeypatch, capsys):
 
 
 def pushed_settings(text):
-    """What a pushed script was built as, and its SETTINGS."""
+    """The name that a pushed script was built for, and its SETTINGS."""
     body = {ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target): node.value
             for node in ast.parse(text).body if isinstance(node, ast.Assign | ast.AnnAssign)}  # fmt: skip
     return ast.literal_eval(body["BUILT"]), ast.literal_eval(body["SETTINGS"])
@@ -497,7 +497,7 @@ def pushed_settings(text):
 
 @pytest.fixture
 def kaggle_runs(server):
-    """A Kaggle that runs what is pushed at once: faces is done, train stopped by its own clock. Returns what ran."""
+    """A Kaggle that runs pushes at once: faces finishes, train stops at its time limit. Returns what ran."""
     ran = []
     scored = "filename,label\na.mp4,0.5\n"
 
@@ -538,7 +538,7 @@ def test_the_kernels_run_in_order_from_where_they_stopped(server, run, kaggle_ru
 
 def test_a_failing_kernel_ends_the_run(server, run, kaggle_runs):
     server.on_push = lambda slug, text: server.statuses.update({slug: ["ERROR"]})
-    status, _, err = run("run", "--set", "recipe=tiny", "--set", "folds=2")  # other settings: a new run
+    status, _, err = run("run", "--set", "recipe=tiny", "--set", "folds=2")  # other settings start a new run
     assert (status, "tester/dfd-train ended as ERROR: " in err) == (1, True), err
     assert [sent["datasetDataSources"] for sent in server.asked("SaveKernel")] == [[WHEELS]]
 
@@ -727,7 +727,7 @@ def test_the_wheelhouse_is_built_pushed_and_updated(server, run, monkeypatch, tm
     assert (status, "no wheels for Python 3.12" in err) == (1, True)
 
 
-@pytest.mark.parametrize("token", [False, True])  # with a token the client ends in a traceback
+@pytest.mark.parametrize("token", [False, True])  # with a token the client exits with a traceback
 def test_an_unreachable_server_is_a_one_line_error(server, run, monkeypatch, token):
     if token:
         monkeypatch.delenv("KAGGLE_USERNAME")

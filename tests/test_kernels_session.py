@@ -1,4 +1,4 @@
-"""What runs on Kaggle: finding inputs wherever they are mounted, the clock, the report."""
+"""Code that runs on Kaggle: finding mounted inputs, the time limit, the report."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Files of labels, as people and data sets write them."""
+"""Label files, as written by people and datasets."""
 
 import json
 

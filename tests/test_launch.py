@@ -1,4 +1,4 @@
-"""Processes that a launcher has started: two agents of torchrun on this machine act as two machines."""
+"""Processes started by a launcher: two torchrun agents on this machine act as two machines."""
 
 import os
 import socket
@@ -80,5 +80,5 @@ def test_two_machines_equal_two_processes_and_one_process_can_resume(small_store
         read_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt")[1] for name in ("machines", "processes")
     )
     assert all(torch.equal(first[name], second[name]) for name in first)
-    again = train("--out", out)  # on one device: the run is finished
+    again = train("--out", out)  # one device finishes the run
     assert "The model is in" in again.communicate()[0]

@@ -1,4 +1,4 @@
-"""Import rules: a module imports only from those before it in ORDER; some libraries are imported in one place only."""
+"""Import rules: a module imports only from earlier ones in ORDER; some libraries have a single importer."""
 
 import ast
 from pathlib import Path
@@ -26,7 +26,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 
 def imports(path):
-    """Names of the modules that a file imports."""
+    """Names of the modules imported by a file."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

@@ -1,4 +1,4 @@
-"""Folders as they were released, as empty files: a manifest opens no video that is called one."""
+"""Datasets' folders as released, with empty files: a manifest does not open files with a video suffix."""
 
 import json
 

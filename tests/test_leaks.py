@@ -27,7 +27,7 @@ def test_a_part_is_one_group_and_a_video_in_none_is_named():
 
 
 def test_people_are_found_in_any_order_of_faces():
-    """Four people, each a direction with some scatter; one video shows two of them."""
+    """Four people, each a direction with some noise; one video shows two of them."""
     rng = np.random.default_rng(0)
     who = rng.integers(0, 4, 60)
     faces = np.eye(4)[who] @ rng.normal(0, 1, (4, 64)) + rng.normal(0, 0.2, (60, 64))

@@ -1,4 +1,4 @@
-"""What a model has seen, from its first weights to a bundle, and what follows from that."""
+"""Lineage: what a model has seen, from starting weights to bundle, and its consequences for scoring."""
 
 import json
 import shutil
@@ -37,14 +37,14 @@ def begun_from(weights):
 
 
 def trained_on(store, out, *numbers, recipe=SMALL):
-    """A run on real and fake videos of these numbers."""
+    """Train on the real and fake videos with these numbers."""
     names = {f"{kind}{number}.mp4" for kind in ("real", "fake") for number in numbers}
     return train([r for r in store.records() if r.video in names], store, recipe, out)
 
 
 @pytest.fixture(scope="module")
 def first(small_store, tmp_path_factory):
-    """The checkpoint of a run on the videos 0 and 1."""
+    """The checkpoint of a run on videos 0 and 1."""
     return trained_on(small_store, tmp_path_factory.mktemp("first") / "a", 0, 1)
 
 
@@ -86,7 +86,7 @@ def test_a_score_of_seen_videos_says_so(small_store, first, tmp_path):
 
 
 def test_a_fold_unseen_by_the_weights_is_accepted(small_store, tmp_path):
-    """The folds of a run: its models may go on to be trained without the fold that they were trained without."""
+    """A fold's model may be trained further without the same fold."""
     train_fold(small_store, SMALL, Fold(0, 2), tmp_path / "a")
     recipe, out = begun_from(tmp_path / "a" / CHECKPOINT), tmp_path / "b"
     score = train_fold(small_store, recipe, Fold(0, 2), out)
@@ -101,7 +101,7 @@ def test_a_fold_unseen_by_the_weights_is_accepted(small_store, tmp_path):
 
 
 def test_a_fold_is_scored_with_the_groups_of_its_split(small_store, tmp_path):
-    """Four real videos with a fake each, and a broken one: nine videos in five groups."""
+    """Four real videos with one fake each and a broken one: nine videos in five groups."""
     crossval(small_store, SMALL, 2, tmp_path / "cv")
     frame = pd.read_csv(tmp_path / "cv" / "folds.csv")
     frame["fold"] = 1 - frame["fold"]
@@ -113,7 +113,7 @@ def test_a_fold_is_scored_with_the_groups_of_its_split(small_store, tmp_path):
 
 
 def test_lineage_is_read_from_the_models_themselves(small_store, first, tmp_path):
-    """A finished run is not made clean by other weights under the old name."""
+    """Replacing the weights file does not clear a finished run's lineage."""
     weights = Path(shutil.copy(first, tmp_path / "w.ckpt"))
     crossval(small_store, begun_from(weights), 2, tmp_path / "cv", allow_seen=True)
     header, tensors = read_checkpoint(first)

@@ -7,7 +7,7 @@ from dfd.report.lines import Lines
 
 
 class Watch:
-    """A clock that is set by hand."""
+    """A manually set clock."""
 
     now = 0.0
 
@@ -16,7 +16,7 @@ class Watch:
 
 
 def told(steps, every=30.0):
-    """The lines of a stage that tells (second, done, total, last)."""
+    """Lines printed for a stage that reports (second, done, total, last)."""
     watch, lines = Watch(), []
     stage = Lines("train", lines.append, every, watch)
     for watch.now, done, total, last in steps:
@@ -47,7 +47,7 @@ def test_a_nested_stage_restarts_the_rate():
 
 
 def test_a_repeated_stage_restarts_the_rate():
-    """Two networks that score the same videos: the second one's rate is its own."""
+    """When two networks score the same videos, the second has its own rate."""
     lines = told([(0, 0, 100, ""), (100, 100, 100, ""), (110, 10, 100, ""), (140, 40, 100, "")])
     assert lines[-1] == "train: 40 of 100 (40%), 1.0/s, 0:01:00 left"
 

@@ -20,7 +20,7 @@ def places(faces):
 
 def test_faces_are_matched_with_the_least_total_distance():
     first = [seen(0, 50, 50), seen(0, 68, 50)]
-    second = [seen(9, 84, 50), seen(9, 66, 50)]  # both moved by 16: one after the other would take the 66 for the 68
+    second = [seen(9, 84, 50), seen(9, 66, 50)]  # both moved by 16: greedy matching would take the 66 for the 68
     assert places(link([first, second], [0, 0])) == [[(0, 50, 50), (9, 66, 50)], [(0, 68, 50), (9, 84, 50)]]
 
 

@@ -27,7 +27,7 @@ def weights(path):
 
 
 def test_frozen_layers_stay_unchanged(videos, small_store, small_recipe, tmp_path):
-    """Its batch statistics too: they belong to the weights."""
+    """This includes batch statistics, which belong to the weights."""
     frozen = ModelConfig(name="frame", freeze="stem", dropout=0, drop_path=0, backbone="efficientnet_lite0")
     recipe = small_recipe.replace(model=frozen)
     start = seeded_model(recipe).state_dict()
@@ -51,7 +51,7 @@ def test_an_unreadable_film_stops_the_run_and_is_named(small_store, small_recipe
 def test_a_full_disk_is_a_one_line_error_and_the_last_checkpoint_loads(
     videos, small_store, small_recipe, tmp_path, monkeypatch
 ):
-    """A file-size limit stands for the full disk: the system refuses in the middle of writing."""
+    """A file-size limit simulates a full disk: writing fails midway."""
     with pytest.raises(OutOfTimeError):
         train(videos, small_store, small_recipe, tmp_path / "run", runtime=Runtime(until=time.monotonic()))
     before = weights(tmp_path / "run" / CHECKPOINT)

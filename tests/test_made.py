@@ -44,7 +44,7 @@ def test_self_blends_depend_only_on_the_name(real):
     assert np.array_equal(clip(made), clip(made))
     assert not np.array_equal(clip(made), clip(replace(made, video="blend of another")))
     whole = BlendConfig(ratios=(0.0,))
-    assert np.array_equal(clip(made_fakes([real], whole)[0]), clip(real))  # a ratio of 0 leaves it as it is
+    assert np.array_equal(clip(made_fakes([real], whole)[0]), clip(real))  # a ratio of 0 changes nothing
 
 
 def test_a_made_fake_equals_self_blending_of_the_stored_crops(real):

@@ -1,4 +1,4 @@
-"""The commands that make would run: in which order, and that dfd knows their options. Nothing is trained."""
+"""The commands that make would run: their order, and that dfd accepts their options. Nothing is trained."""
 
 import os
 import shlex
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="there is n
 
 
 def dry_run(*arguments):
-    """The lines that make would run; .venv counts as up to date."""
+    """Lines that make would run, with .venv taken as up to date."""
     command = ["make", "--dry-run", "--old-file", ".venv/.ready", *arguments]
     env = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}  # make test sets it
     made = subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True, text=True)

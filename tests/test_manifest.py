@@ -19,7 +19,7 @@ from dfd.videos.workers import Limits, each_video
 
 
 def lay(folder: Path, *names: str) -> Path:
-    """Empty files: a manifest opens no video."""
+    """Create empty files: a manifest opens no video."""
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
@@ -47,7 +47,7 @@ def test_a_folder_lists_videos_at_any_depth_and_nothing_else(tmp_path: Path) -> 
     (tmp_path / "nowhere.mp4").symlink_to("gone")
     found = read_videos(str(tmp_path))
     names = ["A.MOV", "b.mp4", "c.webm", "d.mkv", "e.m4v", "f.avi", "folder.mp4", "nowhere.mp4", "sub/g.mp4"]
-    assert [video.name for video in found] == names  # what cannot be read is put on record later
+    assert [video.name for video in found] == names  # unreadable files are recorded later
     assert all(video.label is None and video.path == tmp_path / video.name for video in found)
 
 
@@ -233,10 +233,10 @@ LINKS = {
 
 
 def link(folder: Path, kind: str) -> str:
-    """Make a link in `folder` to what lies on another disk. Returns its name."""
+    """Make a link in `folder` to a file on another disk; return its name."""
     disk, path = folder.parent / "disk", folder / f"{kind}.mp4"
     disk.mkdir(exist_ok=True)
-    if kind == "film":  # by way of two more links
+    if kind == "film":  # through two more links
         write_video(disk / "there.mp4", np.full((3, 32, 48, 3), 90, np.uint8), 25.0)
         (disk / "film").symlink_to("there.mp4")
         (disk / "chain").symlink_to(disk / "film")

@@ -44,7 +44,7 @@ def test_a_mask_moves_by_subpixel_steps():
 
 def test_masks_lie_on_the_face_and_most_cover_its_centre():
     masks = [mask(FACE, seed=seed) for seed in range(60)]
-    assert np.mean([m[52, 50] > 0.5 for m in masks]) > 0.85  # the nose; a mask of the mouth alone is drawn 1 in 20
+    assert np.mean([m[52, 50] > 0.5 for m in masks]) > 0.85  # the nose; 1 in 20 masks covers only the mouth
     # 20 pixels are an eye distance: at most 1.15 to the side, 1.2 up and 1.85 down of (50, 40), plus the soft border.
     for m in masks:
         ys, xs = np.nonzero(m)
@@ -73,7 +73,7 @@ def test_a_face_outside_the_picture_has_no_mask(face):
 
 @pytest.fixture(scope="module")
 def astronaut(mesh):
-    """The mesh of a real face, of 94 by 105 pixels about (125, 121), in a picture of (240, 320)."""
+    """The mesh of a real face of 94 by 105 pixels centred at (125, 121), in a picture of (240, 320)."""
     return face_mesh(moving_face(1)[0], LANDMARKS, mesh).astype(np.float64)
 
 
@@ -97,13 +97,13 @@ def only(part, monkeypatch):
 )
 def test_each_hull_covers_its_part_of_a_real_face(astronaut, monkeypatch, part, inside, outside):
     only(part, monkeypatch)
-    # (x, y) as seen in the picture: the middle of the forehead, beside the nose's bridge, its tip, the mouth, the chin.
+    # (x, y) read off the picture: forehead, next to the bridge of the nose, tip of the nose, mouth, chin.
     places = {"brow": (127, 79), "eye": (117, 104), "nose": (124, 122), "mouth": (124, 143), "chin": (122, 165)}
     weights = np.mean([hull(astronaut, seed) for seed in range(30)], axis=0)
     shown = {place: float(weights[y, x]) for place, (x, y) in places.items()}
     assert all(shown[place] > 0.7 for place in inside), shown
     assert all(shown[place] < 0.3 for place in outside), shown
-    assert weights[120, 60] == weights[120, 190] == 0  # the hair at her sides
+    assert weights[120, 60] == weights[120, 190] == 0  # the hair at both sides
 
 
 def test_hulls_are_drawn_at_their_intended_rates():

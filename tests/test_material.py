@@ -23,7 +23,7 @@ def made_of(recipe, **train):
 
 
 def opened(clips, epoch=0):
-    """Names in an epoch's items."""
+    """Video names in an epoch's items."""
     return Counter(name for number in range(len(clips)) for name in set(clips[epoch, number].names))
 
 
@@ -33,7 +33,7 @@ def test_an_epoch_takes_its_share_of_each_dataset(videos, small_recipe):
     half, _ = training_clips(videos, small_recipe, {"a": 1.0, "b": 1 / 3})
     assert len(half) == 4 + 1
     fakes = {name for epoch in range(3) for name in opened(half, epoch) if name.startswith("b/fake")}
-    assert fakes == {f"b/fake{n}.mp4" for n in range(3)}  # a third an epoch: all in three
+    assert fakes == {f"b/fake{n}.mp4" for n in range(3)}  # a third per epoch: all in three epochs
     assert all(opened(half)[f"fake{n}.mp4"] == 1 for n in range(4))
 
 
@@ -57,7 +57,7 @@ def test_a_real_only_dataset_among_several_gets_self_blends(videos, small_recipe
 
 
 def test_fakes_are_paired_with_sources_in_another_dataset(videos, small_recipe):
-    """b's fakes say that they were made from a's real videos."""
+    """b's fakes name a's real videos as sources."""
     some = [replace(v, source=v.source[2:]) for v in videos if v.dataset == "b" and v.label == 1]
     clips, _ = training_clips([v for v in videos if v.dataset == "a"] + some, made_of(small_recipe, aligned=1), EVEN)
     pairs = [clips[0, number].names for number in range(len(clips))]

@@ -31,7 +31,7 @@ def test_the_weights_match_their_pin(mesh):
 def test_a_real_face_is_outlined_in_picture_coordinates(found):
     assert found.shape == (POINTS, 2)
     assert found.dtype == np.float32
-    assert np.abs(five(found) - LANDMARKS).max() < 4  # of 43 between the eyes
+    assert np.abs(five(found) - LANDMARKS).max() < 4  # relative to 43 pixels between the eyes
     # Read off the picture: fringe and chin, where the cheeks meet the hair.
     assert found[TOP] == pytest.approx([127, 70], abs=5)
     assert found[CHIN] == pytest.approx([122, 175], abs=5)
@@ -64,14 +64,14 @@ def test_slightly_wrong_landmarks_give_the_same_mesh(picture, found, mesh, by):
 
 
 def test_a_face_that_fills_its_picture_is_outlined_fully(picture, found, mesh):
-    """As a tight crop shows it: beyond the picture its border is repeated."""
+    """As in a tight crop: beyond the picture its border is repeated."""
     corner = np.array([82, 75])
     tight = face_mesh(np.ascontiguousarray(picture[75:172, 82:170]), LANDMARKS - corner, mesh)
     assert np.linalg.norm(tight + corner - found, axis=1).mean() < 3
 
 
 def test_a_picture_without_a_face_has_no_mesh(picture, mesh):
-    assert face_mesh(picture, LANDMARKS * 0.4 + (230, 10), mesh) is None  # the sky behind her
+    assert face_mesh(picture, LANDMARKS * 0.4 + (230, 10), mesh) is None  # background without a face
     assert face_mesh(np.full((1, 1, 3), 90, np.uint8), LANDMARKS, mesh) is None
     assert face_mesh(picture, np.full((5, 2), 50.0), mesh) is None
 

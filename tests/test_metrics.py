@@ -17,7 +17,7 @@ REALS, FAKES = 19_154, 99_992  # DFDC's training set
 
 
 def detector(videos=400, skill=1.5, seed=0):
-    """Labels and calibrated probabilities of a detector whose logit says `skill` standard deviations."""
+    """Labels and calibrated probabilities of a detector whose class means differ by `skill` standard deviations."""
     rng = np.random.default_rng(seed)
     y = rng.integers(0, 2, videos)
     evidence = rng.normal(size=videos) + skill * y
@@ -34,7 +34,7 @@ both_classes = st.lists(st.tuples(st.integers(0, 1), probabilities), min_size=2,
 
 
 def columns(rows) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and probabilities of (label, probability) pairs."""
+    """Split (label, probability) pairs into labels and probabilities."""
     return np.array([label for label, _ in rows]), np.array([probability for _, probability in rows])
 
 
@@ -127,7 +127,7 @@ class TestEvaluate:
         assert result["confusion"] == {"real_as_real": 1, "real_as_fake": 0, "fake_as_real": 1, "fake_as_fake": 0}
 
     def test_calibration_errors_cancel_only_within_a_bin(self):
-        assert evaluate([0, 1], [0.5, 0.5])["calibration_error"] == pytest.approx(0)  # half of those said to be half
+        assert evaluate([0, 1], [0.5, 0.5])["calibration_error"] == pytest.approx(0)  # half of those predicted as one half
         assert evaluate([0, 1], [0.45, 0.55])["calibration_error"] == pytest.approx(0.45)  # bins 6 and 8
         assert evaluate([0, 1], [0.41, 0.48])["calibration_error"] == pytest.approx(
             (0.41 + 0.52) / 2
@@ -210,7 +210,7 @@ class TestIntervals:
         y, p = detector(30)
         drawn = np.random.default_rng(0).integers(30, size=30)
         order = np.lexsort((y, p))
-        result = evaluate(y, p, rounds=1, seed=0)  # one round: both ends of the interval are it
+        result = evaluate(y, p, rounds=1, seed=0)  # one round: it is both ends of the interval
         assert result["log_loss_interval"] == pytest.approx([log_loss(y[order][drawn], p[order][drawn])] * 2)
         assert result["balanced_log_loss_interval"][0] == pytest.approx(
             balanced_log_loss(y[order][drawn], p[order][drawn])
@@ -288,7 +288,7 @@ class TestErrors:
 
 class TestCompare:
     def test_worked_by_hand(self):
-        # b's losses less a's: ln(0.5/0.8) twice on the fakes, nothing on the real one
+        # b's losses minus a's: ln(0.5/0.8) twice on the fakes, 0 on the real one
         result = compare([1, 1, 0], [0.5, 0.5, 0.5], [0.8, 0.8, 0.5])
         assert result["log_loss"] == pytest.approx(2 * math.log(0.5 / 0.8) / 3)
         assert result["balanced_log_loss"] == pytest.approx(math.log(0.5 / 0.8) / 2)

@@ -35,7 +35,7 @@ def test_one_box_of_space_and_time_is_exchanged():
         assert (high - low).prod() == len(taken)  # a full box
         assert len(taken) / first[..., 0].size == pytest.approx(share)
         boxes.append(high - low)
-    assert len({int(box[0]) for box in boxes}) > 1  # of other lengths in time, too
+    assert len({int(box[0]) for box in boxes}) > 1  # also at other clip lengths
 
 
 def test_input_clips_are_not_modified():

@@ -31,7 +31,7 @@ FRAMES, SIDE = 8, 64
 
 
 def small(name: str, **changes: Any) -> ClipModel:
-    """The architecture at its smallest, without chance in its layers, from the same seed each time."""
+    """The architecture at its smallest, without dropout, from a fixed seed."""
     torch.manual_seed(0)
     settings = {"backbone": "test_efficientnet", "size": "tiny", "hidden": 8, "dropout": 0.0, "drop_path": 0.0}
     return build(ModelConfig.read({"name": name, **settings, **changes}, "test"), FRAMES, SIDE, SIDE)
@@ -43,7 +43,7 @@ def noise(clips: int, frames: int = FRAMES, height: int = SIDE, width: int = SID
 
 
 def shaken(model: ClipModel) -> ClipModel:
-    """`model` in eval mode with every parameter moved, so that nothing is zero for being fresh."""
+    """`model` in eval mode with every parameter perturbed, so that nothing is zero from initialization."""
     torch.manual_seed(2)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -51,7 +51,7 @@ def shaken(model: ClipModel) -> ClipModel:
     return model.eval()
 
 
-# the contract: every architecture
+# the contract of every architecture
 
 
 def test_all_models_but_baseline_and_attention_are_temporal() -> None:
@@ -72,7 +72,7 @@ def test_every_parameter_gets_a_gradient(name: str) -> None:
     model = small(name).train()
     clips, labels = noise(2), torch.tensor([0.0, 1.0])
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-    for _ in range(2):  # a head of zeros lets no gradient past it in the first step
+    for _ in range(2):  # a zero head blocks gradients in the first step
         optimizer.zero_grad(set_to_none=True)
         nn.functional.binary_cross_entropy_with_logits(model(clips), labels).backward()
         gradients = {path: parameter.grad for path, parameter in model.named_parameters()}
@@ -191,7 +191,7 @@ def test_every_old_timm_name_is_known_or_refused_with_a_reason() -> None:
         except ConfigError as error:
             refused.append(str(error))
     assert all("which timm has dropped" in error or "a pretraining that timm lacks" in error for error in refused)
-    assert len(refused) < 10  # of 209; timm's table has two tags that are gone
+    assert len(refused) < 10  # of 209; timm's table has two tags that no longer exist
 
 
 def test_a_network_is_built_by_its_old_name() -> None:

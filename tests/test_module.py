@@ -19,7 +19,7 @@ CLIP = ClipConfig(length=2, size=32)
 
 
 class Answers(torch.nn.Module):
-    """A model that says the same of every batch."""
+    """A model that gives the same logits for every batch."""
 
     def __init__(self, logits):
         super().__init__()
@@ -74,7 +74,7 @@ def test_the_loss_uses_smoothed_labels_and_the_log_plain_ones():
     module = classifier(smoothing=0.1)
     module.model = Answers(torch.tensor([2.0, -1.0]))
     batch = Clips(torch.zeros(2, 3, 2, 32, 32, dtype=torch.uint8), torch.tensor([1.0, 1.0]), ("a", "b"))
-    softplus = [math.log1p(math.exp(value)) for value in (-2.0, 1.0)]  # of a fake: log(1 + exp(-logit))
+    softplus = [math.log1p(math.exp(value)) for value in (-2.0, 1.0)]  # for a fake: log(1 + exp(-logit))
     plain = sum(softplus) / 2
     loss = module.training_step(batch, 0)
     module._trainer = SimpleNamespace(strategy=SimpleNamespace(reduce=lambda sums, reduce_op: sums))
@@ -92,4 +92,4 @@ def test_the_ema_decay_warms_up():
     assert module._mean(mean, now, 0).item() == pytest.approx(0.9)  # decay 1/10
     assert module._mean(mean, now, 1).item() == pytest.approx(9 / 11)  # decay 2/11
     assert module._mean(mean, now, 1000).item() == pytest.approx(0.5)
-    assert module._mean(torch.tensor(3), torch.tensor(5), 9).item() == 5  # a count of batches has no mean
+    assert module._mean(torch.tensor(3), torch.tensor(5), 9).item() == 5  # a batch count is not averaged

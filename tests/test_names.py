@@ -1,4 +1,4 @@
-"""Names as people write them, beside those on disk."""
+"""Match names as people write them with those on disk."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ WHERE = Path("labels.csv")
 @pytest.mark.parametrize(
     ("there", "name", "found"),
     [
-        (["a.mp4", "A.mp4"], "a.mp4", "a.mp4"),  # it itself goes before another case
+        (["a.mp4", "A.mp4"], "a.mp4", "a.mp4"),  # an exact match precedes another case
         (["a.MP4"], "a.mp4", "a.MP4"),
         (["Videos/A.mp4"], "videos/a.MP4", "Videos/A.mp4"),
         (["a.mp4"], "a", "a.mp4"),
@@ -22,7 +22,7 @@ WHERE = Path("labels.csv")
         (["a", "a.mp4"], "a", "a"),
         (["x/y/a.mp4"], "y/a.mp4", "x/y/a.mp4"),
         (["x/a.mp4"], "a", "x/a.mp4"),
-        (["a.mp4"], "x/a.mp4", None),  # a file of another folder
+        (["a.mp4"], "x/a.mp4", None),  # a file in another folder
         (["a.mkv"], "a.mp4", None),
         (["ba.mp4"], "a.mp4", None),
     ],

@@ -1,4 +1,4 @@
-"""Datasets and submissions made by a cluster equal those of one machine, whatever happens to its driver and nodes."""
+"""Datasets and submissions of a cluster equal those of one machine, even if its driver or nodes fail."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ LIMITS = Limits(timeout=100)
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    """Two networks."""
+    """A bundle of two networks."""
     folder = tmp_path_factory.mktemp("bundle")
     faces = FacesConfig(size=64, detect_side=320, segment=0.4)
     write_bundle(folder / "bundle", [checkpoint(folder / f"{seed}.ckpt", seed, faces) for seed in (5, 6)])
@@ -38,10 +38,10 @@ def bundle(tmp_path_factory):
 
 
 def content(folder: Path) -> dict[str, object]:
-    """What a dataset holds, but for the seconds that it took."""
+    """The contents of a dataset, except the seconds taken."""
     found: dict[str, object] = {}
     for path in sorted(folder.rglob("*")):
-        if path.suffix == ".partial":  # of a process that was killed
+        if path.suffix == ".partial":  # left by a killed process
             continue
         if path.suffix == ".json":
             found[str(path.relative_to(folder))] = {**json.loads(path.read_text()), "seconds": None, "videos": None}
@@ -83,7 +83,7 @@ def test_a_killed_driver_resumes_and_a_killed_node_loses_nothing(machines, tmp_p
         time.sleep(0.05)
     driver.kill()
     out = driver.communicate()[0]
-    assert driver.returncode in (-signal.SIGKILL, 0), out  # 0: it was done before
+    assert driver.returncode in (-signal.SIGKILL, 0), out  # 0: finished before
     first = {path: path.stat().st_mtime_ns for path in (tmp_path / "faces" / "tracklets").glob("*/*.json")}
 
     third = machines.add_node(num_cpus=1)
@@ -102,7 +102,7 @@ def test_a_killed_driver_resumes_and_a_killed_node_loses_nothing(machines, tmp_p
 
 @pytest.fixture(scope="module")
 def apart():
-    """Two nodes in network namespaces; on the other one no folder of temporary files is that of the host."""
+    """Two nodes in network namespaces; the second does not share the host's temporary folders."""
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'dfd[cluster]'")
     if why := refusal():
         pytest.skip(why)
@@ -120,7 +120,7 @@ def test_a_path_missing_on_one_node_is_named_before_work_begins(apart, small_dat
     assert not list((tmp_path / "faces").glob("tracklets/*/*"))
 
 
-@pytest.mark.parametrize("fault", ["read-only folder", "cut cable"])  # in this order: the cut ends a node
+@pytest.mark.parametrize("fault", ["read-only folder", "cut cable"])  # in this order, since the cut ends a node
 def test_a_fault_on_one_node_loses_no_video(apart, small_dataset, bundle, tmp_path, fault):
     head, other = apart
     faces = tmp_path / "two"

@@ -8,7 +8,7 @@ from dfd.training.optimizers import MAKERS, NDAdam, create_optimizer
 
 
 def learn(name, steps=200, lr=0.02, decay=0.0):
-    """Loss before and after learning a line that a network of one layer can draw."""
+    """Loss before and after fitting a line that a one-layer network can represent."""
     torch.manual_seed(0)
     x = torch.randn(64, 4)
     y = (x @ torch.tensor([0.3, -0.5, 0.2, 0.1]) + 0.7).sign()
@@ -69,7 +69,7 @@ def test_each_unit_of_a_convolution_keeps_its_norm():
 
 
 def test_a_zero_initialized_head_can_train():
-    """Adam's first step is the learning rate, whatever the gradient."""
+    """Adam's first step has the size of the learning rate for any gradient."""
     assert nd_step([[0.0, 0.0]], [[2.0, -0.5]], 0.1)[0].tolist() == pytest.approx([-0.1, 0.1], rel=1e-4)
 
 

@@ -35,7 +35,7 @@ def runs(finished, tmp_path):
 
 
 def retell(run, change):
-    """Replace a run's out-of-fold logits by change(score, label) of them."""
+    """Replace a run's out-of-fold logits by change(score, label)."""
     oof = read_oof(run)
     write_scores(run / "oof.json", [change(s, label) for s, label in zip(oof.scores, oof.folds["label"], strict=True)])
 
@@ -48,7 +48,7 @@ def telling(logit):
 
 
 def said(bundle, record):
-    """The logits of a video that can be read."""
+    """The logits of a readable video."""
     (made,) = bundle.logits([record])
     assert not isinstance(made, Exception)
     return made
@@ -67,7 +67,7 @@ def test_a_single_run_keeps_its_rule_and_score(runs, tmp_path):
 
 
 def test_equal_weights_predict_the_mean_of_both_runs(runs, tmp_path, small_store):
-    """Both runs say the same out of fold, so nothing fitted can be better."""
+    """Both runs have equal out-of-fold logits, so no fitted weights can be better."""
     for run in runs:
         retell(run, telling(1.0))
     info = pack_runs(runs, tmp_path / "both")
@@ -83,7 +83,7 @@ def test_equal_weights_predict_the_mean_of_both_runs(runs, tmp_path, small_store
 
 def test_fitted_weights_are_used_in_prediction(runs, tmp_path, small_store):
     def half_told(score, label):
-        """Right, but for two videos on which only the other run is."""
+        """Correct logits, except for two videos that only the other run gets right."""
         right = score.name not in ("real0.mp4", "fake1.mp4")
         return telling(2.0 if right else -1.0)(score, label)
 
@@ -151,7 +151,7 @@ def test_different_folds_are_refused(runs, tmp_path, small_store):
 
 
 def with_faces(run, *more):
-    """Give each video in a run's oof.json the same logit for other tracklets too."""
+    """Give each video in a run's oof.json the same logit for additional tracklets."""
     retell(run, lambda score, _: replace(score, faces=tuple(s._replace(**m) for s in score.faces for m in ({}, *more))))
 
 
