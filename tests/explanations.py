@@ -33,10 +33,10 @@ def header(self_blend, videos=()):
     )
 
 
-def bundle(told=TOLD, seen=()):
+def bundle(tables=TOLD, seen=()):
     """A bundle of two networks that are described but never run."""
     entries = [MemberEntry(file=f"member-{n}.pt", sha256="", model="frame", clip=ClipConfig(length=1)) for n in (0, 1)]
-    info = BundleInfo(faces=FacesConfig(), members=tuple(entries), evidence=told)
+    info = BundleInfo(faces=FacesConfig(), members=tuple(entries), evidence=tables)
     return Bundle(info, ((None, header(0.0)), (None, header(1.0))), seen=seen)
 
 

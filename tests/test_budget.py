@@ -56,12 +56,12 @@ def test_four_thousand_videos_finish_within_their_hours_if_possible(seconds, sha
 
 
 def test_a_speed_change_is_reported_and_recorded():
-    machine, told = Machine(10.0, AS_GUESSED), []
-    budget = Budget(100, 500, clock=machine, tell=told.append)
+    machine, notes = Machine(10.0, AS_GUESSED), []
+    budget = Budget(100, 500, clock=machine, tell=notes.append)
     machine.run(budget, 100)
-    assert len(told) == len(budget.changes) >= 1
+    assert len(notes) == len(budget.changes) >= 1
     first = budget.changes[0]
-    assert told[0] == f"{100 - first.done} videos left and {first.left:.0f} s for them: from here on {first.speed}."
+    assert notes[0] == f"{100 - first.done} videos left and {first.left:.0f} s for them: from here on {first.speed}."
     assert sum(budget.used.values()) == 100
     assert set(budget.used) >= {first.speed}
 

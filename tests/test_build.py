@@ -51,9 +51,9 @@ def test_permanent_failures_are_kept_and_new_files_are_built(face_video, tmp_pat
     write_video(blank, np.full((20, 120, 160, 3), 128, np.uint8), 15)
     broken.write_bytes(b"not a video")
     videos = [Video(path, path.name, 0) for path in (face_video, blank, broken, gone)]
-    told = []
-    store = build_store(videos, tmp_path / "store", CONFIG, USUAL, lambda *about: told.append(about))
-    assert told == [(i, 4, video.name) for i, video in enumerate(videos, 1)]
+    steps = []
+    store = build_store(videos, tmp_path / "store", CONFIG, USUAL, lambda *about: steps.append(about))
+    assert steps == [(i, 4, video.name) for i, video in enumerate(videos, 1)]
     ended = {"face.mp4": "ok", "blank.mp4": "no_face", "broken.mp4": "unreadable", "gone.mp4": "missing"}
     assert statuses(store) == ended
     assert known_in(videos, store)[1] == [videos[3]]
@@ -71,9 +71,9 @@ def test_permanent_failures_are_kept_and_new_files_are_built(face_video, tmp_pat
     assert known_in(videos, store)[1] == []
 
     others = [Video(video.path, video.name, 1, "other.mp4") for video in videos]
-    told.clear()
-    build_store(others, store.folder, CONFIG, USUAL, lambda *about: told.append(about))
-    assert told == []
+    steps.clear()
+    build_store(others, store.folder, CONFIG, USUAL, lambda *about: steps.append(about))
+    assert steps == []
     assert {(record.label, record.source) for record in store.records()} == {(1, "other.mp4")}
     assert statuses(store) == {**ended, "gone.mp4": "ok"}
     assert (store.folder / "videos.csv").read_text().count(",1,other.mp4,") == 4

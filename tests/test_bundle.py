@@ -51,7 +51,7 @@ def video(face_video):
     return made
 
 
-def said(bundle, video, **shares):
+def logits_of(bundle, video, **shares):
     """The logits of a readable video."""
     (made,) = bundle.logits([video], **shares)
     assert not isinstance(made, Exception)
@@ -63,8 +63,8 @@ def test_a_bundle_averages_its_members(two, video, tmp_path):
     singles = []
     for path in two:
         write_bundle(tmp_path / path.stem, [path])
-        singles.append(said(load_bundle(tmp_path / path.stem), video).faces)
-    both = said(load_bundle(tmp_path / "both"), video)
+        singles.append(logits_of(load_bundle(tmp_path / path.stem), video).faces)
+    both = logits_of(load_bundle(tmp_path / "both"), video)
     assert both.left_out == ()
     assert [(face.segment, face.face) for face in both.faces] == [(1, 0), (3, 0)]
     for face, a, b, tracklet in zip(both.faces, *singles, (video.tracklets[1], video.tracklets[3]), strict=True):
@@ -81,9 +81,9 @@ def test_a_member_gives_the_same_bits_alone_and_among_others(tmp_path, video, fa
     ]
     write_bundle(tmp_path / "both", paths)
     both = load_bundle(tmp_path / "both")
-    alone = [said(Bundle(both.info, (member,)), video).faces for member in both.members]
+    alone = [logits_of(Bundle(both.info, (member,)), video).faces for member in both.members]
     assert [[face.segment for face in faces] for faces in alone] == [[1, 3], [0, 1, 2, 3]]
-    made = said(both, video)
+    made = logits_of(both, video)
     assert made.faces == over_members(alone)
     assert [made.faces[number] for number in (0, 2)] == [alone[1][number] for number in (0, 2)]
     assert made.faces[1].logit == (alone[0][0].logit + alone[1][1].logit) / 2
@@ -91,7 +91,7 @@ def test_a_member_gives_the_same_bits_alone_and_among_others(tmp_path, video, fa
         wanted = ScoredClips(tuple(both.info.members[number].clip for number in used))
         looked_at = in_memory(Video(face_video, "face.mp4"), FACES, wanted)
         some = Bundle(both.info, tuple(both.members[number] for number in used))
-        assert said(some, looked_at).faces == over_members([alone[number] for number in used])
+        assert logits_of(some, looked_at).faces == over_members([alone[number] for number in used])
 
 
 def test_frame_networks_read_the_same_frames_at_any_margin():
@@ -104,8 +104,8 @@ def test_frame_networks_read_the_same_frames_at_any_margin():
 def test_weights_apply_where_members_overlap(two, video, tmp_path):
     write_bundle(tmp_path / "b", two, Earned(weights=(3.0, 1.0)))
     bundle = load_bundle(tmp_path / "b")
-    alone = [said(Bundle(bundle.info, (member,)), video).faces for member in bundle.members]
-    assert said(bundle, video).faces == over_members(alone, [3.0, 1.0])
+    alone = [logits_of(Bundle(bundle.info, (member,)), video).faces for member in bundle.members]
+    assert logits_of(bundle, video).faces == over_members(alone, [3.0, 1.0])
 
 
 def test_the_decision_rule_is_stored(two, tmp_path):
@@ -133,7 +133,7 @@ def test_a_16_bit_bundle_has_golden_logits_of_the_rounded_weights(video, tmp_pat
     assert sizes[1] < 0.53 * sizes[0]
     bundle = load_bundle(tmp_path / "half")
     assert {tensor.dtype for tensor in bundle.members[0][0].parameters()} == {torch.float32}
-    logits = [[face.logit for face in said(b, video).faces] for b in (load_bundle(tmp_path / "whole"), bundle)]
+    logits = [[face.logit for face in logits_of(b, video).faces] for b in (load_bundle(tmp_path / "whole"), bundle)]
     assert logits[1] == pytest.approx(logits[0], abs=0.01)
 
 
@@ -204,7 +204,7 @@ def test_the_prior_moves_a_model_to_a_balanced_test(tmp_path, video):
     logits = []
     for prior in (0.5, 0.84):
         write_bundle(tmp_path / f"{prior}", [checkpoint(tmp_path / f"{prior}.ckpt", 1, prior=prior)])
-        logits.append([face.logit for face in said(load_bundle(tmp_path / f"{prior}"), video).faces])
+        logits.append([face.logit for face in logits_of(load_bundle(tmp_path / f"{prior}"), video).faces])
     assert logits[1] == pytest.approx([logit + prior_offset(0.84) for logit in logits[0]], abs=1e-5)
 
 
@@ -324,8 +324,8 @@ def test_a_failing_member_is_skipped_for_that_video(two, video, tmp_path, answer
     (first, _), (_, header) = bundle.members
     broken = Bundle(bundle.info, ((first, bundle.members[0][1]), (Failing(answer), header)))
     alone = Bundle(bundle.info, (bundle.members[0],))
-    made = said(broken, video)
-    assert made.faces == said(alone, video).faces
+    made = logits_of(broken, video)
+    assert made.faces == logits_of(alone, video).faces
     assert made.left_out == (reason,)
     (failed,) = Bundle(bundle.info, ((Failing(answer), header),)).logits([video])
     assert isinstance(failed, CheckpointError)
@@ -338,7 +338,7 @@ def test_an_unreadable_video_does_not_affect_others(two, video, tmp_path):
     gone = replace(video, tracklets=tuple(replace(t, film=tmp_path / "gone.mp4") for t in video.tracklets))
     made = bundle.logits([gone, video, gone])
     assert [isinstance(each, StoreError) for each in made] == [True, False, True]
-    assert made[1] == said(bundle, video)
+    assert made[1] == logits_of(bundle, video)
     assert bundle.logits([]) == []
 
 
@@ -346,11 +346,11 @@ def test_shares_of_segments_and_members_are_scored(tmp_path, video):
     paths = [checkpoint(tmp_path / f"{seed}.ckpt", seed, clips=4) for seed in range(3)]
     write_bundle(tmp_path / "b", paths)
     bundle = load_bundle(tmp_path / "b")
-    found = [[face.segment for face in said(bundle, video, segments=share).faces] for share in (1.0, 0.5, 0.0)]
+    found = [[face.segment for face in logits_of(bundle, video, segments=share).faces] for share in (1.0, 0.5, 0.0)]
     assert found == [[0, 1, 2, 3], [1, 3], [2]]
     for share, used in ((0.0, 1), (0.4, 1), (0.7, 2), (1.0, 3)):
         some = Bundle(bundle.info, bundle.members[:used])
-        assert said(bundle, video, members=share) == said(some, video)
+        assert logits_of(bundle, video, members=share) == logits_of(some, video)
 
 
 def test_crops_are_cut_for_the_most_demanding_member(two, tmp_path, face_video):
@@ -360,6 +360,6 @@ def test_crops_are_cut_for_the_most_demanding_member(two, tmp_path, face_video):
     info = write_bundle(tmp_path / "b", [narrow, wide])
     assert info.faces == FACES.replace(margin=1.8, size=96)
     bundle = load_bundle(tmp_path / "b")
-    made = said(bundle, in_memory(Video(face_video, "face.mp4"), info.faces))
+    made = logits_of(bundle, in_memory(Video(face_video, "face.mp4"), info.faces))
     assert [face.segment for face in made.faces] == [1, 3]
     assert made.left_out == ()

@@ -143,9 +143,9 @@ def test_from_videos_to_a_scored_submission(capsys, small_dataset, tmp_path):
     arguments = ("--bundle", bundle, "--sample", sample, "--out", out, "--report", report, "--faces", faces)
     before = labels_on_record(faces)
     assert before["fake2.mp4"] == (1, "real2.mp4")
-    status, text, told = dfd(capsys, "predict", small_dataset, *arguments)
+    status, text, stderr = dfd(capsys, "predict", small_dataset, *arguments)
     assert status == 0
-    assert f"{small_dataset}: what sample_submission.csv asks for: 9 videos, 1 of them not there.\n" in told
+    assert f"{small_dataset}: what sample_submission.csv asks for: 9 videos, 1 of them not there.\n" in stderr
     assert "gone.mp4" in text
     suspects = pd.read_csv(out).iloc[:-1].sort_values("label", ascending=False, kind="stable")["filename"]
     assert text.startswith("The most suspicious")
@@ -271,10 +271,10 @@ def test_weights_that_saw_the_videos_are_refused_or_flagged_on_every_line(capsys
     assert (status, "as it is, without training" in text, "--folds-of" in text.splitlines()[-1]) == (0, True, True)
     small[-1] = tmp_path / "fold"
     _, text, _ = dfd(capsys, "train", small_store.folder, "--fold", 1, "--allow-seen", "--folds-of", run, *small)
-    told = json.loads((tmp_path / "fold" / "score.json").read_text())
-    assert f"had seen {told['seen_by_weights']} of these {told['videos']}" in text
-    assert f"resampling {told['groups']} groups" in text
-    assert told["groups"] < told["videos"]
+    score = json.loads((tmp_path / "fold" / "score.json").read_text())
+    assert f"had seen {score['seen_by_weights']} of these {score['videos']}" in text
+    assert f"resampling {score['groups']} groups" in text
+    assert score["groups"] < score["videos"]
 
 
 def test_two_datasets_are_trained_jointly_and_scored_separately(capsys, small_store, other_store, tmp_path):

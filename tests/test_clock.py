@@ -84,10 +84,10 @@ def test_a_killed_run_resumes_within_an_epoch(videos, small_store, small_recipe,
 
     with pytest.raises(KeyboardInterrupt):
         train(videos, small_store, recipe, tmp_path / "run", runtime=Runtime(kill))
-    told = []
-    train(videos, small_store, recipe, tmp_path / "run", runtime=Runtime(lambda *args: told.append(args[0])))
-    assert told[0] >= 6  # of 8
-    assert told[-1] == 8
+    steps = []
+    train(videos, small_store, recipe, tmp_path / "run", runtime=Runtime(lambda *args: steps.append(args[0])))
+    assert steps[0] >= 6  # of 8
+    assert steps[-1] == 8
 
 
 def test_a_time_limit_holds_with_one_batch_per_epoch(videos, small_store, small_recipe, tmp_path, monkeypatch):
@@ -156,17 +156,17 @@ def test_hours_are_counted_from_now():
     assert Runtime.deadline(None) is None
     soon = Runtime.deadline(0.01)
     assert 35 < soon - time.monotonic() <= 36
-    told = []
+    steps = []
     for until in (None, soon):
-        Runtime(lambda *step: told.append(step), until, what="here").report(1, 4, "a.mp4")
-    assert told == [(1, 4, "here, a.mp4")] * 2
+        Runtime(lambda *step: steps.append(step), until, what="here").report(1, 4, "a.mp4")
+    assert steps == [(1, 4, "here, a.mp4")] * 2
     with pytest.raises(OutOfTimeError, match="the time was up"):
         Runtime(until=time.monotonic()).report(1, 4, "")
 
 
 def test_progress_of_a_part_is_scaled_to_the_whole():
-    told = []
-    part = Runtime(lambda *step: told.append(step)).part(1, 3, "fold 2 of 3")
+    steps = []
+    part = Runtime(lambda *step: steps.append(step)).part(1, 3, "fold 2 of 3")
     part.report(2, 4, "a.mp4")
-    assert told == [(6, 12, "fold 2 of 3, a.mp4")]
+    assert steps == [(6, 12, "fold 2 of 3, a.mp4")]
     assert Runtime().part(1, 3, "fold 2 of 3").progress is None

@@ -97,22 +97,22 @@ class TestPredictionFaces:
 
 class TestCrossValidation:
     def test_each_dataset_has_its_own_score_besides_the_pooled_one(self, made):
-        told = json.loads((made.out / "score.json").read_text())["score"]
-        assert told["videos"] == 15
-        assert {name: (s["videos"], s["fakes"]) for name, s in told["sets"].items()} == {
+        score = json.loads((made.out / "score.json").read_text())["score"]
+        assert score["videos"] == 15
+        assert {name: (s["videos"], s["fakes"]) for name, s in score["sets"].items()} == {
             "store": (9, 5), "other": (6, 3),
         }  # fmt: skip
         rows = read_submission(made.out / "oof.csv")
         of_b = {name: p for name, p in rows.items() if name.startswith("b/")}
         labels = [int("fake" in name) for name in of_b]
-        assert told["sets"]["other"]["balanced_log_loss"] == pytest.approx(
+        assert score["sets"]["other"]["balanced_log_loss"] == pytest.approx(
             balanced_log_loss(labels, list(of_b.values())), abs=1e-12
         )
         assert pd.read_csv(made.out / "folds.csv")["set"].value_counts().to_dict() == {"store": 9, "other": 6}
 
     def test_the_shares_are_recorded_and_changing_them_is_a_new_run(self, made, both, small_recipe):
-        told = json.loads((made.out / "config.json").read_text())
-        assert told["mix"] == {"store": 1.0, "other": 0.5}
+        config = json.loads((made.out / "config.json").read_text())
+        assert config["mix"] == {"store": 1.0, "other": 0.5}
         assert read_checkpoint(made.out / "fold-0" / CHECKPOINT)[0].faces == both.config
         with pytest.raises(ConfigError, match=r"mix\.other: 0\.5, now 1"):
             crossval(Datasets(list(both.stores.values())), small_recipe, 2, made.out)
@@ -175,8 +175,8 @@ class TestRealVideosAlone:
         assert len(held) == 2
         assert set(rows) == {*held, *(f"blend of {name}" for name in held)}
         assert (score["videos"], score["fakes"], score["groups"]) == (4, 2, 2)
-        told = json.loads((tmp_path / "run" / "score.json").read_text())
-        assert told["note"].startswith("the fakes are self-blended: made of the real videos that are scored")
+        saved = json.loads((tmp_path / "run" / "score.json").read_text())
+        assert saved["note"].startswith("the fakes are self-blended: made of the real videos that are scored")
         curve = pd.read_csv(tmp_path / "run" / "metrics.csv")  # the evaluation fakes are the same
         assert curve["held_loss"].iloc[-1] == pytest.approx(score["balanced_log_loss"], abs=1e-4)
         assert math.isfinite(curve["held_auc"].iloc[-1])

@@ -209,7 +209,7 @@ def test_the_longer_side_is_reduced_and_never_enlarged(
 def test_groups_are_yielded_in_order(make: Callable[[str], Path], length: int, lengths: list[int]) -> None:
     groups = list(stream_pictures(make("closed.mp4"), in_groups(length)))
     assert [len(group) for group in groups] == lengths
-    assert [n for group in groups for n in numbers(group.rgb())] == list(range(40))  # no group is overwritten by a later one
+    assert [n for group in groups for n in numbers(group.rgb())] == list(range(40))  # later groups overwrite none
     assert {(group.shown, group.fps, group.missing) for group in groups} == {(40, 25.0, 0)}
 
 
@@ -495,7 +495,7 @@ def test_a_segments_last_frame_may_depend_on_a_later_one(make_face: Callable[[st
     later = max(order[: order.index(last)])
     assert later > last
     position, size = packets_of(whole)[order.index(later)]
-    told = 0
+    reported = 0
     for seed in range(6):
         written = bytearray(whole.read_bytes())
         written[position + size // 3 : position + size] = np.random.default_rng(seed).bytes(size - size // 3)
@@ -503,9 +503,9 @@ def test_a_segments_last_frame_may_depend_on_a_later_one(make_face: Callable[[st
         found = by_position(path, segments)
         if later not in found:
             assert last not in found
-            told += 1
+            reported += 1
         assert_alike(path, random.Random(seed))
-    assert told >= 2
+    assert reported >= 2
 
 
 def test_damage_loses_no_later_gop_in_its_segment(tmp_path: Path) -> None:

@@ -34,19 +34,19 @@ def test_two_processes_train_the_same_weights_as_one(videos, small_store, small_
         train=small_recipe.train.replace(batch=8, per_load=2, optimizer="sgd", lr=0.1, ema=0.5),
     )
     one = weights(train(videos, small_store, still, tmp_path / "one"))
-    told = []
+    progress = []
     path = train(
         videos,
         small_store,
         still,
         tmp_path / "two",
-        runtime=Runtime(lambda *args: told.append(args), devices=2),
+        runtime=Runtime(lambda *args: progress.append(args), devices=2),
     )
     two = weights(path)
     assert all(torch.allclose(one[name], two[name], rtol=1e-4, atol=1e-6) for name in one)
     start = seeded_model(still).state_dict()["head.weight"]
     assert not torch.allclose(two["head.weight"], start)
-    assert told[-1][0] == told[-1][1]
+    assert progress[-1][0] == progress[-1][1]
     curves = [pd.read_csv(tmp_path / name / "metrics.csv")["loss"] for name in ("one", "two")]
     assert curves[1].tolist() == pytest.approx(curves[0].tolist(), rel=1e-4)
 

@@ -132,7 +132,7 @@ class TestDecideBlend:
         inside = np.flatnonzero(folds == 2)
         changed[inside[::3]] = 1 - changed[inside[::3]]
         before, after = (
-            decide_blend([run(3 * good, told, folds), run(other, told, folds)]) for told in (labels, changed)
+            decide_blend([run(3 * good, known, folds), run(other, known, folds)]) for known in (labels, changed)
         )
         mine = [(d.probabilities[i], v[i].faces) for _, v, d in (before, after) for i in inside]
         assert mine[: len(inside)] == mine[len(inside) :]

@@ -30,17 +30,17 @@ def weights(path):
 
 
 def test_a_run_folder_has_its_settings_curve_and_checkpoint(videos, small_store, small_recipe, tmp_path):
-    told = []
+    progress = []
     path = train(
-        videos, small_store, small_recipe, tmp_path / "run", Runtime(lambda *args: told.append(args), what="here")
+        videos, small_store, small_recipe, tmp_path / "run", Runtime(lambda *args: progress.append(args), what="here")
     )
     assert path == tmp_path / "run" / CHECKPOINT
     assert (tmp_path / "run" / "config.json").is_file()
     curve = pd.read_csv(tmp_path / "run" / "metrics.csv")
     assert curve["epoch"].tolist() == [0, 1]
     assert curve["loss"].between(0.01, 5).all()
-    assert told[-1][0] == told[-1][1]
-    assert re.fullmatch(r"here, epoch 2, loss \d\.\d{3}, \d+ clips/s", told[-1][2])
+    assert progress[-1][0] == progress[-1][1]
+    assert re.fullmatch(r"here, epoch 2, loss \d\.\d{3}, \d+ clips/s", progress[-1][2])
     model, header = load_model(path)
     assert header.clip == small_recipe.clip
     assert header.faces == small_store.config
@@ -107,11 +107,11 @@ def test_a_stopped_run_resumes_to_the_same_weights(videos, small_store, small_re
 
     with pytest.raises(Stopped):
         train(videos, small_store, small_recipe, tmp_path / "stopped", runtime=Runtime(stop))
-    told = []
+    progress = []
     path = train(
-        videos, small_store, small_recipe, tmp_path / "stopped", runtime=Runtime(lambda *args: told.append(args))
+        videos, small_store, small_recipe, tmp_path / "stopped", runtime=Runtime(lambda *args: progress.append(args))
     )
-    assert told[0][0] >= told[-1][1] // 2  # it resumed with the second epoch
+    assert progress[0][0] >= progress[-1][1] // 2  # it resumed with the second epoch
     resumed = weights(path)
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
@@ -161,10 +161,10 @@ def test_slices_store_their_resulting_prior(videos, small_store, small_recipe, t
 
 
 def test_a_step_covers_accumulate_batches(videos, small_store, small_recipe, tmp_path):
-    told = []
+    progress = []
     two = small_recipe.replace(train=small_recipe.train.replace(accumulate=2, epochs=1, slices=2, batch=4))
-    train(videos, small_store, two, tmp_path / "run", runtime=Runtime(lambda *args: told.append(args)))
-    assert told[-1][:2] == (4, 4)  # 4 real videos twice, 2 clips and 2 of a fake: 32, in 8 batches of 4
+    train(videos, small_store, two, tmp_path / "run", runtime=Runtime(lambda *args: progress.append(args)))
+    assert progress[-1][:2] == (4, 4)  # 4 real videos twice, 2 clips and 2 of a fake: 32, in 8 batches of 4
 
 
 def test_a_network_learns_an_easy_task(videos, small_store, small_recipe, tmp_path):

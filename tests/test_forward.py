@@ -216,7 +216,7 @@ def together(monkeypatch):
 def test_parallel_members_give_the_same_digits_as_sequential_ones(faced, bundle, monkeypatch):
     monkeypatch.setattr(forward, "available_cores", lambda: 2)
     (first, header), second = bundle.members
-    beside = threading.Barrier(2, timeout=100)
+    barrier = threading.Barrier(2, timeout=100)
 
     class Waits(torch.nn.Module):
         """A member that proceeds only once another runs in parallel."""
@@ -226,7 +226,7 @@ def test_parallel_members_give_the_same_digits_as_sequential_ones(faced, bundle,
             self.inner = inner
 
         def forward(self, clips):
-            beside.wait()
+            barrier.wait()
             assert torch.get_num_threads() == 1
             return self.inner(clips)
 
@@ -266,13 +266,13 @@ def test_videos_scored_together_get_the_same_scores_as_alone(records, bundle, tm
     request.getfixturevalue("together")
     assert bundle.at_once == AtOnce(3, 28)
     close(score_videos(records, bundle), alone)
-    told = []
+    steps = []
     budget = Budget(10, 3600)
     made = predict(
-        names, [records[:5], [], records[5:]], bundle, tmp_path / "s.csv", lambda *step: told.append(step), budget
+        names, [records[:5], [], records[5:]], bundle, tmp_path / "s.csv", lambda *step: steps.append(step), budget
     )
     close(made.scores, alone)
-    assert [done for done, _, _ in told] == [3, 5, 8, 10]
+    assert [done for done, _, _ in steps] == [3, 5, 8, 10]
     assert sum(budget.used.values()) == 10
     assert not budget.changes
 

@@ -173,21 +173,21 @@ class TestFoldsOfARun:
 
 
 def test_faces_are_embedded_once_per_run_and_set_of_videos(twins, small_recipe, weights, tmp_path, monkeypatch):
-    told = []
+    counts = []
     found = groups.people
-    monkeypatch.setattr(groups, "people", lambda records, *more: told.append(len(records)) or found(records, *more))
+    monkeypatch.setattr(groups, "people", lambda records, *more: counts.append(len(records)) or found(records, *more))
     by_face = Grouping(groups="identity", identity_weights=weights, identity_distance=1e-7)
     run, records = tmp_path / "run", labelled(twins)
     scores = [train_fold(twins, small_recipe, Fold(0, 2), run, grouping=by_face) for _ in range(2)]
     assert scores[0] == scores[1]
-    assert told == [len(records)]
+    assert counts == [len(records)]
     frame = split(records, 2, 0, by_face, run=run)
     assert frame.equals(split(records, 2, 0, by_face))
-    assert len(told) == 2
+    assert len(counts) == 2
     for other in (by_face.replace(identity_distance=1e-6), by_face):
         split(records, 2, 0, other, run=run)  # another distance, then the first one again
     split(records[:-1], 2, 0, by_face, run=run)
-    assert len(told) == 5
+    assert len(counts) == 5
 
 
 def test_people_are_not_written_to_a_folder_that_is_not_a_run(twins, small_recipe, weights, tmp_path):
@@ -229,8 +229,8 @@ def test_a_dataset_in_several_layouts_has_sets(small_store):
 def test_the_grouping_is_recorded_and_changing_it_is_a_new_run(twins, small_recipe, weights, tmp_path):
     grouping = Grouping(groups="identity", identity_weights=weights, identity_distance=1e-7)
     made = crossval(twins, small_recipe, 2, tmp_path / "cv", grouping=grouping)
-    told = json.loads((tmp_path / "cv" / "config.json").read_text())
-    assert (told["groups"], told["identity_distance"]) == ("identity", 1e-7)
+    config = json.loads((tmp_path / "cv" / "config.json").read_text())
+    assert (config["groups"], config["identity_distance"]) == ("identity", 1e-7)
     assert made.score["groups"] == 5
     with pytest.raises(ConfigError, match="groups: 'identity', now None"):
         crossval(twins, small_recipe, 2, tmp_path / "cv")

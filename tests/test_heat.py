@@ -17,7 +17,7 @@ from dfd.types import Video
 
 
 class Corner(nn.Module):
-    """A network of two channels, red and darkness, whose logit is their weighted mean."""
+    """A network whose logit is the mean of red minus green over the clip."""
 
     def __init__(self):
         super().__init__()

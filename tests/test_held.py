@@ -21,19 +21,19 @@ def run(small_store, small_recipe, tmp_path_factory):
     held = [r for r in small_store.records() if r.video in names]
     seen = [r for r in small_store.records() if r.video not in names]
     recipe = small_recipe.replace(train=small_recipe.train.replace(ema=0.9))
-    told = []
+    progress = []
     path = train(
         seen,
         small_store,
         recipe,
         tmp_path_factory.mktemp("held") / "run",
-        runtime=Runtime(lambda *args: told.append(args)),
+        runtime=Runtime(lambda *args: progress.append(args)),
         held=held,
     )
-    return path, held, told
+    return path, held, progress
 
 
-def test_the_curve_ends_with_the_score_of_the_fold_kept_aside(run, tmp_path):
+def test_the_curve_ends_with_the_held_out_fold_score(run, tmp_path):
     """The score is that of the EMA weights, which are kept and scored."""
     path, held, _ = run
     curve = pd.read_csv(path.parent.parent / "metrics.csv")

@@ -97,12 +97,12 @@ def test_scale_and_shift_are_folded_into_the_convolution():
 
 
 def test_a_package_of_another_network_is_refused(registry, tmp_path):
-    for shapes, told in (
+    for shapes, message in (
         ({"fc": [256, 128]}, "conv32_down/conv/filters"),
         ({**tensors(), "fc": [256, 64]}, r"fc\.weight"),
     ):
         registry(*packed(shapes))
-        with pytest.raises(CheckpointError, match=f"is not dlib's face recognition network: .*{told}"):
+        with pytest.raises(CheckpointError, match=f"is not dlib's face recognition network: .*{message}"):
             identity_weights(tmp_path / "identity.pt")
         (tmp_path / "cache" / "face-api-1.7.15.tgz").unlink()
     assert not (tmp_path / "identity.pt").exists()

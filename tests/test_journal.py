@@ -77,25 +77,25 @@ def test_a_truncated_journal_keeps_its_complete_lines_and_continues(tmp_path, vi
     ],
 )
 def test_changed_settings_restart_with_a_note_and_equal_ones_resume(tmp_path, videos, change, named):
-    path, told = tmp_path / "s.journal.jsonl", []
+    path, notes = tmp_path / "s.journal.jsonl", []
     stopped(path, videos, SCORES)
-    assert found(path, videos, tell=told.append) == {score.name: score for score in SCORES}
-    assert told == []
-    assert found(path, videos, {**KEY, **change}, tell=told.append) == {}
-    assert told == [f"{path} is of another {named}: those videos are scored again."]
+    assert found(path, videos, tell=notes.append) == {score.name: score for score in SCORES}
+    assert notes == []
+    assert found(path, videos, {**KEY, **change}, tell=notes.append) == {}
+    assert notes == [f"{path} is of another {named}: those videos are scored again."]
     stopped(path, videos, SCORES[:1], {**KEY, **change})
     assert set(found(path, videos, {**KEY, **change})) == {"a.mp4"}
-    assert set(found(path, videos)) == {score.name for score in SCORES}  # the first settings again: their scores still count
+    assert set(found(path, videos)) == {score.name for score in SCORES}  # the first settings: scores still count
 
 
 def test_a_changed_file_is_scored_again(tmp_path, videos):
-    path, told = tmp_path / "s.journal.jsonl", []
+    path, notes = tmp_path / "s.journal.jsonl", []
     stopped(path, videos, SCORES)
     (tmp_path / "a.mp4").write_bytes(b"y" * 11)
     (tmp_path / "gone.mp4").write_bytes(b"it came")
-    assert set(found(path, videos, tell=told.append)) == {"b, c.mp4", "ü\n.mp4"}
-    assert set(found(path, videos[2:3], tell=told.append)) == {"ü\n.mp4"}
-    assert told == []
+    assert set(found(path, videos, tell=notes.append)) == {"b, c.mp4", "ü\n.mp4"}
+    assert set(found(path, videos[2:3], tell=notes.append)) == {"ü\n.mp4"}
+    assert notes == []
 
 
 @pytest.mark.parametrize("status", UNDONE)

@@ -73,8 +73,8 @@ def test_a_person_from_another_training_video_counts_as_seen(small_store, tmp_pa
 
 
 def test_weights_that_saw_the_scored_videos_are_refused_naming_them(small_store, first, tmp_path):
-    told = r"trained on 4 of the 9 videos to score.*: 'fake0\.mp4', 'fake1\.mp4', 'real0\.mp4' and 1 more"
-    with pytest.raises(ConfigError, match=told):
+    message = r"trained on 4 of the 9 videos to score.*: 'fake0\.mp4', 'fake1\.mp4', 'real0\.mp4' and 1 more"
+    with pytest.raises(ConfigError, match=message):
         crossval(small_store, begun_from(first), 2, tmp_path / "cv")
     assert not (tmp_path / "cv").exists()
 

@@ -127,7 +127,7 @@ class TestEvaluate:
         assert result["confusion"] == {"real_as_real": 1, "real_as_fake": 0, "fake_as_real": 1, "fake_as_fake": 0}
 
     def test_calibration_errors_cancel_only_within_a_bin(self):
-        assert evaluate([0, 1], [0.5, 0.5])["calibration_error"] == pytest.approx(0)  # half of those predicted as one half
+        assert evaluate([0, 1], [0.5, 0.5])["calibration_error"] == pytest.approx(0)  # half of these are fake
         assert evaluate([0, 1], [0.45, 0.55])["calibration_error"] == pytest.approx(0.45)  # bins 6 and 8
         assert evaluate([0, 1], [0.41, 0.48])["calibration_error"] == pytest.approx(
             (0.41 + 0.52) / 2

@@ -128,7 +128,7 @@ def test_bfloat16_autocast_changes_little(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
-    ("clips", "told"),
+    ("clips", "message"),
     [
         (noise(2, frames=7), r"clips are \(2, 3, 7, 64, 64\) uint8"),
         (noise(2, height=65), r"\(2, 3, 8, 65, 64\) uint8"),
@@ -139,10 +139,10 @@ def test_bfloat16_autocast_changes_little(name: str) -> None:
     ],
     ids=["frames", "height", "width", "channels", "no batch", "float"],
 )
-def test_clips_of_another_size_give_a_one_line_error(name: str, clips: Tensor, told: str) -> None:
+def test_clips_of_another_size_give_a_one_line_error(name: str, clips: Tensor, message: str) -> None:
     with torch.device("meta"):
         model = small(name)
-    with pytest.raises(ConfigError, match=told + r": this network was built for \(any, 3, 8, 64, 64\) uint8$"):
+    with pytest.raises(ConfigError, match=message + r": this network was built for \(any, 3, 8, 64, 64\) uint8$"):
         model(clips)
 
 
@@ -483,8 +483,8 @@ def test_a_description_matches_the_built_network(name: str) -> None:
             path = path.removeprefix("layers.")
             layer.register_forward_hook(lambda _, __, output, path=path: shapes.update({path: list(output.shape[1:])}))
     model.eval()(noise(1))
-    told = {layer["name"]: layer["output_shape"] for layer in described["layers"]}
-    assert {path: told[path] for path in shapes} == shapes
+    shown = {layer["name"]: layer["output_shape"] for layer in described["layers"]}
+    assert {path: shown[path] for path in shapes} == shapes
     assert described["layers"][-1]["output_shape"] == ([2] if name.startswith("journal") else [1])
 
 

@@ -34,20 +34,20 @@ def runs(finished, tmp_path):
     return [shutil.copytree(finished / name, tmp_path / name) for name in "ab"]
 
 
-def retell(run, change):
+def alter(run, change):
     """Replace a run's out-of-fold logits by change(score, label)."""
     oof = read_oof(run)
     write_scores(run / "oof.json", [change(s, label) for s, label in zip(oof.scores, oof.folds["label"], strict=True)])
 
 
-def telling(logit):
+def separating(logit):
     def change(score, label):
         return replace(score, faces=tuple(face._replace(logit=logit * (2 * label - 1)) for face in score.faces))
 
     return change
 
 
-def said(bundle, record):
+def logits_of(bundle, record):
     """The logits of a readable video."""
     (made,) = bundle.logits([record])
     assert not isinstance(made, Exception)
@@ -60,35 +60,35 @@ def faced(store):
 
 def test_a_single_run_keeps_its_rule_and_score(runs, tmp_path):
     info = pack_runs(runs[:1], tmp_path / "bundle")
-    told = json.loads((runs[0] / "score.json").read_text())
-    assert info.score == told["score"]
-    assert info.rule.model_dump(mode="json") == told["decision"]["rule"]
+    saved = json.loads((runs[0] / "score.json").read_text())
+    assert info.score == saved["score"]
+    assert info.rule.model_dump(mode="json") == saved["decision"]["rule"]
     assert info.blend is None
 
 
 def test_equal_weights_predict_the_mean_of_both_runs(runs, tmp_path, small_store):
     """Both runs have equal out-of-fold logits, so no fitted weights can be better."""
     for run in runs:
-        retell(run, telling(1.0))
+        alter(run, separating(1.0))
     info = pack_runs(runs, tmp_path / "both")
     assert info.blend.weights == (0.5, 0.5)
     assert [entry.weight for entry in info.members] == pytest.approx([1 / 6] * 6)
     record, singles = faced(small_store), []
     for run in runs:
         pack_runs([run], tmp_path / run.name / "bundle")
-        singles.append([face.logit for face in said(load_bundle(tmp_path / run.name / "bundle"), record).faces])
-    found = [face.logit for face in said(load_bundle(tmp_path / "both"), record).faces]
+        singles.append([face.logit for face in logits_of(load_bundle(tmp_path / run.name / "bundle"), record).faces])
+    found = [face.logit for face in logits_of(load_bundle(tmp_path / "both"), record).faces]
     assert found == pytest.approx(np.mean(singles, axis=0), abs=1e-6)
 
 
 def test_fitted_weights_are_used_in_prediction(runs, tmp_path, small_store):
-    def half_told(score, label):
+    def half_right(score, label):
         """Correct logits, except for two videos that only the other run gets right."""
         right = score.name not in ("real0.mp4", "fake1.mp4")
-        return telling(2.0 if right else -1.0)(score, label)
+        return separating(2.0 if right else -1.0)(score, label)
 
-    retell(runs[0], telling(2.0))
-    retell(runs[1], half_told)
+    alter(runs[0], separating(2.0))
+    alter(runs[1], half_right)
     info = pack_runs(runs, tmp_path / "both")
     assert info.blend.weights == (1.0, 0.0)
     assert info.blend.fitted < info.blend.equal
@@ -96,7 +96,7 @@ def test_fitted_weights_are_used_in_prediction(runs, tmp_path, small_store):
     alone, both = tmp_path / "alone", load_bundle(tmp_path / "both")
     pack_runs(runs[:1], alone)
     record = faced(small_store)
-    found, wanted = ([face.logit for face in said(b, record).faces] for b in (both, load_bundle(alone)))
+    found, wanted = ([face.logit for face in logits_of(b, record).faces] for b in (both, load_bundle(alone)))
     assert found == pytest.approx(wanted, abs=1e-12)
 
 
@@ -115,8 +115,8 @@ def test_the_score_is_that_of_the_blended_predictions(runs, tmp_path, small_stor
 
 def test_a_score_of_seen_videos_says_so_in_the_bundle(runs, tmp_path):
     for run, again in zip(runs, (4, 2), strict=True):
-        told = json.loads((run / "score.json").read_text())
-        (run / "score.json").write_text(json.dumps({**told, "score": {**told["score"], "seen_by_weights": again}}))
+        saved = json.loads((run / "score.json").read_text())
+        (run / "score.json").write_text(json.dumps({**saved, "score": {**saved["score"], "seen_by_weights": again}}))
     assert pack_runs(runs[1:], tmp_path / "one").score["seen_by_weights"] == 2
     assert pack_runs(runs, tmp_path / "both").score["seen_by_weights"] == 4
 
@@ -125,7 +125,7 @@ def test_a_member_that_fails_leaves_the_others_weights_in_proportion(runs, tmp_p
     pack_runs(runs, tmp_path / "both")
     bundle = load_bundle(tmp_path / "both")
     record = faced(small_store)
-    each = [said(Bundle(bundle.info, (m,)), record).faces[0].logit for m in bundle.members[:3]]
+    each = [logits_of(Bundle(bundle.info, (m,)), record).faces[0].logit for m in bundle.members[:3]]
 
     def fails(_):
         raise RuntimeError("no")
@@ -134,7 +134,7 @@ def test_a_member_that_fails_leaves_the_others_weights_in_proportion(runs, tmp_p
     broken = type(members[1][0]).__new__(type(members[1][0]))
     broken.__dict__ = {**members[1][0].__dict__, "forward": fails}
     members[1] = (broken, members[1][1])
-    made = said(Bundle(bundle.info, tuple(members), (0.6, 0.3, 0.1)), record)
+    made = logits_of(Bundle(bundle.info, tuple(members), (0.6, 0.3, 0.1)), record)
     assert [face.logit for face in made.faces] == pytest.approx([(0.6 * each[0] + 0.1 * each[2]) / 0.7], abs=1e-6)
     assert len(made.left_out) == 1
 
@@ -152,7 +152,7 @@ def test_different_folds_are_refused(runs, tmp_path, small_store):
 
 def with_faces(run, *more):
     """Give each video in a run's oof.json the same logit for additional tracklets."""
-    retell(run, lambda score, _: replace(score, faces=tuple(s._replace(**m) for s in score.faces for m in ({}, *more))))
+    alter(run, lambda score, _: replace(score, faces=tuple(s._replace(**m) for s in score.faces for m in ({}, *more))))
 
 
 def test_different_faces_in_the_same_segment_are_refused(runs, tmp_path):

@@ -8,7 +8,7 @@ from dfd.report.page import TEMPLATES, _environment, framed, render, write_page
 
 
 class Seen(HTMLParser):
-    """Tags with their attributes, and text, as a browser reads a page."""
+    """Parse a page into tags with attributes, and text, as a browser does."""
 
     def __init__(self, html):
         super().__init__()

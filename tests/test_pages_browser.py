@@ -1,4 +1,4 @@
-"""Every page as a person sees it: in a real browser, from a file, on a phone, without a network."""
+"""Every page in a real browser: opened from a file, at phone width, without a network."""
 
 import hashlib
 import shutil
@@ -27,7 +27,7 @@ PAGES = ("explain", "run", "two runs", "dataset")
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory, face_video):
-    """Each page, of names, reasons and people that are code where they are not escaped."""
+    """Write each page with names, reasons and people that act as code unless they are escaped."""
     folder = tmp_path_factory.mktemp("pages")
     store = hostile_faces(folder, face_video)
     videos = [record for record in store.records() if record.source != "<b>nobody.mp4"]
@@ -56,7 +56,7 @@ def browser():
 
 @pytest.fixture
 def opened(browser, pages):
-    """Opens a page from its file, and closes it in the end: (page, what went wrong, addresses asked for)."""
+    """Return a function that opens a page from its file: (page, errors, requested addresses)."""
     contexts = []
 
     def open_page(name, size=DESK, **options):
@@ -117,7 +117,7 @@ def test_pointing_at_a_mark_shows_its_tip(opened, name):
 
 def test_a_timeline_bar_links_to_its_frame(opened):
     page, _, _ = opened("explain")
-    for key in ("Tab", "Tab", "ArrowRight"):  # past the link that skips, into the first lane
+    for key in ("Tab", "Tab", "ArrowRight"):  # past the skip link, into the first lane
         page.keyboard.press(key)
     assert page.locator("#tip").inner_text().startswith("4.0 to 6.0 s")
     page.keyboard.press("Enter")
@@ -164,7 +164,7 @@ def test_pages_can_be_printed(opened, name):
 
 @pytest.fixture(scope="module")
 def axe():
-    """The script of axe-core, which looks for what shuts people out; out of the npm registry the first time."""
+    """The script of axe-core, an accessibility checker; downloaded from the npm registry on first use."""
     kept = cache() / AXE
     if not kept.is_file():
         name, _, version = AXE.removesuffix(".tgz").rpartition("-")

@@ -61,7 +61,7 @@ def test_the_rarer_class_is_sampled_as_often_as_the_other(videos):
 @pytest.mark.parametrize("settings", [{}, {"per_load": 3}, {"slices": 2}, {"self_blend": 0.4}, {"aligned": 1}])
 @pytest.mark.parametrize("rarer", [0, 1])
 def test_an_epoch_opens_each_majority_video_slices_times(videos, monkeypatch, settings, rarer):
-    """Whatever per_load, self_blend and aligned are; of the fakes those that are made do not count."""
+    """For any per_load, self_blend and aligned; self-blended fakes do not count."""
     opened = Counter()
     monkeypatch.setattr("dfd.clips.pairs.load_raw", lambda t, at: opened.update([t.video]) or [None] * len(at))
     monkeypatch.setattr(PairDataset, "_blended", lambda _, faces, rng: opened.update([faces[0].video]))
@@ -83,7 +83,7 @@ def test_self_blends_have_their_share_of_an_epoch(reals, fakes, slices, made):
 def test_a_fake_is_paired_with_its_source(videos):
     for batch in items(dataset(videos, aligned=1)):
         assert [name.replace("real", "fake") for name in batch.names[:2]] == list(batch.names[2:])
-        # The test's fakes are their sources with every other line darkened: beside them at the same time and place.
+        # The fakes are their sources with every other line darkened, at the same time and place.
         real, fake = batch.images[0].float(), batch.images[2].float()
         assert np.corrcoef(real.mean(dim=(0, 1)).flatten(), fake.mean(dim=(0, 1)).flatten())[0, 1] > 0.7
 
@@ -142,7 +142,7 @@ def test_half_of_the_fakes_can_be_self_blended(videos, monkeypatch):
 
 
 def test_at_ratio_zero_a_fake_equals_its_twin_after_all_augmentations(videos):
-    """At a ratio of 0 a twin and its fake are equal: any difference would be a shortcut of the pipeline."""
+    """At a ratio of 0 twin and fake are equal: any difference would be a shortcut to learn."""
     nothing = BlendConfig(ratios=(0.0,))
     for batch in items(dataset(videos, STRONG, nothing, self_blend=1)):
         assert torch.equal(batch.images[:2], batch.images[2:])
@@ -204,7 +204,7 @@ def test_every_video_is_drawn_before_any_repeats():
 
 
 def without_landmarks(video):
-    """As a picture is on record in which no face was found."""
+    """Remove landmarks, as in the record of a picture without a detected face."""
     tracklets = []
     for face in video.tracklets:
         seen = tuple(replace(sighting, landmarks=np.full((5, 2), np.nan)) for sighting in face.path.seen)
@@ -230,7 +230,7 @@ def pairwise_of(item):
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """Crops of three people, two real ones and a fake each: the fake is a real one with a bright square."""
+    """Crops of three people, two real and one fake each: the fake is a real one with a bright square."""
     folder, rng, found = tmp_path_factory.mktemp("crops"), np.random.default_rng(0), []
     for person in range(3):
         real = np.kron(rng.integers(20, 180, (8, 8, 3)), np.ones((6, 6, 1))).astype(np.uint8)
@@ -245,7 +245,7 @@ def pictures(tmp_path_factory):
 
 
 def test_a_fake_picture_is_paired_with_any_real_one_of_its_source(pictures):
-    """By the source, which of a picture is the video that it is of: their own names are others."""
+    """Pairs match by source, the video that a picture was taken from, as picture names differ."""
     config = ClipConfig(length=1, size=32, margin=1.0)
     data = PairDataset(pictures, config, DrawConfig(per_load=1, aligned=1), NOTHING, BlendConfig())
     batches = [batch for epoch in range(4) for batch in items(data, epoch)]
@@ -256,8 +256,8 @@ def test_a_fake_picture_is_paired_with_any_real_one_of_its_source(pictures):
         config, DrawConfig(per_load=1, aligned=1), NOTHING, BlendConfig(),
     )  # fmt: skip
     assert fakes_lead.turns.fakes_lead
-    beside = {batch.names for epoch in range(8) for batch in items(fakes_lead, epoch)}
-    assert {real for real, fake in beside if fake == "f1.png"} == {"a1.png", "b1.png"}
+    pairs = {batch.names for epoch in range(8) for batch in items(fakes_lead, epoch)}
+    assert {real for real, fake in pairs if fake == "f1.png"} == {"a1.png", "b1.png"}
 
 
 def test_paired_pictures_get_the_same_augmentation(pictures):
@@ -269,5 +269,5 @@ def test_paired_pictures_get_the_same_augmentation(pictures):
         assert batch.images.shape == (2, 3, 1, 48, 48)
         real, fake = batch.images[:, :, 0].int()
         outside = torch.cat([(real - fake)[:, :5].flatten(), (real - fake)[:, -5:].flatten()])
-        assert outside.abs().max() <= 12  # JPEG of what is stored; augmentation would be many times as much
+        assert outside.abs().max() <= 12  # loss of the stored JPEGs; augmentation would change far more
         assert (real - fake)[:, 18:30, 18:30].abs().max() > 60

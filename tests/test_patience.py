@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(autouse=True)
 def two_parts(monkeypatch):
-    """The small dataset has four people: two of them judge."""
+    """The small dataset has four people: two of them are held out."""
     monkeypatch.setattr(patience, "INNER", 2)
 
 
@@ -31,7 +31,7 @@ def videos(small_store):
 
 @pytest.fixture
 def wild(small_recipe):
-    """So fast that it gets worse."""
+    """A learning rate so high that the loss rises."""
     settings = {"epochs": 12, "lr": 0.3, "warmup": 0.0, "ema": 0.5, "patience": 2}
     return small_recipe.replace(augment=NOTHING, train=small_recipe.train.replace(**settings))
 
@@ -61,7 +61,7 @@ def test_early_stopping_keeps_the_best_weights(videos, small_store, wild, tmp_pa
     kept = judges([(v.video, v.label, v.source) for v in videos], wild.train)
     judged = HeldVideos(tuple(v for v in videos if v.video in kept), header)
     assert judged.measure(model)["held_loss"] == pytest.approx(losses[best], abs=1e-4)
-    assert set(header.videos) == {video.video for video in videos}  # those that judge have been seen, too
+    assert set(header.videos) == {video.video for video in videos}  # held-out videos count as seen, too
 
 
 def test_validation_videos_are_neither_trained_on_nor_scored(videos, small_store, wild, tmp_path, monkeypatch):

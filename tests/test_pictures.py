@@ -104,7 +104,7 @@ def test_frames_are_reduced_when_too_many_to_hold(face_video, monkeypatch):
     assert held_reduction(frame, 90) == 2
     assert held_reduction(av.VideoFrame(7680, 4320, "yuv420p"), 78) == 2
     (whole,) = stream_pictures(face_video, everything)
-    monkeypatch.setattr(module, "HELD", 320 * 240 * 3 // 2 * 45 // 3)  # a third of what they take
+    monkeypatch.setattr(module, "HELD", 320 * 240 * 3 // 2 * 45 // 3)  # a third of their full size
     (small,) = stream_pictures(face_video, everything)
     assert whole.pictures[0].shape == (240, 320, 3)
     assert small.pictures[0].shape == (120, 160, 3)

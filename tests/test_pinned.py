@@ -7,7 +7,7 @@ from dfd.models.pinned import Pinned
 
 @pytest.fixture
 def published(tmp_path, monkeypatch):
-    """A file at a registry, and the cache is empty."""
+    """Publish a file in a registry, with an empty cache."""
     monkeypatch.setenv("DFD_CACHE", str(tmp_path / "cache"))
     path = tmp_path / "package-1.0.tgz"
     path.write_bytes(b"the very file")

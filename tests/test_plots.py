@@ -8,7 +8,7 @@ UNIT = Axis("share", 0.0, 1.0)
 
 
 def marks(drawn):
-    """What can be pointed at in a plot, each as its attributes; the plot is well-formed."""
+    """Attributes of each mark with a tip in a plot; checks that the plot is well-formed."""
     tree = ElementTree.fromstring(drawn)
     return [element.attrib for element in tree.iter() if "data-tip" in element.attrib]
 
@@ -49,7 +49,7 @@ def test_a_timeline_has_a_lane_per_person_and_bars_at_their_times():
     drawn = timeline(lanes, 10.0, "about")
     (mark,) = marks(drawn)
     assert (mark["x"], mark["width"], mark["y"], mark["data-link"]) == ("25.00%", "25.00%", "50.00%", "#f")
-    assert drawn.count('class="lane"') == 3  # and the ruler's
+    assert drawn.count('class="lane"') == 3  # and that of the ruler
     assert '<rect class="looked" x="25.0%" y="0" width="25.00%" height="100%"/>' in drawn
     assert timeline(lanes, 10.0, "about", [(0.0, 1.0), (5.0, 6.0)]).count('class="looked"') == 2 * 2 + 1
 

@@ -128,7 +128,7 @@ def test_stored_faces_are_not_detected_again(small_store, small_dataset, tmp_pat
     ((again,),) = stored(videos[:1], store, ONE)
     assert os.times().children_user == before  # no worker has run
     assert again.tracklets[0].film == first["real0.mp4"].tracklets[0].film
-    assert store.record(videos[1]) is None  # it may have come: the next run looks for it
+    assert store.record(videos[1]) is None  # the file may exist by now: the next run looks for it
 
 
 def test_unfinished_videos_are_out_of_budget_and_done_by_a_later_run(small_store, small_dataset, tmp_path):

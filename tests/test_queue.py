@@ -20,7 +20,7 @@ def queue_of(items):
 
 
 def drained(queue, answer, slots=1, nodes=NODES):
-    """The final results, and (requests, failed_on) of each shard, when `answer(shard)` says what becomes of it."""
+    """Run the queue with `answer(shard)` as outcome; return final results, and (requests, failed_on) per shard."""
     final, sent = [], []
     while queue:
         shard = queue.take(slots)
@@ -59,7 +59,7 @@ def test_a_lost_shard_is_retried_item_by_item_and_only_the_killer_fails():
 
 @pytest.mark.parametrize("status", ["error", "missing"])
 def test_failures_of_one_node_are_retried_together_on_another(status):
-    """The disk of node a is full: all that it fails goes to node b, which keeps its shard whole."""
+    """The disk of node a is full: everything it fails goes to node b as one shard."""
 
     def answer(shard):
         if "a" in shard.failed_on:

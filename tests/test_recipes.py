@@ -10,7 +10,7 @@ def test_a_recipe_round_trips(tmp_path, name):
     whole, file = recipe(name), tmp_path / "whole.yaml"
     file.write_text(as_yaml(whole, purpose(name)), encoding="utf-8")
     assert read_yaml(file, recipe("gpu" if name == "tiny" else "tiny")) == whole
-    assert 20 < len(purpose(name)) < 100  # a line of --help
+    assert 20 < len(purpose(name)) < 100  # one line of --help
 
 
 def test_overrides_change_only_their_settings(tmp_path):

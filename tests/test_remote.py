@@ -1,4 +1,4 @@
-"""Videos by URL, from a server on loopback that can be told to fail."""
+"""Videos by URL, from a loopback server that can be made to fail."""
 
 import shutil
 from pathlib import Path

@@ -109,14 +109,14 @@ def test_headings_nest_by_one_level_and_several_videos_have_a_table():
 
 
 def test_the_json_has_everything_but_the_pictures():
-    told = json.loads(json.dumps(as_json([explanation(BUNDLE)], BUNDLE)))
-    (video,) = told["videos"]
+    found = json.loads(json.dumps(as_json([explanation(BUNDLE)], BUNDLE)))
+    (video,) = found["videos"]
     assert (video["video"], video["probability"], video["people"], video["networks"]) == (HOSTILE, 0.83, 2, [0.95, 0.4])
     assert [face["person"] for face in video["faces"]] == [0, 0, 0, 1]
     assert video["after_changes"] == {"encoded again as H.264, CRF 35": 0.6, "half of its size, enlarged again": None}
-    assert told["bundle"]["networks"][0]["maps"]["inside"] == 0.64
-    assert told["bundle"]["sha256"] == BUNDLE.info.sha256()
-    assert len(json.dumps(told)) < 10_000
+    assert found["bundle"]["networks"][0]["maps"]["inside"] == 0.64
+    assert found["bundle"]["sha256"] == BUNDLE.info.sha256()
+    assert len(json.dumps(found)) < 10_000
 
 
 def test_what_a_network_knows_is_derived_from_its_training():

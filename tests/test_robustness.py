@@ -61,21 +61,21 @@ def test_distorted_clips_differ_and_are_scored_out_of_fold(finished):
 def test_a_second_run_is_identical_and_reuses_results(finished, small_store):
     made, found, _ = finished
     times = {path: path.stat().st_mtime_ns for path in made.out.glob("fold-*/distort/*")}
-    told = []
-    assert distort(small_store, made.out, Runtime(lambda *told_of: told.append(told_of))) == found
+    steps = []
+    assert distort(small_store, made.out, Runtime(lambda *step: steps.append(step))) == found
     assert {path: path.stat().st_mtime_ns for path in made.out.glob("fold-*/distort/*")} == times
-    assert told == []
+    assert steps == []
 
 
 def test_progress_counts_every_video_of_every_distortion(finished, small_store):
     made, _, _ = finished
     for path in made.out.glob("fold-*/distort/*"):
         path.unlink()
-    told = []
-    distort(small_store, made.out, Runtime(lambda *step: told.append(step)))
-    assert [done for done, _, _ in told] == list(range(1, 37))
-    assert {total for _, total, _ in told} == {36}
-    assert told[-1][2].startswith("flip, ")
+    steps = []
+    distort(small_store, made.out, Runtime(lambda *step: steps.append(step)))
+    assert [done for done, _, _ in steps] == list(range(1, 37))
+    assert {total for _, total, _ in steps} == {36}
+    assert steps[-1][2].startswith("flip, ")
 
 
 def test_a_cross_validation_of_other_videos_is_refused(finished, small_store, tmp_path):

@@ -1,4 +1,4 @@
-"""Predictions that are killed, hurried and resumed: some as commands in processes of their own."""
+"""Predictions that are killed, hurried and resumed; some run as commands in separate processes."""
 
 import json
 import multiprocessing
@@ -43,7 +43,7 @@ FACES = FacesConfig(size=64, detect_side=320, segment=0.4)
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    """Two networks that are scored on two segments."""
+    """A bundle of two networks that are scored on two segments."""
     folder = tmp_path_factory.mktemp("bundle")
     write_bundle(folder / "bundle", [checkpoint(folder / f"{seed}.ckpt", seed, FACES) for seed in (5, 6)])
     return folder / "bundle"
@@ -102,7 +102,7 @@ def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, videos, bundle):
         known = lines(journal)
         assert known >= finished
     path = videos / rows[0].name
-    os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns + 1))  # a changed file is scored anew
+    os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns + 1))  # a changed file is scored again
     text, _ = start(videos, bundle, out, *arguments).communicate()
     assert json.loads(out.with_name("report.json").read_text())["resumed"] == known - 1
     assert f"From an earlier run that was stopped: {known - 1} row" in text
@@ -121,7 +121,7 @@ def test_ctrl_c_prints_one_sentence_and_leaves_nothing_running(tmp_path, videos,
     assert process.returncode == 130
     assert text.splitlines()[1:] == ["dfd: stopped; the same command goes on from here"], (
         text
-    )  # after what was understood
+    )  # after the summary of the input
     assert left_running(process.pid) == []
     assert len(read_submission(out)) == 12
     assert out.with_suffix(".journal.jsonl").exists()
@@ -129,13 +129,13 @@ def test_ctrl_c_prints_one_sentence_and_leaves_nothing_running(tmp_path, videos,
 
 @pytest.mark.timeout(120)
 def test_the_time_limit_is_kept_in_wall_time(tmp_path, small_dataset, bundle):
-    """In this process, which has loaded torch: on a busy machine that takes longest, and no clock interrupts it."""
+    """Run in this process, as importing torch is slow on a busy machine and not covered by the limit."""
     seconds = 6.0  # too little for 100 videos
     rows = [Video(small_dataset / "real0.mp4", f"{number}.mp4") for number in range(100)]
     begun = time.monotonic()
     report = made(rows, bundle, tmp_path / "s.csv", Settings(seconds, workers=1)).report()
-    assert report["seconds"] <= time.monotonic() - begun <= seconds + 2  # where other work takes the cores
-    assert set(report["statuses"]) <= {"ok", "out_of_budget"}  # how many of each hangs on the machine
+    assert report["seconds"] <= time.monotonic() - begun <= seconds + 2  # slack for a busy machine
+    assert set(report["statuses"]) <= {"ok", "out_of_budget"}  # the counts depend on the machine
     assert sum(report["statuses"].values()) == 100
     assert len(read_submission(tmp_path / "s.csv")) == 100
     assert alive() == ([], [])
@@ -143,7 +143,7 @@ def test_the_time_limit_is_kept_in_wall_time(tmp_path, small_dataset, bundle):
 
 @pytest.fixture
 def hasty(monkeypatch):
-    """Make all speeds the same: half of the segments and one member."""
+    """Set all speeds to half of the segments and one member."""
     speed = replace(SPEEDS[-1], segments=0.5)
     for place in ("run", "budget"):
         monkeypatch.setattr(f"dfd.inference.{place}.SPEEDS", (speed,) * len(SPEEDS))
@@ -163,7 +163,7 @@ def test_stored_videos_are_complete_and_score_as_in_a_plain_prediction(tmp_path,
     rows, out = read_videos(videos)[:3], tmp_path / "out"
     out.mkdir()
     alone = made(rows, bundle, out / "a.csv")
-    assert [path.name for path in out.iterdir()] == ["a.csv"]  # what was looked at is in memory
+    assert [path.name for path in out.iterdir()] == ["a.csv"]  # the segments read are in memory
     whole = made(rows, bundle, out / "b.csv", Settings(workers=1, faces=tmp_path / "faces"))
     again = made(rows, bundle, out / "c.csv", Settings(workers=1, faces=tmp_path / "faces"))
     records = FaceStore.open(tmp_path / "faces").records()
@@ -190,7 +190,7 @@ def test_mirrored_clips_have_equal_weight(tmp_path, videos, bundle):
 
 @pytest.fixture(scope="module")
 def dataset(small_dataset, tmp_path_factory):
-    """The eight labelled videos, and one that is unreadable."""
+    """The eight labelled videos and an unreadable one."""
     store = FaceStore.create(tmp_path_factory.mktemp("dataset") / "faces", FACES)
     for video in read_videos(small_dataset):
         store.write(video)
@@ -202,7 +202,7 @@ def dataset(small_dataset, tmp_path_factory):
 
 @pytest.fixture
 def faces(dataset, tmp_path):
-    """A dataset that has all faces: a prediction by it takes no worker."""
+    """A dataset with all faces: predicting from it starts no worker."""
     return shutil.copytree(dataset, tmp_path / "faces")
 
 
@@ -226,13 +226,13 @@ def test_the_report_has_the_keys_that_kernels_read(tmp_path, bundle, known, face
 
 
 def on_record(folder):
-    """Label and source of each video on record, and the files as they are."""
+    """Label and source of each recorded video, and the contents of all files."""
     labels = {record.video: (record.label, record.source) for record in FaceStore.open(folder).records()}
     return labels, {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_a_prediction_leaves_the_dataset_unchanged(tmp_path, small_dataset, bundle, known, faces):
-    """Though a sample knows no labels, and a manifest perhaps others."""
+    """Even though a sample has no labels and a manifest may have different ones."""
     before = on_record(faces)
     assert before[0]["fake1.mp4"] == (1, "real1.mp4")
     pd.DataFrame({"filename": [video.name for video in known[:-1]], "label": 0.5}).to_csv(
@@ -263,7 +263,7 @@ class Killed(BaseException):
 
 
 def stopped(rows, bundle, out, settings, after):
-    """A run that is killed when `after` videos are done."""
+    """A run that is killed after `after` videos."""
 
     def stop(done, *_):
         if done == after:
@@ -274,19 +274,19 @@ def stopped(rows, bundle, out, settings, after):
 
 
 def test_the_same_command_resumes(tmp_path, bundle, known, faces):
-    told, settings = [], Settings(workers=1, faces=faces)
+    notes, settings = [], Settings(workers=1, faces=faces)
     whole = made(known, bundle, tmp_path / "whole.csv", settings)
     stopped(known, bundle, tmp_path / "s.csv", settings, 4)
-    again = made(known, bundle, tmp_path / "s.csv", settings, tell=told.append)
+    again = made(known, bundle, tmp_path / "s.csv", settings, tell=notes.append)
     assert (whole.resumed, again.resumed) == (0, 4)
     assert (tmp_path / "s.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
-    assert told == []
+    assert notes == []
     assert not (tmp_path / "s.journal.jsonl").exists()
 
 
 @pytest.mark.parametrize("change", ["mirror", "device", "faces", "bundle"])
 def test_another_setting_or_bundle_restarts_with_a_note(tmp_path, bundle, known, faces, change):
-    told, settings = [], Settings(workers=1, faces=faces)
+    notes, settings = [], Settings(workers=1, faces=faces)
     stopped(known, bundle, tmp_path / "s.csv", settings, 4)
     if change == "mirror":
         settings = replace(settings, mirror=True)
@@ -298,9 +298,9 @@ def test_another_setting_or_bundle_restarts_with_a_note(tmp_path, bundle, known,
         bundle = shutil.copytree(bundle, tmp_path / "bundle")
         info = read_info(bundle)
         (bundle / "bundle.json").write_text(info.replace(rule_reason="another").text())
-    again = made(known, bundle, tmp_path / "s.csv", settings, tell=told.append)
+    again = made(known, bundle, tmp_path / "s.csv", settings, tell=notes.append)
     assert again.resumed == 0
-    assert told == [f"{tmp_path / 's.journal.jsonl'} is of another {change}: those videos are scored again."]
+    assert notes == [f"{tmp_path / 's.journal.jsonl'} is of another {change}: those videos are scored again."]
 
 
 def test_time_workers_and_limits_change_no_score_and_may_change_on_resume(tmp_path, bundle, known, faces):
@@ -310,7 +310,7 @@ def test_time_workers_and_limits_change_no_score_and_may_change_on_resume(tmp_pa
 
 
 def test_hasty_scores_are_reused_only_with_the_same_time_limit(tmp_path, bundle, known, faces, monkeypatch):
-    """Three rows in haste, out of too little time, and then the same time again, or more of it."""
+    """Three rows are hasty for lack of time; the run resumes with the same time limit, or a longer one."""
     known, settings = [known[-1], *known[:-1]], Settings(workers=1, faces=faces)
     with monkeypatch.context() as patch:
         patch.setattr("dfd.inference.budget.SPEEDS", (SPEEDS[-1],) * len(SPEEDS))
@@ -318,13 +318,13 @@ def test_hasty_scores_are_reused_only_with_the_same_time_limit(tmp_path, bundle,
     shutil.copy(tmp_path / "s.journal.jsonl", tmp_path / "t.journal.jsonl")
     same = made(known, bundle, tmp_path / "s.csv", settings)
     more = made(known, bundle, tmp_path / "t.csv", replace(settings, seconds=2 * settings.seconds))
-    assert (same.resumed, more.resumed) == (4, 1)  # of the four one is unreadable, in no haste
+    assert (same.resumed, more.resumed) == (4, 1)  # one of the four is unreadable, hence not hasty
     assert sum("in haste" in score.reason for score in same.scores) == 3
     assert not any("in haste" in score.reason for score in more.scores)
 
 
 def alive():
-    """Workers, and the threads that they belong to."""
+    """Worker processes and their threads."""
     return multiprocessing.active_children(), [t for t in threading.enumerate() if t.name == "dfd-videos"]
 
 
@@ -358,7 +358,7 @@ def test_the_face_limit_applies_and_a_note_mentions_more_faces(tmp_path, bundle,
     assert [(s.segment, s.face, s.confidence) for s in one] == [(s.segment, s.face, s.confidence) for s in largest]
     assert [s.logit for s in one] == pytest.approx([s.logit for s in largest], abs=1e-6)  # batches of other sizes
     assert len(two) == 2 * len(one)
-    assert settings[0].key() != settings[1].key()  # a stopped run with another number is not gone on with
+    assert settings[0].key() != settings[1].key()  # a stopped run does not resume with another limit
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ def store(tmp_path_factory, face_video):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, store):
-    """A run of the hostile videos and some more, with a hostile name."""
+    """A run with a hostile name, on the hostile videos and some others."""
     folder = tmp_path_factory.mktemp("runs") / "<b>run"
     videos = [record for record in store.records() if record.source != "<b>nobody.mp4"]
     return write_run(folder, [*videos, *made_up(10)], faces=store.folder)
@@ -66,7 +66,7 @@ def test_the_worst_videos_are_listed_first_with_their_faces(run, tmp_path):
     assert len(losses) == WORST
     assert losses == sorted(losses, reverse=True)
     shown = len(re.findall(r'<img src="data:image/jpeg[^"]*" alt="Face in ', text))
-    assert 0 < shown < WORST  # of the made-up videos there are no faces
+    assert 0 < shown < WORST  # the made-up videos have no faces
 
 
 def test_the_worst_videos_link_to_their_own_pages(run, tmp_path):

@@ -10,7 +10,7 @@ REAL, A, B = "original", "Deepfakes", "FaceSwap"
 
 @pytest.fixture
 def videos():
-    """Six real videos of two sets, four fakes of one method in the first, two of another in the second."""
+    """Six real videos in two sets; four fakes of one method in the first set, two of another in the second."""
     rows = [
         (f"r{n}", 0, said, "one" if n < 4 else "two", "", "c23")
         for n, said in enumerate((0.1, 0.2, 0.3, 0.6, 0.9, 0.4))

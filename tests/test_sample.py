@@ -20,13 +20,13 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def told():
+def steps():
     return []
 
 
 @pytest.fixture(scope="module")
-def mini(tmp_path_factory, told):
-    return short_sample(tmp_path_factory.mktemp("sample") / "mini", progress=lambda *step: told.append(step))
+def mini(tmp_path_factory, steps):
+    return short_sample(tmp_path_factory.mktemp("sample") / "mini", progress=lambda *step: steps.append(step))
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def labels(mini):
 
 @pytest.fixture(scope="module")
 def about(mini):
-    """What each test video is, by its name."""
+    """The kind of each test video, by name."""
     videos = json.loads((mini / "sample.json").read_text())["videos"]
     return {Path(path).name: what for path, what in videos.items() if path.startswith("test_videos/")}
 
@@ -61,7 +61,7 @@ def digests(folder):
     }
 
 
-def the(about, what):
+def named(about, what):
     (name,) = [name for name, kind in about.items() if kind == what]
     return name
 
@@ -112,7 +112,7 @@ def test_a_fake_differs_from_its_original_only_in_the_face(mini, metadata):
 
 def test_faces_are_found_in_every_video_that_has_one(mini, about):
     detector = Detector(min_face=40)
-    without = {the(about, "empty"), the(about, "no face")}
+    without = {named(about, "empty"), named(about, "no face")}
     for path in sorted(mini.glob("*/*.mp4")):
         if path.name not in without:
             (found,) = detector.detect(read_frames(path, [0]).images)
@@ -138,7 +138,7 @@ def test_sizes_and_rates_are_mixed(mini):
 
 def test_six_videos_are_broken_on_purpose(mini, about):
     empty, cut, single, turned, two, nobody = (
-        mini / "test_videos" / the(about, what)
+        mini / "test_videos" / named(about, what)
         for what in ("empty", "cut short", "one frame", "turned", "two faces", "no face")
     )
     detector = Detector(min_face=40)
@@ -168,10 +168,10 @@ def test_the_readme_states_its_contents_and_face_sources(mini):
         assert file in text
 
 
-def test_progress_is_reported_to_the_end(mini, told):
-    done = [step[1] for step in told]
+def test_progress_is_reported_to_the_end(mini, steps):
+    done = [step[1] for step in steps]
     assert done == sorted(done)
-    assert {step[2] for step in told} == {44}
+    assert {step[2] for step in steps} == {44}
     assert done[-1] == 44
 
 
@@ -180,7 +180,7 @@ def test_the_same_seed_gives_the_same_bytes(mini, tmp_path):
     assert first == again
 
 
-# From here on the folder is what is tested; videos are three bytes each.
+# From here on only the folder is tested; videos are three bytes each.
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def test_the_clip_frame_rate_does_not_depend_on_the_video():
 
 @pytest.mark.parametrize("fps", [15, 20, 23.976, 24, 25, 29.97, 30, 48, 50, 59.94, 60, 90, 120, 240])
 def test_a_default_clip_fits_a_default_segment_at_common_rates(fps):
-    """Which is why a segment has 1.3 seconds."""
+    """This is why a segment has 1.3 seconds."""
     for segment in cut_segments(round(10 * fps), fps, 1.3):
         clip = middle_clip(segment.start, segment.stop, fps, ClipConfig())
         assert set(np.diff(clip)) == {stride(fps, 15)}
@@ -110,7 +110,7 @@ class TestScoredClips:
 
     @given(st.integers(1, 40), st.sets(st.integers(0, 39)), st.floats(0, 1), st.integers(1, 6), st.integers(1, 6))
     def test_if_the_first_segments_suffice_no_others_are_scored(self, total, faced, share, one, other):
-        """So whether all segments were looked at, as for a dataset, or only these makes no difference."""
+        """So it makes no difference whether all segments were read, as for a dataset, or only these."""
         faced = sorted(number for number in faced if number < total)
         configs = (FOUR.replace(clips=one), FOUR.replace(clips=other))
         wanted = ScoredClips(configs, share)
@@ -149,7 +149,7 @@ class TestScoredFrames:
         length=st.integers(1, 20),
     )
     def test_the_clip_does_not_depend_on_other_frames_of_the_tracklet(self, data, frames, start, fps, every, length):
-        """A dataset's tracklet has all frames between its first and last sighting, a prediction's those needed."""
+        """A dataset's tracklet has all frames from its first to its last detection, a prediction's only some."""
         segment = Segment(3, start, start + frames)
         configs = (ClipConfig(length=length), ClipConfig(length=5, fps=7))
         found = looks(segment, fps, every)

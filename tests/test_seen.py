@@ -22,12 +22,12 @@ def test_names_match_with_more_or_fewer_folders(name, seen, same):
 
 
 def test_a_group_counts_as_seen_as_a_whole():
-    """fake, its source and another real video of that person are of one group; the last is a stranger."""
+    """A fake, its source and another real video of that person form one group; the last video is unrelated."""
     names, sources = ["fake", "real", "again", "stranger"], ["real", "real", "again", "stranger"]
     groups = ["g", "g", "g", "stranger"]
     for seen in ("part/fake", "real", "again"):
         assert seen_before(names, sources, groups, [seen]) == ["fake", "real", "again"]
-    assert seen_before(["fake2"], ["real"], ["fake2"], ["real"]) == ["fake2"]  # the source is not among them
+    assert seen_before(["fake2"], ["real"], ["fake2"], ["real"]) == ["fake2"]  # the source is not among the videos
     assert seen_before(names, sources, groups, ["elsewhere"]) == []
 
 

@@ -38,7 +38,7 @@ def test_there_are_as_many_segments_as_possible(frames, fps, seconds):
 @pytest.mark.parametrize(
     ("frames", "fps", "count", "sizes"),
     [
-        (300, 30, 7, {42, 43}),  # 39 at the least
+        (300, 30, 7, {42, 43}),  # 39 at least
         (300, 30000 / 1001, 7, {42, 43}),
         (250, 25, 7, {35, 36}),
         (65, 25, 2, {32, 33}),
@@ -76,7 +76,7 @@ def test_looks_include_both_end_frames_and_are_close_together(start, frames, fps
         (17, 30, [0, 8, 16]),
         (2, 30, [0, 1]),
         (1, 30, [0]),
-        (4, 1, [0, 1, 2, 3]),  # more looks than frames there are not
+        (4, 1, [0, 1, 2, 3]),  # never more looks than frames
     ],
 )
 def test_looks_half_a_second_apart_by_hand(frames, fps, found):
@@ -104,7 +104,7 @@ def test_evenly_spread_numbers_by_hand(total, count, numbers):
 
 @st.composite
 def faced(draw):
-    """A number of segments, and those that show a face."""
+    """A number of segments, and the segments that show a face."""
     total = draw(st.integers(1, 60))
     return total, sorted(draw(st.sets(st.integers(0, total - 1))))
 
@@ -120,13 +120,13 @@ def test_a_video_is_scored_on_even_segments_if_one_shows_a_face(segments, count)
     if usual:
         assert chosen == usual
     else:
-        assert len(chosen) == min(count, len(shown))  # of the others as many as can be
+        assert len(chosen) == min(count, len(shown))  # as many of the others as possible
 
 
 @given(faced(), st.integers(1, 12))
 def test_other_segments_do_not_matter_if_the_first_suffice(segments, count):
     total, shown = segments
-    seen = sorted(set(even(total, count)) & set(shown))  # all that a prediction has looked at
+    seen = sorted(set(even(total, count)) & set(shown))  # all segments that a prediction has read
     if seen:
         assert scored(total, seen, count) == scored(total, shown, count)
 

@@ -8,7 +8,7 @@ from dfd.scoring.set_blend import JudgedSet, blend_sets, calibrated, fitted, lef
 
 
 def a_set(name, strengths, videos=400, seed=0, share=0.5):
-    """Runs whose logits are right by so much, on noise of deviation 1."""
+    """Runs with logits of mean ±`strengths` per class, with noise of standard deviation 1."""
     rng = np.random.default_rng([seed, videos])
     labels = (np.arange(videos) < share * videos).astype(int)
     side = (2 * labels - 1)[:, None]
@@ -30,14 +30,14 @@ def test_a_left_out_set_is_scored_by_the_fit_on_the_other():
 
 class TestBlendSets:
     def test_a_run_that_knows_only_one_set_is_less_confident(self):
-        """Fitted on the set that it knows, it would be sure of itself on the other, where it guesses."""
+        """Fitted on its own set alone, it would be overconfident on the other, where it is at chance level."""
         known, unknown = a_set("known", [3.0, 0.5]), a_set("unknown", [0.0, 0.5], seed=1)
         made = blend_sets([known, unknown])
         own = temperature(known.logits[:, 0], known.labels).scale
         assert made.weights[0] * made.calibration.scale < own / 2
 
     def test_a_sets_labels_do_not_affect_its_own_probabilities(self):
-        """Turned around, a set's AUC and losses are those of the same probabilities under the turned labels."""
+        """With flipped labels, a set's AUC and losses come from unchanged probabilities."""
         sets = [a_set("a", [2.0, 0.3]), a_set("b", [0.4, 1.5], seed=1), a_set("c", [1.0, 0.2], seed=2)]
         turned = JudgedSet("c", sets[2].logits, 1 - sets[2].labels, sets[2].groups)
         before, after = blend_sets(sets), blend_sets([*sets[:2], turned])
@@ -69,7 +69,7 @@ class TestBlendSets:
 
 class TestWays:
     def test_calibrated_weights_do_not_depend_on_a_runs_logit_scale(self):
-        """Ten times as loud and no wiser: the blend's logit is the same."""
+        """Scaling a run's logits by ten leaves the blend's logit the same."""
         of = a_set("a", [1.0, 1.0], 2000)
         loud = of.logits * [10.0, 1.0]
         weights = calibrated(loud, of.labels, shares(of))
@@ -86,7 +86,7 @@ class TestWays:
             assert way(of.logits, of.labels, shares(of)) == (0.5, 0.5)
 
     def test_fitted_beats_calibrated_on_its_own_data(self):
-        """One run and a noisy copy of it: the copy adds nothing, which a temperature of its own cannot tell."""
+        """A run and a noisy copy of it: the copy adds nothing, which separate temperatures cannot detect."""
         rng = np.random.default_rng(0)
         of = a_set("a", [1.0], 1000)
         both = np.concatenate([of.logits, of.logits + rng.normal(0, 2, (1000, 1))], axis=1)

@@ -20,7 +20,7 @@ def path(tmp_path):
 
 
 def test_each_dataset_is_scored_alone_and_all_pooled(path):
-    """Within each the fakes stand above the real ones: an AUC of 1; together b's real one stands above a's fakes."""
+    """Within each dataset fakes rank above real videos (AUC 1); pooled, b's real video ranks above a's fakes."""
     score = score_folds(path, FRAME.assign(set=["a"] * 4 + ["b"] * 2))
     assert score["auc"] == pytest.approx(7 / 9)
     assert {name: alone["auc"] for name, alone in score[SETS].items()} == {"a": 1.0, "b": 1.0}

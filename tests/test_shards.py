@@ -1,4 +1,4 @@
-"""Pictures on disk, through the dataset that they are in: dfd/faces/shards.py and dfd/faces/build.py."""
+"""Pictures on disk, through their dataset: dfd/faces/shards.py and dfd/faces/build.py."""
 
 import json
 import os
@@ -34,7 +34,7 @@ ONE = Limits(workers=1)
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory) -> list[Video]:
-    """Six real faces, each another tint, and their fakes, combed; and a file that is no picture."""
+    """Six real faces in different tints, their striped fakes, and a file that is not a picture."""
     folder = tmp_path_factory.mktemp("pictures")
     face = cv2.resize(skimage.data.astronaut()[60:172, 168:280], (64, 64), interpolation=cv2.INTER_AREA)
     videos = []
@@ -52,7 +52,7 @@ def pictures(tmp_path_factory) -> list[Video]:
 
 @pytest.fixture(scope="module")
 def built(pictures, tmp_path_factory) -> FaceStore:
-    """Their dataset, in shards of five."""
+    """The pictures' dataset, in shards of five."""
     store = FaceStore.create(tmp_path_factory.mktemp("built") / "store", CONFIG, cut=True)
     records = [in_memory(video, CONFIG, cut=True) for video in pictures[:-1]]
     records.append(failure(Outcome(pictures[-1], "unreadable", "no picture that can be read")))
@@ -65,7 +65,7 @@ def built(pictures, tmp_path_factory) -> FaceStore:
 
 @pytest.fixture
 def store(built, tmp_path) -> FaceStore:
-    """A copy of it."""
+    """A copy of the built dataset."""
     return FaceStore.open(shutil.copytree(built.folder, tmp_path / "store"))
 
 
@@ -100,9 +100,9 @@ def test_a_shard_is_two_files_and_every_picture_is_recorded(built, pictures):
 
 def test_finished_shards_are_kept_and_new_or_changed_pictures_added(store, pictures, tmp_path, monkeypatch):
     before = shards(store)
-    told = []
-    again = build_store(pictures, store.folder, CONFIG, ONE, lambda *about: told.append(about), cut=True)  # no worker
-    assert told == []
+    steps = []
+    again = build_store(pictures, store.folder, CONFIG, ONE, lambda *about: steps.append(about), cut=True)  # no worker
+    assert steps == []
     assert shards(again) == before
 
     folder = Path(shutil.copytree(pictures[0].path.parent, tmp_path / "moved"))
@@ -110,11 +110,11 @@ def test_finished_shards_are_kept_and_new_or_changed_pictures_added(store, pictu
     os.utime(moved[0].path, (1, 1))
     shutil.copy(moved[1].path, folder / "new.png")
     moved.append(Video(folder / "new.png", "new.png", 1, "r0.png"))
-    shutil.copy(moved[2].path, moved[12].path)  # broken.jpg, which is a picture from now on
+    shutil.copy(moved[2].path, moved[12].path)  # broken.jpg, now a picture
     monkeypatch.setattr(build, "SHARD", 2)
-    made = build_store(moved, store.folder, CONFIG, ONE, lambda *about: told.append(about), cut=True)
-    assert [about[:2] for about in told] == [(1, 3), (2, 3), (3, 3)]
-    assert {about[2] for about in told} == {"r0.png", "new.png", "broken.jpg"}
+    made = build_store(moved, store.folder, CONFIG, ONE, lambda *about: steps.append(about), cut=True)
+    assert [about[:2] for about in steps] == [(1, 3), (2, 3), (3, 3)]
+    assert {about[2] for about in steps} == {"r0.png", "new.png", "broken.jpg"}
     assert before.items() < shards(made).items()
     assert len(shards(made)) == len(before) + 4
     assert [(r.video, r.status) for r in made.records() if r.status != "ok"] == []
@@ -168,7 +168,7 @@ def test_cut_pictures_and_photographs_do_not_share_a_dataset(store, pictures, tm
     plain = FaceStore.create(tmp_path / "plain", CONFIG)
     with pytest.raises(StoreError, match="was built without --cut-margin"):
         FaceStore.create(plain.folder, CONFIG, cut=True)
-    assert FaceStore.create(store.folder, CONFIG).cut  # as a prediction continues it
+    assert FaceStore.create(store.folder, CONFIG).cut  # as when a prediction extends it
 
 
 def test_a_format_3_dataset_can_be_opened(store):

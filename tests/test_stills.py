@@ -1,4 +1,4 @@
-"""EXIF's eight orientations in every kind of picture: dfd/videos/stills.py."""
+"""EXIF's eight orientations in every picture format (dfd/videos/stills.py)."""
 
 import struct
 import zlib
@@ -25,7 +25,7 @@ TURNS = (
 
 
 def exif(orientation: int, order: str) -> bytes:
-    """A TIFF header of one entry, with the smaller or the larger byte of a number first ("<", ">")."""
+    """A TIFF header with one entry, little-endian ("<") or big-endian (">")."""
     head = b"II" if order == "<" else b"MM"
     return head + struct.pack(f"{order}HIHHHIHHI", 42, 8, 1, 0x112, 3, 1, orientation, 0, 0)
 
@@ -55,7 +55,7 @@ def webp(orientation: int, order: str) -> bytes:
 
 
 def tiff(orientation: int, order: str) -> bytes:
-    """Without compression: a table of 10 tags, the bits of three samples, the pixels."""
+    """An uncompressed TIFF: a table of 10 tags, the bits of three samples, the pixels."""
     height, width, _ = STORED.shape
     after = 8 + 2 + 12 * 10 + 4
     tags = {

@@ -33,7 +33,7 @@ CONFIG = FacesConfig(size=64, detect_side=640)
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory) -> Video:
-    """Three seconds, and so two segments, of two faces side by side."""
+    """A video of three seconds, hence two segments, with two faces side by side."""
     path = tmp_path_factory.mktemp("pair") / "pair.mp4"
     images = moving_face(45)
     write_video(path, np.concatenate([images, images], axis=2), 15, crf=20, keyframe_every=15)
@@ -42,7 +42,7 @@ def video(tmp_path_factory) -> Video:
 
 @pytest.fixture(scope="module")
 def whole_store(video, tmp_path_factory) -> FaceStore:
-    """Of `video` alone, for tests that only read."""
+    """A dataset of `video` alone, for tests that only read."""
     store = FaceStore.create(tmp_path_factory.mktemp("whole") / "store", CONFIG)
     store.write(video)
     return store
@@ -50,7 +50,7 @@ def whole_store(video, tmp_path_factory) -> FaceStore:
 
 @pytest.fixture
 def store(whole_store, tmp_path) -> FaceStore:
-    """A copy of it."""
+    """A writable copy of that dataset."""
     return FaceStore.open(shutil.copytree(whole_store.folder, tmp_path / "store"))
 
 
@@ -60,18 +60,18 @@ def empty(tmp_path) -> FaceStore:
 
 
 def files(folder: Path) -> list[Path]:
-    """All files, but for the settings and tables."""
+    """All files except settings and tables."""
     return sorted(path for path in folder.rglob("*") if path.is_file() and path.parent != folder)
 
 
 def as_it_lies(folder: Path) -> dict[Path, tuple[int, bytes | None]]:
-    """When each file and folder was changed, and what is in it."""
+    """Modification time and contents of each file and folder."""
     everything = [folder, *folder.rglob("*")]
     return {p: (p.stat().st_mtime_ns, p.read_bytes() if p.is_file() else None) for p in everything}
 
 
 def plain(record: VideoRecord) -> Any:
-    """All of a record but where its film is and how long it took, to be compared."""
+    """A record without its film's path and the seconds taken, for comparison."""
     rows = [
         {
             **{key: value for key, value in vars(t).items() if key not in ("film", "path", "indices", "edges")},
@@ -98,13 +98,13 @@ def film_of(record: VideoRecord) -> Path:
 
 
 def assert_whole(record: VideoRecord) -> None:
-    """Every crop is there, and the ones of each tracklet are of its own place in the film."""
+    """Assert that every crop is present and that each tracklet's crops come from its own part of the film."""
     for row in record.tracklets:
         assert load_tracklet(row).images.shape == (row.frames, 64, 64, 3)
     assert record.tracklets
 
 
-# What is read
+# Reading
 
 
 def test_stored_crops_equal_those_of_a_prediction(whole_store, video):
@@ -198,7 +198,7 @@ def test_the_tables_have_a_row_per_video_and_per_tracklet(store, video, tmp_path
 
 def test_tables_are_read_back_equal_to_the_records(whole_store, video, tmp_path):
     store = FaceStore.open(shutil.copytree(whole_store.folder, tmp_path / "store"))
-    odd = "NA\r.mp4"  # a name, whatever a table may take it for
+    odd = "NA\r.mp4"  # a name, even if pandas might parse it otherwise
     store.write_failure(Outcome(Video(tmp_path / "none", odd), "unreadable", "a, b"))
     store.write_tables()
     videos, tracklets = read_tables(store.folder)
@@ -244,7 +244,7 @@ def test_a_stored_label_is_kept_if_none_is_known_now(store, video, tmp_path):
     assert (found.label, found.source, {t.label for t in found.tracklets}) == (1, "real.mp4", {1})
     store.correct([unknown])
     assert as_it_lies(store.folder) == before
-    os.utime(unknown.path)  # so that it is done again
+    os.utime(unknown.path)  # so that it is rebuilt
     assert store.record(unknown) is None
     store.write_failure(failed(unknown, "timed_out"))
     (record,) = store.records()
@@ -273,7 +273,7 @@ def test_a_newly_known_label_is_returned_and_only_correct_writes_it(store, video
     assert as_it_lies(store.folder) == before_again
 
 
-# What is done again
+# Rebuilding
 
 
 @pytest.mark.parametrize("status", [status for status in STATUSES if status != "ok"])
@@ -355,7 +355,7 @@ def test_an_existing_record_is_never_replaced_by_one_of_the_same_file(store, vid
 
 
 def race(number: int, folder: Path, path: Path, barrier: Any, answers: Any, rounds: list[tuple[str, int]]) -> None:
-    """In a process: the first to write each round's video, or a moment after the other one."""
+    """Runs in a process: write each round's video first, or just after the other process."""
     store, usual = FaceStore(folder, CONFIG), jpegs.QUALITY
     store.write(Video(path, f"warm {number}"))
     for name, differs in rounds:
@@ -367,7 +367,7 @@ def race(number: int, folder: Path, path: Path, barrier: Any, answers: Any, roun
                 answers.put((name, number, None))
             else:
                 answers.put((name, number, film_of(store.write(Video(path, name, 1))).name))
-        except Exception as error:  # told to the test  # noqa: BLE001
+        except Exception as error:  # reported to the test  # noqa: BLE001
             answers.put((name, number, error))
 
 
@@ -432,7 +432,7 @@ def test_a_file_that_is_not_a_video_leaves_no_file(empty, tmp_path):
     assert files(empty.folder) == []
 
 
-@pytest.mark.parametrize("kilobytes", [60, 92])  # the film does not fit; it does, and the record does not
+@pytest.mark.parametrize("kilobytes", [60, 92])  # the film does not fit; the film fits, but the record does not
 def test_a_full_disk_leaves_no_temporary_file_and_no_record(video, tmp_path, kilobytes):
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -527,7 +527,7 @@ def test_two_names_are_two_files(names, long):
     assert one != other
 
 
-# What is refused
+# Refusals
 
 
 def refusal(function: Any, *arguments: Any) -> str:

@@ -28,7 +28,7 @@ NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 
 
 def write(path, *rows, header="filename,label"):
-    """A file of these lines, each ended by a newline."""
+    """Write a file of these lines, each ended by a newline."""
     path.write_text("".join(f"{line}\n" for line in (header, *rows)), encoding="utf-8", newline="")
     return path
 
@@ -163,7 +163,7 @@ class TestValidate:
 
     def test_a_truncated_file_is_refused(self, tmp_path):
         path = write(tmp_path / "s.csv", "d,0.9", "a,0.1", "c,0.4", "b,0.6789")
-        path.write_bytes(path.read_bytes()[:-3])  # 0.67: a number all the same
+        path.write_bytes(path.read_bytes()[:-3])  # 0.67 is still a number
         with pytest.raises(SubmissionError, match="has no newline at its end, as if it had been cut off: "):
             validate_submission(path, self.sample(tmp_path))
 
@@ -179,11 +179,11 @@ class TestValidate:
             with pytest.raises(SubmissionError, match=r"s.csv has .*: Kaggle wants plain CSV, and --fix OUT writes it"):
                 validate_submission(path, sample)
         assert path.read_bytes() == SAVED[form]
-        told = validate_submission(path, sample, clean)
+        found = validate_submission(path, sample, clean)
         assert clean.read_bytes() == b"filename,label\nb.mp4,0.75\na.mp4,0.25\n"
-        assert all(text.startswith(f"{path} has ") and text.endswith(f"; {clean} has not") for text in told)
-        assert bool(told) != plain
-        assert validate_submission(clean, tmp_path / "s.csv") == []  # a sample may be saved like that, too
+        assert all(text.startswith(f"{path} has ") and text.endswith(f"; {clean} has not") for text in found)
+        assert bool(found) != plain
+        assert validate_submission(clean, tmp_path / "s.csv") == []  # a sample may be saved the same way
 
     def test_nothing_is_repaired_if_rows_are_invalid(self, tmp_path):
         sample = self.sample(tmp_path, "ab")
@@ -267,7 +267,7 @@ class TestComparison:
 
 
 class TestPublicTest:
-    """The two files that an outsider would try first, each against a computation of its own."""
+    """The two files that an outsider would try first, each against a separate computation."""
 
     def test_a_half_in_every_row(self, tmp_path):
         path = write(tmp_path / "s.csv", *(f"{name},0.5" for name in public_test_labels()))

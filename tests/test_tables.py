@@ -1,4 +1,4 @@
-"""One table, as programs save it. PLAIN are the forms that Kaggle takes as they are."""
+"""One table as different programs save it. PLAIN lists the forms that Kaggle accepts directly."""
 
 import codecs
 
@@ -84,7 +84,7 @@ def test_quoted_spaces_belong_to_the_name(tmp_path):
     ("data", "message"),
     [
         (b"filename;label\na.mp4;0.5;1\n", "line 2 has 3 columns; the header has 2"),
-        (b"filename,label\na.mp4;0.5\n", ""),  # a name alone: what reads its label says so
+        (b"filename,label\na.mp4;0.5\n", ""),  # a name alone: the code that reads its label raises
         (b"filename|label\na.mp4|0.5\n", "has no column filename: it begins with 'filename|label'"),
         (b"filename,label\nvid\xe9o.mp4,0.5\n", "is not UTF-8 at byte 18: save it as UTF-8"),
         (codecs.BOM_UTF16_LE + b"f\x00i\x00", "has no column filename: it begins with 'fi'"),

@@ -40,15 +40,15 @@ def test_a_run_is_mirrored_live_and_resumes_in_the_same_mlflow_run(run, tmp_path
     again.finish()
     assert not again.trouble
     client = mlflow.MlflowClient(tracking_uri=uri)
-    (told,) = client.search_runs([client.get_experiment_by_name("dfd").experiment_id])
-    assert told.info.status == "FINISHED"
-    assert told.data.params | {"train.lr": "0.1", "train.seed": "3", "parameters": "1660"} == told.data.params
-    assert told.data.metrics | {"loss": 0.4, "auc": 0.8, "balanced_log_loss": 0.5} == told.data.metrics
-    points = client.get_metric_history(told.info.run_id, "loss")
+    (mirrored,) = client.search_runs([client.get_experiment_by_name("dfd").experiment_id])
+    assert mirrored.info.status == "FINISHED"
+    assert mirrored.data.params | {"train.lr": "0.1", "train.seed": "3", "parameters": "1660"} == mirrored.data.params
+    assert mirrored.data.metrics | {"loss": 0.4, "auc": 0.8, "balanced_log_loss": 0.5} == mirrored.data.metrics
+    points = client.get_metric_history(mirrored.info.run_id, "loss")
     assert [(point.step, point.value) for point in points] == [(4, 0.7), (8, 0.4)]
-    kept = {file.path for file in client.list_artifacts(told.info.run_id)}
+    kept = {file.path for file in client.list_artifacts(mirrored.info.run_id)}
     assert kept == {"config.json", "metrics.csv", "curve.png", "last.ckpt"}
-    assert (tmp_path / "mlartifacts").is_dir()  # beside the database, wherever the command was given
+    assert (tmp_path / "mlartifacts").is_dir()  # next to the database, for any working directory
 
 
 def test_folds_of_a_cross_validation_are_nested_runs(run, tmp_path):

@@ -1,4 +1,4 @@
-"""Tracklets of real small videos: the astronaut, moving, coming and going, and people of one photograph."""
+"""Tracklets of small synthetic videos: the astronaut moving, appearing and leaving, and people of one photograph."""
 
 from itertools import pairwise
 
@@ -46,7 +46,7 @@ def test_a_face_has_a_tracklet_in_each_segment(face_video):
     assert first.images.shape == (22, 128, 128, 3)
     for tracklet in (first, second):
         assert np.ptp(tracklet.boxes[:, 2:] - tracklet.boxes[:, :2]) < 1e-3  # one box size
-        assert np.abs(np.diff(tracklet.boxes[:, 0])).max() <= 3  # it slides and never jumps
+        assert np.abs(np.diff(tracklet.boxes[:, 0])).max() <= 3  # it moves smoothly and never jumps
         assert abs(abs(tracklet.boxes[-1, 0] - tracklet.boxes[0, 0]) - 21) < 4  # a pixel a frame
 
 
@@ -59,7 +59,7 @@ def test_the_face_is_stationary_in_its_crops(face_video):
 
 
 def test_a_segment_does_not_depend_on_the_others(face_video, tmp_path):
-    """The same segment of a video whose other frames are of something else."""
+    """The same segment in a video whose other frames differ."""
     images = moving_face(45)
     film(tmp_path / "a.mp4", images, keyframe_every=1)
     film(tmp_path / "b.mp4", np.full_like(images[:22], 90), images[22:], keyframe_every=1)
@@ -89,7 +89,7 @@ def test_a_face_that_appears_and_disappears(tmp_path):
     assert all(t.indices[-1] <= 31 for t in tracklets(tmp_path / "goes.mp4"))  # never held into the empty frames
     blinks = film(tmp_path / "blinks.mp4", face[:6], empty[:3], face[:10])
     (tracklet,) = tracklets(blinks, FacesConfig(size=128, detect_every=0.3))
-    assert tracklet.indices.tolist() == list(range(19))  # a look without it is bridged
+    assert tracklet.indices.tolist() == list(range(19))  # one look without the face is bridged
 
 
 def test_a_single_frame_is_a_tracklet_of_length_one(tmp_path):
@@ -120,7 +120,7 @@ def test_decord_gives_the_same_faces_when_pyav_finds_no_picture(face_video, monk
     record = in_memory(video, CONFIG)
     assert (usual.reason, record.reason) == ("", "read by decord")
     for one, other in zip(usual.tracklets, record.tracklets, strict=True):
-        assert np.array_equal(one.indices, other.indices)  # its copies for looks are made of RGB
+        assert np.array_equal(one.indices, other.indices)  # its downscaled copies are made from RGB
         assert np.abs(load_tracklet(one).boxes - load_tracklet(other).boxes).max() < 2
     part = in_memory(video, CONFIG, WANTED)
     for few, all_ in zip(part.tracklets, record.tracklets, strict=True):
@@ -130,7 +130,7 @@ def test_decord_gives_the_same_faces_when_pyav_finds_no_picture(face_video, monk
 
 @pytest.mark.parametrize("room", ["another room", "the same room"])
 def test_a_cut_within_a_segment_links_no_faces(tmp_path, room):
-    """Two people in one place, one after the other, whoever they are."""
+    """Two people in one place, one after the other, for all pairs."""
     (tmp_path / "people").mkdir()
     people, joined = six_people(tmp_path / "people"), 0
     for number, (one, other) in enumerate(pairwise(people)):
@@ -140,7 +140,7 @@ def test_a_cut_within_a_segment_links_no_faces(tmp_path, room):
         found = tracklets(tmp_path / f"{number}.mp4", FacesConfig(size=64, detect_side=640))
         assert found
         joined += any(t.indices[0] < 20 <= t.indices[-1] for t in found)
-    assert joined <= (1 if room == "the same room" else 0)  # one pair of strangers is that alike
+    assert joined <= (1 if room == "the same room" else 0)  # one pair of different people is that similar
 
 
 def test_the_largest_faces_are_kept_up_to_the_limit(tmp_path):
@@ -166,7 +166,7 @@ def test_of_many_faces_the_eight_largest_are_kept_with_a_note(tmp_path):
 
 
 def test_small_and_rotated_faces_are_found_next_to_a_large_one(tmp_path):
-    """In a 1080p picture, which is looked at in half its size: a face of 60 pixels, and one turned by 45 degrees."""
+    """In a 1080p picture, searched at half size: a face of 60 pixels, and one rotated by 45 degrees."""
     photo = skimage.data.astronaut()[0:260, 60:460]
     scene = np.full((1080, 1920, 3), 120, np.uint8)
     scene[300:820, 700:1500] = cv2.resize(photo, (800, 520))
@@ -178,7 +178,7 @@ def test_small_and_rotated_faces_are_found_next_to_a_large_one(tmp_path):
     places = [tracklet.path.place(tracklet.indices)[0][0] for tracklet in record.tracklets]
     sides = [tracklet.path.side for tracklet in record.tracklets]
     assert len(places) == 3
-    assert np.linalg.norm(places[1] - [251, 891]) < 20  # (165, 118) of the photograph, turned about (125, 120)
+    assert np.linalg.norm(places[1] - [251, 891]) < 20  # (165, 118) in the photograph, rotated about (125, 120)
     assert np.linalg.norm(places[2] - [50 + 165 * 60 / 110, 50 + 118 * 60 / 110]) < 10
     assert 50 < sides[2] < 70
 
@@ -195,7 +195,7 @@ def test_a_missed_face_is_searched_for_with_lower_thresholds(tmp_path):
     record = in_memory(Video(path, "dim.mp4"), CONFIG)
     assert (record.status, record.reason) == ("ok", "a faint face")
     assert record.frames == 24
-    assert record.tracklets[0].confidence > 0.9  # it is made bright first
+    assert record.tracklets[0].confidence > 0.9  # the picture is brightened first
 
 
 @pytest.mark.parametrize("picture", ["coffee", "chelsea", "coins", "brick", "grass", "text"])
@@ -216,7 +216,7 @@ WANTED = ScoredClips((ClipConfig(length=6, fps=7.5, clips=2), ClipConfig(length=
 
 
 def test_wanted_segments_give_the_same_crops_as_the_whole_video(face_video):
-    """To the last bit, encoded and read back."""
+    """Equal to the last bit, encoded and read back."""
     video = Video(face_video, "face.mp4")
     whole, part = in_memory(video, CONFIG), in_memory(video, CONFIG, WANTED)
     known = [[(t.segment, t.face, t.confidence) for t in record.tracklets] for record in (whole, part)]

@@ -104,7 +104,7 @@ def test_a_non_utf8_name_can_be_written_everywhere():
 
 
 def test_clips_are_pinned_by_the_torch_loader():
-    """Pinning itself takes a GPU: tensors that tell stand for the real ones."""
+    """Pinning itself needs a GPU, so tensors that record the call replace real ones."""
 
     class Pinned(torch.Tensor):
         def pin_memory(self):

@@ -33,8 +33,8 @@ def test_a_verdict_states_its_basis():
 
 
 def test_an_unscored_video_has_a_reason_and_no_number():
-    told = verdict(VideoScore("my.mp4", 0.5, "no_face", reason="no face on 5 frames"))
-    assert told == "my.mp4: cannot say, no face found (no face on 5 frames). A score is evidence, never proof."
+    text = verdict(VideoScore("my.mp4", 0.5, "no_face", reason="no face on 5 frames"))
+    assert text == "my.mp4: cannot say, no face found (no face on 5 frames). A score is evidence, never proof."
     assert set(STATUS_MEANS) == set(STATUSES) - {"ok"}
 
 

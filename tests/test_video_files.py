@@ -1,4 +1,4 @@
-"""Which files are videos: real small ones of every container that can be written here, and what only looks like one."""
+"""Recognizing video files: small real ones in every container that can be written here, and lookalikes."""
 
 import os
 
@@ -20,7 +20,7 @@ WRITTEN = {
 
 
 def film(path, suffix):
-    """Six pictures, as small as the codec has them."""
+    """Write six pictures of the codec's smallest size."""
     container, codec = WRITTEN[suffix]
     width, height = (720, 576) if codec == "dvvideo" else (64, 48)
     pixels = "rgb8" if codec == "gif" else "yuv420p"
@@ -39,7 +39,7 @@ def test_every_decodable_video_counts(tmp_path, suffix):
     path = film(tmp_path / f"a{suffix}", suffix)
     assert is_video(path)
     assert list(below(tmp_path).videos) == [path.name]
-    assert probe(path).width in (64, 768)  # DV of PAL: 720 pixels, each a little wider than high
+    assert probe(path).width in (64, 768)  # PAL DV: 720 pixels, each slightly wider than high
 
 
 @pytest.mark.parametrize("suffix", WRITTEN)

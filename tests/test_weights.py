@@ -106,7 +106,7 @@ def network() -> nn.Module:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"stem.bias": None}, r"another network's: 1 missing \(stem.bias\)$"),
         ({"neck": torch.zeros(1)}, r"another network's: 1 unexpected \(neck\)$"),
@@ -118,11 +118,11 @@ def network() -> nn.Module:
         ({"stem.bias": None, "neck": torch.zeros(1)}, r"1 missing \(stem.bias\), 1 unexpected \(neck\)$"),
     ],
 )
-def test_mismatching_tensors_are_reported(tmp_path: Path, changes: dict[str, Tensor | None], told: str) -> None:
+def test_mismatching_tensors_are_reported(tmp_path: Path, changes: dict[str, Tensor | None], message: str) -> None:
     state = {name: value for name, value in {**network().state_dict(), **changes}.items() if value is not None}
     model = network()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    with pytest.raises(CheckpointError, match=told):
+    with pytest.raises(CheckpointError, match=message):
         load_backbone(model, saved(state, tmp_path / "w.pt"))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
@@ -142,7 +142,7 @@ def test_only_the_classifier_may_mismatch(tmp_path: Path, classes: int | None) -
 
 
 @pytest.mark.parametrize(
-    ("before", "beside", "around"),
+    ("before", "extra", "around"),
     [
         ("module.", "", ()),
         ("_orig_mod.module.", "", ("state_dict",)),
@@ -157,17 +157,17 @@ def test_only_the_classifier_may_mismatch(tmp_path: Path, classes: int | None) -
     ],
 )
 def test_weights_saved_by_other_programs_are_read(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, before: str, beside: str, around: tuple[str, ...]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, before: str, extra: str, around: tuple[str, ...]
 ) -> None:
     state: Any = {before + name: torch.ones_like(value) for name, value in network().state_dict().items()}
-    state |= {beside: torch.zeros(1)} if beside else {}
+    state |= {extra: torch.zeros(1)} if extra else {}
     for key in reversed(around):
         state = {"epoch": 3, key: state}
     model, path = network(), tmp_path / "w.pt"
     load_backbone(model, saved(state, path))
     assert all((value == 1).all() for value in model.state_dict().values())
-    told = [f"{path}: its tensors {before}… are taken, by the rest of their names"] if before else []
-    assert [record.getMessage() for record in caplog.records] == (told if before != "backbone." else [])
+    messages = [f"{path}: its tensors {before}… are taken, by the rest of their names"] if before else []
+    assert [record.getMessage() for record in caplog.records] == (messages if before != "backbone." else [])
 
 
 def test_another_networks_weights_stop_the_build(imagenet: Path) -> None:
@@ -214,7 +214,7 @@ def test_a_video_network_refuses_a_frame_networks_weights(tmp_path: Path) -> Non
 
 
 class Malice:
-    """Unpickled with trust, it would run a command."""
+    """Unpickling it without weights_only would run a command."""
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return os.system, ("touch executed",)

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 
 class Unloadable:
-    """Is pickled, and cannot be loaded: so is a class that was renamed, or one whose file is not there."""
+    """Can be pickled but not loaded, like a class that was renamed or whose file is missing."""
 
     def __init__(self, how: Any = OSError, *arguments: Any) -> None:
         self.how, self.arguments = how, arguments
@@ -46,7 +46,7 @@ class Mute(Exception):
 
 
 def behave(video: Video, marker: Any = "") -> Any:
-    """What a decoder may do, by the video's name."""
+    """Behave like a decoder; the video's name selects how."""
     if video.name == "hangs":
         time.sleep(600)
     if video.name == "dies":
@@ -67,19 +67,19 @@ def behave(video: Video, marker: Any = "") -> Any:
 
 
 def hungry(video: Video) -> int:
-    """Takes as many megabytes as its name says, in one piece, as numpy does for pictures."""
+    """Allocate the megabytes in the video's name in one piece, as numpy does for pictures."""
     return int(np.ones(int(video.name) * 1_000_000, np.uint8)[-1]) and os.getpid()
 
 
 def hang(video: Video, big: int = 0) -> None:
-    """Says who it is in a file, and hangs, with as many megabytes."""
+    """Write the process id to a file, allocate this many megabytes, and hang."""
     video.path.write_text(str(os.getpid()))
     held = np.ones(big * 1_000_000, np.uint8)
     time.sleep(600 + len(held))
 
 
 def note(video: Video) -> int:
-    """Writes its process into the video's file."""
+    """Write the process id to the video's file."""
     video.path.write_text(str(os.getpid()))
     return os.getpid()
 
@@ -89,7 +89,7 @@ def slow(video: Video) -> None:
 
 
 def flat(*arguments, **limits) -> Iterator[Outcome]:
-    """each_video(), an outcome at a time."""
+    """each_video(), one outcome at a time."""
     return chain.from_iterable(each_video(*arguments, **limits))
 
 
@@ -98,7 +98,7 @@ def named(folder: Path, *names: object) -> list[Video]:
 
 
 def process(video: Video) -> int:
-    """The process that hang() or note() wrote down: waits for that."""
+    """Wait for the process id that hang() or note() writes, and return it."""
     until = time.monotonic() + 60
     while not (video.path.exists() and (text := video.path.read_text())):
         assert time.monotonic() < until
@@ -107,7 +107,7 @@ def process(video: Video) -> int:
 
 
 def gone(pid: int) -> bool:
-    """Whether there is no such process, not even one that has ended and waits for its parent."""
+    """Whether no such process exists, not even as a zombie."""
     return not Path(f"/proc/{pid}").exists()
 
 
@@ -187,7 +187,7 @@ def test_memory_is_limited_per_video_and_an_exhausted_worker_replaced(tmp_path):
     outcomes = list(flat(hungry, videos, limits=Limits(1, timeout=60, memory=0.5)))
     assert [o.status for o in outcomes] == ["ok", "error", "ok"]
     assert outcomes[1].reason == "it takes more than 0.5 GB of memory"
-    assert outcomes[0].value != outcomes[2].value  # processes
+    assert outcomes[0].value != outcomes[2].value  # process ids differ
 
 
 def test_memory_and_time_can_be_unlimited(tmp_path):
@@ -206,7 +206,7 @@ def test_killing_an_idle_worker_loses_nothing(tmp_path):
     for outcome in flat(note, videos, arguments, Limits(1)):
         statuses.append(outcome.status)
         if len(statuses) == 1:
-            worker = process(videos[2])  # has read as many as it may ahead of the caller
+            worker = process(videos[2])  # it has read ahead as many as it may
             time.sleep(0.5)  # and waits
             os.kill(worker, signal.SIGKILL)
             os.waitid(os.P_PID, worker, os.WEXITED | os.WNOWAIT)  # all its threads have ended
@@ -227,7 +227,7 @@ def test_a_failed_worker_is_dead_before_its_outcome_is_yielded(tmp_path):
 def test_workers_start_at_once_and_end_with_the_iterator(tmp_path, leave):
     videos = named(tmp_path, "a", "b", "c")
     held: list[Any] = [each_video(hang, videos, limits=Limits(2))]
-    workers = [process(video) for video in videos[:2]]  # before anything was asked for
+    workers = [process(video) for video in videos[:2]]  # before the first next()
     if leave == "closed":
         held[0].close()
         assert list(held[0]) == []
@@ -321,7 +321,7 @@ def test_nonsensical_limits_are_refused(limits, message):
 
 
 def machine(root: Path, groups: str, files: dict[str, str]) -> Path:
-    """A made-up tree of /proc and /sys."""
+    """Make a fake tree of /proc and /sys."""
     for name, text in {"proc/self/cgroup": groups, **{f"sys/fs/cgroup/{n}": t for n, t in files.items()}}.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)

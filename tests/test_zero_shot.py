@@ -1,4 +1,4 @@
-"""The starting weights scored as they are, beside what training made of them."""
+"""Scores of the starting weights, compared with those after training."""
 
 import json
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def stranger(small_store, tmp_path_factory):
-    """A model that has seen none of the videos, as far as it says."""
+    """A model whose lineage contains none of the videos."""
     folder = tmp_path_factory.mktemp("stranger")
     header, weights = read_checkpoint(train(labelled(small_store), small_store, SMALL, folder / "run"))
     path = folder / "stranger.ckpt"
@@ -50,7 +50,7 @@ def test_a_cross_validation_is_compared_with_its_start(small_store, stranger, tm
     start = compare_with_start(small_store, stranger, tmp_path / "cv")
     lost = made.score["balanced_log_loss"] - start["balanced_log_loss"]
     assert start["against"]["balanced_log_loss"] == pytest.approx(lost, abs=1e-9)
-    assert compare_with_start(small_store, stranger, tmp_path / "cv") == start  # kept, not scored again
+    assert compare_with_start(small_store, stranger, tmp_path / "cv") == start  # reused, not scored again
     assert compare_with_start(small_store, None, tmp_path / "cv") is None
 
 
