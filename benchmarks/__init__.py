@@ -1,1 +1,1 @@
-"""Measures the speeds that README states: `make bench`, or `python -m benchmarks [VIDEO…]`."""
+"""Measure the speeds stated in the README: `make bench`, or `python -m benchmarks [VIDEO…]`."""
