@@ -27,7 +27,7 @@ from dfd.types import Video
 from dfd.videos.workers import Limits, Outcome
 
 CUT = 90.0
-"""Seconds without a cable: Ray gives a node up after about 64."""
+"""Seconds without a cable: Ray declares a node dead after about 64."""
 REPEATS = 3
 
 

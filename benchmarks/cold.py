@@ -31,7 +31,7 @@ STEPS = {
         "print(time.perf_counter() - start)"
     ),
 }
-"""Programs to time; one that prints a number has timed itself."""
+"""Programs to time; if one prints a number, that is its own timing."""
 
 
 def measure(video: Path, bundle: Path) -> list[dict[str, object]]:

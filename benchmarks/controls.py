@@ -26,9 +26,9 @@ from dfd.training.recipes import Recipe, recipe
 
 FOLDS, SEED = 5, 0
 LOOKS = 8
-"""Frames of a tracklet that the trivial baseline reads."""
+"""Frames per tracklet that the trivial baseline reads."""
 PAIRS = 4
-"""Self-blended pairs of each held-out real video."""
+"""Self-blended pairs per held-out real video."""
 
 
 def measure(faces: Path, videos: Path, weights: Path, out: Path) -> list[dict[str, Any]]:

@@ -26,13 +26,13 @@ from dfd.videos.pictures import Picture, Pictures
 from dfd.videos.segments import Segment, looks
 
 KINDS = ((160, 0), (80, 0), (60, 0), (50, 0), (40, 0), (160, 30), (160, 45), (160, 60), (160, 90), (60, 45))
-"""Sides of a face's box in pixels of a 1080p picture, and degrees by which it is turned."""
+"""Side of a face's box in pixels of a 1080p picture, and its rotation in degrees."""
 PLACES = ((260, 260), (1640, 260))
-"""Where it is put, x and y: left or right of a person in the middle."""
+"""Position (x, y) of the pasted face: left or right of a person in the middle."""
 AROUND = 3.0
-"""Width of what is put there, in widths of the face's box: hair, neck and a blurred border."""
+"""Width of the pasted region, in widths of the face's box: with hair, neck and a blurred border."""
 LEAST = 120
-"""Pixels of a face that is reduced for this, at least: what is shown is sharp."""
+"""Least size in pixels of a face before downscaling, so that the pasted face is sharp."""
 SEGMENT = Segment(0, 60, 99)
 
 

@@ -20,8 +20,8 @@ from benchmarks import controls
 FRAME = {"clip.length": 1, "clip.clips": 16, "train.slices": 3, "train.batch": 32, "train.epochs": 4}
 FROM_NOTHING = {"model.freeze": "none", "clip.length": 8, "clip.size": 96, "train.epochs": 16, "train.lr": 0.001}
 MODELS: dict[str, dict[str, Any]] = {"frame": FRAME, "lstm": {}, "inflated": {}, "factorized": FROM_NOTHING}
-"""Networks, and in what they differ from the recipe `cpu`: each step reads 32 frames, and there are about 50 a fold.
-`factorized` is 3D from its first layer on: there are no weights to start it from."""
+"""Networks, and their differences from the recipe `cpu`: each step reads 32 frames; a fold has about 50 steps.
+`factorized` is 3D from its first layer on, so it has no starting weights."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Any
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parents[1]
 ADDRESSES = ("10.77.0.1", "10.77.0.2")
-"""Of the head and of the other node. Only the switch connects them, so any machine may have others of that name."""
+"""Addresses of the head and the other node. Only the switch connects them, so they may be used elsewhere."""
 HEAD = f"{ADDRESSES[0]}:6379"
 QUICK = {
     "RAY_health_check_initial_delay_ms": "2000",
@@ -25,9 +25,9 @@ QUICK = {
     "RAY_health_check_timeout_ms": "2000",
     "RAY_health_check_failure_threshold": "2",
 }
-"""Ray's settings for a head in a test: it gives up a node after six seconds, not after a minute."""
+"""Ray's settings for a head in a test: it declares a node dead after six seconds, not a minute."""
 QUICK_DRIVER = {"RAY_grpc_client_keepalive_time_ms": "10000", "RAY_grpc_client_keepalive_timeout_ms": "5000"}
-"""The same for a driver: 15 seconds instead of 81."""
+"""The same for a driver: after 15 seconds instead of 81."""
 
 
 USUAL = {
@@ -36,7 +36,7 @@ USUAL = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_worker_niceness": "0",
 }
-"""Of every process here."""
+"""Environment of every process here."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dfd.scoring.leaks import person_links
 
 PEOPLE, SIDES, FACTORS = 3000, 128, 24
 BETWEEN, WITHIN = 0.66, 0.45
-"""Mean Euclidean distance of two people's faces from one another, and of one's."""
+"""Mean Euclidean distance between faces of two people, and between faces of one person."""
 
 
 def main(count: int) -> None:

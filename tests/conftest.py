@@ -33,7 +33,7 @@ settings.register_profile("untimed", deadline=None)  # any example may be slow o
 settings.load_profile("untimed")
 
 LONG = 5.0
-"""Seconds above which a test should be marked slow."""
+"""A test that takes more seconds should be marked slow."""
 OF_RAY = ("tests/test_cluster.py", "tests/test_nodes.py")
 """Modules whose tests start a Ray cluster."""
 

@@ -9,9 +9,9 @@ import av
 import numpy as np
 
 HALF = {"yuv420p": np.uint8, "yuv420p10le": np.uint16}
-"""Pixel formats of these clips, and the type of their numbers."""
+"""Pixel formats of these clips, and their dtypes."""
 WEIGHTS = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 9: (0.2627, 0.0593), 7: (0.212, 0.087), 4: (0.3, 0.11)}
-"""Red's and blue's weight in luma, by FFmpeg's number of the matrix."""
+"""Weights of red and blue in luma, by FFmpeg's number of the colour matrix."""
 FOUR = np.array([[[200, 40, 40], [40, 200, 40]], [[40, 40, 200], [190, 180, 60]]], np.uint8)
 
 

@@ -14,7 +14,7 @@ from kernels import inputs, places
 
 HERE = Path(__file__).resolve().parents[1]
 WHEELS = ("av", "facenet-pytorch")
-"""What the rehearsed kernels cannot do without."""
+"""Packages that the rehearsed kernels need."""
 GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
 
 

@@ -10,7 +10,7 @@ import pytest
 from dfd.cluster import joined
 
 MARK = "DFD_TEST_CLUSTER"
-"""Variable by which Ray's processes are known as those of one test process: others may run on the same machine."""
+"""Environment variable that marks Ray's processes as those of one test process; others may run on the machine."""
 
 
 def of_cluster() -> set[int]:

@@ -78,7 +78,7 @@ def add_distortions(run: Path) -> None:
 
 
 HOSTILE = "<script>alert(1)</script>.mp4"
-"""The name of a video: of a file script>.mp4 in a folder, and code where it is not escaped."""
+"""The name of a video: the file script>.mp4 in a folder, which acts as code unless it is escaped."""
 
 
 def hostile_faces(folder: Path, face_video: Path) -> FaceStore:

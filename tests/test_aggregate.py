@@ -24,7 +24,7 @@ VIDEO = st.dictionaries(
     min_size=1,
     max_size=12,
 ).map(lambda faces: [FaceLogit(*place, *said) for place, said in faces.items()])
-"""Tracklets in any order, each place once."""
+"""Tracklets in any order, each (segment, face) once."""
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ CROWDED = [
     FaceLogit(5, 1, 0.6, 2.0),
     FaceLogit(5, 2, 0.5, 2.0),
 ]
-"""Three segments: of two faces, of one and of three."""
+"""Three segments with two faces, one face and three faces."""
 
 
 @pytest.mark.parametrize(

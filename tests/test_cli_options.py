@@ -22,7 +22,7 @@ WRONG = {"int": ("x", "1.5", "-1", HUGE, "nan", "inf"), "float": ("x", "-1", "1e
 TEXTS = ("a\nb", "a\0b", "x" * 10_000, "\udcff", " ", "{}", "../..", "=")
 PLACES = (a_place, a_file, a_folder, a_new_file, a_new_folder)
 SPOKEN_FOR = {"VIDEOS", "--identity-weights", "--folds-of", "--blend.mesh", "--model.weights"}
-"""Paths that may be either, or that are settings of a stage: read_videos, and what reads them, tell what is wrong."""
+"""Paths that may be a file or a folder, or are settings of a stage: their readers report what is wrong."""
 EVERY = [*(("dfd", path.split(":")[1]) for path in COMMANDS), *(("kernels", name) for name in KERNELS)]
 
 

@@ -13,7 +13,7 @@ from dfd.videos.pictures import Picture, View
 from tests.footage import FOUR, frame_of, planes_of, quarters, write_clip
 
 TO_2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])
-"""BT.2087: light of BT.709's primaries in those of BT.2020."""
+"""BT.2087: converts linear light from BT.709 to BT.2020 primaries."""
 BT709, BT601, BT2020 = 1, 5, 9
 PQ, HLG, LINEAR = 16, 18, 8
 

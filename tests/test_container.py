@@ -18,7 +18,7 @@ GREY = planes_of(np.full((128, 192, 3), 0.5))
 SMALL = planes_of(np.full((16, 16, 3), 0.5))
 
 Told = tuple[list[np.ndarray], Iterable[int], int]
-"""A stream: its planes, where it shows them, and its flags."""
+"""A stream: its planes, its frame positions and its flags."""
 
 
 def write(path: Path, *streams: Told) -> Path:

@@ -16,7 +16,7 @@ from facenet_pytorch import MTCNN  # isort: skip
 
 USUAL, FAINT = (0.6, 0.7, 0.7), (0.4, 0.5, 0.5)
 FACE = 0.38
-"""Side of the face in a portrait, of the portrait's."""
+"""Side of the face as a share of the portrait's side."""
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ ORIENTATIONS: dict[str, tuple[tuple[float, ...], Callable[[np.ndarray], np.ndarr
     "counter-clockwise": ((0, -1, 1, 0), lambda image: np.rot90(image)),
     "transposed the other way": ((0, -1, -1, 0), lambda image: image[::-1, ::-1].transpose(1, 0, 2)),
 }
-"""a, b, c, d of the display matrix, by which (x, y) comes to (ax + cy, bx + dy), y down; and the picture."""
+"""a, b, c, d of the display matrix, which maps (x, y) to (ax + cy, bx + dy), y down; and the picture shown."""
 
 
 def turn(degrees: float) -> tuple[float, ...]:

@@ -21,7 +21,7 @@ from facenet_pytorch import InceptionResnetV1  # isort: skip
 
 CLIPS = Path(__file__).parents[2] / "shared/data/minibench"
 PEOPLE = ("ffpp_183.mp4", "ffpp_NeuralTextures_183_253.mp4"), ("ffpp_253.mp4", "ffpp_NeuralTextures_253_183.mp4")
-"""Of one person each: the second is the first with another mouth."""
+"""Clips of one person each: the second is the first with another mouth."""
 
 
 def write_weights(path):

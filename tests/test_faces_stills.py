@@ -14,7 +14,7 @@ from dfd.types import Video
 
 PHOTO = skimage.data.astronaut()
 FACE = PHOTO[60:172, 168:280]
-"""Cut as tight as the face: 112 pixels from (168, 60) on."""
+"""Cut tightly around the face: 112 pixels from (168, 60) on."""
 CUT = FacesConfig(margin=1.0, size=112)
 
 

@@ -19,7 +19,7 @@ from dfd.training.fit import train
 
 ROOT = Path(__file__).resolve().parents[1]
 HELD = 200_000
-"""Bytes of a file that is written many times: more than one system call takes from a buffer."""
+"""Bytes of a file that is written many times: more than one write call handles."""
 
 
 def names(folder):

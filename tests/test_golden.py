@@ -12,7 +12,7 @@ from dfd.models.checkpoint import Header
 from dfd.types import Video
 
 GOLDEN = [[74, 95, 65], [77, 57, 70], [80, 66, 105]]
-"""The first three pixels of a golden clip, by channel."""
+"""The first three pixels of a golden clip, per channel."""
 
 
 def test_the_golden_clip_is_reproducible_and_spans_the_range():

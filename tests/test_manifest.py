@@ -229,7 +229,7 @@ LINKS = {
     "nothing": "no such file",
     "loop": "no such file",
 }
-"""What a link leads to, and why that cannot be read."""
+"""A link's target, and why it cannot be read."""
 
 
 def link(folder: Path, kind: str) -> str:

@@ -38,7 +38,7 @@ from tests.test_bundle import checkpoint
 pytestmark = pytest.mark.slow
 
 FACES = FacesConfig(size=64, detect_side=320, segment=0.4)
-"""Of 20 frames at 15 a second three segments."""
+"""20 frames at 15 per second give three segments."""
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from dfd.videos.segments import Segment, cut_segments, even, looks, scored
 
 DEFAULT = FacesConfig().segment
 RATES = (12.5, 15, 20, 24000 / 1001, 24, 25, 30000 / 1001, 30, 48, 50, 60000 / 1001, 60)
-"""Frames a second that cameras and platforms give, of which 16 at about 15 fit into the default segment."""
+"""Common frame rates of cameras and platforms; 16 frames at about 15 per second fit into the default segment."""
 frame_counts = st.integers(1, 5000)
 rates = st.floats(0.1, 240)
 lengths = st.floats(0.05, 60)

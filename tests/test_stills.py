@@ -21,7 +21,7 @@ TURNS = (
     "as stored", "mirrored", "by 180 degrees", "upside down", "transposed", "clockwise", "transposed the other way",
     "counter-clockwise",
 )  # fmt: skip
-"""What EXIF's orientations 1 to 8 are called in ORIENTATIONS."""
+"""Names in ORIENTATIONS of EXIF's orientations 1 to 8."""
 
 
 def exif(orientation: int, order: str) -> bytes:

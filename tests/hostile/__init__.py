@@ -19,12 +19,12 @@ from tests.conftest import moving_face
 
 Statuses = tuple[str, ...]
 Expected = dict[str, Statuses]
-"""Each video's name and the statuses that it may end with."""
+"""Name of each video to the statuses that it may end with."""
 SCORED: Statuses = ("ok",)
 FACELESS: Statuses = ("no_face",)
 REFUSED: Statuses = ("unreadable",)
 DAMAGED: Statuses = ("ok", "no_face", "unreadable")
-"""Which of them depends on where the damage is."""
+"""The status depends on where the damage is."""
 FLIPPED = 200
 MEMORY = 1.0
 """Memory limit per video in gigabytes: enough for 8K, too little for a quarter of a gigapixel."""
@@ -208,7 +208,7 @@ NAMES = (
 
 NO_UTF8 = b"\xff\xfe \xe9.mp4"
 NO_TEXT = "\\udcff\\udcfe \\udce9.mp4"
-"""How it is named in a dataset's records. A CSV cannot name it."""
+"""The name of the non-UTF-8 file in a dataset's records. A CSV cannot contain it."""
 
 
 def _names(folder: Path) -> Expected:
