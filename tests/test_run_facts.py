@@ -38,7 +38,7 @@ def test_calibrated_probabilities_belong_to_the_right_videos(run):
     broken = [v if n else VideoRecord(v.video, v.label, v.source, "unreadable", "cut") for n, v in enumerate(videos)]
     facts = read_run(write_run(run.parent / "broken", broken))
     after = facts.decision["probabilities"]
-    assert len(after) == 15  # the one that was not scored is not calibrated either
+    assert len(after) == 15  # the unscored video is not calibrated either
     table = facts.videos.set_index("filename")
     assert table.loc[[v.video for v in broken[1:]], "after"].tolist() == after
     first = table.loc[broken[0].video]

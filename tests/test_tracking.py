@@ -36,7 +36,7 @@ def test_a_run_is_mirrored_live_and_resumes_in_the_same_mlflow_run(run, tmp_path
     mirror.look()
     curve(run, [0.7, 0.4])
     (run / "score.json").write_text(json.dumps({"balanced_log_loss": 0.5, "auc": 0.8, "videos": 4, "note": "x"}))
-    again = Mirror(uri, run)  # a run that was stopped and goes on
+    again = Mirror(uri, run)  # a stopped run resumes
     again.finish()
     assert not again.trouble
     client = mlflow.MlflowClient(tracking_uri=uri)

@@ -47,7 +47,7 @@ def test_a_face_has_a_tracklet_in_each_segment(face_video):
     for tracklet in (first, second):
         assert np.ptp(tracklet.boxes[:, 2:] - tracklet.boxes[:, :2]) < 1e-3  # one box size
         assert np.abs(np.diff(tracklet.boxes[:, 0])).max() <= 3  # it moves smoothly and never jumps
-        assert abs(abs(tracklet.boxes[-1, 0] - tracklet.boxes[0, 0]) - 21) < 4  # a pixel a frame
+        assert abs(abs(tracklet.boxes[-1, 0] - tracklet.boxes[0, 0]) - 21) < 4  # a pixel per frame
 
 
 def test_the_face_is_stationary_in_its_crops(face_video):

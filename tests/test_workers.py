@@ -296,7 +296,7 @@ def test_outcomes_finished_meanwhile_are_yielded_together(tmp_path):
         process(videos[min(sum(sizes) + 1, 5)])  # meanwhile the worker has read two,
         time.sleep(0.2)  # and waits
     assert sum(sizes) == 6
-    assert max(sizes) in (2, 3)  # a third when it had begun one as the two were taken
+    assert max(sizes) in (2, 3)  # a third if it had already begun one
 
 
 def test_no_videos_no_outcomes():
