@@ -1,1 +1,1 @@
-"""Measures the speeds that docs/speed.md states: `make bench`, or `python -m benchmarks [VIDEO…]`."""
+"""Measure the speeds stated in docs/speed.md: `make bench`, or `python -m benchmarks [VIDEO…]`."""

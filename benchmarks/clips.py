@@ -1,4 +1,4 @@
-"""One clip of 15 frames: from the dataset, and as the journal reads it, from the whole video."""
+"""Cost of one clip of 15 frames: read from the dataset, or from the whole video as the journal does."""
 
 from pathlib import Path
 
@@ -14,8 +14,8 @@ LOADS = 40
 
 
 def measure(video: Path, folder: Path) -> list[dict[str, object]]:
-    """Rows for the two ways. folder: the dataset that faces.measure made. The journal reads as scikit-video does: all
-    frames through a pipe into one array (1.9 GB), then 15 of them."""
+    """Rows for both ways. folder: the dataset made by faces.measure. The journal's way is that of scikit-video: all
+    frames go through a pipe into one array (1.9 GB), then 15 are picked."""
     info = probe(video)
     config = ClipConfig(length=15, size=224)
     face = max((t for r in FaceStore.open(folder).records() for t in r.tracklets), key=lambda t: t.frames)

@@ -1,13 +1,13 @@
-"""What a cluster costs, and what it survives; results in cluster.md.
+"""Cost and fault tolerance of a cluster; results in cluster.md.
 
-python -m benchmarks.cluster rows N         N videos that are not read: seconds, and the driver's memory
-python -m benchmarks.cluster wall VIDEOS    two nodes of one core against one machine with two workers
-python -m benchmarks.cluster cable VIDEOS ONE   a node's cable is cut for 90 seconds and put back
-python -m benchmarks.cluster disk VIDEOS ONE    a node's disk is full: videos by URL do not fit on it
-python -m benchmarks.cluster mount VIDEOS ONE   a node can no longer write to the dataset
+python -m benchmarks.cluster rows N         seconds and driver memory for N videos that are not read
+python -m benchmarks.cluster wall VIDEOS    two one-core nodes against one machine with two workers
+python -m benchmarks.cluster cable VIDEOS ONE   one node's cable is cut for 90 seconds and reconnected
+python -m benchmarks.cluster disk VIDEOS ONE    one node's disk is full: videos by URL do not fit
+python -m benchmarks.cluster mount VIDEOS ONE   one node can no longer write to the dataset
 
-The last three predict VIDEOS, and build their dataset, on two nodes in network namespaces, which takes root. Dataset
-and submission must equal those of one machine, which are kept in the folder ONE and made there the first time.
+The last three predict VIDEOS, and build their dataset, on two nodes in network namespaces; this needs root. Dataset
+and submission must equal those of one machine, which are made in the folder ONE on the first run and kept there.
 """
 
 import json
@@ -27,12 +27,12 @@ from dfd.types import Video
 from dfd.videos.workers import Limits, Outcome
 
 CUT = 90.0
-"""Seconds without a cable: Ray gives a node up after about 64."""
+"""Seconds without a cable: Ray declares a node dead after about 64."""
 REPEATS = 3
 
 
 def rows(count: int) -> None:
-    """Print what `count` videos cost that no node reads."""
+    """Print the cost of `count` videos that no node reads."""
     before = peak()
     videos = [Video(Path(f"/data/part_{n % 50}/{n:08x}.mp4"), f"part_{n % 50}/{n:08x}.mp4", 1) for n in range(count)]
     listed = peak()
@@ -47,17 +47,17 @@ def rows(count: int) -> None:
 
 
 def unread(videos: Sequence[Video], _: Limits) -> list[Outcome]:
-    """A node's outcomes of videos that it does not read."""
+    """A node's outcomes for videos that it does not read."""
     return [Outcome(video, "ok") for video in videos]
 
 
 def peak() -> float:
-    """Most megabytes of this process so far."""
+    """Peak memory of this process so far, in megabytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def wall(videos: Path) -> None:
-    """Print the seconds of one machine and of two nodes, in turn, and whether their datasets are equal."""
+    """Print the seconds of one machine and of two nodes, alternating, and whether their datasets are equal."""
     from ray.cluster_utils import Cluster
 
     machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
@@ -75,21 +75,21 @@ def wall(videos: Path) -> None:
 
 
 def seconds_of(videos: Path, out: Path, *options: str) -> float:
-    """Seconds that dfd faces takes."""
+    """Run dfd faces; return the seconds it took."""
     start = time.monotonic()
     subprocess.run([BIN / "python", "-m", "dfd", "faces", videos, "--out", out, *options], check=True)
     return time.monotonic() - start
 
 
 def dataset(folder: Path) -> dict[str, object]:
-    """What a dataset has, without the seconds that each video took and where the videos were."""
+    """A dataset's contents, without the seconds per video and the videos' paths."""
     films = {path.name: path.read_bytes() for path in folder.glob("tracklets/*/*.mjpeg")}
     records = {path.name: json.loads(path.read_text()) for path in folder.glob("tracklets/*/*.json")}
     return films | {name: {**record, "seconds": None, "file": None} for name, record in records.items()}
 
 
 def cable(videos: Path, folder: Path) -> None:
-    """Cut the other node's cable when the first video is done, and put it back."""
+    """Cut the other node's cable when the first video is done, and reconnect it."""
     with two_nodes() as (head, other):
 
         def cut() -> None:
@@ -101,7 +101,7 @@ def cable(videos: Path, folder: Path) -> None:
 
 
 def disk(videos: Path, folder: Path) -> None:
-    """The other node has 64 KB for temporary files, and the videos come by HTTP."""
+    """Give the other node 64 KB for temporary files, and serve the videos by HTTP."""
     with two_nodes("mount -t tmpfs -o size=64k tmpfs {folder}/tmp") as (head, _):
         address = ("--bind", ADDRESSES[0], "--directory", videos, "8000")
         head.start(BIN / "python", "-m", "http.server", *address, stderr=subprocess.DEVNULL)
@@ -109,13 +109,13 @@ def disk(videos: Path, folder: Path) -> None:
 
 
 def mount(videos: Path, folder: Path) -> None:
-    """When the first video is done, the dataset's folder becomes read-only on the other node alone."""
+    """Make the dataset's folder read-only on the other node when the first video is done."""
     with two_nodes() as (head, other):
         disturbed(head, videos, folder, lambda: other.read_only(folder / "faces"))
 
 
 def disturbed(head: Node, videos: Path | str, folder: Path, disturb: Callable[[], None]) -> None:
-    """Predict on the cluster, and disturb it when the first video is done."""
+    """Predict on the cluster and disturb it when the first video is done."""
     start = time.monotonic()
     driver = head.dfd("predict", videos, "--out", folder / "s.csv", "--faces", folder / "faces")
     while driver.poll() is None and not recorded(folder):
@@ -126,12 +126,12 @@ def disturbed(head: Node, videos: Path | str, folder: Path, disturb: Callable[[]
 
 
 def recorded(folder: Path) -> int:
-    """Videos that the dataset has on record."""
+    """The number of videos recorded in the dataset."""
     return len(list(folder.glob("faces/tracklets/*/*.json")))
 
 
 def compared(videos: Path, one: Path, disturbance: Callable[[Path, Path], None]) -> None:
-    """Print whether a disturbed cluster gives what one machine gives."""
+    """Print whether a disturbed cluster gives the same result as one machine."""
     if not (one / "s.csv").is_file():
         options = ("--out", one / "s.csv", "--faces", one / "faces", "--workers", "2")
         subprocess.run([BIN / "python", "-m", "dfd", "predict", videos, *options], check=True)
@@ -144,7 +144,7 @@ def compared(videos: Path, one: Path, disturbance: Callable[[Path, Path], None])
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     os.environ |= {"PYTHONPATH": str(ROOT), "RAY_worker_niceness": "0"}
     what, given, *one = sys.argv[1:]
     if what == "rows":

@@ -1,6 +1,6 @@
-"""One clip from a cold shell to its row in the submission: wall seconds, step by step.
+"""Wall seconds, step by step, from a cold shell to one clip's row in the submission.
 
-`python -m benchmarks.cold VIDEO BUNDLE`. A cold shell: a new process, of which only the disk's cache is warm.
+`python -m benchmarks.cold VIDEO BUNDLE`. A cold shell is a new process; only the disk cache is warm.
 """
 
 import statistics
@@ -31,11 +31,11 @@ STEPS = {
         "print(time.perf_counter() - start)"
     ),
 }
-"""Programs to time; one that prints a number has timed itself."""
+"""Programs to time; if one prints a number, that is its own timing."""
 
 
 def measure(video: Path, bundle: Path) -> list[dict[str, object]]:
-    """Rows of wall seconds, medians of ROUNDS."""
+    """Rows of wall seconds, each the median of ROUNDS."""
     rows: list[dict[str, object]] = []
     for what, code in STEPS.items():
         command = [sys.executable, "-c", code.format(bundle=str(bundle), video=str(video))]

@@ -1,4 +1,4 @@
-"""Controls of a score: runs that can learn nothing must stay at chance level, and a trivial baseline must lose."""
+"""Controls for a score: runs with nothing to learn must stay at chance level, and a trivial baseline must lose."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -26,13 +26,13 @@ from dfd.training.recipes import Recipe, recipe
 
 FOLDS, SEED = 5, 0
 LOOKS = 8
-"""Frames of a tracklet that the trivial baseline reads."""
+"""Frames per tracklet that the trivial baseline reads."""
 PAIRS = 4
-"""Self-blended pairs of each held-out real video."""
+"""Self-blended pairs per held-out real video."""
 
 
 def measure(faces: Path, videos: Path, weights: Path, out: Path) -> list[dict[str, Any]]:
-    """A row for each control: its name, what is expected, and its score. Each is saved in OUT/controls.json at once."""
+    """A row per control: name, expected result and score. Each row is saved to OUT/controls.json immediately."""
     store, kept = FaceStore.open(faces), out / "controls.json"
     done: list[dict[str, Any]] = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else []
     controls: list[tuple[str, str, Callable[[], tuple[float, float | None]]]] = [
@@ -54,7 +54,7 @@ def measure(faces: Path, videos: Path, weights: Path, out: Path) -> list[dict[st
 
 
 def small(weights: Path) -> Recipe:
-    """A network of single frames from ImageNet weights, as in the table."""
+    """The recipe of a frame network from ImageNet weights, as in the table."""
     base = recipe("cpu")
     return Recipe(
         model=base.model.replace(name="frame", weights=weights),
@@ -64,10 +64,10 @@ def small(weights: Path) -> Recipe:
 
 
 class Shuffled(FaceStore):
-    """A dataset whose labels are shuffled among its videos."""
+    """A dataset with its labels shuffled among the videos."""
 
     def records(self) -> list[VideoRecord]:
-        """The records, with shuffled labels."""
+        """Return the records with shuffled labels."""
         records = super().records()
         labels = [record.label for record in records]
         known = [place for place, record in enumerate(records) if record.label is not None]
@@ -79,13 +79,13 @@ class Shuffled(FaceStore):
 
 
 def shuffled(store: FaceStore, weights: Path, out: Path) -> tuple[float, float]:
-    """Out of fold, against the shuffled labels: a score above chance level is a leak."""
+    """Score out of fold against the shuffled labels: above chance level means a leak."""
     made = crossval(Shuffled(store.folder, store.config), small(weights), FOLDS, out / "shuffled")
     return made.score["auc"], made.score["balanced_log_loss"]
 
 
 def blended(store: FaceStore, weights: Path, out: Path, ratio: float) -> tuple[float, None]:
-    """Trained on self-blended fakes of some people, and scored on those of others."""
+    """Train on self-blended fakes of some people and score on those of others."""
     records = [record for record in labelled(store) if record.label == 0 and record.tracklets]
     half = len(records) // 2
     settings = small(weights)
@@ -107,9 +107,9 @@ def blended(store: FaceStore, weights: Path, out: Path, ratio: float) -> tuple[f
 
 
 def trivial(store: FaceStore, videos: Path) -> tuple[float, float]:
-    """A baseline without a network: the size of the file, and the colour and sharpness of the face."""
+    """Score a baseline without a network: file size, and colour and sharpness of the face."""
     records = [record for record in labelled(store) if record.tracklets]
-    folds = split(records, FOLDS, SEED)["fold"].to_numpy()  # a row a record, in their order
+    folds = split(records, FOLDS, SEED)["fold"].to_numpy()  # one row per record, in order
     labels = np.array([record.label for record in records])
     features = np.array([_features(record, videos) for record in records])
     probabilities = np.empty(len(records))

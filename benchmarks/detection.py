@@ -26,13 +26,13 @@ from dfd.videos.pictures import Picture, Pictures
 from dfd.videos.segments import Segment, looks
 
 KINDS = ((160, 0), (80, 0), (60, 0), (50, 0), (40, 0), (160, 30), (160, 45), (160, 60), (160, 90), (60, 45))
-"""Sides of a face's box in pixels of a 1080p picture, and degrees by which it is turned."""
+"""Side of a face's box in pixels of a 1080p picture, and its rotation in degrees."""
 PLACES = ((260, 260), (1640, 260))
-"""Where it is put, x and y: left or right of a person in the middle."""
+"""Position (x, y) of the pasted face: left or right of a person in the middle."""
 AROUND = 3.0
-"""Width of what is put there, in widths of the face's box: hair, neck and a blurred border."""
+"""Width of the pasted region, in widths of the face's box: with hair, neck and a blurred border."""
 LEAST = 120
-"""Pixels of a face that is reduced for this, at least: what is shown is sharp."""
+"""Least size in pixels of a face before downscaling, so that the pasted face is sharp."""
 SEGMENT = Segment(0, 60, 99)
 
 
@@ -46,31 +46,31 @@ class Still:
         return self._image[area]
 
     def reduced(self, long_side: int | None) -> NDArray[np.uint8]:
-        """Its longer side at most `long_side` pixels."""
+        """Reduce the picture so that its longer side is at most `long_side` pixels."""
         scale = (long_side or max(self.shape)) / max(self.shape)
         return np.asarray(cv2.resize(self._image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
 
 
 class Face(NamedTuple):
-    """The largest face of a clip: its looks, and where it is on each: centres (T,2) and the side of its box."""
+    """The largest face of a clip: the frames searched, its centre on each (T,2) and the side of its box."""
 
     looks: Pictures
     centres: NDArray[np.float64]
     side: float
 
     def reduced(self, side: int) -> list[NDArray[np.uint8]]:
-        """What is about it at each look, when its box has `side` pixels: (S,S,3) each."""
+        """The face with its surroundings on each frame, its box scaled to `side` pixels: (S,S,3) each."""
         pairs = zip(self.looks, self.centres, strict=True)
         return [cut(picture, centre, self.side, AROUND, round(AROUND * side))[0] for picture, centre in pairs]
 
 
 def read(path: Path) -> Pictures:
-    """A clip's looks in SEGMENT."""
+    """Read the clip's frames to search in SEGMENT."""
     return next(iter(stream_pictures(path, lambda _, fps: [looks(SEGMENT, fps, FacesConfig().detect_every)])))
 
 
 def large_faces(paths: Sequence[Path]) -> Iterator[Face]:
-    """The largest face of each clip that has one of LEAST pixels."""
+    """The largest face of each clip, if it has at least LEAST pixels."""
     for path in paths:
         pictures = read(path)
         found = look_at(SEGMENT, pictures.fps, pictures, FacesConfig()).trajectories
@@ -79,7 +79,7 @@ def large_faces(paths: Sequence[Path]) -> Iterator[Face]:
 
 
 def put(back: NDArray[np.uint8], face: NDArray[np.uint8], at: tuple[int, int], degrees: float) -> NDArray[np.uint8]:
-    """A picture with a face in the middle of `at`, turned."""
+    """Paste a rotated face into a picture, centred at `at`."""
     side = len(face)
     middle, reach = (side - 1) / 2, side / 2
     turn = cv2.getRotationMatrix2D((middle, middle), degrees, 1.0)
@@ -93,7 +93,7 @@ def put(back: NDArray[np.uint8], face: NDArray[np.uint8], at: tuple[int, int], d
 
 
 def shows(looked: Looked, at: tuple[int, int], side: int) -> bool:
-    """Whether a tracklet is there, and about as large."""
+    """Whether a trajectory matches the face in position and roughly in size."""
     for path in looked.trajectories:
         centre = path.place(np.array(path.looks[:1]))[0][0]
         if np.linalg.norm(centre - at) < 0.4 * side and 0.6 < path.side / side < 1.7:
@@ -102,7 +102,7 @@ def shows(looked: Looked, at: tuple[int, int], side: int) -> bool:
 
 
 def recall(faces: Sequence[Face], backs: Sequence[Pictures], config: FacesConfig) -> dict[str, object]:
-    """Of each kind, how many faces are found, of how many; and tracklets that are neither these nor the clips' own."""
+    """Faces found and faces pasted, per kind; and the tracklets that are neither pasted faces nor the clips' own."""
     own = [len(look_at(SEGMENT, back.fps, back, config).tracklets) for back in backs]
     wide = [[picture[0 : picture.shape[0], 0 : picture.shape[1]] for picture in back] for back in backs]
     row: dict[str, object] = {"min_face": config.min_face}
@@ -123,12 +123,12 @@ def recall(faces: Sequence[Face], backs: Sequence[Pictures], config: FacesConfig
 
 
 def cost(videos: Sequence[Path], config: FacesConfig) -> float:
-    """CPU seconds that a prediction's faces take: decoded, found and cut out of a 1080p clip of ten seconds."""
+    """CPU seconds to decode, detect and crop a prediction's faces in a 1080p clip of ten seconds."""
 
     def found(video: Path) -> None:
         list(video_tracklets(Video(video, video.name), config, WANTED))
 
-    found(videos[0])  # once unmeasured: networks are loaded
+    found(videos[0])  # a warm-up run loads networks
     return mean_cost(videos, 3, found).cpu
 
 

@@ -29,7 +29,7 @@ CLEAN = "as it is"
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.detector", description=__doc__)
     parser.add_argument("faces", type=Path)
     parser.add_argument("--out", type=Path, required=True)
@@ -57,7 +57,7 @@ def main() -> None:
 def _probabilities(
     videos: Sequence[VideoRecord], bundle: Bundle, distortion: Distortion | None, what: str
 ) -> dict[str, float]:
-    """Of each video, by name; 0.5 where no face was found."""
+    """Probability of each video, by name; 0.5 if no face was found."""
     changed, found = replace(bundle, distortion=distortion), dict[str, float]()
     with bundle.ready(), show.bar(what) as tell:
         for start in range(0, len(videos), bundle.at_once.videos):
@@ -68,7 +68,7 @@ def _probabilities(
 
 
 def _measure(videos: Sequence[VideoRecord], found: Mapping[str, float], bundle: Bundle) -> dict[str, Any]:
-    """evaluate(), sources resampled whole, and how many the bundle's networks have seen."""
+    """evaluate() with sources resampled as groups, and the number of videos seen by the bundle's networks."""
     names, sources = [v.video for v in videos], [v.source or v.video for v in videos]
     seen = seen_before(names, sources, sources, bundle.seen, {v.video: v.people for v in videos})
     measures = evaluate([int(v.label or 0) for v in videos], [found[name] for name in names], sources)
@@ -83,7 +83,7 @@ def _parts(
 
 
 def _distorted(videos: Sequence[VideoRecord], clean: Mapping[str, float], bundle: Bundle) -> dict[str, dict[str, Any]]:
-    """The measures under each distortion, and how much worse they are than the clean ones."""
+    """The metrics under each distortion, and their difference from the clean ones."""
     labels, sources = [int(v.label or 0) for v in videos], [v.source or v.video for v in videos]
 
     def at(found: Mapping[str, float]) -> list[float]:

@@ -1,4 +1,4 @@
-"""What face detection costs for each video, compared with a floor: ffmpeg decodes it and drops the frames.
+"""Cost of face detection per video, compared with a floor: ffmpeg decodes the video and drops the frames.
 
 For a prediction: one clip of 16 frames in each of 4 segments. For training: all frames of all segments.
 """
@@ -27,7 +27,7 @@ WANTED = ScoredClips((CLIP,))
 
 
 def measure(videos: Sequence[Path], folder: Path) -> tuple[list[dict[str, object]], float]:
-    """Rows, and the floor in CPU seconds. `folder` keeps the dataset of the last video."""
+    """Rows, and the floor in CPU seconds. `folder` keeps the last video's dataset."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
 
@@ -37,7 +37,7 @@ def measure(videos: Sequence[Path], folder: Path) -> tuple[list[dict[str, object
     def scored(video: Path) -> None:
         scored_clips(in_memory(Video(video, video.name), CONFIG, WANTED), CLIP)
 
-    found(videos[0])  # once unmeasured: networks are loaded, caches filled
+    found(videos[0])  # a warm-up run loads networks and fills caches
     floor = mean_cost(videos, 2, lambda video: ffmpeg(video, "-threads", "2"))
     costs = {
         "ffmpeg -threads 2 -f null (the floor)": floor,
@@ -55,13 +55,13 @@ def measure(videos: Sequence[Path], folder: Path) -> tuple[list[dict[str, object
 
 
 def row(what: str, cost: Cost, floor: Cost | None = None) -> dict[str, object]:
-    """A line of the table: seconds for each video."""
+    """A table row: seconds per video."""
     ratio = f"{cost.cpu / floor.cpu:.2f}" if floor else ""
     return {"what": what, "wall s": cost.wall, "CPU s": cost.cpu, "CPU to the floor": ratio}
 
 
 def _plan(frames: int, fps: float) -> list[np.ndarray]:
-    """What a prediction reads."""
+    """The frames that a prediction reads."""
     segments = cut_segments(frames, fps, CONFIG.segment)
     chosen = [segments[number] for number in WANTED.first(len(segments))]
     return [np.union1d(looks(s, fps, CONFIG.detect_every), WANTED.frames(s.start, s.stop, fps)) for s in chosen]

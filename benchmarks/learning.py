@@ -20,8 +20,8 @@ from benchmarks import controls
 FRAME = {"clip.length": 1, "clip.clips": 16, "train.slices": 3, "train.batch": 32, "train.epochs": 4}
 FROM_NOTHING = {"model.freeze": "none", "clip.length": 8, "clip.size": 96, "train.epochs": 16, "train.lr": 0.001}
 MODELS: dict[str, dict[str, Any]] = {"frame": FRAME, "lstm": {}, "inflated": {}, "factorized": FROM_NOTHING}
-"""Networks, and in what they differ from the recipe `cpu`: each step reads 32 frames, and there are about 50 a fold.
-`factorized` is 3D from its first layer on: there are no weights to start it from."""
+"""Networks, and their differences from the recipe `cpu`: each step reads 32 frames; a fold has about 50 steps.
+`factorized` is 3D from its first layer on, so it has no starting weights."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Cell:
 
 
 def cells(weights: Path, pretrained: Path | None) -> list[Cell]:
-    """Every network, from each start, with and without self-blended fakes."""
+    """Every network from each starting point, with and without self-blended fakes."""
     made = []
     for model in MODELS:
         starts = {"nothing": None} if model == "factorized" else {"ImageNet": weights, "crops": pretrained}
@@ -59,7 +59,7 @@ def _arguments(model: str, weights: Path | None, blend: float) -> list[str]:
 
 
 def crossval(faces: Path, cell: Cell, out: Path) -> tuple[str, dict[str, Any]]:
-    """The command of a cell, run unless its score is there, and that score."""
+    """The command of a cell and its score; runs the command if the score is missing."""
     place = out / cell.name
     command = ["crossval", str(faces), *cell.arguments, "--folds", "5", "--track", "none", "--out", str(place)]
     if not (place / "score.json").is_file():
@@ -70,7 +70,7 @@ def crossval(faces: Path, cell: Cell, out: Path) -> tuple[str, dict[str, Any]]:
 
 
 def report(rows: Sequence[tuple[Cell, str, dict[str, Any]]], checks: Sequence[dict[str, Any]]) -> str:
-    """The tables and the commands, as Markdown."""
+    """Return the tables and commands as Markdown."""
     lines = [
         "| network | starts from | self-blended fakes | balanced log loss | 95 % interval | AUC | 95 % interval |",
         "|---|---|---|---|---|---|---|",
@@ -93,7 +93,7 @@ def _between(interval: Sequence[float]) -> str:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.learning", description=__doc__)
     parser.add_argument("faces", type=Path, help="a face-track dataset")
     parser.add_argument("videos", type=Path, help="the videos that it was made of")

@@ -1,6 +1,6 @@
-"""What a network costs a CPU if the process keeps the memory that it frees (dfd/memory.py), and if it does not.
+"""CPU cost of a network if the process keeps freed memory (dfd/memory.py), and if it does not.
 
-`python -m benchmarks.memory`: a training step of `lstm` with 8 clips, and scoring 4 and 16 clips, in a process each.
+`python -m benchmarks.memory`: a training step of `lstm` with 8 clips, and scoring 4 and 16 clips, each in a process.
 """
 
 import resource
@@ -23,7 +23,7 @@ ROUNDS = 6
 
 
 def measure() -> list[tuple[str, float]]:
-    """Each step and its wall seconds, the best of ROUNDS; then the peak in gigabytes."""
+    """Wall seconds of each step, the best of ROUNDS; then the peak memory in gigabytes."""
     torch.manual_seed(0)
     torch.set_num_threads(available_cores())
     clip = ClipConfig(length=16, size=112)
@@ -53,7 +53,7 @@ def _best(function: Callable[[], None]) -> float:
 
 
 def main() -> None:
-    """Both ways in turn, twice; the better result of each counts."""
+    """Run both ways alternately, twice, and keep the better result of each."""
     runs: dict[str, list[list[tuple[str, float]]]] = {"as": [], "keep": []}
     for _ in range(2):
         for way, made in runs.items():

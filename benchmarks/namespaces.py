@@ -1,6 +1,6 @@
-"""Two nodes of Ray on this machine, each in a network namespace, so that the cable between them can be cut. Takes root.
+"""Two Ray nodes on this machine, each in a network namespace, so that the cable between them can be cut. Needs root.
 
-A third namespace is the switch. At the end all their processes are killed, and the namespaces and folders removed.
+A third namespace is the switch. At the end all processes are killed, and namespaces and folders are removed.
 """
 
 import os
@@ -17,7 +17,7 @@ from typing import Any
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parents[1]
 ADDRESSES = ("10.77.0.1", "10.77.0.2")
-"""Of the head and of the other node. Only the switch connects them, so any machine may have others of that name."""
+"""Addresses of the head and the other node. Only the switch connects them, so they may be used elsewhere."""
 HEAD = f"{ADDRESSES[0]}:6379"
 QUICK = {
     "RAY_health_check_initial_delay_ms": "2000",
@@ -25,9 +25,9 @@ QUICK = {
     "RAY_health_check_timeout_ms": "2000",
     "RAY_health_check_failure_threshold": "2",
 }
-"""Ray's settings for a head in a test: it gives up a node after six seconds, not after a minute."""
+"""Ray's settings for a head in a test: it declares a node dead after six seconds, not a minute."""
 QUICK_DRIVER = {"RAY_grpc_client_keepalive_time_ms": "10000", "RAY_grpc_client_keepalive_timeout_ms": "5000"}
-"""The same for a driver: 15 seconds instead of 81."""
+"""The same for a driver: after 15 seconds instead of 81."""
 
 
 USUAL = {
@@ -36,12 +36,12 @@ USUAL = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_worker_niceness": "0",
 }
-"""Of every process here."""
+"""Environment of every process here."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """A namespace with a node of Ray. folder: its temporary files."""
+    """A namespace with a Ray node. folder: its temporary files."""
 
     name: str
     address: str
@@ -49,26 +49,26 @@ class Node:
     folder: Path
 
     def start(self, *command: object, environment: Mapping[str, str] = {}, **options: Any) -> subprocess.Popen[str]:
-        """A process in it."""
+        """Start a process in the namespace."""
         words = ["ip", "netns", "exec", self.name, *map(str, command)]
         return subprocess.Popen(words, text=True, env={**os.environ, **USUAL, **environment}, **options)
 
     def dfd(self, *arguments: object, **options: Any) -> subprocess.Popen[str]:
-        """A command of dfd in it, which runs on the cluster."""
+        """Start a dfd command in the namespace; it runs on the cluster."""
         return self.start(BIN / "python", "-m", "dfd", *arguments, "--cluster", HEAD, **options)
 
     def cable(self, state: str) -> None:
-        """Put its cable "up" or "down", at the switch's end."""
+        """Set the node's cable "up" or "down", at the switch's end."""
         _ip("-n", self.switch, "link", "set", self.name, state)
 
     def read_only(self, folder: Path) -> None:
-        """From now on its Ray cannot write to `folder`; other nodes still can."""
+        """Make `folder` read-only for this node's Ray; other nodes can still write."""
         script = f"mount --bind {folder} {folder} && mount -o remount,bind,ro {folder}"
         ray = str(self.processes()[0])
         subprocess.run(["nsenter", "--mount", "--target", ray, "sh", "-c", script], check=True)
 
     def connect(self) -> None:
-        """Make the namespace and its cable."""
+        """Create the namespace and its cable."""
         _ip("netns", "add", self.name)
         _ip("-n", self.switch, "link", "add", self.name, "type", "veth", "peer", "name", "eth0", "netns", self.name)
         _ip("-n", self.switch, "link", "set", self.name, "master", "bridge", "up")
@@ -77,7 +77,7 @@ class Node:
             _ip("-n", self.name, "link", "set", link, "up")
 
     def start_ray(self, mounts: str, environment: Mapping[str, str]) -> None:
-        """Start Ray with one core. mounts: shell commands before that, in a mount namespace of its own."""
+        """Start Ray with one core. mounts: shell commands run before it, in a separate mount namespace."""
         head = self.address == ADDRESSES[0]
         which = (
             ["--head", "--port=6379", "--include-dashboard=false", "--include-log-monitor=false"]
@@ -95,12 +95,12 @@ class Node:
             raise RuntimeError(f"Ray did not start on {self.name}: {out}")
 
     def processes(self) -> list[int]:
-        """Of the namespace."""
+        """Process ids of the namespace."""
         found = subprocess.run(["ip", "netns", "pids", self.name], capture_output=True, text=True, check=False)
         return [int(word) for word in found.stdout.split()]
 
     def remove(self) -> None:
-        """End its processes, and remove the namespace and the folder."""
+        """Kill the node's processes and remove its namespace and folder."""
         for process in self.processes():
             subprocess.run(["kill", "-9", str(process)], stderr=subprocess.DEVNULL, check=False)
         subprocess.run(["ip", "netns", "del", self.name], stderr=subprocess.DEVNULL, check=False)
@@ -108,7 +108,7 @@ class Node:
 
 
 def refusal() -> str:
-    """Why this machine cannot have namespaces; empty where it can."""
+    """The reason why this machine cannot create namespaces; empty if it can."""
     name = f"dfd{os.getpid()}"
     try:
         _ip("netns", "add", name)
@@ -125,10 +125,10 @@ def refusal() -> str:
 
 @contextmanager
 def two_nodes(mounts: str = "", environment: Mapping[str, str] = {}) -> Iterator[tuple[Node, Node]]:
-    """The head and another node, of one core each. environment: of both.
+    """Start the head and another node, one core each. environment: of both nodes.
 
-    mounts: shell commands that the other node runs before its Ray, in a mount namespace of its own; {folder} is its
-    folder, in which tmp is the one for temporary files.
+    mounts: shell commands that the other node runs before its Ray, in a separate mount namespace; {folder} is its
+    folder, whose subfolder tmp is for temporary files.
     """
     start = f"dfd{os.getpid()}"
     switch = f"{start}-s"

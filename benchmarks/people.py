@@ -1,6 +1,6 @@
-"""Seconds and memory of clustering faces by person: python -m benchmarks.people 100000.
+"""Time and memory of clustering faces by person: python -m benchmarks.people 100000.
 
-The faces are random: descriptors scattered about those of 3,000 people, as far from one another as dlib's are.
+Faces are random descriptors scattered around 3,000 people, with the distances of dlib's descriptors.
 """
 
 import resource
@@ -13,11 +13,11 @@ from dfd.scoring.leaks import person_links
 
 PEOPLE, SIDES, FACTORS = 3000, 128, 24
 BETWEEN, WITHIN = 0.66, 0.45
-"""Mean Euclidean distance of two people's faces from one another, and of one's."""
+"""Mean Euclidean distance between faces of two people, and between faces of one person."""
 
 
 def main(count: int) -> None:
-    """Print what `count` faces take."""
+    """Print time and memory for `count` faces."""
     rng = np.random.default_rng(0)
     centres = rng.normal(0, 1, (PEOPLE, FACTORS)) @ rng.normal(0, 1, (FACTORS, SIDES))
     centres *= BETWEEN / np.sqrt(2 * (centres**2).sum(axis=1).mean())

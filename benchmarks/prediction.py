@@ -1,6 +1,6 @@
-"""Whole predictions: seconds, CPU seconds and memory, of the main process and its workers together.
+"""Complete predictions: wall seconds, CPU seconds and memory of the main process and its workers together.
 
-`python -m benchmarks.prediction [COUNT]` predicts COUNT (500) short clips and prints the memory on the way, which must
+`python -m benchmarks.prediction [COUNT]` predicts COUNT (500) short clips and prints memory along the way, which must
 not grow.
 """
 
@@ -37,7 +37,7 @@ WORKERS = 2
 
 
 def measure(videos: Sequence[Path], folder: Path) -> tuple[Cost, float]:
-    """Cost for each video of a run over twelve copies of each, start included, and the most gigabytes of all processes.
+    """Cost per video of a run over twelve copies of each, start-up included, and the peak gigabytes of all processes.
 
     The network gets 4 clips of 16 frames. Call it in a new process: one that has done other work holds more memory.
     """
@@ -50,7 +50,7 @@ def measure(videos: Sequence[Path], folder: Path) -> tuple[Cost, float]:
 
 
 def rows(cost: Cost, gigabytes: float, floor: float) -> list[dict[str, object]]:
-    """Of what measure() gave. floor: CPU seconds a video."""
+    """Rows for the result of measure(). floor: CPU seconds per video."""
     about = [
         f"{3600 / cost.wall:,.0f} videos an hour here",
         f"4,000 videos on 4 cores in {4000 * cost.cpu / 4 / 3600:.1f} hours",
@@ -67,7 +67,7 @@ def predict(
     faces: FacesConfig,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Prediction:
-    """A run with an untrained network."""
+    """Predict with an untrained network."""
     model = ModelConfig(name=network)
     header = Header(model=model, clip=CLIP, faces=faces, prior=0.5)
     write_checkpoint(folder / "m.ckpt", header, build_model(model, CLIP).state_dict())
@@ -79,7 +79,7 @@ def predict(
 
 @contextmanager
 def memory(every: float = 0.2) -> Iterator[Callable[[], tuple[int, int]]]:
-    """Watch the memory; yields a function that returns the bytes of this process and of its children at their peak."""
+    """Watch memory; yields a function that returns the peak bytes of this process and its children."""
     most, over = (0, 0), threading.Event()
 
     def watch() -> None:
@@ -97,10 +97,10 @@ def memory(every: float = 0.2) -> Iterator[Callable[[], tuple[int, int]]]:
 
 
 def resident() -> tuple[int, int]:
-    """Bytes in memory of this process, and of all its children; shared memory is divided among those that share it."""
+    """Resident bytes of this process, and of all its children; shared memory is split among its users."""
     here, children = psutil.Process(), 0
     for child in here.children():
-        with suppress(psutil.Error):  # it has ended meanwhile
+        with suppress(psutil.Error):  # the process has ended meanwhile
             children += child.memory_full_info().pss
     return here.memory_full_info().pss, children
 
@@ -111,7 +111,7 @@ def _cpu() -> float:
 
 
 def many(count: int) -> None:
-    """Predict `count` short clips and print the memory ten times on the way."""
+    """Predict `count` short clips and print the memory ten times along the way."""
     rows: list[dict[str, object]] = []
 
     def tell(done: int, total: int, _: str) -> None:
@@ -128,7 +128,7 @@ def many(count: int) -> None:
 
 
 def _clip(path: Path, number: int) -> Path:
-    """A face, a picture without one, and a file cut short."""
+    """Write a clip of a face, one without a face, or a truncated file."""
     picture = (skimage.data.astronaut if number != 1 else skimage.data.coffee)()[:240, 80:400]
     write_video(path, np.stack([cv2.resize(picture, (320, 240))] * 12), 15)
     if number == 2:

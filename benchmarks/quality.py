@@ -1,4 +1,4 @@
-"""At which quality a detector's scores stop telling fakes from real videos: the table in dfd/inference/quality.py.
+"""At which quality a detector's scores stop separating fakes from real videos: the table in dfd/inference/quality.py.
 
     python -m benchmarks.quality FACES      a labelled dataset of dfd faces; minutes
 
@@ -25,13 +25,13 @@ SEGMENTS = 4
 
 
 def darkened(gain: float) -> Distortion:
-    """Every pixel times `gain`, then encoded as a camera's video would be."""
+    """Multiply every pixel by `gain`, then encode as a camera's video would be."""
     curves = np.repeat(np.round(np.arange(256) * gain).astype(np.uint8)[:, None], 3, axis=1)
     return Distortion("", replace(UNCHANGED, curves=curves, crf=23))
 
 
 def steps(records: list[VideoRecord]) -> Iterator[tuple[str, Distortion | None]]:
-    """What is tried, by name. Crops have one size, so a side of a face is a share of it."""
+    """The degradations, by name. Crops have one size, so a face's side is given as a share of it."""
     yield "as it is", None
     whole = records[0].tracklets[0].size / records[0].tracklets[0].margin
     for side in SIDES:
@@ -43,13 +43,13 @@ def steps(records: list[VideoRecord]) -> Iterator[tuple[str, Distortion | None]]
 
 
 def thinned(record: VideoRecord) -> VideoRecord:
-    """The video with SEGMENTS of its segments that show a face."""
+    """The video reduced to SEGMENTS of its segments that show a face."""
     kept = record.faced[:: max(1, len(record.faced) // SEGMENTS)][:SEGMENTS]
     return replace(record, tracklets=tuple(t for t in record.tracklets if t.segment in kept))
 
 
 def probabilities(records: list[VideoRecord], bundle: Bundle) -> list[float]:
-    """Of each video. Raises what a video raises that cannot be read."""
+    """Probability of each video. Raises the error of an unreadable video."""
     found = []
     for record in records:
         (logits,) = bundle.logits([record])
@@ -60,7 +60,7 @@ def probabilities(records: list[VideoRecord], bundle: Bundle) -> list[float]:
 
 
 def main(folder: Path, say: Callable[[str], None] = print) -> None:
-    """Print AUC with its interval and balanced log loss of each step."""
+    """Print AUC with its interval, and balanced log loss, for each step."""
     records = [thinned(r) for r in FaceStore.open(folder).records() if r.tracklets and r.label is not None]
     labels, groups = [int(r.label or 0) for r in records], [r.source or r.video for r in records]
     bundle = load_bundle(shipped())

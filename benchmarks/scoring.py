@@ -1,4 +1,4 @@
-"""Scoring a submission as long as DFDC's training set: 119,146 rows in 19,154 groups, 1,000 bootstrap rounds."""
+"""Score a submission as long as DFDC's training set: 119,146 rows in 19,154 groups, 1,000 bootstrap rounds."""
 
 import resource
 from pathlib import Path
@@ -12,7 +12,7 @@ ROWS, GROUPS, FAKES = 119_146, 19_154, 0.839
 
 
 def measure(folder: Path) -> list[dict[str, object]]:
-    """One row: `dfd score` without its start."""
+    """One row: `dfd score` without start-up."""
     rng = np.random.default_rng(0)
     labels = {f"{number:06d}.mp4": int(rng.random() < FAKES) for number in range(ROWS)}
     groups = {name: str(rng.integers(GROUPS)) for name in labels}

@@ -1,7 +1,7 @@
-"""What a prediction's speeds cost in score: balanced log loss and AUC on labelled clips, and CPU seconds a video.
+"""Accuracy of each prediction speed: balanced log loss and AUC on labelled clips, and CPU seconds per video.
 
 `python -m benchmarks.speeds VIDEOS FACES BUNDLE`: a folder of labelled videos, their dataset, and a trained bundle that
-has not seen them. Scores come from the dataset; seconds from reading and scoring some of the videos again.
+has not seen them. Scores are computed from the dataset; seconds by reading and scoring some videos again.
 """
 
 import sys

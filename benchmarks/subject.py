@@ -1,4 +1,4 @@
-"""The videos that benchmarks measure, and their cost in wall and CPU seconds."""
+"""The videos used by benchmarks, and how cost is measured: in wall and CPU seconds."""
 
 import resource
 import subprocess
@@ -23,14 +23,14 @@ REAL = Path(__file__).parents[2] / "shared" / "data" / "minibench"
 
 @dataclass(frozen=True)
 class Cost:
-    """Wall and CPU seconds; CPU counts every core, and child processes."""
+    """Wall and CPU seconds; CPU time covers every core and child processes."""
 
     wall: float
     cpu: float
 
 
 def best_of(function: Callable[[], Any], times: int) -> Cost:
-    """The cheapest of `times` calls: on a shared machine it was disturbed least."""
+    """The cheapest of `times` calls: the one least disturbed on a shared machine."""
     costs = []
     for _ in range(times):
         wall, cpu = time.perf_counter(), _cpu()
@@ -40,13 +40,13 @@ def best_of(function: Callable[[], Any], times: int) -> Cost:
 
 
 def ffmpeg(video: Path, *arguments: str, output: Sequence[str] = ("-f", "null", "-")) -> bytes:
-    """What ffmpeg writes to its standard output."""
+    """Run ffmpeg; return its standard output."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *arguments, "-i", str(video), *output]
     return subprocess.run(command, check=True, capture_output=True).stdout
 
 
 def find_videos(folder: Path, count: int = 4) -> list[Path]:
-    """Real 1080p clips of about ten seconds, if there are any, else one made here. Prints which."""
+    """Real 1080p clips of about ten seconds if available, else one made here. Prints which."""
     infos = {path: probe(path) for path in sorted(REAL.glob("*.mp4"))}
     found = [p for p, i in infos.items() if (i.width, i.height) == (1920, 1080) and 290 <= i.frames <= 310][:count]
     if found:
@@ -69,7 +69,7 @@ def _picture(face: np.ndarray, grain: np.ndarray, left: int) -> np.ndarray:
 
 
 def mean_cost(videos: Sequence[Path], times: int, function: Callable[[Path], Any]) -> Cost:
-    """Mean cost of `function` for a video, of each the cheapest of `times` calls."""
+    """Mean cost of `function` per video, taking the cheapest of `times` calls for each video."""
     costs = [best_of(partial(function, video), times) for video in videos]
     return Cost(*(float(np.mean([getattr(cost, part) for cost in costs])) for part in ("wall", "cpu")))
 

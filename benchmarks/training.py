@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def bare(settings: Recipe) -> float:
-    """Pictures a second of the bare loop."""
+    """Pictures per second of the bare loop."""
     model = seeded_model(settings).train()
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(learning, lr=settings.train.lr)
@@ -79,14 +79,14 @@ def bare(settings: Recipe) -> float:
 
 
 def kit(settings: Recipe, store: FaceStore, out: Path) -> float:
-    """Pictures a second of a run, after the first WARM steps."""
+    """Pictures per second of a run, after the first WARM steps."""
     times: list[float] = []
     train(labelled(store), store, settings, out, Runtime(lambda *_: times.append(time.perf_counter())))
     return (len(times) - 1 - WARM) * settings.train.batch / (times[-1] - times[WARM])
 
 
 def _pictures(folder: Path, pairs: int) -> FaceStore:
-    """A dataset of `pairs` real pictures and as many fakes, all of one face, no two alike."""
+    """A dataset of `pairs` real pictures and as many fakes, all of one face, no two equal."""
     rng = np.random.default_rng(0)
     face = cv2.resize(skimage.data.astronaut()[20:220, 120:320], (SIDE, SIDE))
     videos = []

@@ -1,4 +1,4 @@
-"""The work of nodes in test_cluster.py. Their processes import this module, so it imports little."""
+"""Work that the nodes in test_cluster.py run. Their processes import this module, so it imports little."""
 
 import ctypes
 import os
@@ -15,7 +15,7 @@ HELD = ctypes.PyDLL(None)
 
 @dataclass(frozen=True)
 class Made:
-    """The result of a number, with the workers of its shard and the node that made it."""
+    """The result for one number, with the worker count of its shard and the node that computed it."""
 
     number: int
     status: str = "ok"
@@ -26,9 +26,9 @@ class Made:
 
 @dataclass(frozen=True)
 class Erratic:
-    """What a node does with numbers: some kill, hang or fail it.
+    """Process numbers on a node: some kill the process, hang it or raise.
 
-    folder: where each try leaves a file. full: the file that names the node whose disk is full.
+    folder: each try writes a file here. full: a file with the name of the node whose disk is full.
     """
 
     folder: Path
@@ -59,7 +59,7 @@ class Erratic:
 
 
 def behave(video, mark=""):
-    """Fail as decoders may, by the video's name."""
+    """Fail as a decoder may; the video's name selects how."""
     if video.name == "hangs":
         HELD.sleep(600)
     if video.name == "crashes":

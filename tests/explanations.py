@@ -1,4 +1,4 @@
-"""Explanations made by hand, so that a page can be looked at without a network: two people, three segments of five."""
+"""Handmade explanations to render pages without a network: two people, three of five segments."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -33,15 +33,15 @@ def header(self_blend, videos=()):
     )
 
 
-def bundle(told=TOLD, seen=()):
-    """Two networks that are never asked, only told of."""
+def bundle(tables=TOLD, seen=()):
+    """A bundle of two networks that are described but never run."""
     entries = [MemberEntry(file=f"member-{n}.pt", sha256="", model="frame", clip=ClipConfig(length=1)) for n in (0, 1)]
-    info = BundleInfo(faces=FacesConfig(), members=tuple(entries), evidence=told)
+    info = BundleInfo(faces=FacesConfig(), members=tuple(entries), evidence=tables)
     return Bundle(info, ((None, header(0.0)), (None, header(1.0))), seen=seen)
 
 
 def explanation(of=None, name=HOSTILE, probability=0.83, **changes):
-    """Person 1 in three segments, the last one with person 2."""
+    """Person 1 in three segments; person 2 is in the last of them."""
     rng = np.random.default_rng(0)
     looks = tuple(
         Look(segment, face, face, 2.0 * segment, 2.0 * segment + 2, 2.0 * segment + 1, 50 * segment + 25, p, (p, 0.4))

@@ -1,4 +1,4 @@
-"""A file server on loopback whose first answers can be errors."""
+"""A file server on loopback that can answer the first requests with errors."""
 
 import threading
 from collections import Counter
@@ -13,7 +13,7 @@ from tests.loopback import Loopback
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Serves a folder; the first requests for some files get status 503."""
+    """Serve a folder; the first requests for some files get status 503."""
 
     def do_GET(self):
         name = self.path.rsplit("/", 1)[-1]
@@ -29,7 +29,7 @@ class Handler(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
-    """A server of the empty folder `server.folder`; `server.place` is its URL, as a path."""
+    """Serve the empty folder `server.folder`; `server.place` is its URL, as a path."""
     monkeypatch.setattr(remote, "PAUSES", (0.0, 0.0, 0.0))
     folder = tmp_path / "served"
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""Clips whose right picture is known by construction: planes of numbers, and a header that says how to show them."""
+"""Clips with a known correct picture: given YUV planes, and a header that says how to display them."""
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -9,19 +9,19 @@ import av
 import numpy as np
 
 HALF = {"yuv420p": np.uint8, "yuv420p10le": np.uint16}
-"""Pixel formats of these clips, and the type of their numbers."""
+"""Pixel formats of these clips, and their dtypes."""
 WEIGHTS = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 9: (0.2627, 0.0593), 7: (0.212, 0.087), 4: (0.3, 0.11)}
-"""Red's and blue's weight in luma, by FFmpeg's number of the matrix."""
+"""Weights of red and blue in luma, by FFmpeg's number of the colour matrix."""
 FOUR = np.array([[[200, 40, 40], [40, 200, 40]], [[40, 40, 200], [190, 180, 60]]], np.uint8)
 
 
 def quarters(width: int = 96, height: int = 64, colours: np.ndarray = FOUR) -> np.ndarray:
-    """(H,W,3): each quarter in a colour of its own, so that no turn and no mirror shows the same."""
+    """A picture (H,W,3) with four different quarters, so that every rotation and mirroring differs."""
     return np.repeat(np.repeat(colours, height // 2, 0), width // 2, 1)
 
 
 def planes_of(rgb: np.ndarray, matrix: int = 5, full: bool = False, bits: int = 8) -> list[np.ndarray]:
-    """RGB (H,W,3) in [0,1] as the three planes of a halved format, by the definition of Y'CbCr."""
+    """Convert RGB (H,W,3) in [0,1] to the three planes of a 4:2:0 format, by the definition of Y'CbCr."""
     red, blue = WEIGHTS[matrix]
     luma = rgb @ np.array([red, 1 - red - blue, blue])
     chroma = ((rgb[..., 2] - luma) / (2 - 2 * blue), (rgb[..., 0] - luma) / (2 - 2 * red))
@@ -34,7 +34,7 @@ def planes_of(rgb: np.ndarray, matrix: int = 5, full: bool = False, bits: int = 
 
 
 def frame_of(planes: Sequence[np.ndarray], pixels: str = "yuv420p") -> av.VideoFrame:
-    """A frame of such planes."""
+    """Make a frame from such planes."""
     frame = av.VideoFrame(planes[0].shape[1], planes[0].shape[0], pixels)
     for plane, numbers in zip(frame.planes, planes, strict=True):
         room = np.zeros((plane.height, plane.line_size // np.dtype(HALF[pixels]).itemsize), HALF[pixels])
@@ -52,7 +52,7 @@ def write_clip(
     pixel: Fraction | None = None,
     **tags: int,
 ) -> Path:
-    """Write three times the same picture without loss. matrix: a, b, c, d of the display matrix. pixel: its shape.
+    """Write the same picture three times, lossless. matrix: a, b, c, d of the display matrix. pixel: its aspect ratio.
 
     tags: colorspace, color_range, color_trc and color_primaries, as FFmpeg numbers them.
     """
@@ -68,7 +68,7 @@ def write_clip(
 
 
 def add_stream(container: Any, planes: Sequence[np.ndarray], pixels: str = "yuv420p", **tags: int) -> Any:
-    """A stream for pictures of such planes."""
+    """Add a stream for frames of such planes."""
     options = {"qp": "0", "preset": "ultrafast", "threads": "1", "bf": "0"}
     stream: Any = container.add_stream("libx264", rate=25, options=options)
     stream.width, stream.height, stream.pix_fmt = planes[0].shape[1], planes[0].shape[0], pixels
@@ -78,7 +78,7 @@ def add_stream(container: Any, planes: Sequence[np.ndarray], pixels: str = "yuv4
 
 
 def fill(container: Any, stream: Any, frame: av.VideoFrame, places: Iterable[int]) -> None:
-    """Show a frame at those places, 25 a second. It has the tags of its stream."""
+    """Encode the frame at these positions, 25 per second, with the tags of its stream."""
     for name in ("colorspace", "color_range", "color_trc", "color_primaries"):
         setattr(frame, name, getattr(stream.codec_context, name))
     for place in places:

@@ -1,4 +1,4 @@
-"""Kaggle's API on loopback: it answers the real command line as Kaggle was recorded to answer it."""
+"""Kaggle's API on loopback, with answers recorded from Kaggle for its real command line."""
 
 import json
 import threading
@@ -12,9 +12,9 @@ from tests.loopback import Loopback
 
 
 class Server(Loopback):
-    """What it was asked and what it answers. fail: by method's name, (HTTP status, message) or "drop".
+    """Requests received, and the answers to give. fail: method name to (HTTP status, message) or "drop".
 
-    on_push: called with the slug and the text of a pushed kernel. outputs: files by kernel, output for all others.
+    on_push: called with slug and text of a pushed kernel. outputs: files per kernel; output: files of all others.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Server(Loopback):
         self.log = '[{"stream_name":"stdout","time":1.5,"data":"hello\\n"}\n]'
 
     def asked(self, name: str) -> list[Any]:
-        """The bodies of the requests of a method."""
+        """Return the request bodies of a method."""
         return [body for path, body in self.requests if path.rsplit("/", 1)[-1] == name]
 
 
@@ -109,7 +109,7 @@ class Handler(BaseHTTPRequestHandler):
         files = [{"url": f"http://localhost/files/{name}", "fileName": name} for name in names]
         if body.get("pageToken"):
             return 200, {"files": files[1:], "log": "", "nextPageToken": ""}
-        more = "p2" if names[1:] else ""  # two pages, as Kaggle makes them of many files
+        more = "p2" if names[1:] else ""  # two pages, as Kaggle splits long lists
         return 200, {"files": files[:1], "log": self.server.log, "nextPageToken": more}
 
     def GetDatasetStatus(self, body: Any) -> tuple[int, Any]:  # noqa: N802
@@ -169,7 +169,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving() -> Iterator[Server]:
-    """A server that listens on a free port of loopback."""
+    """Run a server on a free loopback port."""
     server = Server()
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""A checkout of its own for tests of kernels: dfd and kernels, committed, with wheels made of what is installed."""
+"""A separate checkout for kernel tests: dfd and kernels committed, with wheels of the installed packages."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from kernels import inputs, places
 
 HERE = Path(__file__).resolve().parents[1]
 WHEELS = ("av", "facenet-pytorch")
-"""What the rehearsed kernels cannot do without."""
+"""Packages that the rehearsed kernels need."""
 GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
 
 
@@ -23,7 +23,7 @@ def git(root: Path, *arguments: str) -> None:
 
 
 def checkout(root: Path) -> Path:
-    """A committed copy of what a kernel is built from."""
+    """Commit a copy of everything that a kernel is built from."""
     caches = shutil.ignore_patterns("__pycache__")
     for part in ("dfd", "kernels"):
         shutil.copytree(HERE / part, root / part, ignore=caches)
@@ -40,7 +40,7 @@ def commit(root: Path) -> None:
 
 
 def installed_wheel(package: str, folder: Path) -> Path:
-    """A wheel of an installed package, out of its installed files: needs no registry."""
+    """Build a wheel from an installed package's files; needs no registry."""
     found = metadata.distribution(package)
     tags = [line.removeprefix("Tag: ") for line in (found.read_text("WHEEL") or "").splitlines() if line[:4] == "Tag:"]
     python, abi, platform = (
@@ -60,7 +60,7 @@ def installed_wheel(package: str, folder: Path) -> Path:
 
 
 def stock(root: Path, packages: tuple[str, ...] = WHEELS) -> None:
-    """Fill the wheelhouse of a checkout, and lock it."""
+    """Fill a checkout's wheelhouse and write its lock."""
     folder = root / "build" / "wheelhouse"
     folder.mkdir(parents=True)
     wheels = [installed_wheel(package, folder) for package in packages]

@@ -1,4 +1,4 @@
-"""The HTTP server behind those that tests talk to."""
+"""Base class of the HTTP servers in tests."""
 
 import sys
 from http.server import ThreadingHTTPServer
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Loopback(ThreadingHTTPServer):
-    """A client may hang up at any time: that is no error of the server, and nothing to print."""
+    """A server that ignores clients disconnecting at any time."""
 
     daemon_threads = True
 

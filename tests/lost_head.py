@@ -1,4 +1,4 @@
-"""A program whose cluster loses its head. It prints the error: Ray ends any process to which this happens.
+"""A program whose cluster loses its head. It prints the error, since Ray ends any such process.
 
 python -m tests.lost_head FOLDER
 """
@@ -20,20 +20,20 @@ from tests.machines import MARK, of_cluster
 
 
 def main(folder: Path) -> None:
-    """Kill the head during a run; print the error, with {address} in place of the head's; leave no process."""
+    """Kill the head during a run and print the error, its address replaced by {address}; leave no process."""
     from ray.cluster_utils import Cluster
 
     os.environ[MARK] = str(os.getpid())
     machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    print(lost(machines, machines.address, folder), flush=True)  # here: while it is joined, Ray's log has the output
-    for process in of_cluster():  # they would look for their head for a minute
+    print(lost(machines, machines.address, folder), flush=True)  # while joined, Ray's log takes the output
+    for process in of_cluster():  # they would search for their head for a minute
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
     os._exit(0)
 
 
 def lost(machines, address: str, folder: Path) -> str:
-    """The message of the error."""
+    """Return the error's message."""
     try:
         with patch("dfd.cluster.HEAD_LIMIT", 2.0), patch("dfd.cluster.TICK", 0.5), joined(address) as cluster:
             threading.Timer(3.0, machines.head_node.kill_gcs_server).start()

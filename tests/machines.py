@@ -10,16 +10,16 @@ import pytest
 from dfd.cluster import joined
 
 MARK = "DFD_TEST_CLUSTER"
-"""Variable by which Ray's processes are known as those of one test process: others may run on the same machine."""
+"""Environment variable that marks Ray's processes as those of one test process; others may run on the machine."""
 
 
 def of_cluster() -> set[int]:
-    """Numbers of the processes that Ray has started for this process. Before it starts any, MARK must be set."""
+    """Process ids that Ray started for this process. MARK must be set before it starts any."""
     mark, found = f"{MARK}={os.environ[MARK]}".encode(), set()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             line, variables = (folder / "cmdline").read_bytes(), (folder / "environ").read_bytes()
-        except OSError:  # it has ended
+        except OSError:  # the process has ended
             continue
         if mark in variables.split(b"\0") and (b"/ray/" in line or line.startswith(b"ray::")):
             found.add(int(folder.name))
@@ -28,11 +28,11 @@ def of_cluster() -> set[int]:
 
 @pytest.fixture(scope="module")
 def machines():
-    """A head and another node of one core each; afterwards none of their processes may be left."""
+    """Start a head and another node, one core each; check afterwards that none of their processes is left."""
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'dfd[cluster]'")
     from ray.cluster_utils import Cluster
 
-    os.environ.setdefault("RAY_worker_niceness", "0")  # it would be 15: on a busy machine nothing would happen
+    os.environ.setdefault("RAY_worker_niceness", "0")  # the default of 15 is too short for a busy machine
     os.environ[MARK] = str(os.getpid())
     handler = signal.getsignal(signal.SIGTERM)
     one = {"num_cpus": 1, "object_store_memory": 100_000_000}
@@ -41,7 +41,7 @@ def machines():
     machines.wait_for_nodes()
     yield machines
     machines.shutdown()
-    signal.signal(signal.SIGTERM, handler)  # Ray's own ends this process
+    signal.signal(signal.SIGTERM, handler)  # Ray's own handler ends this process
     until = time.monotonic() + 20
     while (left := of_cluster()) and time.monotonic() < until:
         time.sleep(0.2)
@@ -50,6 +50,6 @@ def machines():
 
 @pytest.fixture
 def cluster(machines):
-    """The cluster, joined."""
+    """Join the cluster."""
     with joined(machines.address) as cluster:
         yield cluster

@@ -1,4 +1,4 @@
-"""Synthetic videos of known people at known places, made of the six faces of one photograph in a pinned package."""
+"""Synthetic videos of known people at known positions, made from the six faces of a photograph in a pinned package."""
 
 import cv2
 import numpy as np
@@ -10,7 +10,7 @@ WIDTH, HEIGHT, FPS = 640, 360, 30
 
 
 def six_people(folder):
-    """Six people's faces, each (160,160,3) uint8 with some background, the face about 80 pixels wide."""
+    """Six people's face pictures, each (160,160,3) uint8 with background; the face is about 80 pixels wide."""
     sample._unpack("insightface", folder)
     photo = cv2.cvtColor(cv2.imread(str(folder / "t1.jpg")), cv2.COLOR_BGR2RGB)
     (found,) = Detector(40).detect([photo])
@@ -27,7 +27,7 @@ def six_people(folder):
 def stage(frames, *parts, seed=0):
     """Frames (T,H,W,3) uint8 of faces on a blurred background.
 
-    parts: (face, side in pixels, first frame, end, function from the frame's number to (left, top)).
+    parts: (face, side in pixels, first frame, end frame, function from frame number to (left, top)).
     """
     noise = np.random.default_rng(seed).integers(40, 200, (12, 20, 3)).astype(np.uint8)
     backdrop = cv2.resize(noise, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
@@ -43,10 +43,10 @@ def stage(frames, *parts, seed=0):
 
 
 def still(left, top):
-    """A path that stays within 2 pixels of (left, top)."""
+    """Return a path that stays within 2 pixels of (left, top)."""
     return lambda frame: (left + 2 * np.sin(frame / 7), top)
 
 
 def crossing(speed, fps=FPS):
-    """A path from left to right and back, at `speed` pixels a second."""
+    """Return a path from left to right and back, at `speed` pixels per second."""
     return lambda frame: (abs((frame * speed / fps + 480) % 960 - 480), 100)

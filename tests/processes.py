@@ -1,11 +1,11 @@
-"""Find the processes that a command has left running, if it was started with start_new_session=True."""
+"""Find processes left running by a command started with start_new_session=True."""
 
 import time
 from pathlib import Path
 
 
 def running(session: int) -> list[str]:
-    """Command lines of the processes of `session` that still run; zombies have ended."""
+    """Command lines of the processes in `session` that still run; zombies count as ended."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -18,7 +18,7 @@ def running(session: int) -> list[str]:
 
 
 def left_running(session: int, patience: float = 20.0) -> list[str]:
-    """Like running(), after waiting up to `patience` seconds for all of them to end."""
+    """Wait up to `patience` seconds for all processes to end, then return running()."""
     until = time.monotonic() + patience
     while (found := running(session)) and time.monotonic() < until:
         time.sleep(0.05)

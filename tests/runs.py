@@ -1,4 +1,4 @@
-"""What pages are made of: run folders with made-up numbers, as a cross-validation leaves them, and a dataset."""
+"""Inputs for pages: run folders as a cross-validation writes them, with made-up numbers, and a dataset."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ from tests.conftest import moving_face
 
 
 def made_up(reals: int, fakes: int = 1, prefix: str = "") -> list[VideoRecord]:
-    """Records of so many real videos, without faces, and of so many fakes of each."""
+    """Records of this many real videos without faces, and of this many fakes of each."""
     found = []
     for number in range(reals):
         real = f"{prefix}real{number}.mp4"
@@ -38,7 +38,7 @@ def made_up(reals: int, fakes: int = 1, prefix: str = "") -> list[VideoRecord]:
 def write_run(
     folder: Path, videos: list[VideoRecord], folds: int = 3, seed: int = 0, faces: Path | None = None
 ) -> Path:
-    """The cross-validation of `videos` in `folder`, as good as an AUC of about 0.85; broken videos say 0.5."""
+    """Write a cross-validation of `videos` to `folder`, with an AUC of about 0.85; broken videos get 0.5."""
     folder.mkdir(parents=True)
     names, labels = [v.video for v in videos], [int(v.label or 0) for v in videos]
     frame = assign_folds(names, labels, [v.source for v in videos], folds)
@@ -70,7 +70,7 @@ def write_run(
 
 
 def add_distortions(run: Path) -> None:
-    """A distort.json, where each distortion has cost something."""
+    """Write a distort.json in which each distortion raises the loss."""
     clean = json.loads((run / "score.json").read_text())["score"]
     worse = {**clean, "balanced_log_loss": 0.9, "against": {"balanced_log_loss": 0.1}}
     found = {name: {"means": kind.means, **worse} for name, kind in DISTORTIONS.items()}
@@ -78,14 +78,14 @@ def add_distortions(run: Path) -> None:
 
 
 HOSTILE = "<script>alert(1)</script>.mp4"
-"""The name of a video: of a file script>.mp4 in a folder, and code where it is not escaped."""
+"""The name of a video: the file script>.mp4 in a folder, which acts as code unless it is escaped."""
 
 
 def hostile_faces(folder: Path, face_video: Path) -> FaceStore:
-    """A dataset of seven videos in `folder`/faces, of which every text is code where it is not escaped.
+    """Write a dataset of seven videos to `folder`/faces whose every text acts as code unless it is escaped.
 
-    HOSTILE shows a face, as do one more real video of another face, a fake whose face is its source's, and a fake of an
-    unknown source that shows the same picture. One video has no face, one is no video, and one is not there.
+    HOSTILE shows a face. So do another real video, of another face, a fake whose face is its source's, and a fake of an
+    unknown source with the same picture. One video has no face, one is not a video, and one is missing.
     """
     videos = folder / "videos"
     (videos / HOSTILE).parent.mkdir(parents=True)

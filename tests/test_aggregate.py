@@ -24,7 +24,7 @@ VIDEO = st.dictionaries(
     min_size=1,
     max_size=12,
 ).map(lambda faces: [FaceLogit(*place, *said) for place, said in faces.items()])
-"""Tracklets in any order, each place once."""
+"""Tracklets in any order, each (segment, face) once."""
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_segments_by_hand(name, expected):
 
 @pytest.mark.parametrize("name", SEGMENTS)
 @given(LOGITS)
-def test_between_the_least_and_the_most_and_whatever_the_order(name, logits):
+def test_the_result_lies_between_minimum_and_maximum_in_any_order(name, logits):
     value = SEGMENTS[name](logits)
     assert min(logits) - 1e-2 <= value <= max(logits) + 1e-2
     assert SEGMENTS[name](logits[::-1]) == pytest.approx(value, abs=1e-2)
@@ -50,7 +50,7 @@ def test_between_the_least_and_the_most_and_whatever_the_order(name, logits):
 
 @pytest.mark.parametrize("name", SEGMENTS)
 @given(st.floats(-15, 15), st.integers(1, 9))
-def test_segments_that_agree_are_believed(name, value, count):
+def test_agreeing_segments_keep_their_logit(name, value, count):
     assert SEGMENTS[name]([value] * count) == pytest.approx(value, abs=1e-3)
 
 
@@ -66,7 +66,7 @@ CROWDED = [
     FaceLogit(5, 1, 0.6, 2.0),
     FaceLogit(5, 2, 0.5, 2.0),
 ]
-"""Three segments: of two faces, of one and of three."""
+"""Three segments with two faces, one face and three faces."""
 
 
 @pytest.mark.parametrize(
@@ -79,27 +79,27 @@ CROWDED = [
         ("max", "top_half", 3.0),  # of 1, 4, 2
     ],
 )
-def test_faces_are_joined_within_their_segment_and_then_segments(faces, segments, expected):
+def test_faces_are_aggregated_per_segment_and_then_across_segments(faces, segments, expected):
     for order in (CROWDED, CROWDED[::-1]):
         assert aggregate(order, Aggregation(faces=faces, segments=segments)) == pytest.approx(expected)
 
 
-def test_a_segment_of_many_faces_counts_for_no_more_than_one_of_one():
+def test_a_segment_counts_once_however_many_faces_it_shows():
     crowd = [FaceLogit(0, face, 1.0, 2.0) for face in range(8)]
     assert aggregate([*crowd, FaceLogit(1, 0, 1.0, -2.0)], Aggregation()) == 0.0
 
 
-def test_of_several_faces_the_most_suspect_one_can_decide():
+def test_the_most_suspicious_face_can_decide():
     assert over_faces(CROWDED[3:], "max") == 2.0
     assert over_faces(CROWDED[:1], "max") == over_faces(CROWDED[:1], "mean") == 1.0
 
 
-def test_faces_that_nobody_is_sure_of_count_alike():
+def test_uncertain_faces_count_equally():
     assert over_faces([FaceLogit(0, 0, 0.0, 1.0), FaceLogit(0, 1, 0.0, 2.0)], "confidence") == 1.5
 
 
 @given(VIDEO, st.sampled_from(sorted(SEGMENTS)), st.sampled_from(FACES))
-def test_a_video_lies_between_its_faces_whatever_their_order(faces, segments, way):
+def test_a_video_logit_lies_between_its_face_logits_in_any_order(faces, segments, way):
     how = Aggregation(faces=way, segments=segments)
     logits, value = [face.logit for face in faces], aggregate(faces, how)
     assert min(logits) - 1e-2 <= value <= max(logits) + 1e-2
@@ -107,7 +107,7 @@ def test_a_video_lies_between_its_faces_whatever_their_order(faces, segments, wa
 
 
 @given(VIDEO, st.sampled_from(sorted(SEGMENTS)), st.sampled_from(FACES))
-def test_a_flip_of_every_sign_flips_what_treats_both_sides_alike(faces, segments, way):
+def test_symmetric_rules_flip_sign_with_their_inputs(faces, segments, way):
     if segments == "top_half" or way == "max":
         return
     how = Aggregation(faces=way, segments=segments)
@@ -115,7 +115,7 @@ def test_a_flip_of_every_sign_flips_what_treats_both_sides_alike(faces, segments
     assert flipped == pytest.approx(-aggregate(faces, how), abs=1e-6)
 
 
-def test_no_face_and_unknown_ways_are_errors():
+def test_no_face_and_an_unknown_rule_are_errors():
     with pytest.raises(ValueError, match="without a face"):
         aggregate([], Aggregation())
     for odd in (Aggregation(segments="median"), Aggregation(faces="median")):
@@ -124,27 +124,27 @@ def test_no_face_and_unknown_ways_are_errors():
 
 
 class TestOverMembers:
-    def test_tracklet_by_tracklet_the_weighted_mean(self):
+    def test_each_tracklet_gets_the_weighted_mean(self):
         one = [FaceLogit(1, 0, 0.9, 1.0), FaceLogit(1, 1, 0.8, -2.0), FaceLogit(3, 0, 0.7, 3.0)]
         other = [face._replace(logit=2 * face.logit) for face in one]
         assert over_members([one, other]) == tuple(face._replace(logit=1.5 * face.logit) for face in one)
         assert [face.logit for face in over_members([one, other], [3.0, 1.0])] == [1.25, -2.5, 3.75]
         assert over_members([one]) == tuple(one)
 
-    def test_networks_that_are_scored_on_other_segments_have_these_to_themselves(self):
-        """Of two segments one and of four the other: they meet where both look."""
+    def test_networks_are_averaged_only_on_segments_they_share(self):
+        """One scores two segments, the other four; they are averaged only on the shared ones."""
         two = [FaceLogit(number, 0, 1.0, 1.0) for number in (2, 6)]
         four = [FaceLogit(number, 0, 1.0, -1.0) for number in (1, 2, 5, 7)]
         joined = over_members([two, four], [3.0, 1.0])
         assert [(face.segment, face.logit) for face in joined] == [(1, -1), (2, 0.5), (5, -1), (6, 1), (7, -1)]
 
-    def test_the_rest_stands_in_for_a_network_that_is_left_out(self):
+    def test_the_remaining_networks_replace_one_that_is_left_out(self):
         one, two = [FaceLogit(0, 0, 1.0, 4.0)], [FaceLogit(0, 0, 1.0, 1.0)]
         assert over_members([one, two], [0.6, 0.1])[0].logit == pytest.approx((0.6 * 4 + 0.1) / 0.7)
         assert over_members([]) == ()
 
     @given(st.lists(VIDEO, min_size=1, max_size=4), st.floats(0.01, 100))
-    def test_weights_of_any_sum_say_the_same_and_the_order_of_faces_says_nothing(self, answers, scale):
+    def test_neither_the_sum_of_weights_nor_the_order_of_faces_matters(self, answers, scale):
         weights = [1.0 + number for number in range(len(answers))]
         joined = over_members(answers, weights)
         assert [face[:3] for face in joined] == sorted({face[:3] for faces in answers for face in faces})

@@ -41,7 +41,7 @@ def people(tmp_path_factory):
 
 
 def damaged(path, packets=10):
-    """Flip bits in `packets` of the file's packets, but not in the first."""
+    """Flip bits in `packets` packets of the file, but not in the first."""
     rng, data = np.random.default_rng(5), bytearray(path.read_bytes())
     with av.open(str(path)) as container:
         places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
@@ -101,7 +101,7 @@ def out_of_fold(videos, checkpoint, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def others(people, tmp_path_factory):
-    """Three pairs of videos that differ in one person only: "late face 0.mp4" and "late face 1.mp4", and so on."""
+    """Three pairs of videos that differ in one person only, such as "late face 0.mp4" and "late face 1.mp4"."""
     a, b, c, *either = people[:5]
     folder, two, long = tmp_path_factory.mktemp("others"), 2 * FPS, 8 * FPS
     first = (a, 160, 0, long, still(60, 90))
@@ -138,14 +138,14 @@ def test_a_prediction_has_the_logits_of_cross_validation_bit_for_bit(videos, out
 
 
 def shown(score):
-    """Count the faces of each scored segment."""
+    """Count the faces in each scored segment."""
     counts = {}
     for face in score.faces:
         counts[face.segment] = counts.get(face.segment, 0) + 1
     return counts
 
 
-def test_every_face_on_screen_is_found(predicted):
+def test_every_visible_face_is_found(predicted):
     counts = {name: list(shown(score).values()) for name, score in predicted.items()}
     for speed in (20, 44, 88):
         assert counts[f"crosses at {speed}.mp4"] == [1, 1, 1, 1]
@@ -156,7 +156,7 @@ def test_every_face_on_screen_is_found(predicted):
     assert min(counts["three, then one.mp4"][:2]) >= 3
     assert counts["three, then one.mp4"][2:] == [1, 1]
     assert min(counts["four people.mp4"]) >= 4
-    assert list(shown(predicted["comes late.mp4"])) == [5]  # not one of the even segments
+    assert list(shown(predicted["comes late.mp4"])) == [5]  # none of the evenly spread segments
 
 
 @pytest.mark.parametrize("what", ["last shot", "late face", "smallest of four"])

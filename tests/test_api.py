@@ -24,13 +24,13 @@ def detector():
     return dfd.load(force=True)
 
 
-def test_importing_dfd_takes_no_time():
+def test_importing_dfd_is_fast():
     code = "import time; t = time.process_time(); import dfd; print(time.process_time() - t)"
     took = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert float(took) < 0.3
 
 
-def test_the_package_has_these_names_and_no_others():
+def test_the_package_exports_exactly_these_names():
     assert dfd.__all__ == ["Detector", "Result", "__version__", "load"]
     assert dfd.load.__module__ == "dfd.api"
     assert typing.get_type_hints(dfd.load)["return"] is dfd.Detector
@@ -38,7 +38,7 @@ def test_the_package_has_these_names_and_no_others():
         _ = dfd.lode
 
 
-def test_a_result_says_what_a_prediction_says(detector, face_video):
+def test_a_result_has_the_values_of_a_prediction(detector, face_video):
     result = detector.score(str(face_video))
     assert (result.name, result.status) == ("face.mp4", "ok")
     assert 0 < result.probability < 1
@@ -68,7 +68,7 @@ def clips(face_video, tmp_path_factory):
     return [face_video, folder / "two.mp4", folder / "dark.mp4"]
 
 
-def test_predict_explain_and_score_say_the_same_of_a_file(detector, clips, tmp_path):
+def test_predict_explain_and_score_agree_on_a_file(detector, clips, tmp_path):
     bundle, rows = detector.bundle, named(clips)
     made = run(rows, bundle.info, lambda: bundle, tmp_path / "s.csv", Settings(workers=1))
     abouts = explained(rows, bundle.info, lambda: bundle, frames=0, limits=Limits(1))
@@ -86,7 +86,7 @@ def test_predict_explain_and_score_say_the_same_of_a_file(detector, clips, tmp_p
     assert made.report()["caveats"] == [{"filename": "dark.mp4", "reason": dark.doubts[0]}]
 
 
-def test_failures_are_results_in_their_place(detector, face_video, tmp_path):
+def test_failures_are_returned_as_results_in_order(detector, face_video, tmp_path):
     torn = tmp_path / "<b>.mp4"
     torn.write_bytes(b"nothing")
     results = detector.score_many([torn, face_video, tmp_path / "gone.mp4", torn], workers=1)
@@ -99,16 +99,16 @@ def test_failures_are_results_in_their_place(detector, face_video, tmp_path):
     assert detector.score_many([]) == []
 
 
-def test_one_path_is_no_list(detector, face_video):
+def test_score_many_refuses_a_single_path(detector, face_video):
     for path in (face_video, str(face_video)):
         with pytest.raises(ConfigError, match="score_many takes a list"):
             detector.score_many(path)
 
 
-def test_what_is_no_bundle_is_refused(tmp_path):
+def test_a_folder_without_a_bundle_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="is not a bundle"):
         dfd.load(tmp_path)
 
 
-def test_a_detector_says_what_it_is(detector):
+def test_a_detector_describes_itself(detector):
     assert repr(detector) == f"<Detector {shipped()}: 2 networks on cpu>"

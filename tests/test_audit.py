@@ -20,7 +20,7 @@ def store(small_store):
 
 
 @pytest.mark.slow
-def test_every_check_says_what_it_covered(store):
+def test_every_check_states_its_coverage(store):
     found = audit(store, split(labelled(store), 2, 0), threshold=1.0)
     assert [row["covered"] for row in found.checks] == [9, 5, 5, 8, 4, 9]
     assert [row["against"] for row in found.checks] == [0, 0, 0, 0, 0, 0]
@@ -32,7 +32,7 @@ def copied(small_store, tmp_path):
     return FaceStore.open(shutil.copytree(small_store.folder, tmp_path / "faces"))
 
 
-def test_a_copy_under_another_name_in_another_fold_is_found(copied, small_dataset):
+def test_a_renamed_copy_in_another_fold_is_found(copied, small_dataset):
     copied.write(Video(small_dataset / "real0.mp4", "twin.mp4", 0))
     folds = split(labelled(copied), 2, 0)
     folds.loc[folds["group"] == "twin.mp4", "fold"] = 1 - folds.set_index("filename").loc["real0.mp4", "fold"]
@@ -45,7 +45,7 @@ def apart_in(folds):
     return fold["real0.mp4"] != fold["real1.mp4"]
 
 
-def test_people_are_counted_and_one_in_two_folds_is_found(copied, small_dataset):
+def test_people_are_counted_and_a_person_in_two_folds_is_found(copied, small_dataset):
     for name in ("real0.mp4", "real1.mp4"):
         copied.correct([Video(small_dataset / name, name, 0, people=("Ada", name))])
     crossing = next(seed for seed in range(20) if apart_in(split(labelled(copied), 2, seed, Grouping(groups="source"))))
@@ -70,14 +70,14 @@ def test_a_group_on_both_sides_is_refused(store):
         audit(store, pd.DataFrame(folds), threshold=1.0)
 
 
-def test_a_fake_that_is_its_source_is_listed(copied, small_dataset):
+def test_a_fake_identical_to_its_source_is_listed(copied, small_dataset):
     copied.write(Video(small_dataset / "real1.mp4", "fake1.mp4", 1, "real1.mp4"))
     found = audit(copied, split(labelled(copied), 2, 0), threshold=1.0)
     assert [row["fake"] for row in found.unchanged] == ["fake1.mp4"]
 
 
 def test_a_fake_is_compared_with_its_source_segment_by_segment(tmp_path):
-    """Changed in its last segment alone it is none; nor is one whose source shows no face where it does compared."""
+    """A fake changed in its last segment only is not identical, nor is one whose source has no face to compare."""
     real = moving_face(18, shift=0.5)
     late, nobody = real.copy(), real.copy()
     late[12:, ::2] = late[12:, ::2] // 5 * 3

@@ -37,7 +37,7 @@ def applied(drawn, images=None, size=48, margin=1.3):
     return drawn(images, 1.6, margin, size, face(len(images)))
 
 
-def test_with_nothing_drawn_a_clip_is_what_is_scored():
+def test_without_augmentation_a_clip_equals_the_scored_clip():
     images = np.stack([picture(seed) for seed in range(3)])
     for margin, size in ((1.6, 96), (1.3, 48), (1.0, 60)):
         assert np.array_equal(applied(draw(), images, size, margin), narrow(images, 1.6, margin, size))
@@ -51,7 +51,7 @@ def test_all_frames_of_a_constant_clip_get_the_same_draw(seed):
 
 
 @pytest.mark.parametrize("name", ALWAYS)
-def test_each_change_changes_and_is_the_same_for_both_twins(name):
+def test_each_augmentation_changes_both_twins_equally(name):
     plain, drawn = applied(draw()), draw(3, **{name: 1})
     once, again = applied(drawn), applied(drawn)
     assert np.array_equal(once, again)
@@ -59,7 +59,7 @@ def test_each_change_changes_and_is_the_same_for_both_twins(name):
     assert not np.array_equal(applied(draw(4, **{name: 1})), once) or name in ("flip", "grey")
 
 
-def test_noise_is_new_in_every_frame_and_as_strong_in_each():
+def test_noise_differs_per_frame_but_has_constant_strength():
     grey = np.full((4, 96, 96, 3), 128, np.uint8)
     drawn = draw(noise=1)
     noisy = applied(drawn, grey, 96, 1.6).astype(float)
@@ -67,7 +67,7 @@ def test_noise_is_new_in_every_frame_and_as_strong_in_each():
     assert noisy.std(axis=(1, 2, 3)) == pytest.approx(drawn.noise, rel=0.05)
 
 
-def test_a_second_encoding_costs_more_the_higher_its_crf_and_alike_in_every_frame():
+def test_recompression_loss_grows_with_crf_and_is_even_across_frames():
     images = still()
     losses = {crf: (recoded(images, crf).astype(float) - images) ** 2 for crf in (17, 40)}
     assert losses[17].mean() < losses[40].mean() / 2
@@ -76,7 +76,7 @@ def test_a_second_encoding_costs_more_the_higher_its_crf_and_alike_in_every_fram
     assert recoded(images[:, :47, :33], 20).shape == (5, 47, 33, 3)  # odd sides
 
 
-def test_a_reduced_video_has_lost_its_detail_and_kept_its_size():
+def test_downscaling_removes_detail_and_keeps_the_size():
     rng = np.random.default_rng(0)
     fine = np.repeat(rng.integers(0, 255, (96, 96, 3), dtype=np.uint8)[None], 2, axis=0)
     drawn = draw(2, reduce=1)
@@ -84,26 +84,26 @@ def test_a_reduced_video_has_lost_its_detail_and_kept_its_size():
     assert applied(drawn, fine, 96, 1.6).std() < 0.8 * fine.std()
 
 
-def test_how_far_a_video_is_reduced_is_chosen():
+def test_the_downscaling_factor_is_drawn():
     left = [draw(seed, reduce=1, reduce_to=0.6).reduction for seed in range(60)]
     assert 0.6 <= min(left) < 0.65
     assert 0.95 < max(left) <= 1
 
 
-def test_a_grey_clip_has_no_colour_and_its_brightness():
+def test_a_grey_clip_loses_colour_and_keeps_brightness():
     grey = applied(draw(grey=1), size=96, margin=1.6)
     assert np.ptp(grey, axis=3).max() == 0
     assert grey.mean() == pytest.approx(float((still() @ [0.299, 0.587, 0.114]).mean()), abs=1)
     assert draw(grey=1, colour=1).saturation == 0
 
 
-def test_a_blended_faces_crop_is_once_to_one_and_a_half_times_its_box_and_a_little_aside():
-    """The recipe `blend` cuts margin 1.25 with a zoom of 0.2 out of a margin of 1.7: a ramp shows which part."""
+def test_a_blended_crop_spans_1_to_1_5_boxes_with_a_small_shift():
+    """The recipe `blend` cuts margin 1.25, zoomed by up to 0.2, out of margin 1.7; a ramp shows which part."""
     ramp = np.repeat(np.arange(250, dtype=np.uint8)[None, :, None], 250, axis=0).repeat(3, axis=2)[None]
     scales, aside = [], []
     for seed in range(300):
         row = draw(seed, zoom=0.2, shift=0.04)(ramp, 1.7, 1.25, 125, None)[0, 0, :, 0].astype(float)
-        width = 125 * (row[-10] - row[9]) / (125 - 19)  # of the cut, in stored pixels; its ends are rounded
+        width = 125 * (row[-10] - row[9]) / (125 - 19)  # width of the cut in stored pixels; its ends are rounded
         scales.append(width * 1.7 / 250)
         aside.append((row[9] + row[-10] - 249) / 2 / width)
     assert (min(scales), max(scales)) == pytest.approx((1.0, 1.5), abs=0.03)
@@ -111,12 +111,12 @@ def test_a_blended_faces_crop_is_once_to_one_and_a_half_times_its_box_and_a_litt
     assert (min(aside), max(aside)) == pytest.approx((-0.04, 0.04), abs=0.01)
 
 
-def test_a_mirrored_clip_shows_the_same_in_reverse():
+def test_a_mirrored_clip_is_the_clip_reversed_left_to_right():
     assert np.array_equal(applied(draw(flip=1)), applied(draw())[:, :, ::-1])
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_part_of_the_face_is_covered_and_follows_it(part):
+def test_an_occlusion_covers_part_of_the_face_and_follows_it(part):
     drawn = replace(draw(), part=part, cover=(255, 0, 255))
     images = np.zeros((2, 96, 96, 3), np.uint8)
     moved = np.stack([FACE, FACE + np.array([10, 0], np.float32)])
@@ -131,14 +131,14 @@ def test_a_part_of_the_face_is_covered_and_follows_it(part):
     assert (x, y) == pytest.approx(inside[part], abs=2)
 
 
-def test_nothing_is_covered_where_no_landmarks_are_known():
+def test_nothing_is_covered_without_landmarks():
     drawn = draw(cutout=1)
     assert drawn.part is not None
     assert np.array_equal(drawn(still(), 1.6, 1.3, 48, None), applied(draw()))
 
 
 def test_landmarks_move_with_the_cut():
-    """A cover drawn on the stored crop and then cut lies where the cover of the cut crop does."""
+    """Covering the stored crop and then cutting equals cutting and then covering."""
     drawn = replace(draw(), part="eyes", cover=(255, 255, 255), zoom=0.8, shift=(0.1, -0.05))
     images = np.zeros((1, 96, 96, 3), np.uint8)
     first = replace(draw(), part="eyes", cover=(255, 255, 255))(images, 1.6, 1.6, 96, face(1))
@@ -150,19 +150,19 @@ def test_landmarks_move_with_the_cut():
 
 @given(st.integers(0, 2**32), st.floats(1.0, 1.6), st.integers(16, 80))
 @settings(max_examples=40, deadline=None)
-def test_whatever_is_drawn_a_clip_has_its_size(seed, margin, size):
+def test_augmentation_never_changes_the_clip_size(seed, margin, size):
     config = AugmentConfig(**dict.fromkeys(ALWAYS, 0.5), zoom=0.9, shift=0.9).replace(codec=0)
     clip = applied(Draw.of(np.random.default_rng(seed), config), None, size, margin)
     assert clip.shape == (5, size, size, 3)
     assert clip.dtype == np.uint8
 
 
-def test_a_wider_cut_than_was_stored_is_refused():
+def test_a_cut_wider_than_the_stored_crop_is_refused():
     with pytest.raises(ValueError, match="margin 1.7 is wider than the stored crops' 1.6"):
         applied(draw(), margin=1.7)
 
 
-def test_changes_come_as_often_as_they_are_told_to():
+def test_augmentations_occur_at_their_configured_rate():
     rng = np.random.default_rng(0)
     config = AugmentConfig(flip=0.5, codec=0.25)
     draws = [Draw.of(rng, config) for _ in range(2000)]
@@ -172,7 +172,7 @@ def test_changes_come_as_often_as_they_are_told_to():
     assert (min(crfs), max(crfs)) == (17, 40)
 
 
-def test_one_change_more_leaves_the_others_drawn_as_they_were():
+def test_enabling_another_augmentation_keeps_the_other_draws():
     a, b = draw(5, noise=1), draw(5, noise=1, jpeg=1)
     assert (a.noise, a.seed) == (b.noise, b.seed)
 
@@ -189,7 +189,7 @@ def test_frames_are_dropped_to_15_to_30_a_second():
         steps |= {int(b - a) for row in positions for a, b in itertools.pairwise(row)}
     assert steps == {1, 2}  # 30 a second: every frame; 15: every other
     slow = thinned_clips(100, 10.0, config, 1, rng, NOTHING.replace(rate=1))[0]
-    assert np.diff(slow).tolist() == [1] * 7  # there is nothing to drop
+    assert np.diff(slow).tolist() == [1] * 7  # nothing to drop
 
 
 @given(st.integers(1, 400), st.floats(5, 60), st.integers(0, 10**6))
@@ -202,7 +202,7 @@ def test_thinned_clips_lie_in_their_track_in_order(frames, fps, seed):
     assert (np.diff(positions) >= 0).all()
 
 
-def test_no_file_is_left_of_a_second_encoding(tmp_path, monkeypatch):
+def test_recompression_leaves_no_file(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     recoded(still(), 30)
     assert list(Path(tmp_path).iterdir()) == []

@@ -12,7 +12,7 @@ def test_the_journal_takes_5_of_a_fake_and_21_of_a_real_video():
     assert share.prior == pytest.approx(323 * 5 / (323 * 5 + 77 * 21))
 
 
-def test_the_rarer_class_gives_more_whichever_it_is():
+def test_the_rarer_class_is_sampled_more():
     assert (balance([0] * 9 + [1] * 3, 2).fake, balance([0] * 9 + [1] * 3, 2).real) == (6, 2)
 
 
@@ -24,12 +24,12 @@ def test_the_prior_is_close_to_a_half(reals, fakes, slices):
 
 
 @pytest.mark.parametrize("labels", [[0, 0], [1], []])
-def test_one_class_is_refused(labels):
+def test_a_single_class_is_refused(labels):
     with pytest.raises(ConfigError, match=r"\d real and \d fake"):
         balance(labels, 5)
 
 
-def test_real_videos_alone_will_do_when_all_fakes_are_made_of_them():
+def test_real_videos_suffice_when_all_fakes_are_self_blended():
     assert both_classes([0, 0, 0], made=1) == (3, 0)
     with pytest.raises(ConfigError, match="--train.self-blend 1 makes the fakes"):
         both_classes([0, 0, 0], made=0.9)

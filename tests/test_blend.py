@@ -13,19 +13,19 @@ STILL = BlendConfig(jitter=0, ripple=0, shift=0, zoom=0, drift=0, ratios=(1.0,),
 
 
 def middle(weights):
-    """Where the weight of a mask lies: (x, y)."""
+    """The centre of mass of a mask: (x, y)."""
     y, x = np.mgrid[: weights.shape[0], : weights.shape[1]]
     return np.array([(x * weights).sum(), (y * weights).sum()]) / weights.sum()
 
 
 def clip(frames=12, seed=1, size=100):
-    """Smooth noise of many colours, still, with a still face."""
+    """A still clip of smooth coloured noise, with a still face."""
     rng = np.random.default_rng(seed)
     image = np.kron(rng.integers(30, 220, (size // 5, size // 5, 3)), np.ones((5, 5, 1))).astype(np.uint8)
     return np.repeat(image[None], frames, axis=0), np.repeat(FACE[None], frames, axis=0)
 
 
-def test_in_a_plain_picture_the_fake_is_the_mix_that_the_mask_says():
+def test_on_a_plain_picture_the_fake_is_the_masked_mix():
     images, landmarks = clip()
     images[:] = 100
     config = STILL.replace(change_target=0)
@@ -78,8 +78,8 @@ def test_the_side_that_is_recoloured_is_chosen():
         assert not np.array_equal(twin, images)
 
 
-def test_all_is_drawn_once_a_clip():
-    """A still picture of a still face that moves with its head has a still fake."""
+def test_parameters_are_drawn_once_per_clip():
+    """A still picture of a still face gives a still fake."""
     images, landmarks = clip()
     config = BlendConfig(motions=MOVES["still"])
     for seed in range(8):
@@ -89,7 +89,7 @@ def test_all_is_drawn_once_a_clip():
         assert (masks == masks[0]).all()
 
 
-def test_drift_is_slow_and_of_the_deviation_asked_for():
+def test_drift_is_slow_and_has_the_configured_deviation():
     images, landmarks = clip(frames=150)
     config = STILL.replace(drift=0.1, motions=MOVES["drift"])  # of 20 pixels: 2
     ways = []
@@ -101,7 +101,7 @@ def test_drift_is_slow_and_of_the_deviation_asked_for():
     assert 1 < np.concatenate([way - way.mean(axis=0) for way in ways]).std() < 3
 
 
-def test_a_flickering_face_changes_its_brightness_and_at_times_is_the_frames_own():
+def test_a_flickering_face_varies_in_brightness_and_is_sometimes_unblended():
     images, landmarks = clip(frames=12)
     images[:] = 100
     config = STILL.replace(motions=MOVES["flicker"], change_target=0)
@@ -118,8 +118,8 @@ def test_a_flickering_face_changes_its_brightness_and_at_times_is_the_frames_own
     assert max(own) > 0
 
 
-def test_a_stuttering_face_repeats_or_skips_frames_that_its_head_does_not():
-    """A picture that grows brighter by 5 a frame: the face shows which frame it is of."""
+def test_a_stuttering_face_repeats_or_skips_frames_while_the_head_does_not():
+    """The picture brightens by 5 per frame, so the face shows which frame it was taken from."""
     images, landmarks = clip(frames=12)
     images[:] = (60 + 5 * np.arange(12, dtype=np.uint8))[:, None, None, None]
     config = STILL.replace(motions=MOVES["stutter"], change_target=1)  # the face itself keeps its colour
@@ -133,7 +133,7 @@ def test_a_stuttering_face_repeats_or_skips_frames_that_its_head_does_not():
         if (lag < 0).any():
             kinds.add("repeats")
             assert lag.min() >= -5
-            assert lag[-1] in (0, lag.min())  # in step again, unless the clip ends before
+            assert lag[-1] in (0, lag.min())  # in sync again, unless the clip ends before
         else:
             kinds.add("skips")
             assert lag.max() <= 5
@@ -141,7 +141,7 @@ def test_a_stuttering_face_repeats_or_skips_frames_that_its_head_does_not():
     assert kinds == {"repeats", "skips"}
 
 
-def test_a_picture_of_one_frame_has_no_motion():
+def test_a_single_frame_has_no_motion():
     images, landmarks = clip(frames=1)
     for motions in MOVES.values():
         _, fake, _ = self_blend(images, landmarks, np.random.default_rng(2), STILL.replace(motions=motions))
@@ -157,7 +157,7 @@ def test_a_detectors_jitter_does_not_shake_the_mask():
     assert np.diff(way, axis=0).std() < 0.25 * np.diff(shaken.mean(axis=1), axis=0).std()
 
 
-def test_the_same_seed_gives_the_same_fake_and_another_does_not():
+def test_the_fake_depends_on_the_seed():
     images, landmarks = clip()
     first, again, other = (
         self_blend(images, landmarks, np.random.default_rng(seed), BlendConfig()) for seed in (5, 5, 6)
@@ -167,7 +167,7 @@ def test_the_same_seed_gives_the_same_fake_and_another_does_not():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (2, 200)])
-def test_pictures_of_a_pixel_or_two_are_blended_too(size):
+def test_pictures_of_one_or_two_pixels_are_blended(size):
     images = np.full((2, *size, 3), 90, np.uint8)
     for seed in range(6):
         twin, fake, masks = self_blend(images, np.repeat(FACE[None], 2, 0), np.random.default_rng(seed), BlendConfig())
@@ -175,7 +175,7 @@ def test_pictures_of_a_pixel_or_two_are_blended_too(size):
         assert masks.shape == (2, *size)
 
 
-def test_what_is_no_clip_is_refused():
+def test_a_malformed_clip_is_refused():
     images, landmarks = clip(frames=3)
     rng, config = np.random.default_rng(0), BlendConfig()
     with pytest.raises(ValueError, match=r"images are \(3, 100, 100, 3\) float64"):
@@ -194,14 +194,14 @@ def test_ratios_outside_zero_to_one_are_refused():
 
 
 @pytest.mark.parametrize("motions", [(0, 0, 0, 0), (1, 0, 0, -1), (1, 0, 0)])
-def test_motions_are_four_shares(motions):
+def test_malformed_motion_shares_are_refused(motions):
     with pytest.raises(ConfigError, match="motions"):
         BlendConfig.read({"motions": motions}, "blend")
 
 
 @pytest.fixture(scope="module")
 def astronaut():
-    """A film of her face, which moves to the right by a pixel a frame, and its landmarks."""
+    """Frames of her face, which moves right by a pixel per frame, and its landmarks."""
     images = moving_face(6)
     return images, LANDMARKS + np.arange(6)[:, None, None] * [1, 0]
 
@@ -220,14 +220,14 @@ def test_twin_and_fake_are_equal_outside_a_hull(astronaut, hulls):
         assert np.any(fake != twin)
 
 
-def test_at_ratio_zero_the_fake_is_its_twin_with_a_mesh_too(astronaut, hulls):
+def test_at_ratio_zero_the_fake_is_its_twin_also_with_a_mesh(astronaut, hulls):
     for seed in range(5):
         twin, fake, masks = self_blend(*astronaut, np.random.default_rng(seed), hulls.replace(ratios=(0.0,)))
         assert np.array_equal(fake, twin)
         assert masks.max() == 0
 
 
-def test_one_mask_a_clip_follows_the_mesh(astronaut, hulls):
+def test_one_mask_per_clip_follows_the_mesh(astronaut, hulls):
     ways = []
     for seed in range(6):
         still = hulls.replace(motions=MOVES["still"], ratios=(1.0,))
@@ -237,8 +237,8 @@ def test_one_mask_a_clip_follows_the_mesh(astronaut, hulls):
     assert np.mean(ways, axis=(0, 1)) == pytest.approx([0.75, 0], abs=0.2)  # smoothed: the ends are held back
 
 
-def test_the_mask_is_of_the_mesh_and_not_of_the_five_landmarks(astronaut, hulls):
-    """They are 8 pixels too high; the face is where it is."""
+def test_the_mask_uses_the_mesh_and_not_the_five_landmarks(astronaut, hulls):
+    """The landmarks are shifted 8 pixels up; the face is not."""
     images, landmarks = astronaut
     plain = hulls.replace(motions=MOVES["still"], jitter=0, ripple=0, shift=0, zoom=0, turn=0)
     for seed in range(4):
@@ -248,15 +248,15 @@ def test_the_mask_is_of_the_mesh_and_not_of_the_five_landmarks(astronaut, hulls)
         assert middle(there[0]) == pytest.approx(middle(here[0]), abs=2)
 
 
-def test_where_the_mesh_sees_no_face_an_oval_through_five_landmarks_is_taken(hulls):
+def test_without_a_mesh_face_the_mask_is_an_oval_through_five_landmarks(hulls):
     images, landmarks = clip(frames=2)
     masks = self_blend(images, landmarks, np.random.default_rng(3), hulls.replace(jitter=0, ripple=0))[2]
     assert masks.max() > 0.2
     assert middle(masks[0]) == pytest.approx(FACE.mean(axis=0), abs=12)
 
 
-def test_with_a_mesh_hue_moves_in_half_of_the_clips(hulls):
-    """In red of which green and blue are alike hue alone, or a tint, tells the two apart."""
+def test_with_a_mesh_half_of_the_clips_shift_hue(hulls):
+    """In a red with equal green and blue, only a hue shift or a tint makes green and blue differ."""
     images, landmarks = clip(frames=1)
     images[:] = (200, 40, 40)
     apart = []
@@ -266,7 +266,7 @@ def test_with_a_mesh_hue_moves_in_half_of_the_clips(hulls):
     assert 0.6 < np.mean(apart) < 0.9  # tinted or moved in hue: 1 - 0.5 * 0.5, but for a hue of 0
 
 
-def test_a_turn_is_about_the_face_and_no_larger_than_asked_for():
+def test_rotation_is_about_the_face_and_within_its_limit():
     images, landmarks = clip(frames=1)
     images[:] = 60
     images[0, 50:54, 20:80] = 255  # a line through the face's middle, (50, 51.2)

@@ -7,7 +7,7 @@ from dfd.inference.budget import FULL, MIRRORED, SPEEDS, Budget
 
 
 class Machine:
-    """A clock, and a machine on which a video takes `seconds` at full speed and `shares` of that at the others."""
+    """A clock and a machine: a video takes `seconds` at full speed, and `shares` of that at other speeds."""
 
     def __init__(self, seconds, shares, seed=0):
         self.now, self.seconds, self.shares, self.draw = 1000.0, seconds, shares, random.Random(seed)
@@ -16,7 +16,7 @@ class Machine:
         return self.now
 
     def run(self, budget, videos, change=lambda done: 1.0):
-        """Seconds that it took and videos that were done in time."""
+        """Run all videos; return the seconds taken and the number done in time."""
         start = self.now
         for done in range(videos):
             if budget.left() <= 0:
@@ -38,7 +38,7 @@ HOURS = 8.5 * 3600
 @pytest.mark.parametrize(
     "change", [lambda _: 1.0, lambda done: 1.8 if done > 1500 else 1.0, lambda done: 2 - done / 4000]
 )
-def test_four_thousand_videos_are_done_in_their_hours_if_they_can_be(seconds, shares, change):
+def test_four_thousand_videos_finish_within_their_hours_if_possible(seconds, shares, change):
     machine = Machine(seconds, shares)
     budget = Budget(4000, HOURS, clock=machine)
     took, done = machine.run(budget, 4000, change)
@@ -50,23 +50,23 @@ def test_four_thousand_videos_are_done_in_their_hours_if_they_can_be(seconds, sh
         assert not budget.changes
     else:
         assert budget.changes
-        assert len(budget.changes) < 100  # where a guess is half of the truth
+        assert len(budget.changes) < 100  # when a cost estimate is half of the true cost
         if done == 4000 and least < 0.5 * HOURS:
-            assert took > 0.6 * HOURS  # what time there is is used
+            assert took > 0.6 * HOURS  # the available time is used
 
 
-def test_a_change_is_told_and_kept():
-    machine, told = Machine(10.0, AS_GUESSED), []
-    budget = Budget(100, 500, clock=machine, tell=told.append)
+def test_a_speed_change_is_reported_and_recorded():
+    machine, notes = Machine(10.0, AS_GUESSED), []
+    budget = Budget(100, 500, clock=machine, tell=notes.append)
     machine.run(budget, 100)
-    assert len(told) == len(budget.changes) >= 1
+    assert len(notes) == len(budget.changes) >= 1
     first = budget.changes[0]
-    assert told[0] == f"{100 - first.done} videos left and {first.left:.0f} s for them: from here on {first.speed}."
+    assert notes[0] == f"{100 - first.done} videos left and {first.left:.0f} s for them: from here on {first.speed}."
     assert sum(budget.used.values()) == 100
     assert set(budget.used) >= {first.speed}
 
 
-def test_the_clock_keeps_a_reserve_and_runs_out():
+def test_the_clock_holds_a_reserve_and_expires():
     machine = Machine(1.0, AS_GUESSED)
     budget = Budget(10, 100, clock=machine)
     assert budget.left() == pytest.approx(98)
@@ -76,7 +76,7 @@ def test_the_clock_keeps_a_reserve_and_runs_out():
     assert budget.left() < 0
 
 
-def test_a_video_is_never_scored_more_thoroughly_than_its_faces_were_looked_for():
+def test_scoring_is_never_more_thorough_than_detection_was():
     machine = Machine(1.0, AS_GUESSED)
     budget = Budget(1000, 100, clock=machine)
     assert budget.begin("early") == FULL
@@ -87,14 +87,14 @@ def test_a_video_is_never_scored_more_thoroughly_than_its_faces_were_looked_for(
     assert budget.speed("never begun: it was on record") == SPEEDS[late]
 
 
-def test_what_is_on_record_already_costs_only_its_scoring():
+def test_a_stored_video_costs_only_its_scoring():
     machine = Machine(1.0, AS_GUESSED)
     budget = Budget(1000, 100, clock=machine)
     budget.finish({"on record": 3600.0}, 0.05)
     assert not budget.changes
 
 
-def test_videos_that_are_finished_together_count_each():
+def test_videos_finished_together_are_counted_individually():
     budget = Budget(100, 1000, clock=(machine := Machine(1.0, AS_GUESSED)))
     names = [f"{number}" for number in range(8)]
     for name in names:
@@ -106,7 +106,7 @@ def test_videos_that_are_finished_together_count_each():
 
 
 @pytest.mark.parametrize(("seconds", "time_for_it"), [(0.5, True), (1.0, False), (4.0, False)])
-def test_mirrored_clips_are_the_first_to_go(seconds, time_for_it):
+def test_mirrored_clips_are_dropped_first(seconds, time_for_it):
     budget = Budget(100, 125, clock=(machine := Machine(seconds, AS_GUESSED)), best=MIRRORED)
     took, _ = machine.run(budget, 100)
     assert took <= 125
@@ -115,7 +115,7 @@ def test_mirrored_clips_are_the_first_to_go(seconds, time_for_it):
     assert time_for_it == (not budget.changes)
 
 
-def test_each_speed_is_a_part_of_the_one_before():
+def test_each_speed_does_less_work_than_the_previous_one():
     for more, less in itertools.pairwise(SPEEDS):
         assert less.cost < more.cost
         assert less.segments <= more.segments

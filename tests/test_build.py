@@ -23,7 +23,7 @@ def statuses(store: FaceStore) -> dict[str, str]:
     return {record.video: record.status for record in store.records()}
 
 
-def test_what_failed_for_a_reason_of_the_moment_is_done_again(face_video, tmp_path):
+def test_transient_failures_are_retried(face_video, tmp_path):
     folder = tmp_path / "store"
     labelled, unknown = Video(face_video, "face.mp4", 1, "real.mp4"), Video(face_video, "face.mp4")
     store = build_store([labelled], folder, CONFIG, Limits(workers=1, until=time.monotonic()))
@@ -46,14 +46,14 @@ def test_what_failed_for_a_reason_of_the_moment_is_done_again(face_video, tmp_pa
     ]
 
 
-def test_what_lasts_is_not_done_again_and_what_has_come_is(face_video, tmp_path):
+def test_permanent_failures_are_kept_and_new_files_are_built(face_video, tmp_path):
     blank, broken, gone = (tmp_path / f"{name}.mp4" for name in ("blank", "broken", "gone"))
     write_video(blank, np.full((20, 120, 160, 3), 128, np.uint8), 15)
     broken.write_bytes(b"not a video")
     videos = [Video(path, path.name, 0) for path in (face_video, blank, broken, gone)]
-    told = []
-    store = build_store(videos, tmp_path / "store", CONFIG, USUAL, lambda *about: told.append(about))
-    assert told == [(i, 4, video.name) for i, video in enumerate(videos, 1)]
+    steps = []
+    store = build_store(videos, tmp_path / "store", CONFIG, USUAL, lambda *about: steps.append(about))
+    assert steps == [(i, 4, video.name) for i, video in enumerate(videos, 1)]
     ended = {"face.mp4": "ok", "blank.mp4": "no_face", "broken.mp4": "unreadable", "gone.mp4": "missing"}
     assert statuses(store) == ended
     assert known_in(videos, store)[1] == [videos[3]]
@@ -71,15 +71,15 @@ def test_what_lasts_is_not_done_again_and_what_has_come_is(face_video, tmp_path)
     assert known_in(videos, store)[1] == []
 
     others = [Video(video.path, video.name, 1, "other.mp4") for video in videos]
-    told.clear()
-    build_store(others, store.folder, CONFIG, USUAL, lambda *about: told.append(about))
-    assert told == []
+    steps.clear()
+    build_store(others, store.folder, CONFIG, USUAL, lambda *about: steps.append(about))
+    assert steps == []
     assert {(record.label, record.source) for record in store.records()} == {(1, "other.mp4")}
     assert statuses(store) == {**ended, "gone.mp4": "ok"}
     assert (store.folder / "videos.csv").read_text().count(",1,other.mp4,") == 4
 
 
-def test_stored_answers_with_labels_known_now_and_writes_none(small_store, small_dataset):
+def test_stored_returns_current_labels_without_writing_them(small_store, small_dataset):
     name = "real0.mp4"
     before = {p: (p.stat().st_mtime_ns, p.is_file() and p.read_bytes()) for p in small_store.folder.rglob("*")}
     video = Video(small_dataset / name, name, 1, "other.mp4")
@@ -91,14 +91,14 @@ def test_stored_answers_with_labels_known_now_and_writes_none(small_store, small
     assert after == before
 
 
-def test_nothing_to_do_is_done_at_once(tmp_path):
+def test_a_finished_dataset_returns_at_once(tmp_path):
     store = build_store([], tmp_path / "store", CONFIG)
     assert store.records() == []
     assert list(stored([], store)) == []
     assert list(looked_at([], CONFIG, lambda _: None)) == []
 
 
-def test_a_folder_of_something_else_is_refused_before_any_video_is_read(tmp_path):
+def test_an_unrelated_folder_is_refused_before_any_video_is_read(tmp_path):
     (tmp_path / "mine.txt").touch()
     with pytest.raises(StoreError, match="not empty"):
         build_store([Video(Path("none"), "none")], tmp_path, CONFIG)

@@ -51,8 +51,8 @@ def video(face_video):
     return made
 
 
-def said(bundle, video, **shares):
-    """The logits of a video that can be read."""
+def logits_of(bundle, video, **shares):
+    """The logits of a readable video."""
     (made,) = bundle.logits([video], **shares)
     assert not isinstance(made, Exception)
     return made
@@ -63,8 +63,8 @@ def test_a_bundle_averages_its_members(two, video, tmp_path):
     singles = []
     for path in two:
         write_bundle(tmp_path / path.stem, [path])
-        singles.append(said(load_bundle(tmp_path / path.stem), video).faces)
-    both = said(load_bundle(tmp_path / "both"), video)
+        singles.append(logits_of(load_bundle(tmp_path / path.stem), video).faces)
+    both = logits_of(load_bundle(tmp_path / "both"), video)
     assert both.left_out == ()
     assert [(face.segment, face.face) for face in both.faces] == [(1, 0), (3, 0)]
     for face, a, b, tracklet in zip(both.faces, *singles, (video.tracklets[1], video.tracklets[3]), strict=True):
@@ -73,17 +73,17 @@ def test_a_bundle_averages_its_members(two, video, tmp_path):
         assert face.confidence == tracklet.confidence
 
 
-def test_a_member_among_others_of_other_segments_gives_the_bits_that_it_gives_alone(tmp_path, video, face_video):
-    """Whether it reads a dataset of all segments, or the films that a prediction keeps of some."""
+def test_a_member_gives_the_same_bits_alone_and_among_others(tmp_path, video, face_video):
+    """Both for a dataset of all segments and for a prediction's in-memory films of some."""
     paths = [
         checkpoint(tmp_path / "a.ckpt", 1),
         checkpoint(tmp_path / "b.ckpt", 2, length=6, size=48, clips=4, margin=1.0),
     ]
     write_bundle(tmp_path / "both", paths)
     both = load_bundle(tmp_path / "both")
-    alone = [said(Bundle(both.info, (member,)), video).faces for member in both.members]
+    alone = [logits_of(Bundle(both.info, (member,)), video).faces for member in both.members]
     assert [[face.segment for face in faces] for faces in alone] == [[1, 3], [0, 1, 2, 3]]
-    made = said(both, video)
+    made = logits_of(both, video)
     assert made.faces == over_members(alone)
     assert [made.faces[number] for number in (0, 2)] == [alone[1][number] for number in (0, 2)]
     assert made.faces[1].logit == (alone[0][0].logit + alone[1][1].logit) / 2
@@ -91,24 +91,24 @@ def test_a_member_among_others_of_other_segments_gives_the_bits_that_it_gives_al
         wanted = ScoredClips(tuple(both.info.members[number].clip for number in used))
         looked_at = in_memory(Video(face_video, "face.mp4"), FACES, wanted)
         some = Bundle(both.info, tuple(both.members[number] for number in used))
-        assert said(some, looked_at).faces == over_members([alone[number] for number in used])
+        assert logits_of(some, looked_at).faces == over_members([alone[number] for number in used])
 
 
-def test_networks_of_single_frames_read_the_same_ones_whatever_they_cut_out():
+def test_frame_networks_read_the_same_frames_at_any_margin():
     configs = (ClipConfig(length=1, size=128, margin=1.0), ClipConfig(length=1, size=192, margin=1.25, fps=7.5))
     both = ScoredClips(configs)
     assert both.first(9) == ScoredClips(configs[:1]).first(9) == [1, 3, 5, 7]
     assert both.frames(30, 70, 30.0).tolist() == [49]
 
 
-def test_weights_count_where_members_meet(two, video, tmp_path):
+def test_weights_apply_where_members_overlap(two, video, tmp_path):
     write_bundle(tmp_path / "b", two, Earned(weights=(3.0, 1.0)))
     bundle = load_bundle(tmp_path / "b")
-    alone = [said(Bundle(bundle.info, (member,)), video).faces for member in bundle.members]
-    assert said(bundle, video).faces == over_members(alone, [3.0, 1.0])
+    alone = [logits_of(Bundle(bundle.info, (member,)), video).faces for member in bundle.members]
+    assert logits_of(bundle, video).faces == over_members(alone, [3.0, 1.0])
 
 
-def test_the_rule_is_kept(two, tmp_path):
+def test_the_decision_rule_is_stored(two, tmp_path):
     rule = Rule(calibration=Calibration(scale=0.5, offset=1.0))
     write_bundle(tmp_path / "b", two, Earned(rule, "fitted", {"log_loss": 0.5}))
     bundle = load_bundle(tmp_path / "b")
@@ -121,7 +121,7 @@ def test_the_same_checkpoints_give_the_same_bundle(two, tmp_path):
     assert infos[0] == infos[1]
 
 
-def test_in_16_bits_its_golden_logits_are_of_the_rounded_weights(video, tmp_path):
+def test_a_16_bit_bundle_has_golden_logits_of_the_rounded_weights(video, tmp_path):
     path = checkpoint(tmp_path / "frame.ckpt", 1, name="frame", length=1)
     whole = write_bundle(tmp_path / "whole", [path])
     half = write_bundle(tmp_path / "half", [path], half=True)
@@ -133,12 +133,12 @@ def test_in_16_bits_its_golden_logits_are_of_the_rounded_weights(video, tmp_path
     assert sizes[1] < 0.53 * sizes[0]
     bundle = load_bundle(tmp_path / "half")
     assert {tensor.dtype for tensor in bundle.members[0][0].parameters()} == {torch.float32}
-    logits = [[face.logit for face in said(b, video).faces] for b in (load_bundle(tmp_path / "whole"), bundle)]
+    logits = [[face.logit for face in logits_of(b, video).faces] for b in (load_bundle(tmp_path / "whole"), bundle)]
     assert logits[1] == pytest.approx(logits[0], abs=0.01)
 
 
-def test_what_its_members_have_seen_is_a_file_of_its_own(tmp_path):
-    """100,000 names in bundle.json would be in the way of all that reads it."""
+def test_seen_videos_are_stored_in_a_separate_file(tmp_path):
+    """100,000 names in bundle.json would slow down everything that reads it."""
     paths = [checkpoint(tmp_path / f"{n}.ckpt", n, videos=(f"{n}.mp4", "both,\n.mp4")) for n in (1, 2)]
     wanted = ("1.mp4", "2.mp4", "both,\n.mp4")
     write_bundle(tmp_path / "b", paths)
@@ -152,7 +152,7 @@ def test_what_its_members_have_seen_is_a_file_of_its_own(tmp_path):
         load_bundle(tmp_path / "b")
 
 
-def test_a_changed_byte_is_noticed(two, tmp_path):
+def test_a_changed_byte_is_detected(two, tmp_path):
     write_bundle(tmp_path / "b", two)
     path = tmp_path / "b" / "member-1.pt"
     data = bytearray(path.read_bytes())
@@ -178,7 +178,7 @@ def test_a_changed_byte_is_noticed(two, tmp_path):
         ({"wings": 2}, "unknown setting 'wings'"),
     ],
 )
-def test_a_bundle_json_that_does_not_hold(two, tmp_path, change, message):
+def test_an_inconsistent_bundle_json_is_refused(two, tmp_path, change, message):
     write_bundle(tmp_path / "b", two)
     path = tmp_path / "b" / "bundle.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
@@ -187,7 +187,7 @@ def test_a_bundle_json_that_does_not_hold(two, tmp_path, change, message):
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_not_a_bundle(two, tmp_path):
+def test_folders_that_are_not_bundles_are_refused(two, tmp_path):
     with pytest.raises(CheckpointError, match="no bundle.json"):
         load_bundle(tmp_path)
     with pytest.raises(CheckpointError, match="no checkpoint"):
@@ -200,15 +200,15 @@ def test_what_is_not_a_bundle(two, tmp_path):
     assert not (tmp_path / "b").exists()
 
 
-def test_a_model_of_mostly_fakes_is_moved_to_a_test_of_half_fakes(tmp_path, video):
+def test_the_prior_moves_a_model_to_a_balanced_test(tmp_path, video):
     logits = []
     for prior in (0.5, 0.84):
         write_bundle(tmp_path / f"{prior}", [checkpoint(tmp_path / f"{prior}.ckpt", 1, prior=prior)])
-        logits.append([face.logit for face in said(load_bundle(tmp_path / f"{prior}"), video).faces])
+        logits.append([face.logit for face in logits_of(load_bundle(tmp_path / f"{prior}"), video).faces])
     assert logits[1] == pytest.approx([logit + prior_offset(0.84) for logit in logits[0]], abs=1e-5)
 
 
-def test_a_network_that_answers_otherwise_than_when_it_was_bundled_is_refused(two, tmp_path):
+def test_a_network_whose_golden_logits_changed_is_refused(two, tmp_path):
     info = write_bundle(tmp_path / "b", two)
     path = tmp_path / "b" / "bundle.json"
     for shift, fine in ((0.0009, True), (0.0011, False)):
@@ -227,7 +227,7 @@ def test_a_network_that_answers_otherwise_than_when_it_was_bundled_is_refused(tw
 
 
 @pytest.mark.parametrize(("library", "version"), [("torch", "1.13.1"), ("av", "17.0.0"), ("dfd", "0.0.9")])
-def test_another_release_of_a_library_is_refused_though_all_answers_are_the_same(two, tmp_path, library, version):
+def test_another_library_release_is_refused_even_with_equal_outputs(two, tmp_path, library, version):
     info = write_bundle(tmp_path / "b", two)
     about = info.model_dump(mode="json")
     about["versions"][library] = version
@@ -238,7 +238,7 @@ def test_another_release_of_a_library_is_refused_though_all_answers_are_the_same
     assert len(load_bundle(tmp_path / "b", force=True).members) == 2
 
 
-def test_faces_that_are_found_elsewhere_than_where_it_was_bundled_are_refused(two, tmp_path, monkeypatch):
+def test_shifted_golden_faces_are_refused(two, tmp_path, monkeypatch):
     write_bundle(tmp_path / "b", two)
     load_bundle(tmp_path / "b")
     monkeypatch.setattr(Detector, "detect", shifted(Detector.detect, 4.0))
@@ -249,7 +249,7 @@ def test_faces_that_are_found_elsewhere_than_where_it_was_bundled_are_refused(tw
 
 
 def shifted(detect, pixels):
-    """A detector whose boxes and landmarks are off."""
+    """Make a detector whose boxes and landmarks are shifted."""
 
     def off(self, *arguments, **settings):
         found = detect(self, *arguments, **settings)
@@ -258,7 +258,7 @@ def shifted(detect, pixels):
     return off
 
 
-def test_a_golden_video_that_is_broken_or_gone_is_refused(two, tmp_path):
+def test_a_broken_or_missing_golden_video_is_refused(two, tmp_path):
     write_bundle(tmp_path / "b", two)
     path = tmp_path / "b" / "golden.mp4"
     path.write_bytes(path.read_bytes()[:-1])
@@ -270,14 +270,14 @@ def test_a_golden_video_that_is_broken_or_gone_is_refused(two, tmp_path):
     load_bundle(tmp_path / "b", force=True)
 
 
-def test_a_bundle_of_before_there_were_golden_faces_is_read(two, tmp_path):
+def test_an_old_bundle_without_golden_faces_is_read(two, tmp_path):
     info = write_bundle(tmp_path / "b", two)
     (tmp_path / "b" / "bundle.json").write_text(info.replace(golden_face=None).text())
     (tmp_path / "b" / "golden.mp4").unlink()
     load_bundle(tmp_path / "b")
 
 
-def test_force_takes_a_changed_file(two, tmp_path):
+def test_force_accepts_a_changed_file(two, tmp_path):
     write_bundle(tmp_path / "b", two)
     (tmp_path / "b" / "member-1.pt").write_bytes((tmp_path / "b" / "member-0.pt").read_bytes())
     with pytest.raises(CheckpointError, match="sha256"):
@@ -285,7 +285,7 @@ def test_force_takes_a_changed_file(two, tmp_path):
     load_bundle(tmp_path / "b", force=True)
 
 
-def test_a_network_that_gives_no_number_is_not_bundled(tmp_path):
+def test_a_network_with_nonfinite_logits_is_not_bundled(tmp_path):
     path = checkpoint(tmp_path / "m.ckpt", 1)
     header, weights = read_checkpoint(path)
     write_checkpoint(path, header, {name: weight * torch.nan for name, weight in weights.items()})
@@ -318,48 +318,48 @@ def out_of_memory(clips):
         ),
     ],
 )
-def test_a_member_that_fails_is_left_out_for_the_video(two, video, tmp_path, answer, reason):
+def test_a_failing_member_is_skipped_for_that_video(two, video, tmp_path, answer, reason):
     write_bundle(tmp_path / "b", two)
     bundle = load_bundle(tmp_path / "b")
     (first, _), (_, header) = bundle.members
     broken = Bundle(bundle.info, ((first, bundle.members[0][1]), (Failing(answer), header)))
     alone = Bundle(bundle.info, (bundle.members[0],))
-    made = said(broken, video)
-    assert made.faces == said(alone, video).faces
+    made = logits_of(broken, video)
+    assert made.faces == logits_of(alone, video).faces
     assert made.left_out == (reason,)
     (failed,) = Bundle(bundle.info, ((Failing(answer), header),)).logits([video])
     assert isinstance(failed, CheckpointError)
     assert str(failed).startswith("every member failed; member 0 left out")
 
 
-def test_a_video_that_cannot_be_read_costs_no_other(two, video, tmp_path):
+def test_an_unreadable_video_does_not_affect_others(two, video, tmp_path):
     write_bundle(tmp_path / "b", two)
     bundle = load_bundle(tmp_path / "b")
     gone = replace(video, tracklets=tuple(replace(t, film=tmp_path / "gone.mp4") for t in video.tracklets))
     made = bundle.logits([gone, video, gone])
     assert [isinstance(each, StoreError) for each in made] == [True, False, True]
-    assert made[1] == said(bundle, video)
+    assert made[1] == logits_of(bundle, video)
     assert bundle.logits([]) == []
 
 
-def test_a_share_of_segments_and_of_members(tmp_path, video):
+def test_shares_of_segments_and_members_are_scored(tmp_path, video):
     paths = [checkpoint(tmp_path / f"{seed}.ckpt", seed, clips=4) for seed in range(3)]
     write_bundle(tmp_path / "b", paths)
     bundle = load_bundle(tmp_path / "b")
-    found = [[face.segment for face in said(bundle, video, segments=share).faces] for share in (1.0, 0.5, 0.0)]
+    found = [[face.segment for face in logits_of(bundle, video, segments=share).faces] for share in (1.0, 0.5, 0.0)]
     assert found == [[0, 1, 2, 3], [1, 3], [2]]
     for share, used in ((0.0, 1), (0.4, 1), (0.7, 2), (1.0, 3)):
         some = Bundle(bundle.info, bundle.members[:used])
-        assert said(bundle, video, members=share) == said(some, video)
+        assert logits_of(bundle, video, members=share) == logits_of(some, video)
 
 
-def test_members_of_other_margins_and_sizes_are_cut_for_the_one_that_needs_most(two, tmp_path, face_video):
-    """Each is fed its own margin and size out of the same crops."""
+def test_crops_are_cut_for_the_most_demanding_member(two, tmp_path, face_video):
+    """Each member gets its own margin and size from the same crops."""
     narrow = checkpoint(tmp_path / "narrow.ckpt", 3, FACES.replace(margin=1.0, size=96), margin=1.0, size=48)
     wide = checkpoint(tmp_path / "wide.ckpt", 4, FACES.replace(margin=1.8))
     info = write_bundle(tmp_path / "b", [narrow, wide])
     assert info.faces == FACES.replace(margin=1.8, size=96)
     bundle = load_bundle(tmp_path / "b")
-    made = said(bundle, in_memory(Video(face_video, "face.mp4"), info.faces))
+    made = logits_of(bundle, in_memory(Video(face_video, "face.mp4"), info.faces))
     assert [face.segment for face in made.faces] == [1, 3]
     assert made.left_out == ()

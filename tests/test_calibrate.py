@@ -10,7 +10,7 @@ from dfd.scoring.metrics import balanced_log_loss
 
 
 def simulated(count=20_000, scale=1.0, offset=0.0, fakes=0.5, seed=0):
-    """Logits that are right when multiplied by `scale` and moved by `offset`."""
+    """Logits that become calibrated when multiplied by `scale` and shifted by `offset`."""
     rng = np.random.default_rng(seed)
     labels = (rng.random(count) < fakes).astype(int)
     true = rng.normal(0, 1, count) * 1.5 + (labels * 2 - 1) * 1.5**2 / 2  # equal variances: the logit is calibrated
@@ -29,11 +29,11 @@ def test_temperature_finds_the_scale_and_leaves_the_offset():
     assert found.offset == 0
 
 
-def test_a_mix_of_mostly_fakes_does_not_move_the_offset():
+def test_class_imbalance_does_not_move_the_offset():
     assert platt(*simulated(fakes=0.84)).offset == pytest.approx(0.0, abs=0.12)
 
 
-def test_isotonic_follows_a_curve_that_no_line_does():
+def test_isotonic_fits_a_nonlinear_curve():
     logits, labels = simulated()
     bent = [x if x < 0 else x**3 for x in logits]
     line, curve = (
@@ -45,7 +45,7 @@ def test_isotonic_follows_a_curve_that_no_line_does():
 
 @pytest.mark.parametrize("method", METHODS)
 @given(st.integers(0, 1000))
-def test_a_probability_is_within_its_limits_and_rises_with_the_logit(method, seed):
+def test_a_probability_is_bounded_and_increases_with_the_logit(method, seed):
     rng = np.random.default_rng(seed)
     fitted = METHODS[method](rng.normal(0, 3, 30).tolist(), [0, 1] * 15)
     values = [fitted.probability(x) for x in (-1e6, -3.0, -1.0, 0.0, 0.5, 4.0, 1e6)]
@@ -60,10 +60,10 @@ def test_the_prior_offset_by_hand():
     assert prior_offset(0.5, 0.8) == pytest.approx(math.log(4))
 
 
-def test_the_prior_offset_is_what_bayes_says():
-    """A model that is right on 84 % fakes is right on half fakes once it is moved, and not before."""
+def test_the_prior_offset_follows_bayes_rule():
+    """A model calibrated at 84 % fakes is calibrated at 50 % fakes only after the offset."""
     logits, labels = simulated(fakes=0.84)
-    trained = [x + math.log(0.84 / 0.16) for x in logits]  # right for the mix that it was trained on
+    trained = [x + math.log(0.84 / 0.16) for x in logits]  # calibrated for its training mix
     moved = Calibration(offset=prior_offset(0.84))
     right = balanced_log_loss(labels, [moved.probability(x) for x in trained])
     assert right == pytest.approx(balanced_log_loss(labels, [Calibration().probability(x) for x in logits]), abs=1e-9)
@@ -75,7 +75,7 @@ def test_the_limit_bounds_the_cost_of_a_confident_error():
     assert balanced_log_loss([0, 1], [wrong, wrong]) == pytest.approx((-math.log(0.01) - math.log(0.99)) / 2)
 
 
-def test_isotonic_waits_for_a_thousand_videos():
+def test_isotonic_needs_a_thousand_videos():
     assert "isotonic" not in methods_for(999)
     assert "isotonic" in methods_for(1000)
 
@@ -87,15 +87,15 @@ def test_a_calibration_survives_json():
 
 @pytest.mark.parametrize("method", [temperature, platt])
 @pytest.mark.parametrize("factor", [0.03, 0.1, 7.0])
-def test_the_scale_of_the_logits_changes_no_probability(method, factor):
+def test_probabilities_do_not_depend_on_logit_scale(method, factor):
     logits, labels = simulated(60, scale=0.5, seed=3)
     usual, other = method(logits, labels), method([factor * x for x in logits], labels)
     assert [other.probability(factor * x) for x in logits] == pytest.approx([usual.probability(x) for x in logits])
 
 
 @pytest.mark.parametrize("count", [60, 400])
-def test_a_fit_is_the_least_loss_that_any_line_has(count):
-    """Of few videos with faint logits too, where a penalty on the slope would hold it back."""
+def test_a_fit_has_the_lowest_loss_of_any_line(count):
+    """Also with few videos and small logits, where a penalty on the slope would show."""
     logits, labels = simulated(count, seed=1)
     x = 0.03 * np.array(logits)
     slopes = np.geomspace(1, 1000, 4000)
@@ -107,14 +107,14 @@ def test_a_fit_is_the_least_loss_that_any_line_has(count):
 
 
 @pytest.mark.parametrize("method", [temperature, platt])
-def test_logits_that_point_the_wrong_way_tell_nothing(method):
+def test_inverted_logits_give_probability_one_half(method):
     logits, labels = simulated(200, fakes=0.9)
     fitted = method([-x + 5 for x in logits] if method is platt else [-x for x in logits], labels)
     assert [fitted.probability(x) for x in (-9.0, 0.0, 9.0)] == [0.5, 0.5, 0.5]
 
 
 @pytest.mark.parametrize("method", [temperature, platt])
-def test_classes_that_no_video_mixes_have_a_finite_fit(method):
+def test_perfectly_separated_classes_have_a_finite_fit(method):
     fitted = method([-2.0, -1.0, 1.0, 2.0], [0, 0, 1, 1])
     assert 1 < fitted.scale < 100
     assert method([1.0, 1.0], [0, 1]).probability(1.0) == pytest.approx(0.5)

@@ -1,4 +1,4 @@
-"""The card of a real bundle, whose numbers are those of the files that it is written from."""
+"""The card of a real bundle: its numbers match the files that it is written from."""
 
 import csv
 import json
@@ -30,7 +30,7 @@ def bundle(run):
 
 
 def cells(page, title):
-    """The rows of the table under a title, each a list of cells; the first is its head."""
+    """Rows of the table under a title, each a list of cells; the first is the header."""
     section = page.split(f"\n## {title}\n")[1].split("\n## ")[0]
     lines = [line for line in section.splitlines() if line.startswith("|") and "---" not in line]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
@@ -41,7 +41,7 @@ def shown(found, key):
     return f"{found[key]:.3f} ({low:.3f} to {high:.3f})"
 
 
-def test_every_number_is_that_of_a_file(run, bundle, tmp_path):
+def test_every_number_comes_from_a_file(run, bundle, tmp_path):
     (tmp_path / "terms.txt").write_text("Photographs of LFW.\nFor research only.\n")
     methods = {
         "Deepfakes": evaluate([1, 1, 1, 1], [0.9, 0.8, 0.4, 0.2]),
@@ -94,7 +94,7 @@ def test_every_number_is_that_of_a_file(run, bundle, tmp_path):
         assert row[1:] == [shown(measures, "balanced_log_loss"), shown(measures, "auc"), worse]
 
 
-def test_scores_one_a_distortion_are_compared_with_the_clean_one(bundle, tmp_path):
+def test_distortion_scores_are_compared_with_the_clean_score(bundle, tmp_path):
     for name, probabilities in (("clean", [0.2, 0.8]), ("noise", [0.5, 0.5])):
         (tmp_path / f"{name}.json").write_text(json.dumps(evaluate([0, 1], probabilities)))
     distorted = {"as it is": tmp_path / "clean.json", "noise": tmp_path / "noise.json"}
@@ -113,7 +113,7 @@ def test_without_sources_it_claims_nothing(bundle):
     assert page.count("Not measured.") == 2
 
 
-def test_what_cannot_be_read_is_named(bundle, tmp_path):
+def test_an_unreadable_file_is_named(bundle, tmp_path):
     (tmp_path / "empty.json").write_text('{"by_status": {"ok": {"videos": 1, "log_loss": 0.5}}}')
     with pytest.raises(ConfigError, match=r"empty\.json holds no measures: give what `dfd score --json` prints"):
         read_measures(tmp_path / "empty.json", "x")

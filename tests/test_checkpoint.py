@@ -20,7 +20,7 @@ def saved(tmp_path):
     return path, model.eval(), header
 
 
-def test_a_model_comes_back_with_the_same_logits(saved):
+def test_a_restored_model_gives_the_same_logits(saved):
     path, model, header = saved
     clips = torch.randint(0, 256, (2, 3, 4, 32, 32), dtype=torch.uint8)
     loaded, about = load_model(path)
@@ -41,20 +41,20 @@ def broken(saved, change):
     return path
 
 
-def test_another_version_is_named(saved):
+def test_a_different_version_is_named(saved):
     path = broken(saved, lambda c: c[KEY].update(format=7))
     with pytest.raises(CheckpointError, match="is of format 7; this version reads 2"):
         read_checkpoint(path)
 
 
-def test_what_weights_to_begin_from_have_seen(saved, tmp_path):
+def test_videos_seen_by_starting_weights_are_listed(saved, tmp_path):
     assert seen_by(saved[0]) == ("a",)
     assert seen_by(None) == ()
-    torch.save({"conv.weight": torch.zeros(1)}, tmp_path / "imagenet.pt")  # of somebody else: not known
+    torch.save({"conv.weight": torch.zeros(1)}, tmp_path / "imagenet.pt")  # a foreign checkpoint: unknown
     assert seen_by(tmp_path / "imagenet.pt") == ()
     with pytest.raises(CheckpointError, match="no such file"):
         seen_by(tmp_path / "none.pt")
-    path = broken(saved, lambda c: c[KEY].update(format=1))  # which said nothing of its ancestors
+    path = broken(saved, lambda c: c[KEY].update(format=1))  # which did not list its ancestors
     with pytest.raises(CheckpointError, match="is of format 1; this version reads 2: train it again"):
         seen_by(path)
 
@@ -73,13 +73,13 @@ def test_weights_of_another_shape_are_refused(saved):
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 not a zip"])
-def test_what_is_not_a_checkpoint_is_refused(tmp_path, content):
+def test_a_file_that_is_not_a_checkpoint_is_refused(tmp_path, content):
     (tmp_path / "x.ckpt").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"x\.ckpt"):
         read_checkpoint(tmp_path / "x.ckpt")
 
 
-def test_somebody_elses_checkpoint_is_refused(tmp_path):
+def test_a_foreign_checkpoint_is_refused(tmp_path):
     torch.save({"state_dict": {}}, tmp_path / "x.ckpt")
     with pytest.raises(CheckpointError, match="no 'dfd' header"):
         read_checkpoint(tmp_path / "x.ckpt")
@@ -87,7 +87,7 @@ def test_somebody_elses_checkpoint_is_refused(tmp_path):
         read_checkpoint(tmp_path / "y.ckpt")
 
 
-def test_code_in_a_checkpoint_is_not_run(tmp_path):
+def test_code_in_a_checkpoint_is_not_executed(tmp_path):
     class Evil:
         def __reduce__(self):
             return (print, ("run!",))
@@ -97,7 +97,7 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path):
         read_checkpoint(tmp_path / "evil.ckpt")
 
 
-def test_in_16_bits_small_tensors_are_as_they_were(tmp_path):
+def test_16_bit_checkpoints_keep_small_tensors_exact(tmp_path):
     header = Header(model=ModelConfig(name="frame"), clip=ClipConfig(length=1, size=32), faces=FacesConfig(), prior=0.5)
     torch.manual_seed(0)
     weights = build_model(header.model, header.clip).state_dict()

@@ -40,7 +40,7 @@ RECIPE = [
 
 
 def dfd(capsys, *arguments):
-    """Exit status, standard output and standard error of one command."""
+    """Run one command; return its exit status, standard output and standard error."""
     try:
         main([str(argument) for argument in arguments])
         status = 0
@@ -50,21 +50,21 @@ def dfd(capsys, *arguments):
 
 
 @pytest.mark.parametrize("path", COMMANDS)
-def test_the_list_says_of_a_command_what_its_docstring_says(path):
+def test_the_command_list_quotes_the_docstrings(path):
     module, name = path.split(":")
     function = getattr(importlib.import_module(f"dfd.cli.{module}"), name)
     assert (function.__doc__ or "").splitlines()[0] == COMMANDS[path]
 
 
-def test_help_teaches_every_setting_and_recipe(capsys):
+def test_help_lists_every_setting_and_recipe(capsys):
     status, out, _ = dfd(capsys, "crossval", "--help")
     assert status == 0
     for text in ("--train.lr", "--clip.margin", "--model.weights", "in widths of", *RECIPES):
         assert text in out
 
 
-def test_settings_that_are_printed_are_read_back(capsys, tmp_path):
-    """Without a look at the dataset, and without a run folder."""
+def test_printed_settings_can_be_read_back(capsys, tmp_path):
+    """Printing reads no dataset and writes no run folder."""
     options = ("--recipe", "blend", "--train.lr", "3e-5", "--model.weights", "a b.pt", "--blend.ratios", "0.5")
     command, file = ("train", tmp_path / "none", "--out", tmp_path / "run"), tmp_path / "mine.yaml"
     status, text, _ = dfd(capsys, *command, *options, "--print-config")
@@ -78,14 +78,14 @@ def test_settings_that_are_printed_are_read_back(capsys, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]
 
 
-def test_a_recipe_is_printed_whole_or_in_a_line(capsys):
+def test_a_recipe_is_printed_in_full_or_in_one_line(capsys):
     status, text, _ = dfd(capsys, "recipes")
     assert (status, [line.split()[0] for line in text.splitlines()[1:-1]]) == (0, list(RECIPES))
     status, text, _ = dfd(capsys, "recipes", "tiny")
     assert (status, "\n  lr: 0.003  # peak" in text, "\n  batch: 8  # clips" in text) == (0, True, True)
 
 
-def test_a_sheet_is_drawn_of_what_is_trained_on(capsys, small_store, mesh, tmp_path):
+def test_a_contact_sheet_shows_the_training_samples(capsys, small_store, mesh, tmp_path):
     out = tmp_path / "sheet.jpg"
     status, text, _ = dfd(capsys, "sheet", small_store.folder, "--out", out, "--count", 2, "--blend.mesh", mesh)
     assert status == 0
@@ -93,13 +93,13 @@ def test_a_sheet_is_drawn_of_what_is_trained_on(capsys, small_store, mesh, tmp_p
     assert out.stat().st_size > 10_000
 
 
-def test_the_weights_of_a_mesh_are_written(capsys, tmp_path):
+def test_mesh_weights_are_written(capsys, tmp_path):
     status, text, _ = dfd(capsys, "weights", "mesh", "--out", tmp_path / "new" / "mesh.tflite")
     assert (status, "--recipe blend --blend.mesh" in text) == (0, True)
     assert sha256(tmp_path / "new" / "mesh.tflite") == SHA256
 
 
-def test_scoring_does_not_wait_for_torch():
+def test_scoring_does_not_import_torch():
     code = "import sys, dfd.cli.scoring; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -129,7 +129,7 @@ def test_from_videos_to_a_scored_submission(capsys, small_dataset, tmp_path):
     status, text, _ = dfd(capsys, "report", run, "--out", page)
     assert (status, text.startswith(f"Wrote {page}")) == (0, True)
     shown = re.findall(r'alt="Face in (.*?)"', page.read_text())
-    assert sorted(shown) == names  # the run has noted where its faces are
+    assert sorted(shown) == names  # the run records where its faces are
     assert dfd(capsys, "report", faces, "--out", page)[0] == 0
     assert "8 videos: 4 real, 4 fake; 0 show no face." in page.read_text()
     assert dfd(capsys, "bundle", run, "--out", bundle, "--half")[0] == 0
@@ -143,15 +143,15 @@ def test_from_videos_to_a_scored_submission(capsys, small_dataset, tmp_path):
     arguments = ("--bundle", bundle, "--sample", sample, "--out", out, "--report", report, "--faces", faces)
     before = labels_on_record(faces)
     assert before["fake2.mp4"] == (1, "real2.mp4")
-    status, text, told = dfd(capsys, "predict", small_dataset, *arguments)
+    status, text, stderr = dfd(capsys, "predict", small_dataset, *arguments)
     assert status == 0
-    assert f"{small_dataset}: what sample_submission.csv asks for: 9 videos, 1 of them not there.\n" in told
+    assert f"{small_dataset}: what sample_submission.csv asks for: 9 videos, 1 of them not there.\n" in stderr
     assert "gone.mp4" in text
     assert text.startswith("9 videos: 9 cannot say. A score is evidence, never proof.\n")
     assert "\nNo verdict on scored videos: seen in training (8).\n" in text
     assert f"Wrote {out}: 9 rows in" in text
     assert json.loads(report.read_text())["statuses"] == {"ok": 8, "missing": 1}
-    assert labels_on_record(faces) == {**before, "gone.mp4": (None, "gone.mp4")}  # a sample knows no labels
+    assert labels_on_record(faces) == {**before, "gone.mp4": (None, "gone.mp4")}  # a sample has no labels
     assert dfd(capsys, "validate", out, "--sample", sample)[0] == 0
     status, text, _ = dfd(capsys, "score", out, "--labels", small_dataset / "metadata.json", "--json")
     rows = pd.read_csv(out).iloc[:-1]
@@ -160,7 +160,7 @@ def test_from_videos_to_a_scored_submission(capsys, small_dataset, tmp_path):
     assert json.loads(text)["videos"] == 8
 
 
-def test_what_a_metadata_leaves_out_is_told_or_taken(capsys, tmp_path):
+def test_videos_missing_from_metadata_are_reported_or_included(capsys, tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     for name in ("a.mp4", "b.WMV"):
@@ -175,7 +175,7 @@ def test_what_a_metadata_leaves_out_is_told_or_taken(capsys, tmp_path):
 
 
 @pytest.mark.parametrize("command", ["faces", "predict"])
-def test_help_lists_the_layouts_with_the_names_that_tell_them(capsys, command):
+def test_help_lists_each_layout_with_its_telltale_names(capsys, command):
     _, text, _ = dfd(capsys, command, "--help")
     names = ("metadata.json", "dataset.json", "index.csv", "original_sequences/", "Deepfakes/", "Celeb-synthesis/")
     assert [name for name in (*names, "List_of_testing_videos.txt", "real/", "labels.csv") if name not in text] == []
@@ -183,13 +183,13 @@ def test_help_lists_the_layouts_with_the_names_that_tell_them(capsys, command):
 
 @pytest.fixture
 def shipped(small_store, tmp_path, monkeypatch):
-    """A small bundle in the place of the one that comes with dfd."""
+    """A small bundle in place of the shipped one."""
     monkeypatch.setattr("dfd.inference.info.SHIPPED", tmp_path / "shipped")
     write_bundle(tmp_path / "shipped", [checkpoint(tmp_path / "m.ckpt", 5, small_store.config)])
     return tmp_path / "shipped"
 
 
-def test_a_single_video_takes_no_option_and_leaves_nothing(capsys, shipped, small_dataset, tmp_path, monkeypatch):
+def test_a_single_video_needs_no_option_and_leaves_no_file(capsys, shipped, small_dataset, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     status, text, _ = dfd(capsys, "predict", small_dataset / "real0.mp4")
@@ -200,7 +200,7 @@ def test_a_single_video_takes_no_option_and_leaves_nothing(capsys, shipped, smal
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_file_of_nothing_but_a_half_is_no_success(capsys, tmp_path):
+def test_a_submission_of_only_one_half_is_a_failure(capsys, tmp_path):
     write_bundle(tmp_path / "bundle", [checkpoint(tmp_path / "m.ckpt", 5)])
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "table.mp4").write_text("filename,label\na.mp4,0.5\n")
@@ -212,12 +212,12 @@ def test_a_file_of_nothing_but_a_half_is_no_success(capsys, tmp_path):
     assert error.splitlines()[-1].startswith("dfd: no video of 2 could be scored: ")
     assert "no such file" in error.splitlines()[-1]
     rows = out.read_text()
-    assert rows == "filename,label\ntable.mp4,0.5\ngone.mp4,0.5\n"  # whole, and Kaggle would take it
+    assert rows == "filename,label\ntable.mp4,0.5\ngone.mp4,0.5\n"  # complete, and Kaggle would accept it
     assert "Next:" not in text
 
 
 @pytest.mark.parametrize("name", ["index.csv", "metadata.json", "LABELS.CSV"])
-def test_a_table_is_no_video(capsys, tmp_path, name):
+def test_a_table_is_not_a_video(capsys, tmp_path, name):
     (tmp_path / name).write_text("file,label,source\na.mp4,REAL,\n")
     status, _, error = dfd(capsys, "predict", tmp_path / name, "--out", tmp_path / "s.csv")
     assert (status, error.count("\n")) == (1, 1)
@@ -225,7 +225,7 @@ def test_a_table_is_no_video(capsys, tmp_path, name):
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_one_fold_alone_is_scored_on_what_was_left_out(capsys, small_store, tmp_path):
+def test_a_single_fold_is_scored_on_its_held_out_videos(capsys, small_store, tmp_path):
     run, fold = tmp_path / "run", ("--fold", 1, "--folds", 2)
     track = ("--track", f"sqlite:///{tmp_path / 'mlflow.db'}")  # takes ten seconds: in no other test here
     assert dfd(capsys, "train", small_store.folder, *fold, "--out", run, *RECIPE, *track)[0] == 0
@@ -236,7 +236,7 @@ def test_one_fold_alone_is_scored_on_what_was_left_out(capsys, small_store, tmp_
     assert dfd(capsys, "bundle", run, "--out", tmp_path / "bundle")[0] == 0
 
 
-def test_weights_that_have_seen_the_videos_are_refused_or_every_line_says_so(capsys, small_store, tmp_path):
+def test_weights_that_saw_the_videos_are_refused_or_flagged_on_every_line(capsys, small_store, tmp_path):
     backbone = [
         "--recipe",
         "cpu",
@@ -269,16 +269,16 @@ def test_weights_that_have_seen_the_videos_are_refused_or_every_line_says_so(cap
     assert (status, "as it is, without training" in text, "--folds-of" in text.splitlines()[-1]) == (0, True, True)
     small[-1] = tmp_path / "fold"
     _, text, _ = dfd(capsys, "train", small_store.folder, "--fold", 1, "--allow-seen", "--folds-of", run, *small)
-    told = json.loads((tmp_path / "fold" / "score.json").read_text())
-    assert f"had seen {told['seen_by_weights']} of these {told['videos']}" in text
-    assert f"resampling {told['groups']} groups" in text
-    assert told["groups"] < told["videos"]
+    score = json.loads((tmp_path / "fold" / "score.json").read_text())
+    assert f"had seen {score['seen_by_weights']} of these {score['videos']}" in text
+    assert f"resampling {score['groups']} groups" in text
+    assert score["groups"] < score["videos"]
 
 
-def test_two_datasets_are_trained_on_together_and_scored_apart(capsys, small_store, other_store, tmp_path):
+def test_two_datasets_are_trained_jointly_and_scored_separately(capsys, small_store, other_store, tmp_path):
     both, run = (small_store.folder, other_store.folder), tmp_path / "run"
     status, text, error = dfd(capsys, "audit", *both, "--folds", 2, "--threshold", 0.99)
-    assert (status, "pairs of near-duplicate faces cross folds" in error) == (1, True)  # one video by two names
+    assert (status, "pairs of near-duplicate faces cross folds" in error) == (1, True)  # one video under two names
     assert "b/real0.mp4" in text
     arguments = (*both, "--mix", "1,0.5", "--folds", 2, *RECIPE)
     status, text, _ = dfd(capsys, "crossval", *arguments, "--out", run)
@@ -290,7 +290,7 @@ def test_two_datasets_are_trained_on_together_and_scored_apart(capsys, small_sto
     assert json.loads((tmp_path / "one" / "config.json").read_text())["mix"] == {"store": 1.0, "other": 0.5}
 
 
-def test_real_videos_alone_are_trained_on_and_judged_by_made_fakes(capsys, real_store, tmp_path):
+def test_real_only_training_is_evaluated_on_self_blended_fakes(capsys, real_store, tmp_path):
     made = ("--train.self-blend", 1, "--fold", 0, "--folds", 2, *RECIPE)
     status, text, _ = dfd(capsys, "train", real_store.folder, *made, "--out", tmp_path / "run")
     assert status == 0
@@ -301,8 +301,8 @@ def test_real_videos_alone_are_trained_on_and_judged_by_made_fakes(capsys, real_
     assert (status, "with real videos alone, --train.self-blend 1 makes the fakes" in error) == (1, True)
 
 
-def test_pictures_train_a_network_of_single_frames(capsys, tmp_path):
-    """Crops of ten people, real and fake, that were cut before: a fake is striped."""
+def test_pictures_train_a_frame_network(capsys, tmp_path):
+    """Pre-cut crops of ten people, real and fake; the fakes are striped."""
     crops, faces, run = (tmp_path / name for name in ("crops", "faces", "run"))
     crops.mkdir()
     rows, rng = ["file,label,source"], np.random.default_rng(0)
@@ -322,11 +322,11 @@ def test_pictures_train_a_network_of_single_frames(capsys, tmp_path):
     score = json.loads((run / "score.json").read_text())
     assert (score["videos"], score["fakes"], score["groups"]) == (4, 2, 2)
     header, _ = read_checkpoint(run / "checkpoints" / "last.ckpt")
-    assert header.faces == FacesConfig()  # how faces of videos are cut, not how these crops were
-    assert len(header.videos) == 16 + 8  # pictures, and the videos that they are of
+    assert header.faces == FacesConfig()  # how video faces are cut, not how these crops were
+    assert len(header.videos) == 16 + 8  # pictures, and their source videos
 
 
-def test_two_runs_over_the_same_folds_become_one_bundle(capsys, small_store, tmp_path):
+def test_two_runs_on_the_same_folds_are_packed_into_one_bundle(capsys, small_store, tmp_path):
     first, second, other = (tmp_path / name for name in ("first", "second", "other"))
     status, text, _ = dfd(capsys, "crossval", small_store.folder, "--folds", 2, "--out", first, "--distort", *RECIPE)
     assert status == 0
@@ -446,7 +446,7 @@ def test_two_runs_over_the_same_folds_become_one_bundle(capsys, small_store, tmp
         (["score", "{tmp}/none.csv", "--labels", "{videos}/metadata.json"], 1, "none.csv"),
     ],
 )
-def test_a_mistake_is_one_line_and_leaves_nothing(
+def test_a_user_error_is_one_line_and_leaves_no_file(
     capsys, small_dataset, small_store, tmp_path, monkeypatch, arguments, status, message
 ):
     monkeypatch.setattr("dfd.inference.info.SHIPPED", tmp_path / "none")
@@ -468,7 +468,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_dataset_in_two_layouts_is_two_sets(small_store):
+def test_a_dataset_in_two_layouts_has_two_sets(small_store):
     from dfd.cli.inference import by_set
 
     names = ["Celeb-real/id0_0.mp4", "Celeb-synthesis/id0_id1_0.mp4", "original_sequences/youtube/c23/videos/0.mp4"]

@@ -1,4 +1,4 @@
-"""Wrong values of every option of every command of dfd and of kernels, found by walking the parsers themselves."""
+"""Invalid values for every option of every command of dfd and kernels, found by walking their parsers."""
 
 import os
 import sys
@@ -22,19 +22,19 @@ WRONG = {"int": ("x", "1.5", "-1", HUGE, "nan", "inf"), "float": ("x", "-1", "1e
 TEXTS = ("a\nb", "a\0b", "x" * 10_000, "\udcff", " ", "{}", "../..", "=")
 PLACES = (a_place, a_file, a_folder, a_new_file, a_new_folder)
 SPOKEN_FOR = {"VIDEOS", "--identity-weights", "--folds-of", "--blend.mesh", "--model.weights"}
-"""Paths that may be either, or that are settings of a stage: read_videos, and what reads them, tell what is wrong."""
+"""Paths that may be a file or a folder, or are settings of a stage: their readers report what is wrong."""
 EVERY = [*(("dfd", path.split(":")[1]) for path in COMMANDS), *(("kernels", name) for name in KERNELS)]
 
 
 @cache
 def options(program, command):
-    """The command's arguments, less groups of settings."""
+    """The command's arguments without settings groups."""
     return [one for one in PROGRAMS[program][0][command].assemble_argument_collection() if not one.children]
 
 
 @cache
 def first_with(name):
-    """Of the commands that share a stage's setting, such as --clip.length, the first."""
+    """The first of the commands that share a stage's setting, such as --clip.length."""
     return next(pair for pair in EVERY if any(option.name == name for option in options(*pair)))
 
 
@@ -47,13 +47,13 @@ def kind(option):
 
 
 def place(option):
-    """What its validator asks of a path."""
+    """What the option's validator requires of a path."""
     found = [check for check in PLACES if check in (option.parameter.validator or ())]
     return found[0] if found else None
 
 
 def wrong_places(option, folder):
-    """Paths that the option must not take."""
+    """Paths that the option must refuse."""
     file, deep = folder / "file", folder / "file" / "below"
     return {a_place: [], a_file: [folder], a_folder: [file], a_new_file: [folder, deep], a_new_folder: [file, deep]}[
         place(option)
@@ -61,7 +61,7 @@ def wrong_places(option, folder):
 
 
 def given(program, command, folder, value=None, option=None):
-    """A command line that lacks nothing; of places that are not there, so that nothing begins if a value is taken."""
+    """A complete command line with nonexistent paths, so that no work begins if a value is accepted."""
     line = [command]
     for one in options(program, command):
         is_it = option is not None and one.name == option.name
@@ -74,7 +74,7 @@ def given(program, command, folder, value=None, option=None):
 
 @pytest.fixture
 def refused(capsys, tmp_path):
-    """Runs a command line that must fail with one line, and leave the folder as it is; returns the line."""
+    """Run a command that must fail with one line and leave the folder unchanged; return the line."""
     (tmp_path / "file").write_text("not what is wanted")
 
     def run(program, line):
@@ -89,15 +89,15 @@ def refused(capsys, tmp_path):
     return run
 
 
-def test_the_walk_sees_every_command():
+def test_every_command_is_covered():
     assert {name for name in kernels_app if not name.startswith("-")} == set(KERNELS)
     assert len(EVERY) == len(COMMANDS) + len(KERNELS)
     assert sum(kind(option) in ("int", "float") for pair in EVERY for option in options(*pair)) > 100
 
 
 @pytest.mark.parametrize(("program", "command"), EVERY)
-def test_a_number_out_of_bounds_or_none_is_refused_by_name(refused, tmp_path, program, command):
-    """Before anything is opened: the places in the command line are not there, and the line names the option."""
+def test_an_invalid_number_is_refused_with_the_option_name(refused, tmp_path, program, command):
+    """Refused before anything is opened: the given paths do not exist, yet the error names the option."""
     for option in options(program, command):
         if kind(option) not in WRONG or ("." in option.name and (program, command) != first_with(option.name)):
             continue
@@ -108,7 +108,7 @@ def test_a_number_out_of_bounds_or_none_is_refused_by_name(refused, tmp_path, pr
 
 
 @pytest.mark.parametrize(("program", "command"), EVERY)
-def test_a_place_of_the_wrong_kind_is_refused_by_name(refused, tmp_path, program, command):
+def test_a_wrong_path_is_refused_with_the_option_name(refused, tmp_path, program, command):
     for option in options(program, command):
         if kind(option) != "Path" or option.name in SPOKEN_FOR:
             continue
@@ -119,7 +119,7 @@ def test_a_place_of_the_wrong_kind_is_refused_by_name(refused, tmp_path, program
 
 
 @pytest.mark.parametrize(("program", "command"), EVERY)
-def test_nothing_given_is_refused_by_name(refused, tmp_path, program, command):
+def test_an_empty_value_is_refused_with_the_option_name(refused, tmp_path, program, command):
     for option in options(program, command):
         if option.index is None and kind(option):
             assert f"there is nothing after {option.name}" in refused(program, [command, f"{option.name}="])
@@ -128,43 +128,43 @@ def test_nothing_given_is_refused_by_name(refused, tmp_path, program, command):
 
 
 @pytest.mark.parametrize(("program", "command"), [pair for pair in EVERY if pair[1] not in ASKS_KAGGLE])
-def test_a_text_that_no_option_takes_is_one_line(refused, tmp_path, program, command):
-    """Of options that take neither a number nor a place."""
+def test_an_invalid_text_value_is_a_one_line_error(refused, tmp_path, program, command):
+    """For options that take neither a number nor a path."""
     for option in options(program, command):
         if kind(option) == "" and option.hint is not bool and option.name.count(".") == 0:
             for value in TEXTS:
                 assert len(refused(program, given(program, command, tmp_path, value, option))) < 2100
 
 
-def test_a_name_that_is_not_utf8_is_one_line(refused, tmp_path):
+def test_a_non_utf8_name_is_a_one_line_error(refused, tmp_path):
     """Settings are saved as JSON."""
     line = ["sheet", str(tmp_path / "none"), f"--out={tmp_path / 'out'}", "--blend.mesh=\udce9"]
     assert "'\\udce9' in a name is not UTF-8: rename it" in refused("dfd", line)
 
 
-def test_a_clip_that_cannot_be_is_refused_without_a_model_too(refused):
+def test_an_impossible_clip_is_refused_even_without_a_model(refused):
     assert "--clip is 'x': give frames, height and width" in refused("dfd", ["models", "--clip=x"])
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_wrong_usage_is_one_line(refused, program):
+def test_wrong_usage_is_a_one_line_error(refused, program):
     for line in (["fly"], ["--wings"], [""], ["\udcff"], ["x" * 100_000]):
         refused(program, line)
 
 
 @pytest.mark.parametrize("value", ["{}", "[]", "1", "length", '{"length": "x"}', '{"wings": 1}'])
-def test_a_group_of_settings_takes_no_nonsense(refused, tmp_path, value):
+def test_an_invalid_settings_group_is_refused(refused, tmp_path, value):
     refused("dfd", ["train", str(tmp_path / "none"), f"--out={tmp_path / 'out'}", f"--clip={value}"])
 
 
-def test_a_path_that_no_system_takes_is_one_line(refused, tmp_path):
+def test_an_impossible_path_is_a_one_line_error(refused, tmp_path):
     for path in ("x" * 5000, str(tmp_path / ("y" * 300)), "a\0b"):
         for line in (["score", path], ["faces", path, f"--out={path}"], ["predict", path], ["audit", path]):
             assert len(refused("dfd", line)) < 2100
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
-def test_what_may_not_be_read_or_written_is_named(refused, tmp_path):
+def test_an_unreadable_or_unwritable_path_is_named(refused, tmp_path):
     (tmp_path / "file").chmod(0)
     assert "may not be read" in refused("dfd", ["score", str(tmp_path / "file")])
     tmp_path.chmod(0o500)
@@ -173,12 +173,12 @@ def test_what_may_not_be_read_or_written_is_named(refused, tmp_path):
 
 
 def test_a_device_is_never_replaced(refused):
-    """Renamed onto /dev/null, a submission would take its place."""
+    """Renaming a submission to /dev/null would replace the device."""
     error = refused("dfd", ["predict", "none.mp4", "--out=/dev/null"])
     assert "--out is /dev/null: that is not a regular file" in error
     assert Path("/dev/null").is_char_device()
 
 
-def test_a_failure_of_the_disk_is_one_line(refused, tmp_path, monkeypatch):
+def test_a_disk_failure_is_a_one_line_error(refused, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["dfd", "score", "/proc/self/mem"])
     assert "/proc/self/mem" in refused("dfd", None)

@@ -1,4 +1,4 @@
-"""dfd validate and dfd score, as they are typed."""
+"""dfd validate and dfd score as command lines."""
 
 import csv
 import hashlib
@@ -32,7 +32,7 @@ def halves(tmp_path):
 
 
 class TestThePublicTest:
-    def test_a_half_in_every_row_beside_the_board(self, capsys, halves):
+    def test_a_constant_half_is_compared_with_the_leaderboard(self, capsys, halves):
         status, text, _ = dfd(capsys, "score", halves)
         assert status == 0
         assert "400 videos: 200 fake, 200 real." in text
@@ -44,8 +44,8 @@ class TestThePublicTest:
         assert "parts 0, 1 and 2" in text
         assert "Warning" not in text
 
-    def test_the_truth_with_every_tenth_turned_round(self, capsys, tmp_path):
-        """Forty certain errors of 400, each clipped once at 1e-15; computed here from the file alone."""
+    def test_the_truth_with_every_tenth_label_flipped(self, capsys, tmp_path):
+        """Forty confident errors in 400 rows, each clipped at 1e-15; computed here from the file alone."""
         truth = public_test_labels()
         turned = set(list(truth)[::10])
         path = write(tmp_path / "s.csv", [(n, 1 - y if n in turned else y) for n, y in truth.items()])
@@ -67,7 +67,7 @@ class TestThePublicTest:
 
 
 class TestAPart:
-    def test_two_of_400_missing_are_never_scored_as_if_it_were_whole(self, capsys, tmp_path):
+    def test_two_missing_rows_of_400_are_not_scored_as_complete(self, capsys, tmp_path):
         names = list(public_test_labels())
         path = write(tmp_path / "s.csv", [(name, 0.5) for name in names[2:]])
         words = f"{path} has 398 of 400 labelled videos: no row for {names[0]!r}, {names[1]!r}"
@@ -83,7 +83,7 @@ class TestAPart:
         status, text, error = dfd(capsys, "score", path, "--json", "--partial")
         assert (status, error, json.loads(text)["warnings"]) == (0, "", [words])
 
-    def test_rows_too_many_are_named_and_the_other_submission_counts_too(self, capsys, tmp_path):
+    def test_extra_rows_are_named_and_the_other_submission_must_be_complete(self, capsys, tmp_path):
         labels = write(tmp_path / "labels.csv", [("a", 0), ("b", 1)])
         path = write(tmp_path / "s.csv", [("a", 0.2), ("b", 0.9), ("c", 0.9)])
         status, text, _ = dfd(capsys, "score", path, "--labels", labels, "--json")
@@ -100,7 +100,7 @@ class TestAPart:
             ("a,0.5\nb,1.5\n", "line 3 has '1.5' for 'b'"),
         ],
     )
-    def test_rows_that_are_wrong_are_one_line(self, capsys, tmp_path, rows, message):
+    def test_invalid_rows_are_a_one_line_error(self, capsys, tmp_path, rows, message):
         labels = write(tmp_path / "labels.csv", [("a", 0), ("b", 1)])
         (tmp_path / "s.csv").write_text(f"filename,label\n{rows}")
         status, text, error = dfd(capsys, "score", tmp_path / "s.csv", "--labels", labels)
@@ -108,7 +108,7 @@ class TestAPart:
 
 
 class TestWhatTheBundleHasSeen:
-    def test_its_training_videos_are_told_apart(self, capsys, halves, tmp_path):
+    def test_training_videos_in_the_public_test_give_a_warning(self, capsys, halves, tmp_path):
         name = next(iter(public_test_labels()))
         for place, videos, warning in (
             (
@@ -126,18 +126,18 @@ class TestWhatTheBundleHasSeen:
             assert warning in text
             assert ("Warning" in text) == bool(warning)
 
-    def test_the_report_alone_knows(self, capsys, halves, tmp_path):
+    def test_the_report_suffices_without_the_bundle(self, capsys, halves, tmp_path):
         name = next(iter(public_test_labels()))
         seen = {"sha256": "0" * 64, "public_test_seen": {"videos": [name], "parts": [0]}}
         report = tmp_path / "report.json"
         report.write_text(json.dumps({"bundle": seen, "fell_back": []}))
         _, text, _ = dfd(capsys, "score", halves, "--report", report, "--json")
         assert json.loads(text)["warnings"][0].startswith("1 of the 400 videos")
-        report.write_text(json.dumps({"fell_back": []}))  # of an older version
+        report.write_text(json.dumps({"fell_back": []}))  # a report of an older version
         _, text, _ = dfd(capsys, "score", halves, "--report", report, "--json")
         assert json.loads(text)["warnings"] == []
 
-    def test_a_report_of_the_shipped_bundle_is_enough(self, capsys, tmp_path, monkeypatch):
+    def test_a_report_of_the_shipped_bundle_suffices(self, capsys, tmp_path, monkeypatch):
         bundle, sha256 = write_bundle(tmp_path / "shipped", ["b.mp4"])
         monkeypatch.setattr("dfd.inference.info.SHIPPED", bundle)
         labels = write(tmp_path / "labels.csv", [("a.mp4", 0), ("b.mp4", 1)])
@@ -159,7 +159,7 @@ class TestWhatTheBundleHasSeen:
             assert status == wanted
         assert f"by bundle 111111111111…, and {bundle} is {sha256[:12]}…" in error
 
-    def test_own_labels_that_were_trained_on(self, capsys, tmp_path):
+    def test_own_labels_of_training_videos_are_flagged(self, capsys, tmp_path):
         labels = write(tmp_path / "labels.csv", [("a.mp4", 0), ("b.mp4", 1)])
         bundle, _ = write_bundle(tmp_path / "b", ["part/a.mp4", "c.mp4"])
         path = write(tmp_path / "s.csv", [("a.mp4", 0.2), ("b.mp4", 0.9)])
@@ -167,7 +167,7 @@ class TestWhatTheBundleHasSeen:
         assert "Warning: 1 of the 2 labelled videos, or their sources, were in the training of the bundle or of" in text
         assert "began from: 'a.mp4'." in text
 
-    def test_own_labels_whose_source_was_trained_on(self, capsys, tmp_path):
+    def test_own_labels_of_fakes_of_training_sources_are_flagged(self, capsys, tmp_path):
         metadata = {"a.mp4": {"label": "FAKE", "original": "r.mp4"}, "b.mp4": {"label": "REAL"}}
         labels = tmp_path / "metadata.json"
         labels.write_text(json.dumps(metadata))
@@ -177,14 +177,14 @@ class TestWhatTheBundleHasSeen:
             _, text, _ = dfd(capsys, "score", path, "--labels", labels, "--bundle", bundle, "--json")
             assert [warning.rpartition(": ")[2] for warning in json.loads(text)["warnings"]] == again
 
-    def test_a_bundle_of_before_is_refused(self, capsys, halves, tmp_path):
+    def test_an_old_bundle_is_refused(self, capsys, halves, tmp_path):
         (tmp_path / "b").mkdir()
         (tmp_path / "b" / "bundle.json").write_text(json.dumps({"format": 2, "videos": ["a.mp4"]}))
         status, _, error = dfd(capsys, "score", halves, "--bundle", tmp_path / "b")
         assert (status, "is not of format 3" in error) == (1, True)
 
 
-def test_every_measure_is_printed_and_each_loss_says_of_which_mix(capsys, tmp_path):
+def test_every_metric_is_printed_and_each_loss_states_its_class_mix(capsys, tmp_path):
     labels = write(tmp_path / "labels.csv", [("a", 0), ("b", 1), ("c", 1)])
     path = write(tmp_path / "s.csv", [("a", 0.2), ("b", 0.9), ("c", 0.4)])
     _, text, _ = dfd(capsys, "score", path, "--labels", labels)
@@ -199,7 +199,7 @@ def test_every_measure_is_printed_and_each_loss_says_of_which_mix(capsys, tmp_pa
     assert "half fakes, as the test was" in text
 
 
-def test_the_loss_of_each_status_and_the_better_of_two(capsys, tmp_path):
+def test_loss_per_status_and_the_better_of_two_are_printed(capsys, tmp_path):
     labels = write(tmp_path / "labels.csv", [("a", 0), ("b", 1), ("c", 1), ("d", 0)])
     path = write(tmp_path / "s.csv", [("a", 0.2), ("b", 0.8), ("c", 0.5), ("d", 0.5)])
     other = write(tmp_path / "o.csv", [("a", 0.4), ("b", 0.6), ("c", 0.45), ("d", 0.55)])
@@ -232,14 +232,14 @@ class TestValidate:
             ("filename,label\na.mp4,0.1\nb.mp4,0.2\nc.mp4,0.3", "has no newline at its end"),
         ],
     )
-    def test_what_kaggle_would_refuse_names_its_first_rows(self, capsys, tmp_path, sample, text, message):
+    def test_a_submission_kaggle_would_refuse_names_its_first_bad_rows(self, capsys, tmp_path, sample, text, message):
         path = tmp_path / "s.csv"
         path.write_text(text)
         status, _, error = dfd(capsys, "validate", path, "--sample", sample)
         assert status == 1
         assert message in error
 
-    def test_what_a_spreadsheet_saved_is_mended_elsewhere(self, capsys, tmp_path, sample):
+    def test_a_spreadsheet_export_is_repaired_into_another_file(self, capsys, tmp_path, sample):
         path, clean = tmp_path / "s.csv", tmp_path / "new" / "clean.csv"
         path.write_bytes(b"\xef\xbb\xbffilename;label\r\na.mp4;0,1\r\nb.mp4;0,2\r\nc.mp4;0,9\r\n;\r\n")
         sample.write_bytes(b"\xef\xbb\xbf" + sample.read_bytes().replace(b"\n", b"\r\n"))
@@ -255,7 +255,7 @@ class TestValidate:
         assert (path.read_bytes(), clean.read_text()) == (before, "filename,label\na.mp4,0.1\nb.mp4,0.2\nc.mp4,0.9\n")
         assert dfd(capsys, "validate", clean, "--sample", sample)[0] == 0
 
-    def test_a_valid_one_is_put_on_record_with_its_bundle(self, capsys, tmp_path, sample):
+    def test_a_valid_submission_is_recorded_with_its_bundle(self, capsys, tmp_path, sample):
         path = write(tmp_path / "s.csv", [("a.mp4", 0.1), ("b.mp4", 0.2), ("c.mp4", 0.9)])
         score = {"balanced_log_loss": 0.5, "balanced_log_loss_interval": [0.4, 0.6]}
         bundle, sha256 = write_bundle(tmp_path / "b", score=score)

@@ -29,14 +29,14 @@ def weights(path):
 
 
 @pytest.mark.parametrize("settings", [{"ema": 0.9}, {"loaders": 2, "self_blend": 0.5}, {"accumulate": 2, "batch": 4}])
-def test_a_run_that_stops_after_every_step_ends_as_an_uninterrupted_one(
+def test_a_run_stopped_after_every_step_equals_an_uninterrupted_one(
     videos, small_store, small_recipe, tmp_path, settings
 ):
-    """Stopped by the clock in the middle of epochs, again and again: the same weights, the same curve.
+    """Stopped repeatedly by the clock within epochs, a run gives the same weights and the same curve.
 
-    Held-out videos are measured on the way, but by the first of three runs.
+    Held-out videos are measured on the way, except in the first of the three runs.
     """
-    dropping = small_recipe.model.replace(name="factorized", size="tiny")  # draws dropout and skipped blocks
+    dropping = small_recipe.model.replace(name="factorized", size="tiny")  # uses random dropout and drop path
     recipe = small_recipe.replace(model=dropping, train=small_recipe.train.replace(**settings))
     held = [video for video in videos if video.video in ("real3.mp4", "fake3.mp4")]
     videos = [video for video in videos if video not in held]
@@ -60,7 +60,7 @@ def test_a_run_that_stops_after_every_step_ends_as_an_uninterrupted_one(
     pd.testing.assert_frame_equal(*curves)
 
 
-def test_the_curve_has_points_within_long_epochs(videos, small_store, small_recipe, tmp_path, monkeypatch):
+def test_long_epochs_are_measured_midway(videos, small_store, small_recipe, tmp_path, monkeypatch):
     monkeypatch.setattr(clock, "SAVE_EVERY", 0.0)
     monkeypatch.setattr(clock, "RESTS", 0)
     train(videos, small_store, small_recipe, tmp_path / "run", held=videos)
@@ -68,15 +68,13 @@ def test_the_curve_has_points_within_long_epochs(videos, small_store, small_reci
     assert curve["step"].tolist() == list(range(1, 9))
     assert curve["epoch"].tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
     assert curve.notna().all(axis=None)
-    monkeypatch.setattr(clock, "RESTS", 10_000)  # measuring takes so long that it is done at the end of epochs alone
+    monkeypatch.setattr(clock, "RESTS", 10_000)  # slow measuring happens at epoch ends only
     train(videos, small_store, small_recipe, tmp_path / "rare", held=videos)
     assert 2 <= len(pd.read_csv(tmp_path / "rare" / "metrics.csv")) < 8
 
 
-def test_a_killed_run_goes_on_from_its_last_checkpoint_within_an_epoch(
-    videos, small_store, small_recipe, tmp_path, monkeypatch
-):
-    """Saved after each step here, every ten minutes otherwise; whatever kills it, those steps are done."""
+def test_a_killed_run_resumes_within_an_epoch(videos, small_store, small_recipe, tmp_path, monkeypatch):
+    """Here each step is saved, normally every ten minutes; saved steps survive any kind of kill."""
     monkeypatch.setattr(clock, "SAVE_EVERY", 0.0)
     recipe = small_recipe.replace(train=small_recipe.train.replace(epochs=1, slices=2))
 
@@ -86,14 +84,14 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint_within_an_epoch(
 
     with pytest.raises(KeyboardInterrupt):
         train(videos, small_store, recipe, tmp_path / "run", runtime=Runtime(kill))
-    told = []
-    train(videos, small_store, recipe, tmp_path / "run", runtime=Runtime(lambda *args: told.append(args[0])))
-    assert told[0] >= 6  # of 8
-    assert told[-1] == 8
+    steps = []
+    train(videos, small_store, recipe, tmp_path / "run", runtime=Runtime(lambda *args: steps.append(args[0])))
+    assert steps[0] >= 6  # of 8
+    assert steps[-1] == 8
 
 
-def test_a_limit_holds_where_an_epoch_has_one_batch(videos, small_store, small_recipe, tmp_path, monkeypatch):
-    """By a clock on which each step takes a second: of ten it keeps two, as long as the slowest steps, for the next."""
+def test_a_time_limit_holds_with_one_batch_per_epoch(videos, small_store, small_recipe, tmp_path, monkeypatch):
+    """On a clock of one second per step, a limit of ten keeps two seconds in reserve for the next step."""
     recipe = small_recipe.replace(train=small_recipe.train.replace(epochs=60, batch=16))
     seconds = [0.0]
     monkeypatch.setattr(clock, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
@@ -132,10 +130,10 @@ except OutOfTimeError as stopped:
 
 
 @pytest.mark.parametrize(("batch", "epochs", "settings"), [(4, 8, {"loaders": 2}), (16, 30, {}), (8, 500, {})])
-def test_a_training_that_is_told_to_end_saves_and_goes_on_as_if_it_had_not_been(
+def test_training_stopped_by_a_signal_resumes_to_the_same_result(
     videos, small_store, small_recipe, tmp_path, batch, epochs, settings
 ):
-    """By SIGTERM to all its processes: within an epoch, between epochs of one batch, and on two devices."""
+    """SIGTERM to all processes: within an epoch, between epochs of one batch, and on two devices."""
     devices = 2 if batch == 8 else 1
     recipe = small_recipe.replace(train=small_recipe.train.replace(batch=batch, epochs=epochs, **settings))
     out = tmp_path / "stopped"
@@ -154,21 +152,21 @@ def test_a_training_that_is_told_to_end_saves_and_goes_on_as_if_it_had_not_been(
         assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
-def test_hours_run_from_now_on():
+def test_hours_are_counted_from_now():
     assert Runtime.deadline(None) is None
     soon = Runtime.deadline(0.01)
     assert 35 < soon - time.monotonic() <= 36
-    told = []
+    steps = []
     for until in (None, soon):
-        Runtime(lambda *step: told.append(step), until, what="here").report(1, 4, "a.mp4")
-    assert told == [(1, 4, "here, a.mp4")] * 2
+        Runtime(lambda *step: steps.append(step), until, what="here").report(1, 4, "a.mp4")
+    assert steps == [(1, 4, "here, a.mp4")] * 2
     with pytest.raises(OutOfTimeError, match="the time was up"):
         Runtime(until=time.monotonic()).report(1, 4, "")
 
 
-def test_the_progress_of_a_part_is_a_share_of_the_whole():
-    told = []
-    part = Runtime(lambda *step: told.append(step)).part(1, 3, "fold 2 of 3")
+def test_progress_of_a_part_is_scaled_to_the_whole():
+    steps = []
+    part = Runtime(lambda *step: steps.append(step)).part(1, 3, "fold 2 of 3")
     part.report(2, 4, "a.mp4")
-    assert told == [(6, 12, "fold 2 of 3, a.mp4")]
+    assert steps == [(6, 12, "fold 2 of 3, a.mp4")]
     assert Runtime().part(1, 3, "fold 2 of 3").progress is None

@@ -1,4 +1,4 @@
-"""Processes and nodes that die, hang, fail or differ, on two real nodes of Ray on this machine."""
+"""Processes and nodes that die, hang, fail or differ, on two real Ray nodes on this machine."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ def spread(cluster, work, numbers, until=None):
     return list(chain.from_iterable(cluster.spread(work, limits, numbers, lambda number: number, Made)))
 
 
-def test_a_number_that_kills_or_hangs_its_process_costs_no_other(cluster, tmp_path, monkeypatch):
+def test_an_item_that_kills_or_hangs_its_process_affects_no_other(cluster, tmp_path, monkeypatch):
     monkeypatch.setattr("dfd.cluster.SHARD_LIMIT", 2.0 - 60.0 - LIMITS.timeout)  # for a shard of one number: 2 seconds
     found = spread(cluster, Erratic(tmp_path), [*range(12, 18)])
     assert sorted(made.number for made in found) == [*range(12, 18)]
@@ -39,7 +39,7 @@ def test_a_number_that_kills_or_hangs_its_process_costs_no_other(cluster, tmp_pa
     assert failed[17] == ("error", "ZeroDivisionError: seventeen")
 
 
-def test_what_fails_on_a_node_with_a_full_disk_is_done_by_the_other(cluster, machines, tmp_path):
+def test_the_other_node_takes_over_from_one_with_a_full_disk(cluster, machines, tmp_path):
     (tmp_path / "node").write_text(machines.head_node.node_id)
     found = spread(cluster, Erratic(tmp_path, tmp_path / "node"), range(100, 106))
     assert sorted(made.number for made in found) == [*range(100, 106)]
@@ -48,12 +48,12 @@ def test_what_fails_on_a_node_with_a_full_disk_is_done_by_the_other(cluster, mac
     assert sum(Erratic(tmp_path).tries(number) for number in range(100, 106)) > 6
 
 
-def test_an_error_that_a_user_can_mend_ends_the_run(cluster, tmp_path):
+def test_a_user_error_ends_the_run(cluster, tmp_path):
     with pytest.raises(ConfigError, match="nineteen"):
         spread(cluster, Erratic(tmp_path), [18, 19, 20])
 
 
-def test_what_is_not_done_in_time_is_out_of_budget(cluster, tmp_path):
+def test_unfinished_items_are_out_of_budget(cluster, tmp_path):
     start = time.monotonic()
     found = spread(cluster, Erratic(tmp_path), [1, *range(2000, 2010)], until=start + 5)
     assert time.monotonic() - start < 20
@@ -62,7 +62,7 @@ def test_what_is_not_done_in_time_is_out_of_budget(cluster, tmp_path):
     assert len(late) >= 10
 
 
-def test_each_is_each_video_and_a_crash_or_a_hang_costs_that_video(cluster, tmp_path):
+def test_a_crash_or_hang_costs_only_that_video(cluster, tmp_path):
     (tmp_path / "unreadable").touch()
     videos = [Video(tmp_path / name, name) for name in ("hangs", "crashes", "unreadable", "full", "fine", "fine too")]
     outcomes = [*chain.from_iterable(cluster.each(behave, videos, lambda _: ("!",), replace(LIMITS, timeout=3)))]
@@ -77,7 +77,7 @@ def test_each_is_each_video_and_a_crash_or_a_hang_costs_that_video(cluster, tmp_
     }
 
 
-def test_a_node_that_does_not_see_a_path_is_named(cluster, tmp_path):
+def test_a_node_that_cannot_see_a_path_is_named(cluster, tmp_path):
     cluster.check(0.5, [tmp_path], tmp_path)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ClusterError, match=rf"node 127\.0\.0\.1|node .* does not see {tmp_path}/absent"):
@@ -90,8 +90,8 @@ def test_a_node_without_enough_memory_is_named(cluster):
 
 
 @pytest.mark.parametrize("name", ["ray_version", "python_version"])
-def test_a_cluster_of_another_version_is_one_line(machines, name):
-    """The version that the head has on record is changed, and put back."""
+def test_a_cluster_of_another_version_is_a_one_line_error(machines, name):
+    """The version recorded by the head is changed, and restored."""
     from ray._common.usage.usage_constants import CLUSTER_METADATA_KEY
     from ray._private.ray_constants import KV_NAMESPACE_CLUSTER
     from ray._raylet import GcsClient
@@ -111,7 +111,7 @@ def test_a_cluster_of_another_version_is_one_line(machines, name):
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "nowhere", "127.0.0.1:99999"])
-def test_an_address_where_nothing_answers_is_one_line(address):
+def test_an_unreachable_address_is_a_one_line_error(address):
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'dfd[cluster]'")
     start = time.monotonic()
     with pytest.raises(ClusterError, match=f"nothing answers at {address}"), joined(address):
@@ -125,8 +125,8 @@ def test_without_ray_the_extra_is_named(monkeypatch):
         pass
 
 
-def test_a_head_that_is_lost_is_one_line(tmp_path):
-    """In a process of its own, which Ray would end a minute later."""
+def test_a_lost_head_is_a_one_line_error(tmp_path):
+    """Run in a separate process, which Ray would end a minute later."""
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'dfd[cluster]'")
     done = subprocess.run(
         [sys.executable, "-m", "tests.lost_head", str(tmp_path)],

@@ -13,13 +13,13 @@ from dfd.videos.pictures import Picture, View
 from tests.footage import FOUR, frame_of, planes_of, quarters, write_clip
 
 TO_2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])
-"""BT.2087: light of BT.709's primaries in those of BT.2020."""
+"""BT.2087: converts linear light from BT.709 to BT.2020 primaries."""
 BT709, BT601, BT2020 = 1, 5, 9
 PQ, HLG, LINEAR = 16, 18, 8
 
 
 def four(path: Path) -> np.ndarray:
-    """The colours (2,2,3) of a clip's four quarters, the same in a whole picture, a reduced one and a part."""
+    """The colours (2,2,3) of a clip's four quarters, checked to agree in whole, reduced and sliced pictures."""
     ((picture, *_),) = stream_pictures(path, lambda *_: [np.arange(3)])
     whole = read_frames(path, [0]).images[0]
     np.testing.assert_array_equal(picture[5:50, 9:60], whole[5:50, 9:60])
@@ -41,21 +41,21 @@ def test_matrix_and_range_are_those_of_the_tags(tmp_path: Path, matrix: int, ful
 
 @pytest.mark.parametrize(("size", "matrix"), [((640, 480), BT601), ((704, 704), BT601), ((1280, 720), BT709)])
 @pytest.mark.parametrize("tag", [2, 0, 8, 14])
-def test_what_is_not_told_or_odd_is_guessed_by_the_lines(
+def test_missing_or_odd_colour_tags_are_guessed_from_the_height(
     tmp_path: Path, size: tuple[int, int], matrix: int, tag: int
 ) -> None:
     path = write_clip(tmp_path / "a.mp4", planes_of(quarters(*size) / 255, matrix), colorspace=tag)
     assert np.abs(four(path) - FOUR).max() <= 3
 
 
-def test_a_turned_video_is_guessed_by_the_lines_that_are_stored(tmp_path: Path) -> None:
+def test_a_rotated_video_is_guessed_from_its_stored_height(tmp_path: Path) -> None:
     planes = planes_of(quarters(1280, 640) / 255, BT601)
     path = write_clip(tmp_path / "a.mp4", planes, matrix=(0, 1, -1, 0))
     assert np.abs(four(path) - np.rot90(FOUR, -1)).max() <= 3
 
 
 @pytest.mark.parametrize("name", ["colorspace", "color_range", "color_trc", "color_primaries"])
-def test_no_tag_is_an_error(name: str) -> None:
+def test_no_colour_tag_raises_an_error(name: str) -> None:
     planes = planes_of(quarters() / 255)
     for number in [*range(24), 99, 255]:
         frame = frame_of(planes)
@@ -66,7 +66,7 @@ def test_no_tag_is_an_error(name: str) -> None:
         assert picture[4:4, 0:9].size == 0
 
 
-def test_a_tag_that_comes_later_is_no_error_either() -> None:
+def test_a_late_tag_raises_no_error() -> None:
     first, later = frame_of(planes_of(quarters() / 255)), frame_of(planes_of(quarters() / 255, BT709))
     view = View(first, Display.of(first, None))
     later.colorspace = BT709
@@ -76,7 +76,7 @@ def test_a_tag_that_comes_later_is_no_error_either() -> None:
 
 
 def hdr(light: np.ndarray, transfer: int, primaries: np.ndarray = TO_2020) -> list[np.ndarray]:
-    """Light of BT.709, 1 for paper white, as the 10-bit planes that a phone records: BT.2020 in PQ or HLG."""
+    """Convert linear BT.709 light, 1 for paper white, to 10-bit BT.2020 planes in PQ or HLG, as phones record."""
     wide = np.clip(light, 0, None) @ primaries.T
     if transfer == PQ:
         power = np.clip(wide * 203 / 10000, 0, 1) ** 0.1593017578125
@@ -90,7 +90,7 @@ def hdr(light: np.ndarray, transfer: int, primaries: np.ndarray = TO_2020) -> li
 
 @pytest.mark.parametrize("transfer", [PQ, HLG])
 @pytest.mark.parametrize("primaries", [BT2020, 2])
-def test_hdr_up_to_the_knee_is_shown_as_the_same_picture_in_sdr(tmp_path: Path, transfer: int, primaries: int) -> None:
+def test_hdr_below_the_knee_matches_sdr(tmp_path: Path, transfer: int, primaries: int) -> None:
     planes = hdr((quarters() / 255) ** 2.4, transfer)
     tags: dict[str, Any] = {"colorspace": BT2020, "color_primaries": primaries, "color_trc": transfer, "color_range": 1}
     path = write_clip(tmp_path / "a.mp4", planes, "yuv420p10le", **tags)
@@ -114,10 +114,10 @@ def test_highlights_are_rolled_off_and_never_clipped(tmp_path: Path, transfer: i
     assert np.ptp(four(path), axis=2).max() <= 1  # grey stays grey
 
 
-def test_eight_bits_of_hdr_too(tmp_path: Path) -> None:
+def test_8_bit_hdr_is_converted(tmp_path: Path) -> None:
     ten = hdr((quarters() / 255) ** 2.4, PQ)
     path = write_clip(tmp_path / "a.mp4", [np.round(plane / 4) for plane in ten], colorspace=BT2020, color_trc=PQ)
-    assert np.abs(four(path) - FOUR).max() <= 12  # its steps are wide
+    assert np.abs(four(path) - FOUR).max() <= 12  # 8-bit steps are coarse
 
 
 def test_hdr_in_the_primaries_of_bt709_keeps_them(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_hdr_in_the_primaries_of_bt709_keeps_them(tmp_path: Path) -> None:
     assert np.abs(four(write_clip(tmp_path / "a.mp4", planes, "yuv420p10le", **tags)) - FOUR).max() <= 4
 
 
-def test_sdr_of_wide_primaries_is_brought_to_bt709(tmp_path: Path) -> None:
+def test_wide_gamut_sdr_is_converted_to_bt709(tmp_path: Path) -> None:
     code = np.clip((quarters() / 255) ** 2.4 @ TO_2020.T, 0, 1) ** (1 / 2.4)
     tags: dict[str, Any] = {"colorspace": BT2020, "color_primaries": BT2020, "color_trc": 14}
     path = write_clip(tmp_path / "a.mp4", planes_of(code, BT2020, bits=10), "yuv420p10le", **tags)
@@ -134,21 +134,21 @@ def test_sdr_of_wide_primaries_is_brought_to_bt709(tmp_path: Path) -> None:
     assert probe(path).display.caveats == ()
 
 
-def test_light_that_is_counted_is_shown_as_a_code(tmp_path: Path) -> None:
+def test_linear_light_is_gamma_encoded(tmp_path: Path) -> None:
     planes = planes_of((quarters() / 255) ** 2.4, BT709, bits=10)
     path = write_clip(tmp_path / "a.mp4", planes, "yuv420p10le", colorspace=BT709, color_trc=LINEAR)
     assert np.abs(four(path) - FOUR).max() <= 5
 
 
 @pytest.mark.parametrize("transfer", [1, 2, 4, 5, 6, 7, 13, 14, 15])
-def test_ordinary_transfers_are_shown_as_they_are_coded(transfer: int) -> None:
+def test_ordinary_transfer_functions_are_left_as_coded(transfer: int) -> None:
     frame = frame_of(planes_of(quarters() / 255))
     frame.color_trc = transfer
     assert Colours.of(frame).format == "rgb24"
     assert np.abs(Picture(frame, View(frame)).reduced(None)[10, 10].astype(int) - FOUR[0, 0]).max() <= 3
 
 
-def test_held_hdr_keeps_its_ten_bits() -> None:
+def test_held_hdr_frames_keep_ten_bits() -> None:
     frame = frame_of(hdr((quarters(192, 128) / 255) ** 2.4, PQ), "yuv420p10le")
     frame.colorspace, frame.color_trc = BT2020, PQ
     view = View(frame, Display.of(frame, None), reduction=2)

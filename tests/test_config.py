@@ -10,7 +10,7 @@ class Settings(Config):
     rate: float = 1.0
 
 
-def test_the_message_names_the_setting_the_value_and_what_would_be_right():
+def test_the_message_names_the_setting_the_value_and_valid_choices():
     for values, message in (
         ({"sise": 3}, "run.json: unknown setting 'sise'; there are size, rate"),
         ({"size": 17}, "run.json: size is 17: input should be less than or equal to 16"),
@@ -22,7 +22,7 @@ def test_the_message_names_the_setting_the_value_and_what_would_be_right():
         assert str(error.value).startswith(message)
 
 
-def test_an_unknown_setting_of_a_part_is_answered_with_those_of_the_part():
+def test_an_unknown_nested_setting_lists_the_valid_ones():
     class Whole(Config):
         part: Settings = Settings()
 
@@ -30,7 +30,7 @@ def test_an_unknown_setting_of_a_part_is_answered_with_those_of_the_part():
         Whole.read({"part": {"sise": 3}}, "here")
 
 
-def test_replace_checks_again_and_leaves_the_old_as_it_was():
+def test_replace_validates_and_leaves_the_original_unchanged():
     old = Settings()
     assert old.replace(size=4).size == 4
     assert old.size == 8
@@ -38,5 +38,5 @@ def test_replace_checks_again_and_leaves_the_old_as_it_was():
         old.replace(size=0)
 
 
-def test_settings_survive_json():
+def test_settings_round_trip_through_json():
     assert Settings.model_validate_json(Settings(size=3).model_dump_json()) == Settings(size=3)

@@ -18,14 +18,14 @@ GREY = planes_of(np.full((128, 192, 3), 0.5))
 SMALL = planes_of(np.full((16, 16, 3), 0.5))
 
 Told = tuple[list[np.ndarray], Iterable[int], int]
-"""A stream: its planes, where it shows them, and its flags."""
+"""A stream: its planes, its frame positions and its flags."""
 
 
 def write(path: Path, *streams: Told) -> Path:
     with av.open(path, "w") as container:
         made = [add_stream(container, planes) for planes, _, _ in streams]
         for stream, (_, _, flags) in zip(made, streams, strict=True):
-            stream.disposition = flags if path.suffix != ".mp4" else flags & ~COVER  # which it writes of JPEGs only
+            stream.disposition = flags if path.suffix != ".mp4" else flags & ~COVER  # covers are JPEGs only
         for stream, (planes, places, _) in zip(made, streams, strict=True):
             fill(container, stream, frame_of(planes), places)
     return path
@@ -46,7 +46,7 @@ def write(path: Path, *streams: Told) -> Path:
     }.items(),
     ids=lambda others: others[0],
 )
-def test_the_longest_video_is_read_whatever_flags_and_order_say(
+def test_the_longest_video_stream_is_read_whatever_its_flags_and_order(
     tmp_path: Path, suffix: str, others: tuple[str, list[Told]]
 ) -> None:
     video: Told = (VIDEO, range(50), 0)
@@ -60,14 +60,14 @@ def test_the_longest_video_is_read_whatever_flags_and_order_say(
         assert [group.shown for group in stream_pictures(path, lambda *_: [np.arange(3)])] == [50]
 
 
-def test_a_film_of_one_picture_is_a_video(tmp_path: Path) -> None:
+def test_a_film_of_one_frame_is_a_video(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mp4", (VIDEO, [0], DEFAULT))
     assert len(read_frames(path, [0])) == 1
     with open_film(path) as stream:
         assert (stream.width, stream.height) == (96, 64)
 
 
-def test_a_cover_alone_is_no_video(tmp_path: Path) -> None:
+def test_cover_art_alone_is_not_a_video(tmp_path: Path) -> None:
     path = tmp_path / "a.mkv"
     with av.open(path, "w") as container:
         sound = container.add_stream("aac", rate=44100)

@@ -10,7 +10,7 @@ def picture(height=40, width=60):
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
 
 
-def test_cut_copies_pixels_when_the_size_is_the_box():
+def test_cut_copies_pixels_when_size_equals_box():
     image = picture()
     crop, box = cut(image, np.array([20.0, 15.0]), side=10, margin=1.0, size=10)
     assert np.array_equal(crop, image[10:20, 15:25])
@@ -32,7 +32,7 @@ def test_cut_outside_the_picture_is_refused():
 @given(
     st.floats(0, 59.9), st.floats(0, 39.9), st.floats(1, 90), st.floats(1, 3), st.integers(8, 64)
 )  # fmt: skip
-def test_a_crop_has_its_size_and_its_box_has_its_centre(x, y, side, margin, size):
+def test_a_crop_keeps_its_size_and_centre(x, y, side, margin, size):
     crop, box = cut(picture(), np.array([x, y]), side, margin, size)
     assert crop.shape == (size, size, 3)
     assert abs((box[0] + box[2]) / 2 - x) <= 0.51  # whole pixels
@@ -40,7 +40,7 @@ def test_a_crop_has_its_size_and_its_box_has_its_centre(x, y, side, margin, size
     assert to_crop((box[:2] + box[2:]) / 2, box, margin, size) == pytest.approx(size / 2, abs=1e-2)
 
 
-def test_a_landmark_lands_on_its_pixel():
+def test_a_landmark_maps_to_its_pixel():
     image = np.zeros((100, 100, 3), np.uint8)
     image[62, 47] = 255
     crop, box = cut(image, np.array([50.0, 60.0]), side=20, margin=1.6, size=128)
@@ -58,7 +58,7 @@ def test_narrow_keeps_the_middle():
         narrow(images, 1.6, 2.0, 64)
 
 
-def test_resize_averages_when_it_shrinks():
+def test_resize_averages_when_shrinking():
     image = np.zeros((4, 4, 3), np.uint8)
     image[:2, :2] = np.array([[200, 100], [100, 0]], np.uint8)[..., None]
     assert resize(image, 2)[0, 0].tolist() == [100, 100, 100]

@@ -20,7 +20,7 @@ def made(small_store, small_recipe, tmp_path_factory):
     return crossval(small_store, small_recipe, 2, tmp_path_factory.mktemp("run") / "cv")
 
 
-def test_no_model_is_scored_on_what_it_has_seen(made):
+def test_no_model_is_scored_on_its_training_videos(made):
     frame = pd.read_csv(made.out / "folds.csv")
     for fold in range(2):
         header, _ = read_checkpoint(made.out / f"fold-{fold}" / "checkpoints" / "last.ckpt")
@@ -31,14 +31,14 @@ def test_no_model_is_scored_on_what_it_has_seen(made):
         assert set(read_submission(made.out / f"fold-{fold}" / "oof.csv")) == set(held["filename"])
 
 
-def test_every_labelled_video_has_one_row_the_unreadable_too(made, small_store):
+def test_every_labelled_video_has_one_row_even_if_unreadable(made, small_store):
     rows = read_submission(made.out / "oof.csv")
     assert set(rows) == {record.video for record in small_store.records()}
     assert rows["broken.mp4"] == 0.5
     assert {s.name: s.status for s in read_scores(made.out / "oof.json")}["broken.mp4"] == "unreadable"
 
 
-def test_the_score_is_that_of_the_file(made, small_store):
+def test_the_score_matches_the_file(made, small_store):
     rows = read_submission(made.out / "oof.csv")
     labels = [int(record.label) for record in small_store.records()]
     probabilities = [rows[record.video] for record in small_store.records()]

@@ -10,12 +10,12 @@ from dfd.training.curve import add_row
 
 
 def inked(path):
-    """Share of the picture's pixels that are coloured: lines, neither white, black nor grey."""
+    """Share of coloured pixels: lines, as opposed to white, black and grey."""
     image = cv2.imread(str(path)).astype(int)
     return float((np.ptp(image, axis=2) > 60).mean())
 
 
-def test_a_curve_has_a_line_a_fold(tmp_path):
+def test_a_plot_has_one_line_per_fold(tmp_path):
     rows = [{"epoch": e, "step": 4 * e + 4, "loss": 0.7 - 0.1 * e, "accuracy": 0.5 + 0.1 * e} for e in range(3)]
     pd.DataFrame(rows).to_csv(tmp_path / "metrics.csv", index=False)
     one = inked(draw_curve(tmp_path))
@@ -27,8 +27,8 @@ def test_a_curve_has_a_line_a_fold(tmp_path):
     assert inked(draw_curve(tmp_path)) > 1.5 * one
 
 
-def test_a_cross_validation_shows_what_its_folds_have_learned_so_far(tmp_path, monkeypatch):
-    """Rows of folds 2 and 10, which begin one after the other."""
+def test_an_unfinished_cross_validation_plots_its_folds_so_far(tmp_path, monkeypatch):
+    """Rows of folds 2 and 10, which start one after the other."""
     clock = [0.0]
     monkeypatch.setattr(curves, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     row = {"epoch": 0, "step": 4, "loss": 0.7, "accuracy": 0.5}
@@ -44,11 +44,11 @@ def test_a_cross_validation_shows_what_its_folds_have_learned_so_far(tmp_path, m
     assert pd.read_csv(tmp_path / "metrics.csv")["fold"].tolist() == [2, 10]
     drawn.unlink()
     live.look()
-    assert not drawn.exists()  # nothing is new
+    assert not drawn.exists()  # no new rows
 
 
-def test_drawing_takes_no_more_than_its_share_of_the_time(tmp_path, monkeypatch):
-    """A second a picture: the next one comes twenty seconds later, and the last one at the end."""
+def test_plotting_stays_within_its_share_of_the_time(tmp_path, monkeypatch):
+    """If a plot takes a second, the next follows twenty seconds later, and the last at the end."""
     clock, pictures = [0.0], []
 
     def draw(run):

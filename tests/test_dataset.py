@@ -32,11 +32,11 @@ FACES = FacesConfig(size=64, detect_side=320, segment=0.5)
 
 @pytest.fixture(scope="module")
 def long(face_video):
-    """Three seconds in six segments of seven or eight frames, a face in each, in memory."""
+    """An in-memory video of three seconds: six segments of seven or eight frames, with a face in each."""
     return in_memory(Video(face_video, "face.mp4", 1), FACES)
 
 
-def test_a_clip_is_the_stored_crops_cut_to_its_margin(videos):
+def test_a_clip_is_cut_from_the_stored_crops_at_its_margin(videos):
     (record,) = videos[0].tracklets
     clips = load_clips(record, np.array([[3, 5, 7], [0, 0, 1]]), ClipConfig(length=3, size=52, margin=1.3))
     assert clips.shape == (2, 3, 3, 52, 52)
@@ -46,7 +46,7 @@ def test_a_clip_is_the_stored_crops_cut_to_its_margin(videos):
 
 
 class TestScoredClips:
-    def test_are_the_middle_ones_of_the_faces_in_the_scored_segments(self, long):
+    def test_are_the_middle_clips_of_each_face_in_the_scored_segments(self, long):
         tracklets, clips = scored_clips(long, CONFIG)
         assert (long.segments, long.faced) == (6, list(range(6)))
         assert [(t.segment, t.face) for t in tracklets] == [(1, 0), (4, 0)]
@@ -56,12 +56,12 @@ class TestScoredClips:
             at = middle_clip(*tracklet.bounds, tracklet.fps, CONFIG) - tracklet.indices[0]
             assert torch.equal(load_clips(tracklet, at[None], CONFIG)[0], clip)
 
-    def test_a_share_is_of_the_segments(self, long):
+    def test_a_share_selects_segments(self, long):
         four = CONFIG.replace(clips=4)
         counts = {share: [t.segment for t in scored_clips(long, four, share)[0]] for share in (1.0, 0.5, 0.0)}
         assert counts == {1.0: [0, 2, 3, 5], 0.5: [1, 4], 0.0: [3]}
 
-    def test_are_the_same_every_time_and_whatever_else_was_looked_at(self, long, face_video):
+    def test_are_deterministic_whatever_else_was_read(self, long, face_video):
         wanted = ScoredClips((CONFIG, CONFIG.replace(clips=3, fps=7.5)))
         part = in_memory(Video(face_video, "face.mp4", 1), FACES, wanted)
         assert part.segments == 6
@@ -87,7 +87,7 @@ class TestScoredClips:
             scored_clips(gone, CONFIG)
 
 
-def test_a_longer_tracklet_and_a_larger_face_is_drawn_more_often(long):
+def test_longer_tracklets_and_larger_faces_are_sampled_more(long):
     first, second = long.tracklets[:2]
     small = replace(first, indices=first.indices[:4])
     large = replace(second, indices=second.indices[:6], path=replace(second.path, side=2 * first.path.side))
@@ -96,7 +96,7 @@ def test_a_longer_tracklet_and_a_larger_face_is_drawn_more_often(long):
     assert sum(one is large for one in drawn) / 1000 == pytest.approx(12 / 16, abs=0.05)
 
 
-def test_each_class_is_opened_as_often_as_its_balance_says(videos):
+def test_each_class_is_sampled_according_to_its_balance(videos):
     dataset = slices(videos)
     items = [dataset[0, i] for i in range(len(dataset))]
     counts = {record.video: 0 for record in videos}
@@ -107,13 +107,13 @@ def test_each_class_is_opened_as_often_as_its_balance_says(videos):
     assert all(set(item.labels.tolist()) == {float("fake" in item.names[0])} for item in items)
 
 
-def test_clips_are_drawn_anew_each_epoch_and_the_same_on_each_run(videos):
+def test_clips_differ_per_epoch_and_repeat_across_runs(videos):
     a, b = (slices(videos, 7, AugmentConfig(codec=0.5)) for _ in range(2))
     assert torch.equal(a[3, 1].images, b[3, 1].images)
     assert not torch.equal(a[3, 1].images, a[4, 1].images)
 
 
-def test_the_order_changes_with_the_epoch_and_covers_everything():
+def test_the_order_changes_per_epoch_and_covers_every_item():
     sampler = EpochSampler(20, seed=1)
     first = list(sampler)
     sampler.set_epoch(1)
@@ -123,7 +123,7 @@ def test_the_order_changes_with_the_epoch_and_covers_everything():
     assert {epoch for epoch, _ in second} == {1}
 
 
-def test_a_batch_is_its_items_one_after_another(videos):
+def test_a_batch_concatenates_its_items(videos):
     dataset = slices(videos)
     batch = collate([dataset[0, 0], dataset[0, 1]])
     assert batch.images.shape[0] == len(batch.labels) == len(batch.names)

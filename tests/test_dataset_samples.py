@@ -20,12 +20,12 @@ def test_doubtful_labels_are_found(facts):
     assert found.videos == 4
     assert [(a.title, b.title) for a, b in found.unchanged] == [("copy&.mp4", HOSTILE)]
     pairs = [{a.title, b.title} for a, b in found.across]
-    assert pairs == [{HOSTILE, "<i>orphan.mp4"}]  # neither the copy, which says whose it is, nor two fakes
+    assert pairs == [{HOSTILE, "<i>orphan.mp4"}]  # neither the copy, which names its source, nor two fakes
     assert all(face.picture for pair in (*found.unchanged, *found.across) for face in pair)
     assert found.sharpness["kind"].value_counts().to_dict() == {"real": 2, "fake": 2}
 
 
-def test_a_damaged_film_is_told_and_costs_no_page(facts, tmp_path):
+def test_a_damaged_film_is_reported_and_the_page_is_still_made(facts, tmp_path):
     folder = shutil.copytree(facts.store.folder, tmp_path / "faces")
     store = facts.store.__class__.open(folder)
     store.named(HOSTILE).tracklets[0].film.write_bytes(b"")
@@ -46,16 +46,16 @@ def test_the_contact_sheet_shows_sets_and_people(facts):
 
 
 @pytest.mark.slow
-def test_first_frames_stand_beside_the_reasons(facts, tmp_path):
+def test_first_frames_are_shown_with_the_failure_reasons(facts, tmp_path):
     found = {face.title: face for face in first_frames(facts)}
     assert set(found) == {"<b>dark.mp4", "text.mp4", "<b>gone.mp4"}
     assert found["<b>dark.mp4"].picture.startswith("data:image/jpeg")
     assert found["<b>dark.mp4"].lines[0] == "no_face"
     assert (found["text.mp4"].picture, found["text.mp4"].lines) == ("", ("unreadable", "<u>no container</u>"))
-    assert not any(face.picture for face in first_frames(facts, tmp_path))  # the videos are not there
+    assert not any(face.picture for face in first_frames(facts, tmp_path))  # the video files are missing
 
 
-def test_blur_lowers_sharpness_and_size_does_not_count():
+def test_blur_lowers_sharpness_and_size_does_not():
     face = moving_face(1)[0]
     blurred = cv2.GaussianBlur(face, (0, 0), 3)
     assert sharpness(blurred) < sharpness(face) / 5

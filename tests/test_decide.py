@@ -11,7 +11,7 @@ from dfd.types import FaceLogit
 
 
 def videos(count=200, scale=1.0, signal=1.5, folds=5, segments=3, seed=0):
-    """Videos of `segments` segments, a face in each; logits are right when divided by `scale`."""
+    """Videos of `segments` segments, a face in each; logits are calibrated when divided by `scale`."""
     rng = np.random.default_rng(seed)
     made = []
     for number in range(count):
@@ -23,22 +23,22 @@ def videos(count=200, scale=1.0, signal=1.5, folds=5, segments=3, seed=0):
     return made
 
 
-def test_logits_three_times_too_large_are_softened():
+def test_overconfident_logits_are_scaled_down():
     made = decide(videos(scale=3.0))
     assert made.after < made.before
     assert made.rule.calibration.scale == pytest.approx(1 / 3, rel=0.35)
     assert "less than the plain rule's" in made.reason
 
 
-def test_noise_keeps_the_plain_rule():
+def test_noise_keeps_the_default_rule():
     made = decide(videos(count=40, signal=1e-6, seed=3))
     assert made.rule == Rule()
     assert "not less than" in made.reason
     assert made.before == pytest.approx(math.log(2), abs=0.05)
 
 
-def test_a_fold_is_scored_by_a_rule_that_has_not_seen_it():
-    """Labels of a fold turned round change the rules of the other folds, and nothing of its own predictions."""
+def test_a_fold_is_scored_by_a_rule_fitted_on_the_others():
+    """Flipping a fold's labels changes the other folds' rules, but none of its own predictions."""
     straight = videos(count=60, scale=2.0)
     turned = [Judged(v.faces, 1 - v.label if v.fold == 2 else v.label, v.fold) for v in straight]
     a, b = decide(straight).probabilities, decide(turned).probabilities
@@ -52,7 +52,7 @@ def test_the_losses_are_those_of_the_probabilities():
     assert made.after == pytest.approx(balanced_log_loss(labels, made.probabilities), abs=1e-12)
 
 
-def test_of_two_faces_the_fake_one_decides():
+def test_the_fake_one_of_two_faces_decides():
     rng = np.random.default_rng(0)
     made = []
     for number in range(200):
@@ -66,7 +66,7 @@ def test_of_two_faces_the_fake_one_decides():
     assert choose(made).aggregation.faces == "max"
 
 
-def test_ways_to_join_faces_are_tried_only_where_a_segment_shows_several(monkeypatch):
+def test_face_rules_are_tried_only_when_a_segment_shows_several_faces(monkeypatch):
     tried = set()
 
     def watched(faces, how):
@@ -85,12 +85,12 @@ def test_ways_to_join_faces_are_tried_only_where_a_segment_shows_several(monkeyp
     ("labels", "folds"),
     [([], []), ([1, 1, 1], [0, 1, 2]), ([1, 0, 1, 0], [0, 0, 1, 1]), ([1, 1, 0], [0, 1, 2])],
 )
-def test_too_little_to_judge_by_keeps_the_plain_rule(labels, folds):
+def test_too_few_videos_keep_the_default_rule(labels, folds):
     made = decide([Judged((FaceLogit(0, 0, 1.0, 1.0),), y, k) for y, k in zip(labels, folds, strict=True)])
     assert (made.rule, made.before) == (Rule(), None)
 
 
-def test_a_rule_survives_json_and_says_what_it_does():
+def test_a_rule_round_trips_through_json_and_describes_itself():
     rule = Rule(aggregation=Aggregation(faces="max"), calibration=Calibration(scale=0.5, offset=1.0))
     assert Rule.model_validate_json(rule.model_dump_json()) == rule
     assert rule.probability([FaceLogit(0, 0, 1.0, 1.0), FaceLogit(0, 1, 1.0, -2.0)]) == pytest.approx(

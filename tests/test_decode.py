@@ -31,7 +31,7 @@ BITS = 8
 
 
 def numbered(count: int) -> np.ndarray:
-    """(T,32,128,3): picture i shows i in binary, a block of 16 pixels a bit, over a block row that drifts."""
+    """Pictures (T,32,128,3): picture i shows i in binary, 16 pixels per bit, above a drifting row of blocks."""
     images = np.full((count, 32, 16 * BITS, 3), 16, np.uint8)
     for i in range(count):
         for bit in range(BITS):
@@ -42,7 +42,7 @@ def numbered(count: int) -> np.ndarray:
 
 
 def numbers(images: np.ndarray) -> list[int]:
-    """The numbers that pictures of numbered() show, at any size."""
+    """Read back the numbers in pictures of numbered(), at any size."""
     blocks = images[:, : images.shape[1] // 2].mean((1, 3)).reshape(len(images), BITS, -1).mean(2)
     return ((blocks > 128) @ (1 << np.arange(BITS))).tolist()
 
@@ -50,7 +50,7 @@ def numbers(images: np.ndarray) -> list[int]:
 def encode(
     path: Path, images: np.ndarray, codec: str, times: Sequence[int] | None = None, shift: int = 0, **options: str
 ) -> Path:
-    """Write with any codec. times: milliseconds (25 frames a second). shift: frames cut off by an edit list."""
+    """Encode with any codec. times: milliseconds (default 25 fps). shift: frames hidden by an edit list."""
     pixels = options.pop("pixels", "yuv420p")
     with av.open(path, "w") as container:
         stream: Any = container.add_stream(codec, rate=25, options=options)
@@ -92,7 +92,7 @@ FILES: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="session")
 def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Writes a file of FILES, 40 numbered pictures, once."""
+    """Return a function that writes a file of FILES, 40 numbered pictures, once."""
     folder = tmp_path_factory.mktemp("files")
 
     def write(name: str) -> Path:
@@ -103,12 +103,12 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 def in_groups(length: int) -> Plan:
-    """A plan: all frames, in groups of so many."""
+    """A plan: all frames, in groups of `length`."""
     return lambda frames, _: [np.arange(i, min(frames, i + length)) for i in range(0, frames, length)]
 
 
 def everything(path: Path, length: int = 7) -> Frames:
-    """All that stream_pictures gives of all frames, as one. Raises VideoReadError, also where it gives none."""
+    """Join everything stream_pictures yields for all frames. Raises VideoReadError, also if it yields none."""
     groups = list(stream_pictures(path, in_groups(length)))
     indices = np.concatenate([group.indices for group in groups])
     if not len(indices):
@@ -118,7 +118,7 @@ def everything(path: Path, length: int = 7) -> Frames:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_frame_i_is_the_ith_shown_however_it_is_reached(make: Callable[[str], Path], name: str) -> None:
+def test_frame_i_is_the_ith_shown_by_any_plan(make: Callable[[str], Path], name: str) -> None:
     path = make(name)
     every = everything(path)
     assert numbers(every.images) == every.indices.tolist() == list(range(40))
@@ -132,7 +132,7 @@ def test_frame_i_is_the_ith_shown_however_it_is_reached(make: Callable[[str], Pa
 
 @settings(max_examples=25, deadline=None)
 @given(wanted=st.lists(st.integers(0, 60), min_size=1, max_size=8), name=st.sampled_from(["closed.mp4", "open.mp4"]))
-def test_any_positions_give_those_there_are_and_count_the_rest(
+def test_existing_positions_are_read_and_missing_ones_counted(
     make: Callable[[str], Path], wanted: list[int], name: str
 ) -> None:
     there = sorted({i for i in wanted if i < 40})
@@ -154,12 +154,12 @@ def test_decord_gives_the_same_pictures(make: Callable[[str], Path], name: str) 
 
 
 @pytest.mark.parametrize("name", ["open.mp4", "hevc.mp4", "h264.avi", "transport.ts", "mpeg2.mpg"])
-def test_decord_is_refused_where_it_gives_other_frames(make: Callable[[str], Path], name: str) -> None:
+def test_decord_is_refused_when_its_frames_differ(make: Callable[[str], Path], name: str) -> None:
     with pytest.raises(VideoReadError, match="read it with pyav"):
         read_frames(make(name), [14], decoder="decord")
 
 
-def test_no_packet_is_decoded_in_vain(make: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_packet_is_decoded_needlessly(make: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[Any] = []
 
     def counted(*arguments: Any) -> Any:
@@ -172,11 +172,11 @@ def test_no_packet_is_decoded_in_vain(make: Callable[[str], Path], monkeypatch: 
     assert sum(packet is not None for packet in sent) == 2
     sent.clear()
     read_frames(make("closed.mp4"), [24, 25])  # the third group of 12 begins at 24
-    assert 2 <= sum(packet is not None for packet in sent) <= 6  # 25 leans on later ones
+    assert 2 <= sum(packet is not None for packet in sent) <= 6  # 25 depends on later frames
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
-def test_pictures_stand_upright(tmp_path: Path, rotation: int) -> None:
+def test_pictures_are_upright(tmp_path: Path, rotation: int) -> None:
     stored = np.repeat(np.repeat(numbered(4), 2, 1), 2, 2)
     write_video(tmp_path / "stored.mp4", stored, 25)
     write_video(tmp_path / "a.mp4", stored, 25, rotation=rotation)
@@ -192,7 +192,7 @@ def test_pictures_stand_upright(tmp_path: Path, rotation: int) -> None:
 
 
 @pytest.mark.parametrize(("long_side", "size"), [(None, (32, 128)), (128, (32, 128)), (999, (32, 128)), (50, (12, 50))])
-def test_longer_side_is_reduced_and_never_enlarged(
+def test_the_longer_side_is_reduced_and_never_enlarged(
     make: Callable[[str], Path], long_side: int | None, size: tuple[int, int]
 ) -> None:
     path = make("closed.mp4")
@@ -206,14 +206,14 @@ def test_longer_side_is_reduced_and_never_enlarged(
 
 
 @pytest.mark.parametrize(("length", "lengths"), [(1, [1] * 40), (15, [15, 15, 10]), (20, [20, 20]), (10**9, [40])])
-def test_groups_come_one_after_the_other(make: Callable[[str], Path], length: int, lengths: list[int]) -> None:
+def test_groups_are_yielded_in_order(make: Callable[[str], Path], length: int, lengths: list[int]) -> None:
     groups = list(stream_pictures(make("closed.mp4"), in_groups(length)))
     assert [len(group) for group in groups] == lengths
-    assert [n for group in groups for n in numbers(group.rgb())] == list(range(40))  # none overwritten by a later one
+    assert [n for group in groups for n in numbers(group.rgb())] == list(range(40))  # later groups overwrite none
     assert {(group.shown, group.fps, group.missing) for group in groups} == {(40, 25.0, 0)}
 
 
-def test_probe_tells_what_the_container_claims(make: Callable[[str], Path], tmp_path: Path) -> None:
+def test_probe_returns_what_the_container_claims(make: Callable[[str], Path], tmp_path: Path) -> None:
     info = probe(make("closed.mp4"))
     assert (info.width, info.height, info.frames, info.fps, info.display) == (128, 32, 40, 25.0, Display())
     assert probe(make("closed.mkv")).frames == 0
@@ -267,7 +267,7 @@ def test_file_cut_short_gives_its_frames(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("frames", "caveats"), [(48, ()), (49, ("cut short: 25 of 49 frames are not in the file",))])
-def test_a_second_that_is_not_in_the_file_is_a_caveat(tmp_path: Path, frames: int, caveats: tuple[str, ...]) -> None:
+def test_a_second_missing_from_the_file_is_a_caveat(tmp_path: Path, frames: int, caveats: tuple[str, ...]) -> None:
     path = tmp_path / "a.mp4"
     write_video(path, numbered(frames), 25)
     assert Footage(path).caveats == ()
@@ -276,7 +276,7 @@ def test_a_second_that_is_not_in_the_file_is_a_caveat(tmp_path: Path, frames: in
     assert Footage(path).caveats == caveats
 
 
-def test_broken_packet_costs_its_frame_and_shifts_no_other(tmp_path: Path) -> None:
+def test_a_broken_packet_loses_its_frame_and_shifts_no_other(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     write_video(path, numbered(40), 25)
     written = bytearray(path.read_bytes())
@@ -292,7 +292,7 @@ def test_broken_packet_costs_its_frame_and_shifts_no_other(tmp_path: Path) -> No
         read_frames(path, [10])
 
 
-def test_broken_key_frame_costs_no_frame_before_it_nor_any_group_after(tmp_path: Path) -> None:
+def test_a_broken_key_frame_loses_nothing_before_it_and_no_later_group(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     write_video(path, numbered(60), 25, keyframe_every=20)
     written = bytearray(path.read_bytes())
@@ -306,7 +306,7 @@ def test_broken_key_frame_costs_no_frame_before_it_nor_any_group_after(tmp_path:
     assert numbers(every.images[whole]) == every.indices[whole].tolist()
 
 
-def test_count_that_promises_too_much(make: Callable[[str], Path], tmp_path: Path) -> None:
+def test_an_overstated_frame_count_is_handled(make: Callable[[str], Path], tmp_path: Path) -> None:
     written = bytearray(make("motion.avi").read_bytes())
     length = written.index(b"strh") + 8 + 32
     assert struct.unpack_from("<I", written, length) == (40,)
@@ -323,7 +323,7 @@ def test_count_that_promises_too_much(make: Callable[[str], Path], tmp_path: Pat
         read_frames(path, [300], decoder="decord")
 
 
-def test_size_that_changes_on_the_way_is_brought_to_the_first(tmp_path: Path) -> None:
+def test_frames_of_another_size_are_resized_to_the_first(tmp_path: Path) -> None:
     small = encode(tmp_path / "small.ts", numbered(10), "libx264", g="5")
     large = encode(
         tmp_path / "large.ts", np.repeat(np.repeat(numbered(20)[10:], 2, 1), 2, 2), "libx264", shift=-10, g="5"
@@ -335,9 +335,9 @@ def test_size_that_changes_on_the_way_is_brought_to_the_first(tmp_path: Path) ->
     assert numbers(every.images) == every.indices.tolist() == list(range(20))
 
 
-def test_stream_that_begins_midway_ends_the_reading(tmp_path: Path) -> None:
+def test_a_new_stream_midway_ends_reading(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.flv", numbered(600), "libx264", g="12")
-    sound = bytes([8, 0, 0, 3, 0, 93, 192, 0, 0, 0, 0, 0x2F, 0, 0]) + struct.pack(">I", 14)  # a tag at 24 s
+    sound = bytes([8, 0, 0, 3, 0, 93, 192, 0, 0, 0, 0, 0x2F, 0, 0]) + struct.pack(">I", 14)  # a timestamp at 24 s
     path.write_bytes(path.read_bytes() + sound)
     every = everything(path, 100)
     assert every.indices.tolist() == list(range(600))
@@ -345,12 +345,12 @@ def test_stream_that_begins_midway_ends_the_reading(tmp_path: Path) -> None:
 
 
 def segments(frames: int, fps: float) -> list[NDArray[np.int64]]:
-    """A plan: all frames, a group a segment."""
+    """A plan: all frames, one group per segment."""
     return [np.arange(segment.start, segment.stop) for segment in cut_segments(frames, fps, 0.5)]
 
 
 def some_of(draw: random.Random) -> Plan:
-    """A plan: some of the segments, of each its first frame, its last and some between."""
+    """A plan: for some segments, the first frame, the last and some in between."""
 
     def plan(frames: int, fps: float) -> list[NDArray[np.int64]]:
         whole = segments(frames, fps)
@@ -361,7 +361,7 @@ def some_of(draw: random.Random) -> Plan:
 
 
 def by_position(path: Path, plan: Plan) -> dict[int, np.ndarray]:
-    """The pictures that a plan gives."""
+    """Read a plan's pictures, by position."""
     return {
         index: picture.reduced(None)
         for group in stream_pictures(path, plan)
@@ -370,7 +370,7 @@ def by_position(path: Path, plan: Plan) -> dict[int, np.ndarray]:
 
 
 def assert_alike(path: Path, draw: random.Random) -> int:
-    """That frames read for some segments are those read for all, and absent where those are; gives how many are not."""
+    """Assert that reading some segments gives the frames (and gaps) of reading all; return the number of gaps."""
     asked: list[int] = []
 
     def plan(frames: int, fps: float) -> Sequence[NDArray[np.int64]]:
@@ -388,7 +388,7 @@ def assert_alike(path: Path, draw: random.Random) -> int:
 GRAIN = np.random.default_rng(0).integers(0, 90, (120, 120, 80, 1), np.uint8)
 FACE = np.stack([cv2.resize(image, (160, 120), interpolation=cv2.INTER_AREA) for image in moving_face(120, 0.7)])
 FACE[:, :, ::2] = np.maximum(FACE[:, :, ::2], GRAIN)
-SAME = "threads=1:mbtree=0:scenecut=0:b-adapt=0:b-pyramid=normal"  # bytes every time
+SAME = "threads=1:mbtree=0:scenecut=0:b-adapt=0:b-pyramid=normal"  # equal bytes every time
 KINDS: dict[str, dict[str, Any]] = {
     "many B-frames": {"codec": "libx264", "x264-params": f"{SAME}:keyint=250:bframes=5"},
     "open groups": {"codec": "libx264", "x264-params": f"{SAME}:keyint=24:min-keyint=1:open-gop=1:bframes=3"},
@@ -406,7 +406,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="session")
 def make_face(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Writes a file of KINDS, 120 pictures of a face, once."""
+    """Return a function that writes a file of KINDS, 120 pictures of a face, once."""
     folder = tmp_path_factory.mktemp("faces")
 
     def write(kind: str) -> Path:
@@ -417,7 +417,7 @@ def make_face(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_frame_is_the_same_whatever_else_is_asked_for(make_face: Callable[[str], Path], kind: str) -> None:
+def test_a_frame_is_the_same_in_every_plan(make_face: Callable[[str], Path], kind: str) -> None:
     path = make_face(kind)
     assert sum(assert_alike(path, random.Random(seed)) for seed in range(4)) == 0
     exact = read_frames(path, range(120)).images
@@ -427,12 +427,12 @@ def test_a_frame_is_the_same_whatever_else_is_asked_for(make_face: Callable[[str
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_it_is_in_every_container(make: Callable[[str], Path], name: str) -> None:
+def test_a_frame_is_the_same_in_every_container(make: Callable[[str], Path], name: str) -> None:
     assert sum(assert_alike(make(name), random.Random(seed)) for seed in range(3)) == 0
 
 
 def damaged(path: Path, how: str, seed: int) -> bytes:
-    """A file of which 20 packets are no longer what they were, none of them the first."""
+    """Damage 20 packets of a file, none of them the first."""
     rng, written, packets = np.random.default_rng(seed), bytearray(path.read_bytes()), packets_of(path)
     for number in rng.choice(np.arange(1, len(packets)), 20, replace=False):
         position, size = packets[number]
@@ -450,7 +450,9 @@ def damaged(path: Path, how: str, seed: int) -> bytes:
 
 @pytest.mark.parametrize("how", ["bits flipped", "zeros", "another tail", "another head"])
 @pytest.mark.parametrize("kind", ["many B-frames", "open groups", "no B-frames", "slices"])
-def test_so_it_is_in_a_damaged_file(make_face: Callable[[str], Path], tmp_path: Path, kind: str, how: str) -> None:
+def test_a_frame_is_the_same_in_every_plan_of_a_damaged_file(
+    make_face: Callable[[str], Path], tmp_path: Path, kind: str, how: str
+) -> None:
     lost = []
     for seed in range(4):
         path = tmp_path / f"{seed}.mp4"
@@ -459,7 +461,7 @@ def test_so_it_is_in_a_damaged_file(make_face: Callable[[str], Path], tmp_path: 
     assert any(lost)
 
 
-def test_where_frames_are_counted_damage_makes_no_difference(tmp_path: Path) -> None:
+def test_damage_makes_no_difference_where_frames_are_counted(tmp_path: Path) -> None:
     whole = encode(tmp_path / "whole.avi", FACE, **FILES["h264.avi"])
     lost = []
     for seed, how in enumerate(["bits flipped", "zeros", "zeros", "another tail", "another head"]):
@@ -470,7 +472,7 @@ def test_where_frames_are_counted_damage_makes_no_difference(tmp_path: Path) -> 
 
 
 def break_packets(path: Path, numbers: Sequence[int], to: Path) -> None:
-    """Write a file of which these packets are zeros."""
+    """Write a copy of the file with these packets zeroed."""
     written, packets = bytearray(path.read_bytes()), packets_of(path)
     for number in numbers:
         position, size = packets[number]
@@ -479,15 +481,13 @@ def break_packets(path: Path, numbers: Sequence[int], to: Path) -> None:
 
 
 def decoding_order(path: Path) -> list[int]:
-    """The frames' positions, in the order of their packets."""
+    """Frame positions in packet order."""
     with av.open(path) as container:
         times = [packet.pts for packet in container.demux(video=0) if packet.size and packet.pts is not None]
     return [sorted(times).index(time) for time in times]
 
 
-def test_a_segments_last_frame_may_lean_on_one_that_is_shown_after_it(
-    make_face: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_a_segments_last_frame_may_depend_on_a_later_one(make_face: Callable[[str], Path], tmp_path: Path) -> None:
     whole, path = make_face("many B-frames"), tmp_path / "a.mp4"
     order = decoding_order(whole)
     lasts = [int(group[-1]) for group in segments(120, 25)]
@@ -495,23 +495,23 @@ def test_a_segments_last_frame_may_lean_on_one_that_is_shown_after_it(
     later = max(order[: order.index(last)])
     assert later > last
     position, size = packets_of(whole)[order.index(later)]
-    told = 0
+    reported = 0
     for seed in range(6):
         written = bytearray(whole.read_bytes())
         written[position + size // 3 : position + size] = np.random.default_rng(seed).bytes(size - size // 3)
-        path.write_bytes(written)  # it begins well, so that the damage is told when it is shown, if at all
+        path.write_bytes(written)  # it starts intact: damage is reported when shown, if at all
         found = by_position(path, segments)
         if later not in found:
             assert last not in found
-            told += 1
+            reported += 1
         assert_alike(path, random.Random(seed))
-    assert told >= 2
+    assert reported >= 2
 
 
-def test_damage_costs_no_group_of_pictures_after_it_in_its_segment(tmp_path: Path) -> None:
+def test_damage_loses_no_later_gop_in_its_segment(tmp_path: Path) -> None:
     options: dict[str, Any] = {"x264-params": f"{SAME}:keyint=10:bframes=3"}
     whole, path = encode(tmp_path / "whole.mp4", FACE[:40], "libx264", **options), tmp_path / "a.mp4"
-    break_packets(whole, [decoding_order(whole).index(4)], path)  # on which the first group leans
+    break_packets(whole, [decoding_order(whole).index(4)], path)  # on which the first group depends
     exact = by_position(whole, in_groups(40))
     found = by_position(path, in_groups(40))
     assert {0, *range(10, 40)} <= set(found)
@@ -519,23 +519,23 @@ def test_damage_costs_no_group_of_pictures_after_it_in_its_segment(tmp_path: Pat
         np.testing.assert_array_equal(found[index], exact[index])
 
 
-def test_damage_after_a_segment_does_not_touch_it(make_face: Callable[[str], Path], tmp_path: Path) -> None:
+def test_damage_after_a_segment_does_not_affect_it(make_face: Callable[[str], Path], tmp_path: Path) -> None:
     whole, path = make_face("open groups"), tmp_path / "a.mp4"
     break_packets(whole, range(60, 120), path)
     exact, found = by_position(whole, segments), by_position(path, segments)
-    assert set(range(53)) <= set(found)  # of segments of 13 frames or 14, whose last ones lean on some that come later
+    assert set(range(53)) <= set(found)  # segments of 13 or 14 frames, the last of which depend on later ones
     for index in range(53):
         np.testing.assert_array_equal(found[index], exact[index])
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a decoded frame."""
+    """Size of a decoded frame in bytes."""
     with av.open(path) as container:
         return sum(plane.buffer_size for plane in next(container.decode(video=0)).planes)
 
 
 @pytest.mark.parametrize("kind", ["many B-frames", "open groups"])
-def test_huge_frames_are_reduced_alike_whatever_else_is_asked_for(
+def test_huge_frames_are_reduced_alike_in_every_plan(
     make_face: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     path = make_face(kind)
@@ -546,7 +546,7 @@ def test_huge_frames_are_reduced_alike_whatever_else_is_asked_for(
     assert assert_alike(tmp_path / "a.mp4", random.Random(1)) > 0
 
 
-def test_of_segments_that_are_not_of_one_length_each_is_reduced_by_its_own(
+def test_segments_of_unequal_length_are_each_reduced_by_their_own_factor(
     make_face: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_face("no B-frames")
@@ -580,7 +580,7 @@ def test_huge_frames_are_never_held_all_at_once(tmp_path: Path) -> None:
 
 
 def repeated(path: Path, times: int, to: Path) -> Path:
-    """The same video so many times in a row, its packets copied."""
+    """Repeat a video `times` times by copying its packets."""
     with av.open(path) as source, av.open(to, "w") as container:
         stream = container.add_stream_from_template(source.streams.video[0])
         packets: list[Any] = [packet for packet in source.demux(source.streams.video[0]) if packet.size]
@@ -595,7 +595,7 @@ def repeated(path: Path, times: int, to: Path) -> Path:
     return to
 
 
-def test_of_an_hour_only_what_is_wanted_is_decoded_and_one_group_held(
+def test_of_an_hour_only_wanted_frames_are_decoded_and_one_group_is_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_video(tmp_path / "a.mp4", numbered(250), 5, keyframe_every=50)
@@ -620,13 +620,13 @@ def test_of_an_hour_only_what_is_wanted_is_decoded_and_one_group_held(
     for asked, group in zip(groups, stream_pictures(path, lambda *_: groups), strict=True):
         assert (group.shown, group.missing) == (18_000, 0)
         assert numbers(group.rgb()) == (asked % 250).tolist()
-        assert len(held) <= 2 * 7  # this group, and what is decoded already of the next
+        assert len(held) <= 2 * 7  # this group, and frames already decoded for the next
         del group
-    assert len([packet for packet in decoded if packet]) <= 50 + 100 + 50 + 50  # of the key frames before each
+    assert len([packet for packet in decoded if packet]) <= 50 + 100 + 50 + 50  # from the key frame before each
 
 
 def hostile(folder: Path, kind: str) -> Path:
-    """A path that is no video."""
+    """Make a path that is not a video."""
     path = folder / f"{kind}.mp4"
     real = folder / "real.mp4"
     write_video(real, numbered(3), 25)
@@ -677,7 +677,7 @@ def hostile(folder: Path, kind: str) -> Path:
         ("x" * 300, "file name too long"),
     ],
 )
-def test_what_is_no_video_says_so(tmp_path: Path, kind: str, reason: str) -> None:
+def test_files_that_are_not_videos_give_a_clear_error(tmp_path: Path, kind: str, reason: str) -> None:
     path = hostile(tmp_path, kind)
     readers: list[Callable[[], Any]] = [
         lambda: probe(path),
@@ -693,13 +693,13 @@ def test_what_is_no_video_says_so(tmp_path: Path, kind: str, reason: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["concat:a|b.mp4", "%03d.mp4", "видео 1.mp4", "a,b'\".mp4", os.fsdecode(b"\xff.mp4")])
-def test_names_mean_nothing(tmp_path: Path, name: str) -> None:
+def test_file_names_have_no_special_meaning(tmp_path: Path, name: str) -> None:
     write_video(tmp_path / "a.mp4", numbered(3), 25)
     path = (tmp_path / "a.mp4").rename(tmp_path / name)
     assert numbers(read_frames(path, [1]).images) == [1]
 
 
-def test_damaged_bytes_never_raise_anything_else(tmp_path: Path) -> None:
+def test_damaged_bytes_raise_only_read_errors(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     write_video(path, numbered(12), 25, keyframe_every=6)
     written = path.read_bytes()
@@ -721,6 +721,6 @@ def test_damaged_bytes_never_raise_anything_else(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("indices", [[], [-1], [3, -2]])
-def test_positions_that_cannot_be_are_a_callers_mistake(make: Callable[[str], Path], indices: list[int]) -> None:
+def test_impossible_positions_are_a_caller_error(make: Callable[[str], Path], indices: list[int]) -> None:
     with pytest.raises(ValueError, match="not one or more positions of at least 0"):
         read_frames(make("closed.mp4"), indices)

@@ -6,28 +6,28 @@ from dfd.faces.descriptor import BLOCKS, CHIP, RGB, Block, DescriptorNetwork
 
 
 def write_dlib(path):
-    """A file as `dfd weights identity` writes it; the values are random."""
+    """Write a file like `dfd weights identity` does, with random values."""
     torch.manual_seed(0)
     torch.save(DescriptorNetwork().state_dict(), path)
     return path
 
 
 def constant(net, **values):
-    """The network with every parameter 0 but those named."""
+    """The network with all parameters 0 except those named."""
     state = {name: torch.zeros_like(tensor) for name, tensor in net.state_dict().items()}
     net.load_state_dict(state | {name.replace("__", "."): torch.as_tensor(v).float() for name, v in values.items()})
     return net.eval()
 
 
-def test_the_eyes_are_level_and_53_pixels_apart_in_a_chip():
+def test_eyes_in_a_chip_are_level_and_53_pixels_apart():
     assert CHIP.shape == (5, 2)
     assert CHIP[0, 1] == CHIP[1, 1] == pytest.approx(46.6, abs=0.01)
     assert CHIP[1, 0] - CHIP[0, 0] == pytest.approx(52.93, abs=0.01)
     assert CHIP[[3, 4], 1] == pytest.approx([103.02, 103.02], abs=0.01)
 
 
-def test_what_a_descriptor_is_by_hand():
-    """The first convolution gives each of its 32 channels 2, and a block that does nothing hands on what it got."""
+def test_a_descriptor_worked_by_hand():
+    """The first convolution outputs 2 in each of its 32 channels, and zeroed blocks pass their input on."""
     first = torch.zeros(128, 256)
     first[0, 3], first[1, 40] = 1.0, 1.0
     net = constant(DescriptorNetwork(), conv32_down__bias=np.full(32, 2.0), fc__weight=first)
@@ -35,12 +35,12 @@ def test_what_a_descriptor_is_by_hand():
     with torch.inference_mode():
         found = net(chips)
     assert found.shape == (2, 128)
-    assert found[:, 0].tolist() == [2.0, 2.0]  # a channel from before the first block comes through
+    assert found[:, 0].tolist() == [2.0, 2.0]  # a channel from before the first block passes through
     assert found[:, 1:].abs().max() == 0  # the channels that blocks add are 0
 
 
-def test_a_colour_is_taken_off_and_divided_by_256():
-    """The middle of one filter looks at green: 30 above the mean are 30 / 256."""
+def test_the_mean_colour_is_subtracted_and_the_rest_divided_by_256():
+    """One filter's centre reads green: 30 above the mean gives 30 / 256."""
     filters, first = torch.zeros(32, 3, 7, 7), torch.zeros(128, 256)
     filters[5, 1, 3, 3], first[7, 5] = 1.0, 1.0
     net = constant(DescriptorNetwork(), conv32_down__weight=filters, fc__weight=first)
@@ -51,29 +51,29 @@ def test_a_colour_is_taken_off_and_divided_by_256():
 
 
 @pytest.mark.parametrize(("side", "after"), [(35, 17), (17, 8), (8, 4), (4, 2)])
-def test_a_block_that_halves_adds_the_mean_of_four_and_fills_up_with_zeros(side, after):
+def test_a_downsampling_block_adds_the_2x2_mean_padded_with_zeros(side, after):
     block = constant(Block(2, 4, down=True), conv2__bias=np.array([1.0, 1.0, 1.0, -1.0]))
     x = torch.rand(1, 2, side, side)
     with torch.inference_mode():
         found = block(x)[0]
     assert found.shape == (4, after, after)
-    inside = (side - 3) // 2 + 1  # what a convolution of 3x3 without padding leaves
+    inside = (side - 3) // 2 + 1  # the size left by a 3x3 convolution without padding
     wanted = x[0, :, : 2 * after, : 2 * after].reshape(2, after, 2, after, 2).mean(dim=(2, 4))
     assert found[:2, :inside, :inside].numpy() == pytest.approx((wanted + 1)[:, :inside, :inside].numpy(), abs=1e-6)
-    assert found[:2, inside:].numpy() == pytest.approx(wanted[:, inside:].numpy(), abs=1e-6)  # the way around alone
+    assert found[:2, inside:].numpy() == pytest.approx(wanted[:, inside:].numpy(), abs=1e-6)  # the shortcut alone
     assert (found[2, :inside, :inside] == 1).all()
     assert (found[2, inside:] == 0).all()
     assert (found[3] == 0).all()
 
 
-def test_a_block_adds_what_it_got_to_two_convolutions():
+def test_a_block_adds_its_input_to_two_convolutions():
     torch.manual_seed(0)
     block, x = Block(3, 3, down=False), torch.rand(1, 3, 5, 5)
     wanted = block.conv2(block.conv1(x).clamp(min=0)) + x
     assert torch.equal(block(x), wanted.clamp(min=0))
 
 
-def test_it_has_the_29_convolutions_of_dlibs():
+def test_the_network_has_dlibs_29_convolutions():
     convolutions = [layer for layer in DescriptorNetwork().modules() if isinstance(layer, torch.nn.Conv2d)]
     assert (len(convolutions), len(BLOCKS)) == (29, 14)
     assert sum(layer.weight.numel() for layer in convolutions) == 5_571_168  # filters of face-api.js, added up by hand

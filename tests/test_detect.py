@@ -16,7 +16,7 @@ from facenet_pytorch import MTCNN  # isort: skip
 
 USUAL, FAINT = (0.6, 0.7, 0.7), (0.4, 0.5, 0.5)
 FACE = 0.38
-"""Side of the face in a portrait, of the portrait's."""
+"""Side of the face as a share of the portrait's side."""
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def overlap(one, others):
     return area / ((one[2:] - one[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(1) - area)
 
 
-def test_the_astronaut_has_one_face_where_it_is(detector):
+def test_the_astronauts_one_face_is_located(detector):
     (found,) = detector.detect([skimage.data.astronaut()])
     assert len(found) == 1
     assert found.confidences[0] > 0.99
@@ -56,7 +56,7 @@ def test_the_astronaut_has_one_face_where_it_is(detector):
     assert left_eye[1] < nose[1]
 
 
-def test_frames_with_and_without_a_face_in_one_call(detector):
+def test_one_call_handles_frames_with_and_without_a_face(detector):
     face = skimage.data.astronaut()
     found = detector.detect(np.stack([np.zeros_like(face), face, np.full_like(face, 128)]))
     assert [len(f) for f in found] == [0, 1, 0]
@@ -66,7 +66,7 @@ def test_frames_with_and_without_a_face_in_one_call(detector):
 
 @pytest.mark.parametrize("thresholds", [USUAL, FAINT])
 @pytest.mark.parametrize("picture", [skimage.data.astronaut(), portrait(201)[:, 30:170], group(), group(333, 1000)])
-def test_the_faces_are_those_of_facenet_pytorch(picture, thresholds):
+def test_detections_match_facenet_pytorch(picture, thresholds):
     (found,) = Detector(40, thresholds).detect([picture])
     theirs = MTCNN(min_face_size=40, thresholds=list(thresholds), keep_all=True, device="cpu")
     boxes, confidences, landmarks = theirs.detect(picture, landmarks=True)
@@ -78,7 +78,7 @@ def test_the_faces_are_those_of_facenet_pytorch(picture, thresholds):
         assert np.abs(found.landmarks[overlaps.argmax()] - points).max() < 0.03 * (box[2:] - box[:2]).max()
 
 
-def test_landmarks_move_with_the_face_and_grow_with_it(detector):
+def test_landmarks_move_and_scale_with_the_face(detector):
     theirs = MTCNN(min_face_size=40, keep_all=True, device="cpu")
     places = [(0, 0), (3, 5), (13, 17), (41, 64), (100, 80)]
     ours, others = [], []
@@ -94,7 +94,7 @@ def test_landmarks_move_with_the_face_and_grow_with_it(detector):
     assert np.abs(np.mean(ours, (0, 1)) - np.mean(others, (0, 1))).max() < 0.005 * FACE
 
 
-def test_several_pictures_are_as_each_alone(detector):
+def test_batched_pictures_give_the_same_result_as_single_ones(detector):
     pictures = [group(), group()[::-1].copy(), group()[:, ::-1].copy(), np.zeros_like(group())]
     together = detector.detect(pictures)
     for picture, found in zip(pictures, together, strict=True):
@@ -114,7 +114,7 @@ print(hashlib.sha256(b"".join(a.tobytes() for f in found for a in vars(f).values
 
 
 @pytest.mark.slow
-def test_the_same_pictures_give_the_same_numbers_in_every_call_and_process(detector, tmp_path):
+def test_detections_are_identical_in_every_call_and_process(detector, tmp_path):
     def digest(which):
         found = which.detect(pictures)
         return hashlib.sha256(b"".join(a.tobytes() for f in found for a in vars(f).values())).hexdigest()
@@ -141,7 +141,7 @@ def test_pictures_smaller_than_a_face_have_none(detector, shape):
 
 
 @pytest.mark.parametrize("shape", [(40, 2000), (2000, 41), (12, 12), (13, 55), (255, 301)])
-def test_pictures_of_every_size_are_looked_at(shape):
+def test_pictures_of_every_size_are_searched(shape):
     noise = np.random.default_rng(0).integers(0, 256, (2, *shape, 3), dtype=np.uint8)
     found = Detector(12, (0.3, 0.1, 0.0)).detect(noise)
     assert len(found) == 2
@@ -150,33 +150,33 @@ def test_pictures_of_every_size_are_looked_at(shape):
 
 
 @pytest.mark.parametrize("side", [40, 47, 94])  # 12 / 47 * 47 < 12
-def test_a_picture_may_be_just_as_large_as_the_smallest_face(side):
+def test_a_picture_may_be_as_small_as_the_smallest_face(side):
     (found,) = Detector(side).detect([np.zeros((side, side, 3), np.uint8)])
     assert len(found) == 0
 
 
-def test_a_crowd_is_found_whole():
+def test_every_face_of_a_crowd_is_found():
     crowd = np.tile(portrait(120), (4, 6, 1))
     (found,) = Detector(24, FAINT).detect([crowd])
     middles = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
     assert len({(int(x) // 120, int(y) // 120) for x, y in middles}) == 24
 
 
-def test_several_faces_come_by_falling_confidence(detector):
+def test_faces_are_ordered_by_falling_confidence(detector):
     (found,) = detector.detect([group()])
     assert len(found) >= 4
     assert (np.diff(found.confidences) <= 0).all()
     assert {a.dtype for a in vars(found).values()} == {np.dtype(np.float32)}
 
 
-def test_no_pictures_no_answer(detector):
+def test_no_pictures_give_an_empty_result(detector):
     assert detector.detect([]) == []
 
 
 @pytest.mark.parametrize(
     ("width", "height", "scale"), [(960, 540, 0.3), (541, 959, 0.3), (4000, 3001, 0.5), (40, 40, 0.3)]
 )
-def test_no_two_levels_share_a_pixel_of_the_canvas(width, height, scale):
+def test_pyramid_levels_do_not_overlap_on_the_canvas(width, height, scale):
     canvas = _Canvas((width, height), scale)
     painted = np.zeros(canvas._pixels.shape[1:3], int)
     for y, x, h, w in canvas._parts:
@@ -186,7 +186,7 @@ def test_no_two_levels_share_a_pixel_of_the_canvas(width, height, scale):
     assert painted.mean() > 0.8
 
 
-def test_suppression_is_that_of_torchvision_group_by_group():
+def test_suppression_per_group_matches_torchvision():
     rng = np.random.default_rng(0)
     corners = rng.integers(0, 60, (200, 2))
     boxes = np.concatenate([corners, corners + rng.integers(10, 40, (200, 2))], 1).astype(np.float32)
@@ -201,7 +201,7 @@ def test_suppression_is_that_of_torchvision_group_by_group():
     assert len(_distinct(inner, scores[:2], groups[:2], 0.5, of_smaller=True)) == 1
 
 
-def test_an_empty_answer_has_its_shapes(detector):
+def test_an_empty_result_has_the_right_shapes(detector):
     (found,) = detector.detect([np.zeros((60, 60, 3), np.uint8)])
     assert isinstance(found, Detections)
     assert (found.boxes.shape, found.confidences.shape, found.landmarks.shape) == ((0, 4), (0,), (0, 5, 2))

@@ -1,4 +1,4 @@
-"""Two processes on a CPU, as two GPUs would: the same code but for the way in which gradients travel."""
+"""Two processes on a CPU in place of two GPUs: the code differs only in how gradients are exchanged."""
 
 import re
 import shutil
@@ -27,31 +27,31 @@ def weights(path):
     return read_checkpoint(path)[1]
 
 
-def test_two_processes_that_share_batches_learn_what_one_does(videos, small_store, small_recipe, tmp_path):
-    """Gradients are averaged over both; a network whose batch statistics are frozen ends with the same weights."""
+def test_two_processes_train_the_same_weights_as_one(videos, small_store, small_recipe, tmp_path):
+    """Gradients are averaged over both; with frozen batch statistics the final weights are equal."""
     still = small_recipe.replace(
         model=ModelConfig(name="frame", freeze="all", dropout=0, drop_path=0, backbone="efficientnet_lite0"),
         train=small_recipe.train.replace(batch=8, per_load=2, optimizer="sgd", lr=0.1, ema=0.5),
     )
     one = weights(train(videos, small_store, still, tmp_path / "one"))
-    told = []
+    progress = []
     path = train(
         videos,
         small_store,
         still,
         tmp_path / "two",
-        runtime=Runtime(lambda *args: told.append(args), devices=2),
+        runtime=Runtime(lambda *args: progress.append(args), devices=2),
     )
     two = weights(path)
     assert all(torch.allclose(one[name], two[name], rtol=1e-4, atol=1e-6) for name in one)
     start = seeded_model(still).state_dict()["head.weight"]
     assert not torch.allclose(two["head.weight"], start)
-    assert told[-1][0] == told[-1][1]
+    assert progress[-1][0] == progress[-1][1]
     curves = [pd.read_csv(tmp_path / name / "metrics.csv")["loss"] for name in ("one", "two")]
     assert curves[1].tolist() == pytest.approx(curves[0].tolist(), rel=1e-4)
 
 
-def test_what_goes_wrong_on_one_of_several_devices_is_told(videos, small_store, small_recipe, tmp_path):
+def test_an_error_on_one_of_several_devices_is_reported(videos, small_store, small_recipe, tmp_path):
     copied = shutil.copytree(small_store.folder, tmp_path / "faces")
     store = FaceStore.open(copied)
     film = next(record for record in store.records() if record.tracklets).tracklets[0].film
@@ -66,7 +66,7 @@ def test_what_goes_wrong_on_one_of_several_devices_is_told(videos, small_store, 
         )
 
 
-def test_devices_that_cannot_share_a_batch_are_refused(videos, small_store, small_recipe, tmp_path):
+def test_a_batch_that_devices_cannot_share_is_refused(videos, small_store, small_recipe, tmp_path):
     for batch, message in ((4, "batch is 4, less than the 4 clips .* on each of 2 devices"), (12, "multiple of 8")):
         recipe = small_recipe.replace(train=small_recipe.train.replace(batch=batch))
         with pytest.raises(ConfigError, match=message):

@@ -12,7 +12,7 @@ SAID = [0.1, 0.4, 0.8, 0.3, 0.7, 0.8, 0.9]
 def test_a_roc_curve_is_a_staircase_of_thresholds():
     curve = roc(LABELS, SAID)
     at = dict(zip(np.round(100 * curve.false_alarms).astype(int).tolist(), curve.caught.tolist(), strict=True))
-    # Above 0.8 only the fake of 0.9; of 0.8 and more one of three reals and two fakes, and so on.
+    # Above 0.8 there is only the fake of 0.9; at 0.8 or more, one of three reals and two fakes; and so on.
     assert [at[percent] for percent in (0, 33, 34, 66, 67, 100)] == [0.25, 0.25, 0.75, 0.75, 1.0, 1.0]
 
 
@@ -41,15 +41,15 @@ def test_one_class_has_no_curve():
     assert reliability([0, 0], [0.2, 0.9]) == []
 
 
-def test_reliability_counts_both_classes_alike():
-    # Four fakes a real video: a detector that is right for half fakes says 0.5 where one in five is real.
+def test_reliability_weights_both_classes_equally():
+    # Four fakes per real video: a detector calibrated for half fakes gives 0.5 where one in five is real.
     bins = reliability([0] + [1] * 4, [0.55] * 5)
     assert [(bin.low, bin.high, bin.videos, bin.fakes) for bin in bins] == [(0.5, 0.6, 5, 4)]
     assert bins[0].said == pytest.approx(0.55)
     assert bins[0].share == pytest.approx(0.5)
 
 
-def test_a_bin_is_as_sure_as_its_groups_are_many():
+def test_a_bins_interval_narrows_with_its_number_of_groups():
     labels, said = [0, 1] * 50, [0.25] * 100
     many = reliability(labels, said)[0].between
     few = reliability(labels, said, ["a", "b", "c", "d"] * 25)[0].between
@@ -64,7 +64,7 @@ def test_the_highest_probability_is_in_the_last_bin():
     assert histogram([0, 1, 1], [0.0, 1.0, 0.999], bins=10) == ([1] + [0] * 9, [0] * 9 + [2])
 
 
-def test_what_is_no_probability_is_refused():
+def test_values_that_are_not_probabilities_are_refused():
     for drawn in (roc, reliability, histogram):
         with pytest.raises(SubmissionError, match=r"1\.2"):
             drawn([0, 1], [0.1, 1.2])

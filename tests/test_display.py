@@ -26,17 +26,17 @@ ORIENTATIONS: dict[str, tuple[tuple[float, ...], Callable[[np.ndarray], np.ndarr
     "counter-clockwise": ((0, -1, 1, 0), lambda image: np.rot90(image)),
     "transposed the other way": ((0, -1, -1, 0), lambda image: image[::-1, ::-1].transpose(1, 0, 2)),
 }
-"""a, b, c, d of the display matrix, by which (x, y) comes to (ax + cy, bx + dy), y down; and the picture."""
+"""a, b, c, d of the display matrix, which maps (x, y) to (ax + cy, bx + dy), y down; and the picture shown."""
 
 
 def turn(degrees: float) -> tuple[float, ...]:
-    """The display matrix of a turn counter-clockwise."""
+    """The display matrix of a counter-clockwise rotation."""
     cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     return cosine, -sine, sine, cosine
 
 
 def shown(path: Path) -> np.ndarray:
-    """The first picture of a video, which must be the same in whole, in parts, and however it is read."""
+    """The first picture of a video, checked to be equal in whole and in parts, by every way of reading."""
     whole = read_frames(path, [0]).images[0]
     ((picture, *_),) = stream_pictures(path, lambda *_: [np.arange(3)])
     assert picture.shape == whole.shape
@@ -58,7 +58,7 @@ def shown(path: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ORIENTATIONS)
-def test_every_turn_and_mirror_is_shown(tmp_path: Path, name: str) -> None:
+def test_every_rotation_and_mirroring_is_applied(tmp_path: Path, name: str) -> None:
     matrix, oriented = ORIENTATIONS[name]
     image = quarters()
     path = write_clip(tmp_path / "a.mp4", planes_of(image / 255), matrix=matrix)
@@ -69,7 +69,7 @@ def test_every_turn_and_mirror_is_shown(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(("degrees", "turns"), [(30, 0), (80, 1), (-100, 3), (170, 2), (0.5, 0)])
-def test_other_angles_are_shown_by_the_nearest_quarter_turn(tmp_path: Path, degrees: float, turns: int) -> None:
+def test_other_angles_are_rounded_to_a_quarter_turn(tmp_path: Path, degrees: float, turns: int) -> None:
     image = quarters()
     path = write_clip(tmp_path / "a.mp4", planes_of(image / 255), matrix=turn(degrees))
     assert np.abs(shown(path).astype(int) - np.rot90(image, turns)).max() <= 3
@@ -77,7 +77,7 @@ def test_other_angles_are_shown_by_the_nearest_quarter_turn(tmp_path: Path, degr
     assert caveat.startswith(f"to be turned by {degrees} degrees") == (degrees != 0.5)
 
 
-def test_a_matrix_of_nothing_is_none(tmp_path: Path) -> None:
+def test_a_degenerate_matrix_is_ignored(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.mp4", planes_of(quarters() / 255), matrix=(0, 0, 0, 0))
     assert np.abs(shown(path).astype(int) - quarters()).max() <= 3
 
@@ -94,24 +94,24 @@ def test_a_matrix_of_nothing_is_none(tmp_path: Path) -> None:
 )
 def test_pictures_have_their_display_shape(tmp_path: Path, pixel: Fraction, turns: int, size: tuple[int, int]) -> None:
     across, down = np.meshgrid(np.linspace(30, 220, 96), np.linspace(30, 220, 64))
-    image = np.stack([across, down, 250 - across], axis=2)  # a slope, which tells places
+    image = np.stack([across, down, 250 - across], axis=2)  # a ramp, which identifies positions
     path = write_clip(tmp_path / "a.mp4", planes_of(image / 255), matrix=turn(90 * turns), pixel=pixel)
     picture = shown(path)
     assert picture.shape[1::-1] == size
     wanted = cv2.resize(np.ascontiguousarray(np.rot90(image, turns)), size, interpolation=cv2.INTER_LINEAR)
-    difference = np.abs(picture - wanted)  # of neighbours: 2 to 3
+    difference = np.abs(picture - wanted)  # ratio of neighbours: 2 to 3
     assert difference.mean() < 3
     assert difference.max() <= 9
 
 
 @pytest.mark.parametrize("pixel", [Fraction(1, 20), Fraction(16), Fraction(5)])
-def test_pixels_that_no_camera_has_are_not_believed(tmp_path: Path, pixel: Fraction) -> None:
+def test_implausible_pixel_aspect_ratios_are_ignored(tmp_path: Path, pixel: Fraction) -> None:
     path = write_clip(tmp_path / "a.mp4", planes_of(quarters() / 255), pixel=pixel)
     assert shown(path).shape == (64, 96, 3)
     assert probe(path).display.caveats == (f"pixels of {pixel} are not believed and shown square",)
 
 
-def test_a_held_picture_is_reduced_before_it_is_drawn_out() -> None:
+def test_a_held_picture_is_reduced_before_it_is_stretched() -> None:
     from dfd.videos.pictures import Picture, View
 
     frame = av.VideoFrame(96, 64, "yuv420p")
@@ -121,13 +121,13 @@ def test_a_held_picture_is_reduced_before_it_is_drawn_out() -> None:
 
 
 @pytest.mark.parametrize("how", [{"matrix": (-1, 0, 0, 1)}, {"pixel": Fraction(4, 3)}, {"color_trc": 16}])
-def test_decord_is_refused_where_it_shows_something_else(tmp_path: Path, how: dict) -> None:
+def test_decord_is_refused_when_its_picture_differs(tmp_path: Path, how: dict) -> None:
     path = write_clip(tmp_path / "a.mp4", planes_of(quarters() / 255), **how)
     with pytest.raises(VideoReadError, match="does not show it as a player does: read it with pyav"):
         read_frames(path, [0], decoder="decord")
 
 
-def test_caveats_come_to_the_record_of_a_video(tmp_path: Path) -> None:
+def test_caveats_are_stored_in_the_videos_record(tmp_path: Path) -> None:
     planes, config = planes_of(moving_face(1)[0] / 255), FacesConfig(size=64, detect_side=320)
     plain = in_memory(Video(write_clip(tmp_path / "plain.mp4", planes), "plain.mp4"), config)
     odd = in_memory(Video(write_clip(tmp_path / "odd.mp4", planes, matrix=turn(9)), "odd.mp4"), config)

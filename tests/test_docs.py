@@ -1,4 +1,4 @@
-"""README and docs: links lead to existing files and headings, and the commands of dfd, make and benchmarks exist."""
+"""README and docs: links point to existing files and headings; commands of dfd, make and benchmarks exist."""
 
 import re
 import shlex
@@ -17,11 +17,11 @@ WORDS_BEFORE_MORE = 900
 
 
 def commands(page: Path) -> Iterator[str]:
-    """Commands of a page: lines of its indented blocks, and what stands between backquotes; a `\\` joins lines."""
+    """Commands of a page: lines of indented blocks, and text between backquotes; a `\\` joins lines."""
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     lines = [line.strip() for line in text.splitlines() if line.startswith("    ")]
     for command in (*lines, *re.findall(r"`([^`]+)`", text)):
-        command = re.split(r"\s{2,}(?=[a-zA-Z])|\s+#", command)[0].strip()  # a remark to its right
+        command = re.split(r"\s{2,}(?=[a-zA-Z])|\s+#", command)[0].strip()  # drop a remark to its right
         if command.startswith(COMMANDS) and "…" not in command:
             yield command
 
@@ -31,7 +31,7 @@ def on_pages(prefix: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_link_leads_to_a_file_and_heading(page):
+def test_every_link_points_to_a_file_and_heading(page):
     for link in LINK.findall(page.read_text(encoding="utf-8")):
         if link.startswith(("https://", "http://")):
             continue

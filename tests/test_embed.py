@@ -21,12 +21,12 @@ from facenet_pytorch import InceptionResnetV1  # isort: skip
 
 CLIPS = Path(__file__).parents[2] / "shared/data/minibench"
 PEOPLE = ("ffpp_183.mp4", "ffpp_NeuralTextures_183_253.mp4"), ("ffpp_253.mp4", "ffpp_NeuralTextures_253_183.mp4")
-"""Of one person each: the second is the first with another mouth."""
+"""Clips of one person each: the second is the first with another mouth."""
 
 
 def write_weights(path):
-    """As facenet-pytorch publishes them, with a classifier of some people; the values are random, since no weights are
-    to be had here."""
+    """Write weights as facenet-pytorch publishes them, with a classifier; the values are random, as real weights are
+    not available here."""
     torch.manual_seed(0)
     state = InceptionResnetV1(pretrained=None).state_dict()
     torch.save({**state, "logits.weight": torch.zeros(3, 512), "logits.bias": torch.zeros(3)}, path)
@@ -48,7 +48,7 @@ def dlib(tmp_path_factory):
     return Embedder(write_dlib(tmp_path_factory.mktemp("weights") / "dlib.pt"))
 
 
-def test_one_picture_has_one_embedding_of_length_1_whatever_it_comes_with(embedder):
+def test_an_embedding_has_length_1_and_ignores_the_rest_of_the_batch(embedder):
     face = skimage.data.astronaut()[60:220, 160:320]
     assert face.shape == (SIDE, SIDE, 3)
     other = face[::-1].copy()
@@ -60,8 +60,8 @@ def test_one_picture_has_one_embedding_of_length_1_whatever_it_comes_with(embedd
     assert np.abs(found[0] - found[1]).max() > 1e-4
 
 
-def test_it_is_facenets_own_network_on_its_own_scale(embedder, weights):
-    """As its published example does it: (pixel - 127.5) / 128."""
+def test_facenet_embeddings_use_its_own_network_and_scaling(embedder, weights):
+    """Scaled as in its published example: (pixel - 127.5) / 128."""
     face = skimage.data.astronaut()[60:220, 160:320]
     net = InceptionResnetV1(pretrained=None)
     net.load_state_dict({k: v for k, v in torch.load(weights, weights_only=True).items() if "logits" not in k})
@@ -70,7 +70,7 @@ def test_it_is_facenets_own_network_on_its_own_scale(embedder, weights):
     assert embedder.embed(face[None])[0] == pytest.approx(wanted[0].numpy(), abs=1e-6)
 
 
-def test_the_weights_say_which_network_it_is(embedder, dlib):
+def test_the_weights_determine_the_network(embedder, dlib):
     assert (embedder.side, embedder.aligned, embedder.distance) == (160, False, 1.0)
     assert (dlib.side, dlib.aligned, dlib.distance) == (150, True, 0.5)
     chips = np.random.default_rng(0).integers(0, 256, (2, 150, 150, 3)).astype(np.uint8)
@@ -79,7 +79,7 @@ def test_the_weights_say_which_network_it_is(embedder, dlib):
     assert found[1] == pytest.approx(dlib.embed(chips[1:])[0], abs=1e-5)
 
 
-def test_a_tracklets_faces_are_turned_upright_for_dlib_and_cut_to_their_box_for_facenet(small_store, embedder, dlib):
+def test_dlib_gets_aligned_faces_and_facenet_gets_face_boxes(small_store, embedder, dlib):
     (record,) = (record for record in small_store.records() if record.video == "real0.mp4")
     face = record.tracklets[0]
     crops, landmarks = load_crops(face, [0, 5]), load_geometry(face)[2][[0, 5]]
@@ -91,7 +91,7 @@ def test_a_tracklets_faces_are_turned_upright_for_dlib_and_cut_to_their_box_for_
         embedder.describe(wide, [0])
 
 
-def test_what_are_no_such_weights_is_refused(tmp_path):
+def test_foreign_embedding_weights_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match="no such file of weights"):
         Embedder(tmp_path / "none.pt")
     (tmp_path / "text.pt").write_text("weights")
@@ -109,8 +109,8 @@ def test_what_are_no_such_weights_is_refused(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not CLIPS.is_dir(), reason=f"no clips of real people in {CLIPS}")
-def test_two_clips_of_one_person_are_nearer_than_those_of_two(tmp_path):
-    """With dlib's own weights, which the registry has."""
+def test_clips_of_one_person_are_closer_than_clips_of_two(tmp_path):
+    """With dlib's own weights, from the registry."""
     try:
         identity_weights(tmp_path / "identity.pt")
     except DfdError as error:

@@ -20,12 +20,12 @@ from tests.footage import FOUR, quarters
 
 
 def ramp(frames: int, height: int = 48, width: int = 64) -> np.ndarray:
-    """A slope of brightness that rises by 4 a frame."""
+    """A brightness ramp that rises by 4 per frame."""
     slope = np.linspace(20, 160, width)[None, None, :, None] + 4 * np.arange(frames)[:, None, None, None]
     return np.broadcast_to(slope, (frames, height, width, 3)).astype(np.uint8)
 
 
-def test_pictures_come_back(tmp_path: Path) -> None:
+def test_encoded_pictures_are_recovered(tmp_path: Path) -> None:
     images = ramp(12)
     write_video(tmp_path / "a.mp4", images, 25)
     frames = read_frames(tmp_path / "a.mp4", range(12))
@@ -35,13 +35,13 @@ def test_pictures_come_back(tmp_path: Path) -> None:
     assert error.max() <= 6
 
 
-def test_colours_come_back_in_high_definition_too(tmp_path: Path) -> None:
+def test_colours_survive_in_high_definition(tmp_path: Path) -> None:
     write_video(tmp_path / "a.mp4", quarters(1280, 720)[None], 25)
     (image,) = read_frames(tmp_path / "a.mp4", [0]).images
     assert np.abs(image[180::360, 320::640].astype(int) - FOUR).max() <= 4
 
 
-def test_crf_trades_size_for_likeness(tmp_path: Path) -> None:
+def test_crf_trades_size_for_quality(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), dtype=np.uint8)
     sizes = []
     for crf in (10, 30, 50):
@@ -50,7 +50,7 @@ def test_crf_trades_size_for_likeness(tmp_path: Path) -> None:
     assert sizes[0] > 2 * sizes[1] > 4 * sizes[2]
 
 
-def test_same_pictures_same_bytes_from_array_or_generator(tmp_path: Path) -> None:
+def test_an_array_and_a_generator_encode_to_the_same_bytes(tmp_path: Path) -> None:
     images = ramp(20)
     write_video(tmp_path / "a.mp4", images, 30, keyframe_every=7)
     write_video(tmp_path / "b.mp4", (picture for picture in images), 30, keyframe_every=7)
@@ -62,14 +62,14 @@ def test_same_pictures_same_bytes_from_array_or_generator(tmp_path: Path) -> Non
 
 
 def in_memory(images: Iterable[np.ndarray], **settings: Any) -> bytes:
-    """A film of pictures, 25 a second."""
+    """Encode pictures in memory, 25 per second."""
     film = io.BytesIO()
     encode_video(film, images, 25, **settings)
     return film.getvalue()
 
 
 @pytest.mark.parametrize("every", [1, 5])
-def test_a_film_in_memory_is_read_like_a_file(tmp_path: Path, every: int) -> None:
+def test_a_film_in_memory_reads_like_a_file(tmp_path: Path, every: int) -> None:
     images = moving_face(12)
     write_video(tmp_path / "a.mp4", images, 25, keyframe_every=every)
     film = in_memory(images, keyframe_every=every)
@@ -80,7 +80,7 @@ def test_a_film_in_memory_is_read_like_a_file(tmp_path: Path, every: int) -> Non
 
 
 def hard_and_easy(size: int = 96) -> dict[str, np.ndarray]:
-    """Pictures that take many bits and ones that take few: what was encoded before makes x264 save or spend."""
+    """Hard and easy pictures: x264's rate control depends on what it encoded before."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (30, size, size, 3), dtype=np.uint8)
     return {"noise": noise, "black": np.zeros_like(noise), "slope": ramp(30, size, size)}
@@ -88,7 +88,7 @@ def hard_and_easy(size: int = 96) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("crf", [18, 21, 30])
 @pytest.mark.parametrize("before", ["noise", "black", "slope"])
-def test_a_key_frame_is_the_same_whatever_was_encoded_before_it(before: str, crf: int) -> None:
+def test_a_key_frame_does_not_depend_on_earlier_frames(before: str, crf: int) -> None:
     face = np.stack([cv2.resize(image, (96, 96)) for image in moving_face(20)])
     alone = read_frames(in_memory(face, crf=crf), range(20)).images
     film = in_memory(chain(hard_and_easy()[before], face, hard_and_easy()["noise"]), crf=crf)
@@ -97,7 +97,7 @@ def test_a_key_frame_is_the_same_whatever_was_encoded_before_it(before: str, crf
     np.testing.assert_array_equal(read_frames(backwards, range(20)).images[::-1], alone)
 
 
-def test_at_another_rate_of_pictures_they_are_the_same() -> None:
+def test_encoded_pictures_do_not_depend_on_the_frame_rate() -> None:
     film = io.BytesIO()
     encode_video(film, moving_face(6), 30000 / 1001)
     np.testing.assert_array_equal(
@@ -105,7 +105,7 @@ def test_at_another_rate_of_pictures_they_are_the_same() -> None:
     )
 
 
-def test_index_stands_before_the_pictures(tmp_path: Path) -> None:
+def test_the_index_precedes_the_pictures(tmp_path: Path) -> None:
     write_video(tmp_path / "a.mp4", ramp(3), 30)
     written = (tmp_path / "a.mp4").read_bytes()
     assert written.index(b"moov") < written.index(b"mdat")
@@ -113,7 +113,7 @@ def test_index_stands_before_the_pictures(tmp_path: Path) -> None:
 
 @settings(max_examples=12, deadline=None)
 @given(height=st.integers(2, 40), width=st.integers(2, 40))
-def test_odd_sides_grow_by_a_repeat_of_the_last_line(
+def test_odd_sides_are_padded_by_repeating_the_last_line(
     height: int, width: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("odd") / "a.mp4"
@@ -128,7 +128,7 @@ def test_odd_sides_grow_by_a_repeat_of_the_last_line(
 
 
 @pytest.mark.parametrize(("every", "keys"), [(1, [0, 1, 2, 3, 4, 5, 6, 7]), (3, [0, 3, 6]), (100, [0])])
-def test_key_frames_stand_where_they_are_asked_for(tmp_path: Path, every: int, keys: list[int]) -> None:
+def test_key_frames_are_where_requested(tmp_path: Path, every: int, keys: list[int]) -> None:
     cuts = np.where(np.arange(8) % 2, 255, 0)[:, None, None, None] * np.ones((8, 32, 32, 3))  # a scene cut each frame
     write_video(tmp_path / "a.mp4", cuts.astype(np.uint8), 25, keyframe_every=every)
     with av.open(tmp_path / "a.mp4") as container:
@@ -150,7 +150,7 @@ def test_fps_is_exact(tmp_path: Path, fps: float, rate: Fraction) -> None:
     assert probe(tmp_path / "a.mp4").fps == float(rate)
 
 
-def test_failure_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> None:
+def test_a_failure_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     write_video(path, ramp(3), 25)
     before = path.read_bytes()
@@ -178,7 +178,7 @@ def test_failure_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> None:
         (ramp(2), {"rotation": 45}, "rotation is 45"),
     ],
 )
-def test_what_does_not_hold_is_named(
+def test_invalid_arguments_are_named(
     tmp_path: Path, images: np.ndarray, settings: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
@@ -188,7 +188,7 @@ def test_what_does_not_hold_is_named(
         encode_video(io.BytesIO(), images, **{"fps": 25, **settings})
 
 
-def test_a_folder_that_is_not_there_is_made_and_one_that_cannot_be_is_an_os_error(tmp_path: Path) -> None:
+def test_a_missing_folder_is_created_and_an_impossible_one_is_an_os_error(tmp_path: Path) -> None:
     write_video(tmp_path / "new" / "a.mp4", ramp(2), 25)
     assert probe(tmp_path / "new" / "a.mp4").width
     (tmp_path / "file").touch()

@@ -28,7 +28,7 @@ def sigmoid(logits):
 
 
 class TestFitWeights:
-    def test_is_the_least_loss_on_a_fine_grid(self, truth):
+    def test_has_the_lowest_loss_on_a_fine_grid(self, truth):
         labels, _, good, rng = truth
         logits = np.stack([good, 0.5 * good + rng.normal(0, 1, 300)], axis=1)
         grid = np.linspace(0, 1, 2001)
@@ -37,14 +37,14 @@ class TestFitWeights:
         assert weights[0] == pytest.approx(grid[int(np.argmin(losses))], abs=1e-3)
         assert sum(weights) == pytest.approx(1, abs=1e-12)
 
-    def test_classes_count_alike_whatever_the_mix(self, truth):
+    def test_classes_count_equally_in_any_mix(self, truth):
         labels, _, good, rng = truth
         logits = np.stack([good, good + rng.normal(0.8, 1, 300)], axis=1)
         fakes = np.repeat(np.flatnonzero(labels == 1), 9)
         more = np.concatenate([logits, logits[fakes]]), np.concatenate([labels, labels[fakes]])
         assert fit_weights(*more) == pytest.approx(fit_weights(logits, labels), abs=1e-3)
 
-    def test_a_run_that_says_the_opposite_gets_nothing(self, truth):
+    def test_a_run_with_inverted_scores_gets_no_weight(self, truth):
         labels, _, good, _ = truth
         assert fit_weights(np.stack([good, -good, good], axis=1), labels) == pytest.approx((0.5, 0, 0.5), abs=1e-3)
 
@@ -74,8 +74,8 @@ class TestBlend:
         found = np.clip(sigmoid([video.faces[0].logit for video in videos]), 0.01, 0.99)
         assert made.fitted == pytest.approx(balanced_log_loss(labels, found), abs=1e-9)
 
-    def test_a_fold_is_blended_by_weights_that_have_not_seen_it(self, truth):
-        """Some labels of a fold turned round change the weights of the others, and nothing of its own."""
+    def test_a_fold_is_blended_by_weights_fitted_on_the_others(self, truth):
+        """Flipping some of a fold's labels changes the weights of the other folds, but nothing of its own."""
         labels, folds, good, rng = truth
         other = 0.6 * good + rng.normal(0, 2, 300)
         turned = np.where((folds == 2) & (np.arange(300) % 20 < 6), 1 - labels, labels)
@@ -95,7 +95,7 @@ class TestBlend:
         assert videos[3].faces == first[3].faces
         assert videos[4].faces == ()
 
-    def test_what_a_run_without_weight_alone_has_scored_is_not_scored(self, truth):
+    def test_segments_scored_only_by_zero_weight_runs_are_not_scored(self, truth):
         labels, folds, good, _ = truth
         first, second = run(good, labels, folds), run(-good, labels, folds)
         first[0] = Judged((), int(labels[0]), int(folds[0]))
@@ -103,19 +103,19 @@ class TestBlend:
         assert made.weights == (1.0, 0.0)
         assert videos[0].faces == ()
 
-    def test_runs_of_other_segments_meet_where_both_look(self):
-        labels, folds = [0, 1] * 2, [0, 0, 1, 1]  # too few to fit weights by: they are equal
+    def test_runs_are_blended_only_on_shared_segments(self):
+        labels, folds = [0, 1] * 2, [0, 0, 1, 1]  # too few to fit weights, so they are equal
         four, two = run([-1, 3] * 2, labels, folds, (1, 2, 5, 7)), run([-1, 1] * 2, labels, folds, (2, 6))
         _, videos = blend([four, two])
         assert [(face.segment, face.logit) for face in videos[1].faces] == [(1, 3), (2, 2), (5, 3), (6, 1), (7, 3)]
 
-    def test_two_folds_are_too_few_to_judge_by(self):
+    def test_two_folds_are_too_few_to_evaluate(self):
         made, videos = blend([run([-1, 3] * 2, [0, 1] * 2, [0, 0, 1, 1])] * 2)
         assert (made.weights, made.equal) == ((0.5, 0.5), None)
         assert videos[1].faces == (FaceLogit(0, 0, 0.9, 3.0),)
         assert "three folds" in made.reason
 
-    def test_survives_json(self, truth):
+    def test_round_trips_through_json(self, truth):
         labels, folds, good, _ = truth
         made, _ = blend([run(good, labels, folds)] * 2)
         assert type(made).model_validate_json(made.model_dump_json()) == made
@@ -124,15 +124,15 @@ class TestBlend:
 
 class TestDecideBlend:
     @pytest.mark.slow
-    def test_a_folds_labels_change_nothing_of_its_own_probabilities(self, truth):
-        """Weights and rule are nested as one: no weights that others are joined by have seen the fold either."""
+    def test_a_folds_labels_do_not_affect_its_own_probabilities(self, truth):
+        """Weights and rule are nested together: weights used for a fold were not fitted on it either."""
         labels, folds, good, rng = truth
         other = 0.6 * good + rng.normal(0, 2, 300)
         changed = labels.copy()
         inside = np.flatnonzero(folds == 2)
         changed[inside[::3]] = 1 - changed[inside[::3]]
         before, after = (
-            decide_blend([run(3 * good, told, folds), run(other, told, folds)]) for told in (labels, changed)
+            decide_blend([run(3 * good, known, folds), run(other, known, folds)]) for known in (labels, changed)
         )
         mine = [(d.probabilities[i], v[i].faces) for _, v, d in (before, after) for i in inside]
         assert mine[: len(inside)] == mine[len(inside) :]

@@ -18,7 +18,7 @@ from dfd.videos.workers import Limits
 
 @pytest.fixture(scope="module")
 def bundle():
-    return load_bundle(shipped(), force=True)  # its golden answers are tests/test_golden.py's
+    return load_bundle(shipped(), force=True)  # tests/test_golden.py covers golden outputs
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +31,13 @@ def about(bundle, record, face_video):
     return explain(Video(face_video, "face.mp4"), record, bundle)
 
 
-def test_it_explains_the_very_score_of_a_prediction(bundle, record, about):
+def test_the_explained_score_equals_the_predicted_one(bundle, record, about):
     (scored,) = score_videos([record], bundle)
     assert (about.score.probability, about.score.faces) == (scored.probability, scored.faces)
     assert about.score.status == "ok"
 
 
-def test_each_face_has_its_time_its_person_and_what_each_network_says(bundle, record, about):
+def test_each_face_has_its_time_person_and_logit_per_network(bundle, record, about):
     assert (about.seconds, about.segments, about.people) == (3.0, 2, 1)
     assert [(look.segment, look.start, look.stop, look.person) for look in about.looks] == [
         (0, 0.0, 22 / 15, 0), (1, 22 / 15, 3.0, 0),
@@ -52,7 +52,7 @@ def test_each_face_has_its_time_its_person_and_what_each_network_says(bundle, re
     assert about.gap == pytest.approx(high - low)
 
 
-def test_telling_frames_are_what_a_network_was_shown_with_its_map(bundle, about):
+def test_telling_frames_are_network_inputs_with_their_maps(bundle, about):
     assert len(about.telling) == 2
     checks = bundle.info.evidence.maps
     assert [check.tells for check in checks] == [False, True]  # so every map is of the second network
@@ -66,7 +66,7 @@ def test_telling_frames_are_what_a_network_was_shown_with_its_map(bundle, about)
     assert [telling.look.time for telling in about.telling] == sorted(telling.look.time for telling in about.telling)
 
 
-def test_no_map_is_drawn_where_no_networks_maps_tell(bundle, record, face_video):
+def test_no_map_is_drawn_without_an_informative_network(bundle, record, face_video):
     even = MapCheck(fakes=9, inside=0.4, uniform=0.3, centred=0.5)
     info = bundle.info.replace(evidence=bundle.info.evidence.replace(maps=(even, even)))
     found = explain(Video(face_video, "face.mp4"), record, replace(bundle, info=info))
@@ -77,7 +77,7 @@ def test_no_map_is_drawn_where_no_networks_maps_tell(bundle, record, face_video)
     assert "No map is shown" in html
 
 
-def test_fewer_frames_are_drawn_where_fewer_are_wanted_and_the_score_is_the_same(bundle, record, face_video, about):
+def test_fewer_frames_can_be_drawn_without_changing_the_score(bundle, record, face_video, about):
     video = Video(face_video, "face.mp4")
     one, none = (explain(video, record, bundle, frames=frames) for frames in (1, 0))
     assert [telling.look for telling in one.telling] == [max(about.looks, key=lambda look: look.probability)]
@@ -85,10 +85,10 @@ def test_fewer_frames_are_drawn_where_fewer_are_wanted_and_the_score_is_the_same
     assert none.score.probability == one.score.probability == about.score.probability
 
 
-def test_the_score_is_tried_after_changes_of_the_crops(bundle, record, about):
+def test_the_score_is_recomputed_on_distorted_crops(bundle, record, about):
     assert list(about.held) == ["encoded again as H.264, CRF 35", HALVED]
     assert all(0 < probability < 1 for probability in about.held.values())
-    real = record.tracklets[0].path.side * 1.7 / 256  # how much of a stored crop's side the video itself had
+    real = record.tracklets[0].path.side * 1.7 / 256  # the part of a stored crop's side that the video resolved
     assert halved(record.tracklets).draw.reduction == pytest.approx(min(1.0, real) / 2, rel=0.05)
 
 
@@ -99,7 +99,7 @@ def test_thorough_means_every_segment(bundle):
 
 
 @pytest.mark.slow
-def test_what_cannot_be_scored_is_explained_as_far_as_it_can_be(bundle, tmp_path, face_video):
+def test_an_unscorable_video_is_explained_as_far_as_possible(bundle, tmp_path, face_video):
     write_video(tmp_path / "grey.mp4", np.full((20, 96, 128, 3), 90, np.uint8), 20, crf=20, keyframe_every=10)
     (tmp_path / "torn.mp4").write_bytes(b"nothing")
     paths = [tmp_path / "gone.mp4", tmp_path / "grey.mp4", tmp_path / "torn.mp4"]
@@ -111,14 +111,14 @@ def test_what_cannot_be_scored_is_explained_as_far_as_it_can_be(bundle, tmp_path
     assert all(about.score.probability == 0.5 and not about.looks for about in abouts)
 
 
-def test_a_name_that_the_networks_learned_from_is_known(bundle, record, face_video, about):
+def test_a_training_video_is_recognized_by_name(bundle, record, face_video, about):
     known = next(name for name in bundle.seen if name.endswith(".jpg"))
     seen = explain(Video(face_video, known), replace(record, video=known), bundle, frames=0)
     assert seen.score.doubts == ("seen in training: a video of this name is among what the networks learned from",)
     assert about.score.doubts == ()
 
 
-def test_of_one_network_there_is_no_gap():
+def test_one_network_gives_no_gap():
     info = read_info(shipped())
     alone = Explanation(Video(shipped(), "a"), None, info, opinions=(0.4, None))
     assert alone.gap is None

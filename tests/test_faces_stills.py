@@ -1,4 +1,4 @@
-"""Pictures as datasets: dfd/faces/stills.py."""
+"""Pictures as datasets (dfd/faces/stills.py)."""
 
 import cv2
 import numpy as np
@@ -14,7 +14,7 @@ from dfd.types import Video
 
 PHOTO = skimage.data.astronaut()
 FACE = PHOTO[60:172, 168:280]
-"""Cut as tight as the face: 112 pixels from (168, 60) on."""
+"""Cut tightly around the face: 112 pixels from (168, 60) on."""
 CUT = FacesConfig(margin=1.0, size=112)
 
 
@@ -24,7 +24,7 @@ def save(path, image, *options):
 
 
 @pytest.mark.parametrize("name", ["photo.jpg", "photo.png", "photo.webp"])
-def test_of_a_photograph_the_face_is_cut_out_at_the_datasets_margin(tmp_path, name):
+def test_a_photographs_face_is_cropped_at_the_datasets_margin(tmp_path, name):
     record = in_memory(save(tmp_path / name, PHOTO[:300, 60:460]), FacesConfig(margin=1.5, size=128))
     assert (record.status, record.reason, record.frames, record.segments, record.looks) == ("ok", "", 1, 1, 1)
     (face,) = record.tracklets
@@ -38,11 +38,11 @@ def test_of_a_photograph_the_face_is_cut_out_at_the_datasets_margin(tmp_path, na
     centre = (tracklet.boxes[0, :2] + tracklet.boxes[0, 2:]) / 2
     assert np.abs(centre - (224 - 60, 112)).max() < 12  # where the astronaut's face is
     eyes, mouth = tracklet.landmarks[0, :2], tracklet.landmarks[0, 3:]
-    assert eyes[:, 1].max() < 64 < mouth[:, 1].min()  # the middle of the crop lies between
+    assert eyes[:, 1].max() < 64 < mouth[:, 1].min()  # the crop's centre lies between
 
 
-def test_of_several_faces_the_photographs_own_is_taken(tmp_path):
-    """A passer-by at the edge is larger; the face over the middle is the one, and has number 0."""
+def test_the_central_face_of_several_is_taken(tmp_path):
+    """A passer-by at the edge is larger, but the face over the centre is taken and has number 0."""
     small = cv2.resize(PHOTO[40:200, 140:300], (100, 100), interpolation=cv2.INTER_AREA)
     image = np.full((300, 500, 3), 90, np.uint8)
     image[100:200, 200:300] = small
@@ -62,7 +62,7 @@ def test_a_picture_without_a_face_says_so(tmp_path):
 
 
 def test_a_cut_picture_is_its_own_crop(tmp_path):
-    """Its centred square, 112 of 112 by 132; the box is the middle 1 / margin of it."""
+    """The crop is the centred square, 112 of 112 by 132; the box is its middle 1 / margin."""
     wide = np.concatenate([FACE[:, :10], FACE, FACE[:, -10:]], axis=1)
     record = in_memory(save(tmp_path / "cut.png", wide), CUT.replace(margin=1.4), cut=True)
     (face,) = record.tracklets
@@ -74,7 +74,7 @@ def test_a_cut_picture_is_its_own_crop(tmp_path):
     assert face.confidence == round(sure, 6) > 0.9
 
 
-def test_a_cut_picture_in_which_no_face_is_found_is_on_record_without_landmarks(tmp_path):
+def test_a_cut_picture_without_a_detected_face_is_recorded_without_landmarks(tmp_path):
     record = in_memory(save(tmp_path / "flat.png", np.full((112, 112, 3), 128, np.uint8)), CUT, cut=True)
     assert (record.status, record.reason, record.faces) == ("ok", "landmarks not found", 0)
     (face,) = record.tracklets
@@ -107,14 +107,14 @@ def test_a_jpeg_of_the_stored_size_keeps_its_bytes(tmp_path):
         ("gone.webp", None, "No such file"),
     ],
 )
-def test_what_is_no_picture_is_told(tmp_path, name, content, reason):
+def test_files_that_are_not_pictures_are_reported(tmp_path, name, content, reason):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(VideoReadError, match=reason):
         in_memory(Video(tmp_path / name, name), FacesConfig())
 
 
-def test_a_jpeg_that_is_cut_short_is_not_filled_up_with_grey(tmp_path):
+def test_a_truncated_jpeg_is_not_filled_with_grey(tmp_path):
     video = save(tmp_path / "short.jpg", FACE)
     video.path.write_bytes(video.path.read_bytes()[:-200])
     with pytest.raises(VideoReadError, match="a JPEG that is cut short"):

@@ -20,13 +20,13 @@ def refuse(path):
     raise VideoReadError(path, "no picture decodes")
 
 
-def test_pyav_reads_what_it_can(face_video):
+def test_pyav_is_used_when_it_can_read_the_file(face_video):
     source = open_source(face_video)
     assert source.caveats == ()
     assert [len(pictures) for pictures in source.stream(thirds)] == [15, 15, 15]
 
 
-def test_decord_gives_the_same_pictures_where_pyav_finds_none(face_video, monkeypatch):
+def test_decord_gives_the_same_pictures_when_pyav_finds_none(face_video, monkeypatch):
     wanted = read_frames(face_video, range(45))
     monkeypatch.setattr(fallback, "Footage", refuse)
     source = open_source(face_video)
@@ -37,7 +37,7 @@ def test_decord_gives_the_same_pictures_where_pyav_finds_none(face_video, monkey
     assert np.array_equal(np.concatenate([pictures.rgb() for pictures in groups]), wanted.images)
 
 
-def test_decord_reads_what_a_plan_asks_for_and_counts_what_is_not_there(face_video, monkeypatch):
+def test_decord_reads_the_planned_frames_and_counts_missing_ones(face_video, monkeypatch):
     wanted = read_frames(face_video, range(45))
     monkeypatch.setattr(fallback, "Footage", refuse)
     plan = [np.array(group, np.int64) for group in ([3, 5, 8], [], [20], [40, 44, 45, 99], [200])]
@@ -47,7 +47,7 @@ def test_decord_reads_what_a_plan_asks_for_and_counts_what_is_not_there(face_vid
     assert all(np.array_equal(pictures.rgb(), wanted.images[pictures.indices]) for pictures in groups if len(pictures))
 
 
-def test_where_both_fail_it_is_pyavs_reason_and_nothing_is_printed(tmp_path, capfd):
+def test_if_both_fail_pyavs_reason_is_given_and_nothing_printed(tmp_path, capfd):
     write_video(tmp_path / "a.mp4", moving_face(3), 15)
     data = (tmp_path / "a.mp4").read_bytes()
     (tmp_path / "a.mp4").write_bytes(data[: data.index(b"mdat") + 4])
@@ -57,7 +57,7 @@ def test_where_both_fail_it_is_pyavs_reason_and_nothing_is_printed(tmp_path, cap
 
 
 @pytest.mark.parametrize("content", [b"#EXTM3U\nwhole.mp4\n", b"ffconcat version 1.0\n", b"<MPD/>", b"", b"ftyp"])
-def test_decord_never_sees_what_could_name_another_file(tmp_path, monkeypatch, content):
+def test_decord_never_gets_a_file_that_could_reference_another(tmp_path, monkeypatch, content):
     monkeypatch.setattr(fallback, "_open_with_decord", lambda _: pytest.fail("decord was asked"))
     (tmp_path / "list.mp4").write_bytes(content)
     os.mkfifo(tmp_path / "pipe.mp4")

@@ -19,14 +19,14 @@ from dfd.training.fit import train
 
 ROOT = Path(__file__).resolve().parents[1]
 HELD = 200_000
-"""Bytes of a file that is written many times: more than one system call takes from a buffer."""
+"""Bytes of a file that is written many times: more than one write call handles."""
 
 
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_file_is_put_in_its_place_and_nothing_beside_it(tmp_path):
+def test_only_the_requested_file_is_written(tmp_path):
     with files.whole(tmp_path / "a.csv") as partial:
         partial.write_text("half")
         assert not (tmp_path / "a.csv").exists()
@@ -42,7 +42,7 @@ def write_half(path, error):
 
 
 @pytest.mark.parametrize("error", [ValueError, OSError, KeyboardInterrupt])
-def test_after_an_exception_the_place_is_as_it_was(tmp_path, error):
+def test_an_exception_leaves_the_old_file_unchanged(tmp_path, error):
     (tmp_path / "old").write_text("old")
     for name in ("old", "new"):
         with pytest.raises(error):
@@ -51,7 +51,7 @@ def test_after_an_exception_the_place_is_as_it_was(tmp_path, error):
     assert (tmp_path / "old").read_text() == "old"
 
 
-def test_a_place_that_cannot_be_written_is_an_os_error_and_leaves_nothing(tmp_path):
+def test_an_unwritable_path_raises_os_error_and_leaves_no_file(tmp_path):
     (tmp_path / "folder" / "inside").mkdir(parents=True)
     (tmp_path / "file").touch()
     for place in (tmp_path / "folder", tmp_path / "file" / "a.csv"):
@@ -60,12 +60,12 @@ def test_a_place_that_cannot_be_written_is_an_os_error_and_leaves_nothing(tmp_pa
     assert names(tmp_path) == ["file", "folder"]
 
 
-def test_the_folder_of_a_file_is_made(tmp_path):
+def test_the_parent_folder_is_created(tmp_path):
     files.write_text(tmp_path / "new" / "newer" / "a", "a", durable=True)
     assert (tmp_path / "new" / "newer" / "a").read_text() == "a"
 
 
-def test_text_keeps_its_line_ends_and_json_is_indented(tmp_path):
+def test_text_keeps_line_endings_and_json_is_indented(tmp_path):
     files.write_text(tmp_path / "a", "a\r\nb\rc\nä")
     files.write_json(tmp_path / "b", {"a": [1, "ä"]})
     assert (tmp_path / "a").read_bytes() == "a\r\nb\rc\nä".encode()
@@ -85,7 +85,7 @@ def write_often_in_a_process(path, letter):
 
 @pytest.mark.parametrize("write", [write_often, write_often_in_a_process])
 def test_two_writers_of_one_file_leave_one_whole_file(tmp_path, write):
-    """And whoever reads it meanwhile finds one whole file too."""
+    """A concurrent reader also finds one complete file."""
     path = tmp_path / "a.bin"
     files.write_bytes(path, b"a" * HELD)
     with ThreadPoolExecutor(2) as pool:
@@ -100,7 +100,7 @@ def test_two_writers_of_one_file_leave_one_whole_file(tmp_path, write):
 
 
 @pytest.mark.parametrize("name", ["a.csv", ".hidden", "ü" * 127 + "u", "n" * 255])
-def test_temporary_names_are_unique_hidden_beside_the_file_and_fit(tmp_path, name):
+def test_temporary_names_are_unique_hidden_and_short_enough(tmp_path, name):
     path = tmp_path / name
     partials = [files.partial_path(path) for _ in range(100)]
     assert len(set(partials)) == 100
@@ -111,7 +111,7 @@ def test_temporary_names_are_unique_hidden_beside_the_file_and_fit(tmp_path, nam
 
 @pytest.fixture
 def synced(monkeypatch):
-    """What was asked of the disk, in order: (inode, whether it is a folder)."""
+    """The fsync calls in order: (inode, whether it is a folder)."""
     asked = []
 
     def spy(handle, fsync=os.fsync):
@@ -124,12 +124,12 @@ def synced(monkeypatch):
 
 
 def reached(synced, path):
-    """Whether the disk was asked for the file as it is now, and after that for its folder."""
+    """Whether the current file was synced, and its folder after it."""
     file, folder = (path.stat().st_ino, False), (path.parent.stat().st_ino, True)
     return file in synced and folder in synced[synced.index(file) :]
 
 
-def test_durable_waits_for_the_file_and_then_for_its_folder(tmp_path, synced):
+def test_durable_syncs_the_file_and_then_its_folder(tmp_path, synced):
     path = tmp_path / "a.csv"
     with files.whole(path, durable=True) as partial:
         partial.touch()
@@ -139,13 +139,13 @@ def test_durable_waits_for_the_file_and_then_for_its_folder(tmp_path, synced):
         assert reached(synced, path)
 
 
-def test_what_is_not_durable_waits_for_nothing(tmp_path, synced):
+def test_nondurable_writes_do_not_sync(tmp_path, synced):
     for write, value in ((files.write_bytes, b""), (files.write_text, ""), (files.write_json, {})):
         write(tmp_path / "a", value)
     assert synced == []
 
 
-def test_a_file_that_the_disk_refuses_is_not_put_in_its_place(tmp_path, monkeypatch):
+def test_a_file_that_fails_to_sync_does_not_replace_the_old_one(tmp_path, monkeypatch):
     def refuse(handle):
         raise OSError(5, "Input/output error")
 
@@ -163,7 +163,7 @@ def test_a_submission_survives_a_power_loss(tmp_path, synced):
 
 
 def test_a_run_survives_a_power_loss(small_store, small_recipe, tmp_path, synced):
-    """Its settings, Lightning's checkpoint and ours, and the mark that it is done. No temporary file is left."""
+    """Settings, Lightning's checkpoint, ours and the done mark are synced. No temporary file is left."""
     checkpoint = train(small_store.records(), small_store, small_recipe, tmp_path / "run")
     assert all(reached(synced, path) for path in (checkpoint, tmp_path / "run/config.json", tmp_path / "run/done"))
     assert not list(tmp_path.rglob(f"*{files.PARTIAL}"))
@@ -174,7 +174,7 @@ def test_a_run_survives_a_power_loss(small_store, small_recipe, tmp_path, synced
     assert files.sha256(tmp_path / "a.pt") == files.sha256(tmp_path / "another name.pt")
 
 
-def test_sweep_removes_temporary_files_of_yesterday_and_nothing_else(tmp_path):
+def test_sweep_removes_only_temporary_files_older_than_a_day(tmp_path):
     (tmp_path / "below").mkdir()
     kept = [tmp_path / name for name in ("a.csv", "a.partial", ".hidden", ".new.1.partial", "below/.new.2.partial")]
     left = [tmp_path / name for name in (".old.1.partial", "below/.old.2.partial")]
@@ -186,7 +186,7 @@ def test_sweep_removes_temporary_files_of_yesterday_and_nothing_else(tmp_path):
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)
 
 
-def test_sweep_of_a_folder_that_is_not_there_does_nothing(tmp_path):
+def test_sweep_of_a_missing_folder_does_nothing(tmp_path):
     files.sweep(tmp_path / "nowhere")
 
 
@@ -216,7 +216,7 @@ PENDING = {
 
 
 def by_hand(source: str) -> Iterator[str]:
-    """What in a module's source writes a file in its own way, or hashes one: line and call."""
+    """Calls in a module's source that write or hash a file directly: line and call."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.endswith(".partial"):
             yield f"{node.lineno}: a temporary name"
@@ -227,7 +227,7 @@ def by_hand(source: str) -> Iterator[str]:
         if not isinstance(node, ast.Call):
             continue
         call, (of, _, name) = ast.unparse(node), ast.unparse(node.func).rpartition(".")
-        given = [*node.args, *node.keywords]  # str.replace takes two, a Config's is given names
+        given = [*node.args, *node.keywords]  # str.replace takes two arguments, Config.replace keywords
         alone = len(given) == 1 and (bool(node.args) or node.keywords[0].arg == "target")
         if (name in ("replace", "rename") and of and (of == "os" or alone)) or name == "file_digest":
             yield f"{node.lineno}: {call}"
@@ -254,7 +254,7 @@ def by_hand(source: str) -> Iterator[str]:
         "sha256(file.read())",
     ],
 )
-def test_what_is_by_hand_is_seen(source):
+def test_handwritten_file_access_is_detected(source):
     assert list(by_hand(source))
 
 
@@ -270,11 +270,11 @@ def test_what_is_by_hand_is_seen(source):
         "files.sha256(path)",
     ],
 )
-def test_what_is_not_by_hand_is_let_pass(source):
+def test_other_calls_are_not_flagged(source):
     assert not list(by_hand(source))
 
 
-def test_files_are_written_and_hashed_by_one_module():
+def test_only_one_module_writes_and_hashes_files():
     modules = {p.relative_to(ROOT).as_posix(): p for part in ("dfd", "kernels") for p in (ROOT / part).rglob("*.py")}
     found = {name: list(by_hand(path.read_text(encoding="utf-8"))) for name, path in modules.items()}
     assert "dfd/training/fit.py" in found

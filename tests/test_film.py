@@ -16,7 +16,7 @@ def crops() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def film(crops) -> tuple[bytes, list[tuple[int, int]]]:
-    """A film of four crops, and the bytes of each."""
+    """A film of four crops, and each crop's byte range."""
     to = io.BytesIO()
     edges = np.cumsum([0, *(write_crop(to, crop) for crop in crops)]).tolist()
     return to.getvalue(), list(pairwise(edges))
@@ -26,7 +26,7 @@ def decibels(a: np.ndarray, b: np.ndarray) -> float:
     return float(10 * np.log10(255**2 / np.mean((a.astype(float) - b) ** 2)))
 
 
-def test_crops_are_read_in_any_order_as_they_were_written_but_for_little(film, crops):
+def test_crops_are_read_in_any_order_with_little_loss(film, crops):
     data, places = film
     read = read_crops(data, [places[2], places[0], places[2]], 200)
     assert (read.shape, read.dtype) == ((3, 200, 200, 3), np.uint8)
@@ -35,14 +35,14 @@ def test_crops_are_read_in_any_order_as_they_were_written_but_for_little(film, c
     assert decibels(read[0], crops[0]) < 30
 
 
-def test_a_crop_is_the_same_whatever_is_written_before_it(film, crops):
+def test_a_crop_does_not_depend_on_earlier_crops(film, crops):
     data, places = film
     alone = io.BytesIO()
     write_crop(alone, crops[3])
     assert alone.getvalue() == data[slice(*places[3])]
 
 
-def test_a_file_gives_what_memory_gives_and_players_read_it(film, tmp_path):
+def test_a_file_equals_its_in_memory_film_and_plays(film, tmp_path):
     import av
 
     data, places = film
@@ -56,7 +56,7 @@ def test_a_file_gives_what_memory_gives_and_players_read_it(film, tmp_path):
 @pytest.mark.parametrize(
     "damage", [lambda d: d[:-1], lambda d: b"", lambda d: b"no film" * 1000, lambda d: b"\0" + d, lambda d: d[1:]]
 )
-def test_a_crop_that_is_not_whole_is_refused_by_name(film, tmp_path, damage):
+def test_a_truncated_crop_is_refused_naming_its_film(film, tmp_path, damage):
     data, places = film
     path = tmp_path / "a.mjpeg"
     path.write_bytes(damage(data))
@@ -66,7 +66,7 @@ def test_a_crop_that_is_not_whole_is_refused_by_name(film, tmp_path, damage):
         read_crops(damage(data), places, 200)
 
 
-def test_a_film_that_is_gone_or_of_another_size_is_refused(film, tmp_path):
+def test_a_missing_or_resized_film_is_refused(film, tmp_path):
     with pytest.raises(StoreError, match=r"gone\.mjpeg cannot be read \(No such file"):
         read_crops(tmp_path / "gone.mjpeg", [(0, 10)], 200)
     with pytest.raises(StoreError, match="1 of 1"):

@@ -30,17 +30,17 @@ def weights(path):
 
 
 def test_a_run_folder_has_its_settings_curve_and_checkpoint(videos, small_store, small_recipe, tmp_path):
-    told = []
+    progress = []
     path = train(
-        videos, small_store, small_recipe, tmp_path / "run", Runtime(lambda *args: told.append(args), what="here")
+        videos, small_store, small_recipe, tmp_path / "run", Runtime(lambda *args: progress.append(args), what="here")
     )
     assert path == tmp_path / "run" / CHECKPOINT
     assert (tmp_path / "run" / "config.json").is_file()
     curve = pd.read_csv(tmp_path / "run" / "metrics.csv")
     assert curve["epoch"].tolist() == [0, 1]
     assert curve["loss"].between(0.01, 5).all()
-    assert told[-1][0] == told[-1][1]
-    assert re.fullmatch(r"here, epoch 2, loss \d\.\d{3}, \d+ clips/s", told[-1][2])
+    assert progress[-1][0] == progress[-1][1]
+    assert re.fullmatch(r"here, epoch 2, loss \d\.\d{3}, \d+ clips/s", progress[-1][2])
     model, header = load_model(path)
     assert header.clip == small_recipe.clip
     assert header.faces == small_store.config
@@ -49,7 +49,7 @@ def test_a_run_folder_has_its_settings_curve_and_checkpoint(videos, small_store,
     assert not model.training
 
 
-def test_the_same_settings_give_the_same_weights(videos, small_store, small_recipe, tmp_path):
+def test_equal_settings_train_equal_weights(videos, small_store, small_recipe, tmp_path):
     a, b = (weights(train(videos, small_store, small_recipe, tmp_path / name)) for name in "ab")
     assert all(torch.equal(a[name], b[name]) for name in a)
     other = small_recipe.replace(train=small_recipe.train.replace(seed=1))
@@ -57,7 +57,7 @@ def test_the_same_settings_give_the_same_weights(videos, small_store, small_reci
     assert any(not torch.equal(a[name], c[name]) for name in a)
 
 
-def test_a_mesh_is_among_a_runs_settings(videos, small_store, small_recipe, mesh, tmp_path):
+def test_the_mesh_is_part_of_a_runs_settings(videos, small_store, small_recipe, mesh, tmp_path):
     learn = small_recipe.train.replace(self_blend=1.0, epochs=1)
     reals = [video for video in videos if video.label == 0]
     ovals, hulls = (small_recipe.replace(train=learn, blend={"mesh": path}) for path in (None, mesh))
@@ -67,7 +67,7 @@ def test_a_mesh_is_among_a_runs_settings(videos, small_store, small_recipe, mesh
         train(reals, small_store, ovals, tmp_path / "run")
 
 
-def test_a_finished_run_is_kept_and_another_one_refused(videos, small_store, small_recipe, tmp_path):
+def test_a_finished_run_is_kept_and_a_different_one_refused(videos, small_store, small_recipe, tmp_path):
     path = train(videos, small_store, small_recipe, tmp_path / "run")
     before = path.stat().st_mtime_ns
     train(videos, small_store, small_recipe, tmp_path / "run")
@@ -79,7 +79,7 @@ def test_a_finished_run_is_kept_and_another_one_refused(videos, small_store, sma
         train([v for v in videos if v.video != "real0.mp4"], small_store, small_recipe, tmp_path / "run")
 
 
-def test_videos_of_another_source_or_with_other_crops_are_another_run(videos, small_store, small_recipe, tmp_path):
+def test_changed_sources_or_crops_are_a_different_run(videos, small_store, small_recipe, tmp_path):
     small_recipe = small_recipe.replace(train=small_recipe.train.replace(epochs=1))
     train(videos, small_store, small_recipe, tmp_path / "run")
     train(videos[::-1], small_store, small_recipe, tmp_path / "run")
@@ -94,9 +94,7 @@ HARD = {"self_blend": 0.5, "mixup": 0.5, "cutmix": 0.2, "ema": 0.9, "optimizer":
 
 
 @pytest.mark.parametrize("settings", [{}, HARD, {"balance": "slices"}, {"optimizer": "nadam", "ema": 0.99}])
-def test_a_stopped_run_goes_on_to_the_weights_of_an_uninterrupted_one(
-    videos, small_store, small_recipe, tmp_path, settings
-):
+def test_a_stopped_run_resumes_to_the_same_weights(videos, small_store, small_recipe, tmp_path, settings):
     small_recipe = small_recipe.replace(train=small_recipe.train.replace(**settings))
     whole = weights(train(videos, small_store, small_recipe, tmp_path / "whole"))
 
@@ -109,16 +107,16 @@ def test_a_stopped_run_goes_on_to_the_weights_of_an_uninterrupted_one(
 
     with pytest.raises(Stopped):
         train(videos, small_store, small_recipe, tmp_path / "stopped", runtime=Runtime(stop))
-    told = []
+    progress = []
     path = train(
-        videos, small_store, small_recipe, tmp_path / "stopped", runtime=Runtime(lambda *args: told.append(args))
+        videos, small_store, small_recipe, tmp_path / "stopped", runtime=Runtime(lambda *args: progress.append(args))
     )
-    assert told[0][0] >= told[-1][1] // 2  # it went on with the second epoch
+    assert progress[0][0] >= progress[-1][1] // 2  # it resumed with the second epoch
     resumed = weights(path)
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
-def test_loading_in_other_processes_changes_nothing(videos, small_store, small_recipe, tmp_path):
+def test_the_number_of_loading_processes_does_not_change_weights(videos, small_store, small_recipe, tmp_path):
     small_recipe = small_recipe.replace(train=small_recipe.train.replace(self_blend=0.5, epochs=1))
     here = weights(train(videos, small_store, small_recipe, tmp_path / "here"))
     two = small_recipe.replace(train=small_recipe.train.replace(loaders=2))
@@ -126,7 +124,7 @@ def test_loading_in_other_processes_changes_nothing(videos, small_store, small_r
     assert all(torch.equal(here[name], there[name]) for name in here)
 
 
-def test_the_checkpoint_has_the_mean_of_the_weights_and_those_that_learn(videos, small_store, small_recipe, tmp_path):
+def test_the_checkpoint_holds_ema_and_raw_weights(videos, small_store, small_recipe, tmp_path):
     plain = train(videos, small_store, small_recipe, tmp_path / "plain")
     averaged = small_recipe.replace(train=small_recipe.train.replace(ema=0.99))
     path = train(videos, small_store, averaged, tmp_path / "averaged")
@@ -136,19 +134,19 @@ def test_the_checkpoint_has_the_mean_of_the_weights_and_those_that_learn(videos,
     model, _ = load_model(path)
     mean = model.state_dict()
     assert any(not torch.equal(mean[name], last[name]) for name in last)
-    # After four steps the mean is of the last few: between the start and the end, nearer to the end.
+    # After four steps the EMA lies between initial and final weights, nearer to the final ones.
     start = seeded_model(small_recipe).state_dict()
     name = max((n for n in last if last[n].is_floating_point()), key=lambda n: (last[n] - start[n]).norm())
     assert 0 < (mean[name] - last[name]).norm() < (last[name] - start[name]).norm()
 
 
-def test_real_videos_alone_are_enough_with_self_blended_fakes(videos, small_store, small_recipe, tmp_path):
+def test_real_videos_suffice_with_self_blended_fakes(videos, small_store, small_recipe, tmp_path):
     alone = small_recipe.replace(train=small_recipe.train.replace(self_blend=1, epochs=1))
     path = train([v for v in videos if v.label == 0], small_store, alone, tmp_path / "run")
     assert load_model(path)[1].prior == 0.5
 
 
-def test_what_needs_pairs_is_refused_without_them(videos, small_store, small_recipe, tmp_path):
+def test_options_that_need_pairs_are_refused_without_them(videos, small_store, small_recipe, tmp_path):
     for name in ("self_blend", "mixup", "cutmix"):
         lonely = small_recipe.replace(train=small_recipe.train.replace(balance="slices", **{name: 0.5}))
         with pytest.raises(ConfigError, match="set balance to pairs"):
@@ -156,20 +154,20 @@ def test_what_needs_pairs_is_refused_without_them(videos, small_store, small_rec
     assert not (tmp_path / "run").exists()
 
 
-def test_slices_store_the_prior_that_they_give(videos, small_store, small_recipe, tmp_path):
+def test_slices_store_their_resulting_prior(videos, small_store, small_recipe, tmp_path):
     sliced = small_recipe.replace(train=small_recipe.train.replace(balance="slices", epochs=1, slices=1))
     few = [v for v in videos if v.video not in ("real0.mp4", "real1.mp4", "real2.mp4", "fake3.mp4")]
     assert load_model(train(few, small_store, sliced, tmp_path / "run"))[1].prior == 0.5  # 3 of 3 and 1 of 1
 
 
-def test_a_step_is_of_as_many_clips_as_accumulate_says(videos, small_store, small_recipe, tmp_path):
-    told = []
+def test_a_step_covers_accumulate_batches(videos, small_store, small_recipe, tmp_path):
+    progress = []
     two = small_recipe.replace(train=small_recipe.train.replace(accumulate=2, epochs=1, slices=2, batch=4))
-    train(videos, small_store, two, tmp_path / "run", runtime=Runtime(lambda *args: told.append(args)))
-    assert told[-1][:2] == (4, 4)  # 4 real videos opened twice, 2 clips beside 2 of a fake: 32, in 8 batches of 4
+    train(videos, small_store, two, tmp_path / "run", runtime=Runtime(lambda *args: progress.append(args)))
+    assert progress[-1][:2] == (4, 4)  # 4 real videos twice, 2 clips and 2 of a fake: 32, in 8 batches of 4
 
 
-def test_a_network_learns_what_is_easy(videos, small_store, small_recipe, tmp_path):
+def test_a_network_learns_an_easy_task(videos, small_store, small_recipe, tmp_path):
     easy = small_recipe.replace(
         model=ModelConfig(name="factorized", size="tiny", drop_path=0, dropout=0),
         train=small_recipe.train.replace(epochs=10, lr=1e-2, smoothing=0),
@@ -181,7 +179,7 @@ def test_a_network_learns_what_is_easy(videos, small_store, small_recipe, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["lstm", "inflated"])
-def test_sequence_and_video_networks_start_from_one_of_single_frames(videos, small_store, tmp_path, name):
+def test_sequence_and_video_networks_start_from_a_frame_network(videos, small_store, tmp_path, name):
     small = {"backbone": "efficientnet_lite0", "drop_path": 0.0, "dropout": 0}
     single = Recipe(
         model=ModelConfig(name="frame", **small),
@@ -194,30 +192,30 @@ def test_sequence_and_video_networks_start_from_one_of_single_frames(videos, sma
     config = ModelConfig(name=name, weights=checkpoint, hidden=8, **small)
     started = build_model(config, ClipConfig(length=3, size=32)).eval()
     picture = torch.randint(0, 256, (2, 3, 1, 32, 32), dtype=torch.uint8)
-    with torch.inference_mode():  # a clip that stands still: as the picture alone
+    with torch.inference_mode():  # a still clip equals its single picture
         assert torch.allclose(started(picture.repeat(1, 1, 3, 1, 1)), model(picture), atol=1e-4)
 
 
-def test_clips_wider_than_the_crops_are_refused(videos, small_store, small_recipe, tmp_path):
+def test_clips_wider_than_the_stored_crops_are_refused(videos, small_store, small_recipe, tmp_path):
     wide = small_recipe.replace(clip=small_recipe.clip.replace(margin=2.0))
     with pytest.raises(ConfigError, match=r"clip.margin is 2.0, wider than the stored crops' 1.6"):
         train(videos, small_store, wide, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_batch_smaller_than_what_comes_together_is_refused(videos, small_store, small_recipe, tmp_path):
+def test_a_batch_smaller_than_one_item_is_refused(videos, small_store, small_recipe, tmp_path):
     small = small_recipe.replace(train=small_recipe.train.replace(batch=3))
     with pytest.raises(ConfigError, match="batch is 3, less than the 4 clips that come together.*per_load, 2"):
         train(videos, small_store, small, tmp_path / "run")
 
 
-def test_one_class_is_refused_and_nothing_written(videos, small_store, small_recipe, tmp_path):
+def test_a_single_class_is_refused_before_writing(videos, small_store, small_recipe, tmp_path):
     with pytest.raises(ConfigError, match="4 real and 0 fake"):
         train([v for v in videos if v.label == 0], small_store, small_recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_that_is_no_run_is_not_touched(videos, small_store, small_recipe, tmp_path):
+def test_a_folder_that_is_not_a_run_is_left_unchanged(videos, small_store, small_recipe, tmp_path):
     (tmp_path / "mine.txt").touch()
     with pytest.raises(ConfigError, match="not empty and not a run"):
         train(videos, small_store, small_recipe, tmp_path)

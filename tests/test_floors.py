@@ -1,6 +1,6 @@
-"""`make floors`: dfd works with the oldest versions that setup.cfg allows. `make test` skips it: it builds a new venv.
+"""`make floors`: dfd works with the oldest versions setup.cfg allows. `make test` skips it, as it builds a venv.
 
-torch and torchvision stay at the installed versions: their oldest builds come with gigabytes of CUDA.
+torch and torchvision stay at their installed versions: the oldest builds include gigabytes of CUDA.
 """
 
 import os

@@ -12,7 +12,7 @@ quick = settings(deadline=None, max_examples=40)
 
 
 def dfdc(originals: int = 40, seed: int = 0, lost: float = 0.2) -> tuple[list[str], list[int], list[str]]:
-    """Names, labels and sources of videos in DFDC's form: each original with 1 to 8 fakes; some originals are lost."""
+    """Names, labels and sources in DFDC's form: each original has 1 to 8 fakes; some originals are missing."""
     rng = np.random.default_rng(seed)
     names, labels, sources = [], [], []
     for number in range(originals):
@@ -29,7 +29,7 @@ def dfdc(originals: int = 40, seed: int = 0, lost: float = 0.2) -> tuple[list[st
 
 
 def frame(**columns):
-    """A frame of folds that holds: a (fake, of b), b, c (fake, of d), d."""
+    """A valid data frame of folds: a (fake of b), b, c (fake of d), d."""
     sound = {
         "filename": ["a", "b", "c", "d"],
         "label": [1, 0, 1, 0],
@@ -41,29 +41,29 @@ def frame(**columns):
 
 
 class TestSourceGroups:
-    def test_fakes_go_with_their_original(self):
+    def test_fakes_share_the_group_of_their_original(self):
         assert source_groups(["f1", "f2", "r", "x"], ["r", "r", "r", "x"]) == ["f1", "f1", "f1", "x"]
 
-    def test_a_lost_original_still_holds_its_fakes_together_and_may_name_them(self):
+    def test_a_missing_original_still_groups_its_fakes(self):
         assert source_groups(["f1", "f2", "x"], ["lost", "lost", "x"]) == ["f1", "f1", "x"]
         assert source_groups(["f1", "f2"], ["a-lost", "a-lost"]) == ["a-lost", "a-lost"]
 
-    def test_a_fake_of_a_fake_is_of_the_same_group(self):
+    def test_a_fake_of_a_fake_is_in_the_same_group(self):
         assert source_groups(["c", "b", "a"], ["b", "a", "a"]) == ["a", "a", "a"]
 
     def test_an_empty_source_is_the_video_itself(self):
         assert source_groups(["a", "b"], ["", ""]) == ["a", "b"]
 
-    def test_a_chain_of_any_length(self):
+    def test_chains_of_any_length_are_one_group(self):
         names = [f"{n:05d}" for n in range(20_000)]
         assert set(source_groups(names, ["00000", *names[:-1]])) == {"00000"}
         assert set(source_groups(names[::-1], [*names[-2::-1], "00000"])) == {"00000"}
 
     @quick
     @given(st.lists(st.tuples(st.integers(0, 15), st.integers(0, 15)), max_size=20), st.randoms(use_true_random=False))
-    def test_is_what_the_graph_is_whatever_the_order(self, links, random):
+    def test_groups_are_the_connected_components_in_any_order(self, links, random):
         names, sources = [f"v{a:02d}" for a, _ in links], [f"v{b:02d}" for _, b in links]
-        reach = {name: {name} for name in names + sources}  # by flooding, the slow way
+        reach = {name: {name} for name in names + sources}  # by flood fill, the slow way
         for _ in range(len(reach)):
             for name, source in zip(names, sources, strict=True):
                 reach[name] = reach[source] = reach[name] | reach[source]
@@ -77,7 +77,7 @@ class TestSourceGroups:
 class TestAssignFolds:
     @quick
     @given(st.integers(12, 60), st.integers(2, 5), st.integers(0, 1000))
-    def test_whole_groups_both_classes_every_video_once(self, originals, count, seed):
+    def test_folds_have_whole_groups_both_classes_and_each_video_once(self, originals, count, seed):
         names, labels, sources = dfdc(originals, seed)
         made = assign_folds(names, labels, sources, count, seed)
         check_folds(made)
@@ -86,14 +86,14 @@ class TestAssignFolds:
         assert dict(zip(made["filename"], made["label"], strict=True)) == dict(zip(names, labels, strict=True))
         assert made.groupby("fold")["label"].nunique().to_dict() == dict.fromkeys(range(count), 2)
 
-    def test_shares_and_sizes_are_even(self):
+    def test_fold_sizes_and_class_shares_are_even(self):
         names, labels, sources = dfdc(400)
         made = assign_folds(names, labels, sources)
         by_fold = made.groupby("fold")["label"].agg(["size", "mean"])
         assert by_fold["size"].max() - by_fold["size"].min() <= 0.02 * len(names)
         assert np.ptp(by_fold["mean"]) < 0.01
 
-    def test_the_order_of_videos_does_not_matter_and_the_seed_does(self):
+    def test_folds_depend_on_the_seed_and_not_on_video_order(self):
         names, labels, sources = dfdc()
         order = np.random.default_rng(1).permutation(len(names))
         shuffled = assign_folds([names[i] for i in order], [labels[i] for i in order], [sources[i] for i in order])
@@ -102,11 +102,11 @@ class TestAssignFolds:
             assign_folds(names, labels, sources, seed=1)["fold"].tolist()
         )
 
-    def test_fewest_groups_that_do(self):
+    def test_as_many_groups_as_folds_are_enough(self):
         made = assign_folds(["a", "b", "c", "d"], [1, 0, 1, 0], ["b", "b", "d", "d"], folds=2)
         assert made.groupby("group")["fold"].first().nunique() == 2
 
-    def test_an_unlucky_shuffle_is_not_the_last(self, monkeypatch):
+    def test_a_failed_shuffle_is_retried(self, monkeypatch):
         split, tried = folds._split, []
 
         def unlucky_once(frame, count, seed):
@@ -117,7 +117,7 @@ class TestAssignFolds:
         check_folds(assign_folds(*dfdc(), seed=7))
         assert tried == [7, 8]
 
-    def test_no_lucky_shuffle_is_an_error(self, monkeypatch):
+    def test_failing_all_shuffles_is_an_error(self, monkeypatch):
         monkeypatch.setattr(folds, "_split", lambda frame, *_: np.zeros(len(frame), int))
         with pytest.raises(ConfigError, match="no split into 5 folds gives each of them real videos and fakes"):
             assign_folds(*dfdc())
@@ -135,14 +135,14 @@ class TestAssignFolds:
             ((["a", "b"], [0], ["a", "b"]), 2, "2 names, 1 labels, 2 sources"),
         ],
     )
-    def test_errors_name_what_is_wrong(self, videos, count, message):
+    def test_errors_name_the_problem(self, videos, count, message):
         names, labels, sources = videos
         with pytest.raises(ConfigError, match=message):
             assign_folds(names, labels, sources, count)
 
 
 class TestCheckFolds:
-    def test_a_sound_frame_passes_with_any_index(self):
+    def test_a_valid_frame_passes_with_any_index(self):
         check_folds(frame())
         check_folds(frame().set_index(pd.Index([7, 7, 7, 7])))
 
@@ -153,11 +153,11 @@ class TestCheckFolds:
             ({"fold": [0, 1, 1, 1], "group": list("abcd")}, "source 'b' is in folds 0, 1"),
             ({"filename": list("abca"), "group": list("wxyz"), "source": list("wxyz")}, "filename 'a' is in folds"),
             ({"filename": ["a", "a", "c", "d"]}, "filename 'a' stands twice: name each video once"),
-            # c is made from b, a fake of a: nothing in one column crosses, the chain does
+            # c is made from b, a fake of a: no column crosses folds, but the chain does
             ({"source": ["a", "a", "b", "d"], "group": list("aacd")}, "group linked by sources, 'a' is in folds 0, 1"),
         ],
     )  # fmt: skip
-    def test_what_crosses_folds_is_named(self, columns, message):
+    def test_a_group_in_two_folds_is_named(self, columns, message):
         with pytest.raises(ConfigError, match=message):
             check_folds(frame(**columns))
 
@@ -174,7 +174,7 @@ class TestCheckFolds:
 
     @quick
     @given(st.integers(0, 10_000))
-    def test_no_video_of_a_group_can_move_unseen(self, seed):
+    def test_moving_any_video_of_a_group_is_detected(self, seed):
         made = assign_folds(*dfdc(15, seed), folds=3)
         shared = made[made.duplicated("group", keep=False)]
         row = shared.index[seed % len(shared)]
@@ -184,7 +184,7 @@ class TestCheckFolds:
 
 
 class TestFile:
-    def test_survives_the_file(self, tmp_path):
+    def test_round_trips_through_a_file(self, tmp_path):
         made = assign_folds(*dfdc())
         write_folds(tmp_path / "folds.csv", made)
         pd.testing.assert_frame_equal(read_folds(tmp_path / "folds.csv"), made)
@@ -194,15 +194,15 @@ class TestFile:
         "odd",
         [
             ["NA", "001", 'a,"b"', "two\nlines", "bare\rreturn", " 视频 ", "null", "1e5"],
-            ["001", "1", "1.0", "010"],  # a column of nothing but numbers is text all the same
+            ["001", "1", "1.0", "010"],  # an all-numeric column is still text
         ],
     )
-    def test_odd_names_survive(self, tmp_path, odd):
+    def test_odd_names_round_trip(self, tmp_path, odd):
         made = assign_folds(odd, [0, 1] * (len(odd) // 2), odd, folds=2)
         write_folds(tmp_path / "folds.csv", made)
         assert read_folds(tmp_path / "folds.csv").to_dict("list") == made.to_dict("list")
 
-    def test_what_crosses_is_neither_written_nor_read(self, tmp_path):
+    def test_a_group_in_two_folds_is_neither_written_nor_read(self, tmp_path):
         path = tmp_path / "folds.csv"
         write_folds(path, frame())
         with pytest.raises(ConfigError, match="group 'a'"):
@@ -223,7 +223,7 @@ class TestFile:
             (b'filename,label,source,group,fold\n"a,0,a,a,0\n', "no CSV of folds"),
         ],
     )
-    def test_what_is_no_file_of_folds_is_refused(self, tmp_path, content, message):
+    def test_a_file_without_folds_is_refused(self, tmp_path, content, message):
         path = tmp_path / "folds.csv"
         path.write_bytes(content)
         with pytest.raises(ConfigError, match=message):
@@ -234,8 +234,8 @@ class TestFile:
             read_folds(tmp_path / "nowhere.csv")
 
 
-def test_people_whom_the_names_name_are_in_one_fold():
-    """Two pairs of FaceForensics++, each face put on the other."""
+def test_people_named_by_file_names_are_in_one_fold():
+    """Two pairs of FaceForensics++, with each pair's faces swapped both ways."""
     reals = [f"original_sequences/youtube/c23/videos/{n}.mp4" for n in ("183", "253", "469", "481")]
     pairs = (("183", "253"), ("253", "183"), ("469", "481"), ("481", "469"))
     fakes = [f"manipulated_sequences/Deepfakes/c23/videos/{a}_{b}.mp4" for a, b in pairs]

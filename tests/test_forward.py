@@ -1,4 +1,4 @@
-"""Clips of several videos through one network at a time. On a GPU that is the way; here the same code runs on a CPU."""
+"""Clips of several videos in one forward call. This is meant for GPUs; here the same code runs on a CPU."""
 
 import threading
 from copy import deepcopy
@@ -24,7 +24,7 @@ from tests.test_bundle import Failing, checkpoint
 
 
 class Mean(torch.nn.Module):
-    """Logit: the mean of the clip's first picture, of which it keeps on record what it was given."""
+    """A network whose logit is the mean of the clip's first picture; it records the shapes of its inputs."""
 
     def __init__(self):
         super().__init__()
@@ -39,7 +39,7 @@ class Mean(torch.nn.Module):
 
 
 def clips(*values):
-    """Clips of two pictures of 4x4, each of one grey."""
+    """Clips of two 4x4 pictures, each of one grey level."""
     return torch.stack([torch.full((3, 2, 4, 4), value, dtype=torch.uint8) for value in values])
 
 
@@ -51,7 +51,7 @@ def test_each_video_gets_its_own_clips_logits():
     assert answers(model, []) == []
 
 
-def test_where_videos_are_together_every_call_has_the_same_shape_and_blank_clips_answer_nothing():
+def test_joint_calls_have_one_shape_and_padding_clips_give_no_logits():
     model = Mean()
     at_once = AtOnce(videos=2, frames=7)
     assert answers(model, [clips(1, 2), clips(3, 4, 5)], at_once=at_once) == [[1.0, 2.0], [3.0, 4.0, 5.0]]
@@ -61,22 +61,22 @@ def test_where_videos_are_together_every_call_has_the_same_shape_and_blank_clips
     assert model.shapes == [(1, 3, 2, 4, 4)] * 2
 
 
-def test_one_video_alone_is_cut_and_never_filled():
+def test_a_single_video_is_split_and_never_padded():
     model = Mean()
     assert answers(model, [clips(1, 2, 3, 4, 5)], at_once=AtOnce(frames=4)) == [[1.0, 2.0, 3.0, 4.0, 5.0]]
     assert [shape[0] for shape in model.shapes] == [2, 2, 1]
 
 
-def test_a_video_that_breaks_a_network_costs_only_itself():
+def test_a_video_that_makes_a_network_raise_affects_no_other():
     model = Mean()
     found = answers(model, [clips(1), clips(13, 2), clips(3)], at_once=AtOnce(videos=3, frames=64))
     assert found[0] == [1.0]
     assert found[2] == [3.0]
     assert isinstance(found[1], RuntimeError)
-    assert model.shapes[1:] == [(1, 3, 2, 4, 4), (2, 3, 2, 4, 4), (1, 3, 2, 4, 4)]  # then each alone, without blanks
+    assert model.shapes[1:] == [(1, 3, 2, 4, 4), (2, 3, 2, 4, 4), (1, 3, 2, 4, 4)]  # then each alone, without padding
 
 
-def test_what_is_no_number_costs_only_its_video():
+def test_a_nonfinite_logit_affects_only_its_video():
     class Inf(Mean):
         def forward(self, clips):
             logits = clips[:, 0, 0, 0, 0].float()
@@ -87,7 +87,7 @@ def test_what_is_no_number_costs_only_its_video():
     assert str(found[1]) == "its logits are [2.0, nan, 3.0]"
 
 
-def test_mirrored():
+def test_mirrored_clips_are_averaged():
     left = clips(0)
     left[..., 0] = 8
 
@@ -107,20 +107,20 @@ def test_mirrored():
         ("cuda:99", r"there is no device 'cuda:99' here: torch sees \d+ GPUs; name cpu"),
     ],
 )
-def test_a_device_that_is_not_here_is_refused(name, message):
+def test_an_unavailable_device_is_refused(name, message):
     assert read_device("cpu") == torch.device("cpu")
     with pytest.raises(ConfigError, match=message):
         read_device(name)
 
 
 @pytest.mark.parametrize("name", REGISTRY)
-def test_in_16_bits_a_network_says_the_same_to_a_hundredth(name):
-    """On a CPU here, where the same layers compute in 16 bits as on a GPU."""
+def test_16_bit_logits_agree_to_a_hundredth(name):
+    """Runs on a CPU, where the same layers compute in 16 bits as on a GPU."""
     torch.manual_seed(0)
     model = build_model(ModelConfig(name=name), ClipConfig(length=4, size=32)).eval()
     for weight in model.parameters():
         if not weight.any():
-            torch.nn.init.normal_(weight, std=0.05)  # heads that begin at 0
+            torch.nn.init.normal_(weight, std=0.05)  # heads are initialized to 0
     noise = torch.randint(0, 256, (1, 3, 4, 32, 32), dtype=torch.uint8)
     whole, half = (answers(model, [noise], at_once=AtOnce(half=half))[0] for half in (False, True))
     assert not isinstance(whole, Exception)
@@ -130,7 +130,7 @@ def test_in_16_bits_a_network_says_the_same_to_a_hundredth(name):
 
 
 def overflowing(model):
-    """The network, made so that all but the mean colour is too much for 16 bits; in 32 it says a number."""
+    """A network that overflows 16 bits except on the mean colour, and is finite in 32 bits."""
     first = next(module for module in model.modules() if isinstance(module, torch.nn.Conv3d))
     with torch.no_grad():
         first.weight.mul_(1e5)
@@ -148,7 +148,7 @@ HALF = AtOnce(videos=3, frames=28, half=True)
 
 
 @pytest.mark.parametrize("mirror", [False, True])
-def test_what_overflows_16_bits_is_tried_again_in_32(loud, mirror):
+def test_a_16_bit_overflow_is_retried_in_32_bits(loud, mirror):
     with torch.inference_mode(), torch.autocast("cpu", torch.float16):
         assert not torch.isfinite(loud(NOISE)).any()
     plain = (255 * loud.mean).round().to(torch.uint8).reshape(1, 3, 1, 1, 1).repeat(1, 1, 4, 32, 32)
@@ -156,10 +156,10 @@ def test_what_overflows_16_bits_is_tried_again_in_32(loud, mirror):
     whole = [answers(loud, [video], 0.5, mirror, replace(HALF, half=False))[0] for video in (plain, NOISE)]
     assert noise == again == whole[1]
     assert quiet == pytest.approx(whole[0], abs=0.01)
-    assert quiet != whole[0]  # it was not tried again: 16 bits do for it
+    assert quiet != whole[0]  # not retried: 16 bits suffice for it
 
 
-def test_what_is_no_number_in_32_bits_either_is_left_out(loud):
+def test_a_nonfinite_logit_in_32_bits_is_left_out(loud):
     for weight in loud.parameters():
         weight.data *= torch.nan
     (found,) = answers(loud, [NOISE], at_once=HALF)
@@ -171,7 +171,7 @@ FACES = FacesConfig(size=64, detect_side=320, segment=0.7)
 
 @pytest.fixture(scope="module")
 def records(small_store, face_video):
-    """Eight videos of a segment, one that is unreadable, and one of four segments."""
+    """Eight videos of one segment, an unreadable one, and one of four segments."""
     return [*small_store.records(), in_memory(Video(face_video, "long.mp4"), FACES)]
 
 
@@ -191,7 +191,7 @@ def bundle(tmp_path_factory, small_store):
     return load_bundle(folder / "bundle")
 
 
-def test_a_member_is_left_out_only_where_32_bits_do_not_help(faced, bundle, monkeypatch):
+def test_a_member_is_left_out_only_if_32_bits_fail_too(faced, bundle, monkeypatch):
     monkeypatch.setitem(AT_ONCE, "cpu", HALF)
     (model, header), second = bundle.members
     weights = overflowing(deepcopy(model))
@@ -209,24 +209,24 @@ def test_a_member_is_left_out_only_where_32_bits_do_not_help(faced, bundle, monk
 
 @pytest.fixture
 def together(monkeypatch):
-    """Three videos at a time, seven clips of four frames a call."""
+    """Score three videos at a time, with seven clips of four frames per call."""
     monkeypatch.setitem(AT_ONCE, "cpu", AtOnce(videos=3, frames=28))
 
 
-def test_members_side_by_side_give_the_digits_that_they_give_one_after_the_other(faced, bundle, monkeypatch):
+def test_parallel_members_give_the_same_digits_as_sequential_ones(faced, bundle, monkeypatch):
     monkeypatch.setattr(forward, "available_cores", lambda: 2)
     (first, header), second = bundle.members
-    beside = threading.Barrier(2, timeout=100)
+    barrier = threading.Barrier(2, timeout=100)
 
     class Waits(torch.nn.Module):
-        """Goes on when another does."""
+        """A member that proceeds only once another runs in parallel."""
 
         def __init__(self, inner):
             super().__init__()
             self.inner = inner
 
         def forward(self, clips):
-            beside.wait()
+            barrier.wait()
             assert torch.get_num_threads() == 1
             return self.inner(clips)
 
@@ -260,25 +260,25 @@ def close(scores, others):
         assert [face[:3] for face in one.faces] == [face[:3] for face in other.faces]
 
 
-def test_scored_together_videos_have_the_scores_that_they_have_alone(records, bundle, tmp_path, request):
+def test_videos_scored_together_get_the_same_scores_as_alone(records, bundle, tmp_path, request):
     names = [record.video for record in records]
     alone = [score for record in records for score in score_videos([record], bundle)]
     request.getfixturevalue("together")
     assert bundle.at_once == AtOnce(3, 28)
     close(score_videos(records, bundle), alone)
-    told = []
+    steps = []
     budget = Budget(10, 3600)
     made = predict(
-        names, [records[:5], [], records[5:]], bundle, tmp_path / "s.csv", lambda *step: told.append(step), budget
+        names, [records[:5], [], records[5:]], bundle, tmp_path / "s.csv", lambda *step: steps.append(step), budget
     )
     close(made.scores, alone)
-    assert [done for done, _, _ in told] == [3, 5, 8, 10]
+    assert [done for done, _, _ in steps] == [3, 5, 8, 10]
     assert sum(budget.used.values()) == 10
     assert not budget.changes
 
 
 @pytest.mark.usefixtures("together")
-def test_a_damaged_film_costs_its_video_only(faced, bundle, tmp_path):
+def test_a_damaged_film_affects_only_its_video(faced, bundle, tmp_path):
     records = faced[-3:]
     whole = score_videos(records, bundle)
     gone = replace(records[1].tracklets[0], film=tmp_path / "gone.mp4")
@@ -290,7 +290,7 @@ def test_a_damaged_film_costs_its_video_only(faced, bundle, tmp_path):
 
 
 @pytest.mark.usefixtures("together")
-def test_a_member_that_fails_for_a_video_is_left_out_for_that_one(faced, bundle):
+def test_a_member_that_fails_on_a_video_is_left_out_for_it(faced, bundle):
     records = faced[-3:]
     whole = score_videos(records, bundle)
     (first, header), second = bundle.members

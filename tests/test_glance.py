@@ -7,7 +7,7 @@ from dfd.types import Video
 from dfd.videos.glance import first_frame
 
 
-def test_the_first_frame_of_a_video_is_brought_down(face_video):
+def test_the_first_frame_of_a_video_is_downscaled(face_video):
     image = first_frame(Video(face_video, "face.mp4"), 160)
     assert image.shape == (120, 160, 3)
     assert image.dtype == np.uint8
@@ -22,6 +22,6 @@ def test_a_picture_is_its_own_first_frame(tmp_path):
     assert image[0, 0].tolist() == [255, 0, 0]
 
 
-def test_what_cannot_be_read_is_told(tmp_path):
+def test_an_unreadable_file_is_reported(tmp_path):
     with pytest.raises(VideoReadError):
         first_frame(Video(tmp_path / "none.mp4", "none.mp4"), 50)

@@ -12,10 +12,10 @@ from dfd.models.checkpoint import Header
 from dfd.types import Video
 
 GOLDEN = [[74, 95, 65], [77, 57, 70], [80, 66, 105]]
-"""The first three pixels of a golden clip, by channel."""
+"""The first three pixels of a golden clip, per channel."""
 
 
-def test_the_golden_clip_is_the_same_everywhere_and_fills_the_range():
+def test_the_golden_clip_is_reproducible_and_spans_the_range():
     header = Header(
         model=ModelConfig(name="journal_conv3d"),
         clip=ClipConfig(length=4, size=32),
@@ -31,13 +31,13 @@ def test_the_golden_clip_is_the_same_everywhere_and_fills_the_range():
 
 
 @pytest.mark.parametrize("side", [100, 200, 320])
-def test_the_drawn_face_is_a_face_to_the_detector(side):
+def test_the_drawn_face_is_detected(side):
     (found,) = Detector().detect([drawn_face(side)])
     assert len(found) == 1
     assert found.confidences[0] > 0.98
     left, top, right, bottom = found.boxes[0] / side
     eyes = found.landmarks[0, :2] / side
-    assert np.abs(eyes - [[0.41, 0.44], [0.59, 0.44]]).max() < 0.03  # where they were drawn
+    assert np.abs(eyes - [[0.41, 0.44], [0.59, 0.44]]).max() < 0.03  # where the eyes were drawn
     assert left < 0.35 < 0.65 < right
     assert top < 0.35 < 0.7 < bottom
 
@@ -48,7 +48,7 @@ def video(tmp_path):
     return tmp_path / "golden.mp4"
 
 
-def test_the_golden_video_is_the_same_every_time_and_its_face_is_found(video, tmp_path):
+def test_the_golden_video_is_reproducible_and_its_face_is_found(video, tmp_path):
     write_golden_video(tmp_path / "again.mp4")
     assert video.read_bytes() == (tmp_path / "again.mp4").read_bytes()
     assert len(video.read_bytes()) < 30_000
@@ -65,7 +65,7 @@ BT601, BT709 = (0.299, 0.114), (0.2126, 0.0722)
 
 
 def recoloured(crops, matrix, full_range):
-    """Crops made with BT.601 out of the usual range, as by a decoder that takes another."""
+    """Recode crops with another colour matrix or range, as another decoder would."""
     (red, blue), (other_red, other_blue) = BT601, matrix
     luma = crops @ [red, 1 - red - blue, blue]
     u, v = (crops[..., 2] - luma) / (2 - 2 * blue), (crops[..., 0] - luma) / (2 - 2 * red)
@@ -79,7 +79,7 @@ def recoloured(crops, matrix, full_range):
 @pytest.mark.parametrize(
     ("matrix", "full_range", "agrees"), [(BT601, False, True), (BT709, False, False), (BT601, True, False)]
 )
-def test_another_matrix_or_range_of_colours_is_noticed(video, matrix, full_range, agrees):
+def test_another_colour_matrix_or_range_is_detected(video, matrix, full_range, agrees):
     (looked,) = video_tracklets(Video(video, "golden"), FacesConfig())
     (tracklet,) = looked.tracklets
     golden = golden_face(video, FacesConfig(), "0")
@@ -87,7 +87,7 @@ def test_another_matrix_or_range_of_colours_is_noticed(video, matrix, full_range
     assert golden.agrees(golden.replace(colour=colour)) == agrees
 
 
-def test_settings_with_which_it_is_not_found_agree_with_themselves_only(video):
+def test_no_golden_face_agrees_only_with_no_golden_face(video):
     blind = golden_face(video, FacesConfig(min_face=SIDE + 1), "0")
     assert blind.box is None
     assert str(blind) == "no face"
@@ -107,13 +107,13 @@ def test_settings_with_which_it_is_not_found_agree_with_themselves_only(video):
         ((0, 0, 100, 100), (0, 0, 2.1), False),
     ],
 )
-def test_how_near_is_the_same(box, colour, agrees):
+def test_golden_faces_agree_within_a_tolerance(box, colour, agrees):
     golden = GoldenFace(sha256="0", box=(0, 0, 100, 100), colour=(50, 60, 70))
     shade = tuple(np.add((50, 60, 70), colour).tolist())
     assert golden.agrees(GoldenFace(sha256="0", box=box, colour=shade)) == agrees
 
 
-def test_a_video_that_cannot_be_read_says_so(tmp_path):
+def test_an_unreadable_video_gives_a_clear_error(tmp_path):
     (tmp_path / "golden.mp4").write_bytes(b"not a video")
     with pytest.raises(CheckpointError, match=r"golden\.mp4 cannot be read .* copy the bundle again"):
         golden_face(tmp_path / "golden.mp4", FacesConfig(), "0")

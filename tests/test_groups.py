@@ -31,14 +31,14 @@ def weights(tmp_path_factory):
 
 @pytest.fixture
 def twins(small_store, small_dataset, tmp_path):
-    """The small dataset, and real0 under another name too: one person, with random weights too."""
+    """The small dataset plus real0 under a second name: one person, even with random weights."""
     store = FaceStore.open(shutil.copytree(small_store.folder, tmp_path / "faces"))
     store.write(Video(small_dataset / "real0.mp4", "twin.mp4", 0))
     return store
 
 
 def in_parts(store, parts):
-    """The records as if they lay in parts of DFDC; parts: by the digit in the name."""
+    """The records renamed into parts of DFDC. parts: digit in the name to part."""
     records = []
     for record in labelled(store):
         if record.tracklets:
@@ -52,12 +52,12 @@ def folds_of(frame):
 
 
 def named(store, people):
-    """The records, each with the people of that name."""
+    """The records with people assigned by name."""
     return [dataclasses.replace(record, people=tuple(people.get(record.video, ()))) for record in labelled(store)]
 
 
-def test_people_whom_the_data_names_stay_on_one_side_unless_they_may_cross(small_store):
-    """A fake's donor too: real3's person is in a fake of real0, and real1 and real2 are one."""
+def test_named_people_stay_in_one_part_unless_allowed_to_cross(small_store):
+    """Donors count too: real3's person is in a fake of real0; real1 and real2 show the same person."""
     records = named(small_store, {"fake0.mp4": ["3"], "real3.mp4": ["3"], "real1.mp4": ["x"], "real2.mp4": ["x"]})
     for seed in range(5):
         fold = folds_of(split(records, 2, seed))
@@ -67,7 +67,7 @@ def test_people_whom_the_data_names_stay_on_one_side_unless_they_may_cross(small
     assert any(fold["real1.mp4"] != fold["real2.mp4"] for fold in seeds)
 
 
-def test_where_people_tie_everything_it_is_said_that_they_may_cross(small_store):
+def test_one_group_suggests_letting_people_cross(small_store):
     with pytest.raises(ConfigError, match=r"1 real group only.*--groups source people may cross"):
         split(named(small_store, {f"real{i}.mp4": ["one"] for i in range(4)}), 2, 0)
 
@@ -83,12 +83,12 @@ def test_parts_stay_whole(small_store):
         split(records, 3, 0, Grouping(groups="part"))
 
 
-def test_parts_are_asked_for_where_there_are_none(small_store):
+def test_grouping_by_missing_parts_is_refused(small_store):
     with pytest.raises(ConfigError, match="in no part of DFDC"):
         split(labelled(small_store), 2, 0, Grouping(groups="part"))
 
 
-def test_a_person_stays_on_one_side_with_all_fakes(twins, weights):
+def test_a_person_stays_in_one_part_with_all_fakes(twins, weights):
     records = labelled(twins)
     by_source = split(records, 2, 0)
     assert by_source["group"].nunique() == 6
@@ -100,13 +100,13 @@ def test_a_person_stays_on_one_side_with_all_fakes(twins, weights):
 
 
 def test_one_person_throughout_cannot_be_split(twins, weights):
-    """Every real face here is the same photograph: far apart only for a distance near 0."""
+    """All real faces here come from the same photograph, so only a distance near 0 separates them."""
     grouping = Grouping(groups="identity", identity_weights=weights, identity_distance=1.0)
     with pytest.raises(ConfigError, match="1 real group only"):
         split(labelled(twins), 2, 0, grouping)
 
 
-def test_people_are_of_real_videos_and_take_weights(twins, weights):
+def test_people_are_found_in_real_videos_and_require_weights(twins, weights):
     links = people(labelled(twins), Grouping(identity_weights=weights, identity_distance=1e-7))
     assert {a for a, _ in links} == {"real0.mp4", "real1.mp4", "real2.mp4", "real3.mp4", "twin.mp4"}
     assert dict(links)["twin.mp4"] == "real0.mp4"
@@ -114,7 +114,7 @@ def test_people_are_of_real_videos_and_take_weights(twins, weights):
         people(labelled(twins), Grouping(groups="identity"))
 
 
-def test_a_distance_that_is_not_given_is_the_networks_own(twins, weights, tmp_path, monkeypatch):
+def test_the_default_distance_depends_on_the_network(twins, weights, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(groups, "person_links", lambda embeddings, names, distance: asked.append(distance) or [])
     for path, own in ((weights, 1.0), (write_dlib(tmp_path / "dlib.pt"), 0.5)):
@@ -125,23 +125,23 @@ def test_a_distance_that_is_not_given_is_the_networks_own(twins, weights, tmp_pa
 
 @pytest.fixture
 def stopped(small_store, small_recipe, tmp_path):
-    """A run that has its settings and folds, and nothing else yet."""
+    """A run that has written its settings and folds, but nothing else."""
     run = tmp_path / "cv"
     crossval(small_store, small_recipe, 2, run)
     return run
 
 
 class TestFoldsOfARun:
-    def test_another_seed_takes_the_same_folds(self, small_store, small_recipe, stopped, tmp_path):
+    def test_another_seed_keeps_the_folds(self, small_store, small_recipe, stopped, tmp_path):
         other = small_recipe.replace(train=small_recipe.train.replace(seed=1))
         wanted = folds_of(pd.read_csv(stopped / "folds.csv"))
         assert folds_of(split(labelled(small_store), 2, 1)) != wanted
         made = crossval(small_store, other, 2, tmp_path / "other", grouping=Grouping(folds_of=stopped))
         assert folds_of(made.folds) == wanted
-        again = crossval(small_store, other, 2, tmp_path / "other")  # goes on with the folds that it has
+        again = crossval(small_store, other, 2, tmp_path / "other")  # resumes with its folds
         assert folds_of(again.folds) == wanted
 
-    def test_a_group_that_crosses_folds_stops_it(self, small_store, small_recipe, stopped, tmp_path):
+    def test_a_group_in_two_folds_stops_the_run(self, small_store, small_recipe, stopped, tmp_path):
         text = (stopped / "folds.csv").read_text()
         frame = pd.read_csv(stopped / "folds.csv")
         frame.loc[frame["filename"] == "fake0.mp4", "fold"] = 1 - folds_of(frame)["real0.mp4"]
@@ -153,7 +153,7 @@ class TestFoldsOfARun:
         (stopped / "folds.csv").write_text(text)
         crossval(small_store, small_recipe, 2, stopped)
 
-    def test_a_source_corrected_since_that_crosses_is_found(self, small_store, stopped):
+    def test_a_corrected_source_that_crosses_folds_is_found(self, small_store, stopped):
         frame = pd.read_csv(stopped / "folds.csv")
         side = folds_of(frame)
         a, b = next((a, b) for a in side for b in side if side[a] != side[b] and a.startswith("fake"))
@@ -172,25 +172,25 @@ class TestFoldsOfARun:
             split(records, 2, 0, Grouping(folds_of=stopped))
 
 
-def test_faces_are_embedded_once_a_run_and_again_for_other_videos(twins, small_recipe, weights, tmp_path, monkeypatch):
-    told = []
+def test_faces_are_embedded_once_per_run_and_set_of_videos(twins, small_recipe, weights, tmp_path, monkeypatch):
+    counts = []
     found = groups.people
-    monkeypatch.setattr(groups, "people", lambda records, *more: told.append(len(records)) or found(records, *more))
+    monkeypatch.setattr(groups, "people", lambda records, *more: counts.append(len(records)) or found(records, *more))
     by_face = Grouping(groups="identity", identity_weights=weights, identity_distance=1e-7)
     run, records = tmp_path / "run", labelled(twins)
     scores = [train_fold(twins, small_recipe, Fold(0, 2), run, grouping=by_face) for _ in range(2)]
     assert scores[0] == scores[1]
-    assert told == [len(records)]
+    assert counts == [len(records)]
     frame = split(records, 2, 0, by_face, run=run)
     assert frame.equals(split(records, 2, 0, by_face))
-    assert len(told) == 2
+    assert len(counts) == 2
     for other in (by_face.replace(identity_distance=1e-6), by_face):
-        split(records, 2, 0, other, run=run)  # another distance, and then the first again
+        split(records, 2, 0, other, run=run)  # another distance, then the first one again
     split(records[:-1], 2, 0, by_face, run=run)
-    assert len(told) == 5
+    assert len(counts) == 5
 
 
-def test_a_folder_that_is_no_run_gets_no_people(twins, small_recipe, weights, tmp_path):
+def test_people_are_not_written_to_a_folder_that_is_not_a_run(twins, small_recipe, weights, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     grouping = Grouping(groups="identity", identity_weights=weights)
     for train in (train_fold, lambda *given, **more: train_all(*given[:2], tmp_path, **more)):
@@ -199,8 +199,8 @@ def test_a_folder_that_is_no_run_gets_no_people(twins, small_recipe, weights, tm
     assert [path.name for path in tmp_path.iterdir() if path.name != "faces"] == ["mine.txt"]
 
 
-def test_patience_keeps_people_by_the_face_together(twins, small_recipe, weights, tmp_path, monkeypatch):
-    """real0 and its twin are one person: they judge together, or both are learned from."""
+def test_early_stopping_keeps_people_by_face_together(twins, small_recipe, weights, tmp_path, monkeypatch):
+    """real0 and its twin are one person: both are held out or both are trained on."""
     asked = []
     monkeypatch.setattr(fit, "judges", lambda rows, config: asked.append({name: of for name, _, of in rows}) or set())
     patient = small_recipe.replace(train=small_recipe.train.replace(patience=1, epochs=1))
@@ -226,18 +226,18 @@ def test_a_dataset_in_several_layouts_has_sets(small_store):
     assert "set" not in split(labelled(small_store), 2, 0)
 
 
-def test_the_kind_of_groups_is_on_record_and_another_is_another_run(twins, small_recipe, weights, tmp_path):
+def test_the_grouping_is_recorded_and_changing_it_is_a_new_run(twins, small_recipe, weights, tmp_path):
     grouping = Grouping(groups="identity", identity_weights=weights, identity_distance=1e-7)
     made = crossval(twins, small_recipe, 2, tmp_path / "cv", grouping=grouping)
-    told = json.loads((tmp_path / "cv" / "config.json").read_text())
-    assert (told["groups"], told["identity_distance"]) == ("identity", 1e-7)
+    config = json.loads((tmp_path / "cv" / "config.json").read_text())
+    assert (config["groups"], config["identity_distance"]) == ("identity", 1e-7)
     assert made.score["groups"] == 5
     with pytest.raises(ConfigError, match="groups: 'identity', now None"):
         crossval(twins, small_recipe, 2, tmp_path / "cv")
 
 
-def test_pictures_of_one_person_by_the_face_stay_on_one_side(small_dataset, tmp_path):
-    """One face in three pictures; the others show nobody, and so does each fake."""
+def test_pictures_of_one_person_by_face_stay_in_one_part(small_dataset, tmp_path):
+    """Three pictures show one face; the others and the fakes show none."""
     (face,) = read_frames(small_dataset / "real0.mp4", [0]).images
     videos = []
     for n in range(4):

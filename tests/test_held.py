@@ -16,25 +16,25 @@ from dfd.training.held import ON_CURVE, HeldVideos
 
 @pytest.fixture(scope="module")
 def run(small_store, small_recipe, tmp_path_factory):
-    """A training without the videos of two people, and with a mean of weights; its checkpoint and those videos."""
+    """Train with an EMA and without the videos of two people; return checkpoint, held-out videos and progress."""
     names = {"real0.mp4", "fake0.mp4", "real1.mp4", "fake1.mp4", "broken.mp4"}
     held = [r for r in small_store.records() if r.video in names]
     seen = [r for r in small_store.records() if r.video not in names]
     recipe = small_recipe.replace(train=small_recipe.train.replace(ema=0.9))
-    told = []
+    progress = []
     path = train(
         seen,
         small_store,
         recipe,
         tmp_path_factory.mktemp("held") / "run",
-        runtime=Runtime(lambda *args: told.append(args)),
+        runtime=Runtime(lambda *args: progress.append(args)),
         held=held,
     )
-    return path, held, told
+    return path, held, progress
 
 
-def test_the_curve_ends_with_the_score_of_the_fold_kept_aside(run, tmp_path):
-    """Of the mean of the weights, which is what is kept and scored."""
+def test_the_curve_ends_with_the_held_out_fold_score(run, tmp_path):
+    """The score is that of the EMA weights, which are kept and scored."""
     path, held, _ = run
     curve = pd.read_csv(path.parent.parent / "metrics.csv")
     assert curve["held_loss"].between(0.3, 3).all()
@@ -49,11 +49,11 @@ def test_the_curve_ends_with_the_score_of_the_fold_kept_aside(run, tmp_path):
     )
 
 
-def test_it_tells_how_far_it_is(run):
+def test_measuring_reports_progress(run):
     assert any(last.endswith("fold kept aside, 5 of 5") for _, _, last in run[2])
 
 
-def test_measuring_changes_nothing_that_training_goes_on_with(run):
+def test_measuring_does_not_change_training_state(run):
     path, held, _ = run
     model, header = load_model(path)
     model.train()
@@ -68,7 +68,7 @@ def test_measuring_changes_nothing_that_training_goes_on_with(run):
     assert HeldVideos(tuple(held), header).measure(model) == first
 
 
-def test_a_fold_of_one_class_has_a_gap_for_a_measure(run):
+def test_a_fold_of_one_class_gives_nan_measures(run):
     path, held, _ = run
     model, header = load_model(path)
     measures = HeldVideos(tuple(r for r in held if r.label == 0), header).measure(model)
@@ -76,7 +76,7 @@ def test_a_fold_of_one_class_has_a_gap_for_a_measure(run):
     assert math.isnan(measures["held_auc"])
 
 
-def test_a_network_that_is_lost_has_a_gap_and_not_what_a_coin_scores(run):
+def test_a_diverged_network_gives_nan_and_not_the_chance_level(run):
     path, held, _ = run
     model, header = load_model(path)
     for parameter in model.parameters():
@@ -85,7 +85,7 @@ def test_a_network_that_is_lost_has_a_gap_and_not_what_a_coin_scores(run):
 
 
 def test_a_point_of_the_curve_is_measured_on_a_sample_of_many_videos(run):
-    """Evenly spread, both classes, the same each time."""
+    """The sample is evenly spread, has both classes and is deterministic."""
     path, held, _ = run
     _, header = load_model(path)
     many = [replace(record, video=f"{number}.mp4") for number, record in enumerate(held * 500)]

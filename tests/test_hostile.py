@@ -1,4 +1,4 @@
-"""`dfd predict` and `dfd faces` on all the broken files of tests/hostile, each command in its own process."""
+"""`dfd predict` and `dfd faces` on all broken files of tests/hostile, each command in its own process."""
 
 import csv
 import json
@@ -28,7 +28,7 @@ LIMITS = ["--workers", "2", "--timeout", "200", "--memory", str(MEMORY)]
 
 @dataclass(frozen=True)
 class Run:
-    """A finished command. before, after: listings of the videos' folder. alive: processes left running."""
+    """A finished command. before, after: listings of the video folder. alive: processes left running."""
 
     place: Path
     expected: Expected
@@ -74,7 +74,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Expected]:
 
 @pytest.fixture(scope="module")
 def predicted(videos: tuple[Path, Expected], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """`dfd predict` on all files; meanwhile one is deleted and another is replaced."""
+    """Run `dfd predict` on all files; meanwhile delete one file and replace another."""
     folder, expected = videos
     expected = {name: statuses for name, statuses in expected.items() if name != NO_TEXT}  # a sample CSV cannot name it
     place = tmp_path_factory.mktemp("predicted")
@@ -107,7 +107,7 @@ def wrong(expected: Expected, statuses: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.mark.timeout(600)
-def test_predict_gives_every_video_a_row_and_a_status(predicted: Run) -> None:
+def test_predict_writes_a_row_and_a_status_per_video(predicted: Run) -> None:
     assert predicted.status == 0, predicted.text
     assert "Traceback" not in predicted.text
     fell_back = {row["filename"]: row["status"] for row in predicted.rows}
@@ -118,9 +118,9 @@ def test_predict_gives_every_video_a_row_and_a_status(predicted: Run) -> None:
     validate_submission(predicted.place / "submission.csv", predicted.place / "sample.csv")
 
 
-def test_predict_leaves_nothing_behind(predicted: Run) -> None:
+def test_predict_leaves_no_file_or_process(predicted: Run) -> None:
     assert predicted.alive == []
-    assert predicted.after == predicted.before  # no file name was run by a shell
+    assert predicted.after == predicted.before  # no file name was executed by a shell
     assert listing(predicted.place / "tmp") == []
     left = {path.name for path in predicted.place.iterdir()}
     assert left == {"bundle", "m.ckpt", "sample.csv", "submission.csv", "report.json", "tmp"}

@@ -1,4 +1,4 @@
-"""The package is made by hand here, so that no registry is needed."""
+"""Weights from a handmade package, so that no registry is needed."""
 
 import io
 import json
@@ -20,7 +20,7 @@ QUANTISED = {"dtype": "uint8", "scale": 0.01, "min": -1.0}
 
 
 def tensors():
-    """Name -> shape, as the package has them."""
+    """Tensor name to shape, as in the package."""
     convs = {DOWN: (7, 3, 32)}
     for block, (before, after) in BLOCKS.items():
         convs |= {f"{block}/conv1": (3, before, after), f"{block}/conv2": (3, after, after)}
@@ -32,7 +32,7 @@ def tensors():
 
 
 def packed(shapes, plain=("conv64_1/conv1/conv/filters",)):
-    """A manifest and the bytes of random tensors; those named in `plain` in float32."""
+    """A manifest and the bytes of random tensors; those named in `plain` are float32."""
     rng, parts, manifest = np.random.default_rng(0), [], []
     for name, shape in shapes.items():
         about = {"name": name, "shape": shape, "dtype": "float32"}
@@ -44,7 +44,7 @@ def packed(shapes, plain=("conv64_1/conv1/conv/filters",)):
 
 @pytest.fixture
 def registry(tmp_path, monkeypatch):
-    """Publishes a package with these files and pins it; the cache is empty."""
+    """Return a function that publishes and pins a package with these files; the cache is empty."""
     monkeypatch.setenv("DFD_CACHE", str(tmp_path / "cache"))
 
     def publish(manifest, content):
@@ -60,7 +60,7 @@ def registry(tmp_path, monkeypatch):
     return publish
 
 
-def test_the_weights_are_downloaded_once_and_are_the_embedders(registry, tmp_path):
+def test_weights_are_downloaded_once_and_load_into_the_embedder(registry, tmp_path):
     published = registry(*packed(tensors()))
     identity_weights(tmp_path / "new" / "identity.pt")
     assert Embedder(tmp_path / "new" / "identity.pt").aligned
@@ -70,7 +70,7 @@ def test_the_weights_are_downloaded_once_and_are_the_embedders(registry, tmp_pat
     assert (tmp_path / "again.pt").read_bytes() == (tmp_path / "new" / "identity.pt").read_bytes()
 
 
-def test_eight_bits_are_scaled_and_moved_and_plain_tensors_are_not():
+def test_8_bit_tensors_are_dequantized_and_float_ones_kept():
     shapes = {"a": [2, 3], "b": [4]}
     manifest, content = packed(shapes, plain=("b",))
     found = unpacked(manifest, content)
@@ -82,8 +82,8 @@ def test_eight_bits_are_scaled_and_moved_and_plain_tensors_are_not():
         unpacked(manifest, content[:-4])
 
 
-def test_scale_and_shift_are_folded_into_a_convolution():
-    """TensorFlow's own order: pictures and filters with channels last."""
+def test_scale_and_shift_are_folded_into_the_convolution():
+    """In TensorFlow's layout: pictures and filters have channels last."""
     loaded = unpacked(*packed(tensors()))
     state = folded(loaded)
     assert torch.equal(state["fc.weight"], loaded["fc"].T)
@@ -97,12 +97,12 @@ def test_scale_and_shift_are_folded_into_a_convolution():
 
 
 def test_a_package_of_another_network_is_refused(registry, tmp_path):
-    for shapes, told in (
+    for shapes, message in (
         ({"fc": [256, 128]}, "conv32_down/conv/filters"),
         ({**tensors(), "fc": [256, 64]}, r"fc\.weight"),
     ):
         registry(*packed(shapes))
-        with pytest.raises(CheckpointError, match=f"is not dlib's face recognition network: .*{told}"):
+        with pytest.raises(CheckpointError, match=f"is not dlib's face recognition network: .*{message}"):
             identity_weights(tmp_path / "identity.pt")
         (tmp_path / "cache" / "face-api-1.7.15.tgz").unlink()
     assert not (tmp_path / "identity.pt").exists()

@@ -1,4 +1,4 @@
-"""The bundle that comes with dfd: where it is, and that it does what it should."""
+"""The bundle shipped with dfd: its location and its quality."""
 
 import pytest
 
@@ -17,24 +17,24 @@ from tests.test_bundle import checkpoint
 pytestmark = pytest.mark.slow
 
 
-def test_a_dfd_without_a_detector_says_what_to_give(monkeypatch, tmp_path):
+def test_without_a_shipped_bundle_the_error_says_what_to_pass(monkeypatch, tmp_path):
     monkeypatch.setattr(info, "SHIPPED", tmp_path)
     with pytest.raises(CheckpointError, match="^this dfd has no shipped detector: give --bundle FOLDER$"):
         shipped()
     assert not is_shipped("")
 
 
-def test_the_shipped_bundle_is_known_by_its_sha256(monkeypatch, tmp_path):
+def test_the_shipped_bundle_is_identified_by_its_sha256(monkeypatch, tmp_path):
     monkeypatch.setattr(info, "SHIPPED", tmp_path / "b")
     written = write_bundle(tmp_path / "b", [checkpoint(tmp_path / "m.ckpt", 1)])
     assert shipped() == tmp_path / "b"
     assert is_shipped(sha256(tmp_path / "b" / "bundle.json"))
-    assert is_shipped(written.sha256())  # as a prediction's report names it
+    assert is_shipped(written.sha256())  # as named in a prediction's report
     assert not is_shipped("0" * 64)
 
 
 @pytest.mark.skipif(not (SHIPPED / "bundle.json").is_file(), reason="this checkout has no shipped detector")
-def test_the_shipped_bundle_is_small_whole_and_tells_fakes_from_real_videos(tmp_path):
+def test_the_shipped_bundle_is_small_complete_and_separates_fakes_from_real_videos(tmp_path):
     bundle = load_bundle(shipped())
     assert sum(path.stat().st_size for path in shipped().iterdir()) < 20e6
     assert "never proof" in (shipped() / "CARD.md").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from dfd.videos.inputs import found_at, placed, shard_of
 from dfd.videos.remote import url_of
 
 
-def test_a_folder_by_url_is_read_as_one_here(server):
+def test_a_folder_by_url_is_read_like_a_local_one(server):
     for name in ("a.mp4", "b.MOV", "note.rst"):
         (server.folder / name).touch()
     there = url_of(server.place)
@@ -27,14 +27,14 @@ def test_a_folder_by_url_is_read_as_one_here(server):
         found_at(server.place)
 
 
-def test_a_path_is_of_the_root(tmp_path, monkeypatch):
+def test_paths_are_resolved_against_the_root(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert placed(Path("a")) == tmp_path / "a"
     assert placed(Path("s3://a/b")) == Path("s3:/a/b")
 
 
 @pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "a/b", "1/0", "", "-1/2", "1/2/3", "²/3", "9" * 12 + "/1"])
-def test_a_part_that_there_is_not_is_refused(shard):
+def test_a_nonexistent_part_is_refused(shard):
     with pytest.raises(ConfigError, match="give I/N, as in 2/8"):
         shard_of([Video(Path("a"), "a")] * 4, shard)
 

@@ -16,7 +16,7 @@ from dfd.clips.sampling import ClipConfig
 
 
 class Items(TrainingClips):
-    """So many items that say what they are asked for."""
+    """A dataset of `count` items that return their own (name, epoch, number)."""
 
     clips = 2
 
@@ -32,29 +32,29 @@ class Items(TrainingClips):
 
 
 def epochs(data, count):
-    """Every item of so many epochs, an epoch a list."""
+    """All items of `count` epochs, one list per epoch."""
     return [[data[epoch, number] for number in range(len(data))] for epoch in range(count)]
 
 
-def test_a_half_is_half_of_the_items_and_then_the_other_half():
+def test_a_half_share_takes_half_of_the_items_and_then_the_rest():
     first, second, third = epochs(JoinedClips([Items("a", 3), Items("b", 4)], [1, 0.5], seed=0), 3)
     assert Counter(name for name, *_ in first) == {"a": 3, "b": 2}
     of_b = [{item[2] for item in epoch if item[0] == "b"} for epoch in (first, second)]
     assert of_b[0] | of_b[1] == {0, 1, 2, 3}
     assert {item for item in (*first, *second) if item[0] == "b"} == {("b", 0, number) for number in range(4)}
-    assert {item[1] for item in third if item[0] == "b"} == {1}  # drawn anew
+    assert {item[1] for item in third if item[0] == "b"} == {1}  # the second pass of b
     for epoch, items in enumerate((first, second, third)):
         assert {item for item in items if item[0] == "a"} == {("a", epoch, number) for number in range(3)}
 
 
-def test_which_half_hangs_on_the_seed():
+def test_the_drawn_half_depends_on_the_seed():
     halves = [{item[2] for item in epochs(JoinedClips([Items("a", 100)], [0.5], seed), 1)[0]} for seed in (0, 0, 1)]
     assert halves[0] == halves[1] != halves[2]
     assert any(number >= 50 for number in halves[0])
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.floats(0.05, 3)), min_size=1, max_size=3), st.integers(1, 6))
-def test_no_item_comes_again_before_all_have_come(parts, count):
+def test_no_item_repeats_before_all_were_drawn(parts, count):
     data = JoinedClips([Items(n, size) for n, (size, _) in enumerate(parts)], [share for _, share in parts], seed=3)
     items = [item for epoch in epochs(data, count) for item in epoch]
     assert len(set(items)) == len(items)
@@ -64,8 +64,8 @@ def test_no_item_comes_again_before_all_have_come(parts, count):
         assert sum(times.values()) == count * max(1, round(share * size))
 
 
-def test_several_processes_and_a_resumed_run_have_what_one_has(small_store, other_store):
-    """Two stores of other margins and sizes: their clips are of one size, and drawn by (seed, epoch, number) alone."""
+def test_items_do_not_depend_on_processes_or_resuming(small_store, other_store):
+    """Two stores with different margins and sizes: clips have one size and depend only on (seed, epoch, number)."""
     config = ClipConfig(length=3, size=32, margin=1.3)
     draw, augment = DrawConfig(per_load=1, self_blend=0.3), AugmentConfig(codec=0)
     parts = [
@@ -83,6 +83,6 @@ def test_several_processes_and_a_resumed_run_have_what_one_has(small_store, othe
     assert all(name.startswith("b/") for name in once.names)
 
 
-def test_shares_are_one_a_part():
+def test_there_is_one_share_per_dataset():
     with pytest.raises(ValueError, match="zip"):
         JoinedClips([Items("a", 3)], np.ones(2).tolist(), seed=0)

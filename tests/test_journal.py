@@ -33,7 +33,7 @@ class Killed(BaseException):
 
 
 def stopped(path, videos, scores, key=KEY, seconds=100.0):
-    """A run that ends before it is done."""
+    """A run that stops before it is finished."""
     journal = Journal(path, key, videos, seconds)
     for score in scores:
         journal.add(score)
@@ -46,15 +46,15 @@ def found(path, videos, key=KEY, seconds=100.0, tell=None):
     return journal.scores
 
 
-def test_what_was_finished_is_known_to_the_next_run_to_the_last_digit(tmp_path, videos):
+def test_finished_videos_are_restored_to_the_last_digit(tmp_path, videos):
     path = tmp_path / "s.journal.jsonl"
     stopped(path, videos, SCORES[:2])
     stopped(path, videos, SCORES[2:])
     assert found(path, videos) == {score.name: score for score in SCORES}
 
 
-def test_a_journal_that_is_cut_anywhere_gives_its_whole_lines_and_goes_on(tmp_path, videos, monkeypatch):
-    monkeypatch.setattr("os.fsync", lambda _: None)  # seconds, and the cut is made by hand
+def test_a_truncated_journal_keeps_its_complete_lines_and_continues(tmp_path, videos, monkeypatch):
+    monkeypatch.setattr("os.fsync", lambda _: None)  # loading takes seconds; the cut is made by hand
     path = tmp_path / "s.journal.jsonl"
     stopped(path, videos, SCORES[:2])
     data = path.read_bytes()
@@ -76,37 +76,37 @@ def test_a_journal_that_is_cut_anywhere_gives_its_whole_lines_and_goes_on(tmp_pa
         ({"mirror": True, "faces": "/some/faces"}, "mirror and faces"),
     ],
 )
-def test_other_settings_start_anew_and_say_so_and_the_same_go_on(tmp_path, videos, change, named):
-    path, told = tmp_path / "s.journal.jsonl", []
+def test_changed_settings_restart_with_a_note_and_equal_ones_resume(tmp_path, videos, change, named):
+    path, notes = tmp_path / "s.journal.jsonl", []
     stopped(path, videos, SCORES)
-    assert found(path, videos, tell=told.append) == {score.name: score for score in SCORES}
-    assert told == []
-    assert found(path, videos, {**KEY, **change}, tell=told.append) == {}
-    assert told == [f"{path} is of another {named}: those videos are scored again."]
+    assert found(path, videos, tell=notes.append) == {score.name: score for score in SCORES}
+    assert notes == []
+    assert found(path, videos, {**KEY, **change}, tell=notes.append) == {}
+    assert notes == [f"{path} is of another {named}: those videos are scored again."]
     stopped(path, videos, SCORES[:1], {**KEY, **change})
     assert set(found(path, videos, {**KEY, **change})) == {"a.mp4"}
-    assert set(found(path, videos)) == {score.name for score in SCORES}  # back to the first ones: they still hold
+    assert set(found(path, videos)) == {score.name for score in SCORES}  # the first settings: scores still count
 
 
-def test_another_file_is_scored_anew(tmp_path, videos):
-    path, told = tmp_path / "s.journal.jsonl", []
+def test_a_changed_file_is_scored_again(tmp_path, videos):
+    path, notes = tmp_path / "s.journal.jsonl", []
     stopped(path, videos, SCORES)
     (tmp_path / "a.mp4").write_bytes(b"y" * 11)
     (tmp_path / "gone.mp4").write_bytes(b"it came")
-    assert set(found(path, videos, tell=told.append)) == {"b, c.mp4", "ü\n.mp4"}
-    assert set(found(path, videos[2:3], tell=told.append)) == {"ü\n.mp4"}
-    assert told == []
+    assert set(found(path, videos, tell=notes.append)) == {"b, c.mp4", "ü\n.mp4"}
+    assert set(found(path, videos[2:3], tell=notes.append)) == {"ü\n.mp4"}
+    assert notes == []
 
 
 @pytest.mark.parametrize("status", UNDONE)
-def test_what_failed_for_a_reason_of_the_moment_is_left_to_the_next_run(tmp_path, videos, status):
+def test_transient_failures_are_left_to_the_next_run(tmp_path, videos, status):
     path = tmp_path / "s.journal.jsonl"
     stopped(path, videos, [VideoScore("a.mp4", 0.5, status, reason="why"), SCORES[1]])
     assert found(path, videos) == {"b, c.mp4": SCORES[1]}
 
 
 @pytest.mark.parametrize("reason", [f"{HASTE}: one segment", f"a faint face; {HASTE}: one segment; member 1 left out"])
-def test_a_row_that_was_scored_in_haste_counts_only_for_a_run_of_the_same_time(tmp_path, videos, reason):
+def test_a_hasty_row_counts_only_for_a_run_with_the_same_time_limit(tmp_path, videos, reason):
     path = tmp_path / "s.journal.jsonl"
     hasty = replace(SCORES[0], reason=reason)
     stopped(path, videos, [hasty, *SCORES[1:]], seconds=100.0)
@@ -117,14 +117,14 @@ def test_a_row_that_was_scored_in_haste_counts_only_for_a_run_of_the_same_time(t
         assert found(path, videos, seconds=seconds)["a.mp4"] == SCORES[0]
 
 
-def test_a_journal_of_an_earlier_version_is_passed_over(tmp_path, videos):
+def test_a_journal_of_an_earlier_version_is_ignored(tmp_path, videos):
     path = tmp_path / "s.journal.jsonl"
     score = {"name": "a.mp4", "probability": 0.3, "status": "ok", "tracks": [[0.1]], "confidences": [0.9]}
     path.write_text(json.dumps({"bundle": "b1", "file": file_stamp(videos[0].path), "score": score}) + "\n")
     assert found(path, videos) == {}
 
 
-def test_it_is_gone_when_the_run_has_ended(tmp_path, videos):
+def test_the_journal_is_removed_when_the_run_ends(tmp_path, videos):
     path = tmp_path / "s.journal.jsonl"
     with Journal(path, KEY, videos) as journal:
         journal.add(SCORES[0])
@@ -132,7 +132,7 @@ def test_it_is_gone_when_the_run_has_ended(tmp_path, videos):
     assert not path.exists()
 
 
-def test_one_that_nothing_came_into_is_gone_too(tmp_path, videos):
+def test_an_empty_journal_is_removed(tmp_path, videos):
     path = tmp_path / "s.journal.jsonl"
     stopped(path, videos, [])
     assert not path.exists()
@@ -141,7 +141,7 @@ def test_one_that_nothing_came_into_is_gone_too(tmp_path, videos):
     assert set(found(path, videos)) == {"a.mp4"}
 
 
-def test_nonsense_in_it_is_passed_over(tmp_path, videos):
+def test_invalid_journal_lines_are_ignored(tmp_path, videos):
     path = tmp_path / "s.journal.jsonl"
     stopped(path, videos, SCORES[:1])
     good = path.read_text()
@@ -152,7 +152,7 @@ def test_nonsense_in_it_is_passed_over(tmp_path, videos):
     assert found(path, videos) == {"a.mp4": SCORES[0]}
 
 
-def test_two_runs_do_not_write_the_same_submission(tmp_path, videos):
+def test_two_runs_cannot_write_one_submission(tmp_path, videos):
     path = tmp_path / "s.journal.jsonl"
     with Journal(path, KEY, videos), pytest.raises(SubmissionError, match="another run writes"):
         Journal(path, KEY, videos)

@@ -15,7 +15,7 @@ from dfd.training.fit import CHECKPOINT, train
 
 @pytest.fixture(scope="module")
 def halves(small_store):
-    """The dataset's videos in two halves, each source whole."""
+    """The dataset's videos in two halves that split no source."""
     records = [record for record in small_store.records() if record.label is not None and record.tracklets]
     sources = sorted({record.source or record.video for record in records})
     first = set(sources[: len(sources) // 2])
@@ -24,7 +24,7 @@ def halves(small_store):
 
 @pytest.fixture(scope="module")
 def runs(halves, small_store, small_recipe, tmp_path_factory):
-    """A run of real fakes and one of self-blended ones, of the first half."""
+    """Two runs on the first half: one on its fakes, one on self-blended ones."""
     folder = tmp_path_factory.mktemp("judged")
     short = small_recipe.replace(train=small_recipe.train.replace(epochs=1))
     blends = short.replace(train=short.train.replace(self_blend=1.0))
@@ -44,12 +44,12 @@ def test_videos_that_a_run_has_seen_are_left_out(halves, runs):
     assert set(found.groups) == {record.source or record.video for record in halves[1]}
 
 
-def test_a_set_that_was_all_seen_is_refused(halves, runs):
+def test_a_fully_seen_set_is_refused(halves, runs):
     with pytest.raises(ConfigError, match="known has nothing to judge by: of .* were trained on all of them"):
         judged(runs, {"known": halves[0]})
 
 
-def test_real_videos_alone_are_judged_beside_blends_of_theirs(halves, runs):
+def test_real_only_sets_are_evaluated_with_their_self_blends(halves, runs):
     reals = [record for record in halves[1] if record.label == 0]
     (found,) = judged(runs, {"reals": reals})
     assert found.labels.tolist() == [0] * len(reals) + [1] * len(reals)
@@ -57,8 +57,8 @@ def test_real_videos_alone_are_judged_beside_blends_of_theirs(halves, runs):
         judged(runs[:1], {"reals": reals})
 
 
-def test_a_bundle_of_sets_predicts_what_was_fitted(halves, runs, tmp_path):
-    """The bundle's own logit is the weighted sum of the runs', and its probability that of the fitted temperature."""
+def test_a_bundle_predicts_the_fitted_blend(halves, runs, tmp_path):
+    """The bundle's logit is the weighted sum of the runs' logits; the fitted temperature gives its probability."""
     reals = [replace(record, dataset="reals") for record in halves[1] if record.label == 0]
     sets = {"both": halves[1], "reals": reals}
     info = pack_runs(runs, tmp_path / "bundle", sets=sets)
@@ -71,14 +71,14 @@ def test_a_bundle_of_sets_predicts_what_was_fitted(halves, runs, tmp_path):
     assert score.probability == pytest.approx(info.sets.calibration.probability(wanted), abs=1e-5)
 
 
-def test_one_set_is_refused_before_it_is_scored(halves, runs, tmp_path):
-    """Its videos have all been seen, which would be found out next."""
+def test_a_single_set_is_refused_before_scoring(halves, runs, tmp_path):
+    """Scoring would fail later, as all of its videos have been seen."""
     with pytest.raises(ConfigError, match="a set can only be left out of two or more"):
         pack_runs(runs, tmp_path / "bundle", sets={"known": halves[0]})
 
 
-def test_a_set_of_narrower_crops_is_judged_by_what_there_is(halves, runs, small_store):
-    """Pictures that were cut as tight as the face: before, a network that is fed more was a traceback."""
+def test_a_set_of_narrower_crops_is_scored_on_its_crops(halves, runs, small_store):
+    """Pictures cut tightly around the face: a network with a wider margin used to raise a traceback."""
     tight = [replace(r, tracklets=tuple(replace(t, margin=1.0) for t in r.tracklets)) for r in halves[1]]
     (found,) = judged(runs, {"tight": tight})
     assert len(found.labels) == len(halves[1])

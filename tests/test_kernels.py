@@ -43,7 +43,7 @@ def whole(repository):
 
 @pytest.fixture
 def built(whole):
-    """With a script of one line and no packed files, which is soon checked."""
+    """Replace the script by one line and pack no files, so that checks are fast."""
     return replace(whole, code="print(1)\n", files={})
 
 
@@ -54,13 +54,13 @@ def run(capsys, *arguments):
 
 
 @pytest.mark.parametrize("name", places.NAMES)
-def test_the_three_kernels_are_fit_and_short(name):
+def test_the_three_kernels_pass_checks_and_are_short(name):
     made = build(name, "tester")
     assert faults(made) == []
     assert made.metadata["id"] == f"tester/dfd-{name}"
     assert "OWNER" not in json.dumps(made.metadata)
     assert len((places.source(name) / "main.py").read_text().splitlines()) <= 48
-    assert len(made.code.encode()) < 350_000  # of the megabyte that Kaggle takes
+    assert len(made.code.encode()) < 350_000  # Kaggle's limit is a megabyte
     assert json.loads((made.folder / "kernel-metadata.json").read_text()) == made.metadata
 
 
@@ -72,7 +72,7 @@ def test_the_same_commit_gives_the_same_bytes(repository):
     assert re.search(r"commit [0-9a-f]{12}, content sha256 [0-9a-f]{64}", first)
 
 
-def test_a_notebook_is_of_the_same_source_in_short_cells():
+def test_a_notebook_has_the_same_source_in_short_cells():
     made = build("train-notebook", "tester")
     assert faults(made) == []
     assert made.metadata["id"] == "tester/dfd-train-notebook"
@@ -91,7 +91,7 @@ def test_a_notebook_is_of_the_same_source_in_short_cells():
         build("trains-notebook")
 
 
-def test_a_change_shows_in_commit_and_hash(tmp_path, monkeypatch):
+def test_a_change_alters_commit_and_hash(tmp_path, monkeypatch):
     root = checkout(tmp_path / "other")
     use(monkeypatch, root)
     first = build("faces")
@@ -114,7 +114,7 @@ def test_the_shipped_bundle_is_not_packed(tmp_path, monkeypatch):
     assert not [name for name in made.files if "pretrained" in name]
 
 
-def test_the_script_unpacks_to_what_is_here(whole, tmp_path):
+def test_the_script_unpacks_to_the_local_source(whole, tmp_path):
     code = "import dfd, kernels.session as s; print(dfd.__file__); print(s.built_as()['commit'])"
     script = tmp_path / "script.py"
     script.write_text(whole.code.split("# ------")[0] + code)
@@ -126,7 +126,7 @@ def test_the_script_unpacks_to_what_is_here(whole, tmp_path):
     assert whole.files["dfd/types.py"] == (HERE / "dfd/types.py").read_bytes()
 
 
-def test_a_damaged_script_says_so(whole, tmp_path):
+def test_a_damaged_script_is_reported(whole, tmp_path):
     other = base64.b85encode(lzma.compress(pack({"dfd/__init__.py": b""}))).decode()
     script = re.sub(r'PAYLOAD = ".*"', lambda _: f'PAYLOAD = "{other}"', whole.code)
     done = subprocess.run(
@@ -135,7 +135,7 @@ def test_a_damaged_script_says_so(whole, tmp_path):
     assert (done.returncode, "this script is damaged" in done.stderr) == (1, True)
 
 
-def test_the_archive_keeps_no_time_nor_owner():
+def test_the_archive_stores_neither_times_nor_owners():
     with tarfile.open(fileobj=io.BytesIO(pack({"a": b"1"}))) as archive:
         entry = archive.getmember("a")
     assert (entry.mtime, entry.uid, entry.uname, entry.mode) == (0, 0, "", 0o644)
@@ -196,7 +196,7 @@ def test_an_unknown_setting_or_one_of_another_type_is_refused(changes, message):
         ("docker_image_pinning_type", "latest", "docker_image goes with docker_image_pinning_type 'original'"),
     ],
 )
-def test_metadata_that_kaggle_refuses_or_ignores(built, key, value, message):
+def test_metadata_kaggle_would_refuse_or_ignore_is_a_fault(built, key, value, message):
     assert message in " ".join(faults(replace(built, metadata={**built.metadata, key: value}))[:2])
 
 
@@ -214,7 +214,7 @@ def test_valid_metadata_has_no_faults(built):
     assert set(made.metadata) == set(RULES)
 
 
-def test_kernels_run_in_the_pinned_image_or_with_latest_in_the_newest(built):
+def test_kernels_use_the_pinned_image_or_the_latest(built):
     assert re.fullmatch(r"gcr\.io/[a-z-]+/python@sha256:[0-9a-f]{64}", built.metadata["docker_image"])
     newest = build("train", sources=Sources(latest=True))
     assert "docker_image" not in newest.metadata
@@ -223,7 +223,7 @@ def test_kernels_run_in_the_pinned_image_or_with_latest_in_the_newest(built):
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"docker_image": "python:3", "python": "3.12", "versions": {}}'])
-def test_what_pins_no_image_is_refused(tmp_path, monkeypatch, text):
+def test_an_invalid_image_pin_is_refused(tmp_path, monkeypatch, text):
     monkeypatch.setattr(places, "source", lambda name: tmp_path / name)
     (tmp_path / "image.json").write_text(text)
     with pytest.raises(KernelError, match="image.json"):
@@ -231,11 +231,11 @@ def test_what_pins_no_image_is_refused(tmp_path, monkeypatch, text):
 
 
 @pytest.mark.parametrize("hours", [0, 8.84, 9, "8"])
-def test_the_clock_must_end_before_kaggles(built, hours):
+def test_the_time_limit_must_be_below_kaggles(built, hours):
     assert "at most 8.83" in faults(replace(built, settings={**built.settings, "hours": hours}))[0]
 
 
-def test_size_syntax_and_secrets(built):
+def test_size_syntax_and_secrets_are_checked(built):
     assert "Kaggle takes 900 kB" in faults(replace(built, code=built.code + "#" * LARGEST))[0]
     assert "does not compile" in faults(replace(built, code="def f(:"))[0]
     assert "does not compile" in faults(replace(built, code="type Pair = tuple[int, int]"))[0]
@@ -244,7 +244,7 @@ def test_size_syntax_and_secrets(built):
         assert "take it out" in faults(replace(built, code=f"x = '''{secret}'''"))[0]
 
 
-def test_this_machines_key_and_files_of_keys_are_faults(monkeypatch, tmp_path):
+def test_local_keys_and_key_files_are_faults(monkeypatch, tmp_path):
     root = checkout(tmp_path / "other")
     use(monkeypatch, root)
     (root / "dfd" / "kaggle.json").write_text("{}")
@@ -265,11 +265,11 @@ def test_this_machines_key_and_files_of_keys_are_faults(monkeypatch, tmp_path):
         ("faces", {"options": {"size": 1}}, "size is 1"),
     ],
 )
-def test_options_that_dfd_does_not_know(name, changes, message):
+def test_options_unknown_to_dfd_are_faults(name, changes, message):
     assert message in faults(build(name, changes=changes))[0]
 
 
-def test_verbs_say_what_comes_next(capsys):
+def test_commands_print_the_next_step(capsys):
     status, out, _ = run(capsys, "build", "predict")
     assert status == 0
     assert re.search(
@@ -292,7 +292,7 @@ def test_verbs_say_what_comes_next(capsys):
         (["simulate", "predict", "--competition", "nowhere"], 1, "is not here (nowhere)"),
     ],
 )
-def test_a_mistake_is_one_line(capsys, arguments, status, message):
+def test_a_user_error_is_one_line(capsys, arguments, status, message):
     found, out, err = run(capsys, *arguments)
     assert found == status
     assert message in err
@@ -311,7 +311,7 @@ def test_a_folder_without_git_builds_and_says_so(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("module", [inputs, kernel_build, kernel_notebook, places])
-def test_examples(module):
+def test_docstring_examples_pass(module):
     tried = doctest.testmod(module)
     assert tried.attempted
     assert not tried.failed

@@ -1,4 +1,4 @@
-"""Pushing and following, by Kaggle's real command line, against a server on loopback."""
+"""Push and follow kernels with Kaggle's real command line, against a server on loopback."""
 
 import ast
 import io
@@ -41,7 +41,7 @@ def root(repository, monkeypatch):
 
 @pytest.fixture
 def server(tmp_path, monkeypatch, root):
-    """Where the command line finds Kaggle; nothing can go elsewhere."""
+    """The only Kaggle that the command line can reach."""
     for name in ("no_proxy", "NO_PROXY", "KAGGLE_API_TOKEN", "KAGGLE_PATH", "KAGGLE_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     for part in ("home", "config", "tmp"):
@@ -74,14 +74,14 @@ def whole(repository):
 
 @pytest.fixture(scope="module")
 def brief(whole):
-    """With a script of one line and no packed files, which are checked at once."""
+    """Replace scripts by one line and pack no files, so that checks are fast."""
     return replace(whole, code="print(1)\n", files={})
 
 
 @pytest.fixture
 def run(capsys):
     def kernels(*arguments):
-        """Exit status, standard output, and standard error less its name and newline."""
+        """Run a command; return exit status, standard output, and standard error without program name and newline."""
         with pytest.raises(SystemExit) as stop:
             main([str(argument) for argument in arguments])
         out, err = capsys.readouterr()
@@ -92,7 +92,7 @@ def run(capsys):
     return kernels
 
 
-def test_what_is_pushed_is_what_was_built(server, run):
+def test_the_pushed_kernel_equals_the_built_one(server, run):
     status, out, _ = run("push", "predict")
     assert status == 0
     assert "Pushed tester/dfd-predict, version 1" in out
@@ -132,7 +132,7 @@ def test_what_is_pushed_is_what_was_built(server, run):
         ("Something new", "Kaggle refused the push: Something new"),
     ],
 )
-def test_a_push_error_is_an_error_though_the_client_ends_with_0(server, whole, words, message):
+def test_a_push_error_is_an_error_even_if_the_client_exits_0(server, whole, words, message):
     server.push_errors = [words]
     with pytest.raises(KernelError) as error:
         pushing.send(whole)
@@ -172,7 +172,7 @@ def test_http_errors_are_one_line(server, whole, failure, message):
         pushing.send(whole)
 
 
-def test_no_credentials(server, run, monkeypatch):
+def test_missing_credentials_are_an_error(server, run, monkeypatch):
     monkeypatch.delenv("KAGGLE_USERNAME")
     monkeypatch.delenv("KAGGLE_KEY")
     for verb in ("push", "status"):
@@ -181,7 +181,7 @@ def test_no_credentials(server, run, monkeypatch):
     assert server.requests == []
 
 
-def test_a_token_will_do(server, run, monkeypatch):
+def test_a_token_suffices(server, run, monkeypatch):
     monkeypatch.delenv("KAGGLE_USERNAME")
     monkeypatch.delenv("KAGGLE_KEY")
     monkeypatch.setenv("KAGGLE_API_TOKEN", "a-token")
@@ -206,13 +206,13 @@ def test_a_token_will_do(server, run, monkeypatch):
         ),
     ],
 )
-def test_what_is_wrong_here_is_found_before_anything_is_sent(server, brief, key, value, message):
+def test_local_faults_are_found_before_anything_is_sent(server, brief, key, value, message):
     with pytest.raises(KernelError, match=re.escape(message)):
         pushing.examine(replace(brief, metadata={**brief.metadata, key: value}), "tester")
     assert server.asked("SaveKernel") == []
 
 
-def test_a_script_too_large_is_not_sent(server, brief):
+def test_an_oversized_script_is_not_sent(server, brief):
     with pytest.raises(KernelError, match="Kaggle takes 900 kB"):
         pushing.examine(replace(brief, code="#" * 900_001), "tester")
     assert server.requests == []
@@ -254,7 +254,7 @@ def test_a_source_that_is_not_ready(server, brief, wheels, train, message):
 
 @pytest.fixture
 def bundle(tmp_path):
-    """A folder that looks like a bundle, with a card."""
+    """Make a folder that looks like a bundle, with a card."""
     folder = tmp_path / "bundle"
     folder.mkdir()
     (folder / "bundle.json").write_text("{}")
@@ -263,7 +263,7 @@ def bundle(tmp_path):
     return folder
 
 
-def test_a_bundle_made_here_is_published_as_a_model_and_attached(server, run, tmp_path, bundle):
+def test_a_local_bundle_is_published_as_a_model_and_attached(server, run, tmp_path, bundle):
     assert run("push", "predict", "--bundle", bundle)[0] == 0
     assert sorted(server.names) == ["CARD.md", "MANIFEST.json", "bundle.json", "member-0.pt"]
     [sent] = server.asked("SaveKernel")
@@ -288,7 +288,7 @@ def test_a_bundle_made_here_is_published_as_a_model_and_attached(server, run, tm
     assert (status, "holds faces, not bundle: name a folder that `dfd bundle` made" in err) == (1, True)
 
 
-def test_faces_found_here_are_uploaded_as_a_dataset_and_kept_by_a_resumed_run(server, run, tmp_path):
+def test_local_faces_are_uploaded_and_kept_by_a_resumed_run(server, run, tmp_path):
     store = tmp_path / "faces"
     (store / "tracklets" / "0a").mkdir(parents=True)
     (store / "dataset.json").write_text("{}")
@@ -311,7 +311,7 @@ def test_faces_found_here_are_uploaded_as_a_dataset_and_kept_by_a_resumed_run(se
     assert f"'faces': '{identity}'" in again["text"]
 
 
-def test_a_published_model_gets_versions_and_is_attached_by_its_name(server, run, bundle):
+def test_a_published_model_gets_new_versions_and_is_attached_by_name(server, run, bundle):
     status, out, err = run("publish", bundle, "--name", "mine", "--licence", "MIT")
     assert status == 0, err
     assert "Model tester/dfd/pyTorch/mine/1 is ready" in out
@@ -339,13 +339,13 @@ def test_a_published_model_gets_versions_and_is_attached_by_its_name(server, run
         ({"GetModelInstance": (500, "our fault")}, "our fault"),
     ],
 )
-def test_a_model_that_is_not_published_says_why(server, run, bundle, failure, message):
+def test_a_failed_model_publication_gives_the_reason(server, run, bundle, failure, message):
     server.fail = failure
     status, _, err = run("publish", bundle)
     assert (status, message in err) == (1, True), err
 
 
-def test_only_a_bundle_with_a_name_that_kaggle_takes_is_published(server, run, bundle, tmp_path):
+def test_only_a_bundle_with_a_valid_kaggle_name_is_published(server, run, bundle, tmp_path):
     status, _, err = run("publish", bundle, "--name", "My Model")
     assert (status, "model name 'My Model': 3 to 50 of a-z, 0-9 and - are wanted" in err) == (1, True)
     status, _, err = run("publish", tmp_path)
@@ -353,7 +353,7 @@ def test_only_a_bundle_with_a_name_that_kaggle_takes_is_published(server, run, b
     assert server.requests == []
 
 
-def test_a_push_without_a_run_is_saved(server, run):
+def test_a_push_without_a_run_only_saves(server, run):
     status, out, err = run("push", "predict", "--no-run")
     if "--no-run" in client.ask("kernels", "push", "--help"):
         assert (status, "It does not run" in out) == (0, True), err
@@ -363,7 +363,7 @@ def test_a_push_without_a_run_is_saved(server, run):
         assert server.asked("SaveKernel") == []
 
 
-def test_a_notebook_is_pushed_beside_the_script(server, run):
+def test_a_notebook_is_pushed_with_the_script(server, run):
     assert run("push", "predict-notebook")[0] == 0
     [sent] = server.asked("SaveKernel")
     assert (sent["slug"], sent["newTitle"]) == ("tester/dfd-predict-notebook", "dfd predict notebook")
@@ -375,7 +375,7 @@ def test_a_notebook_is_pushed_beside_the_script(server, run):
 
 @pytest.mark.parametrize("method", ["GetDatasetStatus", "GetKernelSessionStatus"])
 @pytest.mark.parametrize("failure", ["drop", (503, "503 Server Error"), (500, "our fault")])
-def test_a_network_that_fails_is_no_missing_source(server, brief, method, failure):
+def test_a_network_failure_is_not_a_missing_source(server, brief, method, failure):
     server.fail[method] = failure
     with pytest.raises(KernelError) as error:
         pushing.examine(brief, "tester")
@@ -384,7 +384,7 @@ def test_a_network_that_fails_is_no_missing_source(server, brief, method, failur
     assert isinstance(error.value, client.UnreachableError) is (failure[0] != 500)
 
 
-def test_a_lost_network_creates_no_second_dataset(server, run, tmp_path):
+def test_a_network_failure_creates_no_second_dataset(server, run, tmp_path):
     store = tmp_path / "faces"
     store.mkdir()
     (store / "dataset.json").write_text("{}")
@@ -394,7 +394,7 @@ def test_a_lost_network_creates_no_second_dataset(server, run, tmp_path):
     assert server.asked("CreateDataset") == []
 
 
-def test_a_bundle_is_not_sent_for_a_kernel_that_will_not_be(server, run, bundle):
+def test_a_bundle_is_not_sent_for_an_invalid_kernel(server, run, bundle):
     server.datasets[WHEELS] = None
     status, _, err = run("push", "predict", "--bundle", bundle)
     assert (status, "make wheelhouse-push" in err) == (1, True)
@@ -405,7 +405,7 @@ SETTINGS = {"recipe": "tiny", "folds": 2, "weights": "", "options": {}, "hours":
 
 
 def trained(server, state, status, files=None, **settings):
-    """As though kernel train had ended as `state`, with `status` in its kernel.json, and had left `files` besides."""
+    """Pretend that kernel train ended as `state`, with `status` in its kernel.json, and wrote `files`."""
     server.statuses |= {TRAIN: [state], "tester/dfd-faces": ["COMPLETE"]}
     about = {**ABOUT, "kernel": "train", "status": status, "settings": {**SETTINGS, **settings}}
     server.output = {"kernel.json": json.dumps(about).encode(), **(files or {})}
@@ -418,14 +418,14 @@ LEFT = {"run/config.json": b"{}", "run/fold-0/checkpoints/last.ckpt": b"weights"
     ("state", "status"),
     [("COMPLETE", "unfinished"), ("CANCEL_ACKNOWLEDGED", "cut off"), ("ERROR", "failed")],
 )
-def test_a_version_is_resumed_however_it_ended(server, tmp_path, state, status):
+def test_a_version_can_be_resumed_however_it_ended(server, tmp_path, state, status):
     trained(server, state, status, LEFT)
     left = resume.from_kaggle("train", "tester", {"hours": 2}, tmp_path)
     assert left.settings == {**SETTINGS, "hours": 2}
     assert sorted(path.name for path in left.upload.staged.iterdir()) == ["MANIFEST.json", "run.tar"]
 
 
-def test_a_push_resumes_from_what_the_last_version_left(server, run):
+def test_a_push_resumes_from_the_last_versions_output(server, run):
     trained(server, "COMPLETE", "unfinished", LEFT)
     ended, _, err = run("push", "train", "--resume", "--set", "hours=2")
     assert ended == 0, err
@@ -442,7 +442,7 @@ def test_a_push_resumes_from_what_the_last_version_left(server, run):
     assert f"SETTINGS: dict[str, Any] = { ({**SETTINGS, 'hours': 2}) }" in sent["text"]
 
 
-def test_a_dataset_of_faces_that_came_damaged_is_not_resumed(server, run):
+def test_a_damaged_face_dataset_is_not_resumed(server, run):
     server.statuses["tester/dfd-faces"] = ["COMPLETE"]
     about = {**ABOUT, "kernel": "faces", "status": "unfinished", "settings": {}}
     manifest = {"kind": "faces", "files": {"faces.tar": "0" * 64}}
@@ -469,7 +469,7 @@ def test_a_dataset_of_faces_that_came_damaged_is_not_resumed(server, run):
         (None, "done", ["train"], "Kernel not found"),
     ],
 )
-def test_what_cannot_be_resumed(server, run, state, status, arguments, message):
+def test_versions_that_cannot_be_resumed_are_refused(server, run, state, status, arguments, message):
     trained(server, state, status, {"run/config.json": b"{}"} if status == "unfinished" else None)
     if state is None:
         server.statuses[TRAIN] = None
@@ -478,7 +478,7 @@ def test_what_cannot_be_resumed(server, run, state, status, arguments, message):
     assert server.asked("SaveKernel") == server.asked("CreateDataset") == []
 
 
-def test_a_wait_outlasts_a_lost_network(server, monkeypatch, capsys):
+def test_waiting_survives_a_network_failure(server, monkeypatch, capsys):
     server.statuses[PREDICT] = ["RUNNING", "COMPLETE"]
     server.fail["GetKernelSessionStatus"] = "drop"
     monkeypatch.setattr(client.time, "sleep", lambda seconds: server.fail.clear())
@@ -489,7 +489,7 @@ def test_a_wait_outlasts_a_lost_network(server, monkeypatch, capsys):
 
 
 def pushed_settings(text):
-    """What a pushed script was built as, and its SETTINGS."""
+    """The name that a pushed script was built for, and its SETTINGS."""
     body = {ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target): node.value
             for node in ast.parse(text).body if isinstance(node, ast.Assign | ast.AnnAssign)}  # fmt: skip
     return ast.literal_eval(body["BUILT"]), ast.literal_eval(body["SETTINGS"])
@@ -497,7 +497,7 @@ def pushed_settings(text):
 
 @pytest.fixture
 def kaggle_runs(server):
-    """A Kaggle that runs what is pushed at once: faces is done, train stopped by its own clock. Returns what ran."""
+    """A Kaggle that runs pushes at once: faces finishes, train stops at its time limit. Returns what ran."""
     ran = []
     scored = "filename,label\na.mp4,0.5\n"
 
@@ -524,7 +524,7 @@ def kaggle_runs(server):
     return ran
 
 
-def test_the_kernels_run_one_after_the_other_from_where_they_were(server, run, kaggle_runs):
+def test_the_kernels_run_in_order_from_where_they_stopped(server, run, kaggle_runs):
     status, out, err = run("run", "--set", "recipe=tiny", "--set", "train.hours=2")
     assert status == 0, err
     assert kaggle_runs == ["train", "predict"]
@@ -536,20 +536,20 @@ def test_the_kernels_run_one_after_the_other_from_where_they_were(server, run, k
     assert (status, out.count("is done."), len(kaggle_runs)) == (0, 3, 2), err
 
 
-def test_a_kernel_that_fails_ends_the_run(server, run, kaggle_runs):
+def test_a_failing_kernel_ends_the_run(server, run, kaggle_runs):
     server.on_push = lambda slug, text: server.statuses.update({slug: ["ERROR"]})
-    status, _, err = run("run", "--set", "recipe=tiny", "--set", "folds=2")  # other settings: a new run
+    status, _, err = run("run", "--set", "recipe=tiny", "--set", "folds=2")  # other settings start a new run
     assert (status, "tester/dfd-train ended as ERROR: " in err) == (1, True), err
     assert [sent["datasetDataSources"] for sent in server.asked("SaveKernel")] == [[WHEELS]]
 
 
-def test_a_setting_that_no_kernel_has_is_refused_before_anything_runs(server, run):
+def test_an_unknown_setting_is_refused_before_anything_runs(server, run):
     status, _, err = run("run", "--set", "recipes=tiny")
     assert (status, "no kernel has a setting 'recipes'; there are bundle, " in err) == (1, True)
     assert server.requests == []
 
 
-def test_status_is_followed_to_the_end(server, run):
+def test_status_is_polled_to_the_end(server, run):
     server.statuses[PREDICT] = ["QUEUED", "RUNNING", "COMPLETE"]
     status, out, _ = run("status", "predict", "--wait", "60")
     assert status == 0
@@ -561,7 +561,7 @@ def test_status_is_followed_to_the_end(server, run):
 @pytest.mark.parametrize(
     ("state", "message"), [("ERROR", "more memory"), ("CANCEL_ACKNOWLEDGED", "CANCEL_ACKNOWLEDGED")]
 )
-def test_a_failed_run_is_an_error_though_the_client_ends_with_0(server, run, state, message):
+def test_a_failed_run_is_an_error_even_if_the_client_exits_0(server, run, state, message):
     server.statuses[PREDICT] = [state]
     status, _, err = run("status", "predict")
     assert (status, message in err) == (1, True)
@@ -595,7 +595,7 @@ def test_output_is_fetched_validated_and_scored(server, run, tmp_path):
     assert not (tmp_path / "out" / "checkpoint.ckpt").exists()
 
 
-def test_its_interval_resamples_a_video_with_what_was_made_from_it(server, run, tmp_path):
+def test_its_interval_resamples_sources_with_their_fakes(server, run, tmp_path):
     rows = b"filename,label\na.mp4,0.9\nb.mp4,0.2\nc.mp4,0.7\nd.mp4,0.4\n"
     made_output(server, **{"submission.csv": rows, "sample_submission.csv": rows})
     labels = tmp_path / "metadata.json"
@@ -605,7 +605,7 @@ def test_its_interval_resamples_a_video_with_what_was_made_from_it(server, run, 
     assert (status, "resampling 2 groups" in out) == (0, True)
 
 
-def test_what_scores_the_public_test_is_scored_by_its_known_labels(server, run, tmp_path):
+def test_a_public_test_submission_is_scored_with_the_known_labels(server, run, tmp_path):
     names = sorted(public_test_labels())
     halves = "".join(["filename,label\n", *(f"{name},0.5\n" for name in names)]).encode()
     made_output(server, **{"submission.csv": halves, "sample_submission.csv": halves})
@@ -634,7 +634,7 @@ def test_what_scores_the_public_test_is_scored_by_its_known_labels(server, run, 
          b'"python": "3", "reason": "no GPU"}', "kernel predict failed: no GPU"),
     ],
 )  # fmt: skip
-def test_output_that_is_not_right(server, run, tmp_path, name, content, message):
+def test_invalid_output_is_refused(server, run, tmp_path, name, content, message):
     made_output(server)
     assert run("output", "predict", "--out", tmp_path / "out")[0] == 0
     server.output[name] = content
@@ -642,7 +642,7 @@ def test_output_that_is_not_right(server, run, tmp_path, name, content, message)
     assert (status, message in err) == (1, True), err
 
 
-def test_what_an_earlier_version_made_is_not_taken_for_the_last_ones(server, run, tmp_path):
+def test_output_of_an_earlier_version_is_not_mistaken_for_the_last(server, run, tmp_path):
     made_output(server)
     assert run("output", "predict", "--out", tmp_path / "out")[0] == 0
     server.output = {}
@@ -650,7 +650,7 @@ def test_what_an_earlier_version_made_is_not_taken_for_the_last_ones(server, run
     assert (status, "has no kernel.json: it has not ended, or was stopped" in err) == (1, True), err
 
 
-def test_the_pin_of_the_image_is_moved_to_what_a_run_was_in(server, run, monkeypatch, tmp_path):
+def test_the_image_pin_can_be_moved_to_that_of_a_run(server, run, monkeypatch, tmp_path):
     use(monkeypatch, checkout(tmp_path / "other"))
     before = image.pinned()
     made_output(server)
@@ -677,7 +677,7 @@ def test_the_pin_of_the_image_is_moved_to_what_a_run_was_in(server, run, monkeyp
     assert (status, "does not say in which image tester/dfd-predict ran" in err) == (1, True)
 
 
-def test_an_image_that_is_not_the_pinned_one_shows_in_the_report(tmp_path, capsys):
+def test_an_unpinned_image_is_named_in_the_report(tmp_path, capsys):
     ran_in = "gcr.io/kaggle-gpu-images/python@" + image.pinned().docker_image.rpartition("@")[2]
     about = {**ABOUT, "kernel": "faces", "image": ran_in, "versions": {"torch": "2.10.0+cu128", "numpy": "2.4.6"}}
     (tmp_path / "kernel.json").write_text(json.dumps(about))
@@ -686,7 +686,7 @@ def test_an_image_that_is_not_the_pinned_one_shows_in_the_report(tmp_path, capsy
     assert message == ["Not as pinned: numpy is 2.4.6, pinned is 2.0.2."]
 
 
-def test_an_expired_address_is_no_submission(server, run, tmp_path):
+def test_an_expired_download_url_is_not_saved_as_a_submission(server, run, tmp_path):
     made_output(server)
     server.fail["/files/submission.csv"] = (403, "expired")
     status, _, err = run("output", "predict", "--out", tmp_path / "out")
@@ -700,7 +700,7 @@ def test_the_log_is_text(server, run):
     assert run("logs", "predict")[1] == "hello\n"
 
 
-def test_the_wheelhouse_is_gathered_and_pushed_and_pushed_again(server, run, monkeypatch, tmp_path):
+def test_the_wheelhouse_is_built_pushed_and_updated(server, run, monkeypatch, tmp_path):
     wheels, other = tmp_path / "wheels", checkout(tmp_path / "other")
     wheels.mkdir()
     use(monkeypatch, other)
@@ -727,8 +727,8 @@ def test_the_wheelhouse_is_gathered_and_pushed_and_pushed_again(server, run, mon
     assert (status, "no wheels for Python 3.12" in err) == (1, True)
 
 
-@pytest.mark.parametrize("token", [False, True])  # with a token the client ends in a traceback
-def test_a_server_that_is_down(server, run, monkeypatch, token):
+@pytest.mark.parametrize("token", [False, True])  # with a token the client exits with a traceback
+def test_an_unreachable_server_is_a_one_line_error(server, run, monkeypatch, token):
     if token:
         monkeypatch.delenv("KAGGLE_USERNAME")
         monkeypatch.setenv("KAGGLE_API_TOKEN", "a-token")
@@ -739,7 +739,7 @@ def test_a_server_that_is_down(server, run, monkeypatch, token):
     assert (status, "Kaggle cannot be reached: look at your network" in err, "File" in err) == (1, True, False), err
 
 
-def test_the_lock_holds_what_is_pinned():
+def test_the_lock_matches_the_pins():
     lock = json.loads((HERE / "kernels/wheelhouse.json").read_text())
     names = ["-".join(name.split("-")[:2]).replace("_", "-").lower() for name in lock]
     assert names == [line.replace("==", "-") for line in wheelhouse.pins()]

@@ -1,4 +1,4 @@
-"""What runs on Kaggle: finding inputs wherever they are mounted, the clock, the report."""
+"""Code that runs on Kaggle: finding mounted inputs, the time limit, the report."""
 
 import json
 import shutil
@@ -48,7 +48,7 @@ def test_the_competition_is_found_by_its_files(kaggle, place):
     assert inputs.competition(kaggle / "input") == [kaggle / "input" / place]
 
 
-def test_a_late_source_is_waited_for(kaggle, monkeypatch):
+def test_a_late_source_is_awaited(kaggle, monkeypatch):
     monkeypatch.delenv(sessions.REHEARSAL)
     naps = []
 
@@ -72,7 +72,7 @@ def test_a_missing_source_ends_in_one_sentence_and_a_listing(kaggle, capsys):
     assert ended(kaggle)["status"] == "failed"
 
 
-def test_an_older_version_of_a_source_is_not_taken(kaggle):
+def test_an_older_version_of_a_source_is_not_used(kaggle):
     identity = folder(kaggle / "input" / "bundle", member="new")
     session = Session("predict", {"hours": 1})
     assert session.attached("bundle", identity).name == "bundle"
@@ -80,7 +80,7 @@ def test_an_older_version_of_a_source_is_not_taken(kaggle):
         session.attached("bundle", "0123456789abcdef")
 
 
-def test_two_sources_of_a_kind_and_damaged_ones_are_refused(kaggle):
+def test_duplicate_and_damaged_sources_are_refused(kaggle):
     folder(kaggle / "input" / "a")
     (kaggle / "input" / "a" / "member").write_text("changed")
     with pytest.raises(KernelError, match=r"member has sha256 \w{12}…, its manifest says \w{12}…: upload it again"):
@@ -93,20 +93,20 @@ def test_two_sources_of_a_kind_and_damaged_ones_are_refused(kaggle):
         Session("predict", {"hours": 1}).attached("bundle")
 
 
-def test_a_wheelhouse_without_the_locked_wheels_is_no_wheelhouse(kaggle):
+def test_a_wheelhouse_without_the_locked_wheels_is_refused(kaggle):
     folder(kaggle / "input" / "wheels", "wheels", **{"old-1.0-py3-none-any.whl": "x"})
     with pytest.raises(KernelError, match="does not hold a wheelhouse with the"):
         Session("predict", {"hours": 1}).install_wheels()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"kind": "bundle"}', '{"kind": "bundle", "files": []}'])
-def test_a_foreign_manifest_is_of_no_kind(tmp_path, text):
+def test_a_foreign_manifest_is_not_recognized(tmp_path, text):
     (tmp_path / "MANIFEST.json").write_text(text)
     assert inputs.read_manifest(tmp_path)["kind"] == ""
     assert inputs.of_kind(tmp_path, "bundle") == []
 
 
-def test_videos_of_one_name_are_not_mixed(kaggle, small_dataset):
+def test_videos_with_the_same_name_are_kept_apart(kaggle, small_dataset):
     for name in ("a", "b"):
         (kaggle / "input" / name).symlink_to(small_dataset)
     with pytest.raises(KernelError, match="have one name"):
@@ -114,7 +114,7 @@ def test_videos_of_one_name_are_not_mixed(kaggle, small_dataset):
     assert len(Session("faces", {"hours": 1}).videos("a")) == 8
 
 
-def test_what_is_left_out_of_the_labels_is_printed_and_can_be_taken(kaggle, small_dataset, capsys):
+def test_unlabelled_videos_are_printed_and_can_be_included(kaggle, small_dataset, capsys):
     place = kaggle / "input" / "mine"
     shutil.copytree(small_dataset, place)
     labels = json.loads((place / "metadata.json").read_text())
@@ -129,7 +129,7 @@ def test_what_is_left_out_of_the_labels_is_printed_and_can_be_taken(kaggle, smal
     assert first in {video.name for video in session.videos("", unlisted=True)}
 
 
-def test_a_page_never_costs_the_results(kaggle, capsys):
+def test_a_failing_page_keeps_the_results(kaggle, capsys):
     with Session("predict", {"hours": 1}) as session:
         with session.page("one.html") as path:
             path.write_text("<p>one</p>")
@@ -143,12 +143,12 @@ def test_a_page_never_costs_the_results(kaggle, capsys):
 
 
 @pytest.mark.parametrize("options", [{"train": 5}, {"train": {"lr": 7}}, {"trian": {}}, {"blend": {"mesh": 3}}])
-def test_options_that_are_no_recipe(options):
+def test_invalid_recipe_options_are_refused(options):
     with pytest.raises(ConfigError, match="options"):
         sessions.training_recipe({"recipe": "tiny", "options": options})
 
 
-def test_the_report_says_how_it_ended(kaggle):
+def test_the_report_states_how_the_run_ended(kaggle):
     with Session("train", {"hours": 1, "folds": 2}) as session:
         session.finish("done", score={"videos": 3})
     assert {"kernel": "train", "status": "done", "settings": {"hours": 1, "folds": 2}}.items() <= ended(kaggle).items()
@@ -162,7 +162,7 @@ def test_the_report_says_how_it_ended(kaggle):
     assert ended(kaggle)["reason"] == "ZeroDivisionError: division by zero"
 
 
-def test_progress_is_printed_by_the_clock(kaggle, capsys):
+def test_progress_is_printed_at_time_intervals(kaggle, capsys):
     now = [100.0]
     session = Session("train", {"hours": 0.01}, clock=lambda: now[0])
     assert session.until == pytest.approx(136)
@@ -185,7 +185,7 @@ def test_a_face_dataset_is_packed_as_one_file(kaggle, small_store):
     assert files[0] == files[1]
 
 
-def test_an_unfinished_dataset_is_packed_now_and_then(kaggle, small_store, tmp_path):
+def test_an_unfinished_dataset_is_packed_periodically(kaggle, small_store, tmp_path):
     now, store = [0.0], tmp_path / "store"
     shutil.copytree(small_store.folder, store)
     half_made = partial_path(next(store.glob("tracklets/*/real0.mp4.json")))
@@ -205,7 +205,7 @@ def test_an_unfinished_dataset_is_packed_now_and_then(kaggle, small_store, tmp_p
     assert inputs.fault(session.working / "faces") == ""
 
 
-def test_what_was_cut_off_says_so(kaggle):
+def test_an_interrupted_run_says_so(kaggle):
     session = Session("train", {"hours": 1})
     session.__enter__()
     assert (ended(kaggle)["status"], ended(kaggle)["settings"]) == ("cut off", {"hours": 1})
@@ -219,7 +219,7 @@ def test_without_a_gpu_a_kernel_ends_at_once(kaggle, monkeypatch):
         Session("train", {"hours": 1}).device()
 
 
-def test_a_kernel_resumes_from_the_very_dataset_that_it_was_built_for(kaggle, monkeypatch, tmp_path):
+def test_a_kernel_resumes_only_from_the_dataset_it_was_built_for(kaggle, monkeypatch, tmp_path):
     left = tmp_path / "output" / "run"
     (left / "fold-0").mkdir(parents=True)
     (left / "config.json").write_text("{}")

@@ -1,4 +1,4 @@
-"""Rehearsals of the three kernels on the mini-DFDC, faces feeding train feeding predict, and their limits."""
+"""Rehearse the three kernels on the mini-DFDC, each fed by the previous one, and check the limits."""
 
 import json
 import re
@@ -49,13 +49,13 @@ def workshop(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def competition(tmp_path_factory):
-    """The mini-DFDC, in the competition's form: 24 labelled videos, and 16 to score, six of which break things."""
+    """The mini-DFDC in the competition's form: 24 labelled videos and 16 to score, six of them broken."""
     return short_sample(tmp_path_factory.mktemp("competition") / "mini-dfdc")
 
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
-    """The Python of one environment for the scripts that are run in the sandbox alone."""
+    """The Python of one environment, for scripts run in the sandbox alone."""
     return image.linked_environment(tmp_path_factory.mktemp("linked") / "environment")
 
 
@@ -75,14 +75,14 @@ def train(faces, competition):
 
 @pytest.fixture(scope="module")
 def finished(train, tmp_path_factory):
-    """A copy of what kernel train left: a rehearsal clears the place of the last."""
+    """A copy of kernel train's output, since a rehearsal clears that of the previous one."""
     return shutil.copytree(output("train"), tmp_path_factory.mktemp("finished") / "train")
 
 
 @pytest.fixture
 def run(capfd, competition):
     def kernels(verb, name, *arguments):
-        """Exit status, standard output and standard error of a rehearsal."""
+        """Run a rehearsal; return exit status, standard output and standard error."""
         with pytest.raises(SystemExit) as stop:
             main([verb, name, "--competition", str(competition), *map(str, arguments)])
         return int(stop.value.code or 0), *capfd.readouterr()
@@ -90,12 +90,12 @@ def run(capfd, competition):
     return kernels
 
 
-def test_faces_leaves_one_file_and_its_hash(faces):
+def test_faces_writes_one_file_and_its_hash(faces):
     built = build("faces", changes=FACES)
     assert (faces["commit"], faces["sha256"]) == (built.commit, built.sha256)
     assert set(faces["statuses"]) <= {"ok", "no_face"}
     assert sum(faces["statuses"].values()) == 24
-    assert faces["statuses"]["ok"] >= 23  # half a second has two looks: a face that differs between them is no face
+    assert faces["statuses"]["ok"] >= 23  # half a second has two looks: a face that differs between them is dropped
     assert sorted(p.name for p in output("faces").rglob("*") if p.is_file()) == [
         "MANIFEST.json",
         "faces.tar",
@@ -187,7 +187,7 @@ def test_a_rehearsal_has_no_network_no_credentials_and_a_read_only_input(python,
     assert ended.status == "COMPLETE", log
     assert log.count("Network is unreachable") == 2
     assert log.count("Read-only file system: ") == 3
-    assert "returned non-zero exit status 1" in log  # of a process that the script started
+    assert "returned non-zero exit status 1" in log  # written by a child process of the script
     assert [path.name for path in source.iterdir()] == []
     assert (tmp_path / "tree/working/made").read_text() == str(tmp_path / "tree/working")
     assert (tmp_path / "tree/working/link").readlink() == tmp_path / "tree/input/datasets/o/s"
@@ -208,20 +208,20 @@ def test_a_rehearsal_has_no_network_no_credentials_and_a_read_only_input(python,
         ("import subprocess as s; s.Popen(['sleep', '600'])", {}, "COMPLETE", ""),
     ],
 )
-def test_limits(python, tmp_path, code, limits, status, reason):
+def test_memory_disk_and_time_limits_apply(python, tmp_path, code, limits, status, reason):
     (tmp_path / "main.py").write_text(code)
     limit = sandbox.Limits(**{"seconds": 250.0, **limits})
     ended = sandbox.run(python, tmp_path / "main.py", tmp_path / "tree", {}, limit, tmp_path / "log")
     assert ended.status == status
     assert reason in ended.reason
-    assert ended.seconds < 250  # and not 600
+    assert ended.seconds < 250  # not after 600
 
 
-def test_training_resumes_after_a_cut_and_after_its_own_clock(run, finished, competition, tmp_path, monkeypatch):
+def test_training_resumes_after_a_kill_and_after_its_time_limit(run, finished, competition, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
     def now():
-        """Nine hours later as soon as there is a checkpoint."""
+        """Jump nine hours ahead as soon as there is a checkpoint."""
         begun = any(tmp_path.glob("dfd-train-*/kaggle/working/run/fold-0/checkpoints/last.ckpt"))
         return time.monotonic() + (32_400 if begun else 0)
 
@@ -251,14 +251,14 @@ def test_training_resumes_after_a_cut_and_after_its_own_clock(run, finished, com
         resume.from_folder("train", output("train"), "OWNER", {}, tmp_path / "left")
 
 
-def test_a_rehearsal_that_left_nothing_cannot_be_resumed(tmp_path):
+def test_a_rehearsal_without_output_cannot_be_resumed(tmp_path):
     with pytest.raises(KernelError, match="kernel train left nothing to resume from: leave out RESUME=1"):
         resume.from_folder("train", tmp_path, "OWNER", {}, tmp_path / "left")
     with pytest.raises(KernelError, match="predict has nothing to resume"):
         resume.from_folder("predict", tmp_path, "OWNER", {}, tmp_path / "left")
 
 
-def test_sources_that_are_not_here_say_how_to_make_them(competition, tmp_path, workshop):
+def test_missing_sources_say_how_to_make_them(competition, tmp_path, workshop):
     with pytest.raises(KernelError, match="OWNER/dfd-faces is not here .*make kernel-simulate KERNEL=faces"):
         attached(build("train"), Rehearsal(competition, folders={"dfd-faces": tmp_path / "none"}))
     with pytest.raises(KernelError, match="make wheelhouse"):
@@ -270,7 +270,7 @@ def test_sources_that_are_not_here_say_how_to_make_them(competition, tmp_path, w
     assert set(attached(build("faces"), Rehearsal(competition, layout="short"))) >= {"dfd-wheelhouse"}
 
 
-def test_a_folder_without_a_report_is_no_output(tmp_path):
+def test_a_folder_without_a_report_is_not_an_output(tmp_path):
     with pytest.raises(DfdError, match="is not a kernel's report"):
         report(tmp_path)
 

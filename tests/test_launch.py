@@ -1,4 +1,4 @@
-"""Processes that a launcher has started: two agents of torchrun on this machine act as two machines."""
+"""Processes started by a launcher: two torchrun agents on this machine act as two machines."""
 
 import os
 import socket
@@ -25,25 +25,25 @@ def srun(monkeypatch):
         monkeypatch.setenv(f"SLURM_{name}", value)
 
 
-def test_alone_there_is_one_process():
+def test_without_a_launcher_there_is_one_process():
     assert launched() == check_launch(Runtime(devices=2)) == Launched()
     with pytest.raises(ConfigError, match="takes a launcher: .* --nnodes 2 --nproc-per-node 3"):
         check_launch(Runtime(devices=3, nodes=2))
 
 
-def test_the_launcher_gives_the_rank_and_must_have_started_as_many_processes(srun):
+def test_the_rank_is_the_launchers_and_process_counts_must_match(srun):
     assert launched() == check_launch(Runtime(devices=2, nodes=2)) == Launched(3, 4, "srun")
     with pytest.raises(ConfigError, match="srun has started 4 processes, and --nodes 3 --devices 2 is 6"):
         check_launch(Runtime(devices=2, nodes=3))
 
 
-def test_srun_needs_the_number_of_tasks_on_each_node(srun, monkeypatch):
+def test_srun_needs_the_tasks_per_node(srun, monkeypatch):
     monkeypatch.delenv("SLURM_NTASKS_PER_NODE")
     with pytest.raises(ConfigError, match="srun: .*--ntasks-per-node=4"):
         launched()
 
 
-def test_the_others_wait_for_the_first(tmp_path, monkeypatch):
+def test_other_processes_wait_for_the_first(tmp_path, monkeypatch):
     monkeypatch.setattr(launch, "PATIENCE", 0.2)
     with pytest.raises(TrainingError, match="do all machines see that folder"):
         wait_for(tmp_path / "config.json")
@@ -52,7 +52,7 @@ def test_the_others_wait_for_the_first(tmp_path, monkeypatch):
 
 
 @pytest.mark.timeout(600)
-def test_two_machines_give_the_weights_of_two_processes_and_one_process_resumes_the_run(small_store, tmp_path):
+def test_two_machines_equal_two_processes_and_one_process_can_resume(small_store, tmp_path):
     def train(*options, rank=None, port=0):
         agent = ["-m", "torch.distributed.run", "--nnodes=2", f"--node-rank={rank}", "--nproc-per-node=1"]
         agent += ["--master-addr=127.0.0.1", f"--master-port={port}"]
@@ -80,5 +80,5 @@ def test_two_machines_give_the_weights_of_two_processes_and_one_process_resumes_
         read_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt")[1] for name in ("machines", "processes")
     )
     assert all(torch.equal(first[name], second[name]) for name in first)
-    again = train("--out", out)  # on one device: the run is finished
+    again = train("--out", out)  # one device finishes the run
     assert "The model is in" in again.communicate()[0]

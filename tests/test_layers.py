@@ -1,4 +1,4 @@
-"""Import rules: a module imports only from those before it in ORDER; some libraries are imported in one place only."""
+"""Import rules: a module imports only from earlier ones in ORDER; some libraries have a single importer."""
 
 import ast
 from pathlib import Path
@@ -26,7 +26,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 
 def imports(path):
-    """Names of the modules that a file imports."""
+    """Names of the modules imported by a file."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -42,7 +42,7 @@ def position(name):
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(ROOT).as_posix())
-def test_imports_follow_the_order_and_stay_in_their_place(path):
+def test_imports_follow_the_order_and_restricted_ones_stay_in_place(path):
     place = path.relative_to(ROOT)
     for name in imports(path):
         top, *rest = name.split(".")
@@ -66,6 +66,6 @@ def test_every_folder_is_in_the_order():
     assert {path.relative_to(ROOT).parts[0].removesuffix(".py") for path in MODULES} - {"__init__"} <= set(ORDER)
 
 
-def test_no_path_of_kaggle_is_in_the_library():
+def test_the_library_contains_no_kaggle_path():
     for path in MODULES:
         assert "/kaggle" not in path.read_text(encoding="utf-8"), path

@@ -1,4 +1,4 @@
-"""Folders as they were released, as empty files: a manifest opens no video that is called one."""
+"""Datasets' folders as released, with empty files: a manifest does not open files with a video suffix."""
 
 import json
 
@@ -24,7 +24,7 @@ def test_help_names_every_layout():
     assert [line.split(":")[0][2:] for line in described().splitlines()] == [layout.name for layout in LAYOUTS]
 
 
-def test_dfdc_s_parts_as_their_zips_nest_them(tmp_path):
+def test_dfdc_parts_as_nested_in_their_zips(tmp_path):
     entries = {"a.mp4": {"label": "REAL"}, "b.mp4": {"label": "FAKE", "original": "a.mp4"}}
     first, second = (f"dfdc_train_part_0{part}/dfdc_train_part_{part}/" for part in (0, 1))
     for part in (first, second):
@@ -64,7 +64,7 @@ def test_dfdc_s_preview(tmp_path, called):
     assert [video.name for video in found.left_out] == ["original_videos/3/3_A.mp4"]
 
 
-def test_a_dataset_of_faces_beside_the_videos_is_no_preview(tmp_path):
+def test_a_face_dataset_next_to_the_videos_is_not_a_preview(tmp_path):
     lay(tmp_path, "a.mp4")
     (tmp_path / "dataset.json").write_text(json.dumps({"format": 4, "faces": {"size": 224}}))
     assert brief(read_folder(tmp_path).videos) == [("a.mp4", None, "a.mp4")]
@@ -179,7 +179,7 @@ def test_folders_by_label(tmp_path, real, fake):
     assert (found.layout, [video.name for video in found.left_out]) == ("folders by label", ["c.mp4"])
 
 
-def test_words_that_may_mean_something_else_are_no_labels_alone(tmp_path):
+def test_ambiguous_folder_names_alone_are_not_labels(tmp_path):
     lay(tmp_path, "holiday/original/a.mp4", "holiday/cut/b.mp4")
     assert [video.label for video in read_folder(tmp_path).videos] == [None, None]
 
@@ -188,7 +188,7 @@ def test_words_that_may_mean_something_else_are_no_labels_alone(tmp_path):
     ("place", "name"),
     [("", "labels.csv"), ("", "Labels.CSV"), ("", "train.csv"), ("..", "labels.csv"), ("..", "flat.csv")],
 )
-def test_a_table_in_a_flat_folder_or_beside_it(tmp_path, place, name):
+def test_a_table_inside_or_next_to_a_flat_folder_is_read(tmp_path, place, name):
     folder = lay(tmp_path / "flat", "a.mp4", "b.mp4", "c.mp4", "notes.csv")
     table(folder / place, "video,target,source", "a,FAKE,b", "flat/b.mp4,0,", "gone.mp4,1,", name=name)
     found = read_folder(folder)
@@ -208,7 +208,7 @@ def test_a_table_in_a_flat_folder_or_beside_it(tmp_path, place, name):
     ],
 )
 @pytest.mark.parametrize("name", ["labels.csv", "labels.tsv"])
-def test_a_table_that_was_made_where_the_files_lay_elsewhere(tmp_path, first, second, name):
+def test_a_table_of_moved_files_is_matched(tmp_path, first, second, name):
     lay(tmp_path, "a.mp4", "x/b.mp4", "y/b.mp4")
     mark = "\t" if name.endswith("tsv") else ","
     table(tmp_path, f"path{mark}label", f"{first}{mark}0", f"{second}{mark}1", name=name)
@@ -217,7 +217,7 @@ def test_a_table_that_was_made_where_the_files_lay_elsewhere(tmp_path, first, se
     assert (found.by, found.notes) == (name, ())
 
 
-def test_a_table_of_other_folders_labels_nothing(tmp_path):
+def test_a_table_of_another_folder_labels_nothing(tmp_path):
     lay(tmp_path / "test", "1.mp4", "2.mp4")
     table(tmp_path, "filename,label", "train/1.mp4,1", "train/2.mp4,0")
     found = read_folder(tmp_path / "test")
@@ -225,14 +225,14 @@ def test_a_table_of_other_folders_labels_nothing(tmp_path):
     assert found.notes == ("labels.csv is not read: none of the files that it names is here, as train/1.mp4 is not.",)
 
 
-def test_letters_that_unicode_writes_in_two_ways(tmp_path):
+def test_names_match_in_either_unicode_normalization(tmp_path):
     lay(tmp_path, "cafe\u0301.mp4")
     table(tmp_path, "filename,label", "caf\u00e9.mp4,1")
     assert [video.label for video in read_folder(tmp_path).videos] == [1]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
-def test_a_metadata_json_and_a_list_as_windows_saves_them(tmp_path, encoding):
+def test_metadata_and_lists_saved_by_windows_are_read(tmp_path, encoding):
     lay(tmp_path / "dfdc", "a.mp4")
     (tmp_path / "dfdc" / "metadata.json").write_text('{"a.mp4": {"label": "FAKE"}}', encoding=encoding)
     assert [video.label for video in read_folder(tmp_path / "dfdc").videos] == [1]
@@ -243,32 +243,32 @@ def test_a_metadata_json_and_a_list_as_windows_saves_them(tmp_path, encoding):
 
 
 @pytest.mark.parametrize("lines", [("filename,label", "a.mp4,0.5"), ("filename,label", "a.mp4,0.98", "b.mp4,1")])
-def test_a_submission_among_the_videos_is_no_table_of_labels(tmp_path, lines):
+def test_a_submission_among_the_videos_is_not_a_label_table(tmp_path, lines):
     table(lay(tmp_path, "a.mp4", "b.mp4"), *lines, name="scores.csv")
     assert [video.label for video in read_folder(tmp_path).videos] == [None, None]
 
 
-def test_two_tables_that_disagree(tmp_path):
+def test_two_conflicting_tables_are_refused(tmp_path):
     table(lay(tmp_path, "a.mp4"), "filename,label", "a.mp4,1", name="1.csv")
     table(tmp_path, "filename,label", "a.mp4,0", name="2.csv")
     with pytest.raises(ManifestError, match=r"2\.csv and .*1\.csv have two labels of a\.mp4: give it one"):
         read_folder(tmp_path)
 
 
-def test_a_table_with_a_label_that_is_none(tmp_path):
+def test_a_table_with_an_invalid_label_is_refused(tmp_path):
     table(lay(tmp_path, "a.mp4"), "filename,label", "a.mp4,perhaps")
     with pytest.raises(ManifestError, match=r"labels\.csv: label of a\.mp4 is 'perhaps': give 1"):
         read_folder(tmp_path)
 
 
-def test_a_table_beside_folders_by_label_is_not_read_and_told_of(tmp_path):
+def test_a_table_next_to_label_folders_is_ignored_with_a_note(tmp_path):
     table(lay(tmp_path, "real/a.mp4", "fake/b.mp4"), "filename,label", "a.mp4,1")
     found = read_folder(tmp_path)
     assert [video.label for video in found.videos] == [1, 0]
     assert found.notes == ("labels.csv is not read: the folders say what is real.",)
 
 
-def test_a_folder_of_pictures_and_one_of_both(tmp_path):
+def test_picture_folders_and_mixed_folders_are_read(tmp_path):
     lay(tmp_path, "b.PNG", "a/c.jpeg", "notes.txt")
     found = read_folder(tmp_path)
     assert ([video.name for video in found.videos], found.layout) == (["a/c.jpeg", "b.PNG"], "a folder of pictures")
@@ -278,7 +278,7 @@ def test_a_folder_of_pictures_and_one_of_both(tmp_path):
     assert [video.name for video in found.left_out] == ["a/c.jpeg", "b.PNG"]
 
 
-def test_pictures_that_are_not_read_are_counted(tmp_path):
+def test_skipped_pictures_are_counted(tmp_path):
     lay(tmp_path, "a.heic", "b.HEIC", "c.dng")
     with pytest.raises(
         ManifestError, match=r"3 pictures are not read, first a\.heic: convert DNG, HEIC to JPEG or PNG"
@@ -290,7 +290,7 @@ def test_pictures_that_are_not_read_are_counted(tmp_path):
     assert found.notes == ("4 pictures are not read, first a.heic: convert DNG, GIF, HEIC to JPEG or PNG.",)
 
 
-def test_animations_are_videos_where_there_are_no_pictures(tmp_path):
+def test_animations_are_videos_if_there_are_no_pictures(tmp_path):
     found = read_folder(lay(tmp_path, "a.gif", "b.mp4"))
     assert [(video.name, video.still) for video in found.videos] == [("a.gif", False), ("b.mp4", False)]
 
@@ -300,7 +300,7 @@ def test_pictures_in_folders_by_label(tmp_path):
     assert [(video.name, video.label) for video in found.videos] == [("fake/b.jpg", 1), ("real/a.jpg", 0)]
 
 
-def test_unlisted_videos_come_in_without_a_label(tmp_path):
+def test_unlisted_videos_are_included_without_a_label(tmp_path):
     describe(lay(tmp_path, "a.mp4", "b.mp4", "sub/c.ts"), {"a.mp4": {"label": "FAKE", "original": "b.mp4"}})
     assert [video.name for video in read_folder(tmp_path).left_out] == ["b.mp4", "sub/c.ts"]
     found = read_folder(tmp_path, unlisted=True)
@@ -318,7 +318,7 @@ def test_a_sample_keeps_its_order_and_its_names(tmp_path):
     assert [video.name for video in read_asked(sample, folder, True).videos] == ["b.mp4", "gone.mp4", "a.mp4", "c.mp4"]
 
 
-def test_names_in_another_case_than_on_disk(tmp_path):
+def test_names_match_regardless_of_case(tmp_path):
     lay(tmp_path, "a.MP4", "B.mp4", "c.mov")
     describe(
         tmp_path, {"a.mp4": {"label": "FAKE", "original": "B.MP4"}, "b.mp4": {"label": "REAL"}, "c": {"label": "Real"}}
@@ -329,7 +329,7 @@ def test_names_in_another_case_than_on_disk(tmp_path):
     assert found.left_out == ()
 
 
-def test_one_file_listed_by_two_names(tmp_path):
+def test_one_file_under_two_names_is_refused(tmp_path):
     describe(lay(tmp_path, "a.mp4"), {"a.mp4": {"label": "FAKE"}, "A.MP4": {"label": "REAL"}})
     with pytest.raises(ManifestError, match=r"names a\.mp4 twice, also as A\.MP4: give each file one entry"):
         read_folder(tmp_path)

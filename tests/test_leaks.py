@@ -17,7 +17,7 @@ def test_black_pictures_are_no_duplicates():
     assert near_duplicates(np.zeros((3, 16)), list("abc")) == []
 
 
-def test_a_part_hangs_together_and_a_video_in_none_is_named():
+def test_a_part_is_one_group_and_a_video_in_none_is_named():
     names = ["dfdc_train_part_1/b", "dfdc_train_part_10/a", "dfdc_train_part_1/a", "all/dfdc_train_part_10/c"]
     assert part_links(names) == [
         (names[0], names[0]), (names[1], names[1]), (names[2], names[0]), (names[3], names[1])
@@ -26,8 +26,8 @@ def test_a_part_hangs_together_and_a_video_in_none_is_named():
         part_links([*names, "loose.mp4"])
 
 
-def test_people_are_found_whatever_the_order_of_their_faces():
-    """Four people, each a direction with some scatter; one video shows two of them."""
+def test_people_are_found_in_any_order_of_faces():
+    """Four people, each a direction with some noise; one video shows two of them."""
     rng = np.random.default_rng(0)
     who = rng.integers(0, 4, 60)
     faces = np.eye(4)[who] @ rng.normal(0, 1, (4, 64)) + rng.normal(0, 0.2, (60, 64))
@@ -44,6 +44,6 @@ def test_the_distance_is_euclidean():
     assert person_links(faces, list("abc"), 0.49) == [(name, name) for name in "abc"]
 
 
-def test_one_face_alone_is_one_person():
+def test_a_single_face_is_one_person():
     assert person_links(np.ones((1, 4)), ["a"], 0.5) == [("a", "a")]
     assert person_links(np.ones((0, 4)), [], 0.5) == []

@@ -17,7 +17,7 @@ def made(tmp_path):
     return tmp_path
 
 
-def test_a_row_a_submission(made):
+def test_each_submission_gets_a_row(made):
     for _ in range(2):
         record_submission(made / "record.csv", made / "submission.csv", made / "bundle")
     with (made / "record.csv").open() as file:
@@ -29,19 +29,19 @@ def test_a_row_a_submission(made):
 
 
 @pytest.mark.parametrize("score", [{}, {"balanced_log_loss": 0.5, "seen_by_weights": 3}])
-def test_a_bundle_without_a_score_of_unseen_videos_leaves_it_empty(made, score):
+def test_a_bundle_without_a_held_out_score_leaves_it_empty(made, score):
     (made / "bundle" / "bundle.json").write_text(json.dumps({"score": score}))
     row = record_submission(made / "record.csv", made / "submission.csv", made / "bundle")
     assert row["balanced_log_loss"] == row["interval_low"] == ""
 
 
-def test_a_file_that_is_no_ledger_is_left_alone(made):
+def test_a_file_that_is_not_a_ledger_is_left_unchanged(made):
     (made / "record.csv").write_text("my notes\n")
     with pytest.raises(SubmissionError, match="is not a ledger"):
         record_submission(made / "record.csv", made / "submission.csv", made / "bundle")
     assert (made / "record.csv").read_text() == "my notes\n"
 
 
-def test_no_bundle_is_an_error(made):
+def test_a_missing_bundle_is_an_error(made):
     with pytest.raises(SubmissionError, match=r"bundle\.json cannot be read"):
         record_submission(made / "record.csv", made / "submission.csv", made / "none")

@@ -1,4 +1,4 @@
-"""What a model has seen, from its first weights to a bundle, and what follows from that."""
+"""Lineage: what a model has seen, from starting weights to bundle, and its consequences for scoring."""
 
 import json
 import shutil
@@ -37,30 +37,30 @@ def begun_from(weights):
 
 
 def trained_on(store, out, *numbers, recipe=SMALL):
-    """A run on real and fake videos of these numbers."""
+    """Train on the real and fake videos with these numbers."""
     names = {f"{kind}{number}.mp4" for kind in ("real", "fake") for number in numbers}
     return train([r for r in store.records() if r.video in names], store, recipe, out)
 
 
 @pytest.fixture(scope="module")
 def first(small_store, tmp_path_factory):
-    """The checkpoint of a run on the videos 0 and 1."""
+    """The checkpoint of a run on videos 0 and 1."""
     return trained_on(small_store, tmp_path_factory.mktemp("first") / "a", 0, 1)
 
 
-def test_a_bundle_lists_what_its_ancestors_have_seen(small_store, first, tmp_path):
+def test_a_bundle_lists_videos_seen_by_its_ancestors(small_store, first, tmp_path):
     trained_on(small_store, tmp_path / "b", 2, 3, recipe=begun_from(first))
     pack_runs([tmp_path / "b"], tmp_path / "bundle")
     assert read_seen(tmp_path / "bundle") == tuple(f"{kind}{n}.mp4" for kind in ("fake", "real") for n in range(4))
 
 
-def test_a_fakes_original_counts_where_it_was_not_trained_on(small_store, tmp_path):
+def test_a_fakes_original_counts_as_seen(small_store, tmp_path):
     records = [r for r in small_store.records() if r.video in ("fake0.mp4", "real1.mp4")]
     header, _ = read_checkpoint(train(records, small_store, SMALL, tmp_path / "run"))
     assert header.videos == ("fake0.mp4", "real0.mp4", "real1.mp4")
 
 
-def test_a_person_in_another_video_has_been_seen(small_store, tmp_path):
+def test_a_person_from_another_training_video_counts_as_seen(small_store, tmp_path):
     records = {r.video: r for r in small_store.records()}
     ada = [replace(records["real0.mp4"], people=("Ada",)), records["fake0.mp4"]]
     weights = train(ada, small_store, SMALL, tmp_path / "run")
@@ -72,9 +72,9 @@ def test_a_person_in_another_video_has_been_seen(small_store, tmp_path):
     assert count_seen(frame, weights, weights, people) == 1
 
 
-def test_weights_that_have_seen_what_is_scored_are_refused_by_name(small_store, first, tmp_path):
-    told = r"trained on 4 of the 9 videos to score.*: 'fake0\.mp4', 'fake1\.mp4', 'real0\.mp4' and 1 more"
-    with pytest.raises(ConfigError, match=told):
+def test_weights_that_saw_the_scored_videos_are_refused_naming_them(small_store, first, tmp_path):
+    message = r"trained on 4 of the 9 videos to score.*: 'fake0\.mp4', 'fake1\.mp4', 'real0\.mp4' and 1 more"
+    with pytest.raises(ConfigError, match=message):
         crossval(small_store, begun_from(first), 2, tmp_path / "cv")
     assert not (tmp_path / "cv").exists()
 
@@ -85,8 +85,8 @@ def test_a_score_of_seen_videos_says_so(small_store, first, tmp_path):
     assert json.loads((tmp_path / "cv" / "score.json").read_text())["score"]["seen_by_weights"] == 4
 
 
-def test_a_fold_that_the_weights_have_not_seen_is_no_matter(small_store, tmp_path):
-    """The folds of a run: its models may go on to be trained without the fold that they were trained without."""
+def test_a_fold_unseen_by_the_weights_is_accepted(small_store, tmp_path):
+    """A fold's model may be trained further without the same fold."""
     train_fold(small_store, SMALL, Fold(0, 2), tmp_path / "a")
     recipe, out = begun_from(tmp_path / "a" / CHECKPOINT), tmp_path / "b"
     score = train_fold(small_store, recipe, Fold(0, 2), out)
@@ -100,8 +100,8 @@ def test_a_fold_that_the_weights_have_not_seen_is_no_matter(small_store, tmp_pat
     assert score["seen_by_weights"] == len(held & seen) > 0
 
 
-def test_a_fold_is_scored_by_the_groups_that_it_was_split_by(small_store, tmp_path):
-    """Four real videos with a fake each, and a broken one: nine videos in five groups."""
+def test_a_fold_is_scored_with_the_groups_of_its_split(small_store, tmp_path):
+    """Four real videos with one fake each and a broken one: nine videos in five groups."""
     crossval(small_store, SMALL, 2, tmp_path / "cv")
     frame = pd.read_csv(tmp_path / "cv" / "folds.csv")
     frame["fold"] = 1 - frame["fold"]
@@ -112,8 +112,8 @@ def test_a_fold_is_scored_by_the_groups_that_it_was_split_by(small_store, tmp_pa
     assert score["groups"] == held["group"].nunique() < len(held)
 
 
-def test_the_models_themselves_say_what_they_have_seen(small_store, first, tmp_path):
-    """A finished run is not made clean by other weights under the old name."""
+def test_lineage_is_read_from_the_models_themselves(small_store, first, tmp_path):
+    """Replacing the weights file does not clear a finished run's lineage."""
     weights = Path(shutil.copy(first, tmp_path / "w.ckpt"))
     crossval(small_store, begun_from(weights), 2, tmp_path / "cv", allow_seen=True)
     header, tensors = read_checkpoint(first)
@@ -121,7 +121,7 @@ def test_the_models_themselves_say_what_they_have_seen(small_store, first, tmp_p
     assert crossval(small_store, begun_from(weights), 2, tmp_path / "cv").score["seen_by_weights"] == 4
 
 
-def test_without_weights_nothing_was_seen(tmp_path):
+def test_without_starting_weights_nothing_was_seen(tmp_path):
     frame = pd.DataFrame({"filename": ["a"], "source": ["a"], "group": ["a"]})
     check_unseen(frame, None)
     assert count_seen(frame, None, tmp_path / "any.ckpt") == 0

@@ -7,7 +7,7 @@ from dfd.report.lines import Lines
 
 
 class Watch:
-    """A clock that is set by hand."""
+    """A manually set clock."""
 
     now = 0.0
 
@@ -15,8 +15,8 @@ class Watch:
         return self.now
 
 
-def told(steps, every=30.0):
-    """The lines of a stage that tells (second, done, total, last)."""
+def printed(steps, every=30.0):
+    """Lines printed for a stage that reports (second, done, total, last)."""
     watch, lines = Watch(), []
     stage = Lines("train", lines.append, every, watch)
     for watch.now, done, total, last in steps:
@@ -24,8 +24,8 @@ def told(steps, every=30.0):
     return lines
 
 
-def test_a_line_every_thirty_seconds_says_done_total_rate_and_time_left():
-    lines = told((second, second // 2, 1000, "epoch 1, loss 0.612") for second in range(0, 100, 2))
+def test_a_line_every_30_seconds_has_done_total_rate_and_time_left():
+    lines = printed((second, second // 2, 1000, "epoch 1, loss 0.612") for second in range(0, 100, 2))
     assert lines == [
         "train: 15 of 1000 (2%), epoch 1, loss 0.612, 30.0/min, 0:32:50 left",
         "train: 30 of 1000 (3%), epoch 1, loss 0.612, 30.0/min, 0:32:20 left",
@@ -33,30 +33,30 @@ def test_a_line_every_thirty_seconds_says_done_total_rate_and_time_left():
     ]
 
 
-def test_a_short_stage_says_nothing():
-    assert told((second, second, 29, "") for second in range(30)) == []
+def test_a_short_stage_prints_nothing():
+    assert printed((second, second, 29, "") for second in range(30)) == []
 
 
-def test_a_run_that_goes_on_is_as_fast_as_it_is_now():
-    assert told([(0, 500, 600, "a"), (40, 540, 600, "b")]) == ["train: 540 of 600 (90%), b, 1.0/s, 0:01:00 left"]
+def test_the_rate_of_a_resumed_run_ignores_earlier_progress():
+    assert printed([(0, 500, 600, "a"), (40, 540, 600, "b")]) == ["train: 540 of 600 (90%), b, 1.0/s, 0:01:00 left"]
 
 
-def test_a_stage_within_begins_anew():
-    lines = told([(0, 5, 10, ""), (10, 0, 400, ""), (40, 60, 400, "scoring")])
+def test_a_nested_stage_restarts_the_rate():
+    lines = printed([(0, 5, 10, ""), (10, 0, 400, ""), (40, 60, 400, "scoring")])
     assert lines == ["train: 60 of 400 (15%), scoring, 2.0/s, 0:02:50 left"]
 
 
-def test_as_many_again_begin_anew():
-    """Two networks that score the same videos: the second one's rate is its own."""
-    lines = told([(0, 0, 100, ""), (100, 100, 100, ""), (110, 10, 100, ""), (140, 40, 100, "")])
+def test_a_repeated_stage_restarts_the_rate():
+    """When two networks score the same videos, the second has its own rate."""
+    lines = printed([(0, 0, 100, ""), (100, 100, 100, ""), (110, 10, 100, ""), (140, 40, 100, "")])
     assert lines[-1] == "train: 40 of 100 (40%), 1.0/s, 0:01:00 left"
 
 
-def test_one_long_step_says_how_far_it_is_without_a_rate():
-    assert told([(31, 1, 10, "")]) == ["train: 1 of 10 (10%)"]
+def test_one_long_step_shows_progress_without_a_rate():
+    assert printed([(31, 1, 10, "")]) == ["train: 1 of 10 (10%)"]
 
 
-def test_in_a_pipe_there_are_lines_and_on_a_terminal_a_bar(monkeypatch):
+def test_a_pipe_gets_lines_and_a_terminal_a_bar(monkeypatch):
     pipe, screen = io.StringIO(), io.StringIO()
     watch = Watch()
     monkeypatch.setattr(terminal, "errors", Console(file=pipe, soft_wrap=True))

@@ -26,8 +26,8 @@ def weights(path):
     return read_checkpoint(path)[1]
 
 
-def test_what_is_frozen_stays_as_it_was(videos, small_store, small_recipe, tmp_path):
-    """Its batch statistics too: they belong to the weights."""
+def test_frozen_layers_stay_unchanged(videos, small_store, small_recipe, tmp_path):
+    """This includes batch statistics, which belong to the weights."""
     frozen = ModelConfig(name="frame", freeze="stem", dropout=0, drop_path=0, backbone="efficientnet_lite0")
     recipe = small_recipe.replace(model=frozen)
     start = seeded_model(recipe).state_dict()
@@ -38,7 +38,7 @@ def test_what_is_frozen_stays_as_it_was(videos, small_store, small_recipe, tmp_p
 
 
 @pytest.mark.parametrize("loaders", [0, 2])
-def test_a_film_that_cannot_be_read_stops_the_run_and_is_named(small_store, small_recipe, tmp_path, loaders):
+def test_an_unreadable_film_stops_the_run_and_is_named(small_store, small_recipe, tmp_path, loaders):
     store = FaceStore.open(shutil.copytree(small_store.folder, tmp_path / "faces"))
     film = next(record for record in store.records() if record.tracklets).tracklets[0].film
     film.write_bytes(b"not a video")
@@ -48,10 +48,10 @@ def test_a_film_that_cannot_be_read_stops_the_run_and_is_named(small_store, smal
     assert "\n" not in str(caught.value)
 
 
-def test_a_full_disk_is_one_sentence_and_the_last_checkpoint_still_loads(
+def test_a_full_disk_is_a_one_line_error_and_the_last_checkpoint_loads(
     videos, small_store, small_recipe, tmp_path, monkeypatch
 ):
-    """A file-size limit stands for the full disk: the system refuses in the middle of writing."""
+    """A file-size limit simulates a full disk: writing fails midway."""
     with pytest.raises(OutOfTimeError):
         train(videos, small_store, small_recipe, tmp_path / "run", runtime=Runtime(until=time.monotonic()))
     before = weights(tmp_path / "run" / CHECKPOINT)

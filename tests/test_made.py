@@ -21,7 +21,7 @@ def clip(record, distortion=None, config=CONFIG):
     return scored_clips(record, config, distortion=distortion)[1].numpy().astype(int)
 
 
-def test_a_fake_of_each_real_video_with_a_face(small_store, real):
+def test_each_real_video_with_a_face_gets_a_fake(small_store, real):
     made = made_fakes([*small_store.records(), replace(real, video="faceless.mp4", tracklets=())], BlendConfig())
     assert [(m.video, m.label, m.source) for m in made] == [
         (f"blend of real{n}.mp4", 1, f"real{n}.mp4") for n in range(4)
@@ -30,7 +30,7 @@ def test_a_fake_of_each_real_video_with_a_face(small_store, real):
     assert (named.people, named.dataset) == (("Ada",), "here")
 
 
-def test_the_face_is_changed_and_what_is_around_it_is_not(real):
+def test_the_face_is_changed_and_its_surroundings_are_not(real):
     (made,) = made_fakes([real], BlendConfig(ratios=(1.0,)))
     changed = np.abs(clip(made) - clip(real))[0].max(axis=(0, 1))
     assert changed[16:48, 16:48].max() > 5
@@ -39,15 +39,15 @@ def test_the_face_is_changed_and_what_is_around_it_is_not(real):
     assert changed[edge].max() == 0
 
 
-def test_the_same_on_every_run_and_another_for_another_name(real):
+def test_self_blends_depend_only_on_the_name(real):
     (made,) = made_fakes([real], BlendConfig(ratios=(1.0,)))
     assert np.array_equal(clip(made), clip(made))
     assert not np.array_equal(clip(made), clip(replace(made, video="blend of another")))
     whole = BlendConfig(ratios=(0.0,))
-    assert np.array_equal(clip(made_fakes([real], whole)[0]), clip(real))  # a ratio of 0 leaves it as it is
+    assert np.array_equal(clip(made_fakes([real], whole)[0]), clip(real))  # a ratio of 0 changes nothing
 
 
-def test_it_is_what_self_blending_makes_of_the_stored_crops(real):
+def test_a_made_fake_equals_self_blending_of_the_stored_crops(real):
     (made,) = made_fakes([real], BlendConfig())
     assert isinstance(made, MadeFake)
     rng = np.random.default_rng(5)
@@ -60,6 +60,6 @@ def test_it_is_what_self_blending_makes_of_the_stored_crops(real):
     assert np.array_equal(twin, images)  # its real twin is the stored clip, not one in other colours
 
 
-def test_it_is_distorted_like_a_video(real):
+def test_a_made_fake_is_distorted_like_a_video(real):
     (made,) = made_fakes([real], BlendConfig(ratios=(1.0,)))
     assert np.array_equal(clip(made, DISTORTIONS["flip"]), clip(made)[..., ::-1])

@@ -1,4 +1,4 @@
-"""The commands that make would run: in which order, and that dfd knows their options. Nothing is trained."""
+"""The commands that make would run: their order, and that dfd accepts their options. Nothing is trained."""
 
 import os
 import shlex
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="there is n
 
 
 def dry_run(*arguments):
-    """The lines that make would run; .venv counts as up to date."""
+    """Lines that make would run, with .venv taken as up to date."""
     command = ["make", "--dry-run", "--old-file", ".venv/.ready", *arguments]
     env = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}  # make test sets it
     made = subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True, text=True)
@@ -27,7 +27,7 @@ def commands(text):
     return [shlex.split(line)[1:] for line in text.splitlines() if line.startswith(".venv/bin/dfd ")]
 
 
-def test_pretrained_goes_from_two_folders_to_bundle_scores_and_card(tmp_path):
+def test_pretrained_makes_bundle_scores_and_card_from_two_folders(tmp_path):
     text = dry_run("pretrained", f"DATA={tmp_path}", f"WORK={tmp_path / 'work'}", "TERMS=my terms.md")
     lines = [line for line in commands(text) if line[0] != "weights"]
     steps = ["faces", "faces", "train", "train", "bundle", "card"]
@@ -42,7 +42,7 @@ def test_pretrained_goes_from_two_folders_to_bundle_scores_and_card(tmp_path):
     assert [value.partition("=")[2] for value in scores] == [f"{run}/score.json" for run in runs]
 
 
-def test_the_card_of_other_data_does_not_quote_the_shipped_terms(tmp_path):
+def test_a_card_of_other_data_omits_the_shipped_license_terms(tmp_path):
     lines = commands(dry_run("pretrained", f"DATA={tmp_path}", f"WORK={tmp_path / 'work'}"))
     assert "--terms" not in lines[-1]
 

@@ -19,7 +19,7 @@ from dfd.videos.workers import Limits, each_video
 
 
 def lay(folder: Path, *names: str) -> Path:
-    """Empty files: a manifest opens no video."""
+    """Create empty files: a manifest opens no video."""
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
@@ -35,19 +35,19 @@ def brief(videos: list[Video]) -> list[tuple[str, int | None, str]]:
     return [(video.name, video.label, video.source) for video in videos]
 
 
-def test_one_file(tmp_path: Path) -> None:
+def test_a_single_file_is_described(tmp_path: Path) -> None:
     path = lay(tmp_path, "a b.mp4") / "a b.mp4"
     assert read_videos(path) == [Video(path, "a b.mp4")]
     assert read_videos(path)[0].source == "a b.mp4"
 
 
-def test_folder_of_videos_at_any_depth_and_nothing_else(tmp_path: Path) -> None:
+def test_a_folder_lists_videos_at_any_depth_and_nothing_else(tmp_path: Path) -> None:
     lay(tmp_path, "b.mp4", "A.MOV", "c.webm", "d.mkv", "e.m4v", "f.avi", "._b.mp4", "notes.txt", "sub/g.mp4")
     (tmp_path / "folder.mp4").mkdir()
     (tmp_path / "nowhere.mp4").symlink_to("gone")
     found = read_videos(str(tmp_path))
     names = ["A.MOV", "b.mp4", "c.webm", "d.mkv", "e.m4v", "f.avi", "folder.mp4", "nowhere.mp4", "sub/g.mp4"]
-    assert [video.name for video in found] == names  # what cannot be read is put on record later
+    assert [video.name for video in found] == names  # unreadable files are recorded later
     assert all(video.label is None and video.path == tmp_path / video.name for video in found)
 
 
@@ -70,7 +70,7 @@ def test_dfdc_metadata(tmp_path: Path) -> None:
     ]
 
 
-def test_dfdc_parts_keep_their_names_apart(tmp_path: Path) -> None:
+def test_dfdc_parts_keep_equal_names_apart(tmp_path: Path) -> None:
     for part in ("dfdc_train_part_0", "dfdc_train_part_1"):
         lay(tmp_path / part, "x.mp4", "y.mp4")
         entries = {"x.mp4": {"label": "FAKE", "original": "y.mp4"}, "y.mp4": {"label": "REAL"}}
@@ -166,7 +166,7 @@ def test_celeb_df_layout(tmp_path: Path) -> None:
     ]
 
 
-def test_nothing_there(tmp_path: Path) -> None:
+def test_an_empty_or_missing_input_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="no is not there"):
         read_videos(tmp_path / "no")
     with pytest.raises(ManifestError, match="holds no videos"):
@@ -191,7 +191,7 @@ def test_nothing_there(tmp_path: Path) -> None:
         ('{"c.mp4": {}, "d.mp4": {}}', "none of the 2 files that .*metadata.json names is there: first c.mp4"),
     ],
 )
-def test_metadata_that_does_not_hold(tmp_path: Path, text: str, message: str) -> None:
+def test_inconsistent_metadata_is_refused(tmp_path: Path, text: str, message: str) -> None:
     describe(lay(tmp_path, "a.mp4"), text)
     with pytest.raises(ManifestError, match=message) as caught:
         read_videos(tmp_path)
@@ -202,7 +202,7 @@ OUTSIDE = ["../a.mp4", "/etc/passwd", "b/../../a.mp4", "b/../a.mp4", "..", "b\\a
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
-def test_names_never_leave_the_folder(tmp_path: Path, name: str) -> None:
+def test_names_cannot_point_outside_the_folder(tmp_path: Path, name: str) -> None:
     lay(tmp_path, "a.mp4")
     folder = lay(tmp_path / "videos", "b/a.mp4")
     (folder / "link").symlink_to(tmp_path)
@@ -216,7 +216,7 @@ def test_names_never_leave_the_folder(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["x" * 300 + ".mp4", "a\0.mp4", "\ud800.mp4"])
-def test_names_that_no_file_can_have(tmp_path: Path, name: str) -> None:
+def test_impossible_file_names_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ManifestError, match="no file can be called"):
         read_videos(describe(tmp_path, {name: {}}))
 
@@ -229,14 +229,14 @@ LINKS = {
     "nothing": "no such file",
     "loop": "no such file",
 }
-"""What a link leads to, and why that cannot be read."""
+"""A link's target, and why it cannot be read."""
 
 
 def link(folder: Path, kind: str) -> str:
-    """Make a link in `folder` to what lies on another disk. Returns its name."""
+    """Make a link in `folder` to a file on another disk; return its name."""
     disk, path = folder.parent / "disk", folder / f"{kind}.mp4"
     disk.mkdir(exist_ok=True)
-    if kind == "film":  # by way of two more links
+    if kind == "film":  # through two more links
         write_video(disk / "there.mp4", np.full((3, 32, 48, 3), 90, np.uint8), 25.0)
         (disk / "film").symlink_to("there.mp4")
         (disk / "chain").symlink_to(disk / "film")
@@ -259,7 +259,7 @@ def write_sample(path: Path, *names: str) -> Path:
 
 @pytest.mark.parametrize("kind", LINKS)
 @pytest.mark.parametrize("by", ["folder", "metadata", "sample", "part", "linked part"])
-def test_a_link_is_a_video_wherever_it_leads(tmp_path: Path, by: str, kind: str) -> None:
+def test_a_link_to_a_video_anywhere_is_a_video(tmp_path: Path, by: str, kind: str) -> None:
     root, prefix = tmp_path / "videos", "part_0/" if "part" in by else ""
     folder = tmp_path / "data" / "dfdc" if by == "linked part" else root / prefix
     folder.mkdir(parents=True)
@@ -279,7 +279,7 @@ def test_a_link_is_a_video_wherever_it_leads(tmp_path: Path, by: str, kind: str)
         assert probe(videos[0].path).width == 48
 
 
-def test_links_cost_their_own_row_only(tmp_path: Path) -> None:
+def test_a_bad_link_affects_only_its_row(tmp_path: Path) -> None:
     folder = lay(tmp_path / "videos", "empty.mp4")
     names = [link(folder, kind) for kind in LINKS]
     (folder / "disk").symlink_to(folder.parent / "disk")
@@ -298,7 +298,7 @@ def look(video: Video) -> int:
     return probe(video.path).width
 
 
-def test_a_linked_folder_is_a_layout_too(tmp_path: Path) -> None:
+def test_a_linked_folder_is_recognized_as_a_layout(tmp_path: Path) -> None:
     disk = lay(tmp_path / "disk", "manipulated_sequences/Deepfakes/c23/videos/000_003.mp4", "Celeb-real/id0_0000.mp4")
     for root, name in (("forensics", "manipulated_sequences"), ("celeb", "Celeb-real")):
         (tmp_path / root).mkdir()
@@ -306,7 +306,7 @@ def test_a_linked_folder_is_a_layout_too(tmp_path: Path) -> None:
     assert [v.label for root in ("forensics", "celeb") for v in read_videos(tmp_path / root)] == [1, 0]
 
 
-def test_a_link_to_nothing_is_there(tmp_path: Path) -> None:
+def test_a_dangling_link_is_listed(tmp_path: Path) -> None:
     folder = lay(tmp_path / "videos", "a.mp4")
     describe(folder, {"gone.mp4": {}, link(folder, "nothing"): {}, "a.mp4": {}})
     found = read_folder(folder)
@@ -314,7 +314,7 @@ def test_a_link_to_nothing_is_there(tmp_path: Path) -> None:
     assert found.notes == ("1 file that metadata.json names is not there: first gone.mp4.",)
 
 
-def test_sample_keeps_its_order_and_what_is_missing(tmp_path: Path) -> None:
+def test_a_sample_keeps_its_order_and_missing_videos(tmp_path: Path) -> None:
     folder = lay(tmp_path / "videos", "b.mp4", "a.mp4")
     sample = tmp_path / "sample.csv"
     sample.write_text("filename,label\nb.mp4,0.5\ngone.mp4,0.5\na.mp4,0.5\n")
@@ -343,7 +343,7 @@ def test_names_of_any_kind(tmp_path: Path, name: str) -> None:
         ("filename,label\n\udcff,0\n", "is not UTF-8 at byte 15"),
     ],
 )
-def test_csv_that_does_not_hold(tmp_path: Path, text: str, message: str) -> None:
+def test_an_invalid_csv_is_refused(tmp_path: Path, text: str, message: str) -> None:
     sample = tmp_path / "sample.csv"
     sample.write_text(text, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(ManifestError, match=message):
@@ -352,7 +352,7 @@ def test_csv_that_does_not_hold(tmp_path: Path, text: str, message: str) -> None
         read_labels(sample)
 
 
-def test_sample_or_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_sample_or_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "sample.csv").write_text("filename,label\na.mp4,0\n")
     with pytest.raises(ManifestError, match="no is not a folder"):
         read_sample(tmp_path / "sample.csv", tmp_path / "no")
@@ -360,7 +360,7 @@ def test_sample_or_folder_that_is_not_there(tmp_path: Path) -> None:
         read_sample(tmp_path / "no.csv", tmp_path)
 
 
-def test_labels_of_either_form(tmp_path: Path) -> None:
+def test_both_forms_of_labels_are_read(tmp_path: Path) -> None:
     table = tmp_path / "labels.csv"
     table.write_text("label,filename,note\n1,a.mp4,x\n0,b.mp4,y\n1.0,c.mp4,z\n")
     assert read_labels(table) == {"a.mp4": 1, "b.mp4": 0, "c.mp4": 1}
@@ -369,14 +369,14 @@ def test_labels_of_either_form(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("label", ["0.5", "FAKED", "nan", "2"])
-def test_labels_that_are_none(tmp_path: Path, label: str) -> None:
+def test_invalid_labels_are_refused(tmp_path: Path, label: str) -> None:
     table = tmp_path / "labels.csv"
     table.write_text(f"filename,label\na.mp4,1\nb.mp4,{label}\n")
     with pytest.raises(ManifestError, match=rf"label of b.mp4 is '{label}': give 1 \(fake\) or 0 \(real\)"):
         read_labels(table)
 
 
-def test_labels_that_are_not_there(tmp_path: Path) -> None:
+def test_missing_labels_are_refused(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("filename\na.mp4\n")
     with pytest.raises(ManifestError, match="has no column label"):
         read_labels(tmp_path / "labels.csv")
@@ -387,7 +387,7 @@ def test_labels_that_are_not_there(tmp_path: Path) -> None:
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z]{3}\.mp4", fullmatch=True), st.sampled_from(["REAL", "FAKE"]), min_size=1))
-def test_labels_agree_with_videos(tmp_path_factory: pytest.TempPathFactory, entries: dict[str, str]) -> None:
+def test_labels_match_the_videos_read(tmp_path_factory: pytest.TempPathFactory, entries: dict[str, str]) -> None:
     folder = lay(tmp_path_factory.mktemp("dfdc"), *entries)
     describe(folder, {name: {"label": label} for name, label in entries.items()})
     found = read_videos(folder)
@@ -400,7 +400,7 @@ def index(folder: Path, text: str) -> Path:
     return folder
 
 
-def test_an_index_lists_pictures_with_what_is_known_of_them(tmp_path: Path) -> None:
+def test_an_index_lists_pictures_with_their_metadata(tmp_path: Path) -> None:
     lay(tmp_path, "b.jpg", "a/c.png", "d.webp", "e.mp4", "not listed.jpg")
     rows = ["b.jpg,FAKE,a.mp4,Ann Bob", "a/c.png,0,,Bob", "d.webp,,,", "e.mp4,1,b.jpg,"]
     found = read_videos(index(tmp_path, "\n".join(["file,label,source,person", *rows])))
@@ -428,11 +428,11 @@ def test_an_index_lists_pictures_with_what_is_known_of_them(tmp_path: Path) -> N
         ("file,label,source\n", "has no rows"),
     ],
 )
-def test_an_index_that_does_not_hold_is_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_an_inconsistent_index_is_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ManifestError, match=message):
         read_videos(index(lay(tmp_path, "a.jpg"), text))
 
 
-def test_a_metadata_json_goes_before_an_index(tmp_path: Path) -> None:
+def test_a_metadata_json_takes_precedence_over_an_index(tmp_path: Path) -> None:
     describe(index(lay(tmp_path, "a.jpg", "b.mp4"), "file,label,source\na.jpg,0,\n"), {"b.mp4": {"label": "REAL"}})
     assert brief(read_videos(tmp_path)) == [("b.mp4", 0, "b.mp4")]

@@ -23,21 +23,21 @@ def made_of(recipe, **train):
 
 
 def opened(clips, epoch=0):
-    """Names in an epoch's items."""
+    """Video names in an epoch's items."""
     return Counter(name for number in range(len(clips)) for name in set(clips[epoch, number].names))
 
 
-def test_an_epoch_takes_of_each_dataset_its_share(videos, small_recipe):
+def test_an_epoch_takes_its_share_of_each_dataset(videos, small_recipe):
     whole, prior = training_clips(videos, small_recipe, EVEN)
     assert (len(whole), prior) == (4 + 3, 0.5)
     half, _ = training_clips(videos, small_recipe, {"a": 1.0, "b": 1 / 3})
     assert len(half) == 4 + 1
     fakes = {name for epoch in range(3) for name in opened(half, epoch) if name.startswith("b/fake")}
-    assert fakes == {f"b/fake{n}.mp4" for n in range(3)}  # a third an epoch: all in three
+    assert fakes == {f"b/fake{n}.mp4" for n in range(3)}  # a third per epoch: all in three epochs
     assert all(opened(half)[f"fake{n}.mp4"] == 1 for n in range(4))
 
 
-def test_one_dataset_alone_is_drawn_as_it_was(videos, small_recipe):
+def test_a_single_dataset_is_sampled_as_without_mixing(videos, small_recipe):
     own = [replace(video, dataset="") for video in videos if video.dataset == "a"]
     clips, _ = training_clips(own, small_recipe, {"": 1.0})
     assert isinstance(clips, PairDataset)
@@ -45,7 +45,7 @@ def test_one_dataset_alone_is_drawn_as_it_was(videos, small_recipe):
     assert len(training_clips(own, small_recipe, {"": 0.5})[0]) == 2
 
 
-def test_real_videos_alone_among_several_have_all_their_fakes_made(videos, small_recipe):
+def test_a_real_only_dataset_among_several_gets_self_blends(videos, small_recipe):
     some = [video for video in videos if video.dataset == "a" or video.label == 0]
     clips, _ = training_clips(some, made_of(small_recipe, self_blend=0.2, aligned=0), EVEN)
     pairs = [clips[0, number].names for number in range(len(clips))]
@@ -56,8 +56,8 @@ def test_real_videos_alone_among_several_have_all_their_fakes_made(videos, small
         training_clips(some, small_recipe, EVEN)
 
 
-def test_fakes_alone_go_beside_their_sources_in_another_dataset(videos, small_recipe):
-    """b's fakes say that they were made from a's real videos."""
+def test_fakes_are_paired_with_sources_in_another_dataset(videos, small_recipe):
+    """b's fakes name a's real videos as sources."""
     some = [replace(v, source=v.source[2:]) for v in videos if v.dataset == "b" and v.label == 1]
     clips, _ = training_clips([v for v in videos if v.dataset == "a"] + some, made_of(small_recipe, aligned=1), EVEN)
     pairs = [clips[0, number].names for number in range(len(clips))]
@@ -69,7 +69,7 @@ def test_fakes_alone_go_beside_their_sources_in_another_dataset(videos, small_re
         training_clips([v for v in videos if v.dataset == "a"] + some, made_of(small_recipe, self_blend=1), EVEN)
 
 
-def test_slices_are_of_several_datasets_too(videos, small_recipe):
+def test_slices_work_across_datasets(videos, small_recipe):
     some = [v for v in videos if v.video not in ("real3.mp4", "real2.mp4")]
     clips, prior = training_clips(some, made_of(small_recipe, balance="slices"), {"a": 1.0, "b": 0.5})
     assert len(clips) == (4 + 2 * 2) + 3

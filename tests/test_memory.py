@@ -20,17 +20,17 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def faults(how):
-    """Pages that the kernel had to fill for ten arrays of 64 MB, one after the other."""
+    """Page faults for ten consecutive arrays of 64 MB."""
     return int(subprocess.run([sys.executable, "-c", PROGRAM, how], check=True, capture_output=True).stdout)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc is asked")
-def test_an_array_takes_the_memory_of_the_one_before():
+def test_an_array_reuses_the_memory_of_the_previous_one():
     handed_back, kept = faults("as it is"), faults("keep")
-    assert handed_back >= 10 * 32  # huge pages; of the ordinary ones it is 16,384 a round
+    assert handed_back >= 10 * 32  # huge pages; with ordinary pages 16,384 per round
     assert kept < handed_back / 5
 
 
-def test_another_system_is_left_as_it_is(monkeypatch):
+def test_other_systems_are_left_unchanged(monkeypatch):
     monkeypatch.setattr("dfd.memory.sys.platform", "darwin")
     assert not keep_freed_memory()

@@ -23,22 +23,22 @@ def found(picture, mesh):
     return face_mesh(picture, LANDMARKS, mesh)
 
 
-def test_the_weights_are_those_that_were_pinned(mesh):
+def test_the_weights_match_their_pin(mesh):
     assert sha256(mesh) == SHA256
     check_mesh(mesh)
 
 
-def test_a_real_face_is_outlined_in_the_pixels_of_its_picture(found):
+def test_a_real_face_is_outlined_in_picture_coordinates(found):
     assert found.shape == (POINTS, 2)
     assert found.dtype == np.float32
-    assert np.abs(five(found) - LANDMARKS).max() < 4  # of 43 between the eyes
+    assert np.abs(five(found) - LANDMARKS).max() < 4  # relative to 43 pixels between the eyes
     # Read off the picture: fringe and chin, where the cheeks meet the hair.
     assert found[TOP] == pytest.approx([127, 70], abs=5)
     assert found[CHIN] == pytest.approx([122, 175], abs=5)
     assert found[[LEFT, RIGHT], 0] == pytest.approx([80, 171], abs=5)
 
 
-def test_five_landmarks_are_read_from_a_mesh():
+def test_five_landmarks_are_derived_from_a_mesh():
     mesh = np.zeros((POINTS, 2))
     mesh[list(EYES[0])] = [[10, 20], [20, 22]]
     mesh[list(EYES[1])] = [[40, 22], [50, 20]]
@@ -47,7 +47,7 @@ def test_five_landmarks_are_read_from_a_mesh():
 
 
 @pytest.mark.parametrize(("angle", "scale"), [(90, 1.0), (-30, 1.0), (180, 0.8), (0, 2.0)])
-def test_a_face_turned_or_grown_has_its_mesh_turned_or_grown(picture, found, mesh, angle, scale):
+def test_a_mesh_rotates_and_scales_with_its_face(picture, found, mesh, angle, scale):
     move = cv2.getRotationMatrix2D((125.0, 121.0), angle, scale)
     move[:, 2] += (150, 150)
     there = cv2.warpAffine(picture, move, (560, 560), borderMode=cv2.BORDER_REPLICATE)
@@ -58,20 +58,20 @@ def test_a_face_turned_or_grown_has_its_mesh_turned_or_grown(picture, found, mes
 
 
 @pytest.mark.parametrize("by", [-6, 6])
-def test_five_landmarks_that_are_a_little_off_do_not_matter(picture, found, mesh, by):
+def test_slightly_wrong_landmarks_give_the_same_mesh(picture, found, mesh, by):
     moved = face_mesh(picture, LANDMARKS + by * np.array([[1, 0], [0, 1], [-1, 0], [1, 1], [0, -1]]), mesh)
     assert np.linalg.norm(moved - found, axis=1).mean() < 2
 
 
-def test_a_face_that_fills_its_picture_has_its_whole_outline(picture, found, mesh):
-    """As a tight crop shows it: beyond the picture its border is repeated."""
+def test_a_face_that_fills_its_picture_is_outlined_fully(picture, found, mesh):
+    """As in a tight crop: beyond the picture its border is repeated."""
     corner = np.array([82, 75])
     tight = face_mesh(np.ascontiguousarray(picture[75:172, 82:170]), LANDMARKS - corner, mesh)
     assert np.linalg.norm(tight + corner - found, axis=1).mean() < 3
 
 
-def test_where_no_face_is_there_is_no_mesh(picture, mesh):
-    assert face_mesh(picture, LANDMARKS * 0.4 + (230, 10), mesh) is None  # the sky behind her
+def test_a_picture_without_a_face_has_no_mesh(picture, mesh):
+    assert face_mesh(picture, LANDMARKS * 0.4 + (230, 10), mesh) is None  # background without a face
     assert face_mesh(np.full((1, 1, 3), 90, np.uint8), LANDMARKS, mesh) is None
     assert face_mesh(picture, np.full((5, 2), 50.0), mesh) is None
 
@@ -81,7 +81,7 @@ def _in_a_child(picture, mesh, answers):
     answers.put(face_mesh(picture, LANDMARKS, mesh))
 
 
-def test_a_loading_process_finds_what_its_parent_found(picture, found, mesh):
+def test_a_loading_process_gives_its_parents_result(picture, found, mesh):
     fork = multiprocessing.get_context("fork")
     answers = fork.SimpleQueue()
     child = fork.Process(target=_in_a_child, args=(picture, mesh, answers))

@@ -17,7 +17,7 @@ REALS, FAKES = 19_154, 99_992  # DFDC's training set
 
 
 def detector(videos=400, skill=1.5, seed=0):
-    """Labels and calibrated probabilities of a detector whose logit says `skill` standard deviations."""
+    """Labels and calibrated probabilities of a detector whose class means differ by `skill` standard deviations."""
     rng = np.random.default_rng(seed)
     y = rng.integers(0, 2, videos)
     evidence = rng.normal(size=videos) + skill * y
@@ -34,7 +34,7 @@ both_classes = st.lists(st.tuples(st.integers(0, 1), probabilities), min_size=2,
 
 
 def columns(rows) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and probabilities of (label, probability) pairs."""
+    """Split (label, probability) pairs into labels and probabilities."""
     return np.array([label for label, _ in rows]), np.array([probability for _, probability in rows])
 
 
@@ -52,7 +52,7 @@ class TestLogLoss:
         assert log_loss(labels, half) == pytest.approx(LN2)
         assert balanced_log_loss(labels, half) == pytest.approx(LN2)
 
-    def test_the_training_mix_flatters_a_constant_and_balance_unmasks_it(self):
+    def test_class_imbalance_flatters_a_constant_and_balancing_corrects_it(self):
         labels = [0] * REALS + [1] * FAKES
         share = FAKES / len(labels)
         constant = [share] * len(labels)
@@ -62,7 +62,7 @@ class TestLogLoss:
         assert balanced_log_loss(labels, constant) == pytest.approx(-(math.log(share) + math.log(1 - share)) / 2)
         assert balanced_log_loss(labels, constant) > 1
 
-    def test_one_confident_error_costs_what_the_clip_allows(self):
+    def test_a_confident_error_costs_at_most_the_clip(self):
         assert log_loss([1], [0.0]) == pytest.approx(34.5388, abs=1e-4)
         assert log_loss([0], [1.0]) == pytest.approx(34.5388, abs=1e-3)
         assert log_loss([1, 0], [1.0, 0.0]) == pytest.approx(0, abs=1e-14)
@@ -82,12 +82,12 @@ class TestLogLoss:
 
     @quick
     @given(both_classes, st.integers(2, 5))
-    def test_more_fakes_of_the_same_kind_leave_the_balanced_loss_alone(self, rows, times):
+    def test_duplicated_fakes_leave_the_balanced_loss_unchanged(self, rows, times):
         y, p = columns(rows)
         more = np.where(y == 1, times, 1)
         assert balanced_log_loss(y.repeat(more), p.repeat(more)) == pytest.approx(balanced_log_loss(y, p))
 
-    def test_balance_takes_both_classes(self):
+    def test_balancing_needs_both_classes(self):
         with pytest.raises(SubmissionError, match="every label is 1"):
             balanced_log_loss([1, 1], [0.5, 0.6])
 
@@ -126,8 +126,8 @@ class TestEvaluate:
         result = evaluate([0, 1], [0.5, 0.5])
         assert result["confusion"] == {"real_as_real": 1, "real_as_fake": 0, "fake_as_real": 1, "fake_as_fake": 0}
 
-    def test_calibration_error_cancels_within_a_bin_only(self):
-        assert evaluate([0, 1], [0.5, 0.5])["calibration_error"] == pytest.approx(0)  # half of those said to be half
+    def test_calibration_errors_cancel_only_within_a_bin(self):
+        assert evaluate([0, 1], [0.5, 0.5])["calibration_error"] == pytest.approx(0)  # half of these are fake
         assert evaluate([0, 1], [0.45, 0.55])["calibration_error"] == pytest.approx(0.45)  # bins 6 and 8
         assert evaluate([0, 1], [0.41, 0.48])["calibration_error"] == pytest.approx(
             (0.41 + 0.52) / 2
@@ -162,7 +162,7 @@ class TestEvaluate:
 
     @quick
     @given(both_classes)
-    def test_only_the_order_of_probabilities_matters_to_a_ranking(self, rows):
+    def test_ranking_metrics_depend_only_on_the_order(self, rows):
         y, p = columns(rows)
         ranks = np.unique(p, return_inverse=True)[1] / len(p)
         for name in ("auc", "average_precision", "equal_error_rate"):
@@ -178,18 +178,18 @@ class TestEvaluate:
         }  # fmt: skip
         json.dumps(result, allow_nan=False)
 
-    def test_is_json(self):
+    def test_result_is_json_serializable(self):
         y, p = detector(40)
         assert json.loads(json.dumps(evaluate(y, p), allow_nan=False)) == evaluate(y, p)
 
-    def test_takes_lists_arrays_and_float32(self):
+    def test_accepts_lists_arrays_and_float32(self):
         y, p = detector(40)
         assert evaluate(y.tolist(), p.tolist()) == evaluate(y.astype(np.int8), p) == evaluate(y.astype(bool), p)
         assert evaluate(y, p.astype(np.float32))["auc"] == pytest.approx(evaluate(y, p)["auc"])
 
 
 class TestIntervals:
-    def test_the_loss_interval_is_that_of_a_mean(self):
+    def test_the_loss_interval_matches_that_of_a_mean(self):
         y, p = detector(2000)
         losses = -np.log(np.where(y == 1, p, 1 - p))
         low, high = evaluate(y, p, rounds=2000)["log_loss_interval"]
@@ -199,18 +199,18 @@ class TestIntervals:
 
     @quick
     @given(both_classes, st.data())
-    def test_a_rounds_auc_is_the_weighted_auc(self, rows, data):
+    def test_bootstrap_auc_equals_the_weighted_auc(self, rows, data):
         y, p = columns(rows)
         codes = data.draw(hnp.arrays(np.int64, len(y), elements=st.integers(0, 3)))
         weights = data.draw(hnp.arrays(np.float64, 4, elements=st.integers(1, 3).map(float)))
         expected = sklearn.metrics.roc_auc_score(y, p, sample_weight=weights[codes])
         assert metrics._weighted_auc(y, p, codes)(weights) == pytest.approx(expected)
 
-    def test_a_round_is_the_measure_of_the_rows_it_drew(self):
+    def test_a_bootstrap_round_is_the_metric_of_its_resampled_rows(self):
         y, p = detector(30)
         drawn = np.random.default_rng(0).integers(30, size=30)
         order = np.lexsort((y, p))
-        result = evaluate(y, p, rounds=1, seed=0)  # one round: both ends of the interval are it
+        result = evaluate(y, p, rounds=1, seed=0)  # one round: it is both ends of the interval
         assert result["log_loss_interval"] == pytest.approx([log_loss(y[order][drawn], p[order][drawn])] * 2)
         assert result["balanced_log_loss_interval"][0] == pytest.approx(
             balanced_log_loss(y[order][drawn], p[order][drawn])
@@ -219,7 +219,7 @@ class TestIntervals:
             sklearn.metrics.roc_auc_score(y[order][drawn], p[order][drawn])
         )
 
-    def test_copies_of_a_video_in_its_group_are_no_evidence(self):
+    def test_duplicates_within_a_group_do_not_narrow_the_interval(self):
         y, p = detector(100)
         alone = evaluate(y, p, [str(i) for i in range(100)])
         copied = evaluate(y.repeat(5), p.repeat(5), [str(i) for i in np.arange(100).repeat(5)])
@@ -228,7 +228,7 @@ class TestIntervals:
             assert copied[name] == pytest.approx(alone[name])
             assert np.ptp(fooled[name]) < 0.6 * np.ptp(alone[name])
 
-    def test_covers_the_truth_as_often_as_it_says(self):
+    def test_intervals_have_their_nominal_coverage(self):
         truth = log_loss(*detector(200_000, seed=99))
         held = 0
         for seed in range(200):
@@ -237,17 +237,17 @@ class TestIntervals:
             held += low <= truth <= high
         assert 0.88 <= held / 200 <= 0.99
 
-    def test_seed_and_rounds(self):
+    def test_intervals_depend_on_seed_and_rounds(self):
         y, p = detector(50)
         assert evaluate(y, p, seed=1) == evaluate(y, p, seed=1)
         assert evaluate(y, p, seed=1) != evaluate(y, p, seed=2)
         assert evaluate(y, p, rounds=0)["log_loss_interval"] is None
 
-    def test_one_group_says_nothing_of_another(self):
+    def test_one_group_gives_no_interval(self):
         result = evaluate([0, 1], [0.2, 0.7], ["same", "same"])
         assert result["log_loss_interval"] is result["auc_interval"] is None
 
-    def test_rounds_that_drew_one_class_are_left_out(self):
+    def test_rounds_with_one_class_are_skipped(self):
         result = evaluate([0, 1], [0.2, 0.7])  # half of the rounds draw one video twice
         assert result["balanced_log_loss_interval"] == pytest.approx([result["balanced_log_loss"]] * 2)
         assert result["auc_interval"] == [1, 1]
@@ -274,7 +274,7 @@ class TestErrors:
             ([], [], "nothing to score"),
         ],
     )
-    def test_name_the_first_bad_one(self, labels, given_probabilities, message):
+    def test_name_the_first_bad_value(self, labels, given_probabilities, message):
         for measure in (log_loss, balanced_log_loss, evaluate):
             with pytest.raises(SubmissionError, match=message):
                 measure(labels, given_probabilities)
@@ -288,12 +288,12 @@ class TestErrors:
 
 class TestCompare:
     def test_worked_by_hand(self):
-        # b's losses less a's: ln(0.5/0.8) twice on the fakes, nothing on the real one
+        # b's losses minus a's: ln(0.5/0.8) twice on the fakes, 0 on the real one
         result = compare([1, 1, 0], [0.5, 0.5, 0.5], [0.8, 0.8, 0.5])
         assert result["log_loss"] == pytest.approx(2 * math.log(0.5 / 0.8) / 3)
         assert result["balanced_log_loss"] == pytest.approx(math.log(0.5 / 0.8) / 2)
 
-    def test_is_the_difference_of_the_scores_and_turns_round(self):
+    def test_is_the_difference_of_scores_and_antisymmetric(self):
         y, a = detector(300)
         b = np.sqrt(a)
         there, back = compare(y, a, b), compare(y, b, a)
@@ -304,20 +304,20 @@ class TestCompare:
         assert there["sentence"].startswith("a is better than b by ")
         assert back["sentence"] == there["sentence"].replace("a is better than b", "b is better than a")
 
-    def test_pairing_tells_apart_what_single_intervals_do_not(self):
+    def test_pairing_resolves_differences_that_single_intervals_do_not(self):
         y, a = detector(300)
         b = np.clip(a + np.where(y == 1, 0.01, -0.01), 0.001, 0.999)  # a little better on nearly every video
         alone, other = evaluate(y, a)["balanced_log_loss_interval"], evaluate(y, b)["balanced_log_loss_interval"]
         assert alone[0] < other[1]
         assert compare(y, a, b)["balanced_log_loss_interval"][1] < 0
 
-    def test_noise_is_not_told_apart(self):
+    def test_noise_gives_no_significant_difference(self):
         y, a = detector(60)
         b = np.clip(a + np.random.default_rng(1).normal(0, 0.02, 60), 0.01, 0.99)
         assert compare(y, a, b)["sentence"].startswith("60 videos do not tell a and b apart: ")
         assert "do not tell a and b apart: +0.000" in compare(y, a, a)["sentence"]
 
-    def test_one_class_or_one_group(self):
+    def test_one_class_or_one_group_gives_no_interval(self):
         result = compare([1, 1], [0.5, 0.6], [0.7, 0.8])
         assert result["balanced_log_loss"] is result["balanced_log_loss_interval"] is None
         assert "of log loss on one class alone" in result["sentence"]
@@ -325,7 +325,7 @@ class TestCompare:
 
 
 class TestExplainScore:
-    def test_a_constant_that_looks_like_a_winner_is_called_a_constant(self):
+    def test_a_constant_with_a_winning_loss_is_called_a_constant(self):
         text = "\n".join(explain_score(evaluate([0] * 16 + [1] * 84, [0.84] * 100)))
         assert "100 videos: 84 fake, 16 real." in text
         assert "Log loss 0.440 on this mix (84 % fake), where the constant 0.84 gives 0.440: no better" in text
@@ -333,12 +333,12 @@ class TestExplainScore:
         assert "worse than a constant" in text
         assert "0.428 on the private board, half fakes: about what AUC 0.88 gives; the AUC here is 0.500." in text
 
-    def test_half_is_as_good_as_a_constant(self):
+    def test_one_half_is_called_as_good_as_a_constant(self):
         text = "\n".join(explain_score(evaluate([0, 1, 1], [0.5] * 3)))
         assert "the constant 0.5 gives 0.693: as good as a constant" in text
         assert "(67 % fake), where the constant 0.67 gives 0.637: no better" in text
 
-    def test_skill_and_doubt(self):
+    def test_skill_and_uncertainty_are_explained(self):
         sure = "\n".join(explain_score(evaluate(*detector(2000))))
         assert sure.count("better than") == 2
         assert "resampling 2000 groups" in sure
@@ -350,18 +350,18 @@ class TestExplainScore:
         assert "(100 % fake), where the constant 1.00 gives 0.000: no better" in lines[1]
         assert lines[-1] == "With one class alone nothing says how well real and fake are separated."
 
-    def test_what_was_left_out(self):
+    def test_omitted_videos_are_mentioned(self):
         result = {**evaluate([0, 1], [0.1, 0.9]), "unlabelled": 3, "missing": 2}
         assert explain_score(result)[1] == "Left out: 3 rows without a label, 2 labels without a row."
 
     @quick
     @given(both_classes)
-    def test_no_log_loss_without_its_mix(self, rows):
+    def test_log_loss_is_stated_with_its_class_mix(self, rows):
         for line in explain_score(evaluate(*columns(rows), None, 5)):
             if "og loss" in line:
                 assert "% fake" in line or "half fakes" in line
 
-    def test_first_place_and_its_auc_go_together(self):
+    def test_first_places_loss_matches_its_auc(self):
         y, p = detector(200_000, skill=1.67)  # calibrated, both classes equally spread: AUC = Phi(1.67 / sqrt 2)
         result = evaluate(y, p, rounds=0)
         assert result["auc"] == pytest.approx(0.88, abs=0.005)

@@ -9,7 +9,7 @@ REAL, FAKE = np.full((6, 20, 20, 3), 0, np.uint8), np.full((6, 20, 20, 3), 200, 
 
 
 @given(st.integers(0, 10**6))
-def test_mixed_clips_show_as_much_of_the_other_as_their_share(seed):
+def test_mixup_weights_match_the_label_share(seed):
     first, second, share = mixup(REAL, FAKE, np.random.default_rng(seed))
     assert 0 <= share <= 0.5
     assert first.mean() == pytest.approx(200 * share, abs=1)
@@ -17,7 +17,7 @@ def test_mixed_clips_show_as_much_of_the_other_as_their_share(seed):
 
 
 @given(st.integers(0, 10**6), st.integers(1, 9))
-def test_cut_clips_show_as_much_of_the_other_as_their_share(seed, frames):
+def test_cutmix_area_matches_the_label_share(seed, frames):
     first, second, share = cutmix(REAL[:1].repeat(frames, 0), FAKE[:1].repeat(frames, 0), np.random.default_rng(seed))
     assert 0 <= share <= 0.5
     assert first.mean() == pytest.approx(200 * share)
@@ -35,10 +35,10 @@ def test_one_box_of_space_and_time_is_exchanged():
         assert (high - low).prod() == len(taken)  # a full box
         assert len(taken) / first[..., 0].size == pytest.approx(share)
         boxes.append(high - low)
-    assert len({int(box[0]) for box in boxes}) > 1  # of other lengths in time, too
+    assert len({int(box[0]) for box in boxes}) > 1  # also at other clip lengths
 
 
-def test_the_clips_given_are_left_alone():
+def test_input_clips_are_not_modified():
     rng = np.random.default_rng(0)
     for _ in range(5):
         mixup(REAL, FAKE, rng), cutmix(REAL, FAKE, rng)

@@ -31,7 +31,7 @@ FRAMES, SIDE = 8, 64
 
 
 def small(name: str, **changes: Any) -> ClipModel:
-    """The architecture at its smallest, without chance in its layers, from the same seed each time."""
+    """The architecture at its smallest, without dropout, from a fixed seed."""
     torch.manual_seed(0)
     settings = {"backbone": "test_efficientnet", "size": "tiny", "hidden": 8, "dropout": 0.0, "drop_path": 0.0}
     return build(ModelConfig.read({"name": name, **settings, **changes}, "test"), FRAMES, SIDE, SIDE)
@@ -43,7 +43,7 @@ def noise(clips: int, frames: int = FRAMES, height: int = SIDE, width: int = SID
 
 
 def shaken(model: ClipModel) -> ClipModel:
-    """`model` in eval mode with every parameter moved, so that nothing is zero for being fresh."""
+    """`model` in eval mode with every parameter perturbed, so that nothing is zero from initialization."""
     torch.manual_seed(2)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -51,15 +51,15 @@ def shaken(model: ClipModel) -> ClipModel:
     return model.eval()
 
 
-# the contract: every architecture
+# the contract of every architecture
 
 
-def test_temporal_models_are_all_but_the_baseline_and_attention() -> None:
+def test_all_models_but_baseline_and_attention_are_temporal() -> None:
     assert [name for name in NAMES if not REGISTRY[name].temporal] == TIMELESS
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_logits_are_one_float_a_clip_and_start_unsure(name: str) -> None:
+def test_logits_are_one_float_per_clip_and_start_near_zero(name: str) -> None:
     logits = small(name).eval()(noise(3))
     assert logits.shape == (3,)
     assert logits.dtype == torch.float32
@@ -68,11 +68,11 @@ def test_logits_are_one_float_a_clip_and_start_unsure(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_parameter_learns(name: str) -> None:
+def test_every_parameter_gets_a_gradient(name: str) -> None:
     model = small(name).train()
     clips, labels = noise(2), torch.tensor([0.0, 1.0])
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-    for _ in range(2):  # a head of zeros lets no gradient past it in the first step
+    for _ in range(2):  # a zero head blocks gradients in the first step
         optimizer.zero_grad(set_to_none=True)
         nn.functional.binary_cross_entropy_with_logits(model(clips), labels).backward()
         gradients = {path: parameter.grad for path, parameter in model.named_parameters()}
@@ -106,7 +106,7 @@ def test_saved_loaded_and_copied_weights_give_the_same_logits(name: str, tmp_pat
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_only_temporal_models_care_for_the_order_of_frames(name: str) -> None:
+def test_only_temporal_models_depend_on_frame_order(name: str) -> None:
     model = shaken(small(name))
     with torch.inference_mode():
         forwards, backwards = model(noise(1)), model(noise(1).flip(2))
@@ -128,7 +128,7 @@ def test_bfloat16_autocast_changes_little(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
-    ("clips", "told"),
+    ("clips", "message"),
     [
         (noise(2, frames=7), r"clips are \(2, 3, 7, 64, 64\) uint8"),
         (noise(2, height=65), r"\(2, 3, 8, 65, 64\) uint8"),
@@ -139,10 +139,10 @@ def test_bfloat16_autocast_changes_little(name: str) -> None:
     ],
     ids=["frames", "height", "width", "channels", "no batch", "float"],
 )
-def test_clips_of_another_size_are_one_sentence(name: str, clips: Tensor, told: str) -> None:
+def test_clips_of_another_size_give_a_one_line_error(name: str, clips: Tensor, message: str) -> None:
     with torch.device("meta"):
         model = small(name)
-    with pytest.raises(ConfigError, match=told + r": this network was built for \(any, 3, 8, 64, 64\) uint8$"):
+    with pytest.raises(ConfigError, match=message + r": this network was built for \(any, 3, 8, 64, 64\) uint8$"):
         model(clips)
 
 
@@ -154,7 +154,7 @@ def test_an_unknown_name_lists_the_registry() -> None:
         build(ModelConfig(name="resnet"), 8, 64, 64)
 
 
-def test_an_unknown_backbone_names_its_neighbours() -> None:
+def test_an_unknown_backbone_suggests_similar_names() -> None:
     with pytest.raises(
         ConfigError, match=r"backbone is 'efficientnet_bo', which timm lacks; near it are efficientnet_b\d,"
     ):
@@ -179,11 +179,11 @@ def test_an_unknown_tag_of_a_backbone_is_a_config_error() -> None:
         ("resnet18", "resnet18"),
     ],
 )
-def test_a_backbone_goes_by_the_name_it_had(old: str, new: str) -> None:
+def test_a_backbone_can_be_given_by_its_old_name(old: str, new: str) -> None:
     assert current_name(old) == new
 
 
-def test_every_name_that_timm_had_is_known_or_refused_in_a_sentence() -> None:
+def test_every_old_timm_name_is_known_or_refused_with_a_reason() -> None:
     refused = []
     for old in get_deprecated_models():
         try:
@@ -191,7 +191,7 @@ def test_every_name_that_timm_had_is_known_or_refused_in_a_sentence() -> None:
         except ConfigError as error:
             refused.append(str(error))
     assert all("which timm has dropped" in error or "a pretraining that timm lacks" in error for error in refused)
-    assert len(refused) < 10  # of 209; timm's table has two tags that are gone
+    assert len(refused) < 10  # of 209; timm's table has two tags that no longer exist
 
 
 def test_a_network_is_built_by_its_old_name() -> None:
@@ -199,7 +199,7 @@ def test_a_network_is_built_by_its_old_name() -> None:
     assert old.state_dict().keys() == new.state_dict().keys()
 
 
-def test_a_setting_that_a_backbone_lacks_is_named() -> None:
+def test_a_setting_unsupported_by_the_backbone_is_named() -> None:
     with pytest.raises(ConfigError, match=r"backbone 'vgg11' cannot be built with {'drop_path_rate': 0.5}$"):
         small("frame", backbone="vgg11", drop_path=0.5)
 
@@ -216,7 +216,7 @@ def test_an_empty_clip_is_refused() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"weights": "imagenet.pt"}, {"freeze": "all"}])
-def test_a_network_without_backbone_takes_no_weights(changes: dict[str, str]) -> None:
+def test_a_network_without_a_backbone_refuses_weights(changes: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="factorized has no backbone"):
         small("factorized", **changes)
 
@@ -227,7 +227,7 @@ def test_settings_out_of_range_are_refused(changes: dict[str, object]) -> None:
         small("lstm", **changes)
 
 
-def test_each_network_brings_its_own_colours() -> None:
+def test_each_network_has_its_own_colour_normalization() -> None:
     def colours(model: ClipModel) -> tuple[list[float], list[float]]:
         return model.mean.flatten().tolist(), model.std.flatten().tolist()
 
@@ -237,7 +237,7 @@ def test_each_network_brings_its_own_colours() -> None:
     assert colours(small("journal_conv3d")) == ([0.0] * 3, [1.0] * 3)
 
 
-def test_pixels_are_scaled_by_the_buffers() -> None:
+def test_pixels_are_normalized_by_the_buffers() -> None:
     class Brightest(ClipModel):
         def logits(self, pixels: Tensor) -> Tensor:
             return pixels.amax(dim=(1, 2, 3, 4))
@@ -249,7 +249,7 @@ def test_pixels_are_scaled_by_the_buffers() -> None:
 
 
 @pytest.mark.parametrize("name", [*BACKBONED[:-1], *VIDEO])
-def test_a_frozen_backbone_holds_still_in_training(name: str) -> None:
+def test_a_frozen_backbone_does_not_change_in_training(name: str) -> None:
     model = small(name, freeze="all").train()
     backbone = model.get_submodule("backbone")
     before = copy.deepcopy(backbone.state_dict())
@@ -280,12 +280,12 @@ def test_a_frozen_stem_is_the_stem_and_two_stages(name: str, frozen: set[str]) -
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru", "attention", "time_only"])
-def test_a_fresh_sequence_model_is_the_frame_model(name: str) -> None:
+def test_an_untrained_sequence_model_equals_the_frame_model(name: str) -> None:
     with torch.inference_mode():
         torch.testing.assert_close(small(name).eval()(noise(2)), small("frame").eval()(noise(2)), rtol=0, atol=0)
 
 
-def test_the_frame_model_is_the_mean_over_single_frames() -> None:
+def test_the_frame_model_averages_single_frame_logits() -> None:
     model = shaken(small("frame"))
     single = build(ModelConfig(name="frame", backbone="test_efficientnet"), frames=1, height=SIDE, width=SIDE).eval()
     single.load_state_dict(model.state_dict())
@@ -295,7 +295,7 @@ def test_the_frame_model_is_the_mean_over_single_frames() -> None:
         torch.testing.assert_close(model(clip), one_by_one, rtol=1e-4, atol=1e-5)
 
 
-def test_attention_that_finds_all_frames_alike_is_their_mean() -> None:
+def test_uniform_attention_is_the_mean_over_frames() -> None:
     pool = GatedAttention(features=3, hidden=4)
     nn.init.zeros_(pool.worth.weight)
     features = torch.arange(12.0).view(1, 4, 3)
@@ -305,7 +305,7 @@ def test_attention_that_finds_all_frames_alike_is_their_mean() -> None:
 # the inflated network
 
 
-def test_an_inflated_network_starts_as_the_2d_one() -> None:
+def test_an_inflated_network_starts_equal_to_the_2d_one() -> None:
     flat, inflated = shaken(small("frame")), small("inflated").eval()
     assert sum(isinstance(module, TemporalTaps) for module in inflated.modules()) == 2
     state = flat.state_dict()
@@ -328,7 +328,7 @@ def test_thirds_agree_with_the_2d_network_on_a_still_clip_only() -> None:
         assert (thirds(moving) - flat(moving)).abs() > 0.01 * flat(moving).abs()
 
 
-def test_taps_read_the_frame_before_and_the_frame_after() -> None:
+def test_taps_read_the_previous_and_the_next_frame() -> None:
     taps = TemporalTaps(nn.Conv2d(1, 1, 1), frames=3, inflation="centre")
     with torch.no_grad():
         taps.weight.copy_(torch.tensor([100.0, 10.0, 1.0]).view(1, 3, 1, 1))
@@ -423,7 +423,7 @@ SEPARABLE_LARGE = [
         ("journal_separable_large", SEPARABLE_LARGE, 47_075),
     ],
 )
-def test_the_journals_figures(name: str, layers: list[tuple[str, list[int], int]], total: int) -> None:
+def test_the_journals_figures_are_reproduced(name: str, layers: list[tuple[str, list[int], int]], total: int) -> None:
     described = describe(ModelConfig(name=name), frames=15, height=1080, width=1920)
     assert [tuple(layer.values()) for layer in described["layers"]] == layers
     assert described["parameters"] == total
@@ -442,7 +442,7 @@ def test_the_journals_networks_build_at_any_size(name: str, size: tuple[int, int
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_activations_are_a_choice(activation: str) -> None:
+def test_activations_can_be_chosen(activation: str) -> None:
     model = small("journal_conv3d", activation=activation, dense_activation=activation)
     assert sum(type(layer) is ACTIVATIONS[activation] for layer in model.modules()) == 6  # type: ignore[index]
 
@@ -455,13 +455,13 @@ def test_activations_are_a_choice(activation: str) -> None:
         ("journal_separable_large", nn.ELU, nn.Tanh),
     ],
 )
-def test_activations_are_the_journals_unless_told(name: str, convolved: type, dense: type) -> None:
+def test_activations_default_to_the_journals(name: str, convolved: type, dense: type) -> None:
     layers = dict(small(name).get_submodule("layers").named_children())
     assert {type(layer) for path, layer in layers.items() if path.startswith("activation")} == {convolved}
     assert [type(layer) for path, layer in layers.items() if path.startswith("dense_activation")] == [dense] * 3
 
 
-def test_the_journals_logit_is_that_of_its_softmax() -> None:
+def test_the_journals_logit_matches_its_softmax() -> None:
     model = small("journal_conv3d").eval()
     pixels = noise(2).float() / 255
     fake = model.get_submodule("layers")(pixels).softmax(dim=1)[:, 0]
@@ -472,7 +472,7 @@ def test_the_journals_logit_is_that_of_its_softmax() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_description_tells_the_network_that_is_built(name: str) -> None:
+def test_a_description_matches_the_built_network(name: str) -> None:
     model = small(name)
     config = ModelConfig(name=name, backbone="test_efficientnet", size="tiny", hidden=8)
     described = describe(config, FRAMES, SIDE, SIDE)
@@ -483,12 +483,12 @@ def test_a_description_tells_the_network_that_is_built(name: str) -> None:
             path = path.removeprefix("layers.")
             layer.register_forward_hook(lambda _, __, output, path=path: shapes.update({path: list(output.shape[1:])}))
     model.eval()(noise(1))
-    told = {layer["name"]: layer["output_shape"] for layer in described["layers"]}
-    assert {path: told[path] for path in shapes} == shapes
+    shown = {layer["name"]: layer["output_shape"] for layer in described["layers"]}
+    assert {path: shown[path] for path in shapes} == shapes
     assert described["layers"][-1]["output_shape"] == ([2] if name.startswith("journal") else [1])
 
 
-def test_frames_side_by_side_are_told_as_time() -> None:
+def test_frames_stacked_in_a_batch_are_described_as_time() -> None:
     config = ModelConfig(name="lstm", backbone="test_efficientnet", hidden=8)
     layers = {layer["name"]: layer for layer in describe(config, FRAMES, SIDE, SIDE)["layers"]}
     assert layers["backbone.conv_stem"] == {
@@ -509,14 +509,14 @@ def test_frames_side_by_side_are_told_as_time() -> None:
         ("r2plus1d_18", video.R2Plus1D_18_Weights.DEFAULT),
     ],
 )
-def test_costs_are_those_that_torchvision_publishes(name: str, published: Any) -> None:
+def test_costs_match_those_published_by_torchvision(name: str, published: Any) -> None:
     config = ModelConfig(name=name)
     assert multiply_adds(config, 16, 112, 112) / 1e9 == pytest.approx(published.meta["_ops"], abs=0.001)
     head_of_400, head_of_1 = 400 * (512 + 1), 512 + 1
     assert describe(config, 16, 112, 112)["parameters"] == published.meta["num_params"] - head_of_400 + head_of_1
 
 
-def test_factorized_is_full_in_its_stem_and_factorized_after_it() -> None:
+def test_factorized_has_a_full_3d_stem_and_factorized_blocks() -> None:
     model = small("factorized")
     stem, *kernels = [layer.kernel_size for layer in model.modules() if isinstance(layer, nn.Conv3d)]
     assert stem == (3, 7, 7)
@@ -527,12 +527,12 @@ def test_factorized_is_full_in_its_stem_and_factorized_after_it() -> None:
     assert shapes[-1] == [64, 4, 4, 4]
 
 
-def test_the_last_block_is_skipped_as_often_as_told() -> None:
+def test_drop_path_rises_to_its_setting_at_the_last_block() -> None:
     model = build(ModelConfig(name="factorized", drop_path=0.6, size="tiny"), FRAMES, SIDE, SIDE)
     assert [layer.drop_prob for layer in model.modules() if isinstance(layer, DropPath)] == pytest.approx([0, 0.3, 0.6])
 
 
-def test_time_only_never_looks_sideways() -> None:
+def test_time_only_convolves_over_time_alone() -> None:
     kernels = [layer.kernel_size for layer in small("time_only").modules() if isinstance(layer, nn.Conv3d)]
     assert kernels == [(5, 1, 1), (5, 1, 1)]
 
@@ -544,14 +544,14 @@ def test_a_still_clip_has_no_flicker_at_its_ends() -> None:
     torch.testing.assert_close(seen, seen[:, :, :1].expand_as(seen))
 
 
-def test_factorized_grows_with_its_size() -> None:
+def test_factorized_has_more_parameters_at_larger_sizes() -> None:
     sizes = ["tiny", "small", "base"]
     costs = [multiply_adds(ModelConfig.read({"name": "factorized", "size": size}, ""), 16, 112, 112) for size in sizes]
     assert costs == sorted(costs)
     assert costs[-1] > 4 * costs[0]
 
 
-def test_the_table_has_a_row_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_has_one_row_per_model(monkeypatch: pytest.MonkeyPatch) -> None:
     few = {name: REGISTRY[name] for name in ["journal_conv3d", "factorized"]}
     monkeypatch.setattr(description, "REGISTRY", few)
     rows = table(frames=4, side=32, seconds=0.01)
@@ -561,7 +561,7 @@ def test_the_table_has_a_row_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(row["clips_per_second"] > 0 and row["multiply_adds"] > 0 and row["purpose"] for row in rows)
 
 
-def test_speed_is_measured_in_eval_mode_and_in_clips() -> None:
+def test_speed_is_measured_in_eval_mode_in_clips_per_second() -> None:
     model = small("frame").train()
     passed: list[bool] = []
     model.register_forward_hook(lambda module, _, __: passed.append(module.training))

@@ -19,7 +19,7 @@ CLIP = ClipConfig(length=2, size=32)
 
 
 class Answers(torch.nn.Module):
-    """A model that says the same of every batch."""
+    """A model that gives the same logits for every batch."""
 
     def __init__(self, logits):
         super().__init__()
@@ -37,7 +37,7 @@ def classifier(steps=100, model=None, **settings):
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_every_optimizer_decays_weights_and_neither_biases_nor_normalisation(name):
+def test_every_optimizer_decays_weights_but_not_biases_or_norms(name):
     module = classifier(optimizer=name, lr=0.01, weight_decay=0.02)
     optimizer = module.configure_optimizers()["optimizer"]
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(module.model.parameters()))
@@ -46,7 +46,7 @@ def test_every_optimizer_decays_weights_and_neither_biases_nor_normalisation(nam
         assert {parameter.ndim > 1 for parameter in group["params"]} == {group["weight_decay"] == 0.02}
 
 
-def test_a_pretrained_backbone_learns_slower_than_what_is_new(tmp_path):
+def test_a_pretrained_backbone_has_a_lower_learning_rate_than_new_layers(tmp_path):
     config = ModelConfig(name="frame", backbone="tf_efficientnet_lite0", drop_path=0)
     torch.save(create_backbone(config, ClipSize(2, 32, 32)).state_dict(), tmp_path / "weights.pt")
     for weights, rates in ((tmp_path / "weights.pt", {0.001, 0.01}), (None, {0.01})):
@@ -57,12 +57,12 @@ def test_a_pretrained_backbone_learns_slower_than_what_is_new(tmp_path):
         assert head["initial_lr"] == 0.01
 
 
-def test_an_unknown_optimizer_names_the_choices():
+def test_an_unknown_optimizer_lists_the_choices():
     with pytest.raises(ConfigError, match="optimizer is 'lion'.*'nd-adam'"):
         TrainConfig.read({"optimizer": "lion"}, "here")
 
 
-def test_the_learning_rate_rises_and_falls_as_half_a_cosine():
+def test_the_learning_rate_warms_up_and_decays_as_a_half_cosine():
     module = classifier(steps=100, warmup=0.1)
     assert [module._rate(step) for step in (0, 4, 9)] == pytest.approx([0.1, 0.5, 1.0])
     assert module._rate(10) == pytest.approx(1.0)
@@ -70,11 +70,11 @@ def test_the_learning_rate_rises_and_falls_as_half_a_cosine():
     assert module._rate(100) == pytest.approx(0.0, abs=1e-9)
 
 
-def test_the_loss_is_of_smoothed_labels_and_what_is_told_of_plain_ones():
+def test_the_loss_uses_smoothed_labels_and_the_log_plain_ones():
     module = classifier(smoothing=0.1)
     module.model = Answers(torch.tensor([2.0, -1.0]))
     batch = Clips(torch.zeros(2, 3, 2, 32, 32, dtype=torch.uint8), torch.tensor([1.0, 1.0]), ("a", "b"))
-    softplus = [math.log1p(math.exp(value)) for value in (-2.0, 1.0)]  # of a fake: log(1 + exp(-logit))
+    softplus = [math.log1p(math.exp(value)) for value in (-2.0, 1.0)]  # for a fake: log(1 + exp(-logit))
     plain = sum(softplus) / 2
     loss = module.training_step(batch, 0)
     module._trainer = SimpleNamespace(strategy=SimpleNamespace(reduce=lambda sums, reduce_op: sums))
@@ -86,10 +86,10 @@ def test_the_loss_is_of_smoothed_labels_and_what_is_told_of_plain_ones():
     assert loss.item() == pytest.approx(plain + 0.1 * (2 - 1) / 2)
 
 
-def test_the_mean_of_weights_is_young_at_first_and_slow_later():
+def test_the_ema_decay_warms_up():
     module = classifier(ema=0.5)
     mean, now = torch.zeros(1), torch.ones(1)
     assert module._mean(mean, now, 0).item() == pytest.approx(0.9)  # decay 1/10
     assert module._mean(mean, now, 1).item() == pytest.approx(9 / 11)  # decay 2/11
     assert module._mean(mean, now, 1000).item() == pytest.approx(0.5)
-    assert module._mean(torch.tensor(3), torch.tensor(5), 9).item() == 5  # a count of batches has no mean
+    assert module._mean(torch.tensor(3), torch.tensor(5), 9).item() == 5  # a batch count is not averaged

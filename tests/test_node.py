@@ -20,7 +20,7 @@ def test_a_node_reports_its_state(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_mark_exists_inside_the_block_only(tmp_path):
+def test_a_mark_exists_only_inside_the_block(tmp_path):
     with marked(tmp_path) as marks:
         assert inspect_node(marks).absent is None
         assert [mark.parent for mark in marks] == [tmp_path]
@@ -44,14 +44,14 @@ def test_a_mark_exists_inside_the_block_only(tmp_path):
         ),
     ],
 )
-def test_an_unfit_node_is_named_with_what_it_lacks(found, says):
+def test_an_unsuitable_node_is_named_with_the_reason(found, says):
     with pytest.raises(ClusterError) as error:
         check_node("b", found, 2.0)
     assert str(error.value).startswith(says)
     check_node("b", NodeState(HERE, 3.0), 2.0)
 
 
-def test_an_address_is_reachable_where_a_server_listens():
+def test_an_address_is_reachable_if_a_server_listens():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         assert reachable(f"127.0.0.1:{port}")

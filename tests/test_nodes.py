@@ -1,4 +1,4 @@
-"""Datasets and submissions made by a cluster equal those of one machine, whatever happens to its driver and nodes."""
+"""Datasets and submissions of a cluster equal those of one machine, even if its driver or nodes fail."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ LIMITS = Limits(timeout=100)
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    """Two networks."""
+    """A bundle of two networks."""
     folder = tmp_path_factory.mktemp("bundle")
     faces = FacesConfig(size=64, detect_side=320, segment=0.4)
     write_bundle(folder / "bundle", [checkpoint(folder / f"{seed}.ckpt", seed, faces) for seed in (5, 6)])
@@ -38,10 +38,10 @@ def bundle(tmp_path_factory):
 
 
 def content(folder: Path) -> dict[str, object]:
-    """What a dataset holds, but for the seconds that it took."""
+    """The contents of a dataset, except the seconds taken."""
     found: dict[str, object] = {}
     for path in sorted(folder.rglob("*")):
-        if path.suffix == ".partial":  # of a process that was killed
+        if path.suffix == ".partial":  # left by a killed process
             continue
         if path.suffix == ".json":
             found[str(path.relative_to(folder))] = {**json.loads(path.read_text()), "seconds": None, "videos": None}
@@ -50,7 +50,7 @@ def content(folder: Path) -> dict[str, object]:
     return found
 
 
-def test_a_dataset_and_a_submission_equal_one_machines_to_the_byte(cluster, tmp_path, small_dataset, bundle):
+def test_dataset_and_submission_equal_one_machines_byte_for_byte(cluster, tmp_path, small_dataset, bundle):
     (tmp_path / "broken.mp4").write_bytes(b"not a video")
     videos = [*read_videos(small_dataset), Video(tmp_path / "broken.mp4", "broken.mp4", 1)]
     progress = []
@@ -69,7 +69,7 @@ def test_a_dataset_and_a_submission_equal_one_machines_to_the_byte(cluster, tmp_
     assert made.speeds == {"full": 9}
 
 
-def test_a_killed_driver_goes_on_and_a_killed_node_costs_nothing(machines, tmp_path, small_dataset):
+def test_a_killed_driver_resumes_and_a_killed_node_loses_nothing(machines, tmp_path, small_dataset):
     arguments = [str(small_dataset), "--out", str(tmp_path / "faces"), "--size", "64", "--detect-side", "320"]
     command = [sys.executable, "-m", "dfd", "faces", *arguments, "--cluster", machines.address]
 
@@ -83,7 +83,7 @@ def test_a_killed_driver_goes_on_and_a_killed_node_costs_nothing(machines, tmp_p
         time.sleep(0.05)
     driver.kill()
     out = driver.communicate()[0]
-    assert driver.returncode in (-signal.SIGKILL, 0), out  # 0: it was done before
+    assert driver.returncode in (-signal.SIGKILL, 0), out  # 0: finished before
     first = {path: path.stat().st_mtime_ns for path in (tmp_path / "faces" / "tracklets").glob("*/*.json")}
 
     third = machines.add_node(num_cpus=1)
@@ -102,7 +102,7 @@ def test_a_killed_driver_goes_on_and_a_killed_node_costs_nothing(machines, tmp_p
 
 @pytest.fixture(scope="module")
 def apart():
-    """Two nodes in network namespaces; on the other one no folder of temporary files is that of the host."""
+    """Two nodes in network namespaces; the second does not share the host's temporary folders."""
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'dfd[cluster]'")
     if why := refusal():
         pytest.skip(why)
@@ -110,7 +110,7 @@ def apart():
         yield nodes
 
 
-def test_a_path_that_one_node_does_not_see_is_named_before_work_begins(apart, small_dataset, tmp_path):
+def test_a_path_missing_on_one_node_is_named_before_work_begins(apart, small_dataset, tmp_path):
     head, other = apart
     videos = shutil.copytree(small_dataset, other.folder / "tmp" / "videos")
     driver = head.dfd("faces", videos, "--out", tmp_path / "faces", stderr=subprocess.PIPE)
@@ -120,8 +120,8 @@ def test_a_path_that_one_node_does_not_see_is_named_before_work_begins(apart, sm
     assert not list((tmp_path / "faces").glob("tracklets/*/*"))
 
 
-@pytest.mark.parametrize("fault", ["read-only folder", "cut cable"])  # in this order: the cut ends a node
-def test_a_fault_of_one_node_costs_no_video(apart, small_dataset, bundle, tmp_path, fault):
+@pytest.mark.parametrize("fault", ["read-only folder", "cut cable"])  # in this order, since the cut ends a node
+def test_a_fault_on_one_node_loses_no_video(apart, small_dataset, bundle, tmp_path, fault):
     head, other = apart
     faces = tmp_path / "two"
     arguments = (small_dataset, "--out", tmp_path / "two.csv", "--faces", faces, "--bundle", bundle)

@@ -8,7 +8,7 @@ from dfd.training.optimizers import MAKERS, NDAdam, create_optimizer
 
 
 def learn(name, steps=200, lr=0.02, decay=0.0):
-    """Loss before and after learning a line that a network of one layer can draw."""
+    """Loss before and after fitting a line that a one-layer network can represent."""
     torch.manual_seed(0)
     x = torch.randn(64, 4)
     y = (x @ torch.tensor([0.3, -0.5, 0.2, 0.1]) + 0.7).sign()
@@ -25,12 +25,12 @@ def learn(name, steps=200, lr=0.02, decay=0.0):
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_every_optimizer_learns(name):
+def test_every_optimizer_reduces_the_loss(name):
     losses = learn(name)
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_amsgrad_and_momentum_are_what_they_are_called():
+def test_amsgrad_and_momentum_are_configured():
     parameter = [{"params": [nn.Parameter(torch.ones(2))], "lr": 0.1, "weight_decay": 0.0}]
     assert create_optimizer("amsgrad", parameter).defaults["amsgrad"]
     assert create_optimizer("sgd", parameter).defaults["momentum"] == 0.9
@@ -44,7 +44,7 @@ def nd_step(weight, gradient, lr):
     return parameter.detach()
 
 
-def test_nd_adam_turns_a_unit_and_keeps_its_length():
+def test_nd_adam_rotates_a_unit_and_keeps_its_norm():
     # (3,4): direction (.6,.8). The gradient's part at right angles is (-.8,.6) times its own -.8*2 = -1.6, so
     # (1.28,-.96), of length 1.6. Adam's first step is lr in its direction: (.6,.8) - .1*(.8,-.6) = (.52,.86).
     turned = torch.tensor([0.52, 0.86])
@@ -56,7 +56,7 @@ def test_nd_adam_does_not_move_along_the_weights():
     assert nd_step([[3.0, 4.0]], [[6.0, 8.0]], 0.1)[0].tolist() == pytest.approx([3.0, 4.0], abs=0.05)
 
 
-def test_each_unit_of_a_convolution_keeps_its_own_length():
+def test_each_unit_of_a_convolution_keeps_its_norm():
     torch.manual_seed(0)
     convolution = nn.Conv2d(3, 5, 3)
     before = convolution.weight.detach().flatten(1).norm(dim=1)
@@ -68,12 +68,12 @@ def test_each_unit_of_a_convolution_keeps_its_own_length():
     assert torch.allclose(convolution.weight.detach().flatten(1).norm(dim=1), before, rtol=1e-5)
 
 
-def test_a_head_that_starts_at_zero_can_leave_it():
-    """Adam's first step is the learning rate, whatever the gradient."""
+def test_a_zero_initialized_head_can_train():
+    """Adam's first step has the size of the learning rate for any gradient."""
     assert nd_step([[0.0, 0.0]], [[2.0, -0.5]], 0.1)[0].tolist() == pytest.approx([-0.1, 0.1], rel=1e-4)
 
 
-def test_nd_adam_is_saved_and_goes_on():
+def test_nd_adam_state_can_be_saved_and_restored():
     a, b = nn.Linear(3, 2), nn.Linear(3, 2)
     b.load_state_dict(a.state_dict())
     one, two = NDAdam(a.parameters()), NDAdam(b.parameters())

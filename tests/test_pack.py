@@ -34,21 +34,21 @@ def runs(finished, tmp_path):
     return [shutil.copytree(finished / name, tmp_path / name) for name in "ab"]
 
 
-def retell(run, change):
-    """Replace a run's out-of-fold logits by change(score, label) of them."""
+def alter(run, change):
+    """Replace a run's out-of-fold logits by change(score, label)."""
     oof = read_oof(run)
     write_scores(run / "oof.json", [change(s, label) for s, label in zip(oof.scores, oof.folds["label"], strict=True)])
 
 
-def telling(logit):
+def separating(logit):
     def change(score, label):
         return replace(score, faces=tuple(face._replace(logit=logit * (2 * label - 1)) for face in score.faces))
 
     return change
 
 
-def said(bundle, record):
-    """The logits of a video that can be read."""
+def logits_of(bundle, record):
+    """The logits of a readable video."""
     (made,) = bundle.logits([record])
     assert not isinstance(made, Exception)
     return made
@@ -58,37 +58,37 @@ def faced(store):
     return next(record for record in store.records() if record.tracklets)
 
 
-def test_one_run_keeps_its_rule_and_score(runs, tmp_path):
+def test_a_single_run_keeps_its_rule_and_score(runs, tmp_path):
     info = pack_runs(runs[:1], tmp_path / "bundle")
-    told = json.loads((runs[0] / "score.json").read_text())
-    assert info.score == told["score"]
-    assert info.rule.model_dump(mode="json") == told["decision"]["rule"]
+    saved = json.loads((runs[0] / "score.json").read_text())
+    assert info.score == saved["score"]
+    assert info.rule.model_dump(mode="json") == saved["decision"]["rule"]
     assert info.blend is None
 
 
 def test_equal_weights_predict_the_mean_of_both_runs(runs, tmp_path, small_store):
-    """Both runs say the same out of fold, so nothing fitted can be better."""
+    """Both runs have equal out-of-fold logits, so no fitted weights can be better."""
     for run in runs:
-        retell(run, telling(1.0))
+        alter(run, separating(1.0))
     info = pack_runs(runs, tmp_path / "both")
     assert info.blend.weights == (0.5, 0.5)
     assert [entry.weight for entry in info.members] == pytest.approx([1 / 6] * 6)
     record, singles = faced(small_store), []
     for run in runs:
         pack_runs([run], tmp_path / run.name / "bundle")
-        singles.append([face.logit for face in said(load_bundle(tmp_path / run.name / "bundle"), record).faces])
-    found = [face.logit for face in said(load_bundle(tmp_path / "both"), record).faces]
+        singles.append([face.logit for face in logits_of(load_bundle(tmp_path / run.name / "bundle"), record).faces])
+    found = [face.logit for face in logits_of(load_bundle(tmp_path / "both"), record).faces]
     assert found == pytest.approx(np.mean(singles, axis=0), abs=1e-6)
 
 
-def test_fitted_weights_are_used_when_predicting(runs, tmp_path, small_store):
-    def half_told(score, label):
-        """Right, but for two videos on which only the other run is."""
+def test_fitted_weights_are_used_in_prediction(runs, tmp_path, small_store):
+    def half_right(score, label):
+        """Correct logits, except for two videos that only the other run gets right."""
         right = score.name not in ("real0.mp4", "fake1.mp4")
-        return telling(2.0 if right else -1.0)(score, label)
+        return separating(2.0 if right else -1.0)(score, label)
 
-    retell(runs[0], telling(2.0))
-    retell(runs[1], half_told)
+    alter(runs[0], separating(2.0))
+    alter(runs[1], half_right)
     info = pack_runs(runs, tmp_path / "both")
     assert info.blend.weights == (1.0, 0.0)
     assert info.blend.fitted < info.blend.equal
@@ -96,11 +96,11 @@ def test_fitted_weights_are_used_when_predicting(runs, tmp_path, small_store):
     alone, both = tmp_path / "alone", load_bundle(tmp_path / "both")
     pack_runs(runs[:1], alone)
     record = faced(small_store)
-    found, wanted = ([face.logit for face in said(b, record).faces] for b in (both, load_bundle(alone)))
+    found, wanted = ([face.logit for face in logits_of(b, record).faces] for b in (both, load_bundle(alone)))
     assert found == pytest.approx(wanted, abs=1e-12)
 
 
-def test_the_score_is_that_of_the_joined_predictions(runs, tmp_path, small_store):
+def test_the_score_is_that_of_the_blended_predictions(runs, tmp_path, small_store):
     info = pack_runs(runs, tmp_path / "both")
     rows = read_submission(tmp_path / "both" / "oof.csv")
     labels = {record.video: record.label for record in small_store.records()}
@@ -115,8 +115,8 @@ def test_the_score_is_that_of_the_joined_predictions(runs, tmp_path, small_store
 
 def test_a_score_of_seen_videos_says_so_in_the_bundle(runs, tmp_path):
     for run, again in zip(runs, (4, 2), strict=True):
-        told = json.loads((run / "score.json").read_text())
-        (run / "score.json").write_text(json.dumps({**told, "score": {**told["score"], "seen_by_weights": again}}))
+        saved = json.loads((run / "score.json").read_text())
+        (run / "score.json").write_text(json.dumps({**saved, "score": {**saved["score"], "seen_by_weights": again}}))
     assert pack_runs(runs[1:], tmp_path / "one").score["seen_by_weights"] == 2
     assert pack_runs(runs, tmp_path / "both").score["seen_by_weights"] == 4
 
@@ -125,7 +125,7 @@ def test_a_member_that_fails_leaves_the_others_weights_in_proportion(runs, tmp_p
     pack_runs(runs, tmp_path / "both")
     bundle = load_bundle(tmp_path / "both")
     record = faced(small_store)
-    each = [said(Bundle(bundle.info, (m,)), record).faces[0].logit for m in bundle.members[:3]]
+    each = [logits_of(Bundle(bundle.info, (m,)), record).faces[0].logit for m in bundle.members[:3]]
 
     def fails(_):
         raise RuntimeError("no")
@@ -134,12 +134,12 @@ def test_a_member_that_fails_leaves_the_others_weights_in_proportion(runs, tmp_p
     broken = type(members[1][0]).__new__(type(members[1][0]))
     broken.__dict__ = {**members[1][0].__dict__, "forward": fails}
     members[1] = (broken, members[1][1])
-    made = said(Bundle(bundle.info, tuple(members), (0.6, 0.3, 0.1)), record)
+    made = logits_of(Bundle(bundle.info, tuple(members), (0.6, 0.3, 0.1)), record)
     assert [face.logit for face in made.faces] == pytest.approx([(0.6 * each[0] + 0.1 * each[2]) / 0.7], abs=1e-6)
     assert len(made.left_out) == 1
 
 
-def test_other_folds_are_refused(runs, tmp_path, small_store):
+def test_different_folds_are_refused(runs, tmp_path, small_store):
     frame = pd.read_csv(runs[1] / "folds.csv")
     frame.assign(fold=(frame["fold"] + 1) % 3).to_csv(runs[1] / "folds.csv", index=False)
     with pytest.raises(ConfigError, match=r"b are over other folds: 'broken\.mp4' has fold . in the first and"):
@@ -151,11 +151,11 @@ def test_other_folds_are_refused(runs, tmp_path, small_store):
 
 
 def with_faces(run, *more):
-    """Give each video in a run's oof.json the same logit for other tracklets too."""
-    retell(run, lambda score, _: replace(score, faces=tuple(s._replace(**m) for s in score.faces for m in ({}, *more))))
+    """Give each video in a run's oof.json the same logit for additional tracklets."""
+    alter(run, lambda score, _: replace(score, faces=tuple(s._replace(**m) for s in score.faces for m in ({}, *more))))
 
 
-def test_other_faces_in_the_same_segment_are_refused(runs, tmp_path):
+def test_different_faces_in_the_same_segment_are_refused(runs, tmp_path):
     with_faces(runs[1], {"face": 1})
     with pytest.raises(
         ConfigError, match=r"'fake0\.mp4' shows 1 faces in the first and 2 in the second, in the same segments"
@@ -163,14 +163,14 @@ def test_other_faces_in_the_same_segment_are_refused(runs, tmp_path):
         pack_runs(runs, tmp_path / "both")
 
 
-def test_runs_that_score_other_segments_of_one_dataset_go_together(runs, tmp_path):
+def test_runs_scoring_different_segments_can_be_packed(runs, tmp_path):
     with_faces(runs[1], {"segment": 3}, {"segment": 3, "face": 1})
     info = pack_runs(runs, tmp_path / "both")
     assert info.blend.equal is not None
     assert len(read_submission(tmp_path / "both" / "oof.csv")) == 9
 
 
-def test_a_run_that_was_stopped_is_refused(runs, tmp_path):
+def test_a_stopped_run_is_refused(runs, tmp_path):
     (runs[1] / "oof.json").unlink()
     for chosen in (runs, runs[1:]):
         with pytest.raises(ConfigError, match="b is a cross-validation that was stopped"):
@@ -180,7 +180,7 @@ def test_a_run_that_was_stopped_is_refused(runs, tmp_path):
         pack_runs(runs, tmp_path / "both")
 
 
-def test_with_a_run_that_is_no_cross_validation_every_model_counts_alike(runs, tmp_path, small_store):
+def test_with_a_plain_training_run_all_models_have_equal_weight(runs, tmp_path, small_store):
     info = pack_runs([runs[0], runs[1] / "fold-0"], tmp_path / "both")
     assert [entry.weight for entry in info.members] == [1.0] * 4
     assert info.blend is None

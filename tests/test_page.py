@@ -8,7 +8,7 @@ from dfd.report.page import TEMPLATES, _environment, framed, render, write_page
 
 
 class Seen(HTMLParser):
-    """Tags with their attributes, and text, as a browser reads a page."""
+    """Parse a page into tags with attributes, and text, as a browser does."""
 
     def __init__(self, html):
         super().__init__()
@@ -29,7 +29,7 @@ def page(body, **values):
     return _environment().from_string(template).render(version="0", **values)
 
 
-def test_what_a_file_is_called_stays_text():
+def test_a_file_name_stays_text():
     name = '<script>alert(1)</script>" onload="x.mp4'
     seen = Seen(page('<h1>{{ name }}</h1><p title="{{ name }}">{{ name }}</p>', name=name))
     assert seen.texts.count(name) == 3  # the title, the heading and the paragraph
@@ -37,7 +37,7 @@ def test_what_a_file_is_called_stays_text():
     assert {"title": name} in [attributes for _, attributes in seen.tags]
 
 
-def test_a_page_asks_for_nothing_and_has_what_a_reader_without_a_mouse_needs():
+def test_a_page_loads_nothing_external_and_is_keyboard_accessible():
     html = page("<h1>A</h1>", name="a")
     seen = Seen(html)
     assert "http" not in html.replace("http-equiv", "")
@@ -50,12 +50,12 @@ def test_a_page_asks_for_nothing_and_has_what_a_reader_without_a_mouse_needs():
     assert len((TEMPLATES / "hover.js").read_bytes()) < 4000
 
 
-def test_a_name_that_a_page_lacks_is_an_error():
+def test_a_missing_template_name_is_an_error():
     with pytest.raises(UndefinedError):
         page("{{ gone }}", name="a")
 
 
-def test_a_page_is_written_whole_and_only_under_the_name_of_one(tmp_path):
+def test_a_page_is_written_whole_and_only_as_html(tmp_path):
     assert write_page(tmp_path / "new" / "a.html", "<p>é</p>") == 9
     assert (tmp_path / "new" / "a.html").read_text(encoding="utf-8") == "<p>é</p>"
     with pytest.raises(ConfigError, match=r"a\.pdf has no ending of a page: name it \.html"):
@@ -65,7 +65,7 @@ def test_a_page_is_written_whole_and_only_under_the_name_of_one(tmp_path):
         write_page(tmp_path / "file" / "a.html", "")
 
 
-def test_a_page_in_a_frame_is_the_same_page():
+def test_an_embedded_page_is_the_same_page():
     html = page("<p>'a' & \"b\"</p>", name="a")
     ((tag, attributes),) = Seen(framed(html)).tags
     assert (tag, attributes["srcdoc"]) == ("iframe", html)

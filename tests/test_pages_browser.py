@@ -1,4 +1,4 @@
-"""Every page as a person sees it: in a real browser, from a file, on a phone, without a network."""
+"""Every page in a real browser: opened from a file, at phone width, without a network."""
 
 import hashlib
 import shutil
@@ -27,7 +27,7 @@ PAGES = ("explain", "run", "two runs", "dataset")
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory, face_video):
-    """Each page, of names, reasons and people that are code where they are not escaped."""
+    """Write each page with names, reasons and people that act as code unless they are escaped."""
     folder = tmp_path_factory.mktemp("pages")
     store = hostile_faces(folder, face_video)
     videos = [record for record in store.records() if record.source != "<b>nobody.mp4"]
@@ -56,7 +56,7 @@ def browser():
 
 @pytest.fixture
 def opened(browser, pages):
-    """Opens a page from its file, and closes it in the end: (page, what went wrong, addresses asked for)."""
+    """Return a function that opens a page from its file: (page, errors, requested addresses)."""
     contexts = []
 
     def open_page(name, size=DESK, **options):
@@ -77,7 +77,7 @@ def opened(browser, pages):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_nothing_goes_wrong_and_nothing_is_asked_for(opened, pages, name):
+def test_pages_raise_no_error_and_load_nothing(opened, pages, name):
     page, wrong, asked = opened(name)
     broken = "[...document.images].filter(image => !image.complete || !image.naturalWidth).length"
     assert page.evaluate(broken) == 0
@@ -87,7 +87,7 @@ def test_nothing_goes_wrong_and_nothing_is_asked_for(opened, pages, name):
 
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_is_wider_than_a_phone(opened, name, scheme):
+def test_pages_fit_the_width_of_a_phone(opened, name, scheme):
     page, _, _ = opened(name, PHONE, color_scheme=scheme)
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
     outside = """[...document.querySelectorAll("body *")].filter(element => {
@@ -100,7 +100,7 @@ def test_nothing_is_wider_than_a_phone(opened, name, scheme):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_what_is_pointed_at_is_told(opened, name):
+def test_pointing_at_a_mark_shows_its_tip(opened, name):
     page, _, _ = opened(name)
     tip = page.locator("#tip")
     assert tip.is_hidden()
@@ -115,9 +115,9 @@ def test_what_is_pointed_at_is_told(opened, name):
     assert tip.is_hidden()
 
 
-def test_a_bar_of_a_timeline_leads_to_its_frame(opened):
+def test_a_timeline_bar_links_to_its_frame(opened):
     page, _, _ = opened("explain")
-    for key in ("Tab", "Tab", "ArrowRight"):  # past the link that skips, into the first lane
+    for key in ("Tab", "Tab", "ArrowRight"):  # past the skip link, into the first lane
         page.keyboard.press(key)
     assert page.locator("#tip").inner_text().startswith("4.0 to 6.0 s")
     page.keyboard.press("Enter")
@@ -125,7 +125,7 @@ def test_a_bar_of_a_timeline_leads_to_its_frame(opened):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_the_keyboard_reaches_every_plot_and_walks_in_it(opened, name):
+def test_every_plot_is_navigable_by_keyboard(opened, name):
     page, _, _ = opened(name)
     plots = [plot for plot in page.locator("svg[data-marks]").all() if plot.locator("[data-tip]").count() > 1]
     reached = set()
@@ -155,7 +155,7 @@ def test_a_hostile_name_stays_text(opened, name):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_it_prints(opened, name):
+def test_pages_can_be_printed(opened, name):
     page, _, _ = opened(name, color_scheme="dark")
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
@@ -164,7 +164,7 @@ def test_it_prints(opened, name):
 
 @pytest.fixture(scope="module")
 def axe():
-    """The script of axe-core, which looks for what shuts people out; out of the npm registry the first time."""
+    """The script of axe-core, an accessibility checker; downloaded from the npm registry on first use."""
     kept = cache() / AXE
     if not kept.is_file():
         name, _, version = AXE.removesuffix(".tgz").rpartition("-")
@@ -182,7 +182,7 @@ def axe():
 
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nobody_is_shut_out(opened, axe, name, scheme):
+def test_pages_pass_the_accessibility_checks(opened, axe, name, scheme):
     page, _, _ = opened(name, color_scheme=scheme)
     page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
     page.evaluate(axe)

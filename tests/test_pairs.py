@@ -39,7 +39,7 @@ def items(data, epoch=0):
     return [data[epoch, number] for number in range(len(data))]
 
 
-def test_an_item_has_as_many_real_as_fake_clips_and_an_epoch_every_video(videos):
+def test_items_are_balanced_and_an_epoch_covers_every_video(videos):
     batches = items(dataset(videos, slices=1))
     assert len(batches) == 4
     for batch in batches:
@@ -50,7 +50,7 @@ def test_an_item_has_as_many_real_as_fake_clips_and_an_epoch_every_video(videos)
     assert {name for batch in batches for name in batch.names} >= {video.video for video in videos if video.label}
 
 
-def test_the_rarer_class_comes_as_often_as_the_commoner(videos):
+def test_the_rarer_class_is_sampled_as_often_as_the_other(videos):
     reals = [video for video in videos if video.label == 0]
     few = [*reals[:1], *(video for video in videos if video.label == 1)]
     batches = items(dataset(few, slices=2, aligned=0))
@@ -60,8 +60,8 @@ def test_the_rarer_class_comes_as_often_as_the_commoner(videos):
 
 @pytest.mark.parametrize("settings", [{}, {"per_load": 3}, {"slices": 2}, {"self_blend": 0.4}, {"aligned": 1}])
 @pytest.mark.parametrize("rarer", [0, 1])
-def test_an_epoch_opens_each_of_the_commoner_class_as_often_as_slices_says(videos, monkeypatch, settings, rarer):
-    """Whatever per_load, self_blend and aligned are; of the fakes those that are made do not count."""
+def test_an_epoch_opens_each_majority_video_slices_times(videos, monkeypatch, settings, rarer):
+    """For any per_load, self_blend and aligned; self-blended fakes do not count."""
     opened = Counter()
     monkeypatch.setattr("dfd.clips.pairs.load_raw", lambda t, at: opened.update([t.video]) or [None] * len(at))
     monkeypatch.setattr(PairDataset, "_blended", lambda _, faces, rng: opened.update([faces[0].video]))
@@ -74,21 +74,21 @@ def test_an_epoch_opens_each_of_the_commoner_class_as_often_as_slices_says(video
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 5), st.floats(0, 0.9))
-def test_made_fakes_are_their_share_of_an_epoch(reals, fakes, slices, made):
+def test_self_blends_have_their_share_of_an_epoch(reals, fakes, slices, made):
     turns = Turns(reals, fakes, slices, made, seed=0)
     count = sum(turns.makes(number) for number in range(len(turns)))
     assert count == pytest.approx(made * len(turns), abs=1)
 
 
-def test_a_fake_goes_beside_its_own_source(videos):
+def test_a_fake_is_paired_with_its_source(videos):
     for batch in items(dataset(videos, aligned=1)):
         assert [name.replace("real", "fake") for name in batch.names[:2]] == list(batch.names[2:])
-        # The test's fakes are their sources with every other line darkened: beside them at the same time and place.
+        # The fakes are their sources with every other line darkened, at the same time and place.
         real, fake = batch.images[0].float(), batch.images[2].float()
         assert np.corrcoef(real.mean(dim=(0, 1)).flatten(), fake.mean(dim=(0, 1)).flatten())[0, 1] > 0.7
 
 
-def test_the_same_frames_are_found_by_their_numbers(videos):
+def test_aligned_frames_are_found_by_number(videos):
     by_name = {video.video: video for video in videos}
     fake, real = by_name["fake1.mp4"], by_name["real1.mp4"]
     positions = np.array([[0, 3, 5], [2, 2, 7]])
@@ -98,7 +98,7 @@ def test_the_same_frames_are_found_by_their_numbers(videos):
     assert np.array_equal(found[1], positions)
 
 
-def test_the_same_frames_are_of_the_same_segment_and_of_the_face_in_that_place(small_dataset):
+def test_aligned_frames_have_the_same_segment_and_face_position(small_dataset):
     faces = FacesConfig(size=64, detect_side=320, segment=0.4)
     fake, real = (in_memory(Video(small_dataset / f"{name}1.mp4", f"{name}1.mp4"), faces) for name in ("fake", "real"))
     assert [tracklet.segment for tracklet in real.tracklets] == [0, 1, 2]
@@ -112,7 +112,7 @@ def test_the_same_frames_are_of_the_same_segment_and_of_the_face_in_that_place(s
         assert found is None or np.array_equal(found[0].indices[found[1]], middle.indices[positions])
 
 
-def test_self_blended_fakes_alone_need_no_fake(videos):
+def test_pure_self_blending_needs_no_fake(videos):
     reals = [video for video in videos if video.label == 0]
     batches = items(dataset(reals, slices=1, self_blend=1))
     assert len(batches) == 4
@@ -127,7 +127,7 @@ def test_self_blended_fakes_alone_need_no_fake(videos):
         dataset([video for video in videos if video.label == 1], self_blend=1)
 
 
-def test_real_fakes_are_not_used_when_all_are_to_be_self_blended(videos):
+def test_dataset_fakes_are_unused_with_pure_self_blending(videos):
     batches = items(dataset(videos, self_blend=1))
     assert not any("fake" in name for batch in batches for name in batch.names)
 
@@ -141,21 +141,21 @@ def test_half_of_the_fakes_can_be_self_blended(videos, monkeypatch):
     assert (drawn.count("made"), drawn.count("found")) == (4, 4)
 
 
-def test_a_fake_that_shows_nothing_of_the_changed_face_is_its_twin_whatever_both_go_through(videos):
-    """At a ratio of 0 a twin and its fake are equal: any difference would be a shortcut of the pipeline."""
+def test_at_ratio_zero_a_fake_equals_its_twin_after_all_augmentations(videos):
+    """At a ratio of 0 twin and fake are equal: any difference would be a shortcut to learn."""
     nothing = BlendConfig(ratios=(0.0,))
     for batch in items(dataset(videos, STRONG, nothing, self_blend=1)):
         assert torch.equal(batch.images[:2], batch.images[2:])
 
 
-def test_the_changed_face_lies_within_the_picture_of_its_twin(videos):
+def test_the_blended_face_lies_within_its_twins_picture(videos):
     batch = dataset(videos, self_blend=1, blend=BlendConfig(ratios=(1.0,)))[0, 0]
     difference = (batch.images[0].int() - batch.images[2].int()).abs().amax(dim=(0, 1))
     assert difference[10:40, 10:40].max() > 3
     assert difference[0].max() <= 3
 
 
-def test_an_item_hangs_on_seed_epoch_and_number_alone(videos):
+def test_an_item_depends_only_on_seed_epoch_and_number(videos):
     a, b = (dataset(videos, STRONG, self_blend=0.5, mixup=0.5, cutmix=0.5, seed=7) for _ in range(2))
     list(map(a.__getitem__, [(0, 0), (1, 2)]))  # what was drawn before does not matter
     assert torch.equal(a[3, 1].images, b[3, 1].images)
@@ -164,7 +164,7 @@ def test_an_item_hangs_on_seed_epoch_and_number_alone(videos):
     assert not torch.equal(a[3, 1].images, dataset(videos, STRONG, self_blend=0.5, seed=8)[3, 1].images)
 
 
-def test_mixed_pairs_have_mixed_labels_that_are_half_fake_together(videos):
+def test_mixed_pairs_have_soft_labels_that_sum_to_one(videos):
     for settings in ({"mixup": 1, "self_blend": 1}, {"mixup": 1, "aligned": 1}, {"cutmix": 1, "aligned": 0}):
         labels = torch.stack([batch.labels for batch in items(dataset(videos, **settings))])
         assert torch.allclose(labels[:, :2] + labels[:, 2:], torch.ones(4, 2))
@@ -172,21 +172,21 @@ def test_mixed_pairs_have_mixed_labels_that_are_half_fake_together(videos):
         assert (labels[:, :2] <= 0.5).all()
 
 
-def test_faces_that_are_not_aligned_are_not_blended_into_each_other(videos):
+def test_unaligned_faces_are_not_mixed(videos):
     unrelated = [v for v in videos if v.video in ("real0.mp4", "fake1.mp4")]
     assert dataset(unrelated, mixup=1, aligned=1)[0, 0].labels.tolist() == [0, 0, 1, 1]
     at_other_times = [v for v in videos if v.video in ("real0.mp4", "fake0.mp4")]
     assert dataset(at_other_times, mixup=1, aligned=0)[0, 0].labels.tolist() == [0, 0, 1, 1]
 
 
-def test_what_is_trained_on_unchanged_is_what_is_scored(videos):
+def test_without_augmentation_training_clips_equal_scored_clips(videos):
     still = [video for video in videos if video.video in ("real0.mp4", "fake0.mp4")]
     whole = ClipConfig(length=still[1].tracklets[0].frames, size=48, margin=1.3)
     data = PairDataset(still, whole, DrawConfig(per_load=1, aligned=0), NOTHING, BlendConfig())
     assert torch.equal(data[0, 0].images[:1], scored_clips(still[1], whole)[1])
 
 
-def test_a_film_that_cannot_be_read_stops_training_and_is_named(small_store, tmp_path):
+def test_an_unreadable_film_stops_training_and_is_named(small_store, tmp_path):
     folder = tmp_path / "store"
     shutil.copytree(small_store.folder, folder)
     for path in folder.glob("tracklets/*/real*.mjpeg"):
@@ -196,7 +196,7 @@ def test_a_film_that_cannot_be_read_stops_training_and_is_named(small_store, tmp
         items(dataset(videos))
 
 
-def test_everyone_has_a_turn_before_anyone_has_another():
+def test_every_video_is_drawn_before_any_repeats():
     for lap in range(3):
         assert sorted(turn(1, 0, 1, 5, 5 * lap + n) for n in range(5)) == list(range(5))
     orders = {tuple(turn(1, epoch, label, 5, n) for n in range(5)) for epoch in range(5) for label in (0, 1)}
@@ -204,7 +204,7 @@ def test_everyone_has_a_turn_before_anyone_has_another():
 
 
 def without_landmarks(video):
-    """As a picture is on record in which no face was found."""
+    """Remove landmarks, as in the record of a picture without a detected face."""
     tracklets = []
     for face in video.tracklets:
         seen = tuple(replace(sighting, landmarks=np.full((5, 2), np.nan)) for sighting in face.path.seen)
@@ -212,7 +212,7 @@ def without_landmarks(video):
     return replace(video, tracklets=tuple(tracklets))
 
 
-def test_a_real_one_without_landmarks_is_not_blended_but_goes_beside_a_fake(videos):
+def test_a_real_picture_without_landmarks_is_paired_but_not_blended(videos):
     blank = [without_landmarks(video) if video.label == 0 else video for video in videos]
     for item in items(dataset(blank, AugmentConfig(cutout=1), self_blend=0.5)):
         assert all(real.startswith("real") and fake.startswith("fake") for real, fake in pairwise_of(item))
@@ -230,7 +230,7 @@ def pairwise_of(item):
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """Crops of three people, two real ones and a fake each: the fake is a real one with a bright square."""
+    """Crops of three people, two real and one fake each: the fake is a real one with a bright square."""
     folder, rng, found = tmp_path_factory.mktemp("crops"), np.random.default_rng(0), []
     for person in range(3):
         real = np.kron(rng.integers(20, 180, (8, 8, 3)), np.ones((6, 6, 1))).astype(np.uint8)
@@ -244,8 +244,8 @@ def pictures(tmp_path_factory):
     return found
 
 
-def test_a_picture_of_a_fake_goes_beside_all_real_ones_of_its_source(pictures):
-    """By the source, which of a picture is the video that it is of: their own names are others."""
+def test_a_fake_picture_is_paired_with_any_real_one_of_its_source(pictures):
+    """Pairs match by source, the video that a picture was taken from, as picture names differ."""
     config = ClipConfig(length=1, size=32, margin=1.0)
     data = PairDataset(pictures, config, DrawConfig(per_load=1, aligned=1), NOTHING, BlendConfig())
     batches = [batch for epoch in range(4) for batch in items(data, epoch)]
@@ -256,11 +256,11 @@ def test_a_picture_of_a_fake_goes_beside_all_real_ones_of_its_source(pictures):
         config, DrawConfig(per_load=1, aligned=1), NOTHING, BlendConfig(),
     )  # fmt: skip
     assert fakes_lead.turns.fakes_lead
-    beside = {batch.names for epoch in range(8) for batch in items(fakes_lead, epoch)}
-    assert {real for real, fake in beside if fake == "f1.png"} == {"a1.png", "b1.png"}
+    pairs = {batch.names for epoch in range(8) for batch in items(fakes_lead, epoch)}
+    assert {real for real, fake in pairs if fake == "f1.png"} == {"a1.png", "b1.png"}
 
 
-def test_pictures_of_a_pair_are_changed_alike(pictures):
+def test_paired_pictures_get_the_same_augmentation(pictures):
     config = ClipConfig(length=1, size=48, margin=1.0)
     strong = AugmentConfig(flip=0.5, zoom=0.2, colour=1, noise=1, jpeg=0, reduce=0, codec=0)
     some = [picture for picture in pictures if not picture.video.startswith("b")]
@@ -269,5 +269,5 @@ def test_pictures_of_a_pair_are_changed_alike(pictures):
         assert batch.images.shape == (2, 3, 1, 48, 48)
         real, fake = batch.images[:, :, 0].int()
         outside = torch.cat([(real - fake)[:, :5].flatten(), (real - fake)[:, -5:].flatten()])
-        assert outside.abs().max() <= 12  # JPEG of what is stored; augmentation would be many times as much
+        assert outside.abs().max() <= 12  # loss of the stored JPEGs; augmentation would change far more
         assert (real - fake)[:, 18:30, 18:30].abs().max() > 60

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(autouse=True)
 def two_parts(monkeypatch):
-    """The small dataset has four people: two of them judge."""
+    """The small dataset has four people: two of them are held out."""
     monkeypatch.setattr(patience, "INNER", 2)
 
 
@@ -31,7 +31,7 @@ def videos(small_store):
 
 @pytest.fixture
 def wild(small_recipe):
-    """So fast that it gets worse."""
+    """A learning rate so high that the loss rises."""
     settings = {"epochs": 12, "lr": 0.3, "warmup": 0.0, "ema": 0.5, "patience": 2}
     return small_recipe.replace(augment=NOTHING, train=small_recipe.train.replace(**settings))
 
@@ -40,7 +40,7 @@ def curve(run):
     return pd.read_csv(run / "metrics.csv").drop(columns="seconds")
 
 
-def test_groups_are_whole_and_without_patience_nothing_is_kept_aside(videos):
+def test_groups_stay_whole_and_nothing_is_held_out_without_patience(videos):
     rows = [(video.video, video.label, video.source) for video in videos]
     kept = judges(rows, TrainConfig(patience=1))
     assert len(kept) == 4
@@ -52,7 +52,7 @@ def test_groups_are_whole_and_without_patience_nothing_is_kept_aside(videos):
         judges([row for row in rows if row[1] == 0], TrainConfig(patience=1))
 
 
-def test_it_ends_early_with_the_weights_that_were_best(videos, small_store, wild, tmp_path):
+def test_early_stopping_keeps_the_best_weights(videos, small_store, wild, tmp_path):
     path = train(videos, small_store, wild, tmp_path / "run")
     losses = curve(tmp_path / "run")["inner_loss"]
     best = int(losses.idxmin())
@@ -61,10 +61,10 @@ def test_it_ends_early_with_the_weights_that_were_best(videos, small_store, wild
     kept = judges([(v.video, v.label, v.source) for v in videos], wild.train)
     judged = HeldVideos(tuple(v for v in videos if v.video in kept), header)
     assert judged.measure(model)["held_loss"] == pytest.approx(losses[best], abs=1e-4)
-    assert set(header.videos) == {video.video for video in videos}  # those that judge have been seen, too
+    assert set(header.videos) == {video.video for video in videos}  # held-out videos count as seen, too
 
 
-def test_what_judges_is_neither_learned_from_nor_scored(videos, small_store, wild, tmp_path, monkeypatch):
+def test_validation_videos_are_neither_trained_on_nor_scored(videos, small_store, wild, tmp_path, monkeypatch):
     learned, judged = set(), set()
     held = [video for video in videos if video.video in ("real3.mp4", "fake3.mp4")]
     seen = [video for video in videos if video not in held]
@@ -77,7 +77,7 @@ def test_what_judges_is_neither_learned_from_nor_scored(videos, small_store, wil
     assert learned | judged == {video.video for video in seen}
 
 
-def test_a_run_that_is_stopped_again_and_again_ends_as_an_uninterrupted_one(videos, small_store, wild, tmp_path):
+def test_a_repeatedly_stopped_run_equals_an_uninterrupted_one(videos, small_store, wild, tmp_path):
     whole = read_checkpoint(train(videos, small_store, wild, tmp_path / "whole"))[1]
     while not (tmp_path / "halting" / "done").exists():
         try:

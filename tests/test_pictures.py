@@ -23,7 +23,7 @@ def noise(frames, height, width):
 
 @pytest.mark.parametrize("area", AREAS)
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
-def test_a_part_is_what_it_is_in_the_whole(tmp_path, area, rotation):
+def test_a_sliced_picture_equals_the_slice_of_the_whole(tmp_path, area, rotation):
     size = (320, 240) if rotation % 180 else (240, 320)
     write_video(tmp_path / "a.mp4", noise(2, *size), 15, rotation=rotation)
     whole = read_frames(tmp_path / "a.mp4", [0, 1]).images
@@ -38,7 +38,7 @@ def test_a_part_is_what_it_is_in_the_whole(tmp_path, area, rotation):
 
 
 @pytest.mark.parametrize("pixels", ["yuv420p", "yuvj420p", "yuv444p", "yuv420p10le", "gray"])
-def test_of_every_kind_of_picture(tmp_path, pixels):
+def test_slices_match_for_every_picture_format(tmp_path, pixels):
     images = moving_face(2)[:, :239, :317] if pixels == "yuv444p" else moving_face(2)
     encode(tmp_path / "a.mp4", images, pixels=pixels)
     whole = read_frames(tmp_path / "a.mp4", [0, 1]).images
@@ -47,7 +47,7 @@ def test_of_every_kind_of_picture(tmp_path, pixels):
     assert np.array_equal(pictures.pictures[1][21:100, 40:99], whole[1][21:100, 40:99])
 
 
-def test_colours_are_those_that_the_file_names():
+def test_colours_follow_the_files_tags():
     frame = av.VideoFrame.from_ndarray(noise(1, 64, 64)[0], format="rgb24").reformat(format="yuv420p")
     for colorspace, color_range in ((1, 1), (5, 2), (9, 1)):
         frame.colorspace, frame.color_range = colorspace, color_range
@@ -55,7 +55,7 @@ def test_colours_are_those_that_the_file_names():
         assert np.array_equal(picture[8:40, 9:50], picture.reduced(None)[8:40, 9:50])
 
 
-def test_pictures_of_another_size_than_the_first_are_brought_to_it():
+def test_pictures_of_another_size_are_resized_to_the_first():
     first, other = (
         av.VideoFrame.from_ndarray(np.full((*size, 3), 99, np.uint8), format="rgb24") for size in ((60, 80), (30, 40))
     )
@@ -64,7 +64,7 @@ def test_pictures_of_another_size_than_the_first_are_brought_to_it():
     assert picture.reduced(40).shape == (30, 40, 3)
 
 
-def test_a_plan_is_read_and_nothing_else(face_video):
+def test_only_planned_frames_are_read(face_video):
     asked = []
 
     def plan(frames, fps):
@@ -87,24 +87,24 @@ def test_groups_may_be_empty(face_video):
     assert all(np.array_equal(pictures.rgb(), whole[pictures.indices]) for pictures in found if len(pictures))
 
 
-def test_a_plan_for_nothing_gives_nothing(face_video):
+def test_an_empty_plan_gives_nothing(face_video):
     assert list(stream_pictures(face_video, lambda *_: [])) == []
 
 
-def test_what_a_plan_asks_for_and_is_not_there_is_counted(face_video, tmp_path):
+def test_planned_but_missing_frames_are_counted(face_video, tmp_path):
     data = face_video.read_bytes()
     (tmp_path / "cut.mp4").write_bytes(data[: len(data) * 2 // 3])
     groups = list(stream_pictures(tmp_path / "cut.mp4", lambda frames, _: [np.array([0, 1, frames, 99])]))
     assert [(pictures.indices.tolist(), pictures.missing) for pictures in groups] == [([0, 1], 2)]
 
 
-def test_frames_are_reduced_where_so_many_would_not_fit(face_video, monkeypatch):
+def test_frames_are_reduced_when_too_many_to_hold(face_video, monkeypatch):
     frame = av.VideoFrame(3840, 2160, "yuv420p")
     assert held_reduction(frame, 78) == 1  # 1.3 s at 60 frames a second: 970 MB
     assert held_reduction(frame, 90) == 2
     assert held_reduction(av.VideoFrame(7680, 4320, "yuv420p"), 78) == 2
     (whole,) = stream_pictures(face_video, everything)
-    monkeypatch.setattr(module, "HELD", 320 * 240 * 3 // 2 * 45 // 3)  # a third of what they take
+    monkeypatch.setattr(module, "HELD", 320 * 240 * 3 // 2 * 45 // 3)  # a third of their full size
     (small,) = stream_pictures(face_video, everything)
     assert whole.pictures[0].shape == (240, 320, 3)
     assert small.pictures[0].shape == (120, 160, 3)
@@ -115,7 +115,7 @@ def test_frames_are_reduced_where_so_many_would_not_fit(face_video, monkeypatch)
     assert np.array_equal(part, small.pictures[20].reduced(None)[11:90, 32:120])
 
 
-def test_a_turned_video_is_reduced_as_it_stands(tmp_path, monkeypatch):
+def test_a_rotated_video_is_reduced_as_displayed(tmp_path, monkeypatch):
     write_video(tmp_path / "a.mp4", np.rot90(moving_face(4), -1, axes=(1, 2)), 15, rotation=90)
     whole = read_frames(tmp_path / "a.mp4", range(4), long_side=160).images
     monkeypatch.setattr(module, "HELD", 320 * 240 * 3 // 2 * 4 // 3)

@@ -29,7 +29,7 @@ def bundle(tmp_path, small_store):
     return load_bundle(tmp_path / "bundle")
 
 
-def test_the_file_is_whole_before_the_first_video_and_at_every_moment(small_store, bundle, tmp_path, monkeypatch):
+def test_the_submission_is_complete_at_every_moment(small_store, bundle, tmp_path, monkeypatch):
     monkeypatch.setattr("dfd.inference.predict.WRITE_EVERY", 0.0)
     out = tmp_path / "submission.csv"
     records = small_store.records()
@@ -57,7 +57,7 @@ def test_the_file_is_whole_before_the_first_video_and_at_every_moment(small_stor
     assert out.read_text().splitlines()[0] == "filename,label"
 
 
-def test_a_video_has_the_same_score_whoever_stands_beside_it(small_store, bundle, tmp_path):
+def test_a_videos_score_does_not_depend_on_other_videos(small_store, bundle, tmp_path):
     records = small_store.records()
     names = [record.video for record in records]
     forward = predict(names, [records], bundle, tmp_path / "a.csv")
@@ -68,12 +68,12 @@ def test_a_video_has_the_same_score_whoever_stands_beside_it(small_store, bundle
     assert len(backward.scores) == len(names)
 
 
-def test_a_record_that_no_row_asks_for_is_left_out(small_store, bundle, tmp_path):
+def test_an_unrequested_record_is_left_out(small_store, bundle, tmp_path):
     made = predict(["real0.mp4"], [small_store.records()], bundle, tmp_path / "s.csv")
     assert [score.name for score in made.scores] == ["real0.mp4"]
 
 
-def test_a_damaged_film_costs_its_video_only(small_store, bundle, tmp_path):
+def test_a_damaged_film_affects_only_its_video(small_store, bundle, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(small_store.folder, copy)
     store = FaceStore.open(copy)
@@ -94,7 +94,7 @@ def test_the_report_counts_every_row_and_is_json(small_store, bundle, tmp_path):
     assert json.loads(json.dumps(report)) == report
 
 
-def test_the_report_says_which_bundle_made_it_and_what_that_had_seen(small_store, tmp_path):
+def test_the_report_names_the_bundle_and_the_videos_it_saw(small_store, tmp_path):
     name = next(iter(public_test_labels()))
     path = checkpoint(tmp_path / "m.ckpt", 5, small_store.config)
     header, weights = read_checkpoint(path)
@@ -108,7 +108,7 @@ def test_the_report_says_which_bundle_made_it_and_what_that_had_seen(small_store
     }
 
 
-def test_the_report_names_libraries_that_have_another_version_than_where_the_bundle_was_made(small_store, tmp_path):
+def test_the_report_names_libraries_whose_version_differs_from_the_bundles(small_store, tmp_path):
     info = write_bundle(tmp_path / "b", [checkpoint(tmp_path / "m.ckpt", 5, small_store.config)])
     older = {**info.versions, "numpy": "1.26.4"}
     (tmp_path / "b" / "bundle.json").write_text(info.replace(versions=older).text())
@@ -119,7 +119,7 @@ def test_the_report_names_libraries_that_have_another_version_than_where_the_bun
 ONE = Limits(workers=1)
 
 
-def test_faces_on_record_are_not_looked_for_again(small_store, small_dataset, tmp_path):
+def test_stored_faces_are_not_detected_again(small_store, small_dataset, tmp_path):
     videos = [Video(small_dataset / "real0.mp4", "real0.mp4", 0), Video(tmp_path / "gone.mp4", "gone.mp4")]
     store = FaceStore.create(tmp_path / "faces", small_store.config)
     first = {record.video: record for come in stored(videos, store, ONE) for record in come}
@@ -128,10 +128,10 @@ def test_faces_on_record_are_not_looked_for_again(small_store, small_dataset, tm
     ((again,),) = stored(videos[:1], store, ONE)
     assert os.times().children_user == before  # no worker has run
     assert again.tracklets[0].film == first["real0.mp4"].tracklets[0].film
-    assert store.record(videos[1]) is None  # it may have come: the next run looks for it
+    assert store.record(videos[1]) is None  # the file may exist by now: the next run looks for it
 
 
-def test_what_is_not_done_in_time_is_out_of_budget_and_done_by_a_later_run(small_store, small_dataset, tmp_path):
+def test_unfinished_videos_are_out_of_budget_and_done_by_a_later_run(small_store, small_dataset, tmp_path):
     videos = [Video(small_dataset / "real0.mp4", "real0.mp4", 0)]
     store = FaceStore.create(tmp_path / "faces", small_store.config)
     ((late,),) = stored(videos, store, Limits(workers=1, until=time.monotonic()))
@@ -156,7 +156,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_scored(small_store, small_d
     assert store.record(video) is None
 
 
-def test_when_the_time_is_up_what_has_faces_is_not_scored_and_what_failed_says_why(small_store, bundle, tmp_path):
+def test_after_the_deadline_nothing_is_scored_and_failures_keep_their_reason(small_store, bundle, tmp_path):
     records = small_store.records()
     made = predict([r.video for r in records], [records], bundle, tmp_path / "s.csv", budget=Budget(9, -1.0))
     assert {score.status for score in made.scores if score.name != "broken.mp4"} == {"out_of_budget"}
@@ -164,7 +164,7 @@ def test_when_the_time_is_up_what_has_faces_is_not_scored_and_what_failed_says_w
     assert {score.probability for score in made.scores} == {PRIOR}
 
 
-def test_the_report_says_which_rows_have_a_caveat(small_store, bundle, tmp_path):
+def test_the_report_lists_rows_with_a_caveat(small_store, bundle, tmp_path):
     records = [replace(record, reason="a faint face") for record in small_store.records() if record.tracklets]
     report = predict([r.video for r in records], [records], bundle, tmp_path / "s.csv").report()
     assert report["caveats"] == [{"filename": r.video, "reason": "a faint face"} for r in records]
@@ -174,7 +174,7 @@ def test_the_report_says_which_rows_have_a_caveat(small_store, bundle, tmp_path)
     assert times == sorted(times, reverse=True)
 
 
-def test_the_report_says_how_often_each_speed_was_used_and_what_each_row_took(small_store, bundle, tmp_path):
+def test_the_report_counts_each_speed_and_the_time_per_row(small_store, bundle, tmp_path):
     records = [replace(record, seconds=float(number)) for number, record in enumerate(small_store.records())]
     budget = Budget(9, 3600)
     report = predict([r.video for r in records], [records], bundle, tmp_path / "s.csv", budget=budget).report()
@@ -185,7 +185,7 @@ def test_the_report_says_how_often_each_speed_was_used_and_what_each_row_took(sm
     assert report["seconds_a_video"] == pytest.approx(report["seconds"] / 9, abs=1e-3)
 
 
-def test_a_row_that_was_scored_in_haste_says_so_beside_what_else_is_odd(small_store, bundle):
+def test_a_hasty_row_has_that_caveat_among_others(small_store, bundle):
     record = next(record for record in small_store.records() if record.tracklets)
     other = bundle.members[0]
     broken = Bundle(bundle.info, (other, (Failing(lambda _: 1 / 0), other[1])))
@@ -199,7 +199,7 @@ def test_a_row_that_was_scored_in_haste_says_so_beside_what_else_is_odd(small_st
     assert odd.status == "ok"
 
 
-def test_the_logits_of_a_rows_faces_are_kept_and_its_probability_is_theirs_by_the_rule(small_store, bundle):
+def test_face_logits_are_stored_and_the_rule_gives_the_probability(small_store, bundle):
     record = next(record for record in small_store.records() if record.tracklets)
     (score,) = score_videos([record], bundle)
     (face,) = score.faces

@@ -30,7 +30,7 @@ def test_a_file_and_its_faces_are_measured(tmp_path):
         file_quality(tmp_path / "gone.mp4")
 
 
-def test_a_container_that_counts_no_frames_has_no_bit_rate(tmp_path):
+def test_without_a_frame_count_there_is_no_bit_rate(tmp_path):
     write_video(tmp_path / "a.mp4", moving_face(10), 20, crf=20, keyframe_every=10)
     with av.open(tmp_path / "a.mp4") as source, av.open(tmp_path / "a.mkv", "w") as copy:
         stream = copy.add_stream_from_template(source.streams.video[0])
@@ -42,14 +42,14 @@ def test_a_container_that_counts_no_frames_has_no_bit_rate(tmp_path):
     assert (found.width, found.frames, found.bits) == (320, 0, None)
 
 
-def test_brightness_is_of_the_face_alone():
+def test_brightness_is_measured_on_the_face_alone():
     clips = np.zeros((3, 3, 1, 160, 160), np.uint8)
     for clip, level in zip(clips, (60, 120, 200), strict=True):
         clip[..., 30:130, 30:130] = level  # the box is the middle 100 of 160
     assert brightness(clips, 1.6) == 120
 
 
-def test_sharpness_falls_with_blur_and_not_with_light():
+def test_sharpness_falls_with_blur_and_not_with_brightness():
     face = moving_face(1)[0, 40:160, 60:180]
     blurred = cv2.GaussianBlur(face, (0, 0), 4)
     assert sharpness(face) > 2 * sharpness(blurred)
@@ -64,7 +64,7 @@ def test_sharpness_falls_with_blur_and_not_with_light():
         ({"bits": COMPRESSED / 2}, "too compressed: 0.0005 bits a pixel, it needs 0.001"),
     ],
 )
-def test_what_is_too_poor_is_said(change, says):
+def test_poor_quality_gives_a_reason(change, says):
     assert GOOD.limits() == []
     (reason,) = Quality(**{**vars(GOOD), **change}).limits()
     assert says in reason

@@ -20,7 +20,7 @@ def queue_of(items):
 
 
 def drained(queue, answer, slots=1, nodes=NODES):
-    """The final results, and (requests, failed_on) of each shard, when `answer(shard)` says what becomes of it."""
+    """Run the queue with `answer(shard)` as outcome; return final results, and (requests, failed_on) per shard."""
     final, sent = [], []
     while queue:
         shard = queue.take(slots)
@@ -40,14 +40,14 @@ def test_shards_shrink_towards_the_end_and_each_item_is_sent_once():
     assert shard_size(5, 100) == 1
 
 
-def test_a_request_is_made_when_its_turn_comes():
+def test_requests_are_made_lazily():
     made = []
     queue = Queue(deque(range(8)), lambda item: made.append(item) or item, Result)
     queue.take(1)
     assert made == [0, 1, 2, 3]
 
 
-def test_a_lost_shard_is_tried_one_request_at_a_time_and_only_the_killer_is_an_error():
+def test_a_lost_shard_is_retried_item_by_item_and_only_the_killer_fails():
     def answer(shard):
         return Answer(reason="its node was lost") if 3 in shard.requests else fine(shard)
 
@@ -58,8 +58,8 @@ def test_a_lost_shard_is_tried_one_request_at_a_time_and_only_the_killer_is_an_e
 
 
 @pytest.mark.parametrize("status", ["error", "missing"])
-def test_what_fails_on_one_node_is_tried_on_another_together(status):
-    """The disk of node a is full: all that it fails goes to node b, which keeps its shard whole."""
+def test_failures_of_one_node_are_retried_together_on_another(status):
+    """The disk of node a is full: everything it fails goes to node b as one shard."""
 
     def answer(shard):
         if "a" in shard.failed_on:
@@ -74,7 +74,7 @@ def test_what_fails_on_one_node_is_tried_on_another_together(status):
     assert sent[:2] == [([0, 1], set()), ([1], {"a"})]
 
 
-def test_a_whole_shard_that_raised_is_tried_elsewhere_and_keeps_its_reason():
+def test_a_shard_that_raised_is_retried_elsewhere_and_keeps_its_reason():
     final, sent = drained(
         queue_of([7]), lambda shard: Answer(reason="OSError: full", node="b" if shard.failed_on else "a")
     )
@@ -82,7 +82,7 @@ def test_a_whole_shard_that_raised_is_tried_elsewhere_and_keeps_its_reason():
     assert [failed_on for _, failed_on in sent] == [set(), {"a"}]
 
 
-def test_a_failure_is_final_where_there_is_no_other_node_or_after_three_tries():
+def test_a_failure_is_final_without_another_node_or_after_three_tries():
     def answer(shard):
         return Answer([Result(item, "error") for item in shard.requests], node=f"node {shard.tries}")
 
@@ -91,14 +91,14 @@ def test_a_failure_is_final_where_there_is_no_other_node_or_after_three_tries():
 
 
 @pytest.mark.parametrize("status", ["no_face", "unreadable", "timed_out", "out_of_budget"])
-def test_what_a_video_is_itself_is_tried_once(status):
+def test_failures_of_the_video_itself_are_not_retried(status):
     final, sent = drained(
         queue_of([1]), lambda shard: Answer([Result(item, status) for item in shard.requests], node="a")
     )
     assert (final, len(sent)) == ([Result(1, status)], 1)
 
 
-def test_at_the_end_all_that_is_not_done_has_a_result():
+def test_at_the_end_every_unfinished_item_has_a_result():
     queue = queue_of(range(5))
     running = queue.take(1)
     queue.again.append(Shard([9], 1))

@@ -6,14 +6,14 @@ from dfd.training.recipes import RECIPES, as_yaml, purpose, read_yaml, recipe
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_is_read_back_as_it_was_written(tmp_path, name):
+def test_a_recipe_round_trips(tmp_path, name):
     whole, file = recipe(name), tmp_path / "whole.yaml"
     file.write_text(as_yaml(whole, purpose(name)), encoding="utf-8")
     assert read_yaml(file, recipe("gpu" if name == "tiny" else "tiny")) == whole
-    assert 20 < len(purpose(name)) < 100  # a line of --help
+    assert 20 < len(purpose(name)) < 100  # one line of --help
 
 
-def test_a_few_settings_change_the_recipe_and_leave_the_rest(tmp_path):
+def test_overrides_change_only_their_settings(tmp_path):
     file, base = tmp_path / "few.yaml", recipe("blend")
     file.write_text("train:\n  lr: 1e-4\nblend:\n  ratios: [1]\nmodel:\n")
     changed = read_yaml(file, base)
@@ -40,7 +40,7 @@ def test_a_few_settings_change_the_recipe_and_leave_the_rest(tmp_path):
         ("a: \udcff\n", "is no YAML: 'utf-8' codec can't decode"),
     ],
 )
-def test_a_file_of_no_settings_is_one_line(tmp_path, content, message):
+def test_a_file_without_settings_is_a_one_line_error(tmp_path, content, message):
     file = tmp_path / "bad.yaml"
     file.write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(ConfigError) as error:
@@ -50,6 +50,6 @@ def test_a_file_of_no_settings_is_one_line(tmp_path, content, message):
     assert "\n" not in str(error.value)
 
 
-def test_an_unknown_recipe_is_answered_with_the_known_ones():
+def test_an_unknown_recipe_lists_the_known_ones():
     with pytest.raises(ConfigError, match="^unknown recipe 'huge'; there are tiny, cpu, gpu"):
         recipe("huge")

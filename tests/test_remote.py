@@ -1,4 +1,4 @@
-"""Videos by URL, from a server on loopback that can be told to fail."""
+"""Videos by URL, from a loopback server that can be made to fail."""
 
 import shutil
 from pathlib import Path
@@ -11,14 +11,14 @@ from dfd.types import Video
 from dfd.videos.remote import at_hand, listed, url_of
 
 
-def test_a_url_is_told_from_a_path():
+def test_urls_are_distinguished_from_paths():
     assert url_of(Path("s3://bucket/a/b.mp4")) == "s3://bucket/a/b.mp4"
     assert url_of(Path("s3://bucket") / "b.mp4") == "s3://bucket/b.mp4"
     for path in ("a.mp4", "/s3:/a.mp4", "C:/a.mp4", "s3:", "a/s3://b"):
         assert url_of(Path(path)) is None
 
 
-def test_what_is_fetched_is_the_file_and_does_not_stay(server):
+def test_a_fetched_file_is_identical_and_temporary(server):
     (server.folder / "a.mp4").write_bytes(b"twelve bytes")
     video = Video(server.place / "a.mp4", "a.mp4", 1)
     with at_hand(video) as here:
@@ -44,7 +44,7 @@ def test_a_fetch_is_tried_four_times(server):
     assert server.asked["no.mp4"] == 1
 
 
-def test_a_folder_is_listed_with_what_is_in_its_folders(server):
+def test_a_folder_is_listed_recursively(server):
     (server.folder / "part").mkdir()
     for name in ("b.mp4", "part/a.mp4"):
         (server.folder / name).touch()
@@ -54,7 +54,7 @@ def test_a_folder_is_listed_with_what_is_in_its_folders(server):
         listed(Path("http://127.0.0.1:1/videos"))
 
 
-def test_a_video_by_url_has_the_faces_of_its_file(server, face_video, tmp_path):
+def test_a_video_by_url_has_the_same_faces_as_its_file(server, face_video, tmp_path):
     from dfd.faces.recorder import in_memory
     from dfd.faces.tracklets import FacesConfig
 

@@ -14,7 +14,7 @@ from tests.test_page import Seen
 BUNDLE = bundle()
 
 
-def test_a_score_is_said_in_words_with_what_it_has_meant():
+def test_a_score_is_put_into_words_with_its_track_record():
     about = explanation(BUNDLE)
     assert words(about.score) == "some evidence of manipulation"
     assert meaning(about) == (
@@ -25,7 +25,7 @@ def test_a_score_is_said_in_words_with_what_it_has_meant():
     assert meaning(explanation(bundle(None))) == NO_TABLE
 
 
-def test_what_disagreement_has_meant_is_said():
+def test_the_track_record_of_disagreement_is_stated():
     assert disagreement(explanation(BUNDLE)) == (
         "Their probabilities lie 0.55 apart. Of 8 unseen videos with networks 0.4 to 0.6 apart, the score was on the "
         "wrong side of 0.5 for 25%."
@@ -48,7 +48,7 @@ def test_what_disagreement_has_meant_is_said():
         ),
     ],
 )
-def test_where_nothing_can_be_said_the_page_says_why(changes, says):
+def test_a_page_without_a_verdict_gives_the_reason(changes, says):
     about = explanation(BUNDLE, **changes)
     assert words(about.score) == "cannot say"
     assert doubts(about)[0].startswith(says)
@@ -57,14 +57,14 @@ def test_where_nothing_can_be_said_the_page_says_why(changes, says):
     assert says in texts
 
 
-def test_a_caveat_that_is_none_of_these_leaves_the_words():
+def test_other_caveats_keep_the_verdict():
     score = VideoScore("a", 0.95, "ok", reason="read by decord")
     about = explanation(BUNDLE, score=score)
     assert words(about.score) == "substantial evidence of manipulation"
     assert "Note: read by decord." in " ".join(Seen(page([about], BUNDLE)).texts)
 
 
-def test_the_page_shows_each_person_each_telling_frame_and_what_was_left_out():
+def test_the_page_shows_people_telling_frames_and_omissions():
     seen = Seen(page([explanation(BUNDLE)], BUNDLE))
     text = " ".join(" ".join(seen.texts).split())
     bars = [attributes for _, attributes in seen.tags if attributes.get("data-tip")]
@@ -97,7 +97,7 @@ def test_a_hostile_name_stays_text():
         assert [tag for tag, _ in seen.tags].count("script") == 1
 
 
-def test_headings_go_down_by_one_and_several_videos_have_a_table():
+def test_headings_nest_by_one_level_and_several_videos_have_a_table():
     for abouts in ([explanation(BUNDLE)], [explanation(BUNDLE), explanation(BUNDLE, name="b.mp4")]):
         levels = [int(tag[1]) for tag, _ in Seen(page(abouts, BUNDLE)).tags if tag in ("h1", "h2", "h3", "h4")]
         assert levels[0] == 1
@@ -108,18 +108,18 @@ def test_headings_go_down_by_one_and_several_videos_have_a_table():
     assert {"video-1", "video-2"} <= set(ids)
 
 
-def test_the_json_has_all_of_it_and_no_pictures():
-    told = json.loads(json.dumps(as_json([explanation(BUNDLE)], BUNDLE)))
-    (video,) = told["videos"]
+def test_the_json_has_everything_but_the_pictures():
+    found = json.loads(json.dumps(as_json([explanation(BUNDLE)], BUNDLE)))
+    (video,) = found["videos"]
     assert (video["video"], video["probability"], video["people"], video["networks"]) == (HOSTILE, 0.83, 2, [0.95, 0.4])
     assert [face["person"] for face in video["faces"]] == [0, 0, 0, 1]
     assert video["after_changes"] == {"encoded again as H.264, CRF 35": 0.6, "half of its size, enlarged again": None}
-    assert told["bundle"]["networks"][0]["maps"]["inside"] == 0.64
-    assert told["bundle"]["sha256"] == BUNDLE.info.sha256()
-    assert len(json.dumps(told)) < 10_000
+    assert found["bundle"]["networks"][0]["maps"]["inside"] == 0.64
+    assert found["bundle"]["sha256"] == BUNDLE.info.sha256()
+    assert len(json.dumps(found)) < 10_000
 
 
-def test_what_a_network_knows_is_read_off_its_training():
+def test_what_a_network_knows_is_derived_from_its_training():
     assert knows(header(0.0)) == "the fakes of its training set"
     assert knows(header(1.0)).startswith("blending borders")
     assert knows(header(0.5)) == "the fakes of its training set, and blending borders"
@@ -128,7 +128,7 @@ def test_what_a_network_knows_is_read_off_its_training():
     assert knows(header(0.0, challenge[:40])) == "the fakes of its training set"  # as many as the mini-DFDC has
 
 
-def test_a_heat_map_is_bright_where_it_is_hot_and_grey_where_it_is_not():
+def test_a_heat_map_is_coloured_where_high_and_grey_where_low():
     (telling, *_) = explanation(BUNDLE).telling
     flat = telling._replace(image=np.full((64, 64, 3), (90, 60, 30), np.uint8))
     drawn = heated(flat.image, flat.heat).astype(int)
@@ -137,7 +137,7 @@ def test_a_heat_map_is_bright_where_it_is_hot_and_grey_where_it_is_not():
     assert drawn[16, 31].sum() > drawn[40, 40].sum() + 150
 
 
-def test_a_bundle_without_the_tables_says_the_same_of_itself_as_before():
+def test_a_bundle_without_evidence_tables_keeps_its_json():
     info = bundle(None).info
     assert "evidence" not in json.loads(info.text())
     assert json.loads(bundle().info.text())["evidence"]["of"] == TOLD.of

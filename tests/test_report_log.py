@@ -5,7 +5,7 @@ import pytest
 from dfd.report.log import into_log
 
 
-def test_what_libraries_print_goes_to_a_log_and_dfd_s_own_words_to_the_terminal(capfd):
+def test_library_output_goes_to_a_log_and_dfd_messages_to_the_terminal(capfd):
     with into_log() as log:
         print("of a library")
         sys.stderr.write("dfd's own\n")
@@ -21,7 +21,7 @@ def fail_after(said):
 
 
 @pytest.mark.parametrize("said", ["a reason", ""])
-def test_the_log_stays_where_something_went_wrong_and_it_says_why(said):
+def test_the_log_is_kept_after_an_error_and_contains_it(said):
     with pytest.raises(FileNotFoundError) as error:
         fail_after(said)
     (log,) = error.value.args

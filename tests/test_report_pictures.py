@@ -13,7 +13,7 @@ def opened(uri):
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def test_a_picture_keeps_its_colours_and_is_brought_down_to_its_side():
+def test_a_picture_keeps_its_colours_and_is_downscaled():
     image = np.zeros((80, 120, 3), np.uint8)
     image[:, :60] = (250, 20, 20)
     image[:, 60:] = (20, 20, 250)

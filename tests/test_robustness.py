@@ -24,20 +24,20 @@ def finished(small_store, small_recipe, tmp_path_factory):
     return made, distort(small_store, run), weights
 
 
-def test_every_distortion_is_scored_beside_the_clean_videos(finished):
+def test_every_distortion_is_scored_along_with_the_clean_videos(finished):
     made, found, _ = finished
     assert list(found) == [CLEAN, *DISTORTIONS]
     assert found[CLEAN]["balanced_log_loss"] == made.score["balanced_log_loss"]
     assert json.loads((made.out / "distort.json").read_text()) == found
 
 
-def test_nothing_is_trained_again(finished):
+def test_nothing_is_retrained(finished):
     made, _, weights = finished
     assert {path: path.stat().st_mtime_ns for path in made.out.rglob("last.ckpt")} == weights
 
 
 @pytest.mark.parametrize("name", DISTORTIONS)
-def test_what_is_scored_is_a_file_in_submission_form(finished, small_store, name):
+def test_scored_predictions_are_saved_as_submissions(finished, small_store, name):
     made, found, _ = finished
     rows = read_submission(made.out / "distort" / f"{name}.csv")
     assert list(rows) == list(read_submission(made.out / "oof.csv"))
@@ -48,7 +48,7 @@ def test_what_is_scored_is_a_file_in_submission_form(finished, small_store, name
     assert found[name]["against"]["balanced_log_loss"] == pytest.approx(gap, abs=1e-12)
 
 
-def test_the_pictures_were_really_changed_and_by_the_models_that_have_not_seen_them(finished):
+def test_distorted_clips_differ_and_are_scored_out_of_fold(finished):
     made, _, _ = finished
     clean = {score.name: score for score in made.scores}
     for fold, rows in made.folds.groupby("fold"):
@@ -58,27 +58,27 @@ def test_the_pictures_were_really_changed_and_by_the_models_that_have_not_seen_t
     assert clean["broken.mp4"].probability == read_submission(made.out / "distort" / "h264.csv")["broken.mp4"]
 
 
-def test_again_is_the_same_and_reuses_what_is_there(finished, small_store):
+def test_a_second_run_is_identical_and_reuses_results(finished, small_store):
     made, found, _ = finished
     times = {path: path.stat().st_mtime_ns for path in made.out.glob("fold-*/distort/*")}
-    told = []
-    assert distort(small_store, made.out, Runtime(lambda *told_of: told.append(told_of))) == found
+    steps = []
+    assert distort(small_store, made.out, Runtime(lambda *step: steps.append(step))) == found
     assert {path: path.stat().st_mtime_ns for path in made.out.glob("fold-*/distort/*")} == times
-    assert told == []
+    assert steps == []
 
 
 def test_progress_counts_every_video_of_every_distortion(finished, small_store):
     made, _, _ = finished
     for path in made.out.glob("fold-*/distort/*"):
         path.unlink()
-    told = []
-    distort(small_store, made.out, Runtime(lambda *step: told.append(step)))
-    assert [done for done, _, _ in told] == list(range(1, 37))
-    assert {total for _, total, _ in told} == {36}
-    assert told[-1][2].startswith("flip, ")
+    steps = []
+    distort(small_store, made.out, Runtime(lambda *step: steps.append(step)))
+    assert [done for done, _, _ in steps] == list(range(1, 37))
+    assert {total for _, total, _ in steps} == {36}
+    assert steps[-1][2].startswith("flip, ")
 
 
-def test_what_is_no_cross_validation_of_these_videos_is_refused(finished, small_store, tmp_path):
+def test_a_cross_validation_of_other_videos_is_refused(finished, small_store, tmp_path):
     made, _, _ = finished
     with pytest.raises(ConfigError, match="is no cross-validation"):
         distort(small_store, tmp_path)
@@ -87,7 +87,7 @@ def test_what_is_no_cross_validation_of_these_videos_is_refused(finished, small_
         distort(other, made.out)
 
 
-def test_it_stops_in_time_and_goes_on(finished, small_store):
+def test_distort_stops_in_time_and_resumes(finished, small_store):
     made, found, _ = finished
     for path in made.out.glob("fold-*/distort/*"):
         path.unlink()

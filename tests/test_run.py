@@ -1,4 +1,4 @@
-"""Predictions that are killed, hurried and resumed: some as commands in processes of their own."""
+"""Predictions that are killed, hurried and resumed; some run as commands in separate processes."""
 
 import json
 import multiprocessing
@@ -38,12 +38,12 @@ from tests.test_bundle import checkpoint
 pytestmark = pytest.mark.slow
 
 FACES = FacesConfig(size=64, detect_side=320, segment=0.4)
-"""Of 20 frames at 15 a second three segments."""
+"""20 frames at 15 per second give three segments."""
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    """Two networks that are scored on two segments."""
+    """A bundle of two networks that are scored on two segments."""
     folder = tmp_path_factory.mktemp("bundle")
     write_bundle(folder / "bundle", [checkpoint(folder / f"{seed}.ckpt", seed, FACES) for seed in (5, 6)])
     return folder / "bundle"
@@ -83,7 +83,7 @@ def lines(path):
 
 
 @pytest.mark.timeout(300)
-def test_a_killed_run_goes_on_and_ends_with_the_numbers_of_an_uninterrupted_one(tmp_path, videos, bundle):
+def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, videos, bundle):
     whole, out = tmp_path / "whole.csv", tmp_path / "out" / "submission.csv"
     out.parent.mkdir()
     rows = read_videos(videos)
@@ -102,7 +102,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_numbers_of_an_uninterrupted_one(
         known = lines(journal)
         assert known >= finished
     path = videos / rows[0].name
-    os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns + 1))  # a changed file is scored anew
+    os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns + 1))  # a changed file is scored again
     text, _ = start(videos, bundle, out, *arguments).communicate()
     assert json.loads(out.with_name("report.json").read_text())["resumed"] == known - 1
     assert f"From an earlier run that was stopped: {known - 1} row" in text
@@ -111,7 +111,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_numbers_of_an_uninterrupted_one(
 
 
 @pytest.mark.timeout(120)
-def test_ctrl_c_is_one_sentence_and_leaves_nothing_running(tmp_path, videos, bundle):
+def test_ctrl_c_prints_one_sentence_and_leaves_nothing_running(tmp_path, videos, bundle):
     out = tmp_path / "s.csv"
     process = start(videos, bundle, out, "--workers", "1")
     while process.poll() is None and not lines(out.with_suffix(".journal.jsonl")):
@@ -121,21 +121,21 @@ def test_ctrl_c_is_one_sentence_and_leaves_nothing_running(tmp_path, videos, bun
     assert process.returncode == 130
     assert text.splitlines()[1:] == ["dfd: stopped; the same command goes on from here"], (
         text
-    )  # after what was understood
+    )  # after the summary of the input
     assert left_running(process.pid) == []
     assert len(read_submission(out)) == 12
     assert out.with_suffix(".journal.jsonl").exists()
 
 
 @pytest.mark.timeout(120)
-def test_hours_are_kept_for_real(tmp_path, small_dataset, bundle):
-    """In this process, which has loaded torch: on a busy machine that takes longest, and no clock interrupts it."""
+def test_the_time_limit_is_kept_in_wall_time(tmp_path, small_dataset, bundle):
+    """Run in this process, as importing torch is slow on a busy machine and not covered by the limit."""
     seconds = 6.0  # too little for 100 videos
     rows = [Video(small_dataset / "real0.mp4", f"{number}.mp4") for number in range(100)]
     begun = time.monotonic()
     report = made(rows, bundle, tmp_path / "s.csv", Settings(seconds, workers=1)).report()
-    assert report["seconds"] <= time.monotonic() - begun <= seconds + 2  # where other work takes the cores
-    assert set(report["statuses"]) <= {"ok", "out_of_budget"}  # how many of each hangs on the machine
+    assert report["seconds"] <= time.monotonic() - begun <= seconds + 2  # slack for a busy machine
+    assert set(report["statuses"]) <= {"ok", "out_of_budget"}  # the counts depend on the machine
     assert sum(report["statuses"].values()) == 100
     assert len(read_submission(tmp_path / "s.csv")) == 100
     assert alive() == ([], [])
@@ -143,14 +143,14 @@ def test_hours_are_kept_for_real(tmp_path, small_dataset, bundle):
 
 @pytest.fixture
 def hasty(monkeypatch):
-    """Make all speeds the same: half of the segments and one member."""
+    """Set all speeds to half of the segments and one member."""
     speed = replace(SPEEDS[-1], segments=0.5)
     for place in ("run", "budget"):
         monkeypatch.setattr(f"dfd.inference.{place}.SPEEDS", (speed,) * len(SPEEDS))
     return speed
 
 
-def test_in_haste_fewer_segments_are_looked_at_and_kept_out_of_the_dataset(tmp_path, videos, bundle, hasty):
+def test_hasty_videos_read_fewer_segments_and_are_not_stored(tmp_path, videos, bundle, hasty):
     rows = read_videos(videos)[:2]
     prediction = made(rows, bundle, tmp_path / "s.csv", Settings(workers=1, faces=tmp_path / "faces"))
     assert [score.status for score in prediction.scores] == ["ok", "ok"]
@@ -159,11 +159,11 @@ def test_in_haste_fewer_segments_are_looked_at_and_kept_out_of_the_dataset(tmp_p
     assert FaceStore.open(tmp_path / "faces").records() == []
 
 
-def test_a_dataset_gets_whole_videos_and_they_score_as_a_prediction_alone_does(tmp_path, videos, bundle):
+def test_stored_videos_are_complete_and_score_as_in_a_plain_prediction(tmp_path, videos, bundle):
     rows, out = read_videos(videos)[:3], tmp_path / "out"
     out.mkdir()
     alone = made(rows, bundle, out / "a.csv")
-    assert [path.name for path in out.iterdir()] == ["a.csv"]  # what was looked at is in memory
+    assert [path.name for path in out.iterdir()] == ["a.csv"]  # the segments read are in memory
     whole = made(rows, bundle, out / "b.csv", Settings(workers=1, faces=tmp_path / "faces"))
     again = made(rows, bundle, out / "c.csv", Settings(workers=1, faces=tmp_path / "faces"))
     records = FaceStore.open(tmp_path / "faces").records()
@@ -174,7 +174,7 @@ def test_a_dataset_gets_whole_videos_and_they_score_as_a_prediction_alone_does(t
         assert [(other.faces, other.probability) for other in others] == [(one.faces, one.probability)] * 2
 
 
-def test_mirrored_clips_count_as_much(tmp_path, videos, bundle):
+def test_mirrored_clips_have_equal_weight(tmp_path, videos, bundle):
     (row,) = read_videos(videos)[:1]
     mirrored = made([row], bundle, tmp_path / "s.csv", Settings(workers=1, mirror=True))
     loaded, record = load_bundle(bundle), in_memory(row, FACES)
@@ -190,7 +190,7 @@ def test_mirrored_clips_count_as_much(tmp_path, videos, bundle):
 
 @pytest.fixture(scope="module")
 def dataset(small_dataset, tmp_path_factory):
-    """The eight labelled videos, and one that is unreadable."""
+    """The eight labelled videos and an unreadable one."""
     store = FaceStore.create(tmp_path_factory.mktemp("dataset") / "faces", FACES)
     for video in read_videos(small_dataset):
         store.write(video)
@@ -202,7 +202,7 @@ def dataset(small_dataset, tmp_path_factory):
 
 @pytest.fixture
 def faces(dataset, tmp_path):
-    """A dataset that has all faces: a prediction by it takes no worker."""
+    """A dataset with all faces: predicting from it starts no worker."""
     return shutil.copytree(dataset, tmp_path / "faces")
 
 
@@ -211,7 +211,7 @@ def known(small_dataset):
     return [*read_videos(small_dataset), Video(small_dataset.parent / "broken.mp4", "broken.mp4", 1)]
 
 
-def test_the_report_says_what_kernels_read_in_it(tmp_path, bundle, known, faces):
+def test_the_report_has_the_keys_that_kernels_read(tmp_path, bundle, known, faces):
     rows = [*known, Video(tmp_path / "gone.mp4", "gone.mp4")]
     report = made(rows, bundle, tmp_path / "s.csv", Settings(workers=1, faces=faces)).report()
     assert report["videos"] == 10
@@ -226,13 +226,13 @@ def test_the_report_says_what_kernels_read_in_it(tmp_path, bundle, known, faces)
 
 
 def on_record(folder):
-    """Label and source of each video on record, and the files as they are."""
+    """Label and source of each recorded video, and the contents of all files."""
     labels = {record.video: (record.label, record.source) for record in FaceStore.open(folder).records()}
     return labels, {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_prediction_leaves_a_dataset_as_it_was(tmp_path, small_dataset, bundle, known, faces):
-    """Though a sample knows no labels, and a manifest perhaps others."""
+def test_a_prediction_leaves_the_dataset_unchanged(tmp_path, small_dataset, bundle, known, faces):
+    """Even though a sample has no labels and a manifest may have different ones."""
     before = on_record(faces)
     assert before[0]["fake1.mp4"] == (1, "real1.mp4")
     pd.DataFrame({"filename": [video.name for video in known[:-1]], "label": 0.5}).to_csv(
@@ -247,7 +247,7 @@ def test_a_prediction_leaves_a_dataset_as_it_was(tmp_path, small_dataset, bundle
         assert on_record(faces) == before
 
 
-def test_what_failed_in_a_dataset_is_done_again_and_keeps_its_label(tmp_path, small_dataset, bundle):
+def test_failures_in_a_dataset_are_retried_and_keep_their_label(tmp_path, small_dataset, bundle):
     rows = read_videos(small_dataset)[:1]
     store = FaceStore.create(tmp_path / "faces", FACES)
     store.write_failure(Outcome(rows[0], "timed_out", "killed after 1 s"))
@@ -263,7 +263,7 @@ class Killed(BaseException):
 
 
 def stopped(rows, bundle, out, settings, after):
-    """A run that is killed when `after` videos are done."""
+    """A run that is killed after `after` videos."""
 
     def stop(done, *_):
         if done == after:
@@ -273,20 +273,20 @@ def stopped(rows, bundle, out, settings, after):
         made(rows, bundle, out, settings, progress=stop)
 
 
-def test_the_same_command_goes_on(tmp_path, bundle, known, faces):
-    told, settings = [], Settings(workers=1, faces=faces)
+def test_the_same_command_resumes(tmp_path, bundle, known, faces):
+    notes, settings = [], Settings(workers=1, faces=faces)
     whole = made(known, bundle, tmp_path / "whole.csv", settings)
     stopped(known, bundle, tmp_path / "s.csv", settings, 4)
-    again = made(known, bundle, tmp_path / "s.csv", settings, tell=told.append)
+    again = made(known, bundle, tmp_path / "s.csv", settings, tell=notes.append)
     assert (whole.resumed, again.resumed) == (0, 4)
     assert (tmp_path / "s.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
-    assert told == []
+    assert notes == []
     assert not (tmp_path / "s.journal.jsonl").exists()
 
 
 @pytest.mark.parametrize("change", ["mirror", "device", "faces", "bundle"])
-def test_another_setting_or_bundle_starts_anew_and_says_so(tmp_path, bundle, known, faces, change):
-    told, settings = [], Settings(workers=1, faces=faces)
+def test_another_setting_or_bundle_restarts_with_a_note(tmp_path, bundle, known, faces, change):
+    notes, settings = [], Settings(workers=1, faces=faces)
     stopped(known, bundle, tmp_path / "s.csv", settings, 4)
     if change == "mirror":
         settings = replace(settings, mirror=True)
@@ -298,19 +298,19 @@ def test_another_setting_or_bundle_starts_anew_and_says_so(tmp_path, bundle, kno
         bundle = shutil.copytree(bundle, tmp_path / "bundle")
         info = read_info(bundle)
         (bundle / "bundle.json").write_text(info.replace(rule_reason="another").text())
-    again = made(known, bundle, tmp_path / "s.csv", settings, tell=told.append)
+    again = made(known, bundle, tmp_path / "s.csv", settings, tell=notes.append)
     assert again.resumed == 0
-    assert told == [f"{tmp_path / 's.journal.jsonl'} is of another {change}: those videos are scored again."]
+    assert notes == [f"{tmp_path / 's.journal.jsonl'} is of another {change}: those videos are scored again."]
 
 
-def test_time_workers_and_limits_change_no_score_and_a_run_goes_on_with_others(tmp_path, bundle, known, faces):
+def test_time_workers_and_limits_change_no_score_and_may_change_on_resume(tmp_path, bundle, known, faces):
     stopped(known, bundle, tmp_path / "s.csv", Settings(workers=1, faces=faces), 4)
     other = Settings(seconds=3600, workers=2, timeout=60, memory=1, faces=faces)
     assert made(known, bundle, tmp_path / "s.csv", other).resumed == 4
 
 
-def test_haste_counts_for_a_run_of_the_same_time_only(tmp_path, bundle, known, faces, monkeypatch):
-    """Three rows in haste, out of too little time, and then the same time again, or more of it."""
+def test_hasty_scores_are_reused_only_with_the_same_time_limit(tmp_path, bundle, known, faces, monkeypatch):
+    """Three rows are hasty for lack of time; the run resumes with the same time limit, or a longer one."""
     known, settings = [known[-1], *known[:-1]], Settings(workers=1, faces=faces)
     with monkeypatch.context() as patch:
         patch.setattr("dfd.inference.budget.SPEEDS", (SPEEDS[-1],) * len(SPEEDS))
@@ -318,17 +318,17 @@ def test_haste_counts_for_a_run_of_the_same_time_only(tmp_path, bundle, known, f
     shutil.copy(tmp_path / "s.journal.jsonl", tmp_path / "t.journal.jsonl")
     same = made(known, bundle, tmp_path / "s.csv", settings)
     more = made(known, bundle, tmp_path / "t.csv", replace(settings, seconds=2 * settings.seconds))
-    assert (same.resumed, more.resumed) == (4, 1)  # of the four one is unreadable, in no haste
+    assert (same.resumed, more.resumed) == (4, 1)  # one of the four is unreadable, hence not hasty
     assert sum("in haste" in score.reason for score in same.scores) == 3
     assert not any("in haste" in score.reason for score in more.scores)
 
 
 def alive():
-    """Workers, and the threads that they belong to."""
+    """Worker processes and their threads."""
     return multiprocessing.active_children(), [t for t in threading.enumerate() if t.name == "dfd-videos"]
 
 
-def test_a_bundle_that_does_not_load_leaves_no_worker_and_nothing_else(tmp_path, videos, bundle):
+def test_a_bundle_that_fails_to_load_leaves_no_worker_or_file(tmp_path, videos, bundle):
     begun = []
 
     def load():
@@ -343,7 +343,7 @@ def test_a_bundle_that_does_not_load_leaves_no_worker_and_nothing_else(tmp_path,
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_as_many_faces_are_scored_as_asked_for_and_a_note_tells_of_more(tmp_path, bundle, capsys):
+def test_the_face_limit_applies_and_a_note_mentions_more_faces(tmp_path, bundle, capsys):
     face, path = moving_face(20), tmp_path / "two.mp4"
     write_video(path, np.concatenate([face, face], axis=2), 15, crf=18)
     for more, says in (([], "(2 faces, 2 segments"), (["--faces", "1"], "(1 face, 2 segments")):
@@ -358,7 +358,7 @@ def test_as_many_faces_are_scored_as_asked_for_and_a_note_tells_of_more(tmp_path
     assert [(s.segment, s.face, s.confidence) for s in one] == [(s.segment, s.face, s.confidence) for s in largest]
     assert [s.logit for s in one] == pytest.approx([s.logit for s in largest], abs=1e-6)  # batches of other sizes
     assert len(two) == 2 * len(one)
-    assert settings[0].key() != settings[1].key()  # a stopped run with another number is not gone on with
+    assert settings[0].key() != settings[1].key()  # a stopped run does not resume with another limit
 
 
 @pytest.mark.parametrize(
@@ -378,7 +378,7 @@ def test_as_many_faces_are_scored_as_asked_for_and_a_note_tells_of_more(tmp_path
         ("--sample", "none.csv", "none.csv"),
     ],
 )
-def test_a_limit_that_cannot_be_is_one_line_and_nothing_is_written(
+def test_an_impossible_limit_is_a_one_line_error_and_writes_nothing(
     tmp_path, small_dataset, bundle, capsys, option, value, message
 ):
     given = {"--bundle": str(bundle), "--out": str(tmp_path / "s.csv"), "--report": str(tmp_path / "r" / "r.json")}
@@ -393,13 +393,13 @@ def test_a_limit_that_cannot_be_is_one_line_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_settings_that_cannot_be_are_refused_where_they_are_made():
+def test_impossible_settings_are_refused_on_construction():
     for seconds in (0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ConfigError, match="give a number above 0"):
             Settings(seconds=seconds)
 
 
-def test_a_file_name_that_is_no_utf8_gets_a_row(tmp_path, videos, bundle, capsys):
+def test_a_non_utf8_file_name_gets_a_row(tmp_path, videos, bundle, capsys):
     folder, report = tmp_path / "odd", tmp_path / "r.json"
     folder.mkdir()
     shutil.copy(next(videos.iterdir()), folder / os.fsdecode(b"\xff \xe9.mp4"))

@@ -16,7 +16,7 @@ def run(tmp_path):
     return write_run(tmp_path / "run", made_up(8, fakes=2))
 
 
-def test_each_video_has_what_its_files_say(run):
+def test_each_video_has_the_values_of_its_files(run):
     facts = read_run(run)
     said = json.loads((run / "oof.json").read_text())
     videos = facts.videos.set_index("filename")
@@ -33,12 +33,12 @@ def test_each_video_has_what_its_files_say(run):
     assert facts.name == "run"
 
 
-def test_what_a_calibration_would_say_stands_at_its_own_video(run):
+def test_calibrated_probabilities_belong_to_the_right_videos(run):
     videos = made_up(8)
     broken = [v if n else VideoRecord(v.video, v.label, v.source, "unreadable", "cut") for n, v in enumerate(videos)]
     facts = read_run(write_run(run.parent / "broken", broken))
     after = facts.decision["probabilities"]
-    assert len(after) == 15  # the one that was not scored is not calibrated either
+    assert len(after) == 15  # the unscored video is not calibrated either
     table = facts.videos.set_index("filename")
     assert table.loc[[v.video for v in broken[1:]], "after"].tolist() == after
     first = table.loc[broken[0].video]
@@ -46,7 +46,7 @@ def test_what_a_calibration_would_say_stands_at_its_own_video(run):
     assert (first["status"], first["reason"], first["probability"]) == ("unreadable", "cut", 0.5)
 
 
-def test_sets_methods_and_compression_are_read_off_the_names(tmp_path):
+def test_sets_methods_and_compression_are_parsed_from_names(tmp_path):
     prefix = "original_sequences/youtube/c23/videos/"
     videos = made_up(6, 0, prefix)
     fakes = [
@@ -59,7 +59,7 @@ def test_sets_methods_and_compression_are_read_off_the_names(tmp_path):
     assert table.loc[videos[0].video, ["method", "compression"]].tolist() == ["", "c23"]
 
 
-def test_faces_are_found_where_the_run_has_noted_them(small_store, tmp_path):
+def test_faces_are_found_at_the_path_recorded_by_the_run(small_store, tmp_path):
     run = write_run(tmp_path / "run", small_store.records()[1:], folds=2, faces=small_store.folder)
     facts = read_run(run)
     assert [store.folder for store in facts.stores] == [small_store.folder]
@@ -73,7 +73,7 @@ def test_faces_are_found_where_the_run_has_noted_them(small_store, tmp_path):
         read_run(gone, [tmp_path / "nowhere"])
 
 
-def test_a_fold_that_was_left_out_takes_its_labels_from_the_dataset(small_store, tmp_path):
+def test_a_held_out_fold_takes_its_labels_from_the_dataset(small_store, tmp_path):
     run = write_run(tmp_path / "run", small_store.records()[1:], folds=2)
     (run / "folds.csv").unlink()
     assert "labels" in read_run(run).lacks[-1]
@@ -85,7 +85,7 @@ def test_a_fold_that_was_left_out_takes_its_labels_from_the_dataset(small_store,
     assert facts.folds == []
 
 
-def test_a_fake_that_was_made_to_judge_by_is_a_fake_of_its_real_video(small_store, tmp_path):
+def test_a_self_blend_is_a_fake_of_its_real_video(small_store, tmp_path):
     reals = [record for record in small_store.records() if record.label == 0]
     made = [VideoRecord(f"blend of {record.video}", 1, record.video, "ok") for record in reals]
     run = write_run(tmp_path / "run", [*reals, *made], folds=2)
@@ -95,7 +95,7 @@ def test_a_fake_that_was_made_to_judge_by_is_a_fake_of_its_real_video(small_stor
     assert table.loc["blend of real0.mp4", "side"] == table.loc["real0.mp4", "side"]
 
 
-def test_a_training_alone_and_one_that_was_stopped_say_what_they_lack(run):
+def test_a_plain_training_and_a_stopped_run_state_what_is_missing(run):
     (run / "oof.csv").unlink()
     assert "stopped" in read_run(run).lacks[-1]
     (run / "folds.csv").unlink()
@@ -114,7 +114,7 @@ def test_the_curves_of_a_stopped_cross_validation_are_those_of_its_folds(run):
     assert read_run(run).curve["fold"].tolist() == ["0", "0", "1", "1"]
 
 
-def test_distortions_and_the_starting_weights_are_read(run):
+def test_distortion_and_starting_weight_scores_are_read(run):
     add_distortions(run)
     (run / "zero-shot").mkdir()
     (run / "zero-shot" / "score.json").write_text('{"score": {"auc": 0.5}}')
@@ -142,7 +142,7 @@ def test_a_damaged_file_is_named(run, name, text, error):
         read_run(run)
 
 
-def test_what_is_no_run_is_refused(tmp_path):
+def test_a_folder_that_is_not_a_run_is_refused(tmp_path):
     assert not is_run(tmp_path)
     with pytest.raises(ConfigError, match="is no run"):
         read_run(tmp_path)

@@ -17,7 +17,7 @@ def store(tmp_path_factory, face_video):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, store):
-    """A run of the hostile videos and some more, with a hostile name."""
+    """A run with a hostile name, on the hostile videos and some others."""
     folder = tmp_path_factory.mktemp("runs") / "<b>run"
     videos = [record for record in store.records() if record.source != "<b>nobody.mp4"]
     return write_run(folder, [*videos, *made_up(10)], faces=store.folder)
@@ -38,7 +38,7 @@ def headings(text):
     return re.findall(r"<h2>(.*?)</h2>", text)
 
 
-def test_a_page_has_every_section_that_the_run_has_numbers_for(run, tmp_path):
+def test_a_page_has_every_section_with_available_numbers(run, tmp_path):
     add_distortions(run)
     text = page(tmp_path, [run])
     assert headings(text) == [
@@ -51,7 +51,7 @@ def test_a_page_has_every_section_that_the_run_has_numbers_for(run, tmp_path):
     assert 'class="own"' in text
 
 
-def test_no_text_of_a_name_a_reason_or_a_folder_is_taken_for_a_tag(run, tmp_path):
+def test_names_reasons_and_folders_are_escaped(run, tmp_path):
     text = page(tmp_path, [run])
     tags = set(re.findall(r"<(\w+)", re.sub(r"<script>.*?</script>", "", text, flags=re.S)))
     assert not tags & {"b", "i", "u"}
@@ -60,13 +60,13 @@ def test_no_text_of_a_name_a_reason_or_a_folder_is_taken_for_a_tag(run, tmp_path
     assert "&lt;u&gt;no container&lt;/u&gt;" in text
 
 
-def test_the_worst_videos_come_first_with_their_faces(run, tmp_path):
+def test_the_worst_videos_are_listed_first_with_their_faces(run, tmp_path):
     text = page(tmp_path, [run])
     losses = [float(loss) for loss in re.findall(r"; loss (\d+\.\d+)", text)]
     assert len(losses) == WORST
     assert losses == sorted(losses, reverse=True)
     shown = len(re.findall(r'<img src="data:image/jpeg[^"]*" alt="Face in ', text))
-    assert 0 < shown < WORST  # of the made-up videos there are no faces
+    assert 0 < shown < WORST  # the made-up videos have no faces
 
 
 def test_the_worst_videos_link_to_their_own_pages(run, tmp_path):
@@ -78,7 +78,7 @@ def test_the_worst_videos_link_to_their_own_pages(run, tmp_path):
     assert link == "pages%20of%20%3Cvideos%3E/%253Cscript%253Ealert%25281%2529%253C%252Fscript%253E.mp4.html"
 
 
-def test_two_runs_stand_side_by_side(run, tmp_path):
+def test_two_runs_are_shown_side_by_side(run, tmp_path):
     other = write_run(tmp_path / "other", made_up(10), seed=3)
     text = page(tmp_path, [run, other])
     assert headings(text)[0] == "Both together"
@@ -88,7 +88,7 @@ def test_two_runs_stand_side_by_side(run, tmp_path):
     assert text.count("<h3>A, ") == text.count("<h3>B, ") == 8
 
 
-def test_a_run_without_a_score_beside_one_with(run, tmp_path):
+def test_a_run_without_a_score_is_compared_with_a_scored_one(run, tmp_path):
     other = tmp_path / "plain"
     other.mkdir()
     (other / "metrics.csv").write_text("step,loss,accuracy\n1,0.7,0.5\n")

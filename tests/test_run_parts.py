@@ -10,7 +10,7 @@ REAL, A, B = "original", "Deepfakes", "FaceSwap"
 
 @pytest.fixture
 def videos():
-    """Six real videos of two sets, four fakes of one method in the first, two of another in the second."""
+    """Six real videos in two sets; four fakes of one method in the first set, two of another in the second."""
     rows = [
         (f"r{n}", 0, said, "one" if n < 4 else "two", "", "c23")
         for n, said in enumerate((0.1, 0.2, 0.3, 0.6, 0.9, 0.4))
@@ -22,7 +22,7 @@ def videos():
     return table.assign(group=table["filename"], source=table["filename"], status="ok", fold=[0, 1] * 6)
 
 
-def test_a_method_is_judged_beside_the_real_videos_of_its_set(videos):
+def test_a_method_is_scored_against_the_real_videos_of_its_set(videos):
     rows = next(rows for title, rows in parts(videos) if "method" in title)
     assert [(row["method"], row["videos"], row["fakes"]) for row in rows] == [(A, 8, 4), (B, 4, 2)]
     expected = evaluate([0] * 4 + [1] * 4, [0.1, 0.2, 0.3, 0.6, 0.4, 0.7, 0.8, 0.9])
@@ -31,7 +31,7 @@ def test_a_method_is_judged_beside_the_real_videos_of_its_set(videos):
     assert (rows[1]["fakes missed"], rows[1]["false alarms"]) == ("50 %", "50 %")
 
 
-def test_sets_sizes_and_compression_are_parts_and_a_status_that_all_have_is_none(videos):
+def test_sets_sizes_and_compression_are_parts_and_status_only_if_it_varies(videos):
     found = {next(iter(rows[0])): [next(iter(row.values())) for row in rows] for _, rows in parts(videos)}
     assert found == {
         "set": ["one", "two"],

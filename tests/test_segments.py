@@ -12,14 +12,14 @@ from dfd.videos.segments import Segment, cut_segments, even, looks, scored
 
 DEFAULT = FacesConfig().segment
 RATES = (12.5, 15, 20, 24000 / 1001, 24, 25, 30000 / 1001, 30, 48, 50, 60000 / 1001, 60)
-"""Frames a second that cameras and platforms give, of which 16 at about 15 fit into the default segment."""
+"""Common frame rates of cameras and platforms; 16 frames at about 15 per second fit into the default segment."""
 frame_counts = st.integers(1, 5000)
 rates = st.floats(0.1, 240)
 lengths = st.floats(0.05, 60)
 
 
 @given(frame_counts, rates, lengths)
-def test_segments_cover_all_frames_once_and_are_alike(frames, fps, seconds):
+def test_segments_cover_each_frame_once_and_have_almost_equal_length(frames, fps, seconds):
     segments = cut_segments(frames, fps, seconds)
     assert [segment.number for segment in segments] == list(range(len(segments)))
     assert [index for s in segments for index in range(s.start, s.stop)] == list(range(frames))
@@ -30,7 +30,7 @@ def test_segments_cover_all_frames_once_and_are_alike(frames, fps, seconds):
 
 
 @given(frame_counts, rates, lengths)
-def test_there_are_as_many_segments_as_can_be(frames, fps, seconds):
+def test_there_are_as_many_segments_as_possible(frames, fps, seconds):
     count = len(cut_segments(frames, fps, seconds))
     assert count == frames or frames / (count + 1) < fps * seconds * (1 + 1e-9)
 
@@ -38,7 +38,7 @@ def test_there_are_as_many_segments_as_can_be(frames, fps, seconds):
 @pytest.mark.parametrize(
     ("frames", "fps", "count", "sizes"),
     [
-        (300, 30, 7, {42, 43}),  # 39 at the least
+        (300, 30, 7, {42, 43}),  # 39 at least
         (300, 30000 / 1001, 7, {42, 43}),
         (250, 25, 7, {35, 36}),
         (65, 25, 2, {32, 33}),
@@ -50,14 +50,14 @@ def test_there_are_as_many_segments_as_can_be(frames, fps, seconds):
         (5, 0.5, 5, {1}),  # a picture every two seconds
     ],
 )
-def test_of_segments_of_1_3_seconds(frames, fps, count, sizes):
+def test_segments_of_1_3_seconds_by_hand(frames, fps, count, sizes):
     segments = cut_segments(frames, fps, 1.3)
     assert len(segments) == count
     assert {segment.stop - segment.start for segment in segments} == sizes
 
 
 @given(st.integers(0, 1000), st.integers(1, 3000), rates, st.floats(0.01, 10))
-def test_looks_are_on_the_first_frame_and_the_last_and_near_one_another(start, frames, fps, seconds):
+def test_looks_include_both_end_frames_and_are_close_together(start, frames, fps, seconds):
     found = looks(Segment(0, start, start + frames), fps, seconds)
     assert found.dtype == np.int64
     assert (found[0], found[-1]) == (start, start + frames - 1)
@@ -76,15 +76,15 @@ def test_looks_are_on_the_first_frame_and_the_last_and_near_one_another(start, f
         (17, 30, [0, 8, 16]),
         (2, 30, [0, 1]),
         (1, 30, [0]),
-        (4, 1, [0, 1, 2, 3]),  # more looks than frames there are not
+        (4, 1, [0, 1, 2, 3]),  # never more looks than frames
     ],
 )
-def test_of_looks_half_a_second_apart(frames, fps, found):
+def test_looks_half_a_second_apart_by_hand(frames, fps, found):
     assert looks(Segment(0, 0, frames), fps, 0.5).tolist() == found
 
 
 @given(st.integers(0, 500), st.integers(1, 50))
-def test_even_numbers_are_each_in_the_middle_of_its_share(total, count):
+def test_evenly_spread_numbers_are_centred_in_their_shares(total, count):
     numbers = even(total, count)
     assert len(numbers) == min(total, count)
     for place, number in enumerate(numbers):
@@ -98,19 +98,19 @@ def test_even_numbers_are_each_in_the_middle_of_its_share(total, count):
 @pytest.mark.parametrize(
     ("total", "count", "numbers"), [(7, 4, [0, 2, 4, 6]), (7, 6, [0, 1, 2, 4, 5, 6]), (7, 1, [3]), (2, 4, [0, 1])]
 )
-def test_of_even_numbers(total, count, numbers):
+def test_evenly_spread_numbers_by_hand(total, count, numbers):
     assert even(total, count) == numbers
 
 
 @st.composite
 def faced(draw):
-    """A number of segments, and those that show a face."""
+    """A number of segments, and the segments that show a face."""
     total = draw(st.integers(1, 60))
     return total, sorted(draw(st.sets(st.integers(0, total - 1))))
 
 
 @given(faced(), st.integers(1, 12))
-def test_a_video_is_scored_by_even_segments_where_one_shows_a_face(segments, count):
+def test_a_video_is_scored_on_even_segments_if_one_shows_a_face(segments, count):
     total, shown = segments
     chosen = scored(total, shown, count)
     assert chosen == sorted(set(chosen))
@@ -120,20 +120,20 @@ def test_a_video_is_scored_by_even_segments_where_one_shows_a_face(segments, cou
     if usual:
         assert chosen == usual
     else:
-        assert len(chosen) == min(count, len(shown))  # of the others as many as can be
+        assert len(chosen) == min(count, len(shown))  # as many of the others as possible
 
 
 @given(faced(), st.integers(1, 12))
-def test_segments_that_are_not_scored_by_do_not_matter_where_the_first_will_do(segments, count):
+def test_other_segments_do_not_matter_if_the_first_suffice(segments, count):
     total, shown = segments
-    seen = sorted(set(even(total, count)) & set(shown))  # all that a prediction has looked at
+    seen = sorted(set(even(total, count)) & set(shown))  # all segments that a prediction has read
     if seen:
         assert scored(total, seen, count) == scored(total, shown, count)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("rate", RATES)
-def test_a_segment_holds_a_clip_at_its_own_stride(recipe, rate):
+def test_a_segment_fits_a_clip_at_its_stride(recipe, rate):
     clip = RECIPES[recipe]().clip
     step = stride(rate, clip.fps)
     for frames in range(math.floor(DEFAULT * rate), 20 * 60):  # whatever the video's length
@@ -144,7 +144,7 @@ def test_a_segment_holds_a_clip_at_its_own_stride(recipe, rate):
 
 
 @pytest.mark.parametrize("rate", [10, 12])
-def test_at_slow_rates_a_long_clip_repeats_its_last_frames(rate):
+def test_at_low_rates_a_long_clip_repeats_its_last_frames(rate):
     clip = RECIPES["gpu"]().clip
     (segment,) = cut_segments(math.floor(DEFAULT * rate), rate, DEFAULT)
     steps = np.diff(middle_clip(segment.start, segment.stop, rate, clip))
@@ -152,7 +152,7 @@ def test_at_slow_rates_a_long_clip_repeats_its_last_frames(rate):
     assert (steps == 0).sum() <= 3  # of 16
 
 
-def test_what_is_scored_of_a_video_of_ten_seconds():
+def test_scored_segments_of_a_ten_second_video():
     wanted = ScoredClips((RECIPES["gpu"]().clip,))
     segments = cut_segments(300, 30, DEFAULT)
     first = wanted.first(len(segments))

@@ -19,8 +19,8 @@ def path(tmp_path):
     return tmp_path / "oof.csv"
 
 
-def test_each_dataset_is_scored_alone_beside_all_together(path):
-    """Within each the fakes stand above the real ones: an AUC of 1; together b's real one stands above a's fakes."""
+def test_each_dataset_is_scored_alone_and_all_pooled(path):
+    """Within each dataset fakes rank above real videos (AUC 1); pooled, b's real video ranks above a's fakes."""
     score = score_folds(path, FRAME.assign(set=["a"] * 4 + ["b"] * 2))
     assert score["auc"] == pytest.approx(7 / 9)
     assert {name: alone["auc"] for name, alone in score[SETS].items()} == {"a": 1.0, "b": 1.0}
@@ -35,13 +35,13 @@ def test_one_dataset_has_one_score(path):
     assert score_folds(path, FRAME)["videos"] == 6
 
 
-def test_labels_and_groups_are_by_name():
+def test_labels_and_groups_are_matched_by_name():
     labels, groups = known(FRAME)
     assert labels == dict(zip(NAMES, LABELS, strict=True))
     assert (groups["a2"], groups["b2"]) == ("g", "b2")
 
 
-def test_what_is_fitted_is_judged_without_a_set_where_there_are_several_else_without_a_fold():
+def test_fits_leave_out_a_set_if_there_are_several_else_a_fold():
     folds = FRAME.assign(fold=[0, 0, 1, 1, 2, 2])
     assert parts(folds) == [0, 0, 1, 1, 2, 2]
     assert parts(folds.assign(set="a")) == [0, 0, 1, 1, 2, 2]

@@ -1,4 +1,4 @@
-"""Pictures on disk, through the dataset that they are in: dfd/faces/shards.py and dfd/faces/build.py."""
+"""Pictures on disk, through their dataset: dfd/faces/shards.py and dfd/faces/build.py."""
 
 import json
 import os
@@ -34,7 +34,7 @@ ONE = Limits(workers=1)
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory) -> list[Video]:
-    """Six real faces, each another tint, and their fakes, combed; and a file that is no picture."""
+    """Six real faces in different tints, their striped fakes, and a file that is not a picture."""
     folder = tmp_path_factory.mktemp("pictures")
     face = cv2.resize(skimage.data.astronaut()[60:172, 168:280], (64, 64), interpolation=cv2.INTER_AREA)
     videos = []
@@ -52,7 +52,7 @@ def pictures(tmp_path_factory) -> list[Video]:
 
 @pytest.fixture(scope="module")
 def built(pictures, tmp_path_factory) -> FaceStore:
-    """Their dataset, in shards of five."""
+    """The pictures' dataset, in shards of five."""
     store = FaceStore.create(tmp_path_factory.mktemp("built") / "store", CONFIG, cut=True)
     records = [in_memory(video, CONFIG, cut=True) for video in pictures[:-1]]
     records.append(failure(Outcome(pictures[-1], "unreadable", "no picture that can be read")))
@@ -65,7 +65,7 @@ def built(pictures, tmp_path_factory) -> FaceStore:
 
 @pytest.fixture
 def store(built, tmp_path) -> FaceStore:
-    """A copy of it."""
+    """A copy of the built dataset."""
     return FaceStore.open(shutil.copytree(built.folder, tmp_path / "store"))
 
 
@@ -73,7 +73,7 @@ def shards(store: FaceStore) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted((store.folder / "pictures").iterdir())}
 
 
-def test_pictures_are_two_files_a_shard_and_every_one_is_on_record(built, pictures):
+def test_a_shard_is_two_files_and_every_picture_is_recorded(built, pictures):
     assert [name.split(".")[0] + name[-6:] for name in shards(built)] == [
         f"0000{number}{end}" for number in range(3) for end in (".jsonl", ".mjpeg")
     ]
@@ -98,11 +98,11 @@ def test_pictures_are_two_files_a_shard_and_every_one_is_on_record(built, pictur
     assert (store.folder / "tracklets.csv").read_text().count("\n") == 13
 
 
-def test_finished_shards_are_kept_and_what_is_new_or_changed_is_done(store, pictures, tmp_path, monkeypatch):
+def test_finished_shards_are_kept_and_new_or_changed_pictures_added(store, pictures, tmp_path, monkeypatch):
     before = shards(store)
-    told = []
-    again = build_store(pictures, store.folder, CONFIG, ONE, lambda *about: told.append(about), cut=True)  # no worker
-    assert told == []
+    steps = []
+    again = build_store(pictures, store.folder, CONFIG, ONE, lambda *about: steps.append(about), cut=True)  # no worker
+    assert steps == []
     assert shards(again) == before
 
     folder = Path(shutil.copytree(pictures[0].path.parent, tmp_path / "moved"))
@@ -110,11 +110,11 @@ def test_finished_shards_are_kept_and_what_is_new_or_changed_is_done(store, pict
     os.utime(moved[0].path, (1, 1))
     shutil.copy(moved[1].path, folder / "new.png")
     moved.append(Video(folder / "new.png", "new.png", 1, "r0.png"))
-    shutil.copy(moved[2].path, moved[12].path)  # broken.jpg, which is a picture from now on
+    shutil.copy(moved[2].path, moved[12].path)  # broken.jpg, now a picture
     monkeypatch.setattr(build, "SHARD", 2)
-    made = build_store(moved, store.folder, CONFIG, ONE, lambda *about: told.append(about), cut=True)
-    assert [about[:2] for about in told] == [(1, 3), (2, 3), (3, 3)]
-    assert {about[2] for about in told} == {"r0.png", "new.png", "broken.jpg"}
+    made = build_store(moved, store.folder, CONFIG, ONE, lambda *about: steps.append(about), cut=True)
+    assert [about[:2] for about in steps] == [(1, 3), (2, 3), (3, 3)]
+    assert {about[2] for about in steps} == {"r0.png", "new.png", "broken.jpg"}
     assert before.items() < shards(made).items()
     assert len(shards(made)) == len(before) + 4
     assert [(r.video, r.status) for r in made.records() if r.status != "ok"] == []
@@ -122,7 +122,7 @@ def test_finished_shards_are_kept_and_what_is_new_or_changed_is_done(store, pict
     assert known_in(moved, made)[1] == []
 
 
-def test_a_run_that_is_broken_off_keeps_what_it_has(pictures, tmp_path):
+def test_an_interrupted_build_keeps_its_finished_shards(pictures, tmp_path):
     def stop(done: int, total: int, last: str) -> None:
         raise KeyboardInterrupt
 
@@ -134,7 +134,7 @@ def test_a_run_that_is_broken_off_keeps_what_it_has(pictures, tmp_path):
     assert not list(store.folder.rglob("*.partial"))
 
 
-def test_labels_that_are_known_now_are_written_and_others_stay(store, pictures):
+def test_newly_known_labels_are_written_and_others_stay(store, pictures):
     films = {name: data for name, data in shards(store).items() if name.endswith("mjpeg")}
     unknown = [Video(video.path, video.name) for video in pictures]
     store.correct(unknown)
@@ -147,7 +147,7 @@ def test_labels_that_are_known_now_are_written_and_others_stay(store, pictures):
     assert films.items() < shards(store).items()
 
 
-def test_a_prediction_that_does_a_picture_again_keeps_its_label(store, pictures, tmp_path):
+def test_a_prediction_that_retries_a_picture_keeps_its_label(store, pictures, tmp_path):
     newer = Video(Path(shutil.copy(pictures[2].path, tmp_path)), pictures[2].name)
     ((record,),) = stored([newer], store, ONE)
     assert record.label is None
@@ -156,7 +156,7 @@ def test_a_prediction_that_does_a_picture_again_keeps_its_label(store, pictures,
     assert (record.label, record.people) == (0, ("p1",))
 
 
-def test_failures_of_the_moment_are_done_again(store, pictures):
+def test_transient_failures_are_retried(store, pictures):
     store.shards.add([(failure(Outcome(pictures[0], "timed_out")), file_stamp(pictures[0].path))])
     known, todo = known_in(pictures, FaceStore.open(store.folder))
     assert (len(known), todo) == (12, pictures[:1])
@@ -168,10 +168,10 @@ def test_cut_pictures_and_photographs_do_not_share_a_dataset(store, pictures, tm
     plain = FaceStore.create(tmp_path / "plain", CONFIG)
     with pytest.raises(StoreError, match="was built without --cut-margin"):
         FaceStore.create(plain.folder, CONFIG, cut=True)
-    assert FaceStore.create(store.folder, CONFIG).cut  # as a prediction continues it
+    assert FaceStore.create(store.folder, CONFIG).cut  # as when a prediction extends it
 
 
-def test_a_dataset_of_the_third_format_opens(store):
+def test_a_format_3_dataset_can_be_opened(store):
     about = json.loads((store.folder / "dataset.json").read_text())
     del about["cut"]
     (store.folder / "dataset.json").write_text(json.dumps({**about, "format": 3}))
@@ -188,7 +188,7 @@ def test_a_damaged_shard_is_named(store, pictures, damage):
     assert known_in(pictures, FaceStore.open(store.folder))[1] == pictures[:5]
 
 
-def test_a_disk_that_is_full_is_told(store, pictures):
+def test_a_full_disk_is_reported(store, pictures):
     record = in_memory(pictures[0], CONFIG, cut=True)
     shutil.rmtree(store.folder / "pictures")
     (store.folder / "pictures").touch()
@@ -196,7 +196,7 @@ def test_a_disk_that_is_full_is_told(store, pictures):
         FaceStore.open(store.folder).shards.add([(record, None)])
 
 
-def test_the_kit_reads_pictures_as_it_reads_videos(built, pictures):
+def test_picture_datasets_are_used_like_video_datasets(built, pictures):
     records = [record for record in built.records() if record.tracklets]
     tracklets, clips = scored_clips(records[0], ClipConfig(length=2, size=48, margin=1.0))
     assert (len(tracklets), clips.shape) == (1, (1, 3, 2, 48, 48))

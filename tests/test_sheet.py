@@ -10,7 +10,7 @@ from dfd.training.recipes import recipe
 
 @pytest.fixture(scope="module")
 def blending(mesh):
-    """The recipe, strong enough to see, on pictures of 48 pixels."""
+    """The recipe with visible changes, on pictures of 48 pixels."""
     base = recipe("blend")
     return base.replace(
         clip=base.clip.replace(size=48), blend=base.blend.replace(mesh=mesh, ratios=(1.0,), change_target=0.0)
@@ -18,7 +18,7 @@ def blending(mesh):
 
 
 def tiles(path, size=48):
-    """The pictures of a sheet, (rows, across, 3, size, size, 3) RGB."""
+    """Split a sheet into pictures (rows, columns, 3, size, size, 3) RGB."""
     sheet = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
     high, wide = LINE + size + GAP, 3 * size + GAP
     rows, across = sheet.shape[0] // high, sheet.shape[1] // wide
@@ -29,16 +29,16 @@ def tiles(path, size=48):
 
 def test_a_sheet_shows_faces_fakes_and_masks_where_they_differ(small_store, blending, tmp_path):
     plain = blending.replace(augment=NOTHING)
-    assert write_sheet(small_store, plain, tmp_path / "new" / "sheet.png", 50) == 4  # of the real videos, one each
+    assert write_sheet(small_store, plain, tmp_path / "new" / "sheet.png", 50) == 4  # one of each real video
     for real, fake, mask in tiles(tmp_path / "new" / "sheet.png")[0, :4]:
         differ = np.abs(real.astype(int) - fake).max(axis=2)
         assert differ[mask[..., 0] > 200].mean() > 3
-        assert differ[mask[..., 0] == 0].max() <= 2  # as resizing and rounding leave it
+        assert differ[mask[..., 0] == 0].max() <= 2  # up to resizing and rounding
         assert 0.03 < (mask[..., 0] > 128).mean() < 0.6
         assert np.ptp(mask, axis=2).max() == 0
 
 
-def test_a_mask_is_cut_and_mirrored_as_its_faces_are(small_store, blending, tmp_path):
+def test_a_mask_is_cropped_and_mirrored_like_its_faces(small_store, blending, tmp_path):
     cut = blending.replace(augment=NOTHING.replace(flip=0.5, zoom=0.2, shift=0.1))
     write_sheet(small_store, cut, tmp_path / "sheet.png", 4)
     for real, fake, mask in tiles(tmp_path / "sheet.png")[0, :4]:
@@ -47,8 +47,8 @@ def test_a_mask_is_cut_and_mirrored_as_its_faces_are(small_store, blending, tmp_
         assert differ[mask[..., 0] > 200].mean() > 3
 
 
-def test_a_sheet_shows_what_a_network_is_shown(small_store, blending, tmp_path):
-    """Two sheets are alike, other than another seed's; a compressed pair is compressed there too."""
+def test_a_sheet_shows_the_network_inputs(small_store, blending, tmp_path):
+    """Sheets with the same seed are equal, others differ; compressed pairs are shown compressed."""
     one, again, other = (tmp_path / f"{name}.png" for name in ("one", "again", "other"))
     write_sheet(small_store, blending, one, 3)
     write_sheet(small_store, blending, again, 3)
@@ -59,12 +59,12 @@ def test_a_sheet_shows_what_a_network_is_shown(small_store, blending, tmp_path):
     assert np.ptp(tiles(one)[0, :3, :2], axis=-1).max() == 0
 
 
-def test_a_fake_that_was_found_has_no_mask(small_store, small_recipe, tmp_path):
+def test_a_dataset_fake_has_no_mask(small_store, small_recipe, tmp_path):
     assert write_sheet(small_store, small_recipe, tmp_path / "sheet.png", 2) == 2
     assert (tiles(tmp_path / "sheet.png")[0, :2, 2] == 255).all()
 
 
-def test_what_cannot_be_drawn_is_refused(small_store, blending, tmp_path):
+def test_a_sheet_that_cannot_be_drawn_is_refused(small_store, blending, tmp_path):
     with pytest.raises(ConfigError, match=r"sheet\.txt has no ending of a picture: name it \.jpg or \.png"):
         write_sheet(small_store, blending, tmp_path / "sheet.txt", 4)
     wide = blending.replace(clip=blending.clip.replace(margin=2.0))

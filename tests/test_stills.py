@@ -1,4 +1,4 @@
-"""EXIF's eight orientations in every kind of picture: dfd/videos/stills.py."""
+"""EXIF's eight orientations in every picture format (dfd/videos/stills.py)."""
 
 import struct
 import zlib
@@ -21,11 +21,11 @@ TURNS = (
     "as stored", "mirrored", "by 180 degrees", "upside down", "transposed", "clockwise", "transposed the other way",
     "counter-clockwise",
 )  # fmt: skip
-"""What EXIF's orientations 1 to 8 are called in ORIENTATIONS."""
+"""Names in ORIENTATIONS of EXIF's orientations 1 to 8."""
 
 
 def exif(orientation: int, order: str) -> bytes:
-    """A TIFF header of one entry, with the smaller or the larger byte of a number first ("<", ">")."""
+    """A TIFF header with one entry, little-endian ("<") or big-endian (">")."""
     head = b"II" if order == "<" else b"MM"
     return head + struct.pack(f"{order}HIHHHIHHI", 42, 8, 1, 0x112, 3, 1, orientation, 0, 0)
 
@@ -55,7 +55,7 @@ def webp(orientation: int, order: str) -> bytes:
 
 
 def tiff(orientation: int, order: str) -> bytes:
-    """Without compression: a table of 10 tags, the bits of three samples, the pixels."""
+    """An uncompressed TIFF: a table of 10 tags, the bits of three samples, the pixels."""
     height, width, _ = STORED.shape
     after = 8 + 2 + 12 * 10 + 4
     tags = {
@@ -70,7 +70,7 @@ def tiff(orientation: int, order: str) -> bytes:
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("make", [jpeg, png, webp, tiff])
-def test_a_picture_stands_as_its_exif_data_says(tmp_path: Path, make: Callable[[int, str], bytes], order: str) -> None:
+def test_a_picture_is_oriented_by_its_exif_data(tmp_path: Path, make: Callable[[int, str], bytes], order: str) -> None:
     for orientation, name in enumerate(TURNS, 1):
         path = tmp_path / f"{orientation}.{make.__name__}"
         path.write_bytes(make(orientation, order))
@@ -92,7 +92,7 @@ def test_a_bitmap_is_a_picture(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_still(path)[0].rgb, STORED)
 
 
-def test_a_video_named_like_a_picture_is_called_one(tmp_path: Path) -> None:
+def test_a_video_with_a_picture_suffix_is_called_a_video(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     write_video(path.with_suffix(".mp4"), STORED[None], 25)
     path.with_suffix(".mp4").rename(path)

@@ -33,7 +33,7 @@ CONFIG = FacesConfig(size=64, detect_side=640)
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory) -> Video:
-    """Three seconds, and so two segments, of two faces side by side."""
+    """A video of three seconds, hence two segments, with two faces side by side."""
     path = tmp_path_factory.mktemp("pair") / "pair.mp4"
     images = moving_face(45)
     write_video(path, np.concatenate([images, images], axis=2), 15, crf=20, keyframe_every=15)
@@ -42,7 +42,7 @@ def video(tmp_path_factory) -> Video:
 
 @pytest.fixture(scope="module")
 def whole_store(video, tmp_path_factory) -> FaceStore:
-    """Of `video` alone, for tests that only read."""
+    """A dataset of `video` alone, for tests that only read."""
     store = FaceStore.create(tmp_path_factory.mktemp("whole") / "store", CONFIG)
     store.write(video)
     return store
@@ -50,7 +50,7 @@ def whole_store(video, tmp_path_factory) -> FaceStore:
 
 @pytest.fixture
 def store(whole_store, tmp_path) -> FaceStore:
-    """A copy of it."""
+    """A writable copy of that dataset."""
     return FaceStore.open(shutil.copytree(whole_store.folder, tmp_path / "store"))
 
 
@@ -60,18 +60,18 @@ def empty(tmp_path) -> FaceStore:
 
 
 def files(folder: Path) -> list[Path]:
-    """All files, but for the settings and tables."""
+    """All files except settings and tables."""
     return sorted(path for path in folder.rglob("*") if path.is_file() and path.parent != folder)
 
 
 def as_it_lies(folder: Path) -> dict[Path, tuple[int, bytes | None]]:
-    """When each file and folder was changed, and what is in it."""
+    """Modification time and contents of each file and folder."""
     everything = [folder, *folder.rglob("*")]
     return {p: (p.stat().st_mtime_ns, p.read_bytes() if p.is_file() else None) for p in everything}
 
 
 def plain(record: VideoRecord) -> Any:
-    """All of a record but where its film is and how long it took, to be compared."""
+    """A record without its film's path and the seconds taken, for comparison."""
     rows = [
         {
             **{key: value for key, value in vars(t).items() if key not in ("film", "path", "indices", "edges")},
@@ -98,16 +98,16 @@ def film_of(record: VideoRecord) -> Path:
 
 
 def assert_whole(record: VideoRecord) -> None:
-    """Every crop is there, and the ones of each tracklet are of its own place in the film."""
+    """Assert that every crop is present and that each tracklet's crops come from its own part of the film."""
     for row in record.tracklets:
         assert load_tracklet(row).images.shape == (row.frames, 64, 64, 3)
     assert record.tracklets
 
 
-# What is read
+# Reading
 
 
-def test_what_is_stored_is_what_a_prediction_looks_at(whole_store, video):
+def test_stored_crops_equal_those_of_a_prediction(whole_store, video):
     stored, direct = whole_store.record(video), in_memory(video, CONFIG)
     assert stored is not None
     assert plain(stored) == plain(direct) == plain(look(video, CONFIG, None, None))
@@ -127,7 +127,7 @@ def test_what_is_stored_is_what_a_prediction_looks_at(whole_store, video):
         assert not np.array_equal(a.images[0], a.images[-1])
 
 
-def test_crops_come_in_any_order_with_repeats_and_of_several_tracklets_at_once(whole_store, video):
+def test_crops_are_read_in_any_order_with_repeats_and_across_tracklets(whole_store, video):
     record = whole_store.record(video)
     first, last = record.tracklets[0], record.tracklets[-1]
     one, other = load_tracklet(first).images, load_tracklet(last).images
@@ -137,7 +137,7 @@ def test_crops_come_in_any_order_with_repeats_and_of_several_tracklets_at_once(w
         assert np.array_equal(crops, wanted)
 
 
-def test_of_and_faced_sort_the_tracklets_by_segment(whole_store, video):
+def test_of_and_faced_group_tracklets_by_segment(whole_store, video):
     record = whole_store.record(video)
     assert record.faced == [0, 1]
     assert [(t.segment, t.face) for t in record.of(1)] == [(1, 0), (1, 1)]
@@ -163,13 +163,13 @@ def test_reading_writes_nothing(store, video):
     assert as_it_lies(store.folder) == before
 
 
-def test_records_come_by_name_and_failures_too(store, video):
+def test_records_including_failures_are_found_by_name(store, video):
     for name in ("b.mp4", "a/z.mp4", "zz.mp4", "B.mp4"):
         store.write_failure(failed(Video(video.path, name), "error"))
     assert [r.video for r in store.records()] == ["B.mp4", "a/z.mp4", "b.mp4", "pair.mp4", "zz.mp4"]
 
 
-def test_the_tables_have_a_row_a_video_and_a_row_a_tracklet(store, video, tmp_path):
+def test_the_tables_have_a_row_per_video_and_per_tracklet(store, video, tmp_path):
     import pandas as pd
 
     odd = Video(tmp_path / "none", 'z, "z".mp4')
@@ -196,9 +196,9 @@ def test_the_tables_have_a_row_a_video_and_a_row_a_tracklet(store, video, tmp_pa
         assert 60 < row["side"] < 160
 
 
-def test_tables_are_read_as_the_records_have_it(whole_store, video, tmp_path):
+def test_tables_are_read_back_equal_to_the_records(whole_store, video, tmp_path):
     store = FaceStore.open(shutil.copytree(whole_store.folder, tmp_path / "store"))
-    odd = "NA\r.mp4"  # a name, whatever a table may take it for
+    odd = "NA\r.mp4"  # a name, even if pandas might parse it otherwise
     store.write_failure(Outcome(Video(tmp_path / "none", odd), "unreadable", "a, b"))
     store.write_tables()
     videos, tracklets = read_tables(store.folder)
@@ -215,12 +215,12 @@ def test_tables_are_read_as_the_records_have_it(whole_store, video, tmp_path):
     assert "videos.csv is not there: `dfd faces` writes it" in refusal(read_tables, store.folder)
 
 
-def test_a_record_is_found_by_its_name_whatever_became_of_the_file(store, video):
+def test_a_record_is_found_by_name_even_if_the_file_is_gone(store, video):
     assert plain(store.named(video.name)) == plain(store.records()[0])
     assert store.named("another.mp4") is None
 
 
-def test_a_dataset_knows_where_its_videos_were(tmp_path, monkeypatch):
+def test_a_dataset_records_where_its_videos_were(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     FaceStore.create(tmp_path / "store", CONFIG, videos=Path("videos"))
     assert FaceStore.open(tmp_path / "store").videos == tmp_path / "videos"
@@ -228,7 +228,7 @@ def test_a_dataset_knows_where_its_videos_were(tmp_path, monkeypatch):
     assert FaceStore.open(tmp_path / "other").videos is None
 
 
-def test_tables_of_nothing_have_their_columns(empty):
+def test_empty_tables_have_their_columns(empty):
     empty.write_tables()
     assert (empty.folder / "videos.csv").read_text().startswith("video,label,source,status,tracklets,")
     assert (empty.folder / "tracklets.csv").read_text().startswith("video,segment,face,label,source,")
@@ -237,14 +237,14 @@ def test_tables_of_nothing_have_their_columns(empty):
 # Labels
 
 
-def test_a_label_on_record_stays_where_none_is_known(store, video, tmp_path):
+def test_a_stored_label_is_kept_if_none_is_known_now(store, video, tmp_path):
     unknown = Video(Path(shutil.copy2(video.path, tmp_path / "here.mp4")), video.name)
     before = as_it_lies(store.folder)
     found = store.record(unknown)
     assert (found.label, found.source, {t.label for t in found.tracklets}) == (1, "real.mp4", {1})
     store.correct([unknown])
     assert as_it_lies(store.folder) == before
-    os.utime(unknown.path)  # so that it is done again
+    os.utime(unknown.path)  # so that it is rebuilt
     assert store.record(unknown) is None
     store.write_failure(failed(unknown, "timed_out"))
     (record,) = store.records()
@@ -256,7 +256,7 @@ def test_a_label_on_record_stays_where_none_is_known(store, video, tmp_path):
     assert files(store.folder) == sorted([film_of(written), film_of(written).with_name("pair.mp4.json")])
 
 
-def test_a_label_that_is_known_now_is_answered_and_only_correct_writes_it(store, video):
+def test_a_newly_known_label_is_returned_and_only_correct_writes_it(store, video):
     other = Video(video.path, video.name, 0, "third.mp4")
     before = plain(store.records()[0])
     found = store.record(other)
@@ -273,11 +273,11 @@ def test_a_label_that_is_known_now_is_answered_and_only_correct_writes_it(store,
     assert as_it_lies(store.folder) == before_again
 
 
-# What is done again
+# Rebuilding
 
 
 @pytest.mark.parametrize("status", [status for status in STATUSES if status != "ok"])
-def test_failures_of_the_moment_are_undone_and_others_stay(empty, video, status):
+def test_transient_failures_are_discarded_and_others_kept(empty, video, status):
     returned = empty.write_failure(failed(video, status))
     assert (returned.status, returned.reason, returned.seconds) == (status, "so it went", 1.5)
     assert [r.status for r in empty.records()] == ([] if status == "out_of_budget" else [status])
@@ -286,14 +286,14 @@ def test_failures_of_the_moment_are_undone_and_others_stay(empty, video, status)
     assert known_in([video], empty)[1] == ([video] if status in UNDONE else [])
 
 
-def test_a_failure_replaces_nothing_that_is_better(store, video):
+def test_a_failure_does_not_replace_a_good_record(store, video):
     before = as_it_lies(store.folder)
     for status in ("timed_out", "error", "out_of_budget"):
         assert store.write_failure(failed(video, status)).status == status
     assert as_it_lies(store.folder) == before
 
 
-def test_a_file_that_is_away_for_a_while_costs_no_record(store, video, tmp_path):
+def test_a_temporarily_missing_file_keeps_its_record(store, video, tmp_path):
     path = Path(shutil.copy2(video.path, tmp_path / "here.mp4"))  # of the same size and time
     here = Video(path, video.name, 1, "real.mp4")
     before = {path: path.read_bytes() for path in files(store.folder)}
@@ -306,7 +306,7 @@ def test_a_file_that_is_away_for_a_while_costs_no_record(store, video, tmp_path)
     assert {path: path.read_bytes() for path in files(store.folder)} == before
 
 
-def test_a_changed_file_is_done_again_and_by_size_only_where_it_is_asked(store, video, tmp_path):
+def test_a_changed_file_is_rebuilt_and_optionally_only_by_size(store, video, tmp_path):
     path = Path(shutil.copy2(video.path, tmp_path / "here.mp4"))
     here = Video(path, video.name, 1, "real.mp4")
     old = film_of(store.record(here))
@@ -324,7 +324,7 @@ def test_a_changed_file_is_done_again_and_by_size_only_where_it_is_asked(store, 
     assert_whole(record)
 
 
-def test_a_file_that_changes_while_it_is_read_is_no_record_of_the_new_one(empty, video, tmp_path, monkeypatch):
+def test_a_file_changed_during_reading_is_not_recorded_as_the_new_one(empty, video, tmp_path, monkeypatch):
     path = Path(shutil.copy2(video.path, tmp_path / "here.mp4"))
     real = recorder.write_crop
 
@@ -338,7 +338,7 @@ def test_a_file_that_changes_while_it_is_read_is_no_record_of_the_new_one(empty,
     assert empty.record(Video(path, "here.mp4")) is None
 
 
-def test_a_record_that_stands_is_never_replaced_by_one_of_the_same_file(store, video, monkeypatch):
+def test_an_existing_record_is_never_replaced_by_one_of_the_same_file(store, video, monkeypatch):
     before = as_it_lies(store.folder)
     first = store.record(video)
     monkeypatch.setattr(jpegs, "QUALITY", 40)
@@ -355,7 +355,7 @@ def test_a_record_that_stands_is_never_replaced_by_one_of_the_same_file(store, v
 
 
 def race(number: int, folder: Path, path: Path, barrier: Any, answers: Any, rounds: list[tuple[str, int]]) -> None:
-    """In a process: the first to write each round's video, or a moment after the other one."""
+    """Runs in a process: write each round's video first, or just after the other process."""
     store, usual = FaceStore(folder, CONFIG), jpegs.QUALITY
     store.write(Video(path, f"warm {number}"))
     for name, differs in rounds:
@@ -367,12 +367,12 @@ def race(number: int, folder: Path, path: Path, barrier: Any, answers: Any, roun
                 answers.put((name, number, None))
             else:
                 answers.put((name, number, film_of(store.write(Video(path, name, 1))).name))
-        except Exception as error:  # told to the test  # noqa: BLE001
+        except Exception as error:  # reported to the test  # noqa: BLE001
             answers.put((name, number, error))
 
 
 @pytest.mark.slow
-def test_two_processes_that_do_one_thing_at_once_leave_one_result(empty, face_video):
+def test_two_processes_building_the_same_video_leave_one_result(empty, face_video):
     same, other, redone = ([f"{kind} {i}" for i in range(3)] for kind in ("same", "other", "redone"))
     made = [f"create {i}" for i in range(20)]
     rounds = [(name, int(name in other)) for name in (*same, *other, *redone, *made)]
@@ -406,7 +406,7 @@ def test_two_processes_that_do_one_thing_at_once_leave_one_result(empty, face_vi
 # Temporary files
 
 
-def test_nothing_half_written_is_left_or_seen(empty, video, monkeypatch):
+def test_no_partial_file_is_left_or_visible(empty, video, monkeypatch):
     def breaks(to: BinaryIO, crop: np.ndarray, _: int) -> None:
         to.write(crop.tobytes())
         assert files(empty.folder) == [Path(to.name)]
@@ -425,14 +425,14 @@ def test_nothing_half_written_is_left_or_seen(empty, video, monkeypatch):
     assert all(path.suffix != ".partial" for path in fine)
 
 
-def test_a_file_that_is_no_video_leaves_nothing(empty, tmp_path):
+def test_a_file_that_is_not_a_video_leaves_no_file(empty, tmp_path):
     (tmp_path / "text.mp4").write_bytes(b"not a video")
     with pytest.raises(VideoReadError):
         empty.write(Video(tmp_path / "text.mp4", "text.mp4"))
     assert files(empty.folder) == []
 
 
-@pytest.mark.parametrize("kilobytes", [60, 92])  # the film does not fit; it does, and the record does not
+@pytest.mark.parametrize("kilobytes", [60, 92])  # the film does not fit; the film fits, but the record does not
 def test_a_full_disk_leaves_no_temporary_file_and_no_record(video, tmp_path, kilobytes):
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -453,7 +453,7 @@ def test_a_full_disk_leaves_no_temporary_file_and_no_record(video, tmp_path, kil
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_what_a_killed_process_left_is_swept_away_a_day_later(store):
+def test_files_of_a_killed_process_are_removed_a_day_later(store):
     folder = files(store.folder)[0].parent
     old, young = folder / ".a.json.1.partial", folder / ".a.json.2.partial"
     for path in (old, young):
@@ -467,7 +467,7 @@ def test_what_a_killed_process_left_is_swept_away_a_day_later(store):
 # Places and names
 
 
-def test_a_video_is_one_record_and_one_film_whatever_its_tracklets(whole_store, video):
+def test_a_video_has_one_record_and_one_film_for_all_tracklets(whole_store, video):
     record = whole_store.record(video)
     assert len(record.tracklets) == 4
     film, place = files(whole_store.folder)
@@ -486,7 +486,7 @@ NAMES = [
 ]  # fmt: skip
 
 
-def test_any_name_works_and_none_is_taken_for_another(empty, face_video):
+def test_any_name_works_and_names_do_not_collide(empty, face_video):
     videos = [Video(face_video, name) for name in NAMES]
     for video in videos:
         empty.write_failure(failed(video, "unreadable", f"of {video.name!r}"))
@@ -507,14 +507,14 @@ def test_films_of_odd_names_are_read(empty, face_video):
     assert len(files(empty.folder)) == 6
 
 
-def test_many_videos_are_in_256_folders(empty, face_video):
+def test_many_videos_are_spread_over_256_folders(empty, face_video):
     folders = {empty._place(f"{number}.mp4").parent for number in range(4000)}
     assert len(folders) == 256
     assert {folder.name for folder in folders} == {f"{number:02x}" for number in range(256)}
 
 
 @given(st.text(min_size=1, max_size=300))
-def test_a_file_name_is_one_name_that_a_file_system_takes(name):
+def test_stored_file_names_are_valid_path_components(name):
     name = Video(Path(), name).name
     assert 0 < len(file_name(name).encode()) <= 170
     assert "/" not in file_name(name)
@@ -527,7 +527,7 @@ def test_two_names_are_two_files(names, long):
     assert one != other
 
 
-# What is refused
+# Refusals
 
 
 def refusal(function: Any, *arguments: Any) -> str:
@@ -537,7 +537,7 @@ def refusal(function: Any, *arguments: Any) -> str:
     return str(caught.value)
 
 
-def test_a_dataset_of_the_first_format_is_to_be_built_anew(tmp_path):
+def test_a_format_1_dataset_must_be_rebuilt(tmp_path):
     (tmp_path / "tracks" / "a.mp4").mkdir(parents=True)
     (tmp_path / "faces.json").write_text(json.dumps({"format": 1, "settings": {"size": 256}}))
     before = as_it_lies(tmp_path)
@@ -553,13 +553,13 @@ def test_a_dataset_of_another_format_is_refused(tmp_path, about):
         assert why.endswith("dataset.json is of another format than 4: build it anew with `dfd faces`")
 
 
-def test_other_settings_are_refused_by_name(empty):
+def test_different_settings_are_refused_by_name(empty):
     why = refusal(FaceStore.create, empty.folder, CONFIG.replace(margin=1.3, size=128))
     assert "was built with margin 1.6 (now 1.3), size 64 (now 128): continue" in why
     assert FaceStore.create(empty.folder, CONFIG).config == FaceStore.open(empty.folder).config == CONFIG
 
 
-def test_what_is_no_dataset_is_refused(tmp_path):
+def test_a_folder_that_is_not_a_dataset_is_refused(tmp_path):
     assert "no dataset (no dataset.json)" in refusal(FaceStore.open, tmp_path)
     assert "no dataset" in refusal(FaceStore.open, tmp_path / "not there")
     (tmp_path / "mine.txt").touch()
@@ -606,7 +606,7 @@ def test_a_damaged_film_is_named(store, video):
         load_crops(last, [last.frames - 1])
 
 
-def test_a_damaged_film_in_memory_is_told(video):
+def test_a_damaged_film_in_memory_is_reported(video):
     from dataclasses import replace
 
     row = in_memory(video, CONFIG).tracklets[-1]
@@ -615,7 +615,7 @@ def test_a_damaged_film_in_memory_is_told(video):
     assert "a film in memory" in why
 
 
-def test_a_film_without_its_record_is_ignored_and_made_again(store, video):
+def test_a_film_without_a_record_is_ignored_and_rebuilt(store, video):
     film = film_of(store.record(video))
     film.with_name("pair.mp4.json").unlink()
     assert store.record(video) is None

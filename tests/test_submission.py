@@ -28,24 +28,24 @@ NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 
 
 def write(path, *rows, header="filename,label"):
-    """A file of these lines, each ended by a newline."""
+    """Write a file of these lines, each ended by a newline."""
     path.write_text("".join(f"{line}\n" for line in (header, *rows)), encoding="utf-8", newline="")
     return path
 
 
 class TestWriteAndRead:
-    def test_the_bytes(self, tmp_path):
+    def test_the_written_bytes(self, tmp_path):
         write_submission(tmp_path / "s.csv", {"b.mp4": 0.25, "a.mp4": 1, "c,d.mp4": np.float64(0.5)})
         assert (tmp_path / "s.csv").read_bytes() == b'filename,label\nb.mp4,0.25\na.mp4,1.0\n"c,d.mp4",0.5\n'
 
     @settings(deadline=None, max_examples=60)
     @given(st.dictionaries(NAMES, st.floats(0, 1), max_size=8))
-    def test_every_name_and_every_bit_survive_in_order(self, tmp_path_factory, probabilities):
+    def test_names_and_float_bits_round_trip_in_order(self, tmp_path_factory, probabilities):
         path = tmp_path_factory.mktemp("s") / "s.csv"
         write_submission(path, probabilities)
         assert list(read_submission(path).items()) == list(probabilities.items())
 
-    def test_odd_names_survive_here_and_in_pandas(self, tmp_path):
+    def test_odd_names_round_trip_here_and_in_pandas(self, tmp_path):
         write_submission(tmp_path / "s.csv", ODD)
         assert read_submission(tmp_path / "s.csv") == ODD
         table = pd.read_csv(tmp_path / "s.csv", dtype={"filename": str}, keep_default_na=False)
@@ -65,14 +65,14 @@ class TestWriteAndRead:
         assert path.read_bytes() == before
         assert list(tmp_path.iterdir()) == [path]
 
-    def test_a_place_that_is_none_is_refused(self, tmp_path):
+    def test_an_impossible_path_is_refused(self, tmp_path):
         (tmp_path / "file").touch()
         for place in (tmp_path / "file" / "s.csv", tmp_path):
             with pytest.raises(SubmissionError, match="cannot be written"):
                 write_submission(place, {"a.mp4": 0.5})
 
     @pytest.mark.parametrize("value", [-0.1, 1.1, math.nan, math.inf])
-    def test_a_label_that_is_no_probability_is_not_written(self, tmp_path, value):
+    def test_a_label_outside_0_to_1_is_not_written(self, tmp_path, value):
         with pytest.raises(SubmissionError, match=r"cannot hold .* for 'b.mp4'; a label is a number from 0 to 1"):
             write_submission(tmp_path / "s.csv", {"a.mp4": 0.5, "b.mp4": value})
         assert not list(tmp_path.iterdir())
@@ -120,12 +120,12 @@ class TestRefused:
             assert "s.csv" in str(error.value)
             assert "\n" not in str(error.value)
 
-    def test_three_are_named_and_the_rest_counted(self, tmp_path):
+    def test_three_bad_rows_are_named_and_the_rest_counted(self, tmp_path):
         path = write(tmp_path / "s.csv", *(f"{name},2" for name in "abcde"))
         with pytest.raises(SubmissionError, match=r"line 2 has '2' for 'a', .* for 'c' and 2 more; a label"):
             read_submission(path)
 
-    def test_a_file_that_is_not_there(self, tmp_path):
+    def test_a_missing_file_is_refused(self, tmp_path):
         with pytest.raises(SubmissionError, match=r"none.csv cannot be read: No such file"):
             read_submission(tmp_path / "none.csv")
         with pytest.raises(SubmissionError, match=r"none.csv cannot be read"):
@@ -136,7 +136,7 @@ class TestValidate:
     def sample(self, tmp_path, names="abcd"):
         return write(tmp_path / "sample.csv", *(f"{name},0.5" for name in names))
 
-    def test_what_kaggle_would_take_passes_in_any_order(self, tmp_path):
+    def test_a_submission_kaggle_would_accept_passes_in_any_order(self, tmp_path):
         path = write(tmp_path / "s.csv", "d,0.9", "a,0.1", "c,0.4", "b,0.6")
         assert validate_submission(path, self.sample(tmp_path)) == []
 
@@ -144,7 +144,7 @@ class TestValidate:
         path = write(tmp_path / "s.csv", "a,0.1", "b,0.6")
         assert validate_submission(path, write(tmp_path / "sample.csv", "b,", "a,FAKE")) == []
 
-    def test_odd_names_are_compared_as_they_are(self, tmp_path):
+    def test_odd_names_are_compared_exactly(self, tmp_path):
         write_submission(tmp_path / "s.csv", ODD)
         write_submission(tmp_path / "sample.csv", dict.fromkeys(ODD, 0.5))
         assert len(validate_submission(tmp_path / "s.csv", tmp_path / "sample.csv")) == 1  # the label of exactly 1
@@ -157,18 +157,18 @@ class TestValidate:
             (["a,0", "b,1", "c,0", "d,1", "D,0"], r"has rows for 'D'; .*sample.csv has none for them"),
         ],
     )
-    def test_rows_missing_and_rows_too_many(self, tmp_path, rows, message):
+    def test_missing_and_extra_rows_are_named(self, tmp_path, rows, message):
         with pytest.raises(SubmissionError, match=message):
             validate_submission(write(tmp_path / "s.csv", *rows), self.sample(tmp_path))
 
-    def test_a_file_that_is_cut_off(self, tmp_path):
+    def test_a_truncated_file_is_refused(self, tmp_path):
         path = write(tmp_path / "s.csv", "d,0.9", "a,0.1", "c,0.4", "b,0.6789")
-        path.write_bytes(path.read_bytes()[:-3])  # 0.67: a number all the same
+        path.write_bytes(path.read_bytes()[:-3])  # 0.67 is still a number
         with pytest.raises(SubmissionError, match="has no newline at its end, as if it had been cut off: "):
             validate_submission(path, self.sample(tmp_path))
 
     @pytest.mark.parametrize("form", SAVED)
-    def test_what_a_spreadsheet_saved_is_read_refused_and_mended(self, tmp_path, form):
+    def test_a_spreadsheet_export_is_read_refused_and_repaired(self, tmp_path, form):
         path, sample = tmp_path / "s.csv", write(tmp_path / "sample.csv", "b.mp4,0.5", "a.mp4,0.5")
         path.write_bytes(SAVED[form])
         assert read_submission(path) == {"a.mp4": 0.25, "b.mp4": 0.75}
@@ -179,13 +179,13 @@ class TestValidate:
             with pytest.raises(SubmissionError, match=r"s.csv has .*: Kaggle wants plain CSV, and --fix OUT writes it"):
                 validate_submission(path, sample)
         assert path.read_bytes() == SAVED[form]
-        told = validate_submission(path, sample, clean)
+        found = validate_submission(path, sample, clean)
         assert clean.read_bytes() == b"filename,label\nb.mp4,0.75\na.mp4,0.25\n"
-        assert all(text.startswith(f"{path} has ") and text.endswith(f"; {clean} has not") for text in told)
-        assert bool(told) != plain
-        assert validate_submission(clean, tmp_path / "s.csv") == []  # a sample may be saved like that, too
+        assert all(text.startswith(f"{path} has ") and text.endswith(f"; {clean} has not") for text in found)
+        assert bool(found) != plain
+        assert validate_submission(clean, tmp_path / "s.csv") == []  # a sample may be saved the same way
 
-    def test_nothing_is_mended_where_rows_are_wrong(self, tmp_path):
+    def test_nothing_is_repaired_if_rows_are_invalid(self, tmp_path):
         sample = self.sample(tmp_path, "ab")
         for rows in (["a,0.5"], ["a,0.5", "b,0.5", "c,0.5"], ["a,0.5", "b,1.5"], ["a,0.5", "b,nan"]):
             with pytest.raises(SubmissionError):
@@ -205,20 +205,20 @@ class TestValidate:
             ([0, 0.2, 0.8, 1], ["2 labels are exactly 0 or 1: each costs 34.5"]),
         ],
     )
-    def test_warnings(self, tmp_path, labels, warnings):
+    def test_suspicious_submissions_give_warnings(self, tmp_path, labels, warnings):
         write_submission(tmp_path / "s.csv", dict(zip("abcd", labels, strict=True)))
         found = validate_submission(tmp_path / "s.csv", self.sample(tmp_path))
         assert len(found) == len(warnings)
         assert all(text.startswith(start) for text, start in zip(found, warnings, strict=True))
 
-    def test_nothing_for_nothing(self, tmp_path):
+    def test_an_empty_submission_and_sample_give_a_warning(self, tmp_path):
         assert validate_submission(write(tmp_path / "s.csv"), self.sample(tmp_path, "")) == [
             "there is not a single row"
         ]
 
 
 class TestScore:
-    def test_is_evaluate_of_the_file(self, tmp_path):
+    def test_equals_evaluate_on_the_file(self, tmp_path):
         path = write(tmp_path / "s.csv", "a,0.1", "b,0.6", "c,0.4", "d,0.9")
         labels = {"d": 1, "c": 1, "b": 0, "a": 0}
         groups = {"a": "1", "b": "2", "c": "1", "d": "2", "x": "3"}
@@ -227,24 +227,24 @@ class TestScore:
         grouped = evaluate([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9], ["1", "2", "1", "2"], rounds=50)
         assert score_submission(path, labels, groups, 50) == {**grouped, "unlabelled": 0, "missing": 0}
 
-    def test_what_has_no_partner_is_counted_and_left_out(self, tmp_path):
+    def test_unmatched_rows_are_counted_and_left_out(self, tmp_path):
         path = write(tmp_path / "s.csv", "a,0.5", "b,0.5", "extra,0.99")
         result = score_submission(path, {"a": 0, "b": 1, "lost": 1, "gone": 0})
         assert (result["videos"], result["unlabelled"], result["missing"]) == (2, 1, 2)
         assert result["log_loss"] == pytest.approx(math.log(2))
 
-    def test_no_overlap(self, tmp_path):
+    def test_no_overlap_is_refused(self, tmp_path):
         with pytest.raises(SubmissionError, match="no row with a label: 1 rows and 2 labels share no filename"):
             score_submission(write(tmp_path / "s.csv", "a.mp4,0.5"), {"a": 0, "b": 1})
 
-    def test_a_row_without_a_group(self, tmp_path):
+    def test_a_row_without_a_group_is_refused(self, tmp_path):
         path = write(tmp_path / "s.csv", "a,0.5", "b,0.5")
         with pytest.raises(SubmissionError, match="no group for 'b'; each labelled row takes one"):
             score_submission(path, {"a": 0, "b": 1}, {"a": "a"})
 
 
 class TestStatuses:
-    def test_what_each_status_costs_by_hand(self, tmp_path):
+    def test_loss_per_status_by_hand(self, tmp_path):
         path = write(tmp_path / "s.csv", "a,0.5", "b,0.25", "c,0.75", "d,0.9")
         found = loss_by_status(path, {"a": 1, "b": 0, "c": 0}, {"a": "no_face"})
         assert found["no_face"] == {"videos": 1, "log_loss": pytest.approx(math.log(2))}
@@ -267,13 +267,13 @@ class TestComparison:
 
 
 class TestPublicTest:
-    """The two files that an outsider would try first, each against a computation of its own."""
+    """The two files that an outsider would try first, each against a separate computation."""
 
     def test_a_half_in_every_row(self, tmp_path):
         path = write(tmp_path / "s.csv", *(f"{name},0.5" for name in public_test_labels()))
         assert score_submission(path, public_test_labels())["log_loss"] == pytest.approx(math.log(2), abs=1e-12)
 
-    def test_the_truth_with_every_tenth_turned_round(self, tmp_path):
+    def test_the_truth_with_every_tenth_label_flipped(self, tmp_path):
         labels = public_test_labels()
         rows = [f"{name},{0.9 if (y == 1) != (i % 10 == 0) else 0.1}" for i, (name, y) in enumerate(labels.items())]
         found = score_submission(write(tmp_path / "s.csv", *rows), labels)

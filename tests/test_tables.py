@@ -1,4 +1,4 @@
-"""One table, as programs save it. PLAIN are the forms that Kaggle takes as they are."""
+"""One table as different programs save it. PLAIN lists the forms that Kaggle accepts directly."""
 
 import codecs
 
@@ -45,7 +45,7 @@ PLAIN = ("plain", "Windows", "quotes, as R")
 
 
 @pytest.mark.parametrize("form", SAVED)
-def test_one_table_in_every_form(tmp_path, form):
+def test_one_table_is_read_in_every_form(tmp_path, form):
     path = tmp_path / "t.csv"
     path.write_bytes(SAVED[form])
     table = read_table(path, ["filename", "label"], SubmissionError)
@@ -55,7 +55,7 @@ def test_one_table_in_every_form(tmp_path, form):
 
 
 @pytest.mark.parametrize("form", SAVED)
-def test_labels_and_sources_in_every_form(tmp_path, form):
+def test_labels_and_sources_are_read_in_every_form(tmp_path, form):
     path = tmp_path / "labels.csv"
     path.write_bytes(SAVED[form].replace(b"25", b"0").replace(b"0.75", b"1.0").replace(b"0,75", b"1,0"))
     if "Unicode" in form or form == "the other way round":
@@ -64,7 +64,7 @@ def test_labels_and_sources_in_every_form(tmp_path, form):
     assert read_labels(path) == {"a.mp4": 0, "b.mp4": 1}
 
 
-def test_lines_are_those_of_the_file_and_other_columns_are_kept(tmp_path):
+def test_line_numbers_are_the_files_and_other_columns_are_kept(tmp_path):
     path = tmp_path / "t.csv"
     path.write_bytes(b'\nFile;Person;Source\n"a;\nb.jpg";Ann Bob;x\n\nc.jpg\n')
     table = read_table(path, ["file", "source"], ManifestError)
@@ -74,7 +74,7 @@ def test_lines_are_those_of_the_file_and_other_columns_are_kept(tmp_path):
     )
 
 
-def test_spaces_in_quotes_are_the_names_own(tmp_path):
+def test_quoted_spaces_belong_to_the_name(tmp_path):
     path = tmp_path / "t.csv"
     path.write_bytes(b'filename,label\n" a.mp4 ",1\n b.mp4 ,0\n')
     assert [row["filename"] for _, row in read_table(path, ["filename"], ManifestError).rows] == [" a.mp4 ", "b.mp4"]
@@ -84,7 +84,7 @@ def test_spaces_in_quotes_are_the_names_own(tmp_path):
     ("data", "message"),
     [
         (b"filename;label\na.mp4;0.5;1\n", "line 2 has 3 columns; the header has 2"),
-        (b"filename,label\na.mp4;0.5\n", ""),  # a name alone: what reads its label says so
+        (b"filename,label\na.mp4;0.5\n", ""),  # a name alone: the code that reads its label raises
         (b"filename|label\na.mp4|0.5\n", "has no column filename: it begins with 'filename|label'"),
         (b"filename,label\nvid\xe9o.mp4,0.5\n", "is not UTF-8 at byte 18: save it as UTF-8"),
         (codecs.BOM_UTF16_LE + b"f\x00i\x00", "has no column filename: it begins with 'fi'"),
@@ -96,7 +96,7 @@ def test_spaces_in_quotes_are_the_names_own(tmp_path):
         (b"", "has no column filename"),
     ],
 )
-def test_what_is_no_table_is_refused_in_one_line(tmp_path, data, message):
+def test_a_malformed_table_is_a_one_line_error(tmp_path, data, message):
     path = tmp_path / "t.csv"
     path.write_bytes(data)
     if not message:
@@ -109,12 +109,12 @@ def test_what_is_no_table_is_refused_in_one_line(tmp_path, data, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_and_nothing_are_named(tmp_path):
+def test_a_folder_and_a_missing_file_are_named(tmp_path):
     for path, reason in ((tmp_path, "Is a directory"), (tmp_path / "no.csv", "No such file")):
         with pytest.raises(ManifestError, match=f"cannot be read: {reason}"):
             read_table(path, ["filename"], ManifestError)
 
 
 @pytest.mark.parametrize("text", ["", "x", "0_1", "٠", "1,2,3", "50%", "0.5,1"])
-def test_no_number(text):
+def test_text_that_is_not_a_number_gives_none(text):
     assert number(text) is None

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from dfd.torchvision_ops import nms
 
 
-def test_timm_and_facenet_import_beside_it():
+def test_timm_and_facenet_can_be_imported_with_it():
     import facenet_pytorch
     import timm
 
@@ -13,7 +13,7 @@ def test_timm_and_facenet_import_beside_it():
     assert facenet_pytorch.MTCNN
 
 
-def test_the_operator_that_mtcnn_calls_answers():
+def test_the_operator_used_by_mtcnn_works():
     import torchvision
 
     boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30]])
@@ -21,7 +21,7 @@ def test_the_operator_that_mtcnn_calls_answers():
 
 
 @given(st.integers(0, 10_000), st.integers(1, 30), st.floats(0.1, 0.9))
-def test_what_is_kept_does_not_overlap_and_what_is_dropped_overlaps_something_better(seed, count, threshold):
+def test_kept_boxes_do_not_overlap_and_dropped_ones_overlap_a_better_box(seed, count, threshold):
     generator = torch.Generator().manual_seed(seed)
     corner = torch.rand(count, 2, generator=generator) * 50
     boxes = torch.cat([corner, corner + 1 + torch.rand(count, 2, generator=generator) * 30], dim=1)

@@ -29,29 +29,29 @@ def curve(folder, losses):
     pd.DataFrame(rows).to_csv(folder / "metrics.csv", index=False)
 
 
-def test_a_run_is_mirrored_as_it_grows_and_goes_on_in_the_same_place(run, tmp_path):
+def test_a_run_is_mirrored_live_and_resumes_in_the_same_mlflow_run(run, tmp_path):
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     mirror = Mirror(uri, run)
     mirror.look()
     mirror.look()
     curve(run, [0.7, 0.4])
     (run / "score.json").write_text(json.dumps({"balanced_log_loss": 0.5, "auc": 0.8, "videos": 4, "note": "x"}))
-    again = Mirror(uri, run)  # a run that was stopped and goes on
+    again = Mirror(uri, run)  # a stopped run resumes
     again.finish()
     assert not again.trouble
     client = mlflow.MlflowClient(tracking_uri=uri)
-    (told,) = client.search_runs([client.get_experiment_by_name("dfd").experiment_id])
-    assert told.info.status == "FINISHED"
-    assert told.data.params | {"train.lr": "0.1", "train.seed": "3", "parameters": "1660"} == told.data.params
-    assert told.data.metrics | {"loss": 0.4, "auc": 0.8, "balanced_log_loss": 0.5} == told.data.metrics
-    points = client.get_metric_history(told.info.run_id, "loss")
+    (mirrored,) = client.search_runs([client.get_experiment_by_name("dfd").experiment_id])
+    assert mirrored.info.status == "FINISHED"
+    assert mirrored.data.params | {"train.lr": "0.1", "train.seed": "3", "parameters": "1660"} == mirrored.data.params
+    assert mirrored.data.metrics | {"loss": 0.4, "auc": 0.8, "balanced_log_loss": 0.5} == mirrored.data.metrics
+    points = client.get_metric_history(mirrored.info.run_id, "loss")
     assert [(point.step, point.value) for point in points] == [(4, 0.7), (8, 0.4)]
-    kept = {file.path for file in client.list_artifacts(told.info.run_id)}
+    kept = {file.path for file in client.list_artifacts(mirrored.info.run_id)}
     assert kept == {"config.json", "metrics.csv", "curve.png", "last.ckpt"}
-    assert (tmp_path / "mlartifacts").is_dir()  # beside the database, wherever the command was given
+    assert (tmp_path / "mlartifacts").is_dir()  # next to the database, for any working directory
 
 
-def test_the_folds_of_a_cross_validation_are_runs_within_its_run(run, tmp_path):
+def test_folds_of_a_cross_validation_are_nested_runs(run, tmp_path):
     for fold in range(2):
         folder = run / f"fold-{fold}"
         folder.mkdir()
@@ -71,14 +71,14 @@ def test_the_folds_of_a_cross_validation_are_runs_within_its_run(run, tmp_path):
     assert parents == {None, whole.info.run_id}
 
 
-def test_nothing_is_opened_before_there_is_a_run(tmp_path):
+def test_no_tracking_store_is_created_before_a_run(tmp_path):
     mirror = Mirror(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "run")
     mirror.look()
     mirror.finish()
     assert not list(tmp_path.iterdir())
 
 
-def test_a_store_that_cannot_be_opened_is_one_sentence(run):
+def test_an_unusable_tracking_store_is_a_one_line_error(run):
     uri = f"sqlite:///{run / 'config.json' / 'mlflow.db'}"  # in a file
     with pytest.raises(ConfigError, match=f"no MLflow store at {re.escape(uri)}: .*; or leave out --track"):
         Mirror(uri, run).look()

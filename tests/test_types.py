@@ -42,7 +42,7 @@ def test_frames_are_in_time_order(indices):
 
 
 @pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_rate_is_positive(fps):
+def test_a_frame_rate_is_positive(fps):
     with pytest.raises(ValueError, match="fps"):
         frames(fps=fps)
 
@@ -52,7 +52,7 @@ def test_pictures_are_uint8_rgb():
         Frames(np.zeros((2, 4, 6, 3), np.float32), np.arange(2), 30)
 
 
-def test_detections_agree_in_number():
+def test_detection_arrays_have_equal_length():
     with pytest.raises(ValueError, match="confidences"):
         Detections(np.zeros((2, 4), np.float32), np.zeros(3, np.float32), np.zeros((2, 5, 2), np.float32))
 
@@ -71,12 +71,12 @@ def test_a_tracklet_is_square_and_as_long_as_its_indices():
         tracklet(margin=0.9)
 
 
-def test_a_tracklet_may_be_bare_of_its_pictures():
+def test_a_tracklet_may_have_no_pictures():
     assert len(tracklet(images=np.zeros((2, 0, 0, 3), np.uint8))) == 2
 
 
 @pytest.mark.parametrize("probability", [-0.01, 1.01, float("nan")])
-def test_a_probability_is_one(probability):
+def test_a_probability_is_within_0_and_1(probability):
     with pytest.raises(ValueError, match="not in \\[0, 1\\]"):
         VideoScore("a.mp4", probability, "ok")
 
@@ -86,16 +86,16 @@ def test_an_unknown_status_is_refused():
         VideoScore("a.mp4", 0.5, "fine")
 
 
-def test_faces_are_named_numbers_again_whatever_they_were_read_from():
+def test_face_logits_are_restored_from_any_sequence():
     score = VideoScore("a.mp4", 0.5, "ok", faces=([3, 0, 0.9, -1.5],))
     assert score.faces == (FaceLogit(segment=3, face=0, confidence=0.9, logit=-1.5),)
 
 
-def test_failures_of_the_moment_are_statuses():
+def test_transient_failures_are_statuses():
     assert set(UNDONE) == set(STATUSES) - {"ok", "no_face", "unreadable"}
 
 
-def test_a_name_that_is_no_utf8_can_be_written_everywhere():
+def test_a_non_utf8_name_can_be_written_everywhere():
     path = Path(os.fsdecode(b"vid\xe9o.mp4"))
     video = Video(path, path.name, 1)
     assert video.path == path
@@ -103,8 +103,8 @@ def test_a_name_that_is_no_utf8_can_be_written_everywhere():
     assert Video(path, "видео 視頻.mp4").name == "видео 視頻.mp4"
 
 
-def test_clips_are_pinned_by_torchs_loader():
-    """Pinning itself takes a GPU: tensors that tell stand for the real ones."""
+def test_clips_are_pinned_by_the_torch_loader():
+    """Pinning itself needs a GPU, so tensors that record the call replace real ones."""
 
     class Pinned(torch.Tensor):
         def pin_memory(self):

@@ -1,4 +1,4 @@
-"""What is told of a folder before any work."""
+"""The summary of a folder that is printed before any work."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def test_a_data_set_with_its_people(tmp_path):
     ]
 
 
-def test_what_is_left_out_is_counted(tmp_path):
+def test_omitted_files_are_counted(tmp_path):
     lay(tmp_path, "a.mp4", "b.mp4", "c.mp4", "d.mp4", "e.mp4")
     describe(tmp_path, {"a.mp4": {"label": "FAKE", "original": "b.mp4"}, "b.mp4": {"label": "REAL"}, "c.mp4": {}})
     assert lines(tmp_path) == [
@@ -29,24 +29,24 @@ def test_what_is_left_out_is_counted(tmp_path):
     ]
 
 
-@pytest.mark.parametrize(("labels", "told"), [(True, True), (False, False)])
-def test_a_folder_without_labels_says_so_where_they_are_needed(tmp_path, labels, told):
+@pytest.mark.parametrize(("labels", "mentioned"), [(True, True), (False, False)])
+def test_missing_labels_are_mentioned_if_needed(tmp_path, labels, mentioned):
     lay(tmp_path, "a.mp4", "b.mp4", "c.jpg")
     first, *middle, last = lines(tmp_path, labels=labels)
     assert first == "IN: a folder of videos: 2 videos."
-    assert any("No video has a label, and training needs them" in line for line in middle) == told
+    assert any("No video has a label, and training needs them" in line for line in middle) == mentioned
     assert last == "1 picture is beside videos and is left out; --unlisted includes it."
 
 
-def test_a_class_that_is_not_there(tmp_path):
+def test_a_missing_class_is_mentioned(tmp_path):
     assert lines(lay(tmp_path, "fake/a.mp4"))[2].startswith("None is real: cross-validation needs real videos")
 
 
-def test_a_sample_and_a_single_file(tmp_path):
+def test_a_sample_and_a_single_file_are_described(tmp_path):
     (tmp_path / "sample.csv").write_text("filename,label\na.mp4,0.5\ngone.mp4,0.5\n")
     folder = lay(tmp_path / "in", "a.mp4", "b.mp4")
-    told = understood(folder, read_asked(tmp_path / "sample.csv", folder), labels=False)
-    assert told == [
+    summary = understood(folder, read_asked(tmp_path / "sample.csv", folder), labels=False)
+    assert summary == [
         f"{folder}: what sample.csv asks for: 2 videos, 1 of them not there.",
         "1 video is not in sample.csv and is left out; --unlisted includes it.",
     ]

@@ -20,11 +20,11 @@ FACES = (FaceLogit(0, 0, 1.0, 2.0), FaceLogit(0, 1, 1.0, 1.0), FaceLogit(4, 0, 0
         (0.0, "little evidence of manipulation"),
     ],
 )
-def test_a_probability_has_its_words(probability, wanted):
+def test_each_probability_has_its_wording(probability, wanted):
     assert words(VideoScore("a.mp4", probability, "ok")) == wanted
 
 
-def test_a_verdict_says_on_what_it_rests():
+def test_a_verdict_states_its_basis():
     assert verdict(VideoScore("my.mp4", 0.934, "ok", faces=FACES)) == (
         "my.mp4: 0.93, substantial evidence of manipulation (2 faces, 3 segments scored). "
         "A score is evidence, never proof."
@@ -32,13 +32,13 @@ def test_a_verdict_says_on_what_it_rests():
     assert "(1 face, 1 segment scored)" in verdict(VideoScore("my.mp4", 0.1, "ok", faces=FACES[3:]))
 
 
-def test_what_could_not_be_scored_has_no_number_but_its_reason():
-    told = verdict(VideoScore("my.mp4", 0.5, "no_face", reason="no face on 5 frames"))
-    assert told == "my.mp4: cannot say, no face found (no face on 5 frames). A score is evidence, never proof."
+def test_an_unscored_video_has_a_reason_and_no_number():
+    text = verdict(VideoScore("my.mp4", 0.5, "no_face", reason="no face on 5 frames"))
+    assert text == "my.mp4: cannot say, no face found (no face on 5 frames). A score is evidence, never proof."
     assert set(STATUS_MEANS) == set(STATUSES) - {"ok"}
 
 
-def test_a_score_in_doubt_gives_no_verdict():
+def test_a_doubtful_score_gives_no_verdict():
     score = VideoScore("my.mp4", 0.934, "ok", faces=FACES, doubts=("the faces are too small", "it is dark"))
     assert words(score) == "cannot say"
     assert verdict(score) == (
@@ -49,7 +49,7 @@ def test_a_score_in_doubt_gives_no_verdict():
     assert counts([score]) == "1 video: 1 cannot say."
 
 
-def test_the_most_suspicious_come_first_and_only_those_that_were_scored():
+def test_scored_videos_are_listed_from_the_most_suspicious():
     scores = [VideoScore(f"{n}.mp4", n / 20, "ok") for n in range(20)]
     failed = VideoScore("gone.mp4", 1.0, "missing")
     rows = suspects([*scores, failed])

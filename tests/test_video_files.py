@@ -1,4 +1,4 @@
-"""Which files are videos: real small ones of every container that can be written here, and what only looks like one."""
+"""Recognizing video files: small real ones in every container that can be written here, and lookalikes."""
 
 import os
 
@@ -20,7 +20,7 @@ WRITTEN = {
 
 
 def film(path, suffix):
-    """Six pictures, as small as the codec has them."""
+    """Write six pictures of the codec's smallest size."""
     container, codec = WRITTEN[suffix]
     width, height = (720, 576) if codec == "dvvideo" else (64, 48)
     pixels = "rgb8" if codec == "gif" else "yuv420p"
@@ -35,21 +35,21 @@ def film(path, suffix):
 
 
 @pytest.mark.parametrize("suffix", WRITTEN)
-def test_every_video_that_the_decoder_reads_counts(tmp_path, suffix):
+def test_every_decodable_video_counts(tmp_path, suffix):
     path = film(tmp_path / f"a{suffix}", suffix)
     assert is_video(path)
     assert list(below(tmp_path).videos) == [path.name]
-    assert probe(path).width in (64, 768)  # DV of PAL: 720 pixels, each a little wider than high
+    assert probe(path).width in (64, 768)  # PAL DV: 720 pixels, each slightly wider than high
 
 
 @pytest.mark.parametrize("suffix", WRITTEN)
-def test_a_video_without_a_suffix_is_known_by_how_it_begins(tmp_path, suffix):
+def test_a_video_without_a_suffix_is_recognized_by_its_first_bytes(tmp_path, suffix):
     film(tmp_path / "camera", suffix)
     film(tmp_path / "clip.bin", suffix)
     assert list(below(tmp_path).videos) == ["camera", "clip.bin"]
 
 
-def test_what_is_no_video(tmp_path):
+def test_other_files_are_not_videos(tmp_path):
     whole = film(tmp_path / "a.mp4", ".mp4").read_bytes()
     partial = ["b.mp4.part", "c.mp4.crdownload", "d.mp4.part-Frag12", "e.mp4.!ut", "f.mp4.aria2", "g.partial"]
     for name in [*partial, "._a.mp4", ".h.mp4", "f.mp4"]:

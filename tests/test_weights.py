@@ -45,7 +45,7 @@ def saved(state: object, path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["imagenet-lite0", "imagenet-lite2"])
-def test_packaged_weights_know_a_cat_and_a_coffee(name: str, imagenet: Path, larger: Path) -> None:
+def test_packaged_weights_recognize_a_cat_and_a_coffee(name: str, imagenet: Path, larger: Path) -> None:
     path = imagenet if name == "imagenet-lite0" else larger
     (cat, cat_class, cat_probability), (coffee, coffee_class, coffee_probability) = classify_photographs(path, name)
     assert (cat, coffee) == ("chelsea", "coffee")
@@ -67,7 +67,7 @@ def test_a_backbone_starts_from_packaged_weights(imagenet: Path) -> None:
     assert all(torch.equal(value, state[name]) for name, value in loaded.items())
 
 
-def test_unknown_weights_are_listed(tmp_path: Path) -> None:
+def test_unknown_weights_give_the_list_of_known_ones(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"unknown weights 'imagenet'; there are imagenet-lite0, imagenet-lite2, identity, mesh$"
     ):
@@ -106,7 +106,7 @@ def network() -> nn.Module:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"stem.bias": None}, r"another network's: 1 missing \(stem.bias\)$"),
         ({"neck": torch.zeros(1)}, r"another network's: 1 unexpected \(neck\)$"),
@@ -118,17 +118,17 @@ def network() -> nn.Module:
         ({"stem.bias": None, "neck": torch.zeros(1)}, r"1 missing \(stem.bias\), 1 unexpected \(neck\)$"),
     ],
 )
-def test_what_does_not_match_is_told(tmp_path: Path, changes: dict[str, Tensor | None], told: str) -> None:
+def test_mismatching_tensors_are_reported(tmp_path: Path, changes: dict[str, Tensor | None], message: str) -> None:
     state = {name: value for name, value in {**network().state_dict(), **changes}.items() if value is not None}
     model = network()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    with pytest.raises(CheckpointError, match=told):
+    with pytest.raises(CheckpointError, match=message):
         load_backbone(model, saved(state, tmp_path / "w.pt"))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 @pytest.mark.parametrize("classes", [5, 1000, None])
-def test_only_the_classifier_may_differ(tmp_path: Path, classes: int | None) -> None:
+def test_only_the_classifier_may_mismatch(tmp_path: Path, classes: int | None) -> None:
     state = {name: torch.ones_like(value) for name, value in network().state_dict().items()}
     for name in ("classifier.weight", "classifier.bias"):
         value = state.pop(name)
@@ -142,7 +142,7 @@ def test_only_the_classifier_may_differ(tmp_path: Path, classes: int | None) -> 
 
 
 @pytest.mark.parametrize(
-    ("before", "beside", "around"),
+    ("before", "extra", "around"),
     [
         ("module.", "", ()),
         ("_orig_mod.module.", "", ("state_dict",)),
@@ -156,18 +156,18 @@ def test_only_the_classifier_may_differ(tmp_path: Path, classes: int | None) -> 
         ("net.encoder.", "stem.weight", ()),
     ],
 )
-def test_weights_as_other_programs_save_them(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, before: str, beside: str, around: tuple[str, ...]
+def test_weights_saved_by_other_programs_are_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, before: str, extra: str, around: tuple[str, ...]
 ) -> None:
     state: Any = {before + name: torch.ones_like(value) for name, value in network().state_dict().items()}
-    state |= {beside: torch.zeros(1)} if beside else {}
+    state |= {extra: torch.zeros(1)} if extra else {}
     for key in reversed(around):
         state = {"epoch": 3, key: state}
     model, path = network(), tmp_path / "w.pt"
     load_backbone(model, saved(state, path))
     assert all((value == 1).all() for value in model.state_dict().values())
-    told = [f"{path}: its tensors {before}… are taken, by the rest of their names"] if before else []
-    assert [record.getMessage() for record in caplog.records] == (told if before != "backbone." else [])
+    messages = [f"{path}: its tensors {before}… are taken, by the rest of their names"] if before else []
+    assert [record.getMessage() for record in caplog.records] == (messages if before != "backbone." else [])
 
 
 def test_another_networks_weights_stop_the_build(imagenet: Path) -> None:
@@ -214,7 +214,7 @@ def test_a_video_network_refuses_a_frame_networks_weights(tmp_path: Path) -> Non
 
 
 class Malice:
-    """Unpickled with trust, it would run a command."""
+    """Unpickling it without weights_only would run a command."""
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return os.system, ("touch executed",)
@@ -248,7 +248,7 @@ def test_damaged_and_foreign_files_are_refused(
     assert [entry.name for entry in tmp_path.iterdir()] == ["w.pt"]
 
 
-def test_a_folder_is_no_file_of_weights(tmp_path: Path) -> None:
+def test_a_folder_is_not_a_weights_file(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="torch.save wrote: it is a folder$"):
         read_state_dict(tmp_path)
 
@@ -266,6 +266,6 @@ def test_tensors_without_names_are_refused(tmp_path: Path, content: object) -> N
         read_state_dict(saved(content, tmp_path / "w.pt"))
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_weights_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"none.pt: no such file of weights$"):
         small("frame", tmp_path / "none.pt")

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 
 class Unloadable:
-    """Is pickled, and cannot be loaded: so is a class that was renamed, or one whose file is not there."""
+    """Can be pickled but not loaded, like a class that was renamed or whose file is missing."""
 
     def __init__(self, how: Any = OSError, *arguments: Any) -> None:
         self.how, self.arguments = how, arguments
@@ -46,7 +46,7 @@ class Mute(Exception):
 
 
 def behave(video: Video, marker: Any = "") -> Any:
-    """What a decoder may do, by the video's name."""
+    """Behave like a decoder; the video's name selects how."""
     if video.name == "hangs":
         time.sleep(600)
     if video.name == "dies":
@@ -67,19 +67,19 @@ def behave(video: Video, marker: Any = "") -> Any:
 
 
 def hungry(video: Video) -> int:
-    """Takes as many megabytes as its name says, in one piece, as numpy does for pictures."""
+    """Allocate the megabytes in the video's name in one piece, as numpy does for pictures."""
     return int(np.ones(int(video.name) * 1_000_000, np.uint8)[-1]) and os.getpid()
 
 
 def hang(video: Video, big: int = 0) -> None:
-    """Says who it is in a file, and hangs, with as many megabytes."""
+    """Write the process id to a file, allocate this many megabytes, and hang."""
     video.path.write_text(str(os.getpid()))
     held = np.ones(big * 1_000_000, np.uint8)
     time.sleep(600 + len(held))
 
 
 def note(video: Video) -> int:
-    """Writes its process into the video's file."""
+    """Write the process id to the video's file."""
     video.path.write_text(str(os.getpid()))
     return os.getpid()
 
@@ -89,7 +89,7 @@ def slow(video: Video) -> None:
 
 
 def flat(*arguments, **limits) -> Iterator[Outcome]:
-    """each_video(), an outcome at a time."""
+    """each_video(), one outcome at a time."""
     return chain.from_iterable(each_video(*arguments, **limits))
 
 
@@ -98,7 +98,7 @@ def named(folder: Path, *names: object) -> list[Video]:
 
 
 def process(video: Video) -> int:
-    """The process that hang() or note() wrote down: waits for that."""
+    """Wait for the process id that hang() or note() writes, and return it."""
     until = time.monotonic() + 60
     while not (video.path.exists() and (text := video.path.read_text())):
         assert time.monotonic() < until
@@ -107,11 +107,11 @@ def process(video: Video) -> int:
 
 
 def gone(pid: int) -> bool:
-    """Whether there is no such process, not even one that has ended and waits for its parent."""
+    """Whether no such process exists, not even as a zombie."""
     return not Path(f"/proc/{pid}").exists()
 
 
-def test_whatever_happens_to_one_video_the_others_go_on(tmp_path):
+def test_a_failing_video_does_not_affect_the_others(tmp_path):
     for name in ("unreadable", "fine", "odd"):
         (tmp_path / name).touch()
     bad = {
@@ -154,7 +154,7 @@ def test_whatever_happens_to_one_video_the_others_go_on(tmp_path):
     }
 
 
-def test_a_file_that_is_not_there_is_missing_and_one_video_takes_one_worker(tmp_path):
+def test_an_absent_file_is_missing_and_one_video_starts_one_worker(tmp_path):
     started = []
 
     def arguments(_: Video) -> tuple[()]:
@@ -166,13 +166,13 @@ def test_a_file_that_is_not_there_is_missing_and_one_video_takes_one_worker(tmp_
     assert len(started) == 1
 
 
-def test_a_function_that_cannot_be_pickled_is_the_callers_fault(tmp_path):
+def test_an_unpicklable_function_is_a_caller_error(tmp_path):
     with pytest.raises((AttributeError, TypeError), match="pickle"):
         each_video(lambda _: 0, named(tmp_path, "a"))
 
 
 @pytest.mark.parametrize("passed", [True, False])
-def test_when_the_time_is_up_the_rest_is_out_of_budget(tmp_path, passed):
+def test_videos_left_after_the_deadline_are_out_of_budget(tmp_path, passed):
     videos = named(tmp_path, "first", "second", "third", "fourth")
     start = time.monotonic()
     outcomes = list(flat(hang, videos, limits=Limits(2, timeout=300, until=start - 1 if passed else start + 3)))
@@ -182,20 +182,20 @@ def test_when_the_time_is_up_the_rest_is_out_of_budget(tmp_path, passed):
     assert all(gone(process(video)) for video in videos if video.path.exists())
 
 
-def test_memory_is_limited_a_video_and_a_worker_that_ran_out_is_replaced(tmp_path):
+def test_memory_is_limited_per_video_and_an_exhausted_worker_replaced(tmp_path):
     videos = named(tmp_path, 100, 900, 200)
     outcomes = list(flat(hungry, videos, limits=Limits(1, timeout=60, memory=0.5)))
     assert [o.status for o in outcomes] == ["ok", "error", "ok"]
     assert outcomes[1].reason == "it takes more than 0.5 GB of memory"
-    assert outcomes[0].value != outcomes[2].value  # processes
+    assert outcomes[0].value != outcomes[2].value  # process ids differ
 
 
-def test_no_limit_of_memory_or_time(tmp_path):
+def test_memory_and_time_can_be_unlimited(tmp_path):
     (outcome,) = flat(hungry, named(tmp_path, 1), limits=Limits(1, timeout=math.inf, memory=math.inf, until=math.inf))
     assert outcome.status == "ok"
 
 
-def test_a_worker_that_is_killed_while_it_waits_costs_nothing(tmp_path):
+def test_killing_an_idle_worker_loses_nothing(tmp_path):
     videos = named(tmp_path, *range(1, 7))
     statuses, asked = [], []
 
@@ -206,7 +206,7 @@ def test_a_worker_that_is_killed_while_it_waits_costs_nothing(tmp_path):
     for outcome in flat(note, videos, arguments, Limits(1)):
         statuses.append(outcome.status)
         if len(statuses) == 1:
-            worker = process(videos[2])  # has read as many as it may ahead of the caller
+            worker = process(videos[2])  # it has read ahead as many as it may
             time.sleep(0.5)  # and waits
             os.kill(worker, signal.SIGKILL)
             os.waitid(os.P_PID, worker, os.WEXITED | os.WNOWAIT)  # all its threads have ended
@@ -214,7 +214,7 @@ def test_a_worker_that_is_killed_while_it_waits_costs_nothing(tmp_path):
     assert asked == videos
 
 
-def test_a_worker_is_dead_before_its_outcome_comes(tmp_path):
+def test_a_failed_worker_is_dead_before_its_outcome_is_yielded(tmp_path):
     videos = named(tmp_path, "big", "next")
     outcomes = each_video(hang, videos, lambda _: (800,), Limits(1, timeout=1.5))  # the kernel takes a while to free it
     (outcome,) = next(outcomes)
@@ -227,7 +227,7 @@ def test_a_worker_is_dead_before_its_outcome_comes(tmp_path):
 def test_workers_start_at_once_and_end_with_the_iterator(tmp_path, leave):
     videos = named(tmp_path, "a", "b", "c")
     held: list[Any] = [each_video(hang, videos, limits=Limits(2))]
-    workers = [process(video) for video in videos[:2]]  # before anything was asked for
+    workers = [process(video) for video in videos[:2]]  # before the first next()
     if leave == "closed":
         held[0].close()
         assert list(held[0]) == []
@@ -242,14 +242,14 @@ def test_workers_start_at_once_and_end_with_the_iterator(tmp_path, leave):
     assert not [thread for thread in threading.enumerate() if thread.name == "dfd-videos"]
 
 
-def test_a_caller_who_stops_listening_leaves_nothing(tmp_path):
+def test_an_abandoned_iterator_leaves_no_process(tmp_path):
     for come in each_video(hungry, named(tmp_path, *range(1, 5)), limits=Limits(1)):
         pid = come[0].value
         break
     assert gone(pid)
 
 
-def test_workers_that_cannot_start_end_it(tmp_path):
+def test_workers_that_cannot_start_raise_an_error(tmp_path):
     start = time.monotonic()
     outcomes = list(flat(Unloadable(SystemExit, 3), named(tmp_path, *range(40)), limits=Limits(2)))
     assert time.monotonic() - start < 30  # for all of them
@@ -271,7 +271,7 @@ if __name__ == "__main__":
 """
 
 
-def test_workers_end_with_a_killed_parent(tmp_path):
+def test_workers_end_when_the_parent_is_killed(tmp_path):
     (tmp_path / "parent.py").write_text(PARENT)
     parent = subprocess.Popen(
         [sys.executable, tmp_path / "parent.py"],
@@ -288,7 +288,7 @@ def test_workers_end_with_a_killed_parent(tmp_path):
     assert left_running(parent.pid) == []
 
 
-def test_what_has_come_while_the_caller_did_something_else_comes_together(tmp_path):
+def test_outcomes_finished_meanwhile_are_yielded_together(tmp_path):
     sizes = []
     videos = named(tmp_path, *range(1, 7))
     for come in each_video(note, videos, limits=Limits(1)):
@@ -296,7 +296,7 @@ def test_what_has_come_while_the_caller_did_something_else_comes_together(tmp_pa
         process(videos[min(sum(sizes) + 1, 5)])  # meanwhile the worker has read two,
         time.sleep(0.2)  # and waits
     assert sum(sizes) == 6
-    assert max(sizes) in (2, 3)  # a third when it had begun one as the two were taken
+    assert max(sizes) in (2, 3)  # a third if it had already begun one
 
 
 def test_no_videos_no_outcomes():
@@ -315,13 +315,13 @@ def test_no_videos_no_outcomes():
         ({"until": math.nan}, "until is nan: give"),
     ],
 )
-def test_limits_that_make_no_sense(limits, message):
+def test_nonsensical_limits_are_refused(limits, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         Limits(**limits)
 
 
 def machine(root: Path, groups: str, files: dict[str, str]) -> Path:
-    """A made-up tree of /proc and /sys."""
+    """Make a fake tree of /proc and /sys."""
     for name, text in {"proc/self/cgroup": groups, **{f"sys/fs/cgroup/{n}": t for n, t in files.items()}}.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
@@ -352,7 +352,7 @@ V1 = "5:cpu,cpuacct:/docker/ab\n4:memory:/docker/ab\n0::/docker/ab\n"
         ("", {}, 8),
     ],
 )
-def test_a_quota_of_time_counts_as_cores(tmp_path, monkeypatch, groups, files, cores):
+def test_a_cpu_quota_counts_as_cores(tmp_path, monkeypatch, groups, files, cores):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))
     assert available_cores(machine(tmp_path, groups, files)) == cores
 

@@ -1,4 +1,4 @@
-"""The starting weights scored as they are, beside what training made of them."""
+"""Scores of the starting weights, compared with those after training."""
 
 import json
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def stranger(small_store, tmp_path_factory):
-    """A model that has seen none of the videos, as far as it says."""
+    """A model whose lineage contains none of the videos."""
     folder = tmp_path_factory.mktemp("stranger")
     header, weights = read_checkpoint(train(labelled(small_store), small_store, SMALL, folder / "run"))
     path = folder / "stranger.ckpt"
@@ -30,7 +30,7 @@ def stranger(small_store, tmp_path_factory):
     return path
 
 
-def test_every_video_is_scored_by_the_weights_themselves_on_the_usual_folds(small_store, stranger, tmp_path):
+def test_starting_weights_score_every_video_on_the_same_folds(small_store, stranger, tmp_path):
     out = tmp_path / "zero"
     found = zero_shot(small_store, begun_from(stranger), 2, out)
     assert json.loads((out / "score.json").read_text())["score"] == found
@@ -50,11 +50,11 @@ def test_a_cross_validation_is_compared_with_its_start(small_store, stranger, tm
     start = compare_with_start(small_store, stranger, tmp_path / "cv")
     lost = made.score["balanced_log_loss"] - start["balanced_log_loss"]
     assert start["against"]["balanced_log_loss"] == pytest.approx(lost, abs=1e-9)
-    assert compare_with_start(small_store, stranger, tmp_path / "cv") == start  # kept, not scored again
+    assert compare_with_start(small_store, stranger, tmp_path / "cv") == start  # reused, not scored again
     assert compare_with_start(small_store, None, tmp_path / "cv") is None
 
 
-def test_what_is_no_model_or_has_seen_the_videos_is_refused(small_store, stranger, tmp_path):
+def test_a_model_that_is_invalid_or_has_seen_the_videos_is_refused(small_store, stranger, tmp_path):
     with pytest.raises(ConfigError, match="give --model.weights a checkpoint of dfd, not None"):
         zero_shot(small_store, SMALL, 2, tmp_path / "a")
     train(labelled(small_store), small_store, SMALL, tmp_path / "run")

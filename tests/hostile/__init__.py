@@ -1,4 +1,4 @@
-"""Make files that break video pipelines, each in a different way."""
+"""Make files that break video pipelines, each in its own way."""
 
 import os
 import random
@@ -19,19 +19,19 @@ from tests.conftest import moving_face
 
 Statuses = tuple[str, ...]
 Expected = dict[str, Statuses]
-"""Each video's name and the statuses that it may end with."""
+"""Name of each video to the statuses that it may end with."""
 SCORED: Statuses = ("ok",)
 FACELESS: Statuses = ("no_face",)
 REFUSED: Statuses = ("unreadable",)
 DAMAGED: Statuses = ("ok", "no_face", "unreadable")
-"""Which of them depends on where the damage is."""
+"""The status depends on where the damage is."""
 FLIPPED = 200
 MEMORY = 1.0
 """Memory limit per video in gigabytes: enough for 8K, too little for a quarter of a gigapixel."""
 
 
 def write_hostile(folder: Path) -> Expected:
-    """Fill `folder`, always with the same files; returns how each may end under the memory limit MEMORY."""
+    """Fill `folder` with always the same files; return the allowed statuses of each under the memory limit MEMORY."""
     folder.mkdir(parents=True)
     expected: Expected = {}
     for make in (_broken, _odd_pictures, _other_codecs, _times, _faces, _not_files, _names, _flipped):
@@ -40,7 +40,7 @@ def write_hostile(folder: Path) -> Expected:
 
 
 def encode(path: Path, images: np.ndarray, codec: str = "libx264", **options: str) -> None:
-    """Write pictures (T,H,W,3). options: fps; pixels, the pixel format; times, in milliseconds; and the codec's."""
+    """Encode pictures (T,H,W,3). options: fps, pixels (pixel format), times (milliseconds) and codec options."""
     pixels, times, fps = options.pop("pixels", "yuv420p"), options.pop("times", ""), int(options.pop("fps", "15"))
     with av.open(path, "w", format=options.pop("format", None)) as container:
         stream: Any = container.add_stream(codec, rate=fps, options={"threads": "1", **options})
@@ -97,13 +97,13 @@ def _broken(folder: Path) -> Expected:
 
 
 def _claim(data: bytes, frames: int) -> bytes:
-    """The MP4 `data` with its table of times claiming `frames` frames."""
+    """Patch the MP4 `data` so that its time table claims `frames` frames."""
     place = data.index(b"stts") + 12
     return data[:place] + struct.pack(">I", frames) + data[place + 4 :]
 
 
 def _gigapixels(path: Path, side: int = 16_000) -> None:
-    """One black PNG of a quarter of a gigapixel with transparency: a megabyte on disk, over MEMORY when decoded."""
+    """A black RGBA PNG of a quarter gigapixel: a megabyte on disk, more than MEMORY when decoded."""
     lines = bytes(4 * side + 1) * 500
     deflate = zlib.compressobj(1)
     data = b"".join([*(deflate.compress(lines) for _ in range(side // 500)), deflate.flush()])
@@ -173,21 +173,21 @@ def _faces(folder: Path) -> Expected:
 
 
 def _not_files(folder: Path) -> Expected:
-    """Entries of a folder that are not files: opening a FIFO blocks, and reading a device never ends."""
+    """Make folder entries that are not files: opening a FIFO blocks, and reading a device never ends."""
     (folder / "loop.mp4").symlink_to("loop.mp4")
     (folder / "nowhere.mp4").symlink_to("not there.mp4")
     (folder / "link.mp4").symlink_to("whole.mp4")
     os.mkfifo(folder / "pipe.mp4")
     (folder / "folder.mp4").mkdir()
     here = Path.cwd()
-    os.chdir(folder)  # the path of a socket may have no more than 107 bytes
+    os.chdir(folder)  # a socket path is limited to 107 bytes
     try:
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind("socket.mp4")
     finally:
         os.chdir(here)
     expected: Expected = dict.fromkeys(("loop.mp4", "nowhere.mp4", "pipe.mp4", "folder.mp4", "socket.mp4"), REFUSED)
-    if os.geteuid() == 0:  # others may not make one
+    if os.geteuid() == 0:  # only root may create one
         os.mknod(folder / "device.mp4", 0o20666, os.makedev(1, 5))  # /dev/zero
         expected["device.mp4"] = REFUSED
     (folder / "no permission.mp4").write_bytes((folder / "whole.mp4").read_bytes())
@@ -208,7 +208,7 @@ NAMES = (
 
 NO_UTF8 = b"\xff\xfe \xe9.mp4"
 NO_TEXT = "\\udcff\\udcfe \\udce9.mp4"
-"""How it is named in a dataset's records. A CSV cannot name it."""
+"""The name of the non-UTF-8 file in a dataset's records. A CSV cannot contain it."""
 
 
 def _names(folder: Path) -> Expected:
@@ -218,7 +218,7 @@ def _names(folder: Path) -> Expected:
 
 
 def _flipped(folder: Path) -> Expected:
-    """Copies of a valid video with a few or many bytes changed, in the index or anywhere."""
+    """Write copies of a valid video with a few or many bytes changed, in the index or anywhere."""
     whole = (folder / "whole.mp4").read_bytes()
     (folder / "flipped").mkdir()
     end_of_index = whole.index(b"mdat")
