@@ -139,7 +139,7 @@ class _Crew:
         self._running = self._count  # number of threads
 
     def outcomes(self) -> Generator[list[Outcome], None, None]:
-        """Start the threads and yield an empty list. Then yield new outcomes, at least one at a time, until all came."""
+        """Start; yield an empty list. Then yield new outcomes, at least one at a time, until all are in."""
         owed, threads = len(self._waiting), []
         try:
             for _ in range(self._count):
