@@ -198,7 +198,7 @@ class Cluster:
         return min(cores, int(has.get("GPU", 0))) if self._gpu else cores
 
     def _cores(self, most: int) -> int:
-        """Processes per shard: the cores of the smallest node (per GPU, if used), limited to `most` unless that is 0."""
+        """Processes per shard: the cores of the smallest node (per GPU if used), at most `most` unless it is 0."""
         shares = []
         for node in self._nodes():
             gpus = int(node["Resources"].get("GPU", 0)) if self._gpu else 1
