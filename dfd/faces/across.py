@@ -17,7 +17,7 @@ from dfd.faces.records import TrackletRecord, load_geometry
 Picture = NDArray[np.uint8]
 
 FAR = 1.5
-"""Largest distance that a face moves between two neighbouring looks in different segments, in widths of its box."""
+"""Largest distance that a person moves from one segment to the next, in widths of the face box."""
 ALIKE = 0.6
 """Least correlation of a face with the most similar of its earlier crops."""
 
@@ -30,7 +30,7 @@ class _Person:
     looks: list[NDArray[np.float32]] = field(default_factory=list)
 
     def likeness(self, row: int, look: NDArray[np.float32], boxes: Sequence[NDArray[np.float32]]) -> float:
-        """Similarity of tracklet `row`'s face to this person, in [-1,1]; 0 if it is too far away in the frame."""
+        """Similarity of tracklet `row`'s face to this person, in [-1,1]; 0 if it is too far away or of another size."""
         last, box = boxes[self.rows[-1]], boxes[row]
         small, large = sorted((float(last[2] - last[0]), float(box[2] - box[0])))
         away = float(np.linalg.norm(last[:2] + last[2:] - box[:2] - box[2:])) / 2

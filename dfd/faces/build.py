@@ -109,8 +109,8 @@ def _records(
     with closing(shelf), closing(outcomes):
         if known:
             yield known
-        for come in outcomes:
-            yield [shelf.put(outcome) for outcome in come]
+        for batch in outcomes:
+            yield [shelf.put(outcome) for outcome in batch]
 
 
 class _Shelf:

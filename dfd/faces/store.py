@@ -219,14 +219,14 @@ class FaceStore:
             os.link(partial, place)  # fails if a record exists, even one written a moment ago
             return None
         except FileExistsError:
-            there = read_json(place)
+            recorded = read_json(place)
         except OSError:  # a file system without hard links
-            there = read_json(place) if place.exists() else {"status": "missing", "film": None}
+            recorded = read_json(place) if place.exists() else {"status": "missing", "film": None}
         gone = about["file"] is None  # perhaps only for a while
-        stands = there["status"] not in UNDONE and (gone or same_file(there["file"], about["file"], by_time=True))
-        if not stands:
+        keep = recorded["status"] not in UNDONE and (gone or same_file(recorded["file"], about["file"], by_time=True))
+        if not keep:
             partial.replace(place)
-        kept, unused = (there["film"], about["film"]) if stands else (about["film"], there["film"])
+        kept, unused = (recorded["film"], about["film"]) if keep else (about["film"], recorded["film"])
         return unused if unused != kept else None
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dfd.inference.explain import Explanation
 
 EVERY = 1e6
-"""Share of the segments to score: all of them."""
+"""Multiple of the segments that a prediction scores, large enough to include all of a video."""
 TELLING = 5
 """Number of frames shown per person."""
 

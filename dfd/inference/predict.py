@@ -158,8 +158,8 @@ def _parts(records: Iterable[Sequence[VideoRecord]], most: int) -> Iterator[Sequ
     >>> [list(part) for part in _parts(["abc", "d"], 2)]
     [['a', 'b'], ['c'], ['d']]
     """
-    for come in records:
-        yield from (come[start : start + most] for start in range(0, len(come), most))
+    for batch in records:
+        yield from (batch[start : start + most] for start in range(0, len(batch), most))
 
 
 class _Writer:

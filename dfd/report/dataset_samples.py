@@ -179,8 +179,8 @@ def first_frames(facts: DatasetFacts, videos: Path | None = None) -> list[Face]:
     if there:
         limits = Limits(workers=min(2, len(there)), timeout=TIMEOUT)
         with closing(each_video(first_frame, there, lambda _: (FRAME,), limits)) as outcomes:
-            for come in outcomes:
-                pictures |= {o.video.name: data_uri(o.value, FRAME) for o in come if o.status == "ok"}
+            for batch in outcomes:
+                pictures |= {o.video.name: data_uri(o.value, FRAME) for o in batch if o.status == "ok"}
     return [
         Face(str(row["video"]), pictures.get(str(row["video"]), ""), (str(row["status"]), str(row["reason"])))
         for row in some.to_dict("records")

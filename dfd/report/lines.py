@@ -8,7 +8,7 @@ EVERY = 30.0
 
 
 class Lines:
-    """Called with (number done, total, name of the last one done), writes a line at most every `every` seconds.
+    """Writes a line at most every `every` seconds. Called with (number done, total, name of the last one done).
 
     what: name of the stage. write: takes a line. clock: gives seconds. A new total, or a lower number, restarts the
     rate.

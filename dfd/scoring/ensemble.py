@@ -24,7 +24,7 @@ class Blend(Config):
     """How several runs are blended, and balanced log losses, out of fold, by the plain rule.
 
     alone: each run's own. equal: of equal weights. fitted: of weights that were fitted on the other folds. The losses
-    are None, or absent, where there is too little to judge by.
+    are None, or absent, if there are too few videos to evaluate.
     """
 
     weights: tuple[float, ...] = Field(description="what each run's logits count for: at least 0, with sum 1")

@@ -70,13 +70,13 @@ def equal(logits: Floats, labels: NDArray[np.int64], shares: Floats) -> tuple[fl
 
 
 def calibrated(logits: Floats, labels: NDArray[np.int64], shares: Floats) -> tuple[float, ...]:
-    """Weights that give each run its own temperature. An uninformative run gets weight 0."""
+    """Scale each run by its own temperature, and weight the scaled runs equally. An uninformative run gets 0."""
     scales = np.array([temperature(run, labels, shares).scale for run in logits.T])
     return tuple((scales / scales.sum()).tolist()) if scales.sum() > 0 else equal(logits, labels, shares)
 
 
 def fitted(logits: Floats, labels: NDArray[np.int64], shares: Floats) -> tuple[float, ...]:
-    """The weights of least loss, after each run got its own temperature."""
+    """Scale each run by its own temperature, and fit the weights of the scaled runs."""
     scales = np.array([temperature(run, labels, shares).scale for run in logits.T])
     together = scales * np.array(fit_weights(logits * scales, labels, shares))
     return tuple((together / together.sum()).tolist()) if together.sum() > 0 else equal(logits, labels, shares)

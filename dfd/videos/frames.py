@@ -77,7 +77,7 @@ def _before(time: int | None, other: int | None) -> bool:
 def first_frame(path: Path) -> tuple[VideoFrame, Display]:
     """The first frame that decodes, and how all frames are displayed: like this one, and at its size."""
     with open_film(path) as stream, suppress(FFmpegError):
-        for packet in islice(packets_of(stream), 1):  # saves the frames for which a decoder would wait
+        for packet in islice(packets_of(stream), 1):  # one packet alone: no wait for delayed frames
             for frame in [*stream.decode(packet), *stream.decode(None)]:
                 return frame, Display.of(frame, stream.sample_aspect_ratio)
     with open_film(path) as stream:

@@ -97,8 +97,8 @@ def tables_of(tree: Tree) -> list[Path]:
     """The CSVs of labels in a folder, or else one next to it with a matching name."""
     own = [tree.root / name for name in tree.others if "/" not in name and name.lower().endswith((".csv", ".tsv"))]
     folder = tree.root.resolve()
-    beside = (folder.parent / name for name in ("labels.csv", f"{folder.name}.csv", f"{folder.name}_labels.csv"))
-    return [path for path in own if _has_labels(path)] or [p for p in beside if p.is_file() and _has_labels(p)]
+    nearby = (folder.parent / name for name in ("labels.csv", f"{folder.name}.csv", f"{folder.name}_labels.csv"))
+    return [path for path in own if _has_labels(path)] or [p for p in nearby if p.is_file() and _has_labels(p)]
 
 
 def place(names: Names, folder: Path, name: str, where: Path) -> Path:

@@ -111,6 +111,7 @@ class _Worker:
         self.died = ""
 
     def end(self) -> None:
+        """Kill the process and close its pipe."""
         self.process.kill()
         self.process.join(END_LIMIT)
         self.pipe.close()
@@ -135,7 +136,7 @@ class _Crew:
         self._left = threading.Event()  # set when the caller leaves
         self._changed = threading.Condition()  # guards the following attributes
         self._waiting = deque(videos)
-        self._come: list[Outcome] = []
+        self._arrived: list[Outcome] = []
         self._running = self._count  # number of threads
 
     def outcomes(self) -> Generator[list[Outcome], None, None]:
@@ -149,11 +150,11 @@ class _Crew:
             yield []
             while owed:
                 with self._changed:
-                    self._changed.wait_for(lambda: self._come or not self._running)
-                    come, self._come = self._come, []
+                    self._changed.wait_for(lambda: self._arrived or not self._running)
+                    arrived, self._arrived = self._arrived, []
                     self._changed.notify_all()
-                owed -= len(come)
-                yield come
+                owed -= len(arrived)
+                yield arrived
         finally:
             self._left.set()
             with self._changed:
@@ -171,7 +172,7 @@ class _Crew:
                     break
                 outcome = self._read(worker, video)
                 with self._changed:
-                    self._come.append(outcome)
+                    self._arrived.append(outcome)
                     self._changed.notify_all()
         finally:
             if worker and self._spare is not None and not worker.pipe.closed:
@@ -184,7 +185,7 @@ class _Crew:
                 self._running -= 1
                 if not self._running:
                     why = LATE if self._over() else ("error", "no worker process could be started")
-                    self._come += [Outcome(video, *why) for video in self._waiting]
+                    self._arrived += [Outcome(video, *why) for video in self._waiting]
                 self._changed.notify_all()
 
     def _over(self) -> bool:
@@ -194,7 +195,7 @@ class _Crew:
         """The next video, once the caller has taken enough outcomes; None if none is left or time is up."""
         with self._changed:
             while self._waiting and not self._over():
-                if len(self._come) < 2 * self._count:
+                if len(self._arrived) < 2 * self._count:
                     return self._waiting.popleft()
                 self._changed.wait(min(self._until - time.monotonic(), threading.TIMEOUT_MAX))
         return None
