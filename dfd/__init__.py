@@ -1,6 +1,6 @@
 """dfd: a deepfake detection kit for the Deepfake Detection Challenge, from videos to a scored submission.csv.
 
-From Python: `dfd.load()` gives the detector, `.score("x.mp4")` and `.score_many(paths)` say what it makes of videos.
+From Python: `dfd.load()` loads the detector, `.score("x.mp4")` and `.score_many(paths)` score videos.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ __all__ = ["Detector", "Result", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    """The names that need torch, imported when they are asked for: importing dfd itself takes no time."""
+    """Import names that need torch on first use, so that importing dfd itself is fast."""
     if name in ("Detector", "Result", "load"):
         from dfd import api
 

@@ -34,7 +34,7 @@ File = str | PathLike[str]
 
 
 class Segment(NamedTuple):
-    """A stretch of a video in which faces were scored, in seconds. probability: of being fake, by it alone."""
+    """A segment of a video with scored faces; times in seconds. probability: of being fake, by this segment alone."""
 
     start: float
     stop: float
@@ -43,11 +43,11 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True)
 class Result:
-    """What a detector says of one video. In a notebook it shows itself as the page of `dfd explain`.
+    """A detector's result for one video. A notebook displays it as the page of `dfd explain`.
 
-    verdict: in words of evidence, "cannot say" where a score would say nothing. probability: of being fake, in [0,1],
-    where half of all videos are fakes; 0.5 where there is no score. status: "ok", or why there is no score; reason: in
-    a line. faces: each face that was scored in a segment, by person and time. segments: each segment with a face.
+    verdict: the evidence in words; "cannot say" if the score supports none. probability: of being fake, in [0,1], if
+    half of all videos are fakes; 0.5 without a score. status: "ok", or why there is no score; reason: one line. faces:
+    each scored face of a segment, by person and time. segments: each segment with a face.
     """
 
     name: str
@@ -60,12 +60,12 @@ class Result:
     _page: "partial[str] | None" = field(default=None, repr=False, compare=False)
 
     def _repr_html_(self) -> str:
-        """The page, in a frame; it takes about as long as the score did, since the video is looked at again."""
+        """The page, in a frame. Takes about as long as scoring, since the video is processed again."""
         return framed(self._page()) if self._page else ""
 
 
 class Detector:
-    """A bundle that is loaded, ready to score videos. folder: where it lies."""
+    """A loaded bundle, ready to score videos. folder: of the bundle."""
 
     def __init__(self, bundle: Bundle, folder: Path) -> None:
         self.bundle, self.folder = bundle, folder
@@ -74,18 +74,19 @@ class Detector:
         return f"<Detector {self.folder}: {len(self.bundle.members)} networks on {self.bundle.device.type}>"
 
     def score(self, video: File, timeout: float = 120.0) -> Result:
-        """The result for one video or picture. Errors are in the result's status and reason.
+        """Score one video or image. Errors are in the result's status and reason.
 
-        timeout: seconds that it may take. Raises ConfigError for an impossible one.
+        timeout: limit in seconds. Raises ConfigError for an impossible one.
         """
         (about,) = explained(named([Path(video)]), self.bundle.info, lambda: self.bundle, False, 0, Limits(1, timeout))
         return self._result(about)
 
     def score_many(self, videos: Sequence[File], workers: int = 0, timeout: float = 120.0) -> list[Result]:
-        """The results for several videos, in their order, under a bar. A video that fails costs no other one.
+        """Score several videos with a progress bar. Returns results in their order. A video that fails affects no
+        other.
 
-        workers: processes that look for faces; 0 for one a core. timeout: seconds that a video may take. Raises
-        ConfigError for impossible ones, and where `videos` is a single path.
+        workers: number of processes that detect faces; 0 for one per core. timeout: seconds per video. Raises
+        ConfigError for impossible values, or if `videos` is a single path.
         """
         if isinstance(videos, str | PathLike):
             raise ConfigError(
@@ -118,10 +119,10 @@ class Detector:
 
 
 def load(bundle: File | None = None, device: str = "cpu", force: bool = False) -> Detector:
-    """The detector that comes with dfd, or that of a bundle's folder. Loading takes seconds; keep it.
+    """Load the detector shipped with dfd, or the bundle in a folder. Loading takes seconds, so reuse the detector.
 
-    device: cpu or cuda. force: go on where its files or libraries have changed. Raises CheckpointError for a folder
-    that is no bundle or has changed; ConfigError for a device that is not here.
+    device: cpu or cuda. force: continue if its files or libraries have changed. Raises CheckpointError for a folder
+    that is not a bundle or has changed; ConfigError for a device that this machine lacks.
     """
     folder = shipped() if bundle is None else Path(bundle)
     return Detector(load_bundle(folder, device, force), folder)

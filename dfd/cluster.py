@@ -1,7 +1,7 @@
-"""A Ray cluster: its nodes read videos in shards, and every video gets a result, whatever happens to a node.
+"""Run on a Ray cluster: nodes process shards of videos, and every video gets a result even if a node fails.
 
-Ray sees lost nodes and processes, and knows nothing of videos: a node reads a shard by the same `each_video` as one
-machine does, with its limits and statuses. The only module that imports ray.
+Ray detects lost nodes and processes, but does not know about videos. A node reads a shard with the same `each_video` as
+a single machine, with the same limits and statuses. Only this module imports ray.
 """
 
 import os
@@ -30,31 +30,31 @@ TICK = 5.0
 HEAD_LIMIT = 30.0
 """Seconds that the cluster's head may be unreachable."""
 PROBE_LIMIT = 300.0
-"""Seconds that a node may take to answer `check`: on a busy or cold machine a process takes a minute to start."""
+"""Seconds that a node may take to answer `check`. On a busy or cold machine a process takes a minute to start."""
 SHARD_LIMIT = START_LIMIT
-"""Seconds that a shard may take beyond those of its videos: a process that hangs in native code is then killed."""
+"""Seconds that a shard may take beyond its videos' limits, before a process that hangs in native code is killed."""
 SCORING = 60.0
-"""Seconds that scoring a video may take, once its faces are found, before its process counts as hung."""
+"""Seconds for scoring a video after its faces are found, before its process counts as hung."""
 NOTICE = {"RAY_grpc_client_keepalive_time_ms": "61000", "RAY_grpc_client_keepalive_timeout_ms": "20000"}
-"""Ray's settings by which this process notices a cut cable in 81 seconds: Ray's own take seven minutes. Ray's servers
+"""Ray settings with which this process notices a lost connection in 81 seconds instead of seven minutes. Ray's servers
 close a connection that is probed more than once a minute."""
 NO_RAY = "--cluster needs Ray, which is not installed: pip install 'dfd[cluster]'"
 
 USUAL = Limits()
 
 Work = Callable[[Sequence[Any], Limits], list[Any]]
-"""What a node does: a result with a status for each of some requests, in their order, within limits."""
+"""Work on a node: takes requests and limits, and returns a result with a status for each, in their order."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A node's part of each_video. Its requests are videos, each with its arguments."""
+    """A node's part of each_video. Its requests are videos with their arguments."""
 
     function: Callable[..., Any]
     prepare: Callable[[], None] | None
 
     def __call__(self, requests: Sequence[tuple[Video, tuple[Any, ...]]], limits: Limits) -> list[Outcome]:
-        """An outcome for each."""
+        """Return an outcome for each request."""
         given = {video.name: arguments for video, arguments in requests}
         videos = [video for video, _ in requests]
         each = staying(self.function, videos, lambda video: given[video.name], limits, self.prepare)
@@ -63,7 +63,7 @@ class Reading:
 
 
 class Cluster:
-    """A cluster that this process has joined. workers: processes of a shard; count: shards that run at a time."""
+    """A cluster that this process has joined. workers: processes per shard; count: shards that run at a time."""
 
     def __init__(self, ray: Any, workers: int, gpu: bool = False) -> None:
         self._ray, self._gpu, self._head_seen = ray, gpu, time.monotonic()
@@ -74,13 +74,13 @@ class Cluster:
 
     @property
     def count(self) -> int:
-        """Shards that the nodes of this moment run at a time, at least one."""
+        """Number of shards that the current nodes run at a time, at least one."""
         return max(1, sum(self._fits(node) for node in self._nodes()))
 
     def check(self, needed: float, paths: Sequence[Path], written: Path | None = None) -> None:
         """Check that each node has this dfd and `needed` gigabytes of memory, sees `paths`, and can write to `written`.
 
-        Raises ClusterError, which names the node.
+        Raises ClusterError naming the node.
         """
         with marked(written) as mark:
             asked = [(node["NodeName"], self._asked(node, [*paths, *mark], written)) for node in self._nodes()]
@@ -96,7 +96,7 @@ class Cluster:
         limits: Limits = USUAL,
         prepare: Callable[[], None] | None = None,
     ) -> Generator[list[Outcome], None, None]:
-        """each_video, run by the cluster's nodes. What `function` writes goes to a path that they all see."""
+        """each_video on the cluster's nodes. `function` must write to a path that they all share."""
         return self.spread(
             Reading(function, prepare),
             limits,
@@ -108,10 +108,10 @@ class Cluster:
     def spread(
         self, work: Work, limits: Limits, items: Sequence[Any], request: Request, failure: Failure
     ) -> Generator[list[Any], None, None]:
-        """One result for each item, some at a time: what `work` makes of its `request` on a node, or its `failure`.
+        """Yield one result for each item, in batches: that of `work` for its `request` on a node, or its `failure`.
 
-        What is not done by limits.until is "out_of_budget". What was lost with its node TRIES times is "error"; what
-        failed on a node is tried on others first. Raises the DfdErrors that `work` raises; ClusterError when the
+        Items not done by limits.until are "out_of_budget". An item lost with its node TRIES times is "error"; one that
+        failed on a node is first tried on others. Raises the DfdErrors that `work` raises; ClusterError when the
         cluster's head is lost.
         """
         queue, running = Queue(deque(items), request, failure), dict[Any, Shard]()
@@ -134,11 +134,11 @@ class Cluster:
                         yield final
         finally:
             for task in running:
-                with suppress(Exception):  # of a cluster that is gone
+                with suppress(Exception):  # the cluster may be gone
                     self._ray.cancel(task, force=True)
 
     def _on(self, shard: Shard) -> Any:
-        """The task of a shard: on any node, or in turn on those where its requests have not failed."""
+        """Submit a shard: to any node, or in turn to those where its requests have not failed."""
         strategy: Any = "SPREAD"
         if shard.failed_on and (others := self._others(shard.failed_on)):
             affinity = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
@@ -146,7 +146,7 @@ class Cluster:
         return self._do.options(**self._needs, scheduling_strategy=strategy)
 
     def _wait(self, tasks: list[Any], until: float | None) -> list[Any]:
-        """Tasks that are done; none where that takes over TICK, or the time is up. Raises ClusterError."""
+        """Finished tasks; empty if none finishes within TICK, or time is up. Raises ClusterError."""
         seconds = TICK if until is None else max(0.0, min(TICK, until - time.monotonic()))
         if not tasks:
             time.sleep(min(1.0, seconds))
@@ -160,7 +160,7 @@ class Cluster:
         return list(done)
 
     def _head_there(self) -> bool:
-        """Whether the cluster's head answers. Raises ClusterError where it has not for HEAD_LIMIT.
+        """Whether the cluster's head answers. Raises ClusterError if it has not for HEAD_LIMIT.
 
         Ray itself would wait for it, and then end this process.
         """
@@ -172,7 +172,7 @@ class Cluster:
         return False
 
     def _take(self, task: Any) -> Answer:
-        """The answer of a task that is done. Raises the DfdErrors that its work raised."""
+        """The answer of a finished task. Raises the DfdErrors that its work raised."""
         errors = self._ray.exceptions
         try:
             return self._ray.get(task)
@@ -184,21 +184,21 @@ class Cluster:
             return Answer(reason=f"its node was lost {TRIES} times, the last time with: {_line(error)}")
 
     def _nodes(self) -> list[dict[str, Any]]:
-        """Nodes that are alive and have cores."""
+        """The live nodes that have cores."""
         return [node for node in self._ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
 
     def _others(self, avoided: frozenset[str]) -> list[str]:
-        """Ids of the nodes that run shards, without those to avoid."""
+        """Ids of the nodes that run shards, except those to avoid."""
         return [node["NodeID"] for node in self._nodes() if self._fits(node) and node["NodeID"] not in avoided]
 
     def _fits(self, node: dict[str, Any]) -> int:
-        """Shards that a node runs at a time."""
+        """Number of shards that a node runs at a time."""
         has = node["Resources"]
         cores = int(has["CPU"]) // self.workers
         return min(cores, int(has.get("GPU", 0))) if self._gpu else cores
 
     def _cores(self, most: int) -> int:
-        """Processes of a shard: as many as the smallest node has cores, or has for each GPU; `most` if not 0."""
+        """Processes per shard: the cores of the smallest node (per GPU if used), at most `most` unless it is 0."""
         shares = []
         for node in self._nodes():
             gpus = int(node["Resources"].get("GPU", 0)) if self._gpu else 1
@@ -213,19 +213,19 @@ class Cluster:
         return self._ray.remote(inspect_node).options(num_cpus=0, scheduling_strategy=here).remote(paths, written)
 
     def _answer(self, name: str, answer: Any) -> Any:
-        """The state that a node reports; None if it is gone, so that it gets no work."""
+        """The state that a node reports; None if the node is gone and gets no work."""
         try:
             return self._ray.get(answer, timeout=PROBE_LIMIT)
         except self._ray.exceptions.TaskUnschedulableError:
             return None
-        except Exception as error:  # of its Python, its packages, or Ray  # noqa: BLE001
+        except Exception as error:  # from its Python, its packages, or Ray  # noqa: BLE001
             raise ClusterError(f"node {name} cannot run dfd {dfd.__version__}: {_line(error)}") from None
 
 
 def _do(job: bytes, requests: list[Any], ends: float | None, most: float) -> Answer:
-    """On a node: do a shard. ends: a reading of time.time at which it must be done; the nodes' clocks agree.
+    """Process a shard on a node. ends: deadline as a reading of time.time; the nodes' clocks are assumed to agree.
 
-    most: seconds after which the kernel ends this process, even where native code holds the interpreter's lock.
+    most: seconds after which the kernel ends this process, even while native code holds the interpreter's lock.
     """
     import ray
 
@@ -238,7 +238,7 @@ def _do(job: bytes, requests: list[Any], ends: float | None, most: float) -> Ans
         return Answer(work(requests, limits), node=node)
     except DfdError:
         raise
-    except Exception as error:  # of this node, perhaps  # noqa: BLE001
+    except Exception as error:  # perhaps a problem of this node  # noqa: BLE001
         return Answer(reason=_named(error), node=node)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -246,13 +246,13 @@ def _do(job: bytes, requests: list[Any], ends: float | None, most: float) -> Ans
 
 @contextmanager
 def joined(address: str, workers: int = 0, gpu: bool = False) -> Iterator[Cluster]:
-    """Make this process a driver of the cluster at `address` for the time of a block. What Ray prints goes to a log.
+    """Context in which this process is a driver of the cluster at `address`. Ray's output goes to a log.
 
-    address: "auto" for the cluster that this machine is a node of, "local" for a new one on this machine that ends with
-    the block, host:port of a head, or "ray://host:10001". Raises ClusterError if there is none.
+    address: "auto" for the cluster of this machine, "local" for a new one on this machine that ends with the context,
+    host:port of a head, or "ray://host:10001". Raises ClusterError if there is none.
     """
     for name, value in NOTICE.items():
-        os.environ.setdefault(name, value)  # before the import, which reads them
+        os.environ.setdefault(name, value)  # Ray reads them when it is imported
     try:
         import ray
         import ray.util.client
@@ -272,7 +272,7 @@ def _join(ray: Any, address: str, log: Path) -> None:
     if address == "local":
         options |= {"num_cpus": available_cores(), "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's own is 15: on a busy machine nothing would happen
+        os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's default of 15 would starve workers on a busy machine
     elif address == "auto" or reachable(address.removeprefix("ray://")):
         options = {"address": address} if address.startswith("ray://") else {**options, "address": address}
     else:
@@ -280,7 +280,7 @@ def _join(ray: Any, address: str, log: Path) -> None:
     try:
         ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:
-        ray.shutdown()  # what has begun
+        ray.shutdown()  # undo a partial start
         hint = "; if it needs a token, set RAY_AUTH_MODE=token" if isinstance(error, ConnectionError) else ""
         raise ClusterError(f"cannot join a cluster at {address}: {_line(error)}{hint} (Ray's log: {log})") from None
 

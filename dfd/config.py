@@ -12,13 +12,13 @@ from dfd.errors import ConfigError
 
 
 class Config(BaseModel):
-    """Settings of one stage. A field's description is its meaning and unit; its bounds are what is accepted."""
+    """Settings of one stage. A field's description is its meaning and unit; its bounds are the accepted values."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @classmethod
     def read(cls, values: Mapping[str, Any], where: str) -> Self:
-        """Settings from `values`, for example of a checkpoint. `where` names their place in the error.
+        """Validate `values`, for example from a checkpoint. `where` names their place in the error.
 
         Raises: ConfigError: an unknown key, a wrong type or a value out of range, with the choices.
         """
@@ -28,12 +28,12 @@ class Config(BaseModel):
             raise ConfigError(f"{where}: {explain(cls, error)}") from None
 
     def replace(self, **changes: Any) -> Self:
-        """The same settings with some changed, checked again."""
+        """A copy with some settings changed, validated again."""
         return self.read({**self.model_dump(), **changes}, type(self).__name__)
 
 
 def explain(model: type[BaseModel], error: ValidationError) -> str:
-    """The first thing wrong in `error`, in one line: which field, which value, what would be right."""
+    """Describe the first problem in `error` in one line: the field, its value, and what would be right."""
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
@@ -42,7 +42,7 @@ def explain(model: type[BaseModel], error: ValidationError) -> str:
 
 
 def _fields(model: type[BaseModel], parts: Iterable[int | str]) -> Iterable[str]:
-    """The settings of `model`, or of the model that its `parts` lead to."""
+    """Names of the settings of `model`, or of the nested model at `parts`."""
     for part in parts:
         inner = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
         model = inner if isinstance(inner, type) and issubclass(inner, BaseModel) else model

@@ -1,4 +1,4 @@
-"""How many cores this process may use, and how to use one."""
+"""Number of cores available to this process, and limiting a process to one."""
 
 import math
 import os
@@ -6,18 +6,18 @@ from pathlib import Path
 
 
 def available_cores(root: Path = Path("/")) -> int:
-    """Cores that this process may use: in a container fewer than the machine has, by affinity or by a quota of time.
+    """Number of cores that this process may use. Affinity or a CPU quota may allow fewer than the machine has.
 
-    A quota is rounded up. root: the folder of /proc and /sys.
+    A quota is rounded up. root: parent folder of /proc and /sys.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return math.ceil(min(cores, _quota(root)))
 
 
 def _quota(root: Path) -> float:
-    """Cores' worth of time that the control groups of this process and those above leave it; infinite without a limit.
+    """CPU quota, in cores, of this process's control groups and their parents; infinite without a limit.
 
-    A group that is named but not there is passed over: a container may see its own as the topmost.
+    A missing group is ignored: a container may see its own group as the root.
     """
     quota, mounts = math.inf, root / "sys/fs/cgroup"
     try:
@@ -26,7 +26,7 @@ def _quota(root: Path) -> float:
         return quota
     for line in lines:
         _, controllers, path = line.split(":", 2)
-        if not controllers or "cpu" in controllers.split(","):  # version 2 names none
+        if not controllers or "cpu" in controllers.split(","):  # version 2 lists none
             for mount in (mounts / controllers, mounts / ("cpu" if controllers else "unified")):
                 own = mount / path.lstrip("/")
                 quota = min(quota, *map(_of_group, (own, *own.parents)))
@@ -34,10 +34,10 @@ def _quota(root: Path) -> float:
 
 
 def _of_group(group: Path) -> float:
-    for names in (["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]):  # of version 2, of version 1
+    for names in (["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]):  # cgroup version 2, version 1
         try:
             quota, period = (int(number) for name in names for number in (group / name).read_text().split())
-        except (OSError, ValueError):  # not there, or "max"
+        except (OSError, ValueError):  # missing, or "max"
             continue
         if quota > 0 and period > 0:
             return quota / period
@@ -45,7 +45,7 @@ def _of_group(group: Path) -> float:
 
 
 def use_one_core() -> None:
-    """Two processes of one thread beat one process of two, and threads that fight over cores cost threefold."""
+    """Limit libraries to one thread: two such processes beat one of two, and competing threads cost threefold."""
     import cv2
     import torch
 

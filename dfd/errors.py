@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 SHOWN = 3
-"""Items that an error names; further ones are counted."""
+"""Number of items that an error lists; the rest is counted."""
 
 
 def first_of(texts: Sequence[str]) -> str:
-    """The first of `texts`, and how many more there are.
+    """Abbreviate a list: its first items, and how many more there are.
 
     >>> first_of(["a", "b", "c", "d"])
     'a, b, c and 1 more'
@@ -49,7 +49,7 @@ class VideoReadError(DfdError):
     """
 
     def __init__(self, path: Path | str, reason: str) -> None:
-        super().__init__(path, reason)  # both arguments, so that the error survives pickling out of a worker
+        super().__init__(path, reason)  # keep both arguments, so that the error can be unpickled from a worker
         self.path = Path(path)
         self.reason = reason
 
@@ -70,7 +70,7 @@ class SubmissionError(DfdError):
 
 
 class ClusterError(DfdError):
-    """No cluster at an address, or one with a node that does not fit: which one, and what it lacks."""
+    """No cluster at an address, or a node that cannot be used; names it and the reason."""
 
 
 class TrainingError(DfdError):

@@ -17,18 +17,18 @@ from uuid import uuid4
 
 PARTIAL = ".partial"
 STALE = 86_400.0
-"""Seconds after which a temporary file is of a process that was killed."""
+"""Age in seconds above which a temporary file must belong to a killed process."""
 
 
 def cache() -> Path:
-    """The folder of what was downloaded, which exists then: $DFD_CACHE or ~/.cache/dfd."""
+    """The folder for downloads, created if needed: $DFD_CACHE or ~/.cache/dfd."""
     folder = Path(os.environ.get("DFD_CACHE") or Path.home() / ".cache" / "dfd")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def partial_path(path: Path) -> Path:
-    """A temporary name in the folder of `path` that nobody else has: hidden, and no longer than a file system takes.
+    """A unique temporary name in the folder of `path`: hidden, and no longer than a file system allows.
 
     >>> one, other = partial_path(Path("runs/a.csv")), partial_path(Path("runs/a.csv"))
     >>> one != other, one.parent == other.parent == Path("runs"), one.name.startswith(".a.csv.")
@@ -40,7 +40,7 @@ def partial_path(path: Path) -> Path:
 
 @contextmanager
 def whole(path: Path, durable: bool = False) -> Iterator[Path]:
-    """A temporary path to write to; on leaving it becomes `path`. After an exception nothing is left of it.
+    """Context with a temporary path to write to, which is renamed to `path` at the end. Removed after an exception.
 
     The folder is created if it does not exist. An existing folder at `path` is not replaced. Raises OSError when `path`
     cannot be written.
@@ -60,23 +60,23 @@ def whole(path: Path, durable: bool = False) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, data: bytes, durable: bool = False) -> None:
-    """Write `data` to `path`, whole or not at all."""
+    """Write `data` to `path` atomically."""
     with whole(path, durable) as partial:
         partial.write_bytes(data)
 
 
 def write_text(path: Path, text: str, durable: bool = False) -> None:
-    """Write `text` to `path` as UTF-8, whole or not at all; line ends as they are."""
+    """Write `text` to `path` as UTF-8, atomically, without changing line ends."""
     write_bytes(path, text.encode("utf-8"), durable)
 
 
 def write_json(path: Path, value: Any, durable: bool = False) -> None:
-    """Write `value` to `path` as indented JSON, whole or not at all."""
+    """Write `value` to `path` as indented JSON, atomically."""
     write_text(path, json.dumps(value, indent=1) + "\n", durable)
 
 
 def sync(path: Path) -> None:
-    """Wait until a file's bytes, or a folder's names, are on the disk. Folders of some systems cannot be asked."""
+    """Flush a file's contents, or a folder's names, to the disk. Some systems do not support this for folders."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -88,13 +88,13 @@ def sync(path: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Of a file's bytes, in hexadecimal."""
+    """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest(rows: Iterable[Iterable[object]]) -> str:
-    """One short name for a table, whatever the order of its rows: 16 hexadecimal digits.
+    """Digest of a table, independent of the order of its rows: 16 hexadecimal digits.
 
     >>> digest([("a", 0), ("b", 1)]) == digest([("b", 1), ("a", 0)]) != digest([("a", 1), ("b", 0)])
     True
@@ -104,7 +104,7 @@ def digest(rows: Iterable[Iterable[object]]) -> str:
 
 
 def sweep(folder: Path) -> None:
-    """Remove temporary files that killed processes left under `folder` a day ago or longer."""
+    """Remove temporary files under `folder` that killed processes left a day ago or earlier."""
     for left in folder.rglob(f".*{PARTIAL}"):
         with suppress(OSError):
             if time.time() - left.stat().st_mtime > STALE:

@@ -1,12 +1,12 @@
-"""Memory of this process: keep what is freed, and limit what is taken."""
+"""Memory of this process: keep freed memory, and limit allocations."""
 
 import ctypes
 import sys
 from pathlib import Path
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # of malloc.h; threads' own arenas keep 64 MB at most
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # from malloc.h; arenas of threads keep 64 MB at most
 MAPPED = 1 << 30
-"""Larger arrays, in bytes, still go back to the kernel."""
+"""Larger arrays, in bytes, are still returned to the kernel."""
 
 
 def keep_freed_memory() -> bool:
@@ -15,7 +15,7 @@ def keep_freed_memory() -> bool:
     A network's layers allocate and free arrays of tens of megabytes. By default glibc returns each to the kernel, which
     zeroes the pages of the next one: a third of a training step's time on a CPU. Keeping them costs a quarter more
     memory at the peak (`python -m benchmarks.memory`).
-    Called by the command line only: a library should not decide this. Linux with glibc only.
+    Called only by the command line, since a library should not decide this. Linux with glibc only.
     """
     if sys.platform != "linux":
         return False

@@ -1,4 +1,4 @@
-"""Checks of a cluster's node before work begins: its dfd, its free memory, and the paths that all nodes must see."""
+"""Check a cluster's node before work begins: its dfd, its free memory, and the paths that all nodes must share."""
 
 import os
 import socket
@@ -12,12 +12,12 @@ from dfd.errors import ClusterError
 from dfd.files import partial_path
 
 RESERVE = 1.0
-"""Gigabytes for dfd's libraries and networks."""
+"""Gigabytes of memory for dfd's libraries and networks."""
 
 
 @dataclass(frozen=True)
 class NodeState:
-    """What a node reports. version: of its dfd. free: gigabytes of memory.
+    """State reported by a node. version: of its dfd. free: gigabytes of memory.
 
     absent: the first path that it does not see. refused: why it cannot write to the folder; empty if it can.
     """
@@ -29,7 +29,7 @@ class NodeState:
 
 
 def inspect_node(paths: Sequence[Path], written: Path | None = None) -> NodeState:
-    """The state of this machine: whether it sees `paths`, and can write to the folder `written`."""
+    """Inspect this machine: whether it sees `paths`, and can write to the folder `written`."""
     absent = next((path for path in paths if not os.path.lexists(path)), None)
     refused = ""
     if written and not absent:
@@ -43,7 +43,7 @@ def inspect_node(paths: Sequence[Path], written: Path | None = None) -> NodeStat
 
 
 def check_node(name: str, found: NodeState, memory: float) -> None:
-    """Raise ClusterError, which names the node, if it is not fit for work. memory: gigabytes that a video may take."""
+    """Raise ClusterError naming the node if it is not fit for work. memory: gigabytes per video."""
     if found.version != dfd.__version__:
         raise ClusterError(f"node {name} has dfd {found.version}, and here is {dfd.__version__}: install the same")
     if found.absent is not None:
@@ -59,7 +59,7 @@ def check_node(name: str, found: NodeState, memory: float) -> None:
 
 @contextmanager
 def marked(folder: Path | None) -> Iterator[list[Path]]:
-    """A file in `folder`, if given, until the block ends: a node that does not see it has another folder there."""
+    """Context with a marker file in `folder`, if given. A node that does not see it has another folder there."""
     if folder is None:
         yield []
         return
@@ -82,7 +82,7 @@ def reachable(address: str) -> bool:
 
 
 def _free() -> float:
-    """Gigabytes of memory that are free here; infinity if the system does not report it."""
+    """Gigabytes of free memory on this machine; infinity if the system does not report it."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
     except OSError:

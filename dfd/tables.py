@@ -1,8 +1,8 @@
-"""A table of CSV, as people's programs save it: by hand, by pandas, by a spreadsheet. The one reader of such files.
+"""Read CSV tables as saved by hand, by pandas or by a spreadsheet. All such files are read by this module.
 
-What cannot be mistaken is read: a byte order mark, UTF-16, `;` or tabs between columns, any line ends, an index column
-without a name, names of columns in another case, spaces round a cell, empty rows and columns. `odd` says what was so,
-for who has to know (Kaggle takes none of it). What could mean two things is refused.
+Unambiguous variations are accepted: a byte order mark, UTF-16, `;` or tabs as separators, any line ends, an index
+column without a name, headers in another case, spaces around a cell, empty rows and columns. `odd` lists them for
+callers that must report them (Kaggle accepts none). Ambiguous files are rejected.
 """
 
 import csv
@@ -16,20 +16,20 @@ from dfd.errors import DfdError, first_of
 
 SEPARATORS = (",", ";", "\t")
 EXCEL = "sep="
-"""How a line begins that Excel puts before the header, to name the separator."""
+"""Start of the line that Excel puts before the header, to declare the separator."""
 ENCODINGS = {
     b"\xef\xbb\xbf": ("utf-8-sig", "a byte order mark at its beginning"),
     b"\xff\xfe": ("utf-16", "UTF-16 for its text"),
     b"\xfe\xff": ("utf-16", "UTF-16 for its text"),
 }
-"""Encoding by a file's first bytes, and what is odd about it; UTF-8 if there is no mark."""
+"""Encoding by a file's first bytes, and its description; UTF-8 if there is no byte order mark."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """columns: their names in lower case, less those without one. rows: line in the file, cells by column.
+    """columns: their names in lower case, without unnamed ones. rows: line in the file, and cells by column.
 
-    odd: what of the file is not plain CSV, each ready for a sentence that begins with "it has".
+    odd: deviations from plain CSV, each completing a sentence that begins with "it has".
     """
 
     columns: tuple[str, ...]
@@ -38,12 +38,12 @@ class Table:
 
 
 def read_table(path: Path, columns: Sequence[str | Sequence[str]], error: type[DfdError]) -> Table:
-    """The table in `path`, which has at least `columns`; the first of these holds names, each in one row.
+    """Read the table in `path`, which has at least `columns`; the first of these holds unique names.
 
-    columns: their names as column_name writes them; of several names for one column, the first that is there counts.
+    columns: their names as normalised by column_name; of several names for one column, the first that exists counts.
 
-    Raises `error`, which names the line: no such file, no CSV, a column missing or there twice, a row that is longer
-    than the header, a name missing or there twice.
+    Raises `error`, which names the line: no such file, not CSV, a missing or repeated column, a row longer than the
+    header, a missing or repeated name.
     """
     text, odd = read_text(path, error)
     wanted = [(names,) if isinstance(names, str) else tuple(names) for names in columns]
@@ -64,7 +64,7 @@ def read_table(path: Path, columns: Sequence[str | Sequence[str]], error: type[D
 
 
 def quoted(cell: str) -> str:
-    """A cell for a file of CSV; csv.writer would leave a lone carriage return unquoted, before Python 3.13.
+    """Quote a cell for CSV. Before Python 3.13 csv.writer does not quote a lone carriage return.
 
     >>> quoted("a,b"), quoted(" a"), quoted("a")
     ('"a,b"', '" a"', 'a')
@@ -74,12 +74,12 @@ def quoted(cell: str) -> str:
 
 
 def number(text: str) -> float | None:
-    """A cell's number, also with a decimal comma; None where it is none.
+    """Parse a cell's number, also with a decimal comma; None if it is not a number.
 
     >>> number("0.5"), number("0,5"), number("5,0E-1"), number("1,000.5"), number("1_0")
     (0.5, 0.5, 0.5, None, None)
     """
-    if not text.isascii() or "_" in text:  # which float() takes, and no other reader does
+    if not text.isascii() or "_" in text:  # float() accepts these, but other readers do not
         return None
     try:
         return float(text if "." in text else text.replace(",", ".", 1))
@@ -88,7 +88,7 @@ def number(text: str) -> float | None:
 
 
 def read_text(path: Path, error: type[DfdError]) -> tuple[str, list[str]]:
-    """What is in a file of UTF-8, or of UTF-16 with its mark, and what is odd about its encoding. Raises `error`."""
+    """Read a text file in UTF-8, or in UTF-16 with a byte order mark. Also describe its encoding. Raises `error`."""
     try:
         data = path.read_bytes()
     except OSError as fault:
@@ -104,7 +104,7 @@ def read_text(path: Path, error: type[DfdError]) -> tuple[str, list[str]]:
 def _separated(
     path: Path, text: str, columns: Sequence[Sequence[str]], error: type[DfdError]
 ) -> tuple[str, list[tuple[int, list[str]]]]:
-    """The mark between the columns, by which the header has `columns`, and the rows that it makes."""
+    """Find the separator with which the header has `columns`, and split the rows by it."""
     faults = []
     for separator in SEPARATORS:
         try:
@@ -124,7 +124,7 @@ def _separated(
 
 
 def _lines(text: str, separator: str) -> list[tuple[int, list[str]]]:
-    """(line, cells) of each row, less the spaces round a cell that is not in quotes. Raises csv.Error."""
+    """(line, cells) of each row, without spaces around unquoted cells. Raises csv.Error."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     try:
         return [(reader.line_num, [_trimmed(cell, text) for cell in cells]) for cells in reader]
@@ -133,14 +133,14 @@ def _lines(text: str, separator: str) -> list[tuple[int, list[str]]]:
 
 
 def _header(lines: Sequence[tuple[int, list[str]]]) -> list[str]:
-    """The names of the columns, in lower case; pandas calls a column without one "Unnamed: 0"."""
+    """Column names in lower case; pandas names a column without one "Unnamed: 0"."""
     first = next((cells for _, cells in lines if any(cells) and cells[0] != EXCEL), [])
     names = [column_name(cell) for cell in first]
     return ["" if name.startswith("unnamed:_") else name for name in names]
 
 
 def column_name(name: str) -> str:
-    """A column's name in lower case, words joined by underscores.
+    """Normalise a column's name: lower case, words joined by underscores.
 
     >>> column_name(" File Path"), column_name("is-fake")
     ('file_path', 'is_fake')
@@ -157,7 +157,7 @@ def _in_quotes(cell: str) -> str:
 
 
 def _refuse_names(path: Path, names: Sequence[tuple[int, str]], error: type[DfdError]) -> None:
-    """Raise `error` where a row has no name, or that of another row."""
+    """Raise `error` if a row has no name, or the name of another row."""
     none = [f"line {line}" for line, name in names if not name]
     if none:
         raise error(f"{path}, {first_of(none)}: no file name; give each file one row")
@@ -168,7 +168,7 @@ def _refuse_names(path: Path, names: Sequence[tuple[int, str]], error: type[DfdE
 
 
 def _odd_form(text: str, separator: str, columns: Sequence[str], lines: Sequence[tuple[int, list[str]]]) -> list[str]:
-    """What is not as in plain CSV of `columns`: the first line, line ends, spaces, empty rows and cells."""
+    """Deviations from plain CSV of `columns`: the first line, line ends, spaces, empty rows and cells."""
     begins = text.splitlines()[0]
     plain = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     spaced = sum(cells != bare for (_, cells), bare in zip(lines, plain, strict=False))

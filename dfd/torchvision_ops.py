@@ -1,9 +1,9 @@
-"""Lets torchvision be imported with a CPU-only torch.
+"""Make torchvision importable with a CPU-only torch.
 
 Import this module before timm, facenet_pytorch or pytorch_lightning, which import torchvision.
 
 PyPI's torchvision is built for CUDA. Its native library needs libcudart, so with a CPU build of torch it is not loaded,
-and `import torchvision` ends in "operator torchvision::nms does not exist". Only two operators are missing at import
+and `import torchvision` fails with "operator torchvision::nms does not exist". Only two operators are missing at import
 (nms and qnms), and only nms is called here (by MTCNN). A torchvision whose library loads is not changed.
 
 It also saves the second that torchvision takes to import torch's compiler, for one function that is never called here.
@@ -44,13 +44,13 @@ def nms(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float) -> torc
     return torch.tensor(kept, dtype=torch.int64)
 
 
-# The registrations live as long as these two objects.
+# These two objects keep the registrations alive.
 _schemas: torch.library.Library | None = None
 
 
 @contextmanager
 def _without_compiler() -> Iterator[None]:
-    """Inside, torch._dynamo is a stand-in, which answers by the real one when it is asked."""
+    """Context in which torch._dynamo is a placeholder that loads the real module on first use."""
     if "torch._dynamo" in sys.modules:
         yield
         return

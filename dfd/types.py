@@ -1,4 +1,4 @@
-"""The types that are passed from stage to stage, from a video to a row of submission.csv: frozen and validated.
+"""The types passed between stages, from a video to a row of submission.csv: frozen and validated.
 
 NumPy up to clips/dataset.py, torch after it; uint8 until the model. Shapes: T frames, H height, W width, N faces,
 S side of a square crop, B clips in a batch. Boxes are XYXY in pixels, x to the right and y down.
@@ -21,13 +21,13 @@ Label = Literal[0, 1]
 """1 fake, 0 real."""
 
 Status = Literal["ok", "no_face", "unreadable", "missing", "timed_out", "out_of_budget", "error"]
-"""Outcome of a video: scored; no face found; no readable frame; no such file; killed at its time limit; the run's time
+"""Status of a video: scored; no face found; no readable frame; no such file; killed at its time limit; the run's time
 was up; an unforeseen exception."""
 
 STATUSES: tuple[str, ...] = get_args(Status)
 
 UNDONE: tuple[Status, ...] = ("missing", "timed_out", "out_of_budget", "error")
-"""Temporary failures: the same command tries these videos again, perhaps with other limits."""
+"""Temporary failures. The same command retries these videos, perhaps with other limits."""
 
 STILLS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 """Extensions of image files."""
@@ -36,27 +36,27 @@ Film = Path | bytes
 """A video file, or its bytes in memory."""
 
 Plan = Callable[[int, float], Sequence[NDArray[np.int64]]]
-"""From a video's number of frames and its fps: groups of positions (n,) to read, increasing."""
+"""Maps a video's number of frames and its fps to groups of positions (n,) to read, increasing."""
 
 
 class Wanted(Protocol):
-    """Which segments of a scored video are searched for faces, and which of their frames are read."""
+    """Selects the segments of a scored video in which to detect faces, and the frames to read."""
 
     def first(self, total: int) -> Sequence[int]:
-        """Numbers of the segments, of `total`, to search first."""
+        """Indices of the segments, of `total`, to search first."""
 
     def enough(self, total: int, faced: Collection[int]) -> bool:
-        """Whether the first segments suffice, `faced` of which show a face; else all are searched."""
+        """Whether the first segments suffice, given those that show a face (`faced`); else all are searched."""
 
     def frames(self, start: int, stop: int, fps: float) -> NDArray[np.int64]:
-        """Positions (n,) of the frames that are needed of the segment [start, stop)."""
+        """Positions (n,) of the frames needed from the segment [start, stop)."""
 
     def crops(
         self, start: int, stop: int, fps: float, there: NDArray[np.int64], seen: Sequence[int]
     ) -> NDArray[np.int64]:
-        """Of the frames `there` (n,) on which a tracklet of that segment could be cut out, those that are needed.
+        """The frames needed, out of those `there` (n,) on which a tracklet of that segment can be cropped.
 
-        seen: the ones on which its face was found.
+        seen: the frames on which its face was detected.
         """
 
 
@@ -74,7 +74,7 @@ def _check_increasing(indices: NDArray[np.int64], name: str) -> None:
 
 
 def _utf8(name: str) -> str:
-    """A file name as text that every encoding of Unicode can hold.
+    """Escape a file name so that every Unicode encoding can represent it.
 
     >>> _utf8("vidéo.mp4"), _utf8(b"vid\\xe9o.mp4".decode("utf-8", "surrogateescape"))
     ('vidéo.mp4', 'vid\\\\udce9o.mp4')
@@ -84,14 +84,14 @@ def _utf8(name: str) -> str:
 
 @dataclass(frozen=True)
 class Video:
-    """One video file and what is known of it. An image is a video of one frame.
+    """One video file and its metadata. An image is a video of one frame.
 
-    name: how the manifest and submission.csv call it: a path relative to its folder, with forward slashes. Of a file
-        name that is not UTF-8, the invalid bytes are written as escapes, since a CSV could not hold them.
+    name: as in the manifest and submission.csv: a path relative to its folder, with forward slashes. Bytes that are not
+        UTF-8 are escaped, since a CSV could not hold them.
     label: 1 fake, 0 real, None unknown.
-    source: name of the real video a fake was made from; a real or unknown video's own name. Never empty: it is the
-        group that folds keep together.
-    people: who is in it or gave a face to it, as far as the data says; a further original counts as a person.
+    source: name of the real video a fake was made from; a real or unknown video's own name. Never empty: folds keep
+        videos of one source together.
+    people: who is in it or gave a face to it, if known; a second original counts as a person.
     """
 
     path: Path
@@ -109,7 +109,7 @@ class Video:
 
     @property
     def still(self) -> bool:
-        """Whether it is an image file, by its extension.
+        """Whether it is an image file, by its suffix.
 
         >>> Video(Path("a.JPG"), "a").still, Video(Path("a.mp4"), "a.jpg").still
         (True, False)
@@ -119,10 +119,10 @@ class Video:
 
 @dataclass(frozen=True)
 class Frames:
-    """Decoded frames of one video, in time order: a chunk of them, since 300 frames of 1080p are 1.9 GB.
+    """Decoded frames of one video, in time order. Usually a part of it, since 300 frames of 1080p take 1.9 GB.
 
     images: (T,H,W,3) uint8 RGB, upright. indices: (T,) int64, increasing positions in the video. fps: frames a second.
-    missing: how many of the frames asked for could not be read.
+    missing: number of requested frames that could not be read.
     """
 
     images: NDArray[np.uint8]
@@ -143,9 +143,9 @@ class Frames:
 
 @dataclass(frozen=True)
 class Detections:
-    """The faces found in one frame; N may be 0.
+    """The faces detected in one frame; N may be 0.
 
-    boxes: (N,4) float32 XYXY pixels. confidences: (N,) float32 in [0,1], falling. landmarks: (N,5,2) float32 pixels:
+    boxes: (N,4) float32 XYXY pixels. confidences: (N,) float32 in [0,1], decreasing. landmarks: (N,5,2) float32 pixels:
     left eye, right eye, nose, left and right corner of the mouth, as seen in the image.
     """
 
@@ -164,13 +164,13 @@ class Detections:
 
 @dataclass(frozen=True)
 class Tracklet:
-    """One face in one segment, cut out square with one box size, so that the crop itself never jitters.
+    """One face in one segment, cropped with a square box of constant size, so that the crop does not jitter.
 
     images: (T,S,S,3) uint8 RGB. indices: (T,) int64, increasing positions in the video. boxes: (T,4) float32 XYXY, the
-    face's square box in the upright source frame, of the same size in every frame; images show `margin` times that box
-    about its centre. landmarks: (T,5,2) float32 in pixels of the crop, NaN where not known. confidence: the detector's
-    mean, in [0,1]; 0 if it found no face in a face crop. fps: of the video; 1 of an image.
-    segment: number within the video. face: number within the segment, the largest first.
+    square face box in the upright source frame; images show `margin` times that box about its centre. landmarks:
+    (T,5,2) float32 in pixels of the crop, NaN if unknown. confidence: mean of the detector's, in [0,1]; 0 for a
+    ready-made crop in which it found no face. fps: of the video; 1 for an image.
+    segment: index in the video. face: index in the segment, largest first.
     """
 
     images: NDArray[np.uint8]
@@ -199,7 +199,7 @@ class Tracklet:
 
 @dataclass(frozen=True)
 class Clips:
-    """What a model reads: images (B,3,T,S,S) uint8, labels (B,) float32 (1 fake), names: the B videos they are of."""
+    """A batch for a model: images (B,3,T,S,S) uint8, labels (B,) float32 (1 fake), names: of the B videos."""
 
     images: torch.Tensor
     labels: torch.Tensor
@@ -211,7 +211,7 @@ class Clips:
 
 
 class FaceLogit(NamedTuple):
-    """A network's logit of one tracklet. confidence: the detector's mean, in [0,1]."""
+    """A network's logit of one tracklet. confidence: mean of the detector's, in [0,1]."""
 
     segment: int
     face: int
@@ -221,11 +221,11 @@ class FaceLogit(NamedTuple):
 
 @dataclass(frozen=True)
 class VideoScore:
-    """One row of submission.csv and how it came about.
+    """One row of submission.csv and its origin.
 
     probability: of being fake, in [0,1]. reason: one line when status is not ok. seconds: wall clock spent on it.
-    faces: the logit of each tracklet that was scored, before aggregation and calibration. doubts: why no verdict should
-    rest on the score, each in words; empty where it may.
+    faces: the logit of each scored tracklet, before aggregation and calibration. doubts: reasons why the score supports
+    no verdict; empty if it does.
     """
 
     name: str

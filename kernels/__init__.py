@@ -1,6 +1,6 @@
-"""Kernels for Kaggle: built, checked and rehearsed here, then pushed; there they run without internet.
+"""Kernels for Kaggle: built, checked and rehearsed on this machine, then pushed. On Kaggle they run without internet.
 
-The only code that knows Kaggle. session.py and inputs.py run there, packed with dfd into one script.
+Only this package depends on Kaggle. session.py and inputs.py run there, packed with dfd into one script.
 """
 
 from dfd.errors import DfdError

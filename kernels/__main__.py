@@ -272,7 +272,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _settings(texts: Sequence[str]) -> dict[str, Any]:
-    """Settings by name, from JSON where the text is JSON."""
+    """Parse settings NAME=VALUE, with values as JSON where possible."""
     found: dict[str, Any] = {}
     for key, text in _pairs(texts, "--set").items():
         try:
@@ -283,7 +283,7 @@ def _settings(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def _pairs(texts: Sequence[str], option: str) -> dict[str, str]:
-    """Texts NAME=VALUE, by name. Raises KernelError."""
+    """Parse texts NAME=VALUE, by name. Raises KernelError."""
     for text in texts:
         if "=" not in text:
             raise KernelError(f"{option} {text!r}: name=value is wanted")
@@ -291,7 +291,7 @@ def _pairs(texts: Sequence[str], option: str) -> dict[str, str]:
 
 
 def _kernel(name: str) -> str:
-    """owner/slug of a kernel of the account here."""
+    """owner/slug of a kernel of the current account."""
     return str(read_metadata(name, client.account())["id"])
 
 

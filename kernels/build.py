@@ -1,6 +1,6 @@
-"""One generated script or notebook of a kernel: dfd packed into it, then main.py as it is written.
+"""Generate a kernel's script or notebook: an archive of dfd, followed by the kernel's main.py.
 
-The same commit gives the same bytes: names are sorted, and the archive holds no times or owners.
+The same commit gives the same bytes: names are sorted, and the archive has no times or owners.
 """
 
 import ast
@@ -24,11 +24,11 @@ from kernels.image import pinned
 from kernels.notebook import notebook
 
 OWNER = "OWNER"
-"""The Kaggle account in kernel-metadata.json, until a push fills yours in."""
+"""Placeholder of the Kaggle account in kernel-metadata.json; a push replaces it with yours."""
 RUNTIME = tuple(f"kernels/{n}" for n in ("__init__.py", "inputs.py", "session.py", "image.json", "wheelhouse.json"))
 """Files packed with dfd."""
 LEFT_OUT = "dfd/pretrained/"
-"""The shipped bundle is too large for a script: kernel predict has its bundle attached."""
+"""The shipped bundle, left out because it is too large for a script. Kernel predict has its bundle attached."""
 HEAD = '''\
 """dfd kernel {name}: commit {commit}, content sha256 {sha256}.
 
@@ -74,11 +74,11 @@ RULE = f"# {'-' * 64}"
 
 @dataclass(frozen=True)
 class Sources:
-    """What is attached besides the metadata's sources, and the image.
+    """Sources attached in addition to those in the metadata, and the choice of image.
 
-    instead: a dataset, or a model's version, in place of another kernel's output. earlier: the sha256 of the dataset of
-    what the kernel's last version left, to resume from; "" for any content, None to begin afresh. latest: run in
-    Kaggle's newest image, not in the pinned one.
+    instead: a dataset, or a model's version, in place of another kernel's output. earlier: the sha256 of the dataset
+    with the last version's output, to resume from; "" for any content, None to start afresh. latest: run in Kaggle's
+    newest image instead of the pinned one.
     """
 
     instead: str = ""
@@ -88,7 +88,7 @@ class Sources:
 
 @dataclass(frozen=True)
 class Built:
-    """A kernel in build/<name>. settings: of main.py, as changed. code: the script or notebook that is pushed.
+    """A kernel in build/<name>. settings: those of main.py, after changes. code: the script or notebook to push.
 
     files: packed into it, by name; sha256: of their archive.
     """
@@ -116,7 +116,7 @@ def build(
 ) -> Built:
     """Write build/<name>/main.py, main.ipynb and kernel-metadata.json. Needs no account and no network.
 
-    name: as in places.NAMES; with -notebook the notebook is what is pushed. owner: Kaggle account; "" leaves OWNER.
+    name: as in places.NAMES; a name with -notebook pushes the notebook. owner: Kaggle account; "" leaves OWNER.
     changes: entries of main.py's SETTINGS to replace.
     Raises KernelError: unknown kernel, metadata that is not JSON, or a setting that main.py does not have.
     """
@@ -137,12 +137,12 @@ def build(
 
 
 def earlier(name: str) -> str:
-    """The dataset of what the last version of a kernel left, without its owner."""
+    """The dataset with the output of a kernel's last version, without its owner."""
     return f"dfd-{name}-earlier"
 
 
 def contents(name: str) -> dict[str, bytes]:
-    """The files to pack, by name: dfd's in git or to be added, less its bundle, the session's and the kernel's."""
+    """The files to pack, by name: dfd's files known to git or untracked, without its bundle, plus the kernel's."""
     names = _git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "dfd")
     if names is None:
         found = (path for path in (places.ROOT / "dfd").rglob("*") if "__pycache__" not in path.parts)
@@ -152,12 +152,12 @@ def contents(name: str) -> dict[str, bytes]:
     of_dfd = {file for file in listed if not file.startswith(LEFT_OUT) and (places.ROOT / file).is_file()}
     own = {f"kernels/{places.base(name)}/{file}" for file in (places.SCRIPT, places.METADATA)}
     files = {file: (places.ROOT / file).read_bytes() for file in sorted(of_dfd | set(RUNTIME) | own)}
-    about = f"Metadata-Version: 2.1\nName: dfd\nVersion: {dfd.__version__}\n"  # a checkpoint says which dfd made it
+    about = f"Metadata-Version: 2.1\nName: dfd\nVersion: {dfd.__version__}\n"  # checkpoints record dfd's version
     return {**files, f"dfd-{dfd.__version__}.dist-info/METADATA": about.encode()}
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:
-    """A tar of files, the same bytes on every machine.
+    """Pack files into a tar with the same bytes on every machine.
 
     >>> pack({"b": b"2", "a": b"1"}) == pack({"a": b"1", "b": b"2"})
     True
@@ -173,12 +173,12 @@ def pack(files: Mapping[str, bytes]) -> bytes:
 
 @lru_cache(maxsize=8)
 def _payload(packed: bytes) -> str:
-    """An archive as text. It takes a second, and a push builds more than once."""
+    """An archive as text, cached: it takes a second, and a push builds several times."""
     return base64.b85encode(lzma.compress(packed, preset=9 | lzma.PRESET_EXTREME)).decode()
 
 
 def commit() -> str:
-    """The commit that is checked out, with -dirty where packed files differ from it; "unknown" without git."""
+    """The commit that is checked out, with -dirty if packed files differ from it; "unknown" without git."""
     head = _git("rev-parse", "--short=12", "HEAD")
     if head is None:
         return "unknown"
@@ -186,13 +186,13 @@ def commit() -> str:
 
 
 def uncommitted() -> list[str]:
-    """Files that are packed, or that make a kernel, and differ from the commit."""
+    """Files that are packed, or used to build a kernel, and differ from the commit."""
     lines = (_git("status", "--porcelain", "--untracked-files=all", "--", "dfd", "kernels") or "").splitlines()
     return [line[3:] for line in lines if not line[3:].startswith(LEFT_OUT)]
 
 
 def read_metadata(name: str, owner: str = "", sources: Sources = Sources()) -> dict[str, Any]:
-    """kernel-metadata.json of a kernel, with `owner` for OWNER and with `sources`. Raises KernelError."""
+    """Read a kernel's kernel-metadata.json, with `owner` for OWNER and with `sources`. Raises KernelError."""
     base = places.base(name)
     if base not in places.NAMES:
         raise KernelError(f"no kernel {name!r}; there are {', '.join(places.NAMES)}, each also as NAME-notebook")
@@ -228,7 +228,7 @@ def unversioned(source: str) -> str:
 
 
 def _settings(main: str, changes: Mapping[str, Any], name: str) -> tuple[str, dict[str, Any]]:
-    """main.py with its SETTINGS changed, and those settings."""
+    """main.py with its SETTINGS changed, and these settings."""
     body = ast.parse(main).body
     found = next(node for node in body if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "SETTINGS")
     settings: dict[str, Any] = ast.literal_eval(found.value or ast.Constant(None))
@@ -249,7 +249,7 @@ def _settings(main: str, changes: Mapping[str, Any], name: str) -> tuple[str, di
 
 
 def _git(*arguments: str) -> str | None:
-    """What git prints; None where this is no checkout of it, or there is no git."""
+    """The output of git; None outside a checkout, or without git."""
     try:
         done = subprocess.run(["git", *arguments], cwd=places.ROOT, capture_output=True, text=True, check=False)
     except FileNotFoundError:

@@ -17,22 +17,22 @@ from kernels.build import OWNER, Built
 from kernels.image import pinned
 
 LARGEST = 900_000
-"""Bytes of the code: Kaggle refuses 1 MB, after the upload."""
+"""Maximum bytes of the code: Kaggle rejects 1 MB after the upload."""
 LONGEST = 32_400
-"""Seconds of a session: nine hours."""
+"""Maximum seconds of a session: nine hours."""
 RESERVE = 600
-"""Seconds that the kernel's own time limit leaves before that, for writing results."""
+"""Seconds between the kernel's own time limit and Kaggle's, for writing results."""
 OLDEST = (3, 11)
 """The oldest Python that dfd supports."""
 NAME = r"[a-z0-9][a-z0-9-]*[a-z0-9]"
 ACCOUNT = rf"(?:{OWNER}|{NAME})"
 SHAPES = ("NvidiaTeslaT4", "NvidiaL4", "NvidiaL4X1", "NvidiaTeslaA100", "NvidiaH100", "NvidiaRtxPro6000")
 Rule = tuple[Callable[[Any], bool], str]
-"""Whether the value of a metadata key holds, and what is wanted."""
+"""Checks the value of a metadata key, and describes valid values."""
 
 
 def _exactly(*values: Any) -> Rule:
-    """One of `values`, of its very type: 0 is not false to Kaggle's client."""
+    """Accepts one of `values`, of the same type: 0 is not false for Kaggle's client."""
     wanted = " or ".join(map(repr, values))
     return lambda value: any(type(value) is type(one) and value == one for one in values), wanted
 
@@ -70,18 +70,18 @@ RULES: dict[str, Rule] = {
     "docker_image_pinning_type": _exactly("original", "latest"),
 }  # fmt: skip
 REQUIRED = frozenset({"id", "title", "code_file", "kernel_type", "language", "is_private", "enable_internet"})
-"""Keys that may not be missing: Kaggle's client fills in a public kernel with internet, or nothing."""
+"""Required keys. Without them Kaggle's client assumes a public kernel with internet, or nothing."""
 SECRET = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bKGAT_[0-9A-Za-z]{8,}|\bAKIA[0-9A-Z]{16}\b|\bhf_[0-9A-Za-z]{30,}|"
     r"""["']key["']\s*:\s*["'][0-9a-f]{32}["']|\bgh[pousr]_[0-9A-Za-z]{30,}|\bgithub_pat_\w{30,}"""
 )
-"""Private keys, and tokens of Kaggle, AWS, Hugging Face and GitHub."""
+"""Patterns of private keys, and of tokens of Kaggle, AWS, Hugging Face and GitHub."""
 SECRET_FILE = re.compile(r"(^|/)(kaggle\.json|access_token|\.env|\.netrc|id_(rsa|ed25519)|.*\.(pem|key))$")
 HARD_PATH = re.compile(r"/kaggle/input/[a-z0-9]")
 
 
 def faults(built: Built) -> list[str]:
-    """What is wrong with a built kernel, a sentence each."""
+    """Describe the problems of a built kernel, a sentence each."""
     rules: tuple[Callable[[Built], Iterator[str]], ...] = (_metadata, _code, _settings, _files)
     return [fault for rule in rules for fault in rule(built)]
 
@@ -111,8 +111,8 @@ def _code(built: Built) -> Iterator[str]:
 
 
 def _settings(built: Built) -> Iterator[str]:
-    """A time limit past Kaggle's, and a recipe or an option that dfd does not know."""
-    from kernels.session import faces_config, training_recipe  # imports torch, which other checks need not wait for
+    """Report a time limit past Kaggle's, and a recipe or an option that dfd does not know."""
+    from kernels.session import faces_config, training_recipe  # imports torch, which other checks do not need
 
     hours, most = built.settings.get("hours"), (LONGEST - RESERVE) / 3600
     if not isinstance(hours, int | float) or not 0 < hours <= most:
@@ -125,7 +125,7 @@ def _settings(built: Built) -> Iterator[str]:
 
 
 def _files(built: Built) -> Iterator[str]:
-    """What is wrong with the code, and with each file that is packed into it."""
+    """Report problems with the code, and with each packed file."""
     own = [value for key, value in os.environ.items() if key in ("KAGGLE_KEY", "KAGGLE_API_TOKEN") and len(value) > 7]
     code = re.sub(r'PAYLOAD = \\?"[^"]*"', "", built.code)
     packed = {name: data.decode("utf-8", "replace") for name, data in built.files.items()}
@@ -137,9 +137,9 @@ def _files(built: Built) -> Iterator[str]:
 
 @cache
 def _faults_of(name: str, text: str) -> tuple[str, ...]:
-    """What is wrong with a file, whoever's machine it is on. Python must compile on the oldest and on this one.
+    """Report problems of a file on any machine. Python code must compile with the oldest version and with this one.
 
-    Warnings count too: a newer Python turns them into errors.
+    Warnings count too, since a newer Python turns them into errors.
     """
     found = []
     if SECRET_FILE.search(name):

@@ -1,6 +1,6 @@
-"""Kaggle's API, through its command line only: importing the package logs in.
+"""Kaggle's API, used only through its command line, because importing the package logs in.
 
-What the command prints counts, not its exit status, which is 0 for many errors.
+The printed output decides, not the exit status, which is 0 for many errors.
 """
 
 import os
@@ -16,9 +16,9 @@ from pathlib import Path
 from kernels import KernelError
 
 PATIENCE = 3600
-"""Seconds for one command: an upload of a large dataset."""
+"""Time limit of a command in seconds: an upload of a large dataset."""
 PAUSE = 30.0
-"""Seconds between two questions about something that takes its time."""
+"""Seconds between two polls."""
 TOKEN = "make an API token at https://www.kaggle.com/settings/api and save it as ~/.kaggle/access_token"
 NO_NETWORK = re.compile(r"Max retries exceeded|Connection (aborted|broken)|ConnectionError|[Tt]imed out|\b50[234]\b")
 MISSING = re.compile(r"not found|\b40[34]\b|permission\b.*\bdenied|cannot access", re.IGNORECASE)
@@ -26,16 +26,16 @@ MISSING = re.compile(r"not found|\b40[34]\b|permission\b.*\bdenied|cannot access
 
 
 class UnreachableError(KernelError):
-    """Kaggle did not answer: this says nothing about what was asked for."""
+    """Kaggle did not answer, so the request's result is unknown."""
 
 
 class MissingError(KernelError):
-    """What was asked for does not exist, or is private to another account."""
+    """The requested object does not exist, or is private to another account."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The exit status of a command, and what it printed."""
+    """The exit status of a command, and its output."""
 
     status: int
     out: str
@@ -48,7 +48,7 @@ class Answer:
 
     @property
     def words(self) -> str:
-        """What Kaggle says in one line: errors if there are any, without the general advice after an empty line."""
+        """Kaggle's message in one line: its errors if there are any, without the advice after an empty line."""
         said = self.err.strip() or self.out.strip()
         said = said.splitlines()[-1] if said.startswith("Traceback") else said.partition("\n\n")[0]
         return " ".join(said.split())[-300:] or f"nothing, with exit status {self.status}"
@@ -93,7 +93,7 @@ def ask(*arguments: str) -> str:
 
 
 def exists(*arguments: str) -> bool:
-    """Whether what the command asks for exists. Raises KernelError when Kaggle does not say."""
+    """Whether the object that the command requests exists. Raises KernelError when Kaggle does not say."""
     try:
         ask(*arguments)
     except MissingError:
@@ -102,7 +102,7 @@ def exists(*arguments: str) -> bool:
 
 
 def tries(minutes: float) -> Iterator[bool]:
-    """Try after try, PAUSE seconds apart, for so many minutes; yields whether it is the last."""
+    """Yield once per attempt, PAUSE seconds apart, for `minutes`: whether it is the last."""
     until = time.monotonic() + minutes * 60
     while time.monotonic() < until:
         yield False
@@ -119,7 +119,7 @@ def account() -> str:
 
 
 def kernel_status(kernel: str) -> tuple[str, str]:
-    """The state of owner/slug (QUEUED, RUNNING, COMPLETE, ERROR, CANCEL_ACKNOWLEDGED, …), and why it failed or ""."""
+    """The state of owner/slug (QUEUED, RUNNING, COMPLETE, ERROR, CANCEL_ACKNOWLEDGED, …), and its failure or ""."""
     out = ask("kernels", "status", kernel)
     found = re.search(r'has status "(?:KernelWorkerStatus\.)?(\w+)"', out)
     if found is None:

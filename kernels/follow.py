@@ -18,11 +18,11 @@ WANTED = {
     "train": rf"^({REPORT}|run\.html|bundle/.*|run/(score\.json|metrics\.csv|folds\.csv|oof\.csv))$",
     "predict": rf"^({REPORT}|explain\.html|submission\.csv|sample_submission\.csv)$",
 }
-"""Files to fetch of a kernel's output, as a regular expression."""
+"""Files to fetch from a kernel's output, as a regular expression."""
 
 
 def status(name: str, kernel: str, wait: float = 0) -> str:
-    """The state of owner/slug; with `wait`, at its end or after so many minutes. Raises KernelError when it failed."""
+    """The state of owner/slug, after waiting up to `wait` minutes for its end. Raises KernelError when it failed."""
     state, why = wait_for(kernel, wait)
     if state in ENDED and state != "COMPLETE":
         again = f"; resume from what it left: make kernel-push KERNEL={name} RESUME=1"
@@ -36,7 +36,7 @@ def status(name: str, kernel: str, wait: float = 0) -> str:
 def wait_for(kernel: str, wait: float) -> tuple[str, str]:
     """The state of owner/slug at its end, or after `wait` minutes, and why it failed or "".
 
-    A network that is lost meanwhile does not end the wait.
+    A lost network connection does not end the wait.
     """
     for last in client.tries(wait):
         try:
@@ -53,11 +53,11 @@ def wait_for(kernel: str, wait: float) -> tuple[str, str]:
 
 
 def fetch(name: str, kernel: str, out: Path, everything: bool = False) -> Path:
-    """Fetch the output of the last version of owner/slug into `out`; return that folder.
+    """Fetch the output of the last version of owner/slug into `out`. Returns that folder.
 
     Raises KernelError when there is none, or a file is an error message of Kaggle's.
     """
-    for earlier in (REPORT, SUBMISSION):  # not to take an earlier version's for this one's
+    for earlier in (REPORT, SUBMISSION):  # remove those of an earlier version
         (out / earlier).unlink(missing_ok=True)
     download(kernel, out, ".*" if everything else WANTED[places.base(name)])
     if not (out / REPORT).is_file():
@@ -103,13 +103,13 @@ def image(kernel: str) -> Image:
 
 
 def log(kernel: str, out: Path) -> str:
-    """What the last version of owner/slug printed. Raises KernelError when there is no log yet."""
+    """The log of the last version of owner/slug. Raises KernelError when there is none yet."""
     download(kernel, out, "^$")
     path = out / f"{kernel.rpartition('/')[2]}.log"
     if not path.is_file():
         raise KernelError(f"{kernel} has no log yet")
     text = path.read_text(encoding="utf-8", errors="replace")
-    try:  # Kaggle keeps it as JSON
+    try:  # Kaggle stores it as JSON
         return "".join(str(entry.get("data", "")) for entry in json.loads(text, strict=False))
     except (ValueError, AttributeError, TypeError):
         return text

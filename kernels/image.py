@@ -1,7 +1,7 @@
-"""Kaggle's image: pinned in kernels/image.json with its Python and packages, and a like environment here.
+"""Kaggle's image, pinned in kernels/image.json with its Python and packages, and a similar local environment.
 
 Kaggle changes its default image every month or two, and Python with it. A version pushed with LATEST=1 runs in the
-newest; `make kernel-image KERNEL=… MOVE=1` then pins that one.
+newest image; `make kernel-image KERNEL=… MOVE=1` then pins that one.
 """
 
 import json
@@ -27,7 +27,7 @@ DIGEST = re.compile(r"gcr\.io/kaggle-[a-z-]+/python@sha256:([0-9a-f]{64})")
 
 @dataclass(frozen=True)
 class Image:
-    """docker_image: with its digest. python: as in "3.12". versions: of packages, "" where any will do."""
+    """docker_image: with its digest. python: as in "3.12". versions: of packages, "" accepts any."""
 
     docker_image: str
     python: str
@@ -52,12 +52,12 @@ def pinned() -> Image:
 
 
 def seen(docker_image: str, about: Mapping[str, Any]) -> Image:
-    """The image that a run was in, from its kernel.json."""
+    """The image in which a run took place, from its kernel.json."""
     return Image(docker_image, ".".join(str(about["python"]).split(".")[:2]), dict(about.get("versions", {})))
 
 
 def here() -> Image:
-    """This machine's Python and versions, as if they were an image; "not installed" for what is missing."""
+    """This machine's Python and package versions in the form of an image; "not installed" for missing ones."""
     image = pinned()
     missing = dict.fromkeys(image.versions, "not installed")
     python = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -65,7 +65,7 @@ def here() -> Image:
 
 
 def differences(one: Image, other: Image) -> list[dict[str, str]]:
-    """A row for each part of `one` that `other` has in another version; builds as +cu128 do not count."""
+    """One row for each item of `one` whose version differs in `other`; build tags like +cu128 are ignored."""
     left, right = _parts(one), _parts(other)
     return [
         {"what": what, "pinned": value, "there": right[what]}
@@ -75,15 +75,15 @@ def differences(one: Image, other: Image) -> list[dict[str, str]]:
 
 
 def move(to: Image) -> None:
-    """Pin `to`, with a version for each package that had one."""
+    """Pin `to`, with versions for the packages that had one."""
     versions = {name: to.versions.get(name, "") if wanted else "" for name, wanted in pinned().versions.items()}
     write_json(places.source("image.json"), {**asdict(to), "versions": versions})
 
 
 def linked_environment(folder: Path) -> Path:
-    """Make a virtual environment of links to the image's packages, as installed here; return its Python.
+    """Create a virtual environment with links to the image's packages as installed here. Returns its Python.
 
-    A kernel that needs a package which Kaggle lacks fails in it.
+    A kernel that needs a package missing on Kaggle fails in it.
     """
     venv.EnvBuilder(symlinks=True, with_pip=False).create(folder)
     site = site_packages(folder)
@@ -97,7 +97,7 @@ def linked_environment(folder: Path) -> Path:
 
 
 def exact_environment(folder: Path) -> Path:
-    """Install the image's Python and its exact versions, once; return its Python. Minutes and 7.5 GB.
+    """Install the image's Python and its exact package versions, once. Returns its Python. Minutes and 7.5 GB.
 
     Raises KernelError when that Python is not installed, or pip fails.
     """
@@ -119,12 +119,12 @@ def exact_environment(folder: Path) -> Path:
 
 
 def site_packages(environment: Path) -> Path:
-    """Where the packages of a virtual environment are."""
+    """The folder of a virtual environment's packages."""
     return next(environment.glob("lib/python3*/site-packages"))
 
 
 def image_packages() -> list[str]:
-    """The installed packages that the image has too: those of kernels/image.json, and what they require."""
+    """The installed packages that the image has too: those of kernels/image.json, and their requirements."""
     found: set[str] = set()
     todo = list(pinned().versions)
     while todo:
@@ -133,7 +133,7 @@ def image_packages() -> list[str]:
             continue
         try:
             required = metadata.requires(name) or []
-        except metadata.PackageNotFoundError:  # of another platform, or not installed here
+        except metadata.PackageNotFoundError:  # for another platform, or not installed here
             continue
         found.add(name)
         needed = (Requirement(text) for text in required)

@@ -1,4 +1,4 @@
-"""Folders that one kernel or upload hands to another, and the sources that are attached to a kernel.
+"""Folders passed from one kernel or upload to another, and the sources attached to a kernel.
 
 Such a folder holds files only, and a MANIFEST.json: {"kind": its kind, "files": {name: sha256}}. Kaggle mounts one
 source at changing paths (/kaggle/input/<slug>, /kaggle/input/datasets/<owner>/<slug>, …), even in one session, so
@@ -24,13 +24,13 @@ MARKERS = (
     ("bundle", "bundle.json"), ("faces", "dataset.json"), ("faces", "faces.tar"), ("run", "config.json"),
     ("run", "run.tar"), ("wheels", MANIFEST),
 )  # fmt: skip
-"""A file that shows the kind of a folder."""
+"""Kind of folder -> a file that identifies it."""
 PACKED = ("faces", "run")
-"""Kinds with many files, which travel as one <kind>.tar: Kaggle keeps few files of an output."""
+"""Kinds with many files, sent as one <kind>.tar, since Kaggle keeps few files of an output."""
 DEPTH = 6
 """Levels of folders to search: models/<owner>/<model>/<framework>/<variation>/<version> has six."""
 LISTED = 60
-"""Lines of a listing of what is mounted."""
+"""Maximum lines in a listing of the mounted folders."""
 
 
 def find(root: Path, wanted: Callable[[Path], bool], depth: int = DEPTH) -> list[Path]:
@@ -49,22 +49,22 @@ def competition(root: Path) -> list[Path]:
 
 
 def videos(root: Path, name: str) -> list[Path]:
-    """The folders of videos with labels: each with a metadata.json, or with `name` the folder called so."""
+    """The folders of labelled videos: those with a metadata.json, or with `name` the folder of that name."""
     return find(root, lambda folder: folder.name == name if name else (folder / METADATA).is_file())
 
 
 def of_kind(root: Path, kind: str, identity: str = "") -> list[Path]:
-    """The folders whose MANIFEST.json says that they are a `kind`; with `identity`, those with that content."""
+    """The folders whose MANIFEST.json declares this `kind`; with `identity`, those with that content."""
     return find(root, lambda folder: read_manifest(folder)["kind"] == kind and content(folder).startswith(identity))
 
 
 def kind_of(folder: Path) -> str:
-    """bundle, faces, run, wheels, or "nothing"."""
+    """The kind of a folder: bundle, faces, run, wheels, or "nothing"."""
     return next((kind for kind, marker in MARKERS if (folder / marker).is_file()), "nothing")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """What the MANIFEST.json of `folder` says; of kind "" without a MANIFEST.json of dfd."""
+    """Read the MANIFEST.json of `folder`; of kind "" if it has none of dfd."""
     try:
         about = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -75,7 +75,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def write_manifest(folder: Path, kind: str) -> str:
-    """Write the MANIFEST.json of all files in `folder`; return one sha256 for all."""
+    """Write the MANIFEST.json of all files in `folder`. Returns one sha256 for all."""
     files = {path.relative_to(folder).as_posix(): sha256(path) for path in listed(folder) if path.name != MANIFEST}
     write_json(folder / MANIFEST, {"kind": kind, "files": files})
     return identity(files)
@@ -87,7 +87,7 @@ def content(folder: Path) -> str:
 
 
 def identity(files: Mapping[str, str]) -> str:
-    """One sha256 for files by name and sha256, whatever their order.
+    """One sha256 for files by name and sha256, independent of their order.
 
     >>> identity({"a": "1", "b": "2"}) == identity({"b": "2", "a": "1"})
     True
@@ -96,7 +96,7 @@ def identity(files: Mapping[str, str]) -> str:
 
 
 def fault(folder: Path) -> str:
-    """What is wrong with a folder's files by its MANIFEST.json, in a few words; "" when each has its sha256."""
+    """Describe what is wrong with a folder's files according to its MANIFEST.json; "" if all have their sha256."""
     for name, wanted in read_manifest(folder)["files"].items():
         path = folder / name
         if not path.is_file():
@@ -107,16 +107,16 @@ def fault(folder: Path) -> str:
 
 
 def listed(folder: Path) -> Iterator[Path]:
-    """The files below a folder, by name, less hidden ones: a file that is still being written has a hidden name."""
+    """The files below a folder, by name, without hidden ones, which may still be being written."""
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
             yield path
 
 
 def stage(folder: Path, to: Path, kind: str) -> str:
-    """Put the files of `folder` into `to` as they travel, with a manifest; return the sha256 of all.
+    """Copy the files of `folder` into `to` in the form for upload, with a manifest. Returns the sha256 of all.
 
-    What is PACKED becomes one tar, other folders are copied file by file. Raises KernelError for folders in these.
+    Kinds in PACKED become one tar, other folders are copied file by file. Raises KernelError for folders in these.
     """
     to.mkdir(parents=True, exist_ok=True)
     if kind in PACKED and not (folder / f"{kind}.tar").is_file():
@@ -132,14 +132,14 @@ def stage(folder: Path, to: Path, kind: str) -> str:
 
 
 def unpack(folder: Path, kind: str, to: Path) -> Path:
-    """Unpack the <kind>.tar of an attached folder to `to`, whole or not at all: a session may be cut off."""
+    """Unpack the <kind>.tar of an attached folder to `to`, atomically, since a session may be cut off."""
     with whole(to) as partial, tarfile.open(folder / f"{kind}.tar") as archive:
         archive.extractall(partial, filter="data")
     return to
 
 
 def listing(root: Path) -> list[str]:
-    """The folders mounted under `root`, three levels deep, with the number of their files, for a log."""
+    """List the folders mounted under `root`, three levels deep, with their number of files, for a log."""
     below = (path for depth in ("*", "*/*", "*/*/*") for path in root.glob(depth))
     mounted = [path for path in (root, *below) if path.is_dir()]
     lines = [f"{path}/ ({sum(inner.is_file() for inner in path.iterdir())} files)" for path in sorted(mounted)]

@@ -1,4 +1,4 @@
-"""A kernel's script as a notebook of short cells, for Kaggle's Copy & Edit."""
+"""Convert a kernel's script to a notebook of short cells, for Kaggle's Copy & Edit."""
 
 import ast
 import json
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def notebook(name: str, head: str, main: str) -> str:
-    """The notebook, as JSON: a text, then `head` as a hidden cell, then a cell for each part of `main`.
+    """The notebook as JSON: a text, `head` as a hidden cell, then one cell for each part of `main`.
 
     head: code that unpacks dfd. main: text of a main.py.
     """
@@ -23,7 +23,7 @@ def notebook(name: str, head: str, main: str) -> str:
 
 
 def parts(main: str) -> list[str]:
-    """The parts of a main.py, less its docstring: imports as one, each other statement, and the call of main().
+    """Split a main.py without its docstring: imports as one part, each other statement, and the call of main().
 
     >>> parts("import sys\\nimport json\\n\\nA = 1\\n\\nif __name__ == '__main__':\\n    print(A)\\n")
     ['import sys\\nimport json', 'A = 1', 'print(A)']

@@ -1,4 +1,4 @@
-"""Run the kernels one after the other on Kaggle: faces, train, predict; what is done already is not done again."""
+"""Run the kernels faces, train and predict on Kaggle, one after the other. Finished ones are not run again."""
 
 import time
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ from kernels.push import Order, push
 from kernels.resume import KINDS, MAY_CHANGE, NothingLeftError
 
 WEEK = 7 * 24 * 60.0
-"""Minutes to wait for a session, and for the end of a run."""
+"""Minutes to wait for a free session, and for the end of a run."""
 
 
 def run_all(account: str, changes: Mapping[str, Any], latest: bool = False) -> None:
-    """Run each kernel to its end, and wait for it before the next.
+    """Run each kernel to its end before the next one.
 
-    A kernel whose last version is done, with this code, these settings and this input, is left as it is; one that runs
-    is waited for; one that was cut off is resumed. So a second call continues where the first was stopped.
+    A kernel is skipped if its last version is done with this code, these settings and this input. A running one is
+    waited for; one that was cut off is resumed. So a second call continues where the first was stopped.
     changes: settings, by name for each kernel that has it, or as in "train.hours". Raises KernelError when one fails.
     """
     made = ""
@@ -42,9 +42,9 @@ def settings_by_kernel(changes: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def run_one(order: Order, given: str) -> str:
-    """Run a kernel until it is done, from version to version; return the sha256 of what it made.
+    """Run a kernel until it is done, resuming as often as needed. Returns the sha256 of its result.
 
-    given: the sha256 of what the kernel before made.
+    given: the sha256 of the previous kernel's result.
     """
     built, pushed = build(order.name, order.account, order.changes), False
     kernel = str(built.metadata["id"])
@@ -69,11 +69,11 @@ def run_one(order: Order, given: str) -> str:
             version = push(order)
         show.say(f"Pushed {version.name}, version {version.version}: {version.url}")
         pushed = True
-        time.sleep(client.PAUSE)  # until Kaggle answers with the new version
+        time.sleep(client.PAUSE)  # until Kaggle lists the new version
 
 
 def is_same(about: Mapping[str, Any], built: Built, given: str) -> bool:
-    """Whether a report is of a version with this code, these settings, and this input from the kernel before."""
+    """Whether a report is of a version with this code, these settings, and this input from the previous kernel."""
     before, now = (
         {key: value for key, value in settings.items() if key not in MAY_CHANGE}
         for settings in (about.get("settings", {}), built.settings)

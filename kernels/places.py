@@ -5,7 +5,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = ("faces", "train", "predict")
 AS_NOTEBOOK = "-notebook"
-"""Ends the name of a kernel that runs as a notebook."""
+"""Suffix of the name of a kernel that runs as a notebook."""
 METADATA = "kernel-metadata.json"
 SCRIPT, NOTEBOOK = "main.py", "main.ipynb"
 
@@ -20,22 +20,22 @@ def base(name: str) -> str:
 
 
 def source(name: str) -> Path:
-    """The folder with a kernel's main.py and metadata, or a file that all kernels share, as image.json."""
+    """The folder with a kernel's main.py and metadata, or a file shared by all kernels, such as image.json."""
     return ROOT / "kernels" / base(name)
 
 
 def built(name: str) -> Path:
-    """The folder that a kernel, the wheelhouse or the image's packages are built in."""
+    """The build folder of a kernel, the wheelhouse or the image's packages."""
     return ROOT / "build" / name
 
 
 def output(name: str) -> Path:
-    """What the last rehearsal of a kernel wrote to /kaggle/working."""
+    """The folder with the output (/kaggle/working) of a kernel's last rehearsal."""
     return built(name) / "working"
 
 
 def shown(path: Path) -> str:
-    """A path for print: relative to the current folder where it is below it.
+    """A path for printing, relative if it is below the current folder.
 
     >>> shown(Path.cwd() / "build" / "predict"), shown(Path("/elsewhere"))
     ('build/predict', '/elsewhere')

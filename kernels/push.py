@@ -1,4 +1,4 @@
-"""Push a kernel, after checking all that can be checked before."""
+"""Push a kernel, after all checks that are possible beforehand."""
 
 import re
 import tempfile
@@ -18,9 +18,9 @@ REFUSED = re.compile(r"Kernel push error: (.+)")
 LOST = re.compile(r"not valid (\w+) sources and could not be added to the kernel: (.+)")
 BUSY = re.compile(r"session count of \d+ reached|too many requests|rate limit", re.IGNORECASE)
 TAKES = {"predict": "bundle", "train": "faces"}
-"""The kind that a kernel takes from here in place of another kernel's output."""
+"""The kind of local folder that a kernel accepts in place of another kernel's output."""
 FACES = "dfd-face-tracks"
-"""The dataset of faces made here."""
+"""Name of the dataset for locally built faces."""
 ADVICE = {
     "quota": "the week's GPU hours are spent, new ones start on Saturday, 00:00 UTC",
     "Notebook not found": "is the owner yours, and do id and title agree?",
@@ -33,16 +33,16 @@ REMEDIES = {
     "dfd-faces": "run it first (make kernel-push KERNEL=faces), or push a folder (FACES=folder)",
     "dfd-train": "run it first (make kernel-push KERNEL=train), or push a folder (BUNDLE=folder)",
 }
-"""What makes a missing source."""
+"""The command that creates a missing source."""
 
 
 @dataclass(frozen=True)
 class Order:
     """What to push. changes: of the kernel's settings.
 
-    given: a folder of the kind that the kernel takes, or for predict a published model. resume: from its last version.
-    latest: in Kaggle's newest image. wait: minutes to try again while no session is free. run: at once; else it is
-    saved only.
+    given: a folder of the kind that the kernel accepts, or for predict a published model. resume: from its last
+    version. latest: in Kaggle's newest image. wait: minutes to retry while no session is free. run: start it at once;
+    else only save it.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Pushed:
-    """A version of owner/slug, its commit, and its address."""
+    """A pushed version of owner/slug, its commit, and its URL."""
 
     name: str
     version: str
@@ -66,11 +66,11 @@ class Pushed:
 
 
 class BusyError(KernelError):
-    """Kaggle has no free session for the account now."""
+    """Kaggle has no free session for the account at the moment."""
 
 
 def check_given(name: str, kind: str, given: str) -> None:
-    """Raises KernelError unless kernel `name` takes a `kind` made here, and `given` is one: a folder, or a model."""
+    """Raise KernelError unless kernel `name` accepts a local `kind`, and `given` is one: a folder, or a model."""
     if TAKES.get(places.base(name)) != kind:
         takes = next(kernel for kernel, taken in TAKES.items() if taken == kind)
         raise KernelError(f"kernel {name} takes no {kind}: {takes} does")
@@ -79,10 +79,10 @@ def check_given(name: str, kind: str, given: str) -> None:
 
 
 def push(order: Order) -> Pushed:
-    """Build a kernel, upload what it takes from here, and push it; it runs at once unless the order says otherwise.
+    """Build a kernel, upload its local input, and push it. It runs at once unless the order says otherwise.
 
-    Raises KernelError before anything is sent: faults, another's kernel, uncommitted files, a source that is not ready;
-    or after: no session, no quota, a source left out by Kaggle.
+    Raises KernelError before anything is sent (faults, another account's kernel, uncommitted files, a source that is
+    not ready) or afterwards (no session, no quota, a source that Kaggle left out).
     """
     with ExitStack() as stack:
         settings, instead, uploads, earlier = dict(order.changes), order.given, [], None
@@ -93,7 +93,7 @@ def push(order: Order) -> Pushed:
         kind = TAKES.get(places.base(order.name), "")
         if (
             kind == "faces" and settings.get(kind) and not instead
-        ):  # the earlier version took a folder: so does this one
+        ):  # the earlier version used a local folder: so does this one
             instead = f"{order.account}/{FACES}"
         elif instead and not upload.VERSION.fullmatch(instead):
             sent = _stage(kind, Path(instead), order.account, scratch / "given")
@@ -120,7 +120,7 @@ def _stage(kind: str, folder: Path, account: str, staged: Path) -> upload.Upload
 
 
 def examine(built: Built, account: str, later: Collection[str] = ()) -> None:
-    """Raises KernelError for what is wrong before anything is sent. later: sources that are uploaded afterwards."""
+    """Raise KernelError for any problem before something is sent. later: sources that are uploaded afterwards."""
     if found := faults(built):
         more = f" (and {len(found) - 1} more: make kernel-check KERNEL={built.name})" if len(found) > 1 else ""
         raise KernelError(f"kernel {built.name}: {found[0]}{more}")

@@ -1,4 +1,4 @@
-"""The report of a run, rehearsed or fetched from Kaggle."""
+"""Report on a run, rehearsed or fetched from Kaggle."""
 
 import json
 from pathlib import Path
@@ -15,14 +15,14 @@ from kernels.image import differences, pinned, seen
 from kernels.session import REPORT, SUBMISSION
 
 PUBLIC_TEST = 4000
-"""Videos to score within nine hours in the competition."""
+"""Number of videos to score within nine hours in the competition."""
 
 
 def report(folder: Path, labels: Path | None = None) -> str:
-    """Print how the kernel with its output in `folder` ended, validate and score a submission; return its status.
+    """Print how the kernel with its output in `folder` ended; validate and score a submission. Returns the status.
 
     labels: of the scored videos. Raises KernelError when the kernel failed or left no report, SubmissionError when
-    Kaggle would refuse its submission.csv.
+    Kaggle would reject its submission.csv.
     """
     about = read_report(folder)
     name, status = about["kernel"], about["status"]
@@ -30,7 +30,7 @@ def report(folder: Path, labels: Path | None = None) -> str:
         f"Kernel {name}, commit {about['commit']}, content {about['sha256'][:12]}: "
         f"{status} after {about['seconds']:.0f} s on Python {about['python']}."
     )
-    if about.get("image"):  # of a run on Kaggle
+    if about.get("image"):  # the run was on Kaggle
         for row in differences(pinned(), seen(str(about["image"]), about)):
             show.say(f"Not as pinned: {row['what']} is {row['there']}, pinned is {row['pinned']}.", "yellow")
     if status == "failed":
@@ -52,7 +52,7 @@ def report(folder: Path, labels: Path | None = None) -> str:
 
 
 def read_report(folder: Path) -> dict[str, Any]:
-    """kernel.json. Raises KernelError when there is none."""
+    """Read kernel.json. Raises KernelError when there is none."""
     path = folder / REPORT
     try:
         about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -63,14 +63,14 @@ def read_report(folder: Path) -> dict[str, Any]:
 
 
 def _judge_submission(folder: Path, prediction: dict[str, Any], labels: Path | None) -> None:
-    """Validate the submission.csv in `folder`, and score it by `labels` or the known ones of the public test."""
+    """Validate submission.csv in `folder`, and score it with `labels` or the known ones of the public test set."""
     show.statuses(prediction["statuses"], prediction["fell_back"])
     pace = prediction["seconds_a_video"]
     show.say(
         f"{pace:.2f} s a video: {PUBLIC_TEST} videos in {pace * PUBLIC_TEST / 3600:.1f} hours, of the 9 there were."
     )
     submission, how = Path(places.shown(folder / SUBMISSION)), folder / "report.json"
-    write_json(how, prediction)  # as dfd predict --report writes it
+    write_json(how, prediction)  # in the form of dfd predict --report
     try:
         validate(submission, sample=folder / inputs.SAMPLE)
     except SubmissionError as error:

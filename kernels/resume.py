@@ -1,6 +1,6 @@
-"""Resume a kernel from its last version: the output is fetched and attached to the next version as a dataset.
+"""Resume a kernel from its last version: fetch its output, and attach it to the next version as a dataset.
 
-It works however that version ended. Kaggle itself would mount the output only of one that ended well.
+This works however that version ended. Kaggle itself mounts only the output of a version that succeeded.
 """
 
 from collections.abc import Mapping
@@ -16,27 +16,27 @@ from kernels.session import REPORT
 from kernels.upload import Upload, dataset
 
 KINDS = {"faces": "faces", "train": "run"}
-"""The folder of a kernel's output to resume from, which is also its kind."""
+"""Folder in a kernel's output from which to resume; also its kind."""
 MAY_CHANGE = frozenset({"hours", "timeout", "unlisted", "faces"})
 """Settings that may change from version to version."""
 
 
 class NothingLeftError(KernelError):
-    """The last version left nothing to resume from."""
+    """The last version left no output to resume from."""
 
 
 @dataclass(frozen=True)
 class Left:
-    """What the last version left. settings: of the next version; upload: the dataset to attach to it."""
+    """The output of the last version. settings: of the next version; upload: the dataset to attach to it."""
 
     settings: dict[str, Any]
     upload: Upload
 
 
 def from_kaggle(name: str, account: str, changes: Mapping[str, Any], scratch: Path) -> Left:
-    """Fetch what the last version of kernel `name` left into `scratch`.
+    """Fetch the output of the last version of kernel `name` into `scratch`.
 
-    Raises KernelError: there is no version, it still runs, and as from_folder.
+    Raises KernelError: there is no version, it is still running, and as from_folder.
     """
     kernel = str(read_metadata(name, account, Sources(earlier=""))["id"])
     state, _ = client.kernel_status(kernel)
@@ -47,7 +47,7 @@ def from_kaggle(name: str, account: str, changes: Mapping[str, Any], scratch: Pa
 
 
 def from_folder(name: str, output: Path, account: str, changes: Mapping[str, Any], staged: Path) -> Left:
-    """Stage what a version left in its `output`. changes: of its settings.
+    """Stage the results in a version's `output`. changes: of its settings.
 
     Raises KernelError: it is done, it left nothing, its files are damaged, or it had another recipe or dataset.
     """

@@ -1,7 +1,7 @@
 """Run a script or notebook under Kaggle's conditions: its folders, no network, read-only input, and limits.
 
-It finds /kaggle as the folder in DFD_KAGGLE. Python's audit hooks refuse connections and writes to the input in each
-process of its environment, so a rehearsal needs no rights and runs on every system.
+DFD_KAGGLE tells the script which folder serves as /kaggle. Python's audit hooks refuse connections and writes to the
+input in each process of its environment, so a rehearsal needs no privileges and runs on every system.
 """
 
 import os
@@ -23,9 +23,9 @@ from kernels.image import site_packages
 
 GIB = 2**30
 POLL = 0.2
-"""Seconds between two readings of a script's memory and disk."""
+"""Seconds between two measurements of a script's memory and disk."""
 MOST_FILES = 500
-"""Files of an output that Kaggle keeps."""
+"""Maximum number of output files that Kaggle keeps."""
 now = time.monotonic
 """The clock of the time limit."""
 GUARD = '''\
@@ -102,9 +102,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class Run:
-    """How a script ended. status: COMPLETE, ERROR or CANCEL_ACKNOWLEDGED, Kaggle's words; reason: "" if COMPLETE.
+    """How a script ended. status: COMPLETE, ERROR or CANCEL_ACKNOWLEDGED, as on Kaggle; reason: "" if COMPLETE.
 
-    memory, disk: the most that it used, in bytes. files: in /kaggle/working.
+    memory, disk: peak use in bytes. files: number in /kaggle/working.
     """
 
     status: str
@@ -116,9 +116,9 @@ class Run:
 
 
 def run(python: Path, script: Path, tree: Path, sources: Mapping[str, Path], limits: Limits, log: Path) -> Run:
-    """Run a script or notebook with `tree` as /kaggle, and `sources` (path below input -> folder or file) attached.
+    """Run a script or notebook with `tree` as /kaggle and `sources` (path below input -> folder or file) attached.
 
-    python: of a virtual environment, which gets the guard. What it prints goes to `log`.
+    python: of a virtual environment, in which the guard is installed. Output goes to `log`.
     """
     for part in ("input", "working", "temp"):
         (tree / part).mkdir(parents=True, exist_ok=True)
@@ -148,7 +148,7 @@ def run(python: Path, script: Path, tree: Path, sources: Mapping[str, Path], lim
 
 
 def _environment(tree: Path, read_only: str) -> dict[str, str]:
-    """Of this machine only the path and OMP_NUM_THREADS: no credentials, no PYTHONPATH."""
+    """Only the path and OMP_NUM_THREADS are kept from this machine: no credentials, no PYTHONPATH."""
     temp = str(tree / "temp")
     return {
         **{name: os.environ[name] for name in ("PATH", "OMP_NUM_THREADS") if name in os.environ},
@@ -163,7 +163,7 @@ def _environment(tree: Path, read_only: str) -> dict[str, str]:
 
 
 def _watch(process: subprocess.Popen[bytes], working: Path, limits: Limits) -> tuple[str, int, int]:
-    """Wait for the end or a limit; return why it was stopped ("" if not), most memory, most disk."""
+    """Wait for the end or a limit. Returns why it was stopped ("" if not), peak memory and peak disk use in bytes."""
     memory = disk = 0
     until = now() + limits.seconds
     while True:
@@ -198,13 +198,13 @@ def _memory(process: subprocess.Popen[bytes]) -> int:
 def _disk(folder: Path) -> int:
     total = 0
     for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):  # renamed meanwhile
+        with suppress(FileNotFoundError):  # the file was renamed meanwhile
             total += path.stat().st_size
     return total
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End the script and all processes that it started, also those whose parent has ended."""
+    """End the script and all processes that it started, orphans included."""
     for member in reversed(_family(process)):
         with suppress(psutil.NoSuchProcess):
             member.kill()

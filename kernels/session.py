@@ -32,22 +32,22 @@ if TYPE_CHECKING:
     from dfd.types import Video
 
 ROOT = "DFD_KAGGLE"
-"""Environment variable: where /kaggle is in a rehearsal."""
+"""Environment variable: the folder that serves as /kaggle in a rehearsal."""
 REHEARSAL = "DFD_REHEARSAL"
-"""Environment variable of a rehearsal: nothing is mounted late, and no GPU is needed."""
+"""Environment variable of a rehearsal: inputs are mounted from the start, and no GPU is needed."""
 REPORT, SUBMISSION = "kernel.json", "submission.csv"
 MOUNT_WAIT = 180.0
-"""Seconds to wait for a source: some sessions start before their inputs are mounted."""
+"""Seconds to wait for a source, since some sessions start before their inputs are mounted."""
 PROGRESS_EVERY = 30.0
-"""Seconds between two lines about progress."""
+"""Seconds between two lines of progress."""
 PACK_EVERY = 1800.0
-"""Seconds between two packings of an unfinished dataset of faces: a session may be cut off."""
+"""Seconds between two archives of an unfinished face dataset, since a session may be cut off."""
 OLDEST_GPU = (7, 0)
 """Lowest compute capability that torch supports."""
 
 
 class Session:
-    """Paths, clock and report of one kernel. settings: main.py's; "hours" is when it stops by itself."""
+    """Paths, clock and report of one kernel. settings: main.py's; "hours" is its own time limit."""
 
     def __init__(self, name: str, settings: Mapping[str, Any], clock: Callable[[], float] = time.monotonic) -> None:
         """Start the clock."""
@@ -61,16 +61,16 @@ class Session:
         self._attached: dict[str, str] = {}
 
     def __enter__(self) -> Self:
-        """Print and report what runs."""
+        """Print and report what is running."""
         for folder in (self.working, self.scratch):
             folder.mkdir(parents=True, exist_ok=True)
         built = built_as()
-        self._report("cut off", reason="it was stopped before its end")  # stays so if the session is cut off
+        self._report("cut off", reason="it was stopped before its end")  # the report if the session is cut off
         self.log(f"dfd kernel {self.name}: commit {built['commit']}, content {built['sha256'][:12]}, {self.settings}")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        """Leave a report in any case; an error that a user can mend is one sentence."""
+        """Write a report in any case. An error that a user can correct becomes one sentence."""
         if error is None:
             if not self._finished:
                 self.finish("failed", reason="main() ended without a result")
@@ -85,7 +85,7 @@ class Session:
         print(f"[{self._clock() - self.start:7.1f} s] {text}", flush=True)
 
     def progress(self, done: int, total: int, what: str) -> None:
-        """Print how far the work is, at most every PROGRESS_EVERY seconds."""
+        """Print the progress, at most every PROGRESS_EVERY seconds."""
         if self._clock() - self._logged >= PROGRESS_EVERY or done == total:
             self._logged = self._clock()
             self.log(f"{done} of {total}: {what}")
@@ -97,8 +97,8 @@ class Session:
     def videos(self, name: str, unlisted: bool = False) -> "list[Video]":
         """The videos of every attached folder with a metadata.json, or of the one called `name`.
 
-        Prints how each folder is understood, and what its labels leave out. unlisted: take these videos too, without a
-        label. Raises KernelError when no such folder is attached, or two videos have one name.
+        Prints how each folder is interpreted, and which videos its labels leave out. unlisted: include these videos,
+        without a label. Raises KernelError when no such folder is attached, or two videos have one name.
         """
         from dfd.report.understood import understood
         from dfd.videos.manifest import read_folder
@@ -115,7 +115,7 @@ class Session:
         return list(videos.values())
 
     def attached(self, kind: str, identity: str = "") -> Path:
-        """The attached folder of a `kind` (faces, bundle, …), its files checked. identity: its sha256, "" for any.
+        """The attached folder of a `kind` (faces, bundle, …), with its files verified. identity: sha256, "" for any.
 
         Raises KernelError when none is attached, several are, or one is damaged or of another version.
         """
@@ -129,7 +129,7 @@ class Session:
         return found[0]
 
     def install_wheels(self) -> None:
-        """Put the locked wheels on the path, from the attached wheelhouse; torch and numpy stay the image's.
+        """Install the locked wheels from the attached wheelhouse. torch and numpy stay the image's.
 
         Raises KernelError when one of them is missing, damaged or refused by pip.
         """
@@ -153,7 +153,7 @@ class Session:
         self.log(f"installed {', '.join('-'.join(name.split('-')[:2]) for name in lock)}")
 
     def device(self) -> str:
-        """cuda, after an operation on it; cpu in a rehearsal. Raises KernelError where a kernel has no GPU to use."""
+        """cuda, after testing it; cpu in a rehearsal. Raises KernelError when a kernel has no usable GPU."""
         import torch
 
         if torch.cuda.is_available() and torch.cuda.get_device_capability() >= OLDEST_GPU:
@@ -168,9 +168,9 @@ class Session:
         return "cpu"
 
     def resume(self, kind: str, to: Path) -> Path:
-        """Return `to`, with what the last version left where this one was built with RESUME=1.
+        """Return `to`, with the last version's output if this one was built with RESUME=1.
 
-        Raises KernelError when that is not attached or damaged: hours of work would be done again.
+        Raises KernelError when that is not attached or damaged, since hours of work would be repeated.
         """
         if (earlier := built_as()["earlier"]) is not None:
             folder = self.attached(kind, earlier)
@@ -179,7 +179,7 @@ class Session:
         return to
 
     def pack(self, folder: Path, kind: str, every: float = 0) -> None:
-        """Write what another kernel takes to /kaggle/working/<kind>, unless that was done `every` seconds ago or less.
+        """Write another kernel's input to /kaggle/working/<kind>, unless that was done `every` seconds ago or less.
 
         Workers may be writing to `folder` meanwhile: unfinished files are left out.
         """
@@ -189,9 +189,9 @@ class Session:
 
     @contextmanager
     def page(self, name: str) -> Iterator[Path]:
-        """The path of a page to write in /kaggle/working; in a notebook it is then shown.
+        """Context with the path of a page to write in /kaggle/working. A notebook then shows it.
 
-        A page that cannot be made is logged, and does not stop the kernel: its results are written already.
+        A failed page is logged, and does not stop the kernel: its results are written already.
         """
         from dfd.report.page import framed
 
@@ -208,7 +208,7 @@ class Session:
             self.log(f"page {name}")
 
     def finish(self, status: str, **about: Any) -> None:
-        """Write kernel.json: what ran, how it ended (done, unfinished, failed) and what it made."""
+        """Write kernel.json: what ran, how it ended (done, unfinished, failed) and its results."""
         self._finished = True
         self._report(status, **about)
         self.log(f"{status}: {about.get('reason') or 'see ' + REPORT}")
@@ -230,7 +230,7 @@ class Session:
         write_json(self.working / REPORT, report)
 
     def _await(self, what: str, look: Callable[[Path], list[Path]]) -> list[Path]:
-        """The folders that `look` finds, waiting for a late mount. Raises KernelError after listing what is mounted."""
+        """Wait for `look` to find folders. Raises KernelError after listing what is mounted."""
         until = self._clock() + (1.0 if self.rehearsal else MOUNT_WAIT)
         while not (found := look(self.input)):
             if self._clock() >= until:
@@ -246,7 +246,7 @@ class Session:
 def built_as() -> dict[str, Any]:
     """Commit and content hash of the script.
 
-    earlier: the sha256 of what its last version left, to resume from; "" for any, None where it does not resume.
+    earlier: the sha256 of the last version's output, to resume from; "" for any, None if it does not resume.
     """
     path = Path(__file__).resolve().parents[1] / "built.json"
     if not path.is_file():
@@ -265,14 +265,14 @@ def installed(packages: Iterable[str]) -> dict[str, str]:
 
 
 def faces_config(settings: Mapping[str, Any]) -> "FacesConfig":
-    """How kernel faces looks for faces. Raises ConfigError."""
+    """Face settings of kernel faces. Raises ConfigError."""
     from dfd.faces.tracklets import FacesConfig
 
     return FacesConfig.read(settings["options"], "options")
 
 
 def training_recipe(settings: Mapping[str, Any], weights: Path | None = None) -> "Recipe":
-    """The recipe of kernel train, with its options. weights: to start from. Raises ConfigError."""
+    """The recipe of kernel train, with its options. weights: starting weights. Raises ConfigError."""
     from dfd.training.recipes import Recipe, recipe
 
     parts = recipe(settings["recipe"]).model_dump()
@@ -284,6 +284,6 @@ def training_recipe(settings: Mapping[str, Any], weights: Path | None = None) ->
 
 
 def _packed_json(name: str) -> dict[str, Any]:
-    """A JSON file in the folder of this module."""
+    """Read a JSON file from the folder of this module."""
     about: dict[str, Any] = json.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))
     return about

@@ -13,17 +13,17 @@ from kernels.build import Built, unversioned
 from kernels.report import report
 
 COMPETITION_FILES = ("test_videos", "train_sample_videos", inputs.SAMPLE)
-"""Mounted of a competition's folder: Kaggle has no labels of the test."""
+"""The mounted parts of a competition folder: on Kaggle the test set has no labels."""
 FOLDERS = {"competition": "competitions", "dataset": "datasets", "kernel": "notebooks", "model": "models"}
-"""Where Kaggle mounts a kind of source, below /kaggle/input."""
+"""Path below /kaggle/input at which Kaggle mounts each kind of source."""
 Layout = Literal["long", "short"]
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What a kernel finds here. competition: a folder like the competition's; labels: of its test videos.
+    """The local inputs of a kernel. competition: a folder like the competition's; labels: of its test videos.
 
-    folders: by slug, to attach for a dataset, model or kernel's output; otherwise build/wheelhouse, and the outputs of
+    folders: by slug, for a dataset, model or kernel's output; by default build/wheelhouse, and the outputs of
     rehearsals. layout: long for input/datasets/<owner>/<slug>, short for input/<slug>. exact: with the image's Python
     and versions, installed into build/image.
     """
@@ -37,7 +37,8 @@ class Rehearsal:
 
 
 def simulate(built: Built, here: Rehearsal) -> str:
-    """Run build/<name> with the sources of its metadata, print the report as of a real run, return its status.
+    """Run build/<name> with the sources of its metadata, and print the same report as for a real run. Returns its
+    status.
 
     Raises KernelError: a source is missing here, or the kernel failed.
     """
@@ -73,7 +74,7 @@ def simulate(built: Built, here: Rehearsal) -> str:
 def attached(built: Built, here: Rehearsal) -> dict[str, Path]:
     """The local folder or file of each source of a kernel, by its path below /kaggle/input.
 
-    Raises KernelError for one that is missing, saying how to make it.
+    Raises KernelError for a missing one, with the command that creates it.
     """
     outputs = {f"dfd-{name}": places.output(name) for name in places.NAMES}
     known = {"dfd-wheelhouse": places.built("wheelhouse"), **outputs, **here.folders}

@@ -1,4 +1,4 @@
-"""Folders made here, uploaded as private datasets or, bundles, as Kaggle Models."""
+"""Upload local folders as private datasets or, for bundles, as Kaggle Models."""
 
 import json
 import re
@@ -12,9 +12,9 @@ from dfd.files import write_json
 from kernels import KernelError, client, inputs
 
 MODEL, FRAMEWORK = "dfd", "pyTorch"
-"""Kaggle drops a variation of framework "other" without an error."""
+"""Framework of the model. Kaggle silently drops a variation of framework "other"."""
 LICENCE = "Attribution-NonCommercial 4.0 International (CC BY-NC 4.0)"
-"""For weights trained on DFDC: granted for research only."""
+"""Licence for weights trained on DFDC, which is for research only."""
 VERSION = re.compile(r"([\w-]+/[\w-]+/\w+/[\w-]+)/(\d+)")
 """A version of a model: owner/model/framework/variation/version."""
 MADE = re.compile(
@@ -25,7 +25,7 @@ MADE = re.compile(
 ARRIVED = re.compile(r"Upload successful: (\S+) ")
 CARD = "CARD.md"
 WAIT = 30.0
-"""Minutes until Kaggle must show what was uploaded."""
+"""Minutes within which Kaggle must show an upload."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Upload:
     identity: str
 
     def send(self, licence: str = LICENCE) -> None:
-        """Make it the newest version of `name`, and wait until it is ready. licence: of a model.
+        """Upload it as the newest version of `name`, and wait until it is ready. licence: of a model.
 
         Raises KernelError: files that did not arrive, or a version that did not get ready.
         """
@@ -48,7 +48,7 @@ class Upload:
 
 
 def check_kind(folder: Path, kind: str) -> None:
-    """Raises KernelError for a folder of another kind."""
+    """Raise KernelError for a folder of another kind."""
     if not folder.is_dir():
         raise KernelError(f"{folder} does not exist: name a folder that `dfd {kind}` made")
     if (found := inputs.kind_of(folder)) != kind:
@@ -56,14 +56,14 @@ def check_kind(folder: Path, kind: str) -> None:
 
 
 def dataset(folder: Path, kind: str, name: str, staged: Path) -> Upload:
-    """Stage a folder of a `kind`, to become the newest version of the dataset `name`, owner/slug."""
+    """Stage a folder of a `kind` as the newest version of the dataset `name`, owner/slug."""
     return Upload(name, staged, inputs.stage(folder, staged, kind))
 
 
 def model(bundle: Path, name: str, account: str, staged: Path) -> Upload:
-    """Stage a bundle, to become the next version of the variation `name` of the private model account/dfd.
+    """Stage a bundle as the next version of the variation `name` of the private model account/dfd.
 
-    Raises KernelError for a name that Kaggle refuses, or a folder that is no bundle.
+    Raises KernelError for a name that Kaggle rejects, or a folder that is not a bundle.
     """
     check_kind(bundle, "bundle")
     if slugify(name) != name or not 3 <= len(name) <= 50:
@@ -78,7 +78,7 @@ def variation(account: str, name: str) -> str:
 
 
 def newest(of: str) -> int:
-    """The newest version of a variation; 0 where it does not exist."""
+    """The newest version of a variation; 0 if it does not exist."""
     with tempfile.TemporaryDirectory(prefix="dfd-model-") as temporary:
         if not client.exists("models", "variations", "get", of, "-p", temporary):
             return 0
@@ -130,7 +130,7 @@ def _send_model(upload: Upload, licence: str) -> None:
 
 
 def _send(staged: Path, what: str, *command: str) -> str:
-    """Run a command that uploads `staged`; return the address of what it made. Raises KernelError."""
+    """Run a command that uploads `staged`. Returns the URL of the result. Raises KernelError."""
     answer = client.kaggle(*command)
     arrived = set(ARRIVED.findall(answer.out))
     for path in staged.iterdir():

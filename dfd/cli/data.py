@@ -86,7 +86,7 @@ def faces(videos: Videos, /, *, options: FacesOptions) -> None:
 
 
 def _summarize(store: FaceStore, found: Sequence[Video], seconds: float) -> None:
-    """Print how the videos ended and what the dataset holds of them. seconds: that the command took."""
+    """Print the videos' statuses and the dataset's size. seconds: duration of the command."""
     names, out = {video.name for video in found}, store.folder
     records = [record for record in store.records() if record.video in names]
     fell_back = [{"filename": r.video, "status": r.status, "reason": r.reason} for r in records if r.status != "ok"]
@@ -104,7 +104,7 @@ def _summarize(store: FaceStore, found: Sequence[Video], seconds: float) -> None
 
 @contextmanager
 def _readers(cluster: str | None, limits: Limits, videos: Sequence[Video], out: Path) -> Iterator[Each]:
-    """The function that reads videos: in processes here, or on a cluster whose nodes can write to `out`."""
+    """Context with the function that reads videos: in local processes, or on a cluster that can write to `out`."""
     if cluster is None:
         yield each_video
         return
@@ -117,7 +117,7 @@ def _readers(cluster: str | None, limits: Limits, videos: Sequence[Video], out: 
 
 
 def _cut(found: Sequence[Video], margin: float, config: FacesConfig) -> FacesConfig:
-    """The settings of a dataset of face crops. Raises ConfigError when a video is none, or --margin contradicts."""
+    """Settings for a dataset of ready-made crops. Raises ConfigError for other videos, or a conflicting --margin."""
     videos = [video.name for video in found if not video.still]
     if videos:
         raise ConfigError(f"--cut-margin is for pictures ({' '.join(sorted(STILLS))}), and {videos[0]} is none")

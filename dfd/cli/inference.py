@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from dfd.inference.bundle import Bundle
 
 MOST_EXPLAINED = 100
-"""Videos on one page: more would be too large to mail."""
+"""Maximum number of videos on a page, so that it can be mailed."""
 
 INPUT, DETECTOR, OUTPUT = (
     Parameter(group=Group(name, sort_key=place)) for place, name in enumerate(("Input", "Detector", "Output"), 10)
@@ -157,7 +157,7 @@ class PredictOptions:
     machines: MachineOptions = MachineOptions()
 
     def settings(self) -> Settings:
-        """These options as the settings of a prediction."""
+        """Convert these options to the settings of a prediction."""
         dataset, most = (self.faces.absolute(), None) if isinstance(self.faces, Path) else (None, self.faces)
         reading = self.reading
         return Settings(
@@ -202,7 +202,7 @@ def predict(videos: Videos, /, *, options: PredictOptions = PredictOptions()) ->
 
 
 def _asked(videos: Path, options: PredictOptions) -> tuple[Path, Found]:
-    """Where the videos are, and which of them to score. Raises ConfigError, ManifestError."""
+    """The folder of the videos, and the videos to score. Raises ConfigError, ManifestError."""
     if options.out is None and videos.is_dir():
         raise ConfigError(f"{videos} is a folder: give --out submission.csv, which gets a row for each of its videos")
     if options.sample is not None and not videos.is_dir():
@@ -220,14 +220,14 @@ def _load(folder: Path, device: str, force: bool) -> "Bundle":
 
 
 def _refuse_nothing(scores: Sequence[VideoScore]) -> None:
-    """Raise SubmissionError when no row could be scored: a file of nothing but 0.5 is no result."""
+    """Raise SubmissionError when no row could be scored: a file with only 0.5 is not a result."""
     if all(score.status != "ok" for score in scores):
         why = dict.fromkeys(score.reason or score.status for score in scores)
         raise SubmissionError(f"no video of {len(scores)} could be scored: {first_of(list(why))}")
 
 
 def by_set(datasets: Mapping[str, Sequence[VideoRecord]]) -> dict[str, list[VideoRecord]]:
-    """The videos by set: one set a dataset, or one a layout if a dataset has several."""
+    """The videos by set: a dataset, or each layout of a dataset with several."""
     found: dict[str, list[VideoRecord]] = {}
     for name, records in datasets.items():
         sets = sets_of({record.video: name for record in records})
@@ -272,7 +272,7 @@ def explain(videos: Annotated[list[Path], Parameter(negative=()), PLACE], /, *, 
         loaded.append(_load(detector, options.device, options.force))
         return loaded[0]
 
-    frames = max(1, min(TELLING, 40 // len(rows)))  # of many videos fewer, so that the page stays small
+    frames = max(1, min(TELLING, 40 // len(rows)))  # fewer if there are many videos, so that the page stays small
     with show.bar("explain") as tell:
         abouts = explained(rows, read_info(detector), load, options.thorough, frames, options.reading.limits(), tell)
     from dfd.report.explain import as_json, page
@@ -305,7 +305,7 @@ def _nodes(
 
 
 def _named(texts: list[str], option: str) -> dict[str, Path]:
-    """The file by its name, from texts NAME=FILE. Raises ConfigError."""
+    """Parse texts NAME=FILE into files by name. Raises ConfigError."""
     for text in texts:
         if "=" not in text:
             raise ConfigError(f"{option} is {text!r}: give NAME=FILE")

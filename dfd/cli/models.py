@@ -13,7 +13,7 @@ from dfd.models import weights as pretrained
 from dfd.report import terminal as show
 
 MOST = 8192
-"""Most frames, and most pixels of a side, of the clip that layers are shown for."""
+"""Limits of the clip for which layers are shown: number of frames, and pixels per side."""
 
 
 def models(

@@ -1,7 +1,7 @@
 """Options that several commands share: the bounds of numbers, the checks of paths, and groups of options.
 
-Numbers and paths are checked before any work begins. A path to read that does not exist is left to the command, whose
-error says how to make it.
+Numbers and paths are checked before any work begins. A missing input path is left to the command, whose error message
+says how to create it.
 """
 
 import os
@@ -31,7 +31,7 @@ def _refuse_unreadable(path: Path) -> None:
 
 
 def _refuse_unwritable(path: Path) -> None:
-    """path: to write, or the folder to write to."""
+    """Raise ValueError without permission to write. path: a file, or the folder to write to."""
     there = next(place for place in (path, *path.absolute().parents) if place.exists())
     if not there.is_dir():
         raise ValueError(f"{there} is a file, and nothing can be put into it; give a folder")
@@ -84,7 +84,7 @@ NEW_FILE, NEW_FOLDER = Parameter(validator=a_new_file), Parameter(validator=a_ne
 
 
 def whole(least: int, most: int) -> Parameter:
-    """An integer in these bounds; cyclopts alone would round 1.5."""
+    """An integer option with these bounds. cyclopts alone would round 1.5."""
     return Parameter(converter=_whole, validator=Number(gte=least, lte=most))
 
 
@@ -132,7 +132,7 @@ class WorkerOptions:
     """Gigabytes that a video may take."""
 
     def limits(self) -> Limits:
-        """These options as the limits of a pool of workers."""
+        """Convert these options to the limits of worker processes."""
         return Limits(self.workers, self.timeout, memory=self.memory)
 
 

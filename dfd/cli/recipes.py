@@ -63,7 +63,7 @@ class TrainingSettings(SheetSettings):
 
 
 def chosen(options: SheetSettings) -> Recipe:
-    """The recipe, changed by the file, changed by what was given on the command line. Raises ConfigError."""
+    """Combine the recipe, the file, and options of the command line; later ones win. Raises ConfigError."""
     base = named_recipe(options.recipe)
     if options.config is not None:
         base = read_yaml(options.config, base)

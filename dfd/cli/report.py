@@ -50,7 +50,7 @@ def report(
 
 
 def _check_options(dataset: bool, faces: list[Path] | None, videos: Path | None, pages: Path | None) -> None:
-    """Raise ConfigError for an option that belongs to the other kind of page."""
+    """Raise ConfigError for an option of the other kind of page."""
     if dataset and (faces or pages):
         raise ConfigError(f"{'--faces' if faces else '--pages'} is for the page of a run, and this is of a dataset")
     if not dataset and videos:

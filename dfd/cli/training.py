@@ -169,7 +169,7 @@ def crossval(faces: Folders, /, *, options: CrossvalOptions) -> None:
 
 
 def _zero_shot(data: Datasets, recipe: Recipe, options: CrossvalOptions) -> None:
-    """Score the starting weights as they are."""
+    """Score the starting weights without training."""
     weights, out = recipe.model.weights, options.out
     with _session(replace(options, track=NONE), "zero-shot") as runtime:
         found = untrained.zero_shot(data, recipe, options.folds, out, runtime, options.groups, options.allow_seen)
@@ -190,15 +190,15 @@ def _check_groups(options: TrainingOptions, folds: bool) -> None:
 
 
 def _data(faces: list[Path], mix: str | None, recipe: Recipe) -> Datasets:
-    """The datasets. If the recipe makes all fakes and there are no others, fakes to score are made of real videos."""
+    """Open the datasets. If they have no fakes, and the recipe makes them, fakes for scoring are made too."""
     return Datasets.open(faces, mix, recipe.blend if recipe.train.self_blend == 1 else None)
 
 
 @contextmanager
 def _session(options: TrainingOptions, what: str, nodes: int = 1) -> Iterator[Runtime]:
-    """Progress and limits of a training, whose curve is drawn, and logged to MLflow, as it grows.
+    """Context with the progress and limits of a training. Draws its curve, and logs it to MLflow.
 
-    Out of time, the process ends here with exit status 0.
+    When time is up, ends the process with exit status 0.
     """
     out = options.out
     mirror = None if launched().rank or options.track == NONE else Mirror(options.track, out)
@@ -228,7 +228,7 @@ def _session(options: TrainingOptions, what: str, nodes: int = 1) -> Iterator[Ru
 
 
 def _warn_of_margin(recipe: Recipe) -> None:
-    """Warn when the weights to start from were trained at another margin than this run feeds."""
+    """Warn when the starting weights were trained at another margin than this run uses."""
     try:
         known = read_checkpoint(recipe.model.weights)[0].clip.margin if recipe.model.weights else recipe.clip.margin
     except CheckpointError:  # not a checkpoint of dfd: building the network reports what is wrong

@@ -1,8 +1,8 @@
-"""Changes to training clips: what happened to the test set's videos, and what keeps a network from learning by rote.
+"""Augmentations of training clips: the damage seen in test videos, and changes against overfitting.
 
-Everything is drawn once a clip, and a draw can be applied again: to the clip's twin of the other class, so that neither
-compression nor colour tells a fake. OpenCV does the work on NumPy pictures; libraries of transforms have neither H.264
-nor face landmarks, and cannot be given the same draw twice.
+Everything is drawn once per clip. A draw can be applied again to the paired clip of the other class, so that neither
+compression nor colour gives the fake away. OpenCV works on NumPy images; augmentation libraries offer neither H.264
+nor face landmarks, and cannot repeat a draw.
 """
 
 import io
@@ -25,11 +25,11 @@ Points = NDArray[np.floating]
 Part = Literal["eyes", "nose", "mouth", "left", "right", "upper", "lower"]
 
 CRF = (17, 40)
-"""x264's quality in re-encoded clips, from hardly visible to ruined: what was done to a part of DFDC's test videos."""
+"""x264 CRF of re-encoded clips, from hardly visible to ruined. Part of DFDC's test videos was re-encoded like this."""
 RATES = (15.0, 30.0)
-"""Frames a second that are left of a video, at random in between."""
+"""Range of frame rates, in frames a second, to which a video is thinned out."""
 REDUCTION = 0.25
-"""Least share of the side that is left when a video is reduced; it is then enlarged to what it was."""
+"""Smallest factor by which a video is scaled down before it is scaled back up to its own size."""
 QUALITY = (30, 95)
 NOISE = (1.0, 10.0)
 """Standard deviation, of 255."""
@@ -61,7 +61,7 @@ class AugmentConfig(Config):
 
 
 NOTHING = AugmentConfig(flip=0, zoom=0, shift=0, colour=0, blur=0, noise=0, reduce=0, jpeg=0, codec=0, rate=0, cutout=0)
-"""Leaves clips as they are when scored."""
+"""Leaves scored clips unchanged."""
 
 
 def thinned_clips(
@@ -69,8 +69,8 @@ def thinned_clips(
 ) -> Positions:
     """`count` random clips of a tracklet of `frames`: positions (count, length) int64, perhaps of a thinned-out video.
 
-    A video of 30 frames a second that was brought down to 20 has lost every third frame, and what is sampled from it
-    runs at another speed than from the whole.
+    A video thinned from 30 to 20 frames a second has lost every third frame. Clips sampled from it run at another speed
+    than clips of the whole video.
     """
     thin = rng.random() < augment.rate
     left, rate = thinned(frames, fps, rng.uniform(*RATES) if thin else fps)
@@ -80,11 +80,11 @@ def thinned_clips(
 
 @dataclass(frozen=True)
 class Draw:
-    """One clip's changes: what `Draw.of` drew. Called on pictures, it makes them; on its twin's, the same.
+    """The changes drawn for one clip by `Draw.of`. Call it on the images of a clip, or of its pair, to apply them.
 
-    zoom: factor of the crop's side. shift: of its middle, as a share of its side, (x, y). curves: (256,3) uint8 look-up
-    table of colours. saturation: factor. blur, noise: standard deviations, 0 for none. seed: of the noise.
-    reduction: share of the side. quality, crf: of JPEG and H.264, None for none. part: of the face that is covered,
+    zoom: factor of the crop's side. shift: of the crop's centre, as a share of its side, (x, y). curves: (256,3) uint8
+    look-up table of colours. saturation: factor. blur, noise: standard deviations, 0 for none. seed: of the noise.
+    reduction: share of the side. quality, crf: of JPEG and H.264, None for none. part: the part of the face to cover
     with the colour `cover`.
     """
 
@@ -104,7 +104,7 @@ class Draw:
 
     @classmethod
     def of(cls, rng: np.random.Generator, config: AugmentConfig) -> "Draw":
-        """One draw. It takes the same number of values from `rng` whatever it draws."""
+        """Draw the changes of one clip. Takes the same number of values from `rng` whatever it draws."""
         happens = rng.random(8) < [
             config.flip, config.colour, config.blur, config.noise,
             config.reduce, config.jpeg, config.codec, config.cutout,
@@ -121,7 +121,7 @@ class Draw:
         quality, crf = int(rng.integers(QUALITY[0], QUALITY[1] + 1)), int(rng.integers(CRF[0], CRF[1] + 1))
         part, (red, green, blue) = PARTS[rng.integers(len(PARTS))], rng.integers(0, 256, 3).tolist()
         seed = int(rng.integers(2**32))
-        grey = config.grey > 0 and rng.random() < config.grey  # last: recipes without it draw what they always did
+        grey = config.grey > 0 and rng.random() < config.grey  # last: recipes without it keep their random draws
         return cls(
             flip=flip,
             zoom=float(zoom),
@@ -139,13 +139,13 @@ class Draw:
         )
 
     def __call__(self, images: Picture, stored: float, margin: float, size: int, landmarks: Points | None) -> Picture:
-        """The changed clip (T,size,size,3) uint8 out of stored crops (T,S,S,3) uint8, cut from margin to margin.
+        """Apply the changes to stored crops (T,S,S,3) uint8 and cut out the clip (T,size,size,3) uint8.
 
-        The video is changed as it was stored, then cut, so that a narrower cut shows the same blur and blocks.
-        stored: the crops' margin, in widths of the face's box. margin: the one to cut down to, before zoom; a cut wider
-        than the crops is narrowed to them. landmarks: (T,5,2) pixels of the crops, None where they are not known:
-        then nothing is covered. With nothing drawn it is `dfd.faces.crops.narrow`. Raises ValueError when `margin` is
-        wider than `stored`.
+        The stored crops are changed first and cut afterwards, so that a narrower cut shows the same blur and blocks.
+        stored: the crops' margin, in widths of the face box. margin: the margin of the clip before zoom; a cut wider
+        than the crops is limited to them. landmarks: (T,5,2) in pixels of the crops; None if unknown: then nothing is
+        covered. If no change was drawn this equals `dfd.faces.crops.narrow`. Raises ValueError when `margin` is wider
+        than `stored`.
         """
         if margin > stored:
             raise ValueError(f"margin {margin} is wider than the stored crops' {stored}")
@@ -160,7 +160,7 @@ class Draw:
         return np.ascontiguousarray(cut[:, :, ::-1]) if self.flip else cut
 
     def _film(self, images: Picture) -> Picture:
-        """What a camera, a converter and an encoder do to a video: (T,S,S,3) in and out."""
+        """Apply what a camera, a converter and an encoder do to a video: (T,S,S,3) in and out."""
         side = images.shape[1]
         if self.curves is not None:
             images = np.stack([cv2.LUT(image, self.curves[None]) for image in images])
@@ -181,7 +181,7 @@ class Draw:
 
 
 def recoded(images: Picture, crf: int) -> Picture:
-    """A clip (T,H,W,3) uint8 after H.264 and back, at the quality `crf`, one key frame."""
+    """Encode a clip (T,H,W,3) uint8 with H.264 at quality `crf`, with one key frame, and decode it again."""
     height, width = images.shape[1:3]
     film = io.BytesIO()
     encode_video(film, images, 30, crf=crf, keyframe_every=len(images))
@@ -189,7 +189,7 @@ def recoded(images: Picture, crf: int) -> Picture:
 
 
 def _curves(rng: np.random.Generator) -> Picture:
-    """Look-up table (256,3) uint8 of a brightness, contrast, gamma and tint."""
+    """Look-up table (256,3) uint8 for a random brightness, contrast, gamma and tint."""
     contrast, brightness = rng.uniform(0.7, 1.3), rng.uniform(-40, 40)
     gamma, tint = np.exp(rng.uniform(-0.3, 0.3)), rng.uniform(-15, 15, 3)
     levels = 255 * (np.arange(256) / 255)[:, None] ** gamma
@@ -211,7 +211,7 @@ def _jpeg(image: Picture, quality: int) -> Picture:
 
 
 def _cover(image: Picture, landmarks: Points, part: Part, colour: tuple[int, int, int]) -> None:
-    """Paint over a part of the face with these landmarks, in place."""
+    """Paint over one part of the face, located by its landmarks, in place."""
     left, right, nose, mouth_left, mouth_right = np.asarray(landmarks, np.float64)
     eyes, mouth = (left + right) / 2, (mouth_left + mouth_right) / 2
     unit = max(1.0, float(np.linalg.norm(right - left)), float(np.linalg.norm(mouth - eyes)))

@@ -1,4 +1,4 @@
-"""Class balance: how often an epoch opens real and fake videos, and which go side by side."""
+"""Class balance: how often an epoch opens real and fake videos, and how they are paired."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,19 +35,19 @@ class DrawConfig(Config):
 
 @dataclass(frozen=True)
 class Balance:
-    """How often each video is opened an epoch, by class, and `prior`: the share of fakes that training then sees."""
+    """How often an epoch opens each video, by class. `prior`: the resulting share of fakes in training."""
 
     real: int
     fake: int
     prior: float
 
     def slices(self, label: Label) -> int:
-        """Slices of a video of class `label`."""
+        """Number of slices drawn from a video of class `label`."""
         return self.fake if label else self.real
 
 
 def balance(labels: Sequence[Label], slices: int) -> Balance:
-    """`slices` of each video of the commoner class, and as many more of the rarer as brings the two level.
+    """Draw `slices` from each video of the larger class, and enough more from the smaller class to level the two.
 
     Raises ConfigError when a class is missing.
 
@@ -61,9 +61,9 @@ def balance(labels: Sequence[Label], slices: int) -> Balance:
 
 
 def both_classes(labels: Sequence[Label], made: float = 0.0) -> tuple[int, int]:
-    """How many are real and how many fake. Raises ConfigError when a class is missing.
+    """Count the real and the fake videos. Raises ConfigError when a class is missing.
 
-    made: the share of fakes that are made of real ones; at 1 no other is needed.
+    made: the share of fakes that are made from real videos; at 1 no others are needed.
     """
     fakes = sum(labels)
     reals = len(labels) - fakes

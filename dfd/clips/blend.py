@@ -1,11 +1,11 @@
-"""Self-blended fakes: a clip's face is changed a little and blended back into the same clip.
+"""Self-blended fakes: change a clip's face a little and blend it back into the same clip.
 
-What is left is what every face swap leaves: a border, two colours, a face that does not quite move with its head.
-The recipe is that of Shiohara and Yamasaki 2022, "Detecting Deepfakes with Self-Blended Images", with two changes: the
-mask is a hull of other landmarks (clips/masks.py), and all is drawn once a clip, not once a frame, so that a fake does
-not flicker unless it is meant to. Clips of several frames are also faked in time: the face drifts against its head,
-flickers, or repeats and skips frames of its own (Yan et al. 2024, "Generalizing Deepfake Video Detection with
-Plug-and-Play"; Wang et al. 2023, "AltFreezing"). Lengths are in eye distances: they hold at any size.
+The result shows the traces of every face swap: a blending border, two colour casts, and a face that does not quite
+follow its head. The recipe is that of Shiohara and Yamasaki 2022, "Detecting Deepfakes with Self-Blended Images", with
+two changes: the mask is a hull of other landmarks (clips/masks.py), and everything is drawn once per clip instead of
+once per frame, so that a fake flickers only on purpose. Clips of several frames also get temporal artefacts: the face
+drifts against its head, flickers, or repeats and skips its own frames (Yan et al. 2024, "Generalizing Deepfake Video
+Detection with Plug-and-Play"; Wang et al. 2023, "AltFreezing"). Lengths are in eye distances, so they hold at any size.
 """
 
 from pathlib import Path
@@ -24,24 +24,24 @@ Picture = NDArray[np.uint8]
 Points = NDArray[np.float64]
 
 SMOOTHING = 2.0
-"""Frames (standard deviation) over which landmarks are smoothed: a detector's jitter must not move the mask."""
+"""Frames (standard deviation) over which landmarks are smoothed, so that detector jitter does not move the mask."""
 
 PERSISTENCE = 6.0
-"""Frames (standard deviation) over which drift is smoothed."""
+"""Frames (standard deviation) over which the drift is smoothed."""
 
 Motion = Literal["still", "drift", "flicker", "stutter"]
-"""What a changed face does over a clip. still: it moves with its head. drift: it slides about on it slowly. flicker:
-its brightness is unsteady, and now and then a frame keeps the face that it had. stutter: it repeats or skips frames
-that the head does not."""
+"""How a changed face moves during a clip. still: with its head. drift: it slides slowly across its head. flicker: its
+brightness varies, and now and then a frame keeps its original face. stutter: it repeats or skips frames while the head
+goes on."""
 
 GAIN = (0.01, 0.04)
-"""Of flicker: how much of its brightness a face gains or loses from frame to frame (std)."""
+"""Flicker: standard deviation of the change in brightness from frame to frame."""
 
 MISSED = 3
-"""Of flicker: at most so many frames keep their own face, as where a detector missed it."""
+"""Flicker: maximum number of frames that keep their original face, as if the detector had missed it."""
 
 STUTTER = (1, 5)
-"""Frames that a face repeats or skips."""
+"""Number of frames that a face repeats or skips."""
 
 
 class BlendConfig(MaskConfig):
@@ -80,12 +80,12 @@ class BlendConfig(MaskConfig):
 def self_blend(
     images: Picture, landmarks: NDArray[np.floating], rng: np.random.Generator, config: BlendConfig
 ) -> tuple[Picture, Picture, NDArray[np.float32]]:
-    """A clip's real twin, its fake and where they differ.
+    """Blend a clip with itself. Returns its real twin, its fake, and the mask of their difference.
 
-    images: (T,H,W,3) uint8 RGB, landmarks: (T,5,2) in their pixels. Returns (twin, fake, mask): twin and fake (T,H,W,3)
-    uint8, mask (T,H,W) float32 in [0,1], how much of each pixel is of the changed face. Outside the mask twin and fake
-    are equal; compare the fake with its twin and not with `images`, since the surroundings may be recoloured in both,
-    so that colour gives no fake away. At a ratio of 0 the fake is the twin.
+    images: (T,H,W,3) uint8 RGB; landmarks: (T,5,2) in pixels. Returns (twin, fake, mask): twin and fake (T,H,W,3)
+    uint8, mask (T,H,W) float32 in [0,1], the share of the changed face in each pixel. Outside the mask twin and fake
+    are equal. Compare the fake with its twin, not with `images`: both may have been recoloured around the face, so
+    that colour does not give the fake away. At a ratio of 0 the fake equals the twin.
     """
     if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
         raise ValueError(f"images are {images.shape} {images.dtype}, not (T, H, W, 3) uint8")
@@ -111,7 +111,7 @@ def self_blend(
 
 
 def _outlined(images: Picture, landmarks: NDArray[np.floating], weights: Path | None) -> Points:
-    """The meshes (T,468,2) of a clip's faces; its five landmarks (T,5,2) without weights, or where one has no mesh."""
+    """Face meshes (T,468,2) of a clip; the five landmarks (T,5,2) without weights, or if a frame has no mesh."""
     if weights is not None:
         meshes = [face_mesh(image, points, weights) for image, points in zip(images, landmarks, strict=True)]
         if all(mesh is not None for mesh in meshes):
@@ -120,10 +120,10 @@ def _outlined(images: Picture, landmarks: NDArray[np.floating], weights: Path | 
 
 
 class _Strength(NamedTuple):
-    """How far colours and sharpness are changed at most.
+    """Upper limits of the changes of colour and sharpness.
 
-    tint: of red, green and blue, of 255, `tinted` of the time. brightness: of 255. hue: in 2 degrees, and saturation,
-    `toned` of the time. reductions: of the sides of what is softened.
+    tint: change of red, green and blue (0-255), with probability `tinted`. brightness: of 255. hue (units of 2 degrees)
+    and saturation: with probability `toned`. reductions: of the sides of softened images.
     """
 
     tint: float
@@ -137,13 +137,14 @@ class _Strength(NamedTuple):
 
 OVAL = _Strength(tint=20, tinted=0.3, brightness=25.5, hue=0, saturation=0, toned=0, reductions=(2, 4))
 HULL = _Strength(tint=18, tinted=0.5, brightness=12, hue=6, saturation=0.3, toned=0.5, reductions=(2, 3, 4))
-"""By the kind of mask: the sample's videos are drawn with ovals, and stay as they are."""
+"""One strength per kind of mask. The sample's videos use ovals and keep their look."""
 
 
 class _Look(NamedTuple):
     """One change of colour and sharpness, the same for every frame of a clip.
 
-    curves: (1,256,3) look-up table of red, green and blue; tones: then of hue, saturation and value, if any.
+    curves: (1,256,3) look-up table of red, green and blue. tones: optional table of hue, saturation and value, applied
+    afterwards.
     """
 
     curves: Picture
@@ -154,6 +155,7 @@ class _Look(NamedTuple):
 
     @classmethod
     def draw(cls, rng: np.random.Generator, by: _Strength) -> "_Look":
+        """Draw a change within the limits `by`."""
         tint = rng.uniform(-by.tint, by.tint, 3) * (rng.random() < by.tinted)
         contrast, brightness = rng.uniform(0.9, 1.1), by.brightness * rng.uniform(-1, 1)
         curves = np.clip(np.round(np.arange(256)[:, None] * contrast + brightness + tint), 0, 255).astype(np.uint8)
@@ -177,7 +179,7 @@ class _Look(NamedTuple):
 
 
 def _tones(rng: np.random.Generator, by: _Strength) -> Picture:
-    """A look-up table (1,256,3) of hue, saturation and value; OpenCV's hue goes round at 180."""
+    """Look-up table (1,256,3) of hue, saturation and value. OpenCV's hue wraps at 180."""
     levels = np.arange(256)
     hue = (levels + rng.integers(-by.hue, by.hue + 1)) % 180
     saturation = np.clip(np.round(levels * (1 + rng.uniform(-by.saturation, by.saturation))), 0, 255)
@@ -185,10 +187,10 @@ def _tones(rng: np.random.Generator, by: _Strength) -> Picture:
 
 
 class _Film(NamedTuple):
-    """What the changed face does over a clip of T frames.
+    """The course of the changed face over a clip of T frames.
 
-    frames: (T,) which frame's face is shown in each. gains: (T,) factor on its brightness; 0: the frame keeps its own.
-    drift: (T,2) how far it slid on its head, in eye distances.
+    frames: (T,) index of the frame whose face is shown. gains: (T,) factor of its brightness; 0: the frame keeps its
+    original face. drift: (T,2) displacement against the head, in eye distances.
     """
 
     frames: NDArray[np.int64]
@@ -197,7 +199,7 @@ class _Film(NamedTuple):
 
     @classmethod
     def draw(cls, length: int, rng: np.random.Generator, config: BlendConfig) -> "_Film":
-        """A motion by its share, and its course; a single frame has none."""
+        """Draw a kind of motion by the configured shares, and its course. A single frame has none."""
         frames, gains, drift = np.arange(length), np.ones(length), np.zeros((length, 2))
         shares = np.array(config.motions)
         motion: Motion = get_args(Motion)[int(rng.choice(len(shares), p=shares / shares.sum()))]
@@ -211,21 +213,21 @@ class _Film(NamedTuple):
             return cls(frames, gains, drift)
         by, start = int(rng.integers(STUTTER[0], STUTTER[1] + 1)), int(rng.integers(1, length))
         if rng.random() < 0.5:
-            frames[start : start + by] = start - 1  # repeated, and then in step with the head again
+            frames[start : start + by] = start - 1  # repeat, then return in step with the head
         else:
-            frames[start:] += by  # skipped: ahead of the head from there on
+            frames[start:] += by  # skip: the face stays ahead of the head from here on
         return cls(np.minimum(frames, length - 1), gains, drift)
 
 
 def _wander(length: int, rng: np.random.Generator) -> Points:
-    """A slow random path (length,2) of unit deviation."""
-    margin = int(4 * PERSISTENCE)  # as far as the filter reaches
+    """A slow random path (length,2) with unit standard deviation."""
+    margin = int(4 * PERSISTENCE)  # the reach of the filter
     path = gaussian_filter1d(rng.normal(0, 1, (length + 2 * margin, 2)), PERSISTENCE, axis=0)[margin:-margin]
-    return np.asarray(path * np.sqrt(2 * np.sqrt(np.pi) * PERSISTENCE))  # smoothing had shrunk its deviation
+    return np.asarray(path * np.sqrt(2 * np.sqrt(np.pi) * PERSISTENCE))  # undo the shrinkage of the smoothing
 
 
 def _moves(landmarks: Points, drift: Points, rng: np.random.Generator, config: BlendConfig) -> NDArray[np.float64]:
-    """How the changed face moves against its head: a matrix (2,3) a frame, about the middle of the landmarks."""
+    """Affine matrix (2,3) per frame that moves the changed face against its head, about the centre of the landmarks."""
     offset = rng.uniform(-config.shift, config.shift, 2) * [1, 0.5]
     zoom = np.exp(rng.uniform(-1, 1) * np.log1p(config.zoom))
     angle = np.radians(config.turn * rng.uniform(-1, 1)) if config.turn else 0.0
@@ -236,7 +238,7 @@ def _moves(landmarks: Points, drift: Points, rng: np.random.Generator, config: B
 
 
 def _paste(target: Picture, source: Picture, mask: NDArray[np.float32], move: NDArray[np.float64]) -> None:
-    """Blend the moved `source` into `target`, in place, where `mask` is not zero."""
+    """Blend the moved `source` into `target` where `mask` is not zero, in place."""
     x, y, width, height = cv2.boundingRect((mask > 0).astype(np.uint8))
     if width == 0:
         return

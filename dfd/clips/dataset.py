@@ -1,4 +1,4 @@
-"""From stored tracklets to the uint8 tensors that a model reads."""
+"""Turn stored tracklets into the uint8 tensors that a model reads."""
 
 import signal
 from abc import ABC, abstractmethod
@@ -24,9 +24,9 @@ Points = NDArray[np.float32]
 
 
 def load_clips(record: TrackletRecord, positions: Positions, config: ClipConfig) -> torch.Tensor:
-    """The clips (N,3,T,S,S) uint8 at `positions` (N,T) of a tracklet.
+    """Load the clips (N,3,T,S,S) uint8 at `positions` (N,T) of a tracklet.
 
-    Raises StoreError when it cannot be read; ValueError when it was stored narrower than `config.margin`.
+    Raises StoreError when the tracklet cannot be read, ValueError when it was stored narrower than `config.margin`.
     """
     return as_clips([changed(raw, UNCHANGED, config) for raw in load_raw(record, positions)], [], ()).images
 
@@ -34,10 +34,10 @@ def load_clips(record: TrackletRecord, positions: Positions, config: ClipConfig)
 def scored_clips(
     record: VideoRecord, config: ClipConfig, share: float = 1.0, distortion: Distortion | None = None
 ) -> tuple[list[TrackletRecord], torch.Tensor]:
-    """What a video with faces is scored on: tracklets, and the clip of each, (N,3,T,S,S) uint8.
+    """Load what scores a video with faces: its tracklets, and one clip of each, (N,3,T,S,S) uint8.
 
-    share: of the segments. distortion: what happened to the video before. Raises StoreError when it cannot be read;
-    ValueError when it was stored narrower than `config.margin`.
+    share: of the segments. distortion: applied to the stored crops first. Raises StoreError when a tracklet cannot be
+    read, ValueError when it was stored narrower than `config.margin`.
     """
     numbers = ScoredClips((config,), share).segments(config, record.segments, record.faced)
     tracklets = [tracklet for number in numbers for tracklet in record.of(number)]
@@ -58,7 +58,7 @@ def scored_clips(
 
 @dataclass(frozen=True)
 class Raw:
-    """A clip as stored: images (T,S,S,3) uint8 of `margin`; landmarks (T,5,2) in its pixels, None where not known."""
+    """A clip as stored: images (T,S,S,3) uint8 cut at `margin`; landmarks (T,5,2) in its pixels, None if unknown."""
 
     images: Picture
     margin: float
@@ -67,9 +67,9 @@ class Raw:
 
 
 class TrainingClips(Dataset[Clips], ABC):
-    """Training clips by (epoch, number): drawn again in every epoch, by (seed, epoch, number) alone.
+    """Training clips indexed by (epoch, number). They are redrawn each epoch and depend only on (seed, epoch, number).
 
-    So neither the number of loading processes nor a resumed run changes them. clips: how many an item has.
+    Neither the number of loader processes nor resuming a run changes them. clips: number of clips per item.
     """
 
     clips: int
@@ -82,7 +82,7 @@ class TrainingClips(Dataset[Clips], ABC):
 
 
 class SliceDataset(TrainingClips):
-    """An item is `per_load` random clips of one tracklet. A video is opened as often as `balance` says of its class."""
+    """An item is `per_load` random clips of one tracklet. `balance` sets how often each video is opened, by class."""
 
     def __init__(
         self,
@@ -109,13 +109,13 @@ class SliceDataset(TrainingClips):
 
 
 def a_tracklet(tracklets: Sequence[TrackletRecord], rng: np.random.Generator) -> TrackletRecord:
-    """One of a video's tracklets: a longer one more often, and a larger face, since a small one may be a passer-by."""
+    """Draw one of a video's tracklets. Long tracklets and large faces are likelier: a small face may be a passer-by."""
     weights = np.array([tracklet.frames * tracklet.path.side for tracklet in tracklets])
     return tracklets[rng.choice(len(weights), p=weights / weights.sum())]
 
 
 def load_raw(tracklet: TrackletRecord, positions: Positions) -> list[Raw]:
-    """The clips at `positions` (N,T) of a tracklet, as stored. Raises StoreError naming the file."""
+    """Load the clips at `positions` (N,T) of a tracklet, as stored. Raises StoreError naming the file."""
     crops = load_crops(tracklet, positions.reshape(-1))
     landmarks = load_geometry(tracklet)[2] if tracklet.path.located else None
     clips = crops.reshape(*positions.shape, *crops.shape[1:])
@@ -126,22 +126,22 @@ def load_raw(tracklet: TrackletRecord, positions: Positions) -> list[Raw]:
 
 
 def changed(raw: Raw, draw: Draw, config: ClipConfig) -> Picture:
-    """A stored clip as a model reads it, (T,size,size,3) uint8, with the changes of `draw`."""
+    """Apply `draw` to a stored clip. Returns it as a model reads it, (T,size,size,3) uint8."""
     return draw(raw.images, raw.margin, config.margin, config.size, raw.landmarks)
 
 
 def as_clips(clips: Sequence[Picture], labels: Sequence[float], names: Sequence[str]) -> Clips:
-    """Clips (T,S,S,3) uint8 with labels in [0,1], as tensors."""
+    """Stack clips (T,S,S,3) uint8 and labels in [0,1] into tensors."""
     images = torch.from_numpy(np.ascontiguousarray(np.stack(clips).transpose(0, 4, 1, 2, 3)))
     return Clips(images, torch.tensor(labels, dtype=torch.float32), tuple(names))
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """Items in an order drawn by (seed, epoch), each with its epoch, which Lightning sets before the epoch begins.
+    """Item numbers in an order drawn from (seed, epoch), each with its epoch. Lightning sets it before the epoch.
 
-    Of `parts` processes that share an epoch each has every `parts`-th item, from its own number on: what they have at a
-    time is what one alone would have. They get equally many; up to parts - 1 items of an epoch go unused.
-    skip: items to leave out at the next beginning, since they are done.
+    When `parts` processes share an epoch, each takes every `parts`-th item, starting at its own number. At any time
+    they hold together what a single process would hold. All get equally many; up to parts - 1 items go unused.
+    skip: number of items to leave out at the next start, because a resumed run has done them.
     """
 
     def __init__(self, length: int, seed: int, part: int = 0, parts: int = 1) -> None:
@@ -149,7 +149,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.epoch = self.skip = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning's loop."""
+        """Set the epoch. Lightning's loop calls this."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -163,7 +163,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
 
 def collate(items: Sequence[Clips]) -> Clips:
-    """Several items as one batch."""
+    """Concatenate several items into one batch."""
     return Clips(
         torch.cat([item.images for item in items]),
         torch.cat([item.labels for item in items]),
@@ -172,9 +172,9 @@ def collate(items: Sequence[Clips]) -> Clips:
 
 
 def one_thread(_: int = 0) -> None:
-    """For a loading process: OpenCV's threads do not survive a fork, and one process a core is the faster use.
+    """Limit a loader process to one thread. OpenCV's threads do not survive a fork, and one process per core is faster.
 
-    A first SIGTERM, which a scheduler sends to all processes alike, is left to the training: it saves first.
+    The first SIGTERM, which a scheduler sends to all processes alike, is ignored: the training process saves first.
     """
     signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     cv2.setNumThreads(0)

@@ -1,6 +1,6 @@
-"""Changes to the clips that a video is scored on, one at a time and at full strength: what the private test did.
+"""Distortions of scored clips, one at a time and at full strength, like those of the private test set.
 
-They are the changes of augment.py, drawn from nothing: a video is changed in the same way on every run.
+They use the changes of augment.py with fixed values: a video is changed in the same way on every run.
 """
 
 from dataclasses import dataclass, replace
@@ -16,13 +16,13 @@ UNCHANGED = Draw(
 
 @dataclass(frozen=True)
 class Distortion:
-    """One change. means: in words. draw: what is done to the pictures."""
+    """One distortion. means: its description. draw: the change of the images."""
 
     means: str
     draw: Draw = UNCHANGED
 
     def of(self, clip: str) -> Draw:
-        """The change to one clip, whose name decides the noise.
+        """The distortion of one clip. The clip's name seeds the noise.
 
         >>> noise = DISTORTIONS["noise"]
         >>> noise.of("a.mp4/0/1") == noise.of("a.mp4/0/1"), noise.of("a.mp4/0/1") == noise.of("b.mp4/0/1")

@@ -1,4 +1,4 @@
-"""Training clips of several datasets as one: how much of each an epoch takes."""
+"""Join the training clips of several datasets: each contributes its share of an epoch."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from dfd.types import Clips
 
 
 class JoinedClips(TrainingClips):
-    """An epoch takes of each of `parts` its share: of 0.5 half of the items, and the next epoch the other half.
+    """Each epoch takes a share of the items of every part. With a share of 0.5 the next epoch takes the other half.
 
-    shares: a number above 0 a part. A part that is asked for an item gets, in place of the epoch, how often all of
-    its items came before: so each of them comes once before any comes again.
+    shares: a number above 0 per part. A part is indexed by its own epoch, the number of complete passes over its items.
+    So every item is used once before any is used again.
     """
 
     def __init__(self, parts: Sequence[TrainingClips], shares: Sequence[float], seed: int) -> None:
@@ -31,7 +31,7 @@ class JoinedClips(TrainingClips):
         return self.parts[place][lap, number]
 
     def where(self, epoch: int, number: int) -> tuple[int, int, int]:
-        """The part of an epoch's item, from 0, and which item of which epoch it is there."""
+        """Map an epoch's item to its part (from 0), the part's own epoch, and the item's number in it."""
         place = bisect_right(self.ends, number)
         part, count = self.parts[place], self.counts[place]
         so_far = epoch * count + number - (self.ends[place] - count)

@@ -1,6 +1,6 @@
-"""Masks of faces, or of parts of them: what a self-blended fake changes.
+"""Masks of a face or of parts of it: the area that a self-blended fake changes.
 
-With a face's mesh a mask is the hull of landmarks; with five landmarks alone an oval through them.
+With a face mesh the mask is a hull of landmarks. With only five landmarks it is an oval through them.
 """
 
 from pathlib import Path
@@ -18,10 +18,10 @@ from dfd.faces.mesh import POINTS, check_mesh, five
 Points = NDArray[np.float64]
 
 OVALS = {"face": 0.35, "inner": 0.25, "full": 0.20, "triangle": 0.15, "mouth": 0.05}
-"""What a mask through five landmarks covers, and how often."""
+"""Kinds of mask drawn through five landmarks, and their probabilities."""
 
 HULLS = {"oval": 0.25, "brows to jaw": 0.30, "brows to mouth": 0.20, "mouth and chin": 0.15, "eyes and nose": 0.10}
-"""What a mask by a mesh covers, and how often."""
+"""Kinds of mask drawn from a mesh, and their probabilities."""
 
 JAW = (
     127, 234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454, 356,
@@ -36,10 +36,10 @@ CORNERS = {
     "mouth and chin": (*LIPS, 98, 327, 205, 425, 149, 176, 148, 152, 377, 400, 378),
     "eyes and nose": (*BROWS, 226, 446, 228, 448, 129, 358, 2),
 }
-"""Of each part the points of the mesh whose hull it is; 50, 280, 205 and 425 lie on the cheeks."""
+"""Mesh points whose hull outlines each part. 50, 280, 205 and 425 lie on the cheeks."""
 
 SUBPIXEL = 4
-"""Binary places of a polygon's coordinates, so that a slowly moving mask does not jump from pixel to pixel."""
+"""Fractional bits of a polygon's coordinates, so that a slowly moving mask does not jump from pixel to pixel."""
 
 
 class MaskConfig(Config):
@@ -65,11 +65,11 @@ class MaskConfig(Config):
 def face_mask(
     landmarks: NDArray[np.floating], height: int, width: int, rng: np.random.Generator, config: MaskConfig
 ) -> NDArray[np.float32]:
-    """A soft mask (height, width) float32 in [0,1] over the face, or a part of it, with these landmarks.
+    """Draw a soft mask (height, width) float32 in [0,1] over the face, or over a part of it.
 
-    landmarks: pixels (x, y), as faces/mesh.py has them (468,2), or its five (5,2): left eye, right eye, nose, left and
-    right corner of the mouth, as seen in the picture. The same state of `rng` draws the same mask relative to the
-    landmarks, so that a mask follows a face. A face out of the picture, or of no size, has a mask of zeros.
+    landmarks: pixels (x, y), either a mesh (468,2) of faces/mesh.py or five points (5,2): left eye, right eye, nose,
+    left and right corner of the mouth, as seen in the image. The same state of `rng` draws the same mask relative to
+    the landmarks, so a mask follows its face. A face outside the image, or of size zero, has a mask of zeros.
 
     >>> face = np.array([[40, 40], [60, 40], [50, 52], [42, 62], [58, 62]])
     >>> mask = face_mask(face, 100, 100, np.random.default_rng(0), MaskConfig())
@@ -92,7 +92,7 @@ def face_mask(
 
 
 class Face(NamedTuple):
-    """A face's own coordinates: from the middle of the eyes `x` across and `y` to the mouth, by `unit` pixels."""
+    """A face's own coordinates: origin between the eyes, axis `x` across, axis `y` to the mouth, `unit` in pixels."""
 
     origin: Points
     x: Points
@@ -101,22 +101,22 @@ class Face(NamedTuple):
 
     @classmethod
     def of(cls, landmarks: Points) -> "Face":
-        """Of five landmarks (5,2), `x` along the eyes; or of a mesh (468,2), `x` square to `y`."""
+        """Fit to five landmarks (5,2), with `x` along the eyes, or to a mesh (468,2), with `x` perpendicular to `y`."""
         meshed = len(landmarks) == POINTS
         left, right, _, mouth_left, mouth_right = five(landmarks) if meshed else landmarks
         eyes, mouth = (left + right) / 2, (mouth_left + mouth_right) / 2
         across, down = right - left, mouth - eyes
-        # In a profile the eyes nearly meet; the height of the face still tells its size.
+        # In a profile the eyes nearly coincide; the height of the face still gives its size.
         unit = max(np.linalg.norm(across), np.linalg.norm(down) / 1.07)
         y = _direction(down)
         return cls(eyes, np.array([y[1], -y[0]]) if meshed else _direction(across), y, float(unit))
 
     def to_pixels(self, points: Points) -> Points:
-        """Points (N,2) of these coordinates in pixels."""
+        """Convert points (N,2) from face coordinates to pixels."""
         return self.origin + self.unit * (points[:, :1] * self.x + points[:, 1:] * self.y)
 
     def from_pixels(self, points: Points) -> Points:
-        """The way back, where `x` is square to `y`."""
+        """Convert pixels to face coordinates. Only right if `x` is perpendicular to `y`."""
         return (points - self.origin) @ np.column_stack([self.x, self.y]) / self.unit
 
 
@@ -125,7 +125,7 @@ def _direction(vector: Points) -> Points:
 
 
 def _hull(mesh: Points, rng: np.random.Generator, points: int = 96) -> Points:
-    """A part's outline (points,2), evenly along the hull of its landmarks, out of a mesh in any coordinates."""
+    """Outline (points,2) of a part, evenly spaced along the hull of its landmarks. mesh: in any coordinates."""
     part = str(rng.choice(list(HULLS), p=list(HULLS.values())))
     hull = cv2.convexHull(mesh[list(CORNERS[part])].astype(np.float32))[:, 0].astype(np.float64)
     closed = np.concatenate([hull, hull[:1]])
@@ -135,7 +135,7 @@ def _hull(mesh: Points, rng: np.random.Generator, points: int = 96) -> Points:
 
 
 def _outline(rng: np.random.Generator) -> Points:
-    """A mask's outline (N,2) in a face's own coordinates."""
+    """Draw a mask's outline (N,2) in face coordinates."""
     shape = rng.choice(list(OVALS), p=list(OVALS.values()))
     if shape == "triangle":
         return np.array([[-0.95, -0.35], [0.95, -0.35], [0.75, 1.25], [0.0, 1.55], [-0.75, 1.25]])
@@ -145,7 +145,7 @@ def _outline(rng: np.random.Generator) -> Points:
 
 
 def _oval(half_width: float, up: float, down: float, points: int = 64) -> Points:
-    """An oval about the middle of the eyes that narrows towards the chin."""
+    """An oval centred between the eyes that narrows towards the chin."""
     angles = 2 * np.pi * np.arange(points) / points
     x, y = np.cos(angles), np.sin(angles)
     narrowing = 1 - 0.12 * np.maximum(y, 0) ** 2
@@ -153,7 +153,7 @@ def _oval(half_width: float, up: float, down: float, points: int = 64) -> Points
 
 
 def _ripple(outline: Points, rng: np.random.Generator, std: float) -> Points:
-    """The outline with waves of two to six periods, of `std` times its radius together."""
+    """Add waves of two to six periods to the outline, with a total amplitude of `std` times its radius."""
     middle = outline.mean(axis=0)
     rays = outline - middle
     angles = np.arctan2(rays[:, 1], rays[:, 0])
@@ -164,14 +164,14 @@ def _ripple(outline: Points, rng: np.random.Generator, std: float) -> Points:
 
 
 def _soft_oval(mask: NDArray[np.uint8], unit: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """An oval's mask, shrunk and softened, float32 in [0,255]. unit: a face's, in pixels."""
+    """Shrink and soften an oval's mask, float32 in [0,255]. unit: the face's size in pixels."""
     shrink, soften, sigma = rng.uniform(0.09, 0.45), rng.uniform(0.09, 0.45), rng.uniform(0.09, 0.8)
     mask = cv2.erode(mask, _square(shrink * unit))
     return _blurred(mask.astype(np.float32), soften * unit, sigma * unit)
 
 
 def _soft_hull(mask: NDArray[np.uint8], unit: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """A hull's mask, shrunk or grown and softened twice, float32 in [0,255]. unit: a face's, in pixels."""
+    """Shrink or grow a hull's mask and soften it twice, float32 in [0,255]. unit: the face's size in pixels."""
     bounds = ((-0.3, 0.2), (0.05, 0.3), (0.05, 0.3), (0.05, 0.5))
     grown, first, second, sigma = (unit * rng.uniform(low, high) for low, high in bounds)
     mask = (cv2.erode if grown < 0 else cv2.dilate)(mask, _square(abs(grown)))
@@ -179,7 +179,7 @@ def _soft_hull(mask: NDArray[np.uint8], unit: float, rng: np.random.Generator) -
 
 
 def _blurred(mask: NDArray[np.float32], size: float, sigma: float = 0.0) -> NDArray[np.float32]:
-    """Gaussian blur by a kernel of so many pixels. sigma: in pixels; what suits the kernel if 0."""
+    """Gaussian blur with a kernel of `size` pixels. sigma: in pixels; 0: derived from the kernel."""
     return np.asarray(cv2.GaussianBlur(mask, (_odd(size),) * 2, max(sigma, 0.1) if sigma else 0))
 
 
@@ -188,5 +188,5 @@ def _square(pixels: float) -> NDArray[np.uint8]:
 
 
 def _odd(pixels: float) -> int:
-    """The odd number nearest to `pixels`, of at least 1: a size that OpenCV takes for a kernel."""
+    """The odd number nearest to `pixels`, at least 1: a valid OpenCV kernel size."""
     return 2 * round((max(pixels, 1) - 1) / 2) + 1

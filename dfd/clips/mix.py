@@ -1,4 +1,4 @@
-"""Mixing a real clip with a fake one, labels and all: each pair gives two clips, together as fake as before.
+"""Mix a real clip with a fake one, labels included. Each pair gives two clips with the same total label as before.
 
 Sources: Zhang et al. 2018, "mixup: Beyond empirical risk minimization", on aligned real and fake faces as NTechLab, 3rd
 in the Deepfake Detection Challenge; Yun et al. 2019, "CutMix", over space and time as in VideoMix (Yun et al. 2020).
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 Picture = NDArray[np.uint8]
 
 ALPHA = 0.5
-"""Of the beta distribution of shares: more often nearly all of one than half of both."""
+"""Parameter of the beta distribution of shares. A share near 0 is likelier than one near a half."""
 
 
 def mixup(real: Picture, fake: Picture, rng: np.random.Generator) -> tuple[Picture, Picture, float]:
-    """Both clips (T,H,W,3) uint8 blended by a share drawn from Beta(1/2, 1/2): (mostly real, mostly fake, share).
+    """Blend both clips (T,H,W,3) uint8 by a share drawn from Beta(1/2, 1/2): (mostly real, mostly fake, share).
 
-    share, in [0, 0.5]: how much of the fake is in the first, and of the real in the second.
+    share, in [0, 0.5]: weight of the fake in the first clip, and of the real one in the second.
     """
     share = float(rng.beta(ALPHA, ALPHA))
     share = min(share, 1 - share)
@@ -28,9 +28,9 @@ def mixup(real: Picture, fake: Picture, rng: np.random.Generator) -> tuple[Pictu
 
 
 def cutmix(real: Picture, fake: Picture, rng: np.random.Generator) -> tuple[Picture, Picture, float]:
-    """Both clips (T,H,W,3) uint8 with one box of space and time exchanged: (mostly real, mostly fake, share).
+    """Swap one box of space and time between both clips (T,H,W,3) uint8: (mostly real, mostly fake, share).
 
-    share, in [0, 0.5]: the box's part of the clip. One frame of a clip of one is cut in space alone.
+    share, in [0, 0.5]: the box's share of the clip. A clip of one frame is cut in space alone.
     """
     frames, height, width = real.shape[:3]
     share = float(rng.uniform(0, 0.5))
@@ -44,7 +44,7 @@ def cutmix(real: Picture, fake: Picture, rng: np.random.Generator) -> tuple[Pict
 
 
 def _span(rng: np.random.Generator, length: int, part: float) -> slice:
-    """`part` of `length`, rounded down, somewhere in it."""
+    """A random span of `part` of `length`, rounded down."""
     taken = int(part * length)
     start = int(rng.integers(0, length - taken + 1))
     return slice(start, start + taken)

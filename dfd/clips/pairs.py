@@ -1,4 +1,4 @@
-"""Training clips in pairs: a real and a fake clip side by side in every batch, changed alike."""
+"""Paired training clips: every batch has real and fake clips in pairs, both changed by the same augmentation."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ from dfd.faces.records import TrackletRecord, VideoRecord, load_geometry
 from dfd.types import Clips
 
 ALIGNED = 0.8
-"""Intersection over union of two faces' boxes from which their crops show the same place, and can be mixed."""
+"""Intersection over union of two face boxes above which their crops show the same place and can be mixed."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A real and a fake clip that go through training side by side. aligned: they show the same place and time.
+    """A real and a fake clip, trained on together. aligned: both show the same place and time.
 
-    mask: (T,S,S) float32 in [0,1], how much of each pixel of a self-blended fake is changed.
+    mask: (T,S,S) float32 in [0,1], the share of each pixel that a self-blended fake changed.
     """
 
     real: Raw
@@ -37,7 +37,7 @@ class Pair:
 
 
 class PairedClips(TrainingClips):
-    """Items of as many real as fake clips; subclasses say which. A pair's two clips are changed by one draw."""
+    """Items with as many real as fake clips; subclasses choose them. One draw changes both clips of a pair."""
 
     def __init__(self, config: ClipConfig, draw: DrawConfig, augment: AugmentConfig) -> None:
         self.config, self.draw, self.augment = config, draw, augment
@@ -45,7 +45,7 @@ class PairedClips(TrainingClips):
 
     @abstractmethod
     def pairs(self, epoch: int, number: int, rng: np.random.Generator) -> list[Pair]:
-        """The pairs of an item, as stored."""
+        """Load the pairs of an item, as stored."""
 
     def __getitem__(self, item: tuple[int, int]) -> Clips:
         rng = np.random.default_rng([self.draw.seed, *item])
@@ -56,7 +56,7 @@ class PairedClips(TrainingClips):
         return as_clips([*reals, *fakes], [*shares, *(1 - share for share in shares)], names)
 
     def _finish(self, pair: Pair, rng: np.random.Generator) -> tuple[Picture, Picture, float]:
-        """Real and fake clip (T,S,S,3) as a model reads them, and how much of each is the other."""
+        """Real and fake clip (T,S,S,3) as a model reads them, and the share that each takes from the other."""
         draw = Draw.of(rng, self.augment)
         real, fake = (changed(raw, draw, self.config) for raw in (pair.real, pair.fake))
         mixes, cuts = rng.random(2) < (self.draw.mixup, self.draw.cutmix)
@@ -67,11 +67,11 @@ class PairedClips(TrainingClips):
 
 @dataclass(frozen=True)
 class Turns:
-    """Whose turn it is in each pair of an epoch: each of the commoner class `slices` times, whatever else is asked for.
+    """Which videos form each pair of an epoch. Each video of the larger class has `slices` pairs, in any case.
 
-    reals, fakes: how many there are. made: share of the pairs whose fake is made of the real one: where there are more
-    fakes than real ones these pairs come on top. borrowed: the real ones are of other datasets: then the fakes count as
-    the commoner class. A pair has a number from 0 to len - 1.
+    reals, fakes: number of videos. made: share of pairs whose fake is made from the real clip; when fakes outnumber
+    reals these pairs are added. borrowed: the real videos come from other datasets, and the fakes then count as the
+    larger class. Pairs are numbered from 0 to len - 1.
     """
 
     reals: int
@@ -83,7 +83,7 @@ class Turns:
 
     @property
     def fakes_lead(self) -> bool:
-        """Whether the fakes are the commoner class: then the other side of a pair is free."""
+        """Whether the fakes are the larger class, so that the other side of a pair is free."""
         return self.borrowed or self.fakes >= self.reals
 
     def __len__(self) -> int:
@@ -92,28 +92,28 @@ class Turns:
         return self.slices * self.reals
 
     def makes(self, number: int) -> bool:
-        """Whether this pair's fake is made: the last ones' are, and the order of an epoch is drawn elsewhere."""
+        """Whether this pair's fake is made. The last numbers are; the order of an epoch is shuffled elsewhere."""
         found = self.slices * self.fakes if self.fakes_lead else len(self) - round(len(self) * self.made)
         return number >= found
 
     def real(self, epoch: int, number: int) -> int:
-        """Which real one is in turn."""
+        """Index of the real video of this pair."""
         return turn(self.seed, epoch, 0, self.reals, number)
 
     def fake(self, epoch: int, number: int) -> int:
-        """Which fake is in turn."""
+        """Index of the fake of this pair."""
         return turn(self.seed, epoch, 1, self.fakes, number)
 
 
 class PairDataset(PairedClips):
-    """An item is `per_load` pairs: of two videos, or of one real video and what self-blending makes of it.
+    """An item is `per_load` pairs of two videos, or of one real video and its self-blended fake.
 
-    An epoch opens each video of the commoner class `slices` times, the others as often as it takes. A fake is paired
-    with its own source as often as `aligned` says, the same frames where both are found there; else with whose turn it
-    is.
-    others: real videos of other datasets, among which sources are looked for too. Where `videos` has no real one, its
-    fakes are paired with any of them.
-    A real one without landmarks, a picture perhaps, is not blended: it is paired with a fake.
+    An epoch opens each video of the larger class `slices` times, and the others as often as needed. `aligned` is the
+    probability that a fake is paired with its own source, on the same frames if both videos have them. Otherwise the
+    partner is the next in turn.
+    others: real videos of other datasets, also searched for sources. If `videos` has no real one, its fakes are paired
+    with any of these.
+    A real video without landmarks (an image, for example) is not blended but paired with a fake.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class PairDataset(PairedClips):
         return len(self.turns)
 
     def pairs(self, epoch: int, number: int, rng: np.random.Generator) -> list[Pair]:
-        """`per_load` pairs of one tracklet each side."""
+        """Load `per_load` pairs, from one tracklet per side."""
         real = self.reals[self.turns.real(epoch, number)]
         if self.turns.makes(number) and (faces := located(real)):
             return self._blended(faces, rng)
@@ -186,7 +186,7 @@ def _one_of(videos: Sequence[VideoRecord] | None, otherwise: VideoRecord, rng: n
 
 
 def blended(raw: Raw, rng: np.random.Generator, config: BlendConfig) -> Pair:
-    """A real clip and its self-blended fake. Raises ValueError for a clip without landmarks."""
+    """Blend a real clip into a self-blended fake. Raises ValueError for a clip without landmarks."""
     if raw.landmarks is None:
         raise ValueError(f"{raw.video} has no landmarks to blend by")
     twin, fake, mask = self_blend(raw.images, raw.landmarks, rng, config)
@@ -196,7 +196,7 @@ def blended(raw: Raw, rng: np.random.Generator, config: BlendConfig) -> Pair:
 def same_frames(
     tracklet: TrackletRecord, positions: Positions, other: VideoRecord
 ) -> tuple[TrackletRecord, Positions] | None:
-    """Where the face at `positions` of a tracklet is in another video: its tracklet there and the positions in it.
+    """Find the face at `positions` of a tracklet in another video: the tracklet there, and the positions in it.
 
     None unless a tracklet of the same segment has all those frames, with boxes in the same place.
     """
@@ -210,7 +210,7 @@ def same_frames(
 
 
 def overlap(a: Points, b: Points) -> Points:
-    """Intersection over union of boxes (...,4) XYXY, one with its counterpart: (...) in [0,1].
+    """Intersection over union of boxes (...,4) XYXY, element by element: (...) in [0,1].
 
     >>> overlap(np.array([0, 0, 2, 2]), np.array([0, 1, 2, 3])).round(3).item()
     0.333
@@ -222,9 +222,9 @@ def overlap(a: Points, b: Points) -> Points:
 
 
 def turn(seed: int, epoch: int, what: int, count: int, number: int) -> int:
-    """Which of `count` is in turn: each once in every `count` numbers, in an order drawn by (seed, epoch, what).
+    """Index in turn among `count`: each occurs once in every `count` numbers, in an order drawn by (seed, epoch, what).
 
-    what: the label, where it is the turn of a class.
+    what: selects one of several independent orders, for example by label.
 
     >>> sorted(turn(0, 3, 1, 4, number) for number in range(8))
     [0, 0, 1, 1, 2, 2, 3, 3]

@@ -1,7 +1,7 @@
-"""Which frames make a clip: index arithmetic, nothing else.
+"""Choose the frames of a clip. Index arithmetic only.
 
-Training draws clips anywhere in a tracklet. Scoring takes one clip of each face in a few segments, spread evenly over
-the video: the clip in the middle of the segment.
+Training draws clips anywhere in a tracklet. Scoring takes segments spread evenly over the video and, for each face in
+them, the clip in the middle of the segment.
 """
 
 from collections.abc import Collection, Sequence
@@ -30,7 +30,7 @@ class ClipConfig(Config):
 
 
 def stride(track_fps: float, clip_fps: float) -> int:
-    """Frames from one of a clip to its next, so that the clip runs at about `clip_fps`.
+    """Step between frames, so that a clip runs at about `clip_fps`.
 
     >>> [stride(fps, 15) for fps in (15, 25, 29.97, 60, 10)]
     [1, 2, 2, 4, 1]
@@ -39,7 +39,7 @@ def stride(track_fps: float, clip_fps: float) -> int:
 
 
 def clip_at(start: int, frames: int, length: int, step: int) -> Positions:
-    """The positions (length,) int64 of one clip. In a track too short the last frame is repeated.
+    """The positions (length,) int64 of one clip. If the track is too short, its last frame is repeated.
 
     >>> clip_at(0, 5, 4, 2).tolist()
     [0, 2, 4, 4]
@@ -48,13 +48,13 @@ def clip_at(start: int, frames: int, length: int, step: int) -> Positions:
 
 
 def random_clips(frames: int, track_fps: float, config: ClipConfig, count: int, rng: np.random.Generator) -> Positions:
-    """`count` clips anywhere in a track of `frames`: positions (count, length) int64, increasing within a clip."""
+    """Draw `count` clips anywhere in a track of `frames`: positions (count, length) int64, increasing within a clip."""
     step, last = _fit(frames, track_fps, config)
     return np.stack([clip_at(int(s), frames, config.length, step) for s in rng.integers(0, last + 1, count)])
 
 
 def middle_clip(start: int, stop: int, fps: float, config: ClipConfig) -> Positions:
-    """The frames (length,) of the clip in the middle of a segment [start, stop), by which a face there is scored.
+    """The frames (length,) in the middle of a segment [start, stop), on which a face there is scored.
 
     >>> middle_clip(100, 112, 15, ClipConfig(length=4)).tolist()
     [104, 105, 106, 107]
@@ -64,9 +64,9 @@ def middle_clip(start: int, stop: int, fps: float, config: ClipConfig) -> Positi
 
 
 def thinned(frames: int, fps: float, rate: float) -> tuple[int, float]:
-    """What is left of a track of `frames` at `fps` that is brought down to `rate`: frames, and the rate that it has.
+    """Thin a track of `frames` at `fps` out to `rate`. Returns the number of frames left, and their rate.
 
-    A position p in what is left is p * fps / rate of the track. A track that is no faster is left as it is.
+    Position p of the thinned track is p * fps / rate of the track. A track that is no faster is not changed.
 
     >>> thinned(300, 30, 20), thinned(300, 12, 15)
     ((200, 20), (300, 12))
@@ -76,16 +76,16 @@ def thinned(frames: int, fps: float, rate: float) -> tuple[int, float]:
 
 @dataclass(frozen=True)
 class ScoredClips:
-    """What is read of a video that is scored (types.Wanted): of each configuration's segments the middle clips.
+    """The frames to read when a video is scored (types.Wanted): the middle clips of every configuration's segments.
 
-    share: of the segments, in [0,1]; at least one of each configuration is scored.
+    share: of the segments, in [0,1]; every configuration scores at least one.
     """
 
     configs: tuple[ClipConfig, ...]
     share: float = 1.0
 
     def first(self, total: int) -> list[int]:
-        """The segments of all configurations, rising.
+        """The segments that any configuration reads, in increasing order.
 
         >>> ScoredClips((ClipConfig(clips=2), ClipConfig(clips=4))).first(8)
         [1, 2, 3, 5, 6, 7]
@@ -93,7 +93,7 @@ class ScoredClips:
         return sorted({number for config in self.configs for number in even(total, self._count(config))})
 
     def enough(self, total: int, faced: Collection[int]) -> bool:
-        """Whether every configuration finds a face in its segments."""
+        """Whether every configuration has found a face in its segments."""
         return all(set(even(total, self._count(config))) & set(faced) for config in self.configs)
 
     def frames(self, start: int, stop: int, fps: float) -> Positions:
@@ -101,12 +101,12 @@ class ScoredClips:
         return np.unique(np.concatenate([middle_clip(start, stop, fps, config) for config in self.configs]))
 
     def crops(self, start: int, stop: int, fps: float, there: Positions, seen: Sequence[int]) -> Positions:
-        """Of the frames `there` (n,) of a segment's tracklet those that any configuration reads."""
+        """Those of the frames `there` (n,) of a segment's tracklet that any configuration reads."""
         clips = [middle_clip(start, stop, fps, config) for config in self.configs]
         return np.unique(np.concatenate([scored_frames(there, seen, clip) for clip in clips]))
 
     def segments(self, config: ClipConfig, total: int, faced: Sequence[int]) -> list[int]:
-        """The segments by which a configuration scores a video, of `total`, `faced` of which show a face."""
+        """The segments on which a configuration scores a video. total: of the video. faced: those that show a face."""
         return scored(total, faced, self._count(config))
 
     def _count(self, config: ClipConfig) -> int:
@@ -114,7 +114,7 @@ class ScoredClips:
 
 
 def part_of(count: int, share: float) -> int:
-    """How many of `count` a share in [0,1] of them is: at least one.
+    """Number of items in a share in [0,1] of `count`: at least one.
 
     >>> part_of(5, 0.5), part_of(5, 0.0)
     (2, 1)
@@ -123,10 +123,10 @@ def part_of(count: int, share: float) -> int:
 
 
 def scored_frames(there: Positions, seen: Sequence[int], clip: Positions) -> Positions:
-    """The frames (length,) by which a face is scored in place of those of a middle clip (length,).
+    """Adapt a middle clip (length,) to the frames that a tracklet has: the frames (length,) on which a face is scored.
 
-    there: the frames (T,) of its tracklet. One that it lacks is replaced by the nearest one of the clip that it has, or
-    where it has none, of those on which the face was `seen`: so whatever else it holds makes no difference.
+    there: the frames (T,) of its tracklet. A missing frame is replaced by the nearest one of the clip that the tracklet
+    has; if it has none, by the nearest frame on which the face was `seen`. Other frames make no difference.
 
     >>> scored_frames(np.arange(10, 20), [10, 19], np.array([8, 10, 12, 14])).tolist()
     [10, 10, 12, 14]
@@ -142,7 +142,7 @@ def scored_frames(there: Positions, seen: Sequence[int], clip: Positions) -> Pos
 
 
 def _fit(frames: int, track_fps: float, config: ClipConfig) -> tuple[int, int]:
-    """The stride, shrunk until a clip fits the track if it can, and the last start."""
+    """The stride, reduced until a clip fits the track if possible, and the last start position."""
     if frames < 1:
         raise ValueError("a track has no frame to sample")
     step = stride(track_fps, config.fps)

@@ -1,6 +1,6 @@
-"""One person through a whole video: the faces of its segments, each looked at alone, linked by place and likeness.
+"""Link one person through a whole video. Segments are processed alone; this joins their faces by place and likeness.
 
-For showing only. No score depends on it: a person who moves far or turns away between two segments is taken for two.
+For display only, no score depends on it. A person who moves far or turns away between two segments counts as two.
 """
 
 from collections.abc import Sequence
@@ -17,20 +17,20 @@ from dfd.faces.records import TrackletRecord, load_geometry
 Picture = NDArray[np.uint8]
 
 FAR = 1.5
-"""Most that a face moves from one segment that is looked at to the next, in widths of its box."""
+"""Largest distance that a person moves from one segment to the next, in widths of the face box."""
 ALIKE = 0.6
-"""Least correlation of a face with the likest of its earlier pictures."""
+"""Least correlation of a face with the most similar of its earlier crops."""
 
 
 @dataclass
 class _Person:
-    """Numbers of a person's tracklets, and what they look like."""
+    """Indices of a person's tracklets, and their thumbnails."""
 
     rows: list[int] = field(default_factory=list)
     looks: list[NDArray[np.float32]] = field(default_factory=list)
 
     def likeness(self, row: int, look: NDArray[np.float32], boxes: Sequence[NDArray[np.float32]]) -> float:
-        """How alike the face of tracklet `row` is, in [-1,1]; 0 where it is another segment's end of the picture."""
+        """Similarity of tracklet `row`'s face to this person, in [-1,1]; 0 if it is too far away or of another size."""
         last, box = boxes[self.rows[-1]], boxes[row]
         small, large = sorted((float(last[2] - last[0]), float(box[2] - box[0])))
         away = float(np.linalg.norm(last[:2] + last[2:] - box[:2] - box[2:])) / 2
@@ -40,10 +40,10 @@ class _Person:
 
 
 def people(tracklets: Sequence[TrackletRecord], crops: Sequence[Picture], places: Sequence[int]) -> list[int]:
-    """Of each of a video's tracklets, by segment, the number of its person: who is in most segments is 0.
+    """Assign each of a video's tracklets, ordered by segment, to a person. Person 0 is in the most segments.
 
-    crops: a picture (S,S,3) uint8 RGB of each, at its position `places` within the tracklet. Nobody is in a segment
-    twice.
+    crops: an image (S,S,3) uint8 RGB of each tracklet, taken at position `places` within it. A person occurs at most
+    once per segment.
     """
     boxes = [load_geometry(tracklet)[1][place] for tracklet, place in zip(tracklets, places, strict=True)]
     looks = [_look(*each) for each in zip(tracklets, crops, places, strict=True)]
@@ -68,7 +68,7 @@ def people(tracklets: Sequence[TrackletRecord], crops: Sequence[Picture], places
 
 
 def _look(tracklet: TrackletRecord, crop: Picture, place: int) -> NDArray[np.float32]:
-    """A face as it is compared, (2,32,32,3) float32: upright, where its landmarks are known, and as its box has it."""
+    """Thumbnails for comparing a face, (2,32,32,3) float32: upright if it has landmarks, and as its box shows it."""
     half = tracklet.size / tracklet.margin / 2
     middle = tracklet.size / 2
     five = load_geometry(tracklet)[2][place]

@@ -1,4 +1,4 @@
-"""Many videos' faces: each looked at by a worker, every failure on record, and a dataset resumed where it stopped."""
+"""Build the faces of many videos. Workers process them, every failure is recorded, and a stopped dataset is resumed."""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
@@ -15,11 +15,11 @@ from dfd.types import Video, Wanted
 from dfd.videos.workers import Limits, Outcome, each_video
 
 Progress = Callable[[int, int, str], None]
-"""Called with (done, of how many, what was done last)."""
+"""Called with (number done, total, name of the last one done)."""
 Each = Callable[..., Generator[list[Outcome], None, None]]
-"""Where videos are read: each_video here, or what a cluster has in its place."""
+"""What reads the videos: each_video on this machine, or a cluster's replacement."""
 ALL = Limits()
-"""No limits but the usual ones."""
+"""The default limits."""
 
 
 def build_store(
@@ -32,12 +32,12 @@ def build_store(
     origin: Path | None = None,
     each: Each = each_video,
 ) -> FaceStore:
-    """The dataset in `folder`, with every one of `videos` on record, labelled as known now, and tables written.
+    """Build the dataset in `folder`: record every one of `videos` with its current label, and write the tables.
 
-    Videos on record whose file has not changed are not looked at again, unless what failed may go well this time.
-    cut: pictures among them were cut before, `config.margin` times as wide as the face's box. origin: the folder that
-    the videos' names begin in. each: as in looked_at. Raises StoreError when `folder` holds something else or other
-    settings.
+    Recorded videos whose file has not changed are skipped, unless they failed for a temporary reason.
+    cut: images among them are crops already, `config.margin` times as wide as the face box. origin: the folder to
+    which the videos' names are relative. each: as in looked_at. Raises StoreError when `folder` holds something else,
+    or a dataset with other settings.
     """
     store = FaceStore.create(folder, config, cut, origin)
     store.correct(videos)
@@ -53,9 +53,9 @@ def build_store(
 def stored(
     videos: Sequence[Video], store: FaceStore, limits: Limits = ALL, by_time: bool = True
 ) -> Iterator[list[VideoRecord]]:
-    """The videos' records: at once what the dataset has, then as workers finish the others.
+    """Yield the videos' records: first those in the dataset, then the others as workers finish them.
 
-    What is not done by `limits.until` is yielded as "out_of_budget" and is not on record. by_time: as in
+    Videos not done by `limits.until` are yielded as "out_of_budget" and not recorded. by_time: as in
     FaceStore.record.
     """
     known, todo = known_in(videos, store, by_time)
@@ -71,16 +71,17 @@ def looked_at(
     known: Sequence[VideoRecord] = (),
     each: Each = each_video,
 ) -> Generator[list[VideoRecord], None, None]:
-    """The videos' records as workers finish them; `known` ones first. The workers start at once.
+    """Yield the videos' records as workers finish them, starting with `known`. The workers start at once.
 
-    wanted: asked when a video's turn comes: what is looked at of it, and kept in memory; None puts all of it into the
-    dataset `store`, or without one into memory. each: reads them; called as each_video is.
+    wanted: called when a video's turn comes. It returns the part of the video to process and keep in memory; None
+    puts the whole video into the dataset `store`, or into memory without one. each: reads them; called like each_video.
     """
 
     cut = store is not None and store.cut
     shelf = _Shelf(store)
 
     def arguments(video: Video) -> tuple[FacesConfig, Wanted | None, Path | None, bool]:
+        """Arguments of `look` for one video. Called when its turn comes."""
         part = wanted(video)
         shelf.begin(video)
         return config, part, store.folder if store and part is None and not video.still else None, cut
@@ -92,9 +93,9 @@ def looked_at(
 def look(
     video: Video, config: FacesConfig, wanted: Wanted | None, folder: Path | None, cut: bool = False
 ) -> VideoRecord:
-    """In a worker: one video's record, put into the dataset in `folder` where one is given. cut: as in FaceStore.
+    """Process one video in a worker and return its record, written to the dataset in `folder` if given.
 
-    What another machine has put there meanwhile is not done again.
+    A record that another machine has written meanwhile is kept. cut: as in FaceStore.
     """
     if folder is None:
         return in_memory(video, config, wanted, cut)
@@ -108,12 +109,12 @@ def _records(
     with closing(shelf), closing(outcomes):
         if known:
             yield known
-        for come in outcomes:
-            yield [shelf.put(outcome) for outcome in come]
+        for batch in outcomes:
+            yield [shelf.put(outcome) for outcome in batch]
 
 
 class _Shelf:
-    """Puts what workers did not write on record in a dataset, if any: failures, and pictures, a shard at a time."""
+    """Records in a dataset, if any, what the workers did not: failures, and images, one shard at a time."""
 
     def __init__(self, store: FaceStore | None) -> None:
         self._store = store
@@ -121,12 +122,12 @@ class _Shelf:
         self._rows: list[tuple[VideoRecord, Stamp]] = []
 
     def begin(self, video: Video) -> None:
-        """A picture is looked at now: its file may change later."""
+        """Note an image's file stamp before it is read, since the file may change later."""
         if self._store and video.still:
             self._stamps[video.name] = file_stamp(video.path)
 
     def put(self, outcome: Outcome) -> VideoRecord:
-        """The record of what came of a video."""
+        """Turn a video's outcome into its record, and store it."""
         record: VideoRecord = outcome.value if outcome.status == "ok" else failure(outcome)
         stamp = self._stamps.pop(record.video, None)
         if not self._store:
@@ -140,7 +141,7 @@ class _Shelf:
         return record
 
     def close(self) -> None:
-        """Put the pictures that are left on record."""
+        """Write the remaining images."""
         if self._store:
             self._store.shards.add(self._rows)
         self._rows = []
@@ -149,6 +150,6 @@ class _Shelf:
 def known_in(
     videos: Sequence[Video], store: FaceStore | None, by_time: bool = True
 ) -> tuple[list[VideoRecord], list[Video]]:
-    """What a dataset has of `videos`, and which are to be done; by_time: as in FaceStore.record."""
+    """Split `videos` into those that a dataset has records of, and those still to do. by_time: see FaceStore.record."""
     known = {video.name: store.record(video, by_time) if store else None for video in videos}
     return [r for r in known.values() if r is not None], [video for video in videos if known[video.name] is None]

@@ -1,4 +1,4 @@
-"""Square crops about a face, and the way from a picture's coordinates to a crop's and on to a narrower crop."""
+"""Square face crops, and the transforms from frame to crop coordinates and on to a narrower crop."""
 
 import cv2
 import numpy as np
@@ -13,10 +13,11 @@ Box = NDArray[np.float32]
 def cut(
     image: Picture | pictures.Picture, centre: NDArray[np.floating], side: float, margin: float, size: int
 ) -> tuple[Picture, Box]:
-    """The square of `margin * side` pixels about `centre` (x, y), resized to (size,size,3), and the face's box in it.
+    """Cut out the square of `margin * side` pixels about `centre` (x, y). Returns it as (size,size,3), and the face
+    box.
 
-    Beyond the picture's edge its border pixel is repeated. The square starts on a whole pixel, so that pixels are
-    copied and never resampled by a fraction; the box, float32 XYXY in the picture, is what was really cut.
+    Beyond the edge the border pixel is repeated. The square starts on a whole pixel, so that pixels are copied without
+    subpixel resampling. The box, float32 XYXY in the frame, belongs to the rounded square.
 
     >>> image = np.arange(100, dtype=np.uint8).reshape(10, 10, 1).repeat(3, axis=2)
     >>> crop, box = cut(image, np.array([5.0, 5.0]), side=2, margin=2.0, size=4)
@@ -35,7 +36,7 @@ def cut(
 
 
 def square(centre: NDArray[np.floating], side: float, margin: float) -> tuple[tuple[int, int, int], Box]:
-    """What `cut` cuts out: (left, top, width) in whole pixels, and the face's box in it, float32 XYXY.
+    """The square that `cut` cuts out: (left, top, width) in whole pixels, and the face box in it, float32 XYXY.
 
     >>> square(np.array([5.0, 5.0]), side=2, margin=2.0)[0]
     (3, 3, 4)
@@ -48,7 +49,7 @@ def square(centre: NDArray[np.floating], side: float, margin: float) -> tuple[tu
 
 
 def resize(image: Picture, size: int) -> Picture:
-    """A square picture of side `size`: pixel areas averaged when it shrinks, cubic when it grows."""
+    """Resize to a square of side `size`: area interpolation when shrinking, cubic when enlarging."""
     if image.shape[0] == size:
         return np.ascontiguousarray(image)
     shrinks = image.shape[0] > size
@@ -56,7 +57,7 @@ def resize(image: Picture, size: int) -> Picture:
 
 
 def to_crop(points: NDArray[np.floating], box: NDArray[np.floating], margin: float, size: int) -> NDArray[np.float32]:
-    """Points (...,2) of the picture in pixels of the crop that `cut` made for `box`.
+    """Convert points (...,2) of the frame to pixels of the crop that `cut` made for `box`.
 
     >>> to_crop(np.array([5.0, 5.0]), np.array([4.0, 4, 6, 6]), margin=2.0, size=4).tolist()
     [2.0, 2.0]
@@ -67,9 +68,9 @@ def to_crop(points: NDArray[np.floating], box: NDArray[np.floating], margin: flo
 
 
 def narrow(images: Picture, stored: float, margin: float, size: int) -> Picture:
-    """Crops (T,S,S,3) of margin `stored` cut down to a smaller `margin` and resized to (T,size,size,3).
+    """Cut crops (T,S,S,3) of margin `stored` down to a smaller `margin` and resize them to (T,size,size,3).
 
-    Raises ValueError when `margin` is wider than what was stored.
+    Raises ValueError when `margin` is wider than `stored`.
     """
     if margin > stored:
         raise ValueError(f"margin {margin} is wider than the stored crops' {stored}")
@@ -81,18 +82,18 @@ def narrow(images: Picture, stored: float, margin: float, size: int) -> Picture:
 
 
 UPRIGHT = np.array([[10, 11], [22, 11], [16, 18], [11, 24], [21, 24]], np.float32)
-"""Where the landmarks of an upright face are in a picture of 32 pixels."""
+"""Landmark positions of an upright face in an image of 32 pixels."""
 
 
 def upright(image: Picture, landmarks: NDArray[np.floating]) -> NDArray[np.float32]:
-    """A face (H,W,3) with `landmarks` (5,2), turned upright and reduced to (32,32,3) float32, softened."""
+    """Turn a face (H,W,3) with `landmarks` (5,2) upright, blur it and reduce it to (32,32,3) float32."""
     return cv2.GaussianBlur(aligned(image, landmarks, UPRIGHT, 32).astype(np.float32), (0, 0), 1.0)
 
 
 def aligned(image: Picture, landmarks: NDArray[np.floating], target: NDArray[np.floating], size: int) -> Picture:
-    """A picture (H,W,3), turned, scaled and moved to (size,size,3) so that `landmarks` (5,2) come to lie on `target`.
+    """Rotate, scale and shift an image (H,W,3) to (size,size,3) so that `landmarks` (5,2) land on `target`.
 
-    Beyond the edge its border is repeated.
+    Beyond the edge the border is repeated.
 
     >>> picture, points = np.arange(48, dtype=np.uint8).reshape(4, 4, 3), np.array([[0, 0], [1, 0], [0, 1.0]])
     >>> bool((aligned(picture, points, points + 1, 4)[1:, 1:] == picture[:-1, :-1]).all())
@@ -104,7 +105,7 @@ def aligned(image: Picture, landmarks: NDArray[np.floating], target: NDArray[np.
 
 
 def alignment(landmarks: NDArray[np.floating], target: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The matrix (2,3) that turns, scales and moves points (N,2) to `target` (N,2), with the least squared distance.
+    """The similarity transform (2,3) from points (N,2) to `target` (N,2) with the least squared distance.
 
     Umeyama 1991.
 
@@ -120,9 +121,9 @@ def alignment(landmarks: NDArray[np.floating], target: NDArray[np.floating]) -> 
 
 
 def likeness(image: Picture, box: NDArray[np.floating], landmarks: NDArray[np.floating]) -> NDArray[np.float32]:
-    """A face by which it is known again a moment later: upright, and as its box shows it, (2,32,32,3) float32.
+    """Thumbnails for recognising a face a moment later: upright, and as its box shows it, (2,32,32,3) float32.
 
-    Its landmarks jitter, its box much less: a face that holds still is alike in its box.
+    Landmarks jitter more than the box does: the thumbnails by the box match when a face keeps still.
     """
     left, top, right, bottom = np.round(box).astype(int).tolist()
     inside = image[max(0, top) : max(1, bottom), max(0, left) : max(1, right)]
@@ -131,14 +132,14 @@ def likeness(image: Picture, box: NDArray[np.floating], landmarks: NDArray[np.fl
 
 
 def thumbnail(image: Picture, shape: tuple[int, ...], side: int = 32) -> NDArray[np.float32]:
-    """A picture (H,W,3) as float32, reduced to the shape that one of `shape` has at a longer side of `side` pixels."""
+    """Reduce an image (H,W,3) to float32. One of `shape` gets a longer side of `side` pixels; others the same scale."""
     scale = side / max(shape[:2])
     size = [max(1, round(n * scale)) for n in (shape[1], shape[0])]
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """Of two pictures (H,W,3) of one size, each channel less its mean: in [-1,1], 0 where one is flat.
+    """Correlation of two images (H,W,3) of one size, each channel minus its mean: in [-1,1], 0 if one is flat.
 
     >>> picture = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
     >>> round(correlation(picture, 2 * picture + 1), 3), round(correlation(picture, -picture), 3)

@@ -1,7 +1,7 @@
-"""dlib's face recognition network: 128 numbers of a face, near one another where it is one person's.
+"""dlib's face recognition network: a descriptor of 128 numbers, close together for faces of one person.
 
-Source: Davis King's dlib_face_recognition_resnet_model_v1 (2017), a ResNet (He et al. 2016), as face-api.js's
-FaceRecognitionNet computes it. Each convolution's scale and shift are part of its weights here.
+Source: Davis King's dlib_face_recognition_resnet_model_v1 (2017), a ResNet (He et al. 2016), as computed by
+face-api.js's FaceRecognitionNet. Here the scale and shift of each convolution are folded into its weights.
 """
 
 import numpy as np
@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 SIDE = 150
-"""Side in pixels of the faces that it takes: chips, cut and turned so that the landmarks lie on CHIP."""
+"""Side in pixels of its input chips: aligned faces whose landmarks lie on CHIP."""
 _MEANS = [[0.225492, 0.215990], [0.754761, 0.215990], [0.490127, 0.515625], [0.254149, 0.780233], [0.726104, 0.780233]]
 CHIP = ((np.array(_MEANS) + 0.25) / 1.5 * SIDE).astype(np.float32)
-"""Where the landmarks are in a chip, (5,2) float32: dlib's mean face (each eye the mean of its six points, the tip of
-the nose, the corners of the mouth) with a quarter of its width around it."""
+"""Landmark positions in a chip, (5,2) float32: dlib's mean face (each eye the mean of its six points, the tip of the
+nose, the corners of the mouth) with a border of a quarter of its width."""
 RGB = (122.782, 117.001, 104.298)
-"""The mean colour, in [0,255], that is taken off."""
+"""The mean colour, in [0,255], that is subtracted."""
 DOWN = "conv32_down"
 BLOCKS = {
     "conv32_1": (32, 32), "conv32_2": (32, 32), "conv32_3": (32, 32),
@@ -24,13 +24,13 @@ BLOCKS = {
     "conv128_down": (64, 128), "conv128_1": (128, 128), "conv128_2": (128, 128),
     "conv256_down": (128, 256), "conv256_1": (256, 256), "conv256_2": (256, 256), "conv256_down_out": (256, 256),
 }  # fmt: skip
-"""Channels before and after each block, by its name; one with "down" in it halves the picture."""
+"""Channels before and after each block, by its name. A block with "down" in its name halves the resolution."""
 
 
 class Block(nn.Module):
-    """Two convolutions and a way around them; where they halve the picture, the way is the mean of 2x2 pixels.
+    """Residual block of two convolutions. If it downsamples, its shortcut is a 2x2 average pooling.
 
-    What is then smaller, in channels or by a pixel at the right and below, is filled up with zeros.
+    The smaller of the two branches is padded with zeros, in channels or by one pixel at the right and bottom.
     """
 
     def __init__(self, before: int, after: int, down: bool) -> None:
@@ -50,7 +50,7 @@ class Block(nn.Module):
 
 
 class DescriptorNetwork(nn.Module):
-    """Chips to descriptors, of no fixed length: the Euclidean distance separates people."""
+    """Maps chips to unnormalised descriptors; their Euclidean distance separates people."""
 
     mean: Tensor
 

@@ -1,8 +1,8 @@
-"""Where the faces are in a picture: MTCNN, whose weights ship inside the facenet-pytorch wheel.
+"""Face detection with MTCNN, whose weights ship in the facenet-pytorch wheel.
 
-The only door to facenet_pytorch, of which this takes the networks. The cascade around them is our own: the same
-steps, down to pixels counted from one, in less than half of the time on a CPU. The first network sees all levels of a
-picture's pyramid at once; levels and crops are taken from halves of the picture.
+Only this module imports facenet_pytorch, and uses only its networks. The cascade around them is our own: the same
+steps, down to counting pixels from one, in less than half of the time on a CPU. The first network sees all levels of
+the image pyramid at once. Levels and crops are sampled from halved copies of the image.
 Source: Zhang et al. 2016, "Joint face detection and alignment using multi-task cascaded convolutional networks".
 """
 
@@ -28,24 +28,24 @@ Pixels = NDArray[np.uint8]
 Images = Sequence[Pixels] | Pixels
 
 WINDOW, STRIDE = 12, 2
-"""Side of what the first network sees at a time, and from one place to the next, in pixels."""
+"""Window size of the first network, and its stride, in pixels."""
 STEP = 0.709
-"""From one level of the pyramid to the next: half of the area."""
+"""Scale between neighbouring levels of the pyramid: half of the area."""
 IN_LEVEL, AT_ALL, TWICE = 0.5, 0.7, 0.8
-"""Overlap over which two boxes show one face: within a level of the pyramid; after the second and the third network;
-before the third, which facenet_pytorch shows nearly the same crop several times: of 26,005 frames of faces in 59 clips
-0.8 leaves 25,953, where 0.9 leaves them all."""
+"""Overlap above which two boxes count as one face: within a pyramid level; after the second and the third network;
+before the third network, where facenet_pytorch passes on nearly equal crops. Of 26,005 frames of faces in 59 clips 0.8
+keeps 25,953, and 0.9 keeps them all."""
 REFINED, LOCATED = (24, 8, 96), (48, 2, 24)
-"""The second and the third network's crops: side, in multiples of how many they come, and most at a time. For the first
-batch of each length oneDNN compiles, which takes as long as the batch itself."""
+"""Crops of the second and the third network: side, the multiple to which a batch is padded, and the largest batch.
+oneDNN compiles for the first batch of each length, which takes as long as the batch itself."""
 BELOW = {3: 2, 4: 1, 8: 3}
-"""On the canvas each level lies right of the last, except for these, below those: nine tenths of it are filled."""
+"""On the canvas each level lies to the right of the last, but these lie below the given one. This fills 90 % of it."""
 
 
 class Detector:
     """MTCNN with its cascade's usual thresholds.
 
-    min_face: side in pixels of the smallest face looked for; the cost falls with its square.
+    min_face: side in pixels of the smallest face to find; the cost falls with its square.
     thresholds: least confidence after each of the three networks, in [0,1].
     """
 
@@ -64,7 +64,7 @@ class Detector:
         torch.empty(1 << 24, dtype=torch.uint8)  # freed at once: glibc now keeps such blocks for the next picture
 
     def detect(self, images: Images) -> list[Detections]:
-        """The faces of each of N pictures (H,W,3) uint8 RGB of one size; coordinates are pixels of that picture."""
+        """Detect the faces in each of N images (H,W,3) uint8 RGB of one size. Coordinates are pixels of the image."""
         if len(images) == 0:
             return []
         halves = _Halves(images)
@@ -72,7 +72,7 @@ class Detector:
             return self._located(halves, self._refined(halves, self._proposed(halves)))
 
     def _proposed(self, halves: "_Halves") -> "_Found":
-        """First network: windows of all levels of the pyramid that may show a face, moved onto it and made square."""
+        """First network: windows of all pyramid levels that may show a face, regressed to boxes and made square."""
         found = [_Found(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64))]
         scale, last = WINDOW / self._min_face, self._pnet.conv4_2
         if min(halves.size) * scale < WINDOW:
@@ -88,10 +88,10 @@ class Detector:
         return _Found(*map(np.concatenate, zip(*found, strict=True)))
 
     def _scores(self, canvas: Pixels) -> tuple[Floats, torch.Tensor]:
-        """PNet's confidence in every window of a canvas (1,H,W,3): (h,w). And what it tells that by: (h,w,32)."""
+        """PNet's confidence for every window of a canvas (1,H,W,3): (h,w). Also its features: (h,w,32)."""
         net = self._pnet
         x = _prelu(net.conv1(self._tensor(canvas)), net.prelu1)
-        x = torch.maximum(x[:, :, 0::2], x[:, :, 1::2])  # its pool, in a third of the time
+        x = torch.maximum(x[:, :, 0::2], x[:, :, 1::2])  # its pooling, in a third of the time
         x = torch.maximum(x[..., 0::2], x[..., 1::2])
         x = _prelu(net.conv2(x), net.prelu2)
         x = _prelu(net.conv3(x), net.prelu3)[0].permute(1, 2, 0)
@@ -100,7 +100,7 @@ class Detector:
         return scores.cpu().numpy(), x
 
     def _refined(self, halves: "_Halves", found: "_Found") -> "_Found":
-        """Second network: fewer boxes, closer about the faces."""
+        """Second network: fewer boxes, closer to the faces."""
         found, (moves, scores) = self._seen(self._rnet, halves, found, *REFINED)
         kept = np.flatnonzero(scores[:, 1] > self._thresholds[1])
         found, moves = found._replace(scores=scores[:, 1]).take(kept), moves[kept]
@@ -109,7 +109,7 @@ class Detector:
         return found.take(_distinct(*found, TWICE))
 
     def _located(self, halves: "_Halves", found: "_Found") -> list[Detections]:
-        """Third network: the faces with their landmarks."""
+        """Third network: the final boxes with their landmarks."""
         found, (moves, points, scores) = self._seen(self._onet, halves, found, *LOCATED)
         kept = np.flatnonzero(scores[:, 1] > self._thresholds[2])
         found, moves = found._replace(scores=scores[:, 1]).take(kept), moves[kept]
@@ -124,7 +124,7 @@ class Detector:
     def _seen(
         self, network: nn.Module, halves: "_Halves", found: "_Found", side: int, step: int, most: int
     ) -> tuple["_Found", list[Floats]]:
-        """Those boxes that show something of their picture, and the network's answers about each."""
+        """Run a network on the boxes that overlap their image. Returns these boxes and the network's outputs."""
         found = found.take(halves.cuts(found.boxes)[1].min(1) > 0)
         crops = halves.crops(found, side, -(-max(1, len(found.boxes)) // step) * step)
         tensors = [self._tensor(crops[first : first + most]) for first in range(0, len(crops), most)]
@@ -136,7 +136,7 @@ class Detector:
 
 
 class _Found(NamedTuple):
-    """Boxes (N,4) XYXY, their scores (N,) and the numbers (N,) of the pictures that they are in, rising."""
+    """Boxes (N,4) XYXY, their scores (N,) and image numbers (N,), in increasing order of image number."""
 
     boxes: Floats
     scores: Floats
@@ -147,7 +147,7 @@ class _Found(NamedTuple):
 
 
 class _Halves:
-    """Pictures of one size, their halves, quarters and so on. From these, little is lost by taking single pixels."""
+    """An image pyramid by halving, for images of one size. Sampling single pixels of its levels loses little."""
 
     def __init__(self, images: Images) -> None:
         self.count, self.size = len(images), images[0].shape[1::-1]
@@ -157,24 +157,24 @@ class _Halves:
         self._sizes = np.array([i[0].shape[1::-1] for i in self._images])
 
     def reduced(self, n: int, size: tuple[int, int]) -> Pixels:
-        """Picture `n` in this size (width, height)."""
+        """Resample image `n` to this size (width, height)."""
         depth = max((self._sizes >= size).all(1).sum(), 1) - 1
         return cv2.resize(self._images[depth][n], size)
 
     def cuts(self, boxes: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Corners and sizes (N,2) of what facenet_pytorch cuts out: at the border what there is, to be stretched."""
+        """Corners and sizes (N,2) that facenet_pytorch cuts out: at the border only the part inside, then stretched."""
         whole = np.trunc(boxes).astype(np.float64)
         corners = np.maximum(whole[:, :2], 1) - 1
         return corners, np.minimum(whole[:, 2:], self.size) - corners
 
     def crops(self, found: _Found, side: int, length: int) -> Pixels:
-        """What the boxes show: (length,side,side,3), black from where there are no more boxes."""
+        """Crop the boxes: (length,side,side,3), black after the last box."""
         crops = np.zeros((length, side, side, 3), np.uint8)
         corners, sizes = self.cuts(found.boxes)
         depths = np.log2(np.maximum(sizes.max(1) / side, 1)).astype(int).clip(max=len(self._images) - 1)
         scales = self._sizes[depths] / self.size
         steps = sizes * scales / side
-        maps = np.zeros((len(steps), 2, 3))  # the middle of a pixel is half a pixel from its corner
+        maps = np.zeros((len(steps), 2, 3))  # a pixel's centre is half a pixel from its corner
         maps[:, 0, 0], maps[:, 1, 1], maps[:, :, 2] = steps[:, 0], steps[:, 1], corners * scales + steps / 2 - 0.5
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         for crop, depth, n, where in zip(crops, depths, found.pictures, maps, strict=False):
@@ -183,9 +183,9 @@ class _Halves:
 
 
 class _Canvas:
-    """All levels of a picture's pyramid side by side, for the first network to see at once.
+    """All levels of an image's pyramid side by side, so that the first network sees them at once.
 
-    Levels lie at even corners, as do the network's windows; those that reach across two levels do not count.
+    Levels and the network's windows start at even pixels. Windows that overlap two levels are ignored.
     """
 
     def __init__(self, size: tuple[int, int], scale: float) -> None:
@@ -206,7 +206,7 @@ class _Canvas:
             self._levels[y // STRIDE :, x // STRIDE :][:rows, :columns] = level
 
     def drawn(self, halves: _Halves, n: int) -> Pixels:
-        """The canvas (1,H,W,3) with the levels of picture `n`. An odd level's last row and column stand there twice."""
+        """Draw the levels of image `n` on the canvas (1,H,W,3). An odd level's last row and column are repeated."""
         for y, x, h, w in self._parts:
             part = self._pixels[0, y : y + h + h % 2, x : x + w + w % 2]
             part[:h, :w] = halves.reduced(n, (w, h))
@@ -214,7 +214,7 @@ class _Canvas:
         return self._pixels
 
     def windows(self, chosen: NDArray[np.bool_]) -> tuple[Ints, Ints, Ints, Floats]:
-        """Of the windows chosen (h,w): rows, columns, levels, which rise, and boxes in the picture."""
+        """For the chosen windows (h,w): rows, columns, levels (in increasing order), and boxes in the image."""
         y, x = np.nonzero(chosen & (self._levels >= 0))
         order = np.argsort(self._levels[y, x], kind="stable")
         y, x = y[order], x[order]
@@ -225,13 +225,13 @@ class _Canvas:
 
 
 def embedding_network() -> nn.Module:
-    """facenet_pytorch's other network, without weights: faces/embed.py tells people apart with it."""
+    """facenet_pytorch's other network, without weights. faces/embed.py uses it to recognise people."""
     network: nn.Module = InceptionResnetV1(pretrained=None)
     return network
 
 
 def _prelu(x: torch.Tensor, layer: nn.PReLU) -> torch.Tensor:
-    """The layer, on rows of pixels: a pixel's few channels at a time take torch four times as long."""
+    """Apply the layer to flattened pixels: on a few channels at a time torch takes four times as long."""
     n, c, h, w = x.shape
     rows = x.permute(0, 2, 3, 1).reshape(n * h, w * c)
     return F.prelu(rows, layer.weight.expand(w, c).reshape(-1)).view(n, h, w, c).permute(0, 3, 1, 2)
@@ -250,9 +250,10 @@ def _square(boxes: Floats) -> Floats:
 
 
 def _distinct(boxes: Floats, scores: Floats, groups: Ints, limit: float, *, of_smaller: bool = False) -> Ints:
-    """Positions of the boxes that overlap no better one of their group by more than `limit` of their union.
+    """Non-maximum suppression: keep boxes that overlap no better one of their group by more than `limit` of the union.
 
-    of_smaller: of the smaller box instead. groups (N,) rise; the positions are by group, in each by falling score.
+    of_smaller: measure by the smaller box instead. groups (N,) must be in increasing order. Returns positions by group,
+    and within a group by decreasing score.
     """
     kept = [np.empty(0, np.int64)]
     for first, end in pairwise([0, *(np.flatnonzero(np.diff(groups)) + 1).tolist(), len(groups)]):

@@ -1,7 +1,7 @@
-"""Whose face it is: pictures of one person lie near one another, for folds that keep a person on one side.
+"""Face embeddings: crops of one person lie close together, so that folds can keep a person on one side.
 
-Two networks; the file of weights says which: dlib's (faces/descriptor.py; `dfd weights identity` makes the
-file), and facenet_pytorch's InceptionResnetV1 (Schroff et al. 2015, "FaceNet: a unified embedding for face recognition
+There are two networks, and the weights file selects one: dlib's (faces/descriptor.py; `dfd weights identity` makes the
+file), or facenet_pytorch's InceptionResnetV1 (Schroff et al. 2015, "FaceNet: a unified embedding for face recognition
 and clustering"; Szegedy et al. 2016).
 """
 
@@ -21,23 +21,23 @@ from dfd.faces.detect import embedding_network
 from dfd.faces.records import TrackletRecord, load_crops, load_geometry
 
 SIDE = 160
-"""Side in pixels of the pictures that InceptionResnetV1 was trained on, cut to the face's box."""
+"""Side in pixels of the face crops on which InceptionResnetV1 was trained."""
 CLASSIFIER = "logits."
-"""Its last layer, which names the people of its training set: no part of an embedding."""
+"""Its last layer, which classifies the people of its training set. Embeddings do not use it."""
 DISTANCES = {"dlib": 0.5, "facenet": 1.0}
-"""Euclidean distance from which two faces are rather two people's, by the network.
+"""Euclidean distance above which two faces count as two people, by network.
 
-dlib's: in 29 clips of 18 people strangers do not come under 0.49, and clusters at 0.5 are the 18 people; 6,542 crops of
-DFDC's real videos make 796 clusters at 0.5, the largest of 53, and 154 at 0.6, the largest of 912. facenet's: a cosine
-distance of 0.5, not measured."""
+dlib's: in 29 clips of 18 people no two strangers are closer than 0.49, and clusters at 0.5 are exactly the 18 people.
+6,542 crops of DFDC's real videos form 796 clusters at 0.5 (the largest has 53 crops), and 154 at 0.6 (the largest has
+912). facenet's: a cosine distance of 0.5, not measured."""
 
 
 class Embedder:
     """One of the networks in evaluation mode.
 
-    weights: a state dict as `dfd weights identity` writes it, or as facenet-pytorch publishes it
-    (20180402-114759-vggface2.pt), with its classifier or without. aligned: it takes faces turned upright by their
-    landmarks, not cut to their box. side: of the pictures that it takes, in pixels. distance: as DISTANCES has it.
+    weights: a state dict as written by `dfd weights identity`, or as published by facenet-pytorch
+    (20180402-114759-vggface2.pt), with its classifier or without. aligned: whether it takes faces aligned by their
+    landmarks instead of crops of their box. side: of its input images, in pixels. distance: its entry in DISTANCES.
     Raises CheckpointError when `weights` is neither.
     """
 
@@ -62,14 +62,14 @@ class Embedder:
         self._net, self._device = net.eval().to(device), device
 
     def embed(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Embeddings of pictures (N,side,side,3) uint8 RGB: (N,128) float32, or facenet's (N,512) of length 1."""
+        """Embed images (N,side,side,3) uint8 RGB: (N,128) float32, or for facenet (N,512) of unit length."""
         images = torch.from_numpy(np.ascontiguousarray(faces.transpose(0, 3, 1, 2))).to(self._device).float()
         with torch.inference_mode():
             found: NDArray[np.float32] = self._net(images if self.aligned else (images - 127.5) / 128).cpu().numpy()
         return found
 
     def describe(self, face: TrackletRecord, positions: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
-        """The embeddings of a tracklet's crops at `positions`, as `embed`'s. Raises StoreError."""
+        """Embed a tracklet's crops at `positions`, as `embed` does. Raises StoreError."""
         crops = load_crops(face, positions)
         if not self.aligned:
             return self.embed(narrow(crops, face.margin, 1.0, self.side))
@@ -78,6 +78,6 @@ class Embedder:
     def upright(
         self, faces: Iterable[NDArray[np.uint8]], landmarks: Iterable[NDArray[np.floating]]
     ) -> NDArray[np.float32]:
-        """The embeddings of pictures (H,W,3) uint8 RGB with their `landmarks` (5,2), as `embed`'s, of aligned ones."""
+        """Align images (H,W,3) uint8 RGB by their `landmarks` (5,2) and embed them, as `embed` does."""
         pairs = zip(faces, landmarks, strict=True)
         return self.embed(np.stack([aligned(face, five, descriptor.CHIP, self.side) for face, five in pairs]))

@@ -1,9 +1,9 @@
-"""A film: face crops as JPEGs, one after the other. Players open it as motion JPEG.
+"""A film: face crops as consecutive JPEGs in one file. Players open it as motion JPEG.
 
-Of a video it has the crops of all its tracklets, of pictures the crops of some hundreds of them.
+A video's film has the crops of all its tracklets; a film of images has the crops of some hundreds of them.
 
 Lossy on purpose: crops of DFDC in H.264 took 17 GB instead of 500, and a medal-winning team's models generalised
-better from them. As JPEGs they take as much room for as little loss, in a fifth of the time (see QUALITY).
+better from them. JPEGs of the same size lose as little and take a fifth of the time (see QUALITY).
 """
 
 from collections.abc import Sequence
@@ -21,18 +21,19 @@ Crop = NDArray[np.uint8]
 
 SUFFIX = ".mjpeg"
 QUALITY = 65
-"""For crops of 256 pixels of eight videos: 40.7 dB, 5.8 KB, .30 ms to write and .25 ms to read. H.264 of key frames at
-crf 21 and preset veryfast: 39.6 dB, 4.8 KB, 1.2 and .8 ms; JPEG of quality 60: 39.4 dB, 4.9 KB."""
+"""JPEG quality of a video's crops. For crops of 256 pixels of eight videos: 40.7 dB, 5.8 KB, .30 ms to write and .25 ms
+to read. H.264 of key frames at crf 21 and preset veryfast: 39.6 dB, 4.8 KB, 1.2 and .8 ms. JPEG of quality 60: 39.4 dB,
+4.9 KB."""
 STILL_QUALITY = 92
-"""For pictures, which have no second frame to make up for what is lost. Crops of 256 pixels of 192 photographs: 46.1 dB
-and 12.7 KB; with quality 90 45.6 dB and 11.8 KB, with 95 47.2 dB and 16.5 KB."""
+"""JPEG quality of an image's crop, which has no second frame to compensate for losses. Crops of 256 pixels of 192
+photographs: 46.1 dB and 12.7 KB. With quality 90: 45.6 dB and 11.8 KB; with 95: 47.2 dB and 16.5 KB."""
 BEGIN, END = b"\xff\xd8", b"\xff\xd9"
 
 
 def write_crop(to: BinaryIO, crop: Crop, quality: int = 0) -> int:
-    """Append a crop (S,S,3) uint8 RGB to a film; returns the bytes it takes. Raises OSError where it does not fit.
+    """Append a crop (S,S,3) uint8 RGB to a film. Returns its size in bytes. Raises OSError if the disk is full.
 
-    quality: JPEG's, in [1,100]; 0 for QUALITY.
+    quality: of the JPEG, in [1,100]; 0 selects QUALITY.
     """
     options = [cv2.IMWRITE_JPEG_QUALITY, quality or QUALITY]
     code = cv2.imencode(".jpg", cv2.cvtColor(crop, cv2.COLOR_RGB2BGR), options)[1].tobytes()
@@ -41,15 +42,15 @@ def write_crop(to: BinaryIO, crop: Crop, quality: int = 0) -> int:
 
 
 def is_crop(code: bytes, size: int) -> bool:
-    """Whether a file's bytes can stand in a film as they are: a baseline JPEG in colour, of `size` by `size` pixels."""
+    """Whether a file's bytes can be copied into a film: a baseline colour JPEG of `size` by `size` pixels."""
     frame = b"\xff\xc0\x00\x11\x08" + 2 * size.to_bytes(2, "big") + b"\x03"  # 8 bits, height, width, 3 channels
     return code.startswith(BEGIN) and code.endswith(END) and frame in code
 
 
 def read_crops(film: Film, places: Sequence[tuple[int, int]], size: int) -> Crop:
-    """The crops (N,size,size,3) uint8 RGB at `places`, N pairs of first byte and the one after the last.
+    """Read the crops (N,size,size,3) uint8 RGB at `places`: N pairs of first byte and end.
 
-    Raises StoreError naming the film where one of them cannot be read.
+    Raises StoreError naming the film when one of them cannot be read.
     """
     name = film if isinstance(film, Path) else "a film in memory"
     images = np.empty((len(places), size, size, 3), np.uint8)
@@ -75,7 +76,7 @@ def _codes(film: Film, places: Sequence[tuple[int, int]]) -> list[bytes]:
 
 
 def _decode(code: bytes, into: Crop) -> bool:
-    """Whether a whole JPEG of that size was read. One cut short is none, though OpenCV would fill it up with grey."""
+    """Whether a whole JPEG of that size was decoded. A truncated one fails; OpenCV alone would fill it with grey."""
     if not (code.startswith(BEGIN) and code.endswith(END)):
         return False
     image = cv2.imdecode(np.frombuffer(code, np.uint8), cv2.IMREAD_COLOR)

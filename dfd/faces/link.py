@@ -1,4 +1,4 @@
-"""One face from look to look within a segment: sightings linked to a trajectory, never from one shot to another."""
+"""Link the detections of one face within a segment to a trajectory, never across shots."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from numpy.typing import NDArray
 from dfd.faces.crops import correlation, thumbnail
 
 FARTHEST = 1.0
-"""Most that a face moves from one look to the next, in widths of its box."""
+"""Largest distance that a face moves between two looks, in widths of its box."""
 RESIZED = 1.5
-"""A face this many times larger or smaller at the next look is another one."""
+"""A face larger or smaller by more than this factor at the next look is another face."""
 SHOT = (0.55, 30.0)
-"""Least correlation, and most mean difference of 255, of the thumbnails of two looks of one shot. Of 1,200 pairs half a
-second apart on 59 clips half had 0.99 and 3, the worst 0.42 and 25; of pairs of strange clips half 0 and 73. The limits
-were chosen by these clips."""
+"""Two looks of one shot: least correlation of their thumbnails, and largest mean difference (0 to 255). Of 1,200 pairs
+half a second apart in 59 clips the median is 0.99 and 3, the worst 0.42 and 25; of pairs of different clips the median
+is 0 and 73. The limits were chosen on these clips."""
 ALIKE, VERY_ALIKE = 0.7, 0.85
-"""Least correlation of a face with itself at the next look: within what seems one shot, and across what seems a cut,
-since a large face that moves changes a picture as much. Of 871 pairs of looks at a face 2 % have less than 0.7 and 6 %
-less than 0.8, of 13,341 pairs of strangers 92 % and 99 %: on the 59 clips by which the limits were chosen."""
+"""Least correlation of a face with itself at the next look: within a shot, and across an apparent cut, since a large
+face that moves changes a frame as much as a cut does. Of 871 pairs of looks at one face 2 % are below 0.7 and 6 % below
+0.8; of 13,341 pairs of strangers 92 % and 99 % are. The limits were chosen on these 59 clips."""
 
 
 @dataclass(frozen=True)
 class Sighting:
-    """A face at one look. box (4,) XYXY and landmarks (5,2): pixels to a hundredth, so that what is stored was used.
+    """A detection at one look. box (4,) XYXY and landmarks (5,2): pixels, rounded to a hundredth as they are stored.
 
-    landmarks: NaN where they are not known, as in a picture that was cut so that the detector finds no face in it.
-    likeness: as crops.likeness has it, until it is stored.
+    landmarks: NaN if unknown, as in an image that was cut before and in which the detector finds no face.
+    likeness: see crops.likeness; not stored.
     """
 
     index: int
@@ -42,10 +42,10 @@ class Sighting:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """Where a face is in its segment. seen: two sightings or more, of a single frame one, in time order.
+    """The path of a face in its segment. seen: two or more sightings in time order; one if there is a single frame.
 
-    side: of its square box, in pixels. offset: (2,) from the mean of its landmarks to the middle of the box, in pixels;
-    where landmarks are not known, from the picture's corner.
+    side: of its square box, in pixels. offset: (2,) from the mean of its landmarks to the centre of the box, in pixels;
+    if landmarks are unknown, from the image's corner.
     """
 
     seen: tuple[Sighting, ...]
@@ -54,9 +54,9 @@ class Trajectory:
 
     @classmethod
     def of(cls, seen: Sequence[Sighting]) -> Trajectory:
-        """The path through sightings: medians of their boxes.
+        """Fit a path through sightings, with the median size of their boxes.
 
-        The box follows the landmarks' mean, which jitters half as much as the detector's own box does (1 % of its side
+        The box follows the mean of the landmarks, which jitters half as much as the detector's own box (1 % of its side
         against 2 % from frame to frame, measured on five clips).
         """
         boxes = np.stack([sighting.box for sighting in seen])
@@ -67,7 +67,7 @@ class Trajectory:
 
     @property
     def confidence(self) -> float:
-        """The detector's mean, in [0,1]."""
+        """Mean confidence of the detector, in [0,1]."""
         return round(float(np.mean([sighting.confidence for sighting in self.seen])), 6)
 
     @property
@@ -77,7 +77,7 @@ class Trajectory:
 
     @property
     def looks(self) -> list[int]:
-        """The frames on which it was seen."""
+        """Frame numbers of its sightings."""
         return [sighting.index for sighting in self.seen]
 
     def covers(self, indices: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -85,9 +85,9 @@ class Trajectory:
         return (indices >= self.seen[0].index) & (indices <= self.seen[-1].index)
 
     def place(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Box centres (T,2) and landmarks (T,5,2) at `indices`, on straight lines between sightings.
+        """Box centres (T,2) and landmarks (T,5,2) at `indices`, interpolated linearly between sightings.
 
-        Landmarks that are not known are NaN.
+        Unknown landmarks are NaN.
         """
         points = np.stack([sighting.landmarks.reshape(10) for sighting in self.seen])
         landmarks = np.stack([np.interp(indices, self.looks, column) for column in points.T], axis=1).reshape(-1, 5, 2)
@@ -95,7 +95,7 @@ class Trajectory:
 
 
 def shots(small: Sequence[NDArray[np.uint8]]) -> list[int]:
-    """For each look, (H,W,3) uint8, the number of its shot: of two shots are neighbours that are not alike.
+    """Number the shots of a sequence of looks (H,W,3) uint8. Neighbours that differ belong to two shots.
 
     >>> dark, light = np.zeros((2, 90, 160, 3), np.uint8)
     >>> light[:, 80:] = 255
@@ -107,15 +107,15 @@ def shots(small: Sequence[NDArray[np.uint8]]) -> list[int]:
 
 
 def _one_shot(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
-    flat = max(a.std(), b.std()) < 1  # nothing to compare but brightness
+    flat = max(a.std(), b.std()) < 1  # only brightness can be compared
     return bool(np.abs(a - b).mean() <= SHOT[1] and (flat or correlation(a, b) >= SHOT[0]))
 
 
 def link(found: Sequence[Sequence[Sighting]], shots: Sequence[int]) -> list[list[Sighting]]:
-    """The sightings of each face, from look to look such that faces move as little as can be.
+    """Link the sightings of each face from look to look, so that faces move as little as possible.
 
-    found: the sightings at each look. shots: a number a look: across a cut only faces that are very alike are linked.
-    A face that is missed at a look may come back at the next.
+    found: the sightings at each look. shots: a shot number per look; only very similar faces are linked across a cut.
+    A face may be missed at one look and found again at the next.
     """
     faces: list[list[Sighting]] = []
     last: list[int] = []  # shot of each face's last sighting
@@ -132,23 +132,23 @@ def link(found: Sequence[Sequence[Sighting]], shots: Sequence[int]) -> list[list
 
 
 def _pairs(before: Sequence[Sighting], now: Sequence[Sighting], least: Sequence[float]) -> list[tuple[int, int]]:
-    """Faces of two looks that are one: each once, and all together as near to one another as can be.
+    """Match the faces of two looks, each at most once, with the least total distance.
 
-    least: correlation with each of those before.
+    least: the least correlation for each of the faces `before`.
     """
     if not before or not now:
         return []
     cost = np.array([[_distance(a, b, alike) for b in now] for a, alike in zip(before, least, strict=True)])
     if cost.size == 1:
         return [(0, 0)] if cost[0, 0] <= FARTHEST else []
-    from scipy.optimize import linear_sum_assignment  # which takes half a second, where there are several faces
+    from scipy.optimize import linear_sum_assignment  # takes half a second to import; only several faces need it
 
     rows, columns = linear_sum_assignment(cost)
     return [(int(r), int(c)) for r, c in zip(rows, columns, strict=True) if cost[r, c] <= FARTHEST]
 
 
 def _distance(a: Sighting, b: Sighting, alike: float) -> float:
-    """From one box's middle to the other's, in widths of the larger; far where they cannot be one face."""
+    """Distance between the centres of two boxes, in widths of the larger; huge if they cannot be one face."""
     small, large = sorted((width(a.box), width(b.box)))
     far = 100 * FARTHEST
     if large > RESIZED * small or max(map(correlation, a.likeness, b.likeness)) < alike:
@@ -157,5 +157,5 @@ def _distance(a: Sighting, b: Sighting, alike: float) -> float:
 
 
 def width(box: NDArray[np.float64]) -> float:
-    """Of a box XYXY: its longer side."""
+    """The longer side of a box XYXY."""
     return float(max(box[2] - box[0], box[3] - box[1]))

@@ -1,4 +1,4 @@
-"""From looking at a video, or a picture, to its record and film."""
+"""Process a video or an image into its record and film."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from dfd.videos.remote import at_hand
 from dfd.videos.workers import Outcome
 
 CROWDED = "more than {} faces"
-"""How the caveat begins of a video that shows more faces at a time than are cut out."""
+"""Start of the caveat of a video that shows more faces at a time than are cut out."""
 
 
 class Recorder:
-    """Collects what looking at a video's segments comes to, while its crops go into a film.
+    """Collects the results of a video's segments while its crops are written to a film.
 
-    cut: whether a picture was cut before, as look_at_still has it.
+    cut: whether an image was cut before; see look_at_still.
     """
 
     def __init__(self, video: Video, config: FacesConfig, cut: bool = False) -> None:
@@ -36,7 +36,7 @@ class Recorder:
         self._rows: list[tuple[Looked, Tracklet, Trajectory, list[int]]] = []
 
     def film(self, wanted: Wanted | None, to: BinaryIO) -> None:
-        """Look at the video and write its film to a file: nothing where there is no face.
+        """Process the video and write its film to a file. Writes nothing if there is no face.
 
         Raises VideoReadError when no frame can be read.
         """
@@ -57,7 +57,7 @@ class Recorder:
         return [write_crop(to, crop, STILL_QUALITY if self._video.still else 0) for crop in tracklet.images]
 
     def record(self, film: Film) -> VideoRecord:
-        """The video's record, once its film is written."""
+        """The video's record. Call it after its film is written."""
         usual = [looked for looked in self._looked if not looked.faint]
         ends = np.cumsum([0, *(sum(lengths) for *_, lengths in self._rows)])
         rows = [
@@ -85,7 +85,7 @@ class Recorder:
         )
 
     def _caveat(self) -> str:
-        """What is odd about a video that has faces."""
+        """Note what is unusual about a video that has faces."""
         crowded = sum(looked.crowded > 0 for looked in self._looked)
         caveats = {
             **dict.fromkeys(self._looked[0].caveats, True),
@@ -96,7 +96,7 @@ class Recorder:
         return ", ".join(caveat for caveat, holds in caveats.items() if holds)
 
     def _reason(self) -> str:
-        """Why there is no face."""
+        """Explain why there is no face."""
         found, looks = sum(looked.found for looked in self._looked), sum(x.looks for x in self._looked if not x.faint)
         brightness = float(np.mean([looked.brightness for looked in self._looked])) if self._looked else 0.0
         dark = f", and they are dark (mean {brightness:.0f} of 255)" if brightness < 30 else ""
@@ -107,7 +107,7 @@ class Recorder:
 
 
 def in_memory(video: Video, config: FacesConfig, wanted: Wanted | None = None, cut: bool = False) -> VideoRecord:
-    """The record of a video whose film is kept in memory. cut: as Recorder has it.
+    """Process a video and keep its film in memory. cut: as in Recorder.
 
     Raises VideoReadError when no frame can be read.
     """
@@ -117,7 +117,7 @@ def in_memory(video: Video, config: FacesConfig, wanted: Wanted | None = None, c
 
 
 def failure(outcome: Outcome) -> VideoRecord:
-    """The record of a video that gave none: it was not read, or not in time."""
+    """The record of a video that could not be read, or not in time."""
     video = outcome.video
     return VideoRecord(
         video.name, video.label, video.source, outcome.status, outcome.reason, outcome.seconds, people=video.people

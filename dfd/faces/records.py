@@ -1,4 +1,4 @@
-"""What is known of a video whose faces were found, and the way from its film to crops."""
+"""Records of processed videos, and loading crops from their films."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from dfd.types import Film, Label, Status, Tracklet, Video
 
 @dataclass(frozen=True)
 class TrackletRecord:
-    """A row of tracklets.csv: a face in one segment, and where its crops are.
+    """A row of tracklets.csv: one face in one segment, and the place of its crops.
 
-    bounds: the segment's first frame and the one after its last. indices: (T,) int64 of the tracklet's frames in the
-    video. film: where the crops are; edges: (T+1,) int64, the first byte of each there, and the end. path: where the
-    face is. size: side of a crop in pixels, of `margin` times the face's box.
+    bounds: the segment's first frame and its end (exclusive). indices: (T,) int64 frame numbers in the video. film:
+    holds the crops; edges: (T+1,) int64 byte offsets of the crops in it, with the end. path: trajectory of the face.
+    size: side of a crop in pixels; it covers `margin` times the face box.
     """
 
     video: str
@@ -38,12 +38,12 @@ class TrackletRecord:
 
     @property
     def frames(self) -> int:
-        """How many it has."""
+        """Number of frames."""
         return len(self.indices)
 
     @property
     def confidence(self) -> float:
-        """The detector's mean, in [0,1]."""
+        """Mean confidence of the detector, in [0,1]."""
         return self.path.confidence
 
 
@@ -51,9 +51,9 @@ class TrackletRecord:
 class VideoRecord:
     """A row of videos.csv.
 
-    seconds: wall clock. frames: that the video has; missing: frames that were wanted and not readable. looks: frames on
-    which faces were looked for; faces: how many were found there. segments: that the video has. tracklets: by segment
-    and face. people: as Video has them. dataset: what the dataset is called where there are several, else empty.
+    seconds: wall clock. frames: length of the video; missing: requested frames that were not readable. looks: frames
+    searched for faces; faces: detections on them. segments: number in the video. tracklets: ordered by segment and
+    face. people: as in Video. dataset: name of its dataset if there are several, else empty.
     """
 
     video: str
@@ -72,20 +72,20 @@ class VideoRecord:
     dataset: str = ""
 
     def of(self, segment: int) -> tuple[TrackletRecord, ...]:
-        """The tracklets of one segment, the largest face first."""
+        """The tracklets of one segment, largest face first."""
         return tuple(tracklet for tracklet in self.tracklets if tracklet.segment == segment)
 
     def middle(self) -> tuple[TrackletRecord, ...]:
-        """The tracklets of the middle one of the segments that show a face; none where none does."""
+        """The tracklets of the middle one of the segments that show a face; empty if none does."""
         return self.of(self.faced[len(self.faced) // 2]) if self.tracklets else ()
 
     @property
     def faced(self) -> list[int]:
-        """Numbers of the segments that show a face, rising."""
+        """Numbers of the segments that show a face, in increasing order."""
         return sorted({tracklet.segment for tracklet in self.tracklets})
 
     def known_as(self, video: Video) -> VideoRecord:
-        """The same with the label, source and people that `video` has; what is not known there stays."""
+        """A copy with the label, source and people of `video`. Fields unknown there are kept."""
         if video.label is None:
             return self
         rows = tuple(replace(tracklet, label=video.label) for tracklet in self.tracklets)
@@ -94,15 +94,15 @@ class VideoRecord:
 
 
 def load_crops(record: TrackletRecord, positions: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Crops (N,S,S,3) uint8 RGB of a tracklet at `positions` within it, in their order, repeats included.
+    """Load crops (N,S,S,3) uint8 RGB of a tracklet at `positions`, in that order, repeats included.
 
-    Raises StoreError naming the film when one of them cannot be read; IndexError for a position beyond its end.
+    Raises StoreError naming the film when one of them cannot be read, IndexError for a position past the end.
     """
     return load_together([(record, np.asarray(positions, np.int64))])[0]
 
 
 def load_together(parts: Sequence[tuple[TrackletRecord, NDArray[np.int64]]]) -> list[NDArray[np.uint8]]:
-    """load_crops of several tracklets of one film, which is opened once."""
+    """Like load_crops, for several tracklets of one film, which is opened once."""
     wanted = np.concatenate([np.stack([r.edges[at], r.edges[1:][at]], axis=1) for r, at in parts])
     places, where = np.unique(wanted, axis=0, return_inverse=True)
     images = read_crops(parts[0][0].film, places.tolist(), parts[0][0].size)
@@ -111,9 +111,9 @@ def load_together(parts: Sequence[tuple[TrackletRecord, NDArray[np.int64]]]) -> 
 
 
 def load_geometry(record: TrackletRecord) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
-    """A tracklet's indices (T,), boxes (T,4) and landmarks (T,5,2), as Tracklet has them.
+    """Load a tracklet's indices (T,), boxes (T,4) and landmarks (T,5,2), as in Tracklet.
 
-    Landmarks that are not known are NaN, all of a tracklet's at once: `record.path.located` says so.
+    Unknown landmarks are NaN, for the whole tracklet: see `record.path.located`.
     """
     centres, points = record.path.place(record.indices)
     boxes = np.stack([square(centre, record.path.side, record.margin)[1] for centre in centres])
@@ -122,7 +122,7 @@ def load_geometry(record: TrackletRecord) -> tuple[NDArray[np.int64], NDArray[np
 
 
 def load_tracklet(record: TrackletRecord) -> Tracklet:
-    """The whole tracklet, as stored. Raises StoreError."""
+    """Load the whole tracklet, as stored. Raises StoreError."""
     indices, boxes, landmarks = load_geometry(record)
     images = load_crops(record, np.arange(record.frames))
     about = (record.confidence, record.margin, record.fps, record.segment, record.face)

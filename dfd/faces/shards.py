@@ -1,9 +1,9 @@
-"""Pictures on disk: some hundreds in two files, since 90,000 pictures in two files each are no pleasure to copy.
+"""Images on disk, hundreds in a pair of files: 90,000 images in two files each would be slow to copy.
 
-    pictures/<number>.<hash>.jsonl   a shard's records, one a line, as a video's record is written
-    pictures/<number>.<hash>.mjpeg   its film: their crops one after the other; the hash is of this
+    pictures/<number>.<hash>.jsonl   a shard's records, one per line, in the format of a video's record
+    pictures/<number>.<hash>.mjpeg   its film: the crops of these images, one after the other; hash: of this file
 
-A shard is there once its records are. Of a picture that is in several, since it was done again, the last record counts.
+A shard exists once its records do. If an image was processed again, the last record counts.
 """
 
 import json
@@ -20,30 +20,30 @@ from dfd.files import write_bytes, write_text
 from dfd.types import Video
 
 SHARD = 500
-"""Pictures a shard: what a killed run does again, a few seconds' work, and a film of a few megabytes."""
+"""Images per shard. A killed run repeats one shard, a few seconds' work; its film has a few megabytes."""
 
 
 class Shards:
-    """The shards of the dataset in `folder`, as they are when they are first asked for."""
+    """The shards of the dataset in `folder`, read at first use."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "pictures"
 
     def about(self, name: str) -> tuple[About, Path] | None:
-        """The record that counts of a picture, and the file that it is in; None where there is none."""
+        """The current record of an image, and the file that holds it; None if it has no record."""
         if name not in self._lines:
             return None
         path, line = self._lines[name]
         return as_json(line, path), path
 
     def abouts(self) -> Iterator[tuple[About, Path]]:
-        """The records that count, and the files that they are in."""
+        """All current records, and the files that hold them."""
         return ((as_json(line, path), path) for path, line in self._lines.values())
 
     def add(self, rows: Sequence[tuple[VideoRecord, Stamp]]) -> None:
-        """Put records of pictures, whose films are in memory, into a new shard; with none, do nothing.
+        """Write records of images, whose films are in memory, to a new shard. Does nothing without records.
 
-        Raises StoreError where it cannot be written.
+        Raises StoreError when it cannot be written.
         """
         if not rows:
             return
@@ -67,9 +67,9 @@ class Shards:
         self._lines.update((name, (path, line)) for name, line in lines.items())
 
     def correct(self, known: Mapping[str, Video]) -> None:
-        """Write the labels, sources and people of pictures, by name, to their records where they are known and others.
+        """Update the labels, sources and people of recorded images, by name, if they are known and differ.
 
-        A shard is rewritten if any of them changes.
+        Rewrites a shard if any of its records changes.
         """
         for path in self._files():
             before = [as_json(line, path) for line in self._read(path)]
@@ -80,7 +80,7 @@ class Shards:
 
     @cached_property
     def _lines(self) -> dict[str, tuple[Path, str]]:
-        """The record that counts of each picture, unread, and its file."""
+        """The current record of each image, not parsed, and its file."""
         lines = ((path, line) for path in self._files() for line in self._read(path))
         return {as_json(line, path).get("video", ""): (path, line) for path, line in lines}
 
@@ -100,7 +100,7 @@ class Shards:
 
 
 def _film(record: VideoRecord) -> bytes:
-    """A picture's crop, as it was written; nothing where it has none."""
+    """The encoded crop of an image; empty if it has none."""
     film = record.tracklets[0].film if record.tracklets else b""
     if isinstance(film, Path):
         raise ValueError(f"{record.video} is of a dataset already: {film}")

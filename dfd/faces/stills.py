@@ -1,4 +1,4 @@
-"""From a picture to its one tracklet of one frame: a photograph's face, or a crop that was cut before."""
+"""Turn an image into its one tracklet of one frame: the face of a photograph, or a ready-made crop."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,22 +16,22 @@ from dfd.videos.segments import Segment
 from dfd.videos.stills import Still, read_still
 
 FPS = 1.0
-"""Of a picture."""
+"""Frame number of an image."""
 WHOLE = Segment(0, 0, 1)
-"""A picture's only segment."""
+"""The only segment of an image."""
 DETECTED_AT = 224
-"""Side in pixels of the copy of a cut picture on which landmarks are looked for."""
+"""Side in pixels of the copy of a ready-made crop on which landmarks are detected."""
 BORDER = 0.45
-"""Of a side, put around that copy first: in one that is cut as tight as its face MTCNN's landmarks are far off."""
+"""Border added to that copy, as a share of its side: on a crop as tight as its face MTCNN's landmarks are far off."""
 BORDERED = Strictness((0.6, 0.7, 0.7), 0.0)
 
 
 def look_at_still(video: Video, config: FacesConfig, cut: bool = False) -> Iterator[Looked]:
-    """The one face of a picture, of frame 0 in segment 0; twice looked for where it is not found the usual way.
+    """Locate the one face of an image, in frame 0 of segment 0. If the usual detection fails, a laxer one is tried.
 
-    Of a photograph it is the face that it is of: see `subject`. cut: the picture was cut `config.margin` times as wide
-    as its face's box; its largest centred square is the crop then, and the box its middle, face found or not. Landmarks
-    that are not found there are not known (NaN). Raises VideoReadError when the picture cannot be read.
+    `subject` selects the face of a photograph. cut: the image is a crop already, `config.margin` times as wide as the
+    face box. Then its largest centred square is the crop and the middle of it the box, whether a face is detected or
+    not. Landmarks not detected there are NaN. Raises VideoReadError when the image cannot be read.
     """
     still, code = read_still(video.path)
     pictures = Pictures([still], np.zeros(1, np.int64), FPS, 1)
@@ -49,9 +49,9 @@ def look_at_still(video: Video, config: FacesConfig, cut: bool = False) -> Itera
 
 
 def subject(boxes: list[NDArray[np.float64]], shape: tuple[int, ...]) -> int:
-    """Which of the faces, (4,) XYXY each, a photograph of (H,W,3) is of, where passers-by are on it too.
+    """Index of the face, (4,) XYXY each, that a photograph (H,W,3) is of, ignoring bystanders.
 
-    The largest of those over its middle; where none is, the nearest to it, in widths of its own box.
+    The largest face that covers the centre; if none does, the nearest to the centre in widths of its own box.
 
     >>> small, large, aside = np.array([[45, 45, 55, 55], [30, 30, 70, 70], [0, 0, 44, 44.0]])
     >>> subject([small, large, aside], (100, 100, 3)), subject([aside, aside + 60], (100, 100, 3))
@@ -65,7 +65,7 @@ def subject(boxes: list[NDArray[np.float64]], shape: tuple[int, ...]) -> int:
 
 
 def _cut(still: Still, code: bytes, pictures: Pictures, config: FacesConfig) -> Looked:
-    """A picture that was cut before."""
+    """Process an image that is a crop already."""
     square, corner = centred(still.rgb)
     points, sure = landmarks_in(square) or (np.full((5, 2), np.nan), 0.0)
     middle, half = corner + len(square) / 2, len(square) / config.margin / 2
@@ -89,7 +89,7 @@ def _cut(still: Still, code: bytes, pictures: Pictures, config: FacesConfig) -> 
 
 
 def centred(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The largest centred square of a picture (H,W,3), and its upper left corner (x, y).
+    """The largest centred square of an image (H,W,3), and its upper left corner (x, y).
 
     >>> square, corner = centred(np.zeros((4, 7, 3), np.uint8))
     >>> square.shape, corner.tolist()
@@ -101,9 +101,9 @@ def centred(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int
 
 
 def landmarks_in(image: NDArray[np.uint8]) -> tuple[NDArray[np.float64], float] | None:
-    """The landmarks (5,2) of the face in a square picture (S,S,3) cut about it, in its pixels, and the confidence.
+    """Detect the landmarks (5,2) in a square crop (S,S,3), in its pixels. Returns them and the confidence.
 
-    Of several faces it is the one nearest to the middle; None where none is found.
+    Of several faces it takes the one nearest to the centre. None if no face is found.
     """
     border = round(BORDER * DETECTED_AT)
     small = cv2.resize(image, (DETECTED_AT, DETECTED_AT), interpolation=cv2.INTER_AREA)

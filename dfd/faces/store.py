@@ -1,13 +1,13 @@
-"""The dataset on disk: a record and a film a video, of which any clip is read in milliseconds.
+"""The dataset on disk: one record and one film per video, from which any clip is read in milliseconds.
 
     dataset.json                      the settings it was built with
-    tracklets/<2 digits>/<video>.json the record of a video: how it ended, and where the face of each tracklet is
-    tracklets/<…>/<video>.<hash>.mjpeg  its film: the crops of all tracklets as JPEGs, one after the other
-    pictures/                         records and films of pictures, hundreds in one: faces/shards.py
-    videos.csv, tracklets.csv         the records as tables: a row a video, a row a tracklet
+        tracklets/<2 digits>/<video>.json the record of a video: its status, and the trajectory of each tracklet
+        tracklets/<…>/<video>.<hash>.mjpeg  its film: the crops of all tracklets as consecutive JPEGs
+        pictures/                         records and films of images, hundreds per file: faces/shards.py
+        videos.csv, tracklets.csv         the records as tables: one row per video, one per tracklet
 
-Reading writes nothing. A video is there once its record is, which names its film by content: so two processes may
-finish one video at a time, on two machines even, and the first one's record and film stand.
+Reading writes nothing. A video is in the dataset once its record is. The record names its film by content, so two
+processes, even on two machines, may finish the same video at a time: the first one's record and film are kept.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from dfd.videos.workers import Outcome
 
 FORMAT = 4
 READ = (3, FORMAT)
-"""The formats that are read: what the third lacks are pictures."""
+"""The formats that can be read. Earlier ones lack only images."""
 SETTINGS = "dataset.json"
 FIRST_FORMAT = "faces.json"
-"""The settings' file in datasets of format 1."""
+"""Name of the settings file in datasets of format 1."""
 
 
 class FaceStore:
-    """A dataset in a folder. cut: its pictures were cut before, `config.margin` times as wide as the face's box.
+    """A dataset in a folder. cut: its images were crops already, `config.margin` times as wide as the face box.
 
-    videos: the folder that its videos' names begin in, as far as that is known; they may have gone since.
+    videos: the folder to which its videos' names are relative, if known. It may no longer exist.
     """
 
     def __init__(self, folder: Path, config: FacesConfig, cut: bool = False, videos: Path | None = None) -> None:
@@ -58,9 +58,10 @@ class FaceStore:
     def create(
         cls, folder: Path, config: FacesConfig, cut: bool | None = None, videos: Path | None = None
     ) -> FaceStore:
-        """Make `folder` a dataset, or continue the one there; without `cut` as that one is. videos: as in FaceStore.
+        """Create a dataset in `folder`, or continue the one there. cut: None keeps its setting. videos: as in
+        FaceStore.
 
-        Raises StoreError when it has other settings, or its pictures were cut before and these are not.
+        Raises StoreError when the dataset there has other settings or another `cut`.
         """
         if is_store(folder):
             store = cls.open(folder)
@@ -84,7 +85,7 @@ class FaceStore:
 
     @classmethod
     def open(cls, folder: Path) -> FaceStore:
-        """The dataset in `folder`. Raises StoreError when there is none that this version reads."""
+        """Open the dataset in `folder`. Raises StoreError when there is none, or none of a known format."""
         path = folder / SETTINGS
         if (folder / FIRST_FORMAT).exists() and not path.exists():
             raise StoreError(
@@ -99,10 +100,10 @@ class FaceStore:
         return cls(folder, FacesConfig.read(about["settings"], str(path)), about.get("cut", False), videos)
 
     def record(self, video: Video, by_time: bool = True) -> VideoRecord | None:
-        """What is on record of `video`, labelled as it is known now; None where it is to be done.
+        """The record of `video` with its current label; None if the video has to be processed.
 
-        That is: not on record, failed for a reason of the moment, or of another file than the one there now, by its
-        size and time, or with by_time False by its size.
+        It has to be if it has no record, failed for a temporary reason, or if its file has changed in size or time;
+        with by_time False only the size is compared.
         """
         there = self.shards.about(video.name) if video.still else self._about(video.name)
         if there is None:
@@ -113,16 +114,16 @@ class FaceStore:
         return read(about, path, self.config).known_as(video)
 
     def named(self, name: str) -> VideoRecord | None:
-        """What is on record of the video or picture of that name, however it ended; None where nothing is."""
+        """The record of the video or image of that name, whatever its status; None if there is no record."""
         there = self._about(name) or self.shards.about(name)
         return read(*there, self.config) if there else None
 
     def write(self, video: Video) -> VideoRecord:
-        """Look at `video` and put it on record; returns what stands there then, this or another process's.
+        """Process `video` and store its record. Returns the stored record, from this or another process.
 
         Raises VideoReadError when no frame can be read.
         """
-        stamp = file_stamp(video.path)  # before it is read: it may change meanwhile
+        stamp = file_stamp(video.path)  # before reading: the file may change meanwhile
         if video.still:
             self.shards.add([(in_memory(video, self.config, cut=self.cut), stamp)])
         else:
@@ -150,9 +151,9 @@ class FaceStore:
             partial.unlink(missing_ok=True)
 
     def write_failure(self, outcome: Outcome) -> VideoRecord:
-        """Put on record that a video gave no faces, and why; returns that record.
+        """Record that a video failed, and why. Returns that record.
 
-        One that a later run does again is only noted where nothing better is known, and not where its time never came.
+        A temporary failure does not replace a better record, and is not recorded for a video that was never started.
         """
         record, stamp = failure(outcome), file_stamp(outcome.video.path)
         if outcome.status == "out_of_budget" or self.record(outcome.video) is not None:
@@ -165,7 +166,7 @@ class FaceStore:
         return record
 
     def correct(self, videos: Sequence[Video]) -> None:
-        """Write the labels, sources and people of `videos` to their records where they are known and others."""
+        """Update the labels, sources and people in the records of `videos`, if they are known and differ."""
         for video in videos:
             there = None if video.still else self._about(video.name)
             if there and (better := corrected(there[0], video)) != there[0]:
@@ -177,13 +178,13 @@ class FaceStore:
         write_tables(self.records(), self.folder)
 
     def records(self) -> list[VideoRecord]:
-        """Every video and picture on record, by name, failures of the moment too."""
+        """Every record of a video or image, by name, including temporary failures."""
         paths = (path for path in (self.folder / "tracklets").glob("*/*.json") if not path.name.startswith("."))
         abouts = chain(((read_json(path), path) for path in paths), self.shards.abouts())
         return sorted((read(about, path, self.config) for about, path in abouts), key=lambda record: record.video)
 
     def _about(self, name: str) -> tuple[About, Path] | None:
-        """The record of a video, as it is written, and its file; None where there is none."""
+        """The record of a video as JSON, and its file; None if it has no record."""
         path = self._place(name)
         try:
             return read_json(path), path
@@ -191,11 +192,11 @@ class FaceStore:
             return None
 
     def _place(self, name: str) -> Path:
-        """Where the record of a video is: 256 folders, since no folder of 100,000 files is a pleasure to list."""
+        """Path of a video's record, in one of 256 folders, since a folder of 100,000 files is slow to list."""
         return self.folder / "tracklets" / sha1(name.encode()).hexdigest()[:2] / f"{file_name(name)}.json"
 
     def _put(self, video: Video, record: VideoRecord, stamp: Stamp) -> None:
-        """Put a record in its place. Where another process has done the same file meanwhile, that one's stands."""
+        """Store a record. If another process has processed the same file meanwhile, its record is kept."""
         place = self._place(video.name)
         film = record.tracklets[0].film if record.tracklets else None
         about = {**written(record, stamp), "film": film.name if isinstance(film, Path) else None}
@@ -213,40 +214,40 @@ class FaceStore:
                 place.with_name(unused).unlink()
 
     def _commit(self, partial: Path, place: Path, about: About) -> str | None:
-        """Make `partial` the record, unless one of the same file stands there. Returns a film that is of no use now."""
+        """Make `partial` the record, unless one of the same file exists. Returns the name of a film to delete."""
         try:
-            os.link(partial, place)  # fails where there is one, whoever wrote it and however short a while ago
+            os.link(partial, place)  # fails if a record exists, even one written a moment ago
             return None
         except FileExistsError:
-            there = read_json(place)
-        except OSError:  # a file system without links
-            there = read_json(place) if place.exists() else {"status": "missing", "film": None}
-        gone = about["file"] is None  # for a while only, perhaps
-        stands = there["status"] not in UNDONE and (gone or same_file(there["file"], about["file"], by_time=True))
-        if not stands:
+            recorded = read_json(place)
+        except OSError:  # a file system without hard links
+            recorded = read_json(place) if place.exists() else {"status": "missing", "film": None}
+        gone = about["file"] is None  # perhaps only for a while
+        keep = recorded["status"] not in UNDONE and (gone or same_file(recorded["file"], about["file"], by_time=True))
+        if not keep:
             partial.replace(place)
-        kept, unused = (there["film"], about["film"]) if stands else (about["film"], there["film"])
+        kept, unused = (recorded["film"], about["film"]) if keep else (about["film"], recorded["film"])
         return unused if unused != kept else None
 
 
 def is_store(folder: Path) -> bool:
-    """Whether there is a dataset in `folder`, of whatever format."""
+    """Whether there is a dataset in `folder`, in any format."""
     return (folder / SETTINGS).exists() or (folder / FIRST_FORMAT).exists()
 
 
 def file_name(video: str) -> str:
-    """A video's name as the name of one file: readable where it can be, never longer than a file system takes.
+    """Encode a video's name as a file name: readable if possible, never longer than a file system allows.
 
     >>> file_name("dfdc_train_part_0/aa b.mp4")
     'dfdc_train_part_0%2Faa%20b.mp4'
     """
     name = quote(video, safe="")
-    name = name.replace(".", "%2E", 1) if name.startswith(".") else name  # never hidden
+    name = name.replace(".", "%2E", 1) if name.startswith(".") else name  # not a hidden file
     return name if len(name) <= 170 else f"{name[:120]}-{sha1(video.encode()).hexdigest()}"
 
 
 def _strange(path: Path) -> bool:
-    """Whether a file is none that another process writes which makes a dataset of the same folder now."""
+    """Whether a file is foreign: not one that another process writes while it creates a dataset in the same folder."""
     return path.name != SETTINGS and path.suffix != PARTIAL
 
 

@@ -1,6 +1,6 @@
-"""A dataset's records as tables: a row a video, and a row a tracklet.
+"""A dataset's records as tables: one row per video, one row per tracklet.
 
-For people, and for what is asked of a hundred thousand videos at once, whose records take minutes to read.
+For people, and for queries over a hundred thousand videos, whose records would take minutes to read.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TRACKLET_COLUMNS = [
 
 def write_tables(records: Sequence[VideoRecord], folder: Path) -> None:
     """Write videos.csv and tracklets.csv into `folder`."""
-    import pandas as pd  # takes as long to load as a clip to score, and a prediction writes no tables
+    import pandas as pd  # takes as long to import as scoring a clip, and predicting writes no tables
 
     videos = [
         {**vars(r), "people": " ".join(r.people), "tracklets": len(r.tracklets), "seconds": round(r.seconds, 3)}
@@ -42,10 +42,10 @@ def write_tables(records: Sequence[VideoRecord], folder: Path) -> None:
 
 
 def read_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """videos.csv, and of tracklets.csv the columns video, segment, face, frames, fps, side and confidence.
+    """Read videos.csv, and the columns video, segment, face, frames, fps, side and confidence of tracklets.csv.
 
-    label is a number, NaN where it is not known; other fields that lack are empty text. A million tracklets take 100
-    MB. Raises StoreError when a table is not there or does not hold.
+    label is a number, NaN if unknown; other missing fields are empty strings. A million tracklets take 100 MB. Raises
+    StoreError when a table is missing or malformed.
     """
     counts = ("label", "tracklets", "frames", "missing", "looks", "faces", "segments", "seconds")
     about = dict.fromkeys(VIDEO_COLUMNS, "str") | dict.fromkeys(counts, "float64")
@@ -54,7 +54,7 @@ def read_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _read(path: Path, types: dict[str, str]) -> pd.DataFrame:
-    """The columns of a table that `types` names."""
+    """Read the columns of a table that `types` names."""
     import pandas as pd
 
     again = "`dfd faces` writes it at its end, so give its command again"

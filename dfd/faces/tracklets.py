@@ -1,8 +1,8 @@
-"""From a video to its tracklets: faces found, linked and cut out within one segment, and never beyond it.
+"""Turn a video into tracklets. Faces are detected, linked and cut out within one segment, never across segments.
 
-A segment is looked at on its first frame, its last and a few between. A face is placed on straight lines between the
-frames on which it was seen, and cut out of every frame that is wanted. So a crop depends on its frame and on the
-segment's looks, and on nothing else: a dataset of all segments and a prediction of a few hold the same ones.
+Detection runs on a segment's first frame, its last and a few between: the looks. A face's position is interpolated
+between the looks on which it was detected, and it is cut out of every requested frame. So a crop depends only on its
+frame and on the segment's looks: a dataset of all segments and a prediction on a few hold the same crops.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ class FacesConfig(Config):
 
 
 def widest(configs: Sequence[FacesConfig]) -> FacesConfig | None:
-    """The settings by which crops hold what all of `configs` cut out: their widest margin and largest size.
+    """Settings whose crops contain those of all `configs`: the widest margin and the largest size.
 
-    None where they differ in more than these, and find other faces.
+    None if they differ in other settings, and so would find other faces.
 
     >>> wide = widest([FacesConfig(margin=1.3, size=320), FacesConfig()])
     >>> (wide.margin, wide.size), widest([FacesConfig(), FacesConfig(detect_side=320)])
@@ -68,7 +68,7 @@ def widest(configs: Sequence[FacesConfig]) -> FacesConfig | None:
 
 @dataclass(frozen=True)
 class Strictness:
-    """How sure the detector must be. thresholds: after each of its three networks; least: once in a tracklet."""
+    """Detector thresholds. thresholds: after each of its three networks; least: required once in a tracklet."""
 
     thresholds: tuple[float, float, float]
     least: float
@@ -76,24 +76,24 @@ class Strictness:
 
 USUAL = Strictness((0.7, 0.7, 0.7), 0.9)
 FAINT = Strictness((0.4, 0.5, 0.5), 0.5)
-"""Where a whole video shows no face the usual way: finds dark ones, and ones that lie on their side, and none in
-thirteen moving pictures of noise, brick, grass, text, coins, a cat, a cup and the like."""
+"""For videos in which the usual thresholds find no face. Finds dark faces and faces lying on their side, and nothing in
+thirteen moving images of noise, brick, grass, text, coins, a cat, a cup and the like."""
 AGAIN = 64
-"""Pixels of a face's box where it is looked for again. Against looks at full size, on the 59 clips by
-which it was chosen: 699 tracklets for 693, centres off by 1.3 % of the side on average; with 48 pixels 1.8 %, with 80
+"""Size in pixels of a face box when a face is detected again. On 59 clips (on which it was chosen) it gives 699
+tracklets where full size gives 693, with centres off by 1.3 % of the side on average; 48 pixels: 1.8 %; 80 pixels:
 1.1 %."""
 LIGHT = 200.0
-"""How bright, of 255, a dark picture is made before it is looked at less strictly."""
+"""Brightness, of 255, to which a dark image is raised before the laxer detection."""
 
 
 @dataclass(frozen=True)
 class Looked:
-    """What looking at a segment came to. total: segments of the video; shown: its frames.
+    """The result of processing a segment. total: segments of the video; shown: its frames.
 
-    tracklets: with the trajectory of each. faint: it was looked at less strictly. missing: frames that were
-    wanted and not readable. looks: frames on which faces were looked for; found: faces on them, in a tracklet or not;
-    crowded: tracklets left out as too many. brightness: mean of the looks, 0 to 255. own: the file of a picture, where
-    its bytes are its crop's. caveats: of how the video is shown.
+    tracklets: each with its trajectory. faint: whether the lax thresholds were used. missing: requested frames that
+    were not readable. looks: frames searched for faces; found: detections on them, in a tracklet or not; crowded:
+    tracklets dropped as too many. brightness: mean of the looks, 0 to 255. own: encoded bytes of an image that is
+    itself the crop. caveats: about how the video is displayed.
     """
 
     segment: Segment
@@ -113,10 +113,10 @@ class Looked:
 
 
 def video_tracklets(video: Video, config: FacesConfig, wanted: Wanted | None = None) -> Iterator[Looked]:
-    """The tracklets of `video`, segment by segment.
+    """Find the tracklets of `video`, segment by segment.
 
-    wanted: the segments that are scored and the frames needed of them; all without it. Where these show no face, the
-    others are looked at; where none does, all once more, less strictly. A video in which PyAV finds no frame is read
+    wanted: the segments to score and the frames needed of them; None for all. If these show no face, the others are
+    searched; if none does, all are searched again with lax thresholds. A video in which PyAV finds no frame is read
     by decord. Raises VideoReadError when no frame can be read.
     """
     source = open_source(video.path)
@@ -134,11 +134,12 @@ def video_tracklets(video: Video, config: FacesConfig, wanted: Wanted | None = N
 def _pass(
     source: Source, config: FacesConfig, strictness: Strictness, wanted: Wanted | None, part: str
 ) -> Iterator[Looked]:
-    """One pass over a part of the segments: those wanted first, the others, or all."""
+    """One pass over a part of the segments: "first" (those wanted first), "others" or "all"."""
     chosen: list[Segment] = []
     total, rate = 0, 0.0
 
     def plan(frames: int, fps: float) -> list[NDArray[np.int64]]:
+        """Choose the segments of this pass. Returns the frames to read of each."""
         nonlocal total, rate
         segments, rate = cut_segments(min(frames, config.frames or frames), fps, config.segment), fps
         total = len(segments)
@@ -153,7 +154,7 @@ def _pass(
 
 
 def _frames(segment: Segment, fps: float, config: FacesConfig, wanted: Wanted | None) -> NDArray[np.int64]:
-    """The frames to read of a segment."""
+    """The frames to read from a segment."""
     if wanted is None:
         return np.arange(segment.start, segment.stop)
     needed = wanted.frames(segment.start, segment.stop, fps)
@@ -168,10 +169,10 @@ def look_at(
     strictness: Strictness = USUAL,
     wanted: Wanted | None = None,
 ) -> Looked:
-    """The tracklets of one segment, the largest face first, out of its looks and the other `pictures`.
+    """Find the tracklets of one segment, largest face first, from its looks and the other `pictures`.
 
-    wanted: which crops of a tracklet are needed; all of those pictures without it.
-    A face is seen at two looks or more, unless there is only one.
+    wanted: the crops of a tracklet that are needed; None for all of those frames.
+    A face must be detected at two looks or more, unless there is only one.
     """
     at = looks(segment, fps, config.detect_every)
     rows: list[int] = np.flatnonzero(np.isin(pictures.indices, at)).tolist()
@@ -199,10 +200,10 @@ def look_at(
 def _search(
     pictures: Pictures, rows: Sequence[int], config: FacesConfig, strictness: Strictness
 ) -> tuple[list[NDArray[np.uint8]], list[list[Sighting]]]:
-    """The reduced copies of a segment's looks, and the faces found on each.
+    """Detect faces on a segment's looks. Returns reduced copies of the looks, and the faces on each.
 
-    Looks between the first and the last are there to follow the faces of these two: a copy on which the smallest one
-    has AGAIN pixels will do.
+    The looks between the first and the last only have to follow the faces of these two, so they are reduced until the
+    smallest face has AGAIN pixels.
     """
     small: dict[int, NDArray[np.uint8]] = {}
     found: dict[int, list[Sighting]] = {}
@@ -224,7 +225,7 @@ def _sightings(
     config: FacesConfig,
     strictness: Strictness,
 ) -> list[list[Sighting]]:
-    """The faces at each look, in pixels of the frame: found on its reduced copies `small`, all in one call."""
+    """Detect the faces at each look on its reduced copy `small`, in one call. Returns them in pixels of the frame."""
     sightings = []
     small = [lit(image) for image in small] if strictness is FAINT else small
     detections = detector(config.min_face, strictness).detect(small)
@@ -244,7 +245,7 @@ def _sightings(
 
 
 def lit(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A dark image (H,W,3) uint8 made bright: its brightest hundredth becomes LIGHT, by a factor of 10 at most.
+    """Brighten a dark image (H,W,3) uint8: its brightest hundredth becomes LIGHT, by a factor of 10 at most.
 
     >>> lit(np.full((4, 4, 3), 40, np.uint8))[0, 0].tolist(), lit(np.full((4, 4, 3), 240, np.uint8))[0, 0].tolist()
     ([200, 200, 200], [240, 240, 240])
@@ -266,7 +267,7 @@ def cut_out(
     config: FacesConfig,
     wanted: Wanted | None = None,
 ) -> Tracklet:
-    """A face cut out of the `pictures` between its first sighting and its last, those that are wanted."""
+    """Cut a face out of the requested `pictures` between its first and its last sighting."""
     indices = pictures.indices[trajectory.covers(pictures.indices)]
     if wanted is not None:
         indices = wanted.crops(segment.start, segment.stop, fps, indices, trajectory.looks)
@@ -293,18 +294,18 @@ def cut_out(
 
 @cache
 def detector(min_face: int, strictness: Strictness) -> Detector:
-    """One a process and setting: a worker reads many videos."""
-    from dfd.faces.detect import Detector  # and with it torch, which a process that only tells others what to do spares
+    """The detector, one per process and setting, since a worker reads many videos."""
+    from dfd.faces.detect import Detector  # imports torch, which a process that only starts workers does not need
 
     return Detector(min_face, strictness.thresholds)
 
 
 def load_detector() -> None:
-    """Load what looking for faces takes, before the first video is looked at."""
+    """Load all that detection needs, before the first video is read."""
     detector(FacesConfig().min_face, USUAL)
 
 
 def _inside(box: NDArray[np.float32], shape: Sequence[int]) -> bool:
-    """Whether a box is centred in a picture: MTCNN regresses boxes, and now and then past the border."""
+    """Whether a box has its centre in the image. MTCNN's regression sometimes moves a box past the border."""
     x, y = (box[:2] + box[2:]) / 2
     return bool(0 <= x < shape[1] and 0 <= y < shape[0] and (box[2:] - box[:2] >= 1).all())

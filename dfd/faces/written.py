@@ -1,4 +1,4 @@
-"""Records of videos as they are written: an object of JSON each."""
+"""Records of videos as JSON, one object each."""
 
 import json
 from pathlib import Path
@@ -15,18 +15,18 @@ from dfd.types import Video
 from dfd.videos.remote import remote_stamp, url_of
 
 About = dict[str, Any]
-"""A record as it is written."""
+"""A record as JSON."""
 Stamp = dict[str, int] | None
-"""Size and time of the file that a record is of; None where there was no file."""
+"""Size and time of the file that a record describes; None if there was no file."""
 
 PLAIN = (
     "video", "label", "source", "status", "reason", "seconds", "frames", "missing", "looks", "faces", "segments",
 )  # fmt: skip
-"""What a record says of its video."""
+"""The fields of a record that come from its video."""
 
 
 def written(record: VideoRecord, stamp: Stamp) -> About:
-    """A record of the file of that stamp, but for where its film is."""
+    """Convert a record to JSON, with the stamp of its file but without the place of its film."""
     rows = [
         {
             "segment": t.segment,
@@ -46,7 +46,7 @@ def written(record: VideoRecord, stamp: Stamp) -> About:
 
 
 def read(about: About, path: Path, config: FacesConfig) -> VideoRecord:
-    """The record that `path` holds, of a dataset of these settings. Raises StoreError where something is lacking."""
+    """Parse the record in `path`, of a dataset with these settings. Raises StoreError when something is missing."""
     try:
         return _read(about, path, config)
     except (KeyError, TypeError, ValueError) as error:
@@ -56,7 +56,7 @@ def read(about: About, path: Path, config: FacesConfig) -> VideoRecord:
 def _read(about: About, path: Path, config: FacesConfig) -> VideoRecord:
     film = path.with_name(about["film"]) if about["film"] else path
     shared = {"video": about["video"], "label": about["label"], "size": config.size, "film": film}
-    rows, start = [], about.get("start", 0)  # of a shard's film a picture has a part
+    rows, start = [], about.get("start", 0)  # an image uses a part of its shard's film
     for row in about["tracklets"]:
         indices = np.concatenate([np.arange(first, last + 1) for first, last in row["runs"]])
         edges = start + np.cumsum([0, *row["bytes"]])
@@ -74,21 +74,21 @@ def _read(about: About, path: Path, config: FacesConfig) -> VideoRecord:
 
 
 def corrected(about: About, video: Video) -> About:
-    """A record with the label, source and people of `video`, where they are known."""
+    """Update a record with the label, source and people of `video`, if they are known."""
     if video.label is None:
         return about
     return about | {"label": video.label, "source": video.source, "people": list(video.people) or about["people"]}
 
 
 def kept(about: About, before: About | None) -> About:
-    """A record with the label that the one before has, where none is known now: a prediction does again what failed."""
+    """Keep the label of the previous record if none is known now: a prediction repeats failed videos without labels."""
     if about["label"] is not None or before is None:
         return about
     return about | {key: before[key] for key in ("label", "source", "people")}
 
 
 def file_stamp(path: Path) -> Stamp:
-    """Size and time of the file that a record is of; None where there is no file."""
+    """Size and time of the file that a record describes; None if there is no file."""
     if url_of(path):
         return remote_stamp(path)
     try:
@@ -99,14 +99,14 @@ def file_stamp(path: Path) -> Stamp:
 
 
 def same_file(one: Stamp, other: Stamp, by_time: bool) -> bool:
-    """Whether two stamps are of one file: by size and time, or by size alone."""
+    """Whether two stamps are equal: by size and time, or by size alone."""
     if one is None or other is None:
         return one is other
     return one == other if by_time else one["bytes"] == other["bytes"]
 
 
 def as_json(text: str, where: Path) -> About:
-    """An object that was written. Raises StoreError when it does not hold."""
+    """Parse a written JSON object. Raises StoreError when it is malformed."""
     try:
         value = json.loads(text)
     except ValueError as error:
@@ -117,7 +117,7 @@ def as_json(text: str, where: Path) -> About:
 
 
 def read_json(path: Path) -> About:
-    """The object in a file. Raises FileNotFoundError; StoreError when it does not hold."""
+    """Read the JSON object in a file. Raises FileNotFoundError, or StoreError when it is malformed."""
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -126,19 +126,19 @@ def read_json(path: Path) -> About:
 
 
 def _numbers(sighting: Sighting) -> list[float]:
-    """A sighting as it is written; without landmarks where they are not known, since JSON has no NaN."""
+    """A sighting as JSON numbers. Unknown landmarks are left out, since JSON has no NaN."""
     landmarks = [] if np.isnan(sighting.landmarks).any() else sighting.landmarks.reshape(10).tolist()
     return [sighting.index, sighting.confidence, *sighting.box.tolist(), *landmarks]
 
 
 def _sighting(index: int, confidence: float, *numbers: float) -> Sighting:
-    """A sighting as it was written."""
+    """Parse a sighting."""
     landmarks = np.array(numbers[4:] or [np.nan] * 10).reshape(5, 2)
     return Sighting(index, np.array(numbers[:4]), landmarks, confidence)
 
 
 def _runs(indices: NDArray[np.int64]) -> list[list[int]]:
-    """Rising numbers as [first, last] of each run.
+    """Runs of increasing numbers, as [first, last] of each.
 
     >>> _runs(np.array([3, 4, 5, 8]))
     [[3, 5], [8, 8]]

@@ -1,1 +1,1 @@
-"""Inference: members packed together (bundle), and from videos to a submission.csv (predict)."""
+"""Inference: bundles of trained models (bundle), and prediction from videos to submission.csv (predict)."""

@@ -1,4 +1,4 @@
-"""The clock of a prediction: how much of each video can be scored in the time that is left."""
+"""The time budget of a prediction: how much of each video can be scored in the time left."""
 
 import time
 from collections import Counter
@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from typing import Protocol
 
 MARGIN = 0.95
-"""Share of the time left that the speed chosen may be expected to take."""
+"""Share of the time left that the chosen speed may be expected to take."""
 UP = 0.75
-"""The same for a more thorough speed than the present one, so that they do not alternate."""
+"""The same for switching to a more thorough speed, so that the two do not alternate."""
 RECENT = 20
-"""Videos that the running mean of seconds goes back to."""
+"""Number of videos in the running mean of the seconds per video."""
 GUESS = 4
-"""Videos for which the guess at a speed's cost stands until it is measured."""
+"""Number of videos for which the estimate of a speed's cost is used before it counts as measured."""
 RESERVE = 2.0
-"""Seconds kept for what comes after the last video. Of long times a hundredth is kept, of short ones a tenth."""
+"""Seconds reserved for the time after the last video: a hundredth of a long budget, a tenth of a short one."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """How much of a video is scored. cost: guess at its seconds a video, full speed's being 1.
+    """How much of a video is scored. cost: estimated seconds per video, relative to full speed.
 
-    segments, members: share of the bundle's, at least one of each. mirror: each clip as it is and mirrored.
+    segments, members: share of the bundle's, at least one of each. mirror: score each clip and its mirror image.
     """
 
     name: str
@@ -38,16 +38,17 @@ SPEEDS = (
     Speed("half the segments, half the members", 0.5, segments=0.5, members=0.5),
     Speed("one segment, one member", 0.4, segments=0.0, members=0.0),
 )
-"""From the most thorough down. On 59 clips, by four networks of DFDC's faces, the balanced log loss was 0.77 and the
-AUC 0.69 at full speed, 0.75 and 0.69 at half, 0.92 and 0.61 at the last (`python -m benchmarks.speeds`); these
-speeds were chosen by those scores, and DFDC's actors may be among the networks' faces."""
+"""From the most thorough to the fastest. On 59 clips, by four networks trained on DFDC's faces, the balanced log loss
+was 0.77 and the AUC 0.69 at full speed, 0.75 and 0.69 at half, 0.92 and 0.61 at the fastest (`python -m
+benchmarks.speeds`). The speeds were chosen by those scores, and the networks may have seen DFDC's actors in
+training."""
 MIRRORED, FULL = 0, 1
-"""The speeds that a prediction may begin with; both after them are haste."""
+"""The speeds with which a prediction may start. The faster ones count as hasty."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """From one speed to another when `done` videos were done and there were `left` seconds."""
+    """A change of speed when `done` videos were done and `left` seconds remained."""
 
     speed: str
     done: int
@@ -55,23 +56,23 @@ class Change:
 
 
 class Pace(Protocol):
-    """What scoring asks of a clock; Budget has more."""
+    """The part of Budget that scoring uses."""
 
     def left(self) -> float:
-        """Seconds until the time is up, negative after that."""
+        """Seconds until the deadline, negative after it."""
 
     def speed(self, name: str) -> Speed:
         """The speed at which to score a video."""
 
     def finish(self, faces: Mapping[str, float], scoring: float) -> None:
-        """Take note of the seconds that videos took."""
+        """Record how many seconds each video took."""
 
 
 class Budget:
-    """Measures seconds a video as videos are finished, and picks the speed that fits what is left.
+    """Measures the seconds per video as videos finish, and picks the speed that fits the time left.
 
-    videos: how many there are to do. seconds: how long all may take, from now on. workers: that look for faces at a
-    time. tell: called with each change. best: number of the most thorough speed, with which it begins.
+    videos: number to do. seconds: time for all of them, starting now. workers: number that detect faces in parallel.
+    tell: called with each change. best: index of the most thorough speed, with which it starts.
     """
 
     def __init__(
@@ -91,29 +92,29 @@ class Budget:
         self._videos, self._workers, self._done, self._best, self._now = videos, workers, 0, best, best
         self._begun: set[str] = set()
         self._chosen: dict[str, int] = {}
-        self._expected: list[float] = []  # seconds a video at each speed; empty before the first video
+        self._expected: list[float] = []  # seconds per video at each speed; empty before the first video
         self._measured: Counter[int] = Counter()
 
     def left(self) -> float:
-        """Seconds until the time is up, negative after that."""
+        """Seconds until the deadline, negative after it."""
         return self.until - self._clock()
 
     def begin(self, name: str) -> int:
-        """Number of the speed at which to look for faces in the video `name`, whose turn it is."""
+        """Index of the speed at which to detect faces in the video `name`, whose turn it is."""
         self._begun.add(name)
         self._chosen[name] = self._now
         return self._now
 
     def speed(self, name: str) -> Speed:
-        """The speed at which to score it: by now it may be a lesser one than it began with."""
+        """The speed at which to score the video. It may be faster by now than the one it began with."""
         self._chosen[name] = max(self._chosen.get(name, self._best), self._now)
         return SPEEDS[self._chosen[name]]
 
     def finish(self, faces: Mapping[str, float], scoring: float) -> None:
-        """Videos are done that were scored together, at one speed.
+        """Record videos that were scored together, at one speed.
 
-        faces: seconds that looking for each one's faces took, by its name. scoring: seconds that scoring all took. They
-        give the first estimate, and from then on the clock does: while workers start nothing is finished.
+        faces: seconds of face detection, by video name. scoring: seconds that scoring all of them took. These give the
+        first estimate; later ones use the wall clock, because nothing finishes while the workers start.
         """
         now, count = self._clock(), len(faces)
         speed = max(self._chosen.pop(name, self._best) for name in faces)
@@ -130,7 +131,7 @@ class Budget:
         self._choose()
 
     def _measure(self, speed: int, passed: float) -> None:
-        """Move the mean of `speed`; once it is well known its change is the machine's, and the other speeds' too."""
+        """Update the mean of `speed`. Once it is well known, a change is due to the machine and rescales all speeds."""
         self._measured[speed] += 1
         count = self._measured[speed]
         old = self._expected[speed]

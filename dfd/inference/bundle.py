@@ -1,9 +1,9 @@
-"""A bundle: a folder with all that a prediction takes, ready to be attached to a kernel.
+"""A bundle: a folder with all that a prediction needs, ready to be attached to a kernel.
 
-bundle.json    members with sha256 and golden logit, preprocessing, calibration, versions, the score earned out of fold
+bundle.json    members with sha256 and golden logit, preprocessing, calibration, versions, out-of-fold score
 member-0.pt …  weights with their headers
-seen.json      names of all that its members, and the weights they began from, were trained on
-golden.mp4     a drawn face, which is to be found here as it was where the bundle was made
+seen.json      names of all videos on which its members, and their starting weights, were trained
+golden.mp4     a drawn face, which must be detected here as it was where the bundle was made
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ from dfd.types import FaceLogit
 
 @dataclass(frozen=True)
 class Earned:
-    """What predictions of unseen videos have earned a bundle, as BundleInfo has it. weights: above 0, one a member."""
+    """What predictions of unseen videos have earned a bundle; see BundleInfo. weights: one above 0 per member."""
 
     rule: Rule = field(default_factory=Rule)
     reason: str = PLAIN
@@ -82,10 +82,10 @@ class Earned:
 
 @dataclass(frozen=True)
 class Logits:
-    """Of a video: the logit of each tracklet that is scored. left_out: members that failed, and why.
+    """The logits of a video, one per scored tracklet. left_out: members that failed, and why.
 
-    alone: what each member in use says by itself; nothing of one that failed. brightness: of the faces that the first
-    member in use was fed, 0 to 255; None where that was not measured.
+    alone: the logits of each member in use; empty for one that failed. brightness: of the faces as fed to the first
+    member in use, 0 to 255; None if not measured.
     """
 
     faces: tuple[FaceLogit, ...]
@@ -96,10 +96,10 @@ class Logits:
 
 @dataclass(frozen=True)
 class Bundle:
-    """Networks in evaluation mode, what they are fed, and how their logits become a probability.
+    """Networks in evaluation mode, their input settings, and the rule from logits to a probability.
 
-    weights: what each member counts for; alike where none are given. distortion: what every clip is put through first,
-    to see what the networks make of it; None in use. seen: names of all that they have seen in training.
+    weights: of the members; equal if empty. distortion: applied to every clip first, for experiments; None in normal
+    use. seen: names of all videos that they have seen in training.
     """
 
     info: BundleInfo
@@ -110,21 +110,21 @@ class Bundle:
 
     @property
     def at_once(self) -> AtOnce:
-        """What a network is given at a time, where this bundle's are."""
+        """The batch sizes for a network on this bundle's device."""
         return AT_ONCE[self.device.type]
 
     @cached_property
     def known(self) -> Seen:
-        """The names of `seen`, indexed."""
+        """`seen` with an index of its names."""
         return Seen(self.seen)
 
     def ready(self) -> AbstractContextManager[None]:
-        """Inside, its networks compute as every score is made: on a CPU on one core each."""
+        """Context in which networks compute as for every score: on a CPU each on one core."""
         return one_core_a_network() if self.device.type == "cpu" else nullcontext()
 
     @property
     def device(self) -> torch.device:
-        """Where its networks are."""
+        """The device of its networks."""
         return device_of(self.members[0][0])
 
     def used(self, members: float) -> tuple[Member, ...]:
@@ -134,20 +134,21 @@ class Bundle:
     def logits(
         self, videos: Sequence[VideoRecord], segments: float = 1.0, members: float = 1.0, mirror: bool = False
     ) -> list[Logits | DfdError]:
-        """The logits of several videos with faces, of which a network gets the clips together.
+        """Score several videos with faces; each network gets their clips together.
 
-        segments, members: share of them to use, in [0,1]; at least one of each. mirror: the mean of each clip's logit
-        and that of its mirror image.
+        segments, members: share of them to use, in [0,1]; at least one of each. mirror: average each clip's logit with
+        that of its mirror image.
 
-        A member that fails for a video, or gives what is no number, is left out there: the others count for it, in
-        proportion to their weights. A video has a StoreError where it cannot be read, a CheckpointError where every
-        member fails.
+        A member that fails for a video, or gives a logit that is not finite, is left out for that video. The others
+        replace it, in proportion to their weights. A video's entry is a StoreError if it cannot be read, and a
+        CheckpointError if every member fails.
         """
         used = self.used(members)
         read = [self._read(record, {header.clip for _, header in used}, segments) for record in videos]
         whole = [loaded for loaded in read if not isinstance(loaded, DfdError)]
 
         def ask(member: Member) -> list[Answer]:
+            """Run one member on all videos that could be read."""
             model, header = member
             clips = [loaded[header.clip][1] for loaded in whole]
             return answers(model, clips, prior_offset(header.prior), mirror)
@@ -156,14 +157,14 @@ class Bundle:
         return [loaded if isinstance(loaded, DfdError) else self._join(used, loaded, next(answered)) for loaded in read]
 
     def _read(self, record: VideoRecord, configs: set[ClipConfig], share: float) -> _Clips | StoreError:
-        """What each configuration scores of a video."""
+        """Load the clips of a video that each configuration scores."""
         try:
             return {config: scored_clips(record, config, share, self.distortion) for config in configs}
         except StoreError as error:
             return error
 
     def _join(self, used: Sequence[Member], loaded: _Clips, answered: Sequence[Answer]) -> Logits | CheckpointError:
-        """Of one video, whose answers the members in use have given."""
+        """Combine the members' answers for one video."""
         alone: list[tuple[FaceLogit, ...]] = []
         good, weights, left_out = [], [], []
         for number, ((_, header), answer) in enumerate(zip(used, answered, strict=True)):
@@ -184,17 +185,17 @@ class Bundle:
 
 
 _Clips = dict[ClipConfig, tuple[list[TrackletRecord], torch.Tensor]]
-"""For each configuration the tracklets that it scores of a video, and their clips."""
+"""For each configuration the scored tracklets of a video, and their clips."""
 
 
 def write_bundle(
     out: Path, checkpoints: Sequence[Path], earned: Earned | None = None, half: bool = False
 ) -> BundleInfo:
-    """Pack `checkpoints` into the folder `out`; nothing is left of it on failure.
+    """Pack `checkpoints` into the folder `out`. Leaves nothing behind if it fails.
 
-    half: weights in 16 bits, as write_checkpoint has it; the golden logits are of what is left of them. Raises
-    CheckpointError when there is no checkpoint, one cannot be read, or they were trained on different face crops;
-    ConfigError when `out` is a folder that is not a bundle.
+    half: store 16-bit weights, see write_checkpoint; the golden logits are computed with them. Raises CheckpointError
+    when there is no checkpoint, one cannot be read, or they were trained on different face crops; ConfigError when
+    `out` is a folder that is not a bundle.
     """
     if not checkpoints:
         raise CheckpointError("no checkpoint to bundle: name one run or more")
@@ -235,7 +236,7 @@ def write_bundle(
 
 
 def _entry(path: Path, weight: float) -> MemberEntry:
-    """What bundle.json says of the member in `path`."""
+    """The entry in bundle.json for the member in `path`."""
     model, header = load_member(path, torch.device("cpu"))
     return MemberEntry(
         file=path.name,
@@ -248,7 +249,7 @@ def _entry(path: Path, weight: float) -> MemberEntry:
 
 
 def _faces(checkpoints: Sequence[Path], configs: Sequence[FacesConfig]) -> FacesConfig:
-    """What a prediction cuts for all members: as wide and large as the one that needs most. Raises CheckpointError."""
+    """Face settings that suit all members: the widest margin and the largest size. Raises CheckpointError."""
     faces = widest(configs)
     if faces is None:
         agrees = [widest([configs[0], config]) is not None for config in configs]
@@ -258,9 +259,9 @@ def _faces(checkpoints: Sequence[Path], configs: Sequence[FacesConfig]) -> Faces
 
 
 def load_bundle(folder: Path, device: str = "cpu", force: bool = False) -> Bundle:
-    """The bundle in `folder`, if its files are whole and it does here what it did where it was made (golden.py).
+    """Load the bundle in `folder` and check its files and that it behaves here as where it was made (golden.py).
 
-    force: go on where one of these does not hold. Raises CheckpointError; ConfigError for a device that is not here.
+    force: continue when a check fails. Raises CheckpointError; ConfigError for a device that this machine lacks.
     """
     place = read_device(device)
     info = read_info(folder)
@@ -276,7 +277,7 @@ def load_bundle(folder: Path, device: str = "cpu", force: bool = False) -> Bundl
 
 
 def load_member(path: Path, device: torch.device) -> Member:
-    """A network as every score is made with it, out of fold and in a bundle. Raises CheckpointError."""
+    """Load a network as for every score, out of fold and in a bundle. Raises CheckpointError."""
     model, header = load_model(path)
     for module in model.modules():
         if isinstance(module, nn.Conv2d):  # its outputs take its weights' layout: half as much again in speed

@@ -1,4 +1,4 @@
-"""Why a video got its score, in numbers and pictures: report/explain.py makes a page of them."""
+"""Explain a video's score in numbers and images. report/explain.py renders them as a page."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,14 +28,14 @@ Place = tuple[int, int]
 """Segment and face."""
 
 FOUND = 4
-"""People of whom frames are shown: those in most segments."""
+"""Number of people whose frames are shown: those in most segments."""
 
 
 class Look(NamedTuple):
-    """A face that was scored in a segment. start, stop: of the segment, time: of the middle frame, in seconds.
+    """A face scored in a segment. start, stop: of the segment; time: of the middle frame. All in seconds.
 
-    probability: of being fake, by this face alone. members: the same by each network; None of one that failed, or is
-    scored on other segments.
+    probability: of being fake, by this face alone. members: the same by each network; None if it failed, or scores
+    other segments.
     """
 
     segment: int
@@ -50,11 +50,11 @@ class Look(NamedTuple):
 
 
 class Telling(NamedTuple):
-    """A frame that speaks for a fake. member: a network, `rated` its probability of being fake.
+    """A frame that points to a fake. member: index of a network; rated: its probability of being fake.
 
-    Of the networks whose heat maps tell something (MapCheck) it is the one that rates the frame highest. image (S,S,3)
-    uint8 RGB: what that network was shown. heat (S,S) float32 in [0,1]: where it finds what speaks for a fake, on one
-    scale with its other frames of the video; None where no network's maps tell.
+    Among the networks with informative heat maps (MapCheck) it is the one with the highest probability. image
+    (S,S,3) uint8 RGB: the network's input. heat (S,S) float32 in [0,1]: where the network finds evidence of a fake,
+    on one scale with its other frames of the video; None if no network's maps are informative.
     """
 
     look: Look
@@ -66,12 +66,12 @@ class Telling(NamedTuple):
 
 @dataclass(frozen=True)
 class Explanation:
-    """All that is known of a video's score.
+    """All that is known about a video's score.
 
-    looked: (start, stop) in seconds of each segment that was looked at, of `segments`. seconds: the video's length.
-    faces: a picture of each person. opinions: the probability by each network alone, None of one that failed.
-    held: the probability after each of some changes, by what they are in words; None where it could not be scored.
-    thorough: whether every segment was scored, and not only those by which a prediction goes.
+    looked: (start, stop) in seconds of each segment searched for faces, of `segments`. seconds: length of the video.
+    faces: an image of each person. opinions: the probability by each network alone, None if it failed.
+    held: the probability after each distortion, keyed by its description; None if it could not be scored.
+    thorough: whether every segment was scored, instead of those that a prediction scores.
     """
 
     video: Video
@@ -91,12 +91,12 @@ class Explanation:
 
     @property
     def people(self) -> int:
-        """How many there are."""
+        """Number of people."""
         return len(self.faces)
 
     @property
     def gap(self) -> float | None:
-        """How far the networks' probabilities lie apart; None with fewer than two."""
+        """Difference between the highest and the lowest network probability; None with fewer than two."""
         given = [opinion for opinion in self.opinions if opinion is not None]
         return max(given) - min(given) if len(given) > 1 else None
 
@@ -104,11 +104,11 @@ class Explanation:
 def explain(
     video: Video, record: VideoRecord, bundle: Bundle, thorough: bool = False, frames: int = TELLING
 ) -> Explanation:
-    """Why `video` gets its score, which is a prediction's, from its `record` as `wanted` had it looked at.
+    """Explain the score that a prediction gives `video`. record: processed with the segments of `wanted`.
 
-    thorough: every segment is scored. frames: that are shown of each person; with 0 neither these are drawn nor changes
-    of the video tried, which saves half of the time. A video that cannot be scored is explained as far as it can be.
-    Raises VideoReadError, StoreError or OSError where the file went away meanwhile.
+    thorough: score every segment. frames: number shown per person; 0 skips both frames and distortions, which saves
+    half of the time. A video that cannot be scored is explained as far as possible.
+    Raises VideoReadError, StoreError or OSError if the file has vanished meanwhile.
     """
     plan = wanted(bundle.info, thorough)
     found = bundle.logits([record], plan.share)[0] if record.tracklets else None
@@ -136,7 +136,7 @@ def explain(
 
 
 class _Case:
-    """A video with faces, and what the networks said of it: a picture and a look of each tracklet that was scored."""
+    """A video with faces and its networks' logits: an image and a Look of each scored tracklet."""
 
     def __init__(self, record: VideoRecord, bundle: Bundle, plan: ScoredClips, found: Logits) -> None:
         self.record, self.bundle, self.plan, self.found = record, bundle, plan, found
@@ -158,7 +158,7 @@ class _Case:
         return Look(*at, person, start, stop, time, frame, rule.probability([own]), members)
 
     def looked(self) -> list[tuple[float, float]]:
-        """Start and stop of each segment that was looked at."""
+        """Start and stop of each segment searched for faces."""
         total, faced = self.record.segments, self.record.faced
         first = self.plan.first(total)
         numbers = first if self.plan.enough(total, faced) else range(total)
@@ -166,11 +166,11 @@ class _Case:
         return [(edges[number], edges[number + 1]) for number in sorted({*numbers, *faced})]
 
     def faces(self) -> list[Picture]:
-        """The first picture of each person."""
+        """The first image of each person."""
         return [self.crops[self.persons.index(person)] for person in range(max(self.persons) + 1)]
 
     def telling(self, frames: int) -> list[Telling]:
-        """The looks that speak most for a fake, so many a person."""
+        """The looks with the most evidence of a fake, `frames` per person."""
         best: list[tuple[Look, int]] = []
         for person in range(min(FOUND, max(self.persons) + 1)):
             own = sorted((look for look in self.looks if look.person == person), key=lambda look: -look.probability)
@@ -179,13 +179,13 @@ class _Case:
         return sorted(found, key=lambda each: (each.look.person, each.look.time))
 
     def _mapped(self) -> list[int]:
-        """The networks whose heat maps tell something, or were not measured."""
+        """Indices of the networks whose heat maps are informative, or were not measured."""
         table = self.bundle.info.evidence
         checks = table.maps if table and table.maps else (None,) * len(self.bundle.members)
         return [number for number, check in enumerate(checks) if check is None or check.tells]
 
     def _drawn(self, member: int, best: Sequence[tuple[Look, int]]) -> list[Telling]:
-        """The looks that fell to one network, with its maps, all on one scale, where they tell something."""
+        """The looks assigned to one network, with its heat maps on one scale if they are informative."""
         model, header = self.bundle.members[member]
         tracklets, clips = scored_clips(self.record, header.clip, self.plan.share)
         rows = {(t.segment, t.face): row for row, t in enumerate(tracklets)}
@@ -202,7 +202,7 @@ class _Case:
         return found
 
     def held(self) -> dict[str, float | None]:
-        """The score after changes to the crops that were scored: the video itself is not encoded again."""
+        """Scores after distortions of the scored crops; the video itself is not re-encoded."""
         coded = DISTORTIONS["h264"]
         changes = {coded.means: coded, HALVED: halved(self.tracklets)}
         found = {}
@@ -216,7 +216,7 @@ HALVED = "half of its size, enlarged again"
 
 
 def halved(tracklets: Sequence[TrackletRecord]) -> Distortion:
-    """What is left of crops if their video has half its size: a small face's crop was enlarged to be stored."""
+    """The distortion that halving the video's size causes. A small face's crop was enlarged when stored."""
     real = float(np.median([t.path.side * t.margin / t.size for t in tracklets]))
     return Distortion(HALVED, replace(UNCHANGED, reduction=min(1.0, real) / 2))
 
@@ -226,7 +226,7 @@ def _probability(rule: Rule, faces: Sequence[FaceLogit]) -> float | None:
 
 
 def _loudest(members: Sequence[float | None], preferred: Sequence[int]) -> int:
-    """The network with the highest probability, of the preferred ones where one of them has any.
+    """Index of the network with the highest probability, among the preferred ones if any of them has one.
 
     >>> _loudest([None, 0.2, 0.9], [0, 1]), _loudest([None, 0.2, 0.9], [0])
     (1, 2)

@@ -1,4 +1,4 @@
-"""Clips of one video or several through one network, so that what fails costs no other video."""
+"""Run clips of one or several videos through a network. A failure costs no other video its score."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,22 +13,22 @@ from dfd.models.checkpoint import Header
 from dfd.videos.workers import available_cores
 
 MODEL_ERRORS = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError)
-"""What a network may raise: torch's own errors, out of memory included, are RuntimeErrors."""
+"""Errors that a network may raise. torch's own, out of memory included, are RuntimeErrors."""
 
 Member = tuple[nn.Module, Header]
-"""A network, and what it is fed."""
+"""A network, and the header that describes its input."""
 
 Answer = list[float] | Exception
-"""Of a video: the logit of each of its clips; or why there are none."""
+"""A video's logits, one per clip; or the error instead."""
 
 
 @dataclass(frozen=True)
 class AtOnce:
-    """What a network is given at a time.
+    """Batch settings of a network.
 
-    videos: whose clips it gets together. frames: at most, but at least a clip. Where they are of several videos there
-    are always as many, and what is lacking is blank: the same kernels run whoever stands beside a video, and give it
-    the same digits. half: layers that gain by it compute in 16 bits, which moves a logit by a hundredth at most.
+    videos: number of videos whose clips are batched together. frames: maximum per batch, but at least one clip. Batches
+    of several videos are padded to a fixed size with blank clips, so that the same GPU kernels run and a video gets the
+    same digits in any batch. half: eligible layers compute in 16 bits, which moves a logit by a hundredth at most.
     """
 
     videos: int = 1
@@ -37,12 +37,12 @@ class AtOnce:
 
 
 AT_ONCE = {"cpu": AtOnce(), "cuda": AtOnce(videos=8, frames=512, half=True)}
-"""By kind of device. One video's clips do not fill a GPU; on a CPU more frames at a time take as long a frame, and more
-memory (`python -m benchmarks.memory`)."""
+"""By device type. One video's clips do not fill a GPU. On a CPU larger batches take as long per frame, and more memory
+(`python -m benchmarks.memory`)."""
 
 
 def read_device(name: str) -> torch.device:
-    """The device that `name`, as in "cpu", "cuda" or "cuda:1", stands for. Raises ConfigError where it is not here."""
+    """Parse a device name like "cpu", "cuda" or "cuda:1". Raises ConfigError if this machine lacks it."""
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -55,15 +55,15 @@ def read_device(name: str) -> torch.device:
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Where its weights are."""
+    """The device of its weights."""
     return next(model.parameters()).device
 
 
 @contextmanager
 def one_core_a_network() -> Iterator[None]:
-    """Inside, a network computes on one core, and side_by_side() several at a time.
+    """Context in which a network computes on one core, and side_by_side() runs several networks in parallel.
 
-    Threads that share a layer wait for one another, which costs most where processes that decode want the cores too.
+    Threads that share a layer wait for one another, most of all while decoding processes compete for the cores.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -76,7 +76,7 @@ def one_core_a_network() -> Iterator[None]:
 def side_by_side(
     ask: Callable[[Member], list[Answer]], members: Sequence[Member], device: torch.device
 ) -> list[list[Answer]]:
-    """What `ask` says of each member: on a CPU where a network has one core, as many at a time as there are cores."""
+    """Call `ask` for each member. On a CPU, with one core per network, as many run in parallel as there are cores."""
     if device.type != "cpu" or torch.get_num_threads() > 1 or len(members) == 1:
         return [ask(member) for member in members]
     with ThreadPoolExecutor(min(len(members), available_cores())) as threads:
@@ -92,9 +92,9 @@ def answers(
 ) -> list[Answer]:
     """A network's answer to each of `videos`: clips (N,3,T,S,S) uint8.
 
-    offset: added to every logit. mirror: the mean of each clip's logit and that of its mirror image. at_once: that of
-    the network's device if None. Where all together fail, out of memory perhaps, each video is tried alone; a video
-    whose logits are no numbers in 16 bits is tried in 32.
+    offset: added to every logit. mirror: average each clip's logit with that of its mirror image. at_once: batch
+    settings; None selects those of the network's device. If a batch fails, out of memory perhaps, each video is tried
+    alone. A video whose logits overflow in 16 bits is tried in 32.
     """
     if not videos:
         return []

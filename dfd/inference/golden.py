@@ -1,7 +1,7 @@
-"""What a bundle was seen to do where it was made: a network's logit of a generated clip, a drawn face found in a video.
+"""Golden answers of a bundle: a network's logit for a generated clip, and a drawn face detected in a video.
 
-Checked wherever it is loaded, so that other versions of the libraries cannot change its answers unnoticed. The clip
-goes through resizing and a network, the video through decoding, looking for faces and cutting them out.
+They are compared wherever the bundle is loaded, so that other library versions cannot change its predictions unnoticed.
+The clip tests resizing and the network; the video tests decoding, face detection and cropping.
 """
 
 import math
@@ -24,22 +24,22 @@ from dfd.versions import drifted, release
 from dfd.videos.encode import write_video
 
 LOGIT_TOLERANCE = 1e-3
-"""Of a golden logit: kinds of CPU differ by 1e-5, another resizing or another network by more."""
+"""Tolerance of a golden logit. CPU types differ by 1e-5; another resizing or another network by more."""
 MIDDLE = 0.2
-"""Share of a crop's side, about its middle, that the colour is taken of: skin alone, since a crop as a whole is grey,
-and grey is the same by every matrix."""
+"""Central share of a crop from which the skin colour is measured. The crop as a whole is grey, and grey is the same
+under every YUV matrix."""
 RELEASES = ("dfd", "torch", "timm", "facenet-pytorch", "av")
-"""Libraries of which another release (2 and 3, or 0.1 and 0.2) is refused: a few golden answers cannot vouch for all
-that it may change. Of the others, and of lesser changes, they decide."""
+"""Libraries that are refused in another release (2 and 3, or 0.1 and 0.2): a few golden answers cannot cover all that
+may change there. For other libraries, and smaller changes, the golden answers decide."""
 REMEDY = "bundle the run again, or take --force"
 SIDE, FRAMES, FPS = 200, 4, 4.0
-"""Of the golden video: four key frames, whose face is 80 pixels wide."""
+"""Frames of the golden video: four key frames, with a face 80 pixels wide."""
 
 Picture = NDArray[np.uint8]
 
 
 def golden_face(video: Path, faces: FacesConfig, sha256: str) -> GoldenFace:
-    """What is found in `video`, a golden one with that sha256. Raises CheckpointError where it cannot be read."""
+    """Detect the face in `video`, a golden one with that sha256. Raises CheckpointError if it cannot be read."""
     try:
         found = [face for looked in video_tracklets(Video(video, video.name), faces) for face in looked.tracklets]
     except VideoReadError as error:
@@ -51,7 +51,7 @@ def golden_face(video: Path, faces: FacesConfig, sha256: str) -> GoldenFace:
 
 
 def skin_colour(crops: Picture) -> list[float]:
-    """Mean red, green and blue, 0 to 255, of the middle of crops (T,S,S,3) of the drawn face."""
+    """Mean red, green and blue, 0 to 255, of the centre of crops (T,S,S,3) of the drawn face."""
     side = crops.shape[1]
     middle = slice(round(side * (1 - MIDDLE) / 2), round(side * (1 + MIDDLE) / 2))
     found: list[float] = crops[:, middle, middle].mean(axis=(0, 1, 2)).round(3).tolist()
@@ -59,7 +59,7 @@ def skin_colour(crops: Picture) -> list[float]:
 
 
 def write_golden_video(path: Path) -> None:
-    """Write the golden video: a drawn face that moves to the right by two pixels a frame."""
+    """Write the golden video: a drawn face that moves right by two pixels per frame."""
     face = drawn_face(SIDE)
     moves = [np.array([[1, 0, 2.0 * number], [0, 1, 0]]) for number in range(FRAMES)]
     pictures = [cv2.warpAffine(face, move, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE) for move in moves]
@@ -67,7 +67,7 @@ def write_golden_video(path: Path) -> None:
 
 
 def drawn_face(side: int) -> Picture:
-    """A face (side,side,3) uint8 RGB that MTCNN takes for one, of soft ellipses: no picture of anybody is needed."""
+    """A face (side,side,3) uint8 RGB that MTCNN detects, drawn from soft ellipses. No image of a person is needed."""
     row, column = np.mgrid[0:side, 0:side] / side
     picture = np.full((side, side, 3), (90.0, 105.0, 120.0))
     for x, y, wide, high, soft, colour in ELLIPSES:
@@ -78,7 +78,7 @@ def drawn_face(side: int) -> Picture:
 
 
 def _pair(x: float, *ellipse: object) -> list[tuple[object, ...]]:
-    """The same on both sides of the middle."""
+    """An ellipse mirrored on both sides of the middle."""
     return [(0.5 - x, *ellipse), (0.5 + x, *ellipse)]
 
 
@@ -99,14 +99,14 @@ ELLIPSES: list[tuple] = [
     (0.5, 0.652, 0.075, 0.005, 0.5, (90, 35, 35)),  # between them
     (0.5, 0.715, 0.06, 0.02, 0.9, (187, 142, 120)),  # chin
 ]
-"""Of the drawn face, from back to front: centre, half axes and softness of the edge as shares, colour."""
+"""The ellipses of the drawn face, from back to front: centre, half axes and edge softness as shares, and colour."""
 
 
 def golden_clip(header: Header) -> torch.Tensor:
-    """A clip (1,3,T,S,S) uint8 for the network of `header`, narrowed and resized as crops out of a store are.
+    """A generated clip (1,3,T,S,S) uint8 for the network of `header`, narrowed and resized like stored crops.
 
-    A gradient that moves, with noise that is the same everywhere: a multiplicative hash of each pixel's number, since
-    the numbers that a library's generator draws may change with its version.
+    It shows a moving gradient plus noise. The noise is a multiplicative hash of each pixel's index, since a library's
+    random generator may change with its version.
     """
     side, frames = header.faces.size, header.clip.length
     shape = (frames, side, side, 3)
@@ -118,7 +118,7 @@ def golden_clip(header: Header) -> torch.Tensor:
 
 
 def golden_logit(model: nn.Module, header: Header) -> float:
-    """The logit of golden_clip(), on the CPU. Raises CheckpointError where it is no number."""
+    """The logit of golden_clip() on the CPU. Raises CheckpointError if it is not finite."""
     with torch.inference_mode():
         logit = float(model(golden_clip(header)).float())
     if not math.isfinite(logit):
@@ -127,7 +127,7 @@ def golden_logit(model: nn.Module, header: Header) -> float:
 
 
 def check_releases(bundle: Path, made_with: Mapping[str, str]) -> None:
-    """Raise CheckpointError where one of RELEASES is of another release than the one that `bundle` was made with."""
+    """Raise CheckpointError if one of RELEASES is of another release than the one that `bundle` was made with."""
     other = drifted({name: was for name, was in made_with.items() if name in RELEASES}, release)
     if other:
         raise CheckpointError(
@@ -136,14 +136,14 @@ def check_releases(bundle: Path, made_with: Mapping[str, str]) -> None:
 
 
 def check_faces(video: Path, faces: FacesConfig, wanted: GoldenFace, made_with: Mapping[str, str]) -> None:
-    """Raise CheckpointError unless the golden video shows here what it did where the bundle was made."""
+    """Raise CheckpointError unless the golden video gives the same face here as where the bundle was made."""
     found = golden_face(video, faces, wanted.sha256)
     if not wanted.agrees(found):
         raise CheckpointError(f"{video} shows {found}, and {wanted} when it was bundled, {_with(made_with)}")
 
 
 def check_logit(member: Path, found: float, wanted: float, made_with: Mapping[str, str]) -> None:
-    """Raise CheckpointError unless a network answers here as it did where the bundle was made."""
+    """Raise CheckpointError unless a network gives the same logit here as where the bundle was made."""
     if abs(found - wanted) > LOGIT_TOLERANCE:
         raise CheckpointError(
             f"{member} gives its golden clip a logit of {found:.4f}, not {wanted:.4f} as when it was bundled, "
@@ -152,6 +152,6 @@ def check_logit(member: Path, found: float, wanted: float, made_with: Mapping[st
 
 
 def _with(made_with: Mapping[str, str]) -> str:
-    """What it was made with, and what can be done."""
+    """The end of an error message: which versions made the bundle, and what to do."""
     other = drifted(made_with)
     return f"with {', '.join(other)}: install those, {REMEDY}" if other else f"with the same versions: {REMEDY}"

@@ -1,13 +1,13 @@
-"""Heat maps: where in a face a network finds what speaks for a fake.
+"""Heat maps: where in a face a network finds evidence of a fake.
 
-Grad-CAM (Selvaraju et al. 2017, "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization") of
-the last stage but one of a timm backbone, or else of the last convolution. A map is a hint. How far it can be trusted
-is measured on self-blended fakes, whose masks are known (check_maps).
+Grad-CAM (Selvaraju et al. 2017, "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization") on
+the second-to-last stage of a timm backbone, or else on the last convolution. A map is a hint. check_maps measures how
+far to trust it, on self-blended fakes with known masks.
 
-The stage was chosen on photographs that no network had seen. Of the shipped blending network's maps 71 % lay inside the
-mask by the last stage but one, and 53 % by the last; of a map centred on the picture, 48 %. HiResCAM (61 %), LayerCAM
-(57 %) and earlier stages (at most 50 %) did worse. Of the DFDC network's maps at most 57 % lay inside by any of these,
-and of a centred map 63 %: its maps are not shown.
+The stage was chosen on photographs that no network had seen. For the shipped blending network 71 % of the heat lies
+inside the mask with the second-to-last stage, and 53 % with the last; for a bell centred on the image, 48 %. HiResCAM
+(61 %), LayerCAM (57 %) and earlier stages (at most 50 %) did worse. For the DFDC network at most 57 % lies inside with
+any of these, and 63 % for the centred bell, so its maps are not shown.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,17 +34,17 @@ from dfd.scoring.evidence import MapCheck
 Heat = NDArray[np.float32]
 
 HEAD = "conv_head"
-"""timm's name for a convolution of single pixels that widens features for the last layer: it looks at nothing."""
+"""timm's name for a 1x1 convolution that widens features for the last layer. It has no spatial extent."""
 STAGES = "blocks"
 """timm's name for the stages of a backbone."""
 CENTRED = 0.25
-"""Standard deviation of the centred map that a heat map is compared with, in sides of the picture."""
+"""Standard deviation of the centred bell that heat maps are compared with, in sides of the image."""
 
 
 def heat_maps(model: nn.Module, clips: Tensor) -> tuple[list[float], Heat]:
-    """Logits of clips (N,3,T,S,S) uint8, and where they come from: maps (N,T,S,S) float32 of at least 0.
+    """Logits of clips (N,3,T,S,S) uint8, and their heat maps (N,T,S,S) float32, not negative.
 
-    A map is 0 everywhere where nothing speaks for a fake. Raises ConfigError for a network without a convolution.
+    A map is 0 everywhere if nothing indicates a fake. Raises ConfigError for a network without a convolution.
     """
     with _last_features(model) as kept, torch.enable_grad():
         logits = model(clips.to(device_of(model)))
@@ -55,14 +55,14 @@ def heat_maps(model: nn.Module, clips: Tensor) -> tuple[list[float], Heat]:
     weights = slopes.mean(dim=tuple(range(2, slopes.ndim)), keepdim=True)
     maps = torch.relu((weights * features.detach()).sum(1)).float()
     frames, side = clips.shape[2], clips.shape[-1]
-    maps = maps.reshape(len(clips), 1, -1, *maps.shape[-2:])  # a network of single frames has these side by side
+    maps = maps.reshape(len(clips), 1, -1, *maps.shape[-2:])  # a single-frame network has them as separate images
     full = F.interpolate(maps, (frames, side, side), mode="trilinear")[:, 0]
     return logits.detach().float().cpu().tolist(), np.asarray(full.cpu().numpy(), np.float32)
 
 
 @contextmanager
 def _last_features(model: nn.Module) -> Iterator[list[Tensor]]:
-    """Inside, a run of the model leaves the features of which a map is drawn: the last that have several pixels."""
+    """Context that captures the features for a map during a forward pass: the last ones with several pixels."""
     kept: list[Tensor] = []
 
     def keep(_: nn.Module, __: object, output: Tensor) -> None:
@@ -78,7 +78,7 @@ def _last_features(model: nn.Module) -> Iterator[list[Tensor]]:
 
 
 def _layers(model: nn.Module) -> list[nn.Module]:
-    """The stages of a timm backbone but the last; of another network its convolutions."""
+    """All stages of a timm backbone except the last; for other networks the convolutions."""
     for module in model.modules():
         stages = getattr(module, STAGES, None)
         if isinstance(stages, nn.Sequential) and len(stages) > 1:
@@ -89,9 +89,9 @@ def _layers(model: nn.Module) -> list[nn.Module]:
 def check_maps(
     member: Member, videos: Sequence[VideoRecord], blend: BlendConfig, most: int = 100, times: int = 1
 ) -> MapCheck | None:
-    """The maps of a network judged on self-blended fakes of real `videos`: of at most `most` tracklets, each so often.
+    """Evaluate a network's maps on self-blended fakes of real `videos`: `times` fakes of at most `most` tracklets.
 
-    None where it takes none of them for a fake, or no video shows a face with landmarks. Raises StoreError.
+    None if it takes none of them for a fake, or no video shows a face with landmarks. Raises StoreError.
     """
     found = []
     for fake, mask in _fakes(videos, member[1].clip, blend, most, times):
@@ -107,7 +107,7 @@ def check_maps(
 def _fakes(
     videos: Sequence[VideoRecord], clip: ClipConfig, blend: BlendConfig, most: int, times: int
 ) -> Iterator[tuple[Tensor, NDArray[np.bool_]]]:
-    """Fakes (3,T,S,S) uint8 as a network is fed them, with where they are changed (T,S,S)."""
+    """Fakes (3,T,S,S) uint8 as network input, and their masks (T,S,S)."""
     still = blend.replace(change_target=0.0, ratios=(1.0,))
     faces = [tracklet for video in videos if video.label == 0 for tracklet in located(video)]
     for face, turn in product(faces[:most], range(times)):
@@ -125,7 +125,7 @@ def _fakes(
 
 
 def _inside(heat: Heat, mask: NDArray[np.bool_]) -> float:
-    """The share of a map that lies inside a mask.
+    """The share of a map's heat that lies inside a mask.
 
     >>> _inside(np.array([[1.0, 3.0]], np.float32), np.array([[False, True]]))
     0.75
@@ -134,7 +134,7 @@ def _inside(heat: Heat, mask: NDArray[np.bool_]) -> float:
 
 
 def _bell(shape: tuple[int, ...]) -> Heat:
-    """A map (T,S,S) that knows nothing but where the middle is."""
+    """A centred bell (T,S,S), the baseline that only knows where the centre is."""
     side = shape[-1]
     away = (np.arange(side) - (side - 1) / 2) / (CENTRED * side)
     bell = np.exp(-(away**2) / 2)

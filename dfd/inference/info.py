@@ -1,4 +1,4 @@
-"""What a bundle says of itself, bundle.json: read before its networks are, so that workers can begin."""
+"""bundle.json, a bundle's description. It is read before the networks, so that workers can start early."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ SEEN_FILE = "seen.json"
 GOLDEN_VIDEO = "golden.mp4"
 PLAIN = "the plain rule: there are no out-of-fold predictions to choose another on"
 SHIPPED = Path(__file__).parents[1] / "pretrained"
-"""The bundle that comes with dfd, where it has one."""
+"""The bundle shipped with dfd, if any."""
 BOX_TOLERANCE = 0.02
-"""Of each side of a golden face's box, in widths of the box."""
+"""Tolerance of each side of a golden face box, in widths of the box."""
 COLOUR_TOLERANCE = 2.0
-"""Of its colour, in 255ths: another matrix from YUV to RGB moves it by 4, another range by 11."""
+"""Tolerance of its colour, of 255. Another YUV matrix shifts the colour by 4, another value range by 11."""
 
 
 class GoldenFace(Config):
-    """What is found in the golden video: the face's square box (left, top, right, bottom) in its first picture, in
-    pixels, and the mean colour (red, green, blue) of its skin. None where nothing is found with such settings.
+    """The face detected in the golden video: its square box (left, top, right, bottom) in the first frame, in pixels,
+    and the mean colour (red, green, blue) of its skin. None if nothing is found with these settings.
     """
 
     sha256: str
@@ -43,7 +43,7 @@ class GoldenFace(Config):
     colour: tuple[float, float, float] | None = None
 
     def agrees(self, found: GoldenFace) -> bool:
-        """Whether `found`, in the same video, is the same face within the tolerances."""
+        """Whether `found`, from the same video, is the same face within the tolerances."""
         if self.box is None or self.colour is None or found.box is None or found.colour is None:
             return self.box is found.box
         width = self.box[2] - self.box[0]
@@ -58,9 +58,9 @@ class GoldenFace(Config):
 
 
 class MemberEntry(Config):
-    """One network of a bundle. clip: what it is fed. golden: its logit of golden_clip() where the bundle was made.
+    """One network of a bundle. clip: its input. golden: its logit of golden_clip() where the bundle was made.
 
-    weight: the weight of its logits among the members'.
+    weight: of its logits in the mean over members.
     """
 
     file: str
@@ -72,7 +72,7 @@ class MemberEntry(Config):
 
 
 class BundleInfo(Config):
-    """What bundle.json says."""
+    """The contents of bundle.json."""
 
     format: int = FORMAT
     faces: FacesConfig
@@ -88,29 +88,29 @@ class BundleInfo(Config):
     versions: dict[str, str] = Field(default_factory=versions)
 
     def text(self) -> str:
-        """bundle.json, as it is written."""
+        """The text of bundle.json."""
         return self.model_dump_json(indent=1, exclude={"evidence"} if self.evidence is None else None) + "\n"
 
     def sha256(self) -> str:
-        """Of bundle.json, and so of all that decides a prediction: it has the other files' sha256."""
+        """SHA-256 of bundle.json. It covers all that decides a prediction, since it lists the other files' sha256."""
         return hashlib.sha256(self.text().encode()).hexdigest()
 
 
 def shipped() -> Path:
-    """The folder of the bundle that comes with dfd. Raises CheckpointError where this dfd has none."""
+    """The folder of the bundle shipped with dfd. Raises CheckpointError if there is none."""
     if not (SHIPPED / "bundle.json").is_file():
         raise CheckpointError("this dfd has no shipped detector: give --bundle FOLDER")
     return SHIPPED
 
 
 def is_shipped(identity: str) -> bool:
-    """Whether the shipped bundle's bundle.json is there and has the sha256 `identity`."""
+    """Whether the shipped bundle exists and the sha256 of its bundle.json is `identity`."""
     path = SHIPPED / "bundle.json"
     return path.is_file() and sha256(path) == identity
 
 
 def read_info(folder: Path) -> BundleInfo:
-    """What the bundle.json in `folder` says. Raises CheckpointError."""
+    """Read the bundle.json in `folder`. Raises CheckpointError."""
     path = folder / "bundle.json"
     if not path.is_file():
         raise CheckpointError(
@@ -131,8 +131,8 @@ def read_info(folder: Path) -> BundleInfo:
 
 
 def read_seen(folder: Path) -> tuple[str, ...]:
-    """The names in a bundle's seen.json: of all that a member was trained on, or weights that it began from, or what
-    those were made from. Raises CheckpointError.
+    """Read a bundle's seen.json: names of all videos on which a member or its starting weights were trained, and of
+    the sources of those videos. Raises CheckpointError.
     """
     path = folder / SEEN_FILE
     try:
@@ -145,7 +145,7 @@ def read_seen(folder: Path) -> tuple[str, ...]:
 
 
 def check_file(path: Path, wanted: str) -> None:
-    """Raise CheckpointError unless `path` is there with the sha256 `wanted`."""
+    """Raise CheckpointError unless `path` exists and has the sha256 `wanted`."""
     if not path.is_file():
         raise CheckpointError(f"{path} is missing: copy the bundle again, or make it again")
     if (found := sha256(path)) != wanted:

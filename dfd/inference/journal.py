@@ -1,8 +1,8 @@
-"""The journal of a prediction: a line for each finished video, so that a killed run goes on where it was.
+"""The journal of a prediction: one line per finished video, so that a killed run can resume.
 
-A line counts only for the same bundle and settings, and the same file: one that changed is scored again. A row that was
-scored in haste counts only for a run of the same time. The journal is removed when the run has ended. A line that was
-cut off, by a kill in the middle of writing it, is passed over.
+A line is valid only for the same bundle, settings and file; a file that has changed is scored again. A row scored in
+haste is valid only for a run with the same time limit. The journal is deleted at the end of the run. A line that was
+truncated by a kill is ignored.
 """
 
 import fcntl
@@ -18,11 +18,11 @@ from dfd.faces.written import file_stamp
 from dfd.types import UNDONE, Video, VideoScore
 
 HASTE = "in haste"
-"""How the reason of a row begins or goes on that was scored at less than full speed."""
+"""Prefix of the reason of a row that was scored at less than full speed; it may follow other reasons."""
 
 
 class Journal:
-    """An open journal, of one run at a time. scores: what earlier runs have finished, by name."""
+    """An open journal, used by one run at a time. scores: rows finished by earlier runs, by name."""
 
     def __init__(
         self,
@@ -32,14 +32,14 @@ class Journal:
         seconds: float = 0.0,
         tell: Callable[[str], None] | None = None,
     ) -> None:
-        """Open the journal at `path`, or begin it.
+        """Open the journal at `path`, or create it.
 
-        key: the bundle and the settings that change a score. seconds: that the run may take. tell: called where lines
-        of other settings are left aside. Raises SubmissionError while another run has it.
+        key: the bundle and the settings that affect scores. seconds: time limit of the run. tell: called when lines
+        with other settings are ignored. Raises SubmissionError while another run uses it.
         """
         self.path = path
         self._key, self._seconds = dict(key), seconds
-        self.other: list[str] = []  # settings that lines are of another value of
+        self.other: list[str] = []  # settings whose value differs in some lines
         self._videos = {video.name: video for video in videos}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,13 +59,13 @@ class Journal:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        """Remove it if all went well, or nothing came; else it stays for the next run."""
+        """Delete the journal if all went well or it is empty; else keep it for the next run."""
         if kind is None or not os.fstat(self._file.fileno()).st_size:
             self.path.unlink(missing_ok=True)
         self._file.close()
 
     def add(self, score: VideoScore) -> None:
-        """Put a finished video on record; what failed for a reason of the moment is left to a later run."""
+        """Append a finished video. Temporary failures are not recorded, so that a later run repeats them."""
         if score.status in UNDONE:
             return
         about = {
@@ -91,7 +91,7 @@ class Journal:
         return scores
 
     def _score(self, line: str) -> VideoScore | None:
-        """A line's score, if it is whole and still holds."""
+        """Parse a line. None if it is incomplete or no longer valid."""
         try:
             about: dict[str, Any] = json.loads(line)
             video = self._videos.get(about["score"]["name"])

@@ -1,4 +1,4 @@
-"""Runs judged on sets of videos that none of them has seen."""
+"""Evaluate runs on sets of videos that none of them has seen."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,11 +24,11 @@ from dfd.types import FaceLogit
 def judge_sets(
     runs: Sequence[Sequence[Path]], sets: Mapping[str, Sequence[VideoRecord]], progress: Progress | None = None
 ) -> list[JudgedSet]:
-    """Each set's videos as each run scores them, without those that a run has seen, or a source or person of theirs.
+    """Score each set's videos with each run, except those of which a run has seen the video, a source or a person.
 
-    runs: the checkpoints of each. sets: records by the set's name. To each real video of a set without fakes one is
-    added, made of it by the settings of a run that was trained on such. Raises ConfigError where nothing of a set is
-    left, or fakes cannot be made; CheckpointError; StoreError.
+    runs: the checkpoints of each run. sets: records by name of the set. In a set without fakes, one fake is made of
+    each real video, with the blending settings of a run that was trained on such fakes. Raises ConfigError if nothing
+    of a set is left, or fakes cannot be made; CheckpointError; StoreError.
     """
     members = [[load_member(path, torch.device("cpu")) for path in run] for run in runs]
     seen = {name for run in members for _, header in run for name in header.videos}
@@ -41,10 +41,10 @@ def judge_sets(
 
 
 def narrowed(members: Sequence[Member], videos: Sequence[VideoRecord]) -> tuple[Member, ...]:
-    """The networks, fed no wider than the videos' crops are stored.
+    """The networks, with margins limited to those of the stored crops.
 
-    Pictures that were cut as tight as the face have no more to show. A network that learned from crops of several
-    widths, as the recipes for single frames have it, knows these too.
+    Images cut as tight as the face show no more than that. A network trained on crops of several widths, like those of
+    the single-frame recipes, can handle them.
     """
     stored = min((tracklet.margin for video in videos for tracklet in video.tracklets), default=3.0)
     fed = [header.clip.replace(margin=min(header.clip.margin, stored)) for _, header in members]
@@ -52,7 +52,7 @@ def narrowed(members: Sequence[Member], videos: Sequence[VideoRecord]) -> tuple[
 
 
 def _unseen(name: str, records: Sequence[VideoRecord], seen: set[str]) -> list[VideoRecord]:
-    """Those with a label and a face that no run has seen."""
+    """The videos with a label and a face that no run has seen."""
     usable = [record for record in records if record.label is not None and record.tracklets]
     names, sources = [r.video for r in usable], [r.source or r.video for r in usable]
     again = set(seen_before(names, sources, sources, seen, {record.video: record.people for record in usable}))
@@ -78,7 +78,7 @@ def _beside_fakes(name: str, videos: list[VideoRecord], runs: Sequence[Sequence[
 def _logits(
     name: str, videos: Sequence[VideoRecord], run: Sequence[Member], progress: Progress | None
 ) -> dict[str, tuple[FaceLogit, ...]]:
-    """Of each video that could be scored the logits of its tracklets, the mean over the run's models."""
+    """Logits of the tracklets of each video that could be scored, averaged over the run's models."""
     bundle = Bundle(BundleInfo(faces=run[0][1].faces, members=()), tuple(run))
     found: dict[str, tuple[FaceLogit, ...]] = {}
     with bundle.ready():
@@ -93,7 +93,7 @@ def _logits(
 def _joined(
     name: str, videos: Sequence[VideoRecord], answers: Sequence[Mapping[str, tuple[FaceLogit, ...]]]
 ) -> JudgedSet:
-    """The videos that every run could score."""
+    """Keep the videos that every run could score."""
     whole = [video for video in videos if all(video.video in answer for answer in answers)]
     logits = [[aggregate(over_members([a[video.video]]), Aggregation()) for a in answers] for video in whole]
     return JudgedSet(

@@ -1,4 +1,4 @@
-"""From videos to explanations: workers look for faces before torch is loaded here, as in a prediction."""
+"""Explain videos. Workers detect faces before this process imports torch, as in a prediction."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from dfd.inference.explain import Explanation
 
 EVERY = 1e6
-"""As a share of the segments that are scored: all that a video has."""
+"""Multiple of the segments that a prediction scores, large enough to include all of a video."""
 TELLING = 5
-"""Frames that are shown of each person."""
+"""Number of frames shown per person."""
 
 
 def wanted(info: BundleInfo, thorough: bool = False) -> ScoredClips:
-    """What is read of a video: what a prediction scores, or the same of every segment."""
+    """The frames to read of a video: those that a prediction scores, or the same of every segment."""
     return ScoredClips(tuple(dict.fromkeys(member.clip for member in info.members)), EVERY if thorough else 1.0)
 
 
@@ -40,12 +40,12 @@ def explained(
     limits: Limits = ALL,
     progress: Progress | None = None,
 ) -> list[Explanation]:
-    """Why each of `videos` gets its score, in their order; names are unique.
+    """Explain the score of each of `videos`, in their order. Names must be unique.
 
     A video that fails gives an explanation with its reason, never an exception.
 
-    info: of the bundle that `load` loads, while workers look for faces already. thorough, frames: as explain() has
-    them. Raises what `load` raises.
+    info: of the bundle that `load` loads while workers detect faces. thorough, frames: as in explain().
+    Raises what `load` raises.
     """
     plan, by_name = wanted(info, thorough), {video.name: video for video in videos}
     found: dict[str, Explanation] = {}
@@ -60,7 +60,7 @@ def explained(
 
 
 def _safely(video: Video, record: VideoRecord, bundle: Bundle, thorough: bool, frames: int) -> Explanation:
-    from dfd.inference.explain import Explanation, explain  # and with it torch, which the workers need not wait for
+    from dfd.inference.explain import Explanation, explain  # imports torch, for which workers need not wait
 
     try:
         return explain(video, record, bundle, thorough, frames)

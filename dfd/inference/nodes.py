@@ -1,4 +1,4 @@
-"""A prediction's part on a node of a cluster: the faces and the scores of some videos, by a bundle that is loaded once.
+"""Prediction on the nodes of a cluster. A node detects faces and scores videos with a bundle that it loads once.
 
 A request has a video's path and the speed at which to score it; the result has its score.
 """
@@ -25,7 +25,7 @@ from dfd.inference.predict import PRIOR, hasty, scored
 from dfd.types import Status, Video, VideoScore, Wanted
 from dfd.videos.workers import Limits, staying
 
-if TYPE_CHECKING:  # which imports torch: workers begin before that
+if TYPE_CHECKING:  # imports torch: workers start before that
     from dfd.inference.bundle import Bundle
 
 Spread = Callable[..., Generator[list[Any], None, None]]
@@ -34,10 +34,10 @@ Spread = Callable[..., Generator[list[Any], None, None]]
 
 @dataclass(frozen=True)
 class Nodes:
-    """The nodes of a cluster. bundle, force: as Scorer has them.
+    """The nodes of a cluster. bundle, force: as in Scorer.
 
-    count: shards that are scored at a time, each with its own networks. workers: processes that look for faces, on all
-    nodes together.
+    count: number of shards scored at a time, each with its own networks. workers: number of processes that detect
+    faces, on all nodes together.
     """
 
     spread: Spread
@@ -49,7 +49,7 @@ class Nodes:
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """A video to score, and the number of the speed in SPEEDS at which to score it."""
+    """A video to score, and the index in SPEEDS of the speed to use."""
 
     video: Video
     speed: int
@@ -57,7 +57,7 @@ class ScoreRequest:
 
 @dataclass(frozen=True)
 class Scored:
-    """The result of a request. looking: seconds spent looking for faces."""
+    """The result of a request. looking: seconds of face detection."""
 
     score: VideoScore
     speed: int
@@ -65,13 +65,13 @@ class Scored:
 
     @property
     def status(self) -> Status:
-        """How the video ended."""
+        """The video's status."""
         return self.score.status
 
 
 @dataclass
 class _Clock:
-    """A node's clock for scoring: the speeds of its requests, and the seconds spent looking for each one's faces."""
+    """A node's Pace: the speeds of its requests, and the seconds of face detection for each."""
 
     speeds: Mapping[str, int]
     until: float
@@ -89,11 +89,10 @@ class _Clock:
 
 @dataclass(frozen=True)
 class Scorer:
-    """What a node does. bundle: a folder that it sees; None for the bundle that ships with its dfd.
+    """Scores shards of videos on a node. bundle: a folder visible there; None for the bundle shipped with its dfd.
 
-    digest: sha256 of the bundle.json that it must have. faces: a dataset to use and continue, on a path that all nodes
-    see. limits: of the whole run. device, force: as in load_bundle. config: how faces are looked for; None: as the
-    bundle says.
+    digest: required sha256 of bundle.json. faces: a dataset to use and extend, on a path that all nodes share.
+    limits: of the whole run. device, force: as in load_bundle. config: face settings; None for the bundle's own.
     """
 
     bundle: Path | None
@@ -105,7 +104,7 @@ class Scorer:
     config: FacesConfig | None = None
 
     def __call__(self, requests: Sequence[ScoreRequest], limits: Limits) -> list[Scored]:
-        """A score for each request, in their order. limits: on this node."""
+        """Return a score for each request, in their order. limits: on this node."""
         folder = self.bundle or shipped()
         info = read_info(folder)
         if info.sha256() != self.digest:
@@ -130,7 +129,7 @@ class Scorer:
 
 
 def wanted_at(speed: Speed, info: BundleInfo, stored: bool) -> Wanted | None:
-    """What a prediction at `speed` reads of a video; None for all of it, as a dataset takes it when there is time."""
+    """The frames that a prediction at `speed` reads of a video; None for all, if it fills a dataset and has time."""
     if stored and not hasty(speed):
         return None
     members = [member.clip for member in info.members]
@@ -141,7 +140,7 @@ def wanted_at(speed: Speed, info: BundleInfo, stored: bool) -> Wanted | None:
 def scores_of(
     videos: Sequence[Video], scorer: Scorer, nodes: Nodes, budget: Budget
 ) -> Generator[list[VideoScore], None, None]:
-    """The videos' scores as nodes finish them, at the speeds that `budget` picks."""
+    """Yield the videos' scores as nodes finish them, at the speeds picked by `budget`."""
 
     def request(video: Video) -> ScoreRequest:
         return ScoreRequest(video, budget.begin(video.name))

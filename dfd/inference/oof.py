@@ -1,8 +1,8 @@
-"""Out-of-fold predictions as a cross-validation leaves them: what is judged without running a network again.
+"""Out-of-fold predictions, written by a cross-validation. They can be evaluated without running a network again.
 
-folds.csv    which video is in which fold, and its group
+folds.csv    fold and group of each video
 oof.json     each video's status and the logits of its tracklets, by the model that has not seen it
-score.json   how many of them the weights had seen that the models began from
+score.json   number of these videos that the models' starting weights had seen
 """
 
 import json
@@ -24,9 +24,9 @@ from dfd.types import VideoScore
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """folds: a row a video, as scoring/folds.py has it. scores: its prediction, in the order of the rows.
+    """folds: one row per video, as in scoring/folds.py. scores: predictions, in the order of the rows.
 
-    seen: how many of the videos the starting weights had seen.
+    seen: number of the videos that the starting weights had seen.
     """
 
     folds: pd.DataFrame
@@ -34,7 +34,7 @@ class OutOfFold:
     seen: int = 0
 
     def judged(self) -> list[Judged]:
-        """The predictions with what they are judged by, in the order of the rows."""
+        """The predictions with their labels and groups, in the order of the rows."""
         known = zip(self.scores, self.folds["label"].tolist(), parts(self.folds), strict=True)
         return [Judged(score.faces, int(label), int(fold)) for score, label, fold in known]
 
@@ -43,14 +43,14 @@ class OutOfFold:
         return dict(zip(self.folds["filename"], map(int, self.folds["label"]), strict=True))
 
     def groups(self) -> dict[str, str]:
-        """What is resampled together, by file name."""
+        """Groups to resample together, by file name."""
         return dict(zip(self.folds["filename"], self.folds["group"], strict=True))
 
 
 def read_oof(run: Path) -> OutOfFold | None:
-    """The predictions in a run folder; None where it is no cross-validation's.
+    """Read the predictions in a run folder; None if the run is not a cross-validation.
 
-    Raises ConfigError when it was stopped, or its files do not hold.
+    Raises ConfigError when it was stopped, or its files are malformed.
     """
     if not (run / "folds.csv").is_file():
         return None
@@ -65,7 +65,7 @@ def read_oof(run: Path) -> OutOfFold | None:
 
 
 def _seen(path: Path) -> int:
-    """How many videos the starting weights had seen, as a cross-validation's score.json says."""
+    """Read from score.json how many videos the starting weights had seen."""
     try:
         return int(json.loads(path.read_text(encoding="utf-8"))["score"][SEEN])
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -73,12 +73,12 @@ def _seen(path: Path) -> int:
 
 
 def write_scores(path: Path, scores: Sequence[VideoScore]) -> None:
-    """Scores with their tracklets' logits, as JSON; atomic."""
+    """Write scores with their tracklets' logits as JSON, atomically."""
     write_json(path, [vars(score) for score in scores])
 
 
 def read_scores(path: Path) -> list[VideoScore]:
-    """What write_scores wrote. Raises ConfigError when it does not hold."""
+    """Read what write_scores wrote. Raises ConfigError when it is malformed."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
         return [VideoScore(**row) for row in rows]
@@ -87,9 +87,9 @@ def read_scores(path: Path) -> list[VideoScore]:
 
 
 def read_endings(path: Path) -> dict[str, tuple[str, str]]:
-    """Status and reason of each video in what write_scores wrote, in its order; without the logits, which take room.
+    """Read each video's status and reason from a file of write_scores, in its order, without the large logits.
 
-    Raises ConfigError when it does not hold.
+    Raises ConfigError when it is malformed.
     """
 
     def ending(row: dict[str, Any]) -> tuple[str, str, str]:

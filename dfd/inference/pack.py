@@ -1,4 +1,4 @@
-"""From finished runs to a bundle: which checkpoints, what each counts for, and the rule that they have earned."""
+"""Pack finished runs into a bundle: select checkpoints, weight them, and fit the rule from logits to a probability."""
 
 import json
 import shutil
@@ -35,19 +35,19 @@ def pack_runs(
     sets: Mapping[str, Sequence[VideoRecord]] | None = None,
     progress: Progress | None = None,
 ) -> BundleInfo:
-    """Bundle the models of `runs` (of a cross-validation every fold's) into `out`; half: in 16 bits.
+    """Bundle the models of `runs` into `out`; of a cross-validation those of every fold. half: 16-bit weights.
 
-    sets: videos, by the name of their set, that no run has seen: weights and temperature are then fitted on them, and
-    judged by leaving one set out (set_blend.py).
+    sets: unseen videos, by name of their set. Weights and temperature are then fitted on them, and evaluated by
+    leaving one set out (set_blend.py).
 
-    Several cross-validations over the same folds are blended: their weights, and the rule from logits to a probability,
-    are judged on their joined out-of-fold predictions, which are left in the bundle as oof.csv. Where a run is none
-    there is nothing to judge by: every model counts alike, and the rule is the plain one. Raises CheckpointError for a
-    folder without a checkpoint; ConfigError for cross-validations over other folds.
+    Several cross-validations over the same folds are blended. Their weights, and the rule from logits to a
+    probability, are evaluated on their joined out-of-fold predictions, which the bundle keeps as oof.csv. If a run is
+    not a cross-validation nothing can be fitted: models get equal weights and the plain rule. Raises CheckpointError
+    for a folder without a checkpoint; ConfigError for cross-validations over different folds.
     """
     checkpoints = [_checkpoints(run) for run in runs]
     if sets:
-        if len(sets) < 2:  # before minutes of scoring
+        if len(sets) < 2:  # fail before minutes of scoring
             raise ConfigError(ALONE)
         return _pack_sets(checkpoints, judge_sets(checkpoints, sets, progress), sets, out, half)
     found = [read_oof(run) for run in runs]
@@ -62,7 +62,7 @@ def pack_runs(
 
 
 def _pack_blend(checkpoints: Sequence[Sequence[Path]], runs: Sequence[OutOfFold], out: Path, half: bool) -> BundleInfo:
-    """Of runs over the same folds. Members come in turn from each run, so that some of them stand for all."""
+    """Blend runs over the same folds. Members are interleaved by run, so that a subset represents all runs."""
     made, videos, decision = decide_blend([run.judged() for run in runs])
     plain = Rule()
     names = runs[0].folds["filename"].tolist()
@@ -90,7 +90,7 @@ def _pack_sets(
     out: Path,
     half: bool,
 ) -> BundleInfo:
-    """Of runs that were judged on sets."""
+    """Blend runs that were evaluated on sets."""
     made = blend_sets(judged)
     members = _members(checkpoints, made.weights)
     rule, counts = Rule(calibration=made.calibration), tuple(weight for _, weight in members)
@@ -101,9 +101,9 @@ def _pack_sets(
 
 
 def _out_of_fold(videos: Sequence[Judged], rule: Rule, nested: Sequence[float]) -> Evidence:
-    """What scores have meant of videos with faces, as models that had not seen them gave them.
+    """What out-of-fold scores mean for videos with faces: the evidence behind a probability.
 
-    nested: their probabilities by rules that were chosen without their fold, which stand where `rule` was so chosen.
+    nested: probabilities by rules chosen without the video's fold; used if `rule` was chosen that way.
     """
     plain = rule == Rule() or len(nested) < len(videos)
     probabilities = [Rule().probability(video.faces) for video in videos] if plain else nested
@@ -111,9 +111,9 @@ def _out_of_fold(videos: Sequence[Judged], rule: Rule, nested: Sequence[float]) 
 
 
 def left_out(judged: Sequence[JudgedSet], way: str, rule: Rule, one_each: bool) -> Evidence:
-    """The same of sets, each by what the bundle's `way` fits on the others. one_each: whether each run is one network.
+    """The same for sets: each is scored with what the bundle's `way` fits on the others. one_each: one network per run.
 
-    The way is not chosen again without each set: the table is of scores as the bundle gives them.
+    The way itself is not chosen again without each set, since the table describes scores as the bundle gives them.
     """
     probabilities = [p for own in left_out_probabilities(judged, way) for p in own]
     labels = [int(label) for own in judged for label in own.labels]
@@ -123,9 +123,9 @@ def left_out(judged: Sequence[JudgedSet], way: str, rule: Rule, one_each: bool) 
 
 
 def _checked_maps(paths: Sequence[Path], videos: Sequence[VideoRecord]) -> tuple[MapCheck | None, ...]:
-    """How far the networks' heat maps can be trusted, by self-blended fakes of the real videos that they had not seen.
+    """Measure how far the networks' heat maps can be trusted, on self-blended fakes of real videos unseen by them.
 
-    By the blending that one of them was trained on, if one was.
+    Uses the blending settings that a network was trained with, if any.
     """
     members = [load_member(path, torch.device("cpu")) for path in paths]
     made = [h.training["blend"] for _, h in members if h.training.get("train", {}).get("self_blend")]
@@ -133,20 +133,20 @@ def _checked_maps(paths: Sequence[Path], videos: Sequence[VideoRecord]) -> tuple
     known = set(among([video.video for video in videos], seen))
     unseen = [video for video in videos if video.video not in known]
     blend = BlendConfig.read(made[0], "the networks' training") if made else BlendConfig()
-    if blend.mesh and not blend.mesh.is_file():  # trained elsewhere: the outlines of five landmarks will do
+    if blend.mesh and not blend.mesh.is_file():  # trained elsewhere: use the outlines of five landmarks
         blend = blend.replace(mesh=None)
     return tuple(check_maps(member, unseen, blend) for member in members)
 
 
 def _members(checkpoints: Sequence[Sequence[Path]], weights: Sequence[float]) -> list[tuple[Path, float]]:
-    """Checkpoints and what each counts for: in turn from each run, so that some of them stand for all."""
+    """Checkpoints and their weights, interleaved by run, so that a subset represents all runs."""
     used = [(of_run, weight) for of_run, weight in zip(checkpoints, weights, strict=True) if weight > 0]
     turns = zip_longest(*([(path, weight / len(of_run)) for path in of_run] for of_run, weight in used))
     return [member for turn in turns for member in turn if member is not None]
 
 
 def _check_same_folds(first: Path, a: OutOfFold, second: Path, b: OutOfFold) -> None:
-    """Raise ConfigError unless every video is in the same fold of both, and shows the same faces."""
+    """Raise ConfigError unless every video is in the same fold of both, with the same faces."""
     again = "give both the same dataset, --folds, --groups and --train.seed"
     if a.folds["filename"].tolist() != b.folds["filename"].tolist():
         odd = sorted(set(a.folds["filename"]) ^ set(b.folds["filename"]))[0]
@@ -186,7 +186,7 @@ def _checkpoints(run: Path) -> list[Path]:
 
 
 def _earned_alone(run: Path) -> Earned:
-    """What a single run has earned: the rule and score of a cross-validation, of another nothing."""
+    """What a single run has earned: rule and score of a cross-validation; nothing for other runs."""
     path = run / "score.json"
     if not path.is_file():
         return Earned()
@@ -194,7 +194,7 @@ def _earned_alone(run: Path) -> Earned:
         judged: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise CheckpointError(f"{path} is not JSON ({error}): run the cross-validation again") from None
-    if "decision" not in judged:  # of dfd train --fold: of one fold, by the plain rule
+    if "decision" not in judged:  # from dfd train --fold: one fold, with the plain rule
         return Earned()
     decision, oof = judged["decision"], read_oof(run)
     rule = Rule.read(decision["rule"], str(path))

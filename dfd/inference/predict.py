@@ -1,7 +1,7 @@
-"""From tracklets to submission.csv: the one function behind cross-validation, the command line and the kernels.
+"""From tracklets to submission.csv. Cross-validation, the command line and the kernels all use this module.
 
-The file is whole and valid before the first video is scored, with PRIOR in every row, and is replaced atomically as
-scores come. So whatever stops the run, what is there can be submitted.
+The file is complete and valid before the first video is scored, with PRIOR in every row. It is replaced atomically as
+scores arrive. So it can be submitted whenever and however the run stops.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from dfd.scoring.submission import write_submission
 from dfd.types import VideoScore
 from dfd.versions import drifted
 
-if TYPE_CHECKING:  # which imports torch: workers begin before that
+if TYPE_CHECKING:  # imports torch: workers start before that
     from dfd.inference.bundle import Bundle, Logits
 
 PRIOR = 0.5
-"""What a video gets that could not be scored: in a test of half fakes the best guess without evidence."""
+"""Probability of a video that could not be scored: chance level on a balanced test set."""
 WRITE_EVERY = 2.0
 """Seconds between two replacements of submission.csv."""
 SLOWEST = 5
-"""Videos that a report names for the time they took."""
+"""Number of slowest videos that a report lists."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Every row's score, in the order of the rows, and how long it took in seconds.
+    """Every row's score, in the order of the rows, and the total seconds.
 
-    resumed: rows out of a journal. speeds: videos by the speed at which they were scored; changes: from one to another.
-    bundle: sha256 of its bundle.json. drifted: libraries that it was made with in another version. exposure: what it
-    has seen of the competition's public test.
+    resumed: number of rows taken from a journal. speeds: number of videos by speed; changes: the changes of speed.
+    bundle: sha256 of its bundle.json. drifted: libraries whose version differs from the bundle's. exposure: what the
+    bundle has seen of the competition's public test set.
     """
 
     scores: tuple[VideoScore, ...]
@@ -57,9 +57,9 @@ class Prediction:
     exposure: Exposure = field(default_factory=Exposure)
 
     def report(self) -> dict[str, Any]:
-        """Counts by status and by speed, and each row that fell back to PRIOR with its reason; ready for JSON.
+        """Counts by status and by speed, and each row that fell back to PRIOR with its reason, ready for JSON.
 
-        caveats: rows that were scored, though not in the ordinary way, or that no verdict should rest on.
+        caveats: rows scored in an unusual way, or that are not reliable enough for a verdict.
         """
         fell_back = [s for s in self.scores if s.status != "ok"]
         seen = {"videos": list(self.exposure.videos), "parts": list(self.exposure.parts)}
@@ -92,10 +92,10 @@ def predict(
     budget: Budget | None = None,
     journal: Journal | None = None,
 ) -> Prediction:
-    """Score the videos whose `records` come, and keep `out` a valid submission with a row for each of `names`.
+    """Score `records` as they arrive, and keep `out` a valid submission with one row for each of `names`.
 
-    records: at a time those that have come, of which a network gets several videos' clips together. budget: picks the
-    speed; a record that comes when its time is up is "out_of_budget". The rest is gather's.
+    records: yields batches; a network gets the clips of several videos together. budget: picks the speed. Records that
+    arrive after its deadline are "out_of_budget". The other arguments are those of gather.
     """
     return gather(names, scored(names, records, bundle, budget), bundle, out, progress, budget, journal)
 
@@ -109,10 +109,10 @@ def gather(
     budget: Budget | None = None,
     journal: Journal | None = None,
 ) -> Prediction:
-    """Keep `out` a valid submission with a row for each of `names`, while scores `come`, some at a time.
+    """Keep `out` a valid submission with one row for each of `names`, while scores `come` in batches.
 
-    A row without a score keeps PRIOR, with status "missing". bundle, budget: by which the scores are made. journal: has
-    the rows that an earlier run finished, and gets the others.
+    A row without a score keeps PRIOR, with status "missing". bundle, budget: those behind the scores. journal:
+    has the rows finished by an earlier run, and records the new ones.
     """
     start = time.monotonic()
     kept = journal.scores if journal else {}
@@ -146,20 +146,20 @@ def gather(
 def scored(
     names: Collection[str], records: Iterable[Sequence[VideoRecord]], bundle: Bundle, pace: Pace | None = None
 ) -> Iterator[list[VideoScore]]:
-    """The scores of those `records` that are of `names`, as they come. pace: picks the speeds; full speed if None."""
+    """Score the `records` that are in `names`, as they arrive. pace: picks the speeds; full speed if None."""
     wanted = frozenset(names)
     for some in _parts(records, bundle.at_once.videos):
         yield list(_score_in_time([record for record in some if record.video in wanted], bundle, pace))
 
 
 def _parts(records: Iterable[Sequence[VideoRecord]], most: int) -> Iterator[Sequence[VideoRecord]]:
-    """The same, at most so many at a time.
+    """Split batches into parts of at most `most`.
 
     >>> [list(part) for part in _parts(["abc", "d"], 2)]
     [['a', 'b'], ['c'], ['d']]
     """
-    for come in records:
-        yield from (come[start : start + most] for start in range(0, len(come), most))
+    for batch in records:
+        yield from (batch[start : start + most] for start in range(0, len(batch), most))
 
 
 class _Writer:
@@ -200,14 +200,14 @@ def _too_late(record: VideoRecord) -> VideoScore:
 
 
 def fell_back(record: VideoRecord) -> VideoScore:
-    """The score of a video that shows no face, or could not be read."""
+    """The score of a video that shows no face or could not be read: PRIOR."""
     return VideoScore(record.video, PRIOR, record.status, record.seconds, record.reason)
 
 
 def score_videos(records: Sequence[VideoRecord], bundle: Bundle, speed: Speed = SPEEDS[FULL]) -> list[VideoScore]:
-    """Several videos' scores from their tracklets, scored together. PRIOR where there are none, or it fails.
+    """Score several videos together from their tracklets. A video without any, or that fails, gets PRIOR.
 
-    seconds: what they took together is shared evenly.
+    seconds: the total, divided evenly among them.
     """
     start = time.perf_counter()
     faced = [record for record in records if record.tracklets]
@@ -220,7 +220,7 @@ def score_videos(records: Sequence[VideoRecord], bundle: Bundle, speed: Speed = 
 def as_score(
     record: VideoRecord, found: Logits | DfdError, bundle: Bundle, speed: Speed = SPEEDS[FULL], seconds: float = 0.0
 ) -> VideoScore:
-    """The score of a video with faces that `bundle` gave these logits. seconds: that scoring took."""
+    """Turn logits from `bundle` into the score of a video with faces. seconds: time that scoring took."""
     seconds += record.seconds
     if isinstance(found, DfdError):
         return VideoScore(record.video, PRIOR, "error", seconds, str(found))
@@ -231,7 +231,7 @@ def as_score(
 
 
 def _doubts(record: VideoRecord, found: Logits, bundle: Bundle) -> tuple[str, ...]:
-    """Why no verdict should rest on the score of a video, as far as its faces and its name tell."""
+    """Reasons, from its faces and its name, why a video's score supports no verdict."""
     places = {face[:2] for face in found.faces}
     side = face_side([t for t in record.tracklets if (t.segment, t.face) in places])
     doubts = Quality(face=side, brightness=found.brightness).limits()
@@ -243,7 +243,7 @@ def _doubts(record: VideoRecord, found: Logits, bundle: Bundle) -> tuple[str, ..
 
 
 def with_file_doubts(score: VideoScore, path: Path) -> VideoScore:
-    """The score with what its file gives to doubt. Unchanged where there is no score, or the file cannot be read."""
+    """Add the file's reasons for doubt to a score. Unchanged without a score, or if the file cannot be read."""
     if score.status != "ok":
         return score
     try:
@@ -253,7 +253,7 @@ def with_file_doubts(score: VideoScore, path: Path) -> VideoScore:
 
 
 def hasty(speed: Speed) -> bool:
-    """Whether it scores less of a video than there is to score."""
+    """Whether this speed scores less of a video than full speed."""
     return speed not in SPEEDS[: FULL + 1]
 
 

@@ -1,16 +1,16 @@
-"""How good a video is to judge a face by, and the limits below which no verdict rests on its score.
+"""Video quality for judging a face, and the limits below which a score supports no verdict.
 
 The limits were measured with the shipped bundle on 59 public clips (42 fakes), whose crops were degraded step by step
-(`python -m benchmarks.quality FACES`). A limit is the last step at which the detector keeps half of its lead over
-chance, AUC 0.78 against 0.5:
+(`python -m benchmarks.quality FACES`). A limit is the last step at which the detector keeps half of its advantage over
+chance level, AUC 0.78 against 0.5:
 
     face, side in pixels    as it is .78   96 .75   64 .72   48 .69 | 40 .63   32 .61
     mean brightness          115     .78   28 .71   20 .64          | 13 .60    6 .52
     H.264, CRF              as it is .78   35 .70                   | 42 .61   48 .58
 
-Bits a pixel depend on the scene more than on the CRF: at CRF 48 a busy one has 0.007, at CRF 35 a still one 0.001. Only
-below 0.001 was every clip beyond CRF 38. So this limit finds the worst alone; the page of `dfd explain` shows for each
-video how its score holds when it is compressed.
+Bits per pixel depend on the scene more than on the CRF: at CRF 48 a busy one has 0.007, at CRF 35 a still one 0.001.
+Only below 0.001 were all clips beyond CRF 38. So this limit catches only the worst files. The page of `dfd explain`
+shows for each video how its score changes under compression.
 """
 
 from collections.abc import Sequence
@@ -27,19 +27,19 @@ from dfd.videos.decode import probe
 Picture = NDArray[np.uint8]
 
 SMALL = 48.0
-"""Side of a face, in pixels."""
+"""Least side of a face, in pixels."""
 DARK = 20.0
-"""Mean brightness of a face, 0 to 255."""
+"""Least mean brightness of a face, 0 to 255."""
 COMPRESSED = 0.001
-"""Bits a pixel of the file."""
+"""Least bits per pixel of the file."""
 
 
 @dataclass(frozen=True)
 class Quality:
-    """width, height: in pixels. fps: frames a second. bits: of the file, a pixel. None where it could not be read.
+    """width, height: in pixels. fps: frames a second. bits: bits per pixel of the file. None if it could not be read.
 
-    face: median side of the faces' boxes, in pixels. sharpness: median over crops, as sharpness() has it. brightness:
-    median over crops of the mean, 0 to 255. None without a face.
+    face: median side of the face boxes, in pixels. sharpness: median over crops of sharpness(). brightness: median
+    over crops of the mean, 0 to 255. None without a face.
     """
 
     width: int | None = None
@@ -52,7 +52,7 @@ class Quality:
     brightness: float | None = None
 
     def limits(self) -> list[str]:
-        """Which limits the video falls below, each in words."""
+        """Describe each limit that the video falls below."""
         found = []
         if self.face is not None and self.face < SMALL:
             found.append(f"the faces are too small: {self.face:.0f} pixels, it needs {SMALL:.0f}")
@@ -64,9 +64,9 @@ class Quality:
 
 
 def file_quality(path: Path) -> Quality:
-    """What the container says. bits: None where it does not say how many frames it has.
+    """Read what the container states. bits: None if it does not state the number of frames.
 
-    Raises VideoReadError or OSError where the file cannot be read.
+    Raises VideoReadError or OSError if the file cannot be read.
     """
     info = probe(path)
     pixels = info.frames * info.width * info.height
@@ -77,19 +77,19 @@ def file_quality(path: Path) -> Quality:
 def with_faces(
     file: Quality, tracklets: Sequence[TrackletRecord], crops: Sequence[Picture], light: float | None
 ) -> Quality:
-    """The quality of a file with what its faces add. crops: (S,S,3) uint8 RGB, one a tracklet. light: brightness()."""
+    """Add the faces' quality to a file's. crops: (S,S,3) uint8 RGB, one per tracklet. light: brightness()."""
     inner = [_face(crop, tracklet.margin) for crop, tracklet in zip(crops, tracklets, strict=True)]
     sharp = round(float(np.median([sharpness(face) for face in inner])), 3)
     return replace(file, face=face_side(tracklets), sharpness=sharp, brightness=light)
 
 
 def face_side(tracklets: Sequence[TrackletRecord]) -> float:
-    """The median side of the faces' boxes, in pixels."""
+    """The median side of the face boxes, in pixels."""
     return round(float(np.median([tracklet.path.side for tracklet in tracklets])), 1)
 
 
 def brightness(clips: NDArray[np.uint8], margin: float) -> float:
-    """The median over clips (N,3,T,S,S) of the mean within the face's box, 0 to 255. margin: of the clips.
+    """The median over clips (N,3,T,S,S) of the mean within the face box, 0 to 255. margin: of the clips.
 
     >>> brightness(np.full((2, 3, 1, 8, 8), 90, np.uint8), 1.6)
     90.0
@@ -100,9 +100,10 @@ def brightness(clips: NDArray[np.uint8], margin: float) -> float:
 
 
 def sharpness(face: Picture) -> float:
-    """How much of a face's contrast is between neighbouring pixels of 64 across it: 0 where it is flat or all blur.
+    """Share of a face's contrast that lies between neighbouring pixels, at 64 pixels across: 0 if flat or fully
+    blurred.
 
-    The standard deviation of the Laplacian, by that of the picture: brightness and contrast make no difference.
+    The standard deviation of the Laplacian divided by that of the image, so brightness and contrast cancel.
 
     >>> sharpness(np.full((64, 64, 3), 90, np.uint8))
     0.0
@@ -112,7 +113,7 @@ def sharpness(face: Picture) -> float:
 
 
 def _face(crop: Picture, margin: float) -> Picture:
-    """The face's box out of its crop."""
+    """Cut the face box out of its crop."""
     side = crop.shape[0]
     edge = round(side * (1 - 1 / margin) / 2)
     return crop[edge : side - edge, edge : side - edge]

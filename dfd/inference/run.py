@@ -1,7 +1,7 @@
-"""A prediction from videos to submission.csv, which keeps its time and goes on after a kill.
+"""Predict from videos to submission.csv within a time limit. A killed run can be resumed.
 
-submission.csv              whole at every moment
-submission.journal.jsonl    the videos that are finished; gone when the run has ended
+submission.csv              complete at every moment
+submission.journal.jsonl    the finished videos; deleted at the end of the run
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from dfd.types import Video, VideoScore, Wanted
 from dfd.videos.remote import url_of
 from dfd.videos.workers import MEMORY, Limits, available_cores
 
-if TYPE_CHECKING:  # which imports torch: workers begin before that
+if TYPE_CHECKING:  # imports torch: workers start before that
     from dfd.inference.bundle import Bundle
 
 
 @dataclass(frozen=True)
 class Settings:
-    """seconds: that the run may take. workers, timeout, memory: Limits'. faces: a dataset to use and continue.
+    """seconds: time limit of the run. workers, timeout, memory: as in Limits. faces: a dataset to use and extend.
 
-    most: faces of a segment that are scored, the largest first; as the bundle says if None.
-    mirror: score each clip mirrored as well, while there is time. device: where the networks are; a GPU computes in 16
-    bits. Raises ConfigError for impossible seconds.
+    most: maximum number of faces scored per segment, largest first; None for the bundle's setting.
+    mirror: also score each clip mirrored, while there is time. device: of the networks; a GPU computes in 16 bits.
+    Raises ConfigError for impossible seconds.
     """
 
     seconds: float = 8.5 * 3600
@@ -55,7 +55,7 @@ class Settings:
             raise ConfigError(f"the time is {self.seconds:g} s: give a number above 0")
 
     def key(self) -> dict[str, object]:
-        """What of them changes a score."""
+        """The settings that affect a score."""
         return {
             "mirror": self.mirror,
             "faces": str(self.faces.resolve()) if self.faces else None,
@@ -64,7 +64,7 @@ class Settings:
         }
 
     def looks_for(self, info: BundleInfo) -> FacesConfig:
-        """How faces are looked for: as the bundle says, but for how many. Raises ConfigError."""
+        """Face settings: the bundle's, except for the number of faces. Raises ConfigError."""
         return info.faces if self.most is None else info.faces.replace(faces=self.most)
 
 
@@ -78,12 +78,12 @@ def run(
     tell: Callable[[str], None] | None = None,
     nodes: Nodes | None = None,
 ) -> Prediction:
-    """Score `videos` into `out`, a row for each. What an earlier run of the same command finished is not done again.
+    """Score `videos` into `out`, one row each. Rows finished by an earlier run of the same command are kept.
 
-    info: of the bundle that `load` loads, while workers look for faces already. tell: called when the speed changes,
-    and when a journal of other settings is left aside. nodes: of a cluster, which do it all but write. Raises
-    SubmissionError where `out` cannot be written or another run writes it; StoreError where settings.faces is no
-    dataset for this bundle; ConfigError; what `load` raises.
+    info: of the bundle that `load` loads while workers detect faces. tell: called when the speed changes, and when a
+    journal with other settings is ignored. nodes: of a cluster, which do everything except writing. Raises
+    SubmissionError if `out` cannot be written or another run writes it; StoreError if settings.faces is not a dataset
+    that suits this bundle; ConfigError; what `load` raises.
     """
     start = time.monotonic()
     config = settings.looks_for(info)
@@ -112,7 +112,7 @@ def run(
 
 
 def _doubted(scores: Iterable[list[VideoScore]], videos: Sequence[Video]) -> Iterator[list[VideoScore]]:
-    """The scores as they come, with what their files give to doubt; a file behind a URL is not fetched again."""
+    """Add the files' reasons for doubt to the scores. A file behind a URL is not downloaded again."""
     paths = {video.name: video.path for video in videos if not url_of(video.path)}
     for some in scores:
         yield [with_file_doubts(score, paths[score.name]) if score.name in paths else score for score in some]
@@ -121,7 +121,7 @@ def _doubted(scores: Iterable[list[VideoScore]], videos: Sequence[Video]) -> Ite
 def _look(
     videos: Sequence[Video], info: BundleInfo, config: FacesConfig, faces: Path | None, budget: Budget, limits: Limits
 ) -> Generator[list[VideoRecord], None, None]:
-    """The videos' records."""
+    """Yield the videos' records."""
     store = FaceStore.create(faces, config) if faces else None
 
     def wanted(video: Video) -> Wanted | None:

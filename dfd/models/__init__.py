@@ -1,4 +1,4 @@
-"""Every architecture under one contract: uint8 clips (B,3,T,H,W) in, logits (B,) out, positive for fake."""
+"""All architectures behind one interface: uint8 clips (B,3,T,H,W) in, logits (B,) out, positive for fake."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ __all__ = ["REGISTRY", "Architecture", "ClipModel", "ClipSize", "ModelConfig", "
 class Architecture:
     """One entry of the registry.
 
-    builder: makes the network. family: kind of network. purpose: when to choose it. temporal: whether the order
-    of a clip's frames matters to it. takes_weights: whether it can start from pretrained weights, and freeze them.
+    builder: creates the network. family: kind of network. purpose: when to choose it. temporal: whether the order of
+    a clip's frames matters to it. takes_weights: whether it can start from pretrained weights, and freeze them.
     """
 
     builder: Callable[[ModelConfig, ClipSize], ClipModel]
@@ -122,9 +122,9 @@ REGISTRY: dict[str, Architecture] = {
 
 
 def build(config: ModelConfig, frames: int, height: int, width: int) -> ClipModel:
-    """The network that `config` describes, for clips of `frames` frames of `height` x `width` pixels.
+    """Build the network that `config` describes, for clips of `frames` frames of `height` x `width` pixels.
 
-    Raises: ConfigError: an unknown name or backbone, a setting that the network cannot honour, or an empty clip.
+    Raises: ConfigError: an unknown name or backbone, a setting that the network does not support, or an empty clip.
     CheckpointError: weights that do not fit.
 
     >>> model = build(ModelConfig(name="journal_conv3d"), frames=15, height=1080, width=1920)

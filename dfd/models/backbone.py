@@ -12,21 +12,21 @@ from dfd.models.contract import ClipSize, ModelConfig
 from dfd.models.weights import load_backbone
 
 FROZEN_GROUPS = 3
-"""The stem and the first two stages, as timm's own grouping of layers counts them."""
+"""The stem and the first two stages, by timm's own grouping of layers."""
 
 
 def create_backbone(config: ModelConfig, clip: ClipSize) -> Any:
-    """The timm network that `config` names, without a classifier: frames (N,3,H,W) in, features (N,F) out.
+    """Create the timm network that `config` names, without a classifier: frames (N,3,H,W) in, features (N,F) out.
 
-    Random weights, or those of `config.weights`; then frozen as `config.freeze` says.
+    Random weights, or those of `config.weights`; then frozen according to `config.freeze`.
 
-    Raises: ConfigError: timm knows no such network, or it cannot be had with these settings. CheckpointError: weights
+    Raises: ConfigError: timm does not know the network, or does not support these settings. CheckpointError: weights
     that do not fit it.
     """
     name = current_name(config.backbone)
     known = _known(name)
     options: dict[str, Any] = {"drop_path_rate": config.drop_path} if config.drop_path else {}
-    if known.fixed_input_size:  # a transformer, whose positions are counted when it is built
+    if known.fixed_input_size:  # a transformer, whose position embeddings depend on the input size
         options["img_size"] = (clip.height, clip.width)
     try:
         backbone = timm.create_model(name, pretrained=False, num_classes=0, **options)
@@ -39,9 +39,9 @@ def create_backbone(config: ModelConfig, clip: ClipSize) -> Any:
 
 
 def current_name(name: str) -> str:
-    """timm's current name of a network, from a name of an older timm or of the hub.
+    """Convert a network's name from an older timm, or from the hub, to timm's current name.
 
-    Raises ConfigError for one that timm has dropped.
+    Raises ConfigError for a network that timm has dropped.
 
     >>> current_name("tf_efficientnet_b7_ns"), current_name("timm/resnet18.a1_in1k")
     ('tf_efficientnet_b7.ns_jft_in1k', 'resnet18.a1_in1k')
@@ -58,7 +58,7 @@ def current_name(name: str) -> str:
 
 
 def _known(name: str) -> Any:
-    """timm's configuration of a network and its pretraining. Raises ConfigError for an unknown one."""
+    """timm's configuration of a network and its pretrained weights. Raises ConfigError for an unknown one."""
     architecture = name.partition(".")[0]
     if not timm.is_model(architecture):
         near = difflib.get_close_matches(architecture, timm.list_models(), n=3)
@@ -71,7 +71,7 @@ def _known(name: str) -> Any:
 
 
 def freeze(backbone: Any, config: ModelConfig) -> None:
-    """Stop the gradients of the part of `backbone` that `config.freeze` names."""
+    """Freeze the part of `backbone` that `config.freeze` names."""
     if config.freeze == "all":
         backbone.requires_grad_(False)
     if config.freeze == "stem":

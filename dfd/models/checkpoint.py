@@ -1,4 +1,4 @@
-"""Reads and writes checkpoints: weights, and a header with all that is needed to use them."""
+"""Read and write checkpoints: weights, and a header with everything needed to use them."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ FORMAT = 2
 KEY = "dfd"
 """Key of the header in a checkpoint; other keys are Lightning's."""
 LARGE = 4096
-"""Tensors with fewer numbers are not rounded to 16 bits: batch statistics, biases and first layers are 1 % of
+"""Tensors with fewer elements are not rounded to 16 bits: batch statistics, biases and first layers are 1 % of
 EfficientNet-Lite0's size, and cause half of the rounding error in a logit."""
 
 
@@ -41,7 +41,7 @@ class Header(Config):
 
 
 def read_checkpoint(path: Path) -> tuple[Header, dict[str, torch.Tensor]]:
-    """Header and weights, in 32 bits, of a training checkpoint or a bundle's member. Raises CheckpointError."""
+    """Read header and weights (as 32 bits) of a training checkpoint or a bundle's member. Raises CheckpointError."""
     saved = read_tensors(path)
     if not isinstance(saved, dict) or not isinstance(saved.get(KEY), dict):
         raise CheckpointError(f"{path} is not a checkpoint of dfd: it has no {KEY!r} header")
@@ -51,13 +51,13 @@ def read_checkpoint(path: Path) -> tuple[Header, dict[str, torch.Tensor]]:
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether a file of weights is a checkpoint of dfd, not of a backbone alone. Raises CheckpointError."""
+    """Whether a file of weights is a checkpoint of dfd, not just a backbone. Raises CheckpointError."""
     saved = read_tensors(path)
     return isinstance(saved, dict) and isinstance(saved.get(KEY), dict)
 
 
 def seen_by(weights: Path | None) -> tuple[str, ...]:
-    """Header.videos of starting weights; empty without weights, or if they are no checkpoint of dfd.
+    """Header.videos of starting weights; empty without weights, or if they are not a checkpoint of dfd.
 
     Raises CheckpointError.
     """
@@ -68,7 +68,7 @@ def seen_by(weights: Path | None) -> tuple[str, ...]:
 
 
 def _header(about: Any, path: Path) -> Header:
-    """The header in the checkpoint `path`. Raises CheckpointError."""
+    """Parse the header of the checkpoint `path`. Raises CheckpointError."""
     found = about.get("format") if isinstance(about, dict) else None
     if found != FORMAT:
         raise CheckpointError(f"{path} is of format {found!r}; this version reads {FORMAT}: train it again")
@@ -79,9 +79,9 @@ def _header(about: Any, path: Path) -> Header:
 
 
 def write_checkpoint(path: Path, header: Header, weights: dict[str, torch.Tensor], half: bool = False) -> None:
-    """Header and weights alone, without the optimizer's state; atomic and durable.
+    """Write header and weights, without the optimizer's state, atomically and durably.
 
-    half: tensors of LARGE or more numbers in 16 bits, for about half the size.
+    half: store tensors of LARGE or more elements in 16 bits, for about half the size.
     """
     if half:
         weights = {name: tensor.half() if tensor.numel() >= LARGE else tensor for name, tensor in weights.items()}
@@ -89,9 +89,9 @@ def write_checkpoint(path: Path, header: Header, weights: dict[str, torch.Tensor
 
 
 def load_model(path: Path) -> tuple[nn.Module, Header]:
-    """The model in evaluation mode and its header. Raises CheckpointError when the weights do not fit it."""
+    """Load the model in evaluation mode, and its header. Raises CheckpointError when the weights do not fit."""
     header, weights = read_checkpoint(path)
-    model = build_model(header.model.replace(weights=None), header.clip)  # its own weights come next
+    model = build_model(header.model.replace(weights=None), header.clip)  # its own weights are loaded next
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
@@ -100,7 +100,7 @@ def load_model(path: Path) -> tuple[nn.Module, Header]:
 
 
 def build_model(model: ModelConfig, clip: ClipConfig) -> nn.Module:
-    """The network that `model` names, for clips as `clip` describes them."""
+    """Build the network that `model` names, for clips as described by `clip`."""
     return build(model, clip.length, clip.size, clip.size)
 
 

@@ -55,7 +55,7 @@ class ModelConfig(Config):
 
 
 class ClipSize(NamedTuple):
-    """Size of one clip: frames, then height and width in pixels."""
+    """Size of a clip: number of frames, then height and width in pixels."""
 
     frames: int
     height: int
@@ -63,7 +63,7 @@ class ClipSize(NamedTuple):
 
 
 class ClipModel(nn.Module):
-    """A network that reads clips: uint8 (B,3,T,H,W) RGB in, one logit (B,) a clip out, positive for fake.
+    """A network that reads clips: uint8 (B,3,T,H,W) RGB in, one logit (B,) per clip out, positive for fake.
 
     Mean and standard deviation, of colours in [0,1], are buffers, saved with the weights. A module whose parameters are
     all frozen stays in eval mode, so that its batch statistics do not change.

@@ -1,4 +1,4 @@
-"""Networks with convolutions over time: factorized residual ones, torchvision's, and over time alone."""
+"""Networks with convolutions over time: factorized residual blocks, torchvision's networks, and time alone."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,13 +21,13 @@ SIZES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "small": ((32, 64, 128, 256), (1, 2, 3, 2)),
     "base": ((64, 128, 256, 512), (2, 3, 6, 3)),
 }
-"""Size of `factorized` -> channels of each stage, and residual blocks in it."""
+"""Size of `factorized` -> channels of each stage, and number of residual blocks in it."""
 
 KINETICS_MEAN, KINETICS_STD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
 
 
 def _normed(channels: int, filters: int, kernel: Triple, stride: Triple = (1, 1, 1)) -> nn.Sequential:
-    """A convolution, zero-padded to keep the size of its input but for the stride, and batch normalisation."""
+    """A convolution, zero-padded so that only the stride changes the size, and batch normalisation."""
     padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
     return nn.Sequential(nn.Conv3d(channels, filters, kernel, stride, padding, bias=False), nn.BatchNorm3d(filters))
 
@@ -61,10 +61,10 @@ class Bottleneck(nn.Module):
 
 
 class Factorized(ClipModel):
-    """A full 3D stem, then factorized residual blocks whose filters grow as the pictures shrink.
+    """A full 3D stem, then factorized residual blocks with more filters as the resolution shrinks.
 
-    The stem mixes colour, space and time in one kernel, since separating the first layer costs accuracy and saves
-    little. Each later stage halves height and width; time is halved in the last stage alone.
+    The stem mixes colour, space and time in one kernel, since factorizing the first layer costs accuracy and saves
+    little. Each later stage halves height and width; only the last stage halves time.
     """
 
     def __init__(self, config: ModelConfig, clip: ClipSize) -> None:
@@ -97,10 +97,11 @@ class Factorized(ClipModel):
 
 
 class TimeOnly(Frame):
-    """Convolutions of kernel (5,1,1) over a backbone's feature maps: each place of the picture through time alone.
+    """Convolutions of kernel (5,1,1) over a backbone's feature maps: each position through time alone.
 
-    A residual on the mean frame logit that starts at zero, as in the sequence models: what flickers is all it can add.
-    The first and last frame are repeated beyond the clip's ends, lest the ends themselves look like a flicker.
+    They add a residual to the mean frame logit that starts at zero, as in the sequence models. It can only respond to
+    changes over time, such as flicker. The first and last frame are repeated beyond the clip's ends, so that the ends
+    do not look like flicker.
     """
 
     def __init__(self, config: ModelConfig, clip: ClipSize) -> None:
@@ -118,7 +119,7 @@ class TimeOnly(Frame):
         self.residual = zero_head(2 * config.hidden)
 
     def logits(self, pixels: Tensor) -> Tensor:
-        """Mean frame logit plus what the time convolutions see."""
+        """Mean frame logit plus the residual of the time convolutions."""
         maps = self.maps(pixels)
         through_time = self.time(maps.unflatten(0, (-1, self.clip.frames)).transpose(1, 2))
         seen = mean_and_max(through_time.flatten(2).transpose(1, 2))
@@ -126,7 +127,7 @@ class TimeOnly(Frame):
 
 
 class Torchvision(ClipModel):
-    """One of torchvision's video networks, which read 112-pixel clips of 16 frames when they were made for Kinetics."""
+    """One of torchvision's video networks, designed for Kinetics clips of 16 frames at 112 pixels."""
 
     def __init__(self, make: Callable[..., Any], config: ModelConfig, clip: ClipSize) -> None:
         super().__init__(clip, KINETICS_MEAN, KINETICS_STD)
@@ -148,7 +149,7 @@ class Torchvision(ClipModel):
             load_head(self.head, config.weights)
 
     def logits(self, pixels: Tensor) -> Tensor:
-        """The network's pooled features, through a new head."""
+        """A new head on the network's pooled features."""
         return self.head(self.dropout(self.backbone(pixels))).squeeze(1)
 
 

@@ -1,4 +1,4 @@
-"""What an architecture is made of, what it costs, and how fast it is on this machine."""
+"""Describe an architecture: its layers, its cost, and its speed on this machine."""
 
 import time
 from collections.abc import Callable
@@ -19,11 +19,11 @@ LISTED = (
 
 
 def describe(config: ModelConfig, frames: int, height: int, width: int) -> dict[str, Any]:
-    """The layers of a network, in the order in which a clip of this size passes them; nothing is computed.
+    """List the layers of a network, in the order in which a clip of this size passes them, without computing anything.
 
-    Returns {"name", "parameters", "layers": [{"name", "output_shape", "parameters"}, …]}, one entry a convolution,
-    pooling, flatten, dense or recurrent layer. output_shape leaves out the batch: [channels, frames, height, width], or
-    [features] of a clip or of each of its frames. Weights are not read.
+    Returns {"name", "parameters", "layers": [{"name", "output_shape", "parameters"}, …]}, with one entry per
+    convolution, pooling, flatten, dense or recurrent layer. output_shape omits the batch: [channels, frames, height,
+    width], or [features] of a clip or of each of its frames. Weights are not read.
 
     Raises: ConfigError: as `build`.
 
@@ -49,10 +49,10 @@ def describe(config: ModelConfig, frames: int, height: int, width: int) -> dict[
 def table(
     frames: int = 16, side: int = 112, seconds: float = 1.0, progress: Callable[[int, int, str], None] | None = None
 ) -> list[dict[str, Any]]:
-    """One row an architecture with its default settings, for clips of `frames` pictures of `side` pixels squared.
+    """One row per architecture with default settings, for clips of `frames` frames of `side` pixels squared.
 
-    Each has name, family, temporal, parameters, multiply_adds (of one clip), clips_per_second (measured here and now,
-    a clip at a time, for `seconds`) and purpose. About half a minute on two cores; `progress` is called for each row.
+    Each has name, family, temporal, parameters, multiply_adds (per clip), clips_per_second (measured on this machine,
+    one clip at a time, for `seconds`) and purpose. Takes half a minute on two cores. `progress` is called for each row.
     """
     rows: list[dict[str, Any]] = []
     for name, architecture in REGISTRY.items():
@@ -74,12 +74,12 @@ def table(
 
 
 def count_parameters(module: nn.Module) -> int:
-    """How many numbers `module` can learn, frozen ones included."""
+    """Number of parameters of `module`, frozen ones included."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 
 def multiply_adds(config: ModelConfig, frames: int, height: int, width: int) -> int:
-    """Multiplications, each with its addition, for the logit of one clip; nothing is computed.
+    """Number of multiply-adds for the logit of one clip; nothing is computed.
 
     >>> multiply_adds(ModelConfig(name="journal_conv3d"), frames=3, height=3, width=3)
     1061
@@ -91,16 +91,16 @@ def multiply_adds(config: ModelConfig, frames: int, height: int, width: int) -> 
 
 
 def clips_per_second(model: ClipModel, seconds: float = 1.0) -> float:
-    """Clips a second through `model`, one at a time, on the GPU if there is one: the fastest of all within `seconds`.
+    """Clips per second through `model`, one at a time, on the GPU if there is one: the fastest measured in `seconds`.
 
-    The fastest, and of two at least, since whatever else the machine does can only slow a clip down.
+    At least two are measured. The fastest counts, since other load on the machine can only slow a clip down.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = model.to(device).eval()
     clips = _clips(model, device)
     took: list[float] = []
     with torch.inference_mode():
-        model(clips).tolist()  # the first clip pays for memory and choice of kernels; tolist waits for the GPU
+        model(clips).tolist()  # warm up: allocate memory, choose kernels; tolist waits for the GPU
         while len(took) < 2 or sum(took) < seconds:
             start = time.perf_counter()
             model(clips).tolist()
@@ -109,7 +109,7 @@ def clips_per_second(model: ClipModel, seconds: float = 1.0) -> float:
 
 
 def _abstract(config: ModelConfig, frames: int, height: int, width: int) -> ClipModel:
-    """The network on the meta device: shapes without numbers, so that 1080x1920 costs no memory."""
+    """The network on the meta device: shapes without data, so that 1080x1920 needs no memory."""
     with torch.device("meta"):
         return build(config.replace(weights=None), frames, height, width).eval()
 
@@ -121,7 +121,7 @@ def _clips(model: ClipModel, device: str) -> Tensor:
 def _shape(output: Tensor) -> list[int]:
     if output.ndim == 5:
         return list(output.shape[1:])
-    if output.ndim == 4:  # frames of one clip, side by side
+    if output.ndim == 4:  # the frames of one clip, in the batch dimension
         frames, channels, height, width = output.shape
         return [channels, frames, height, width]
     return [output.shape[-1]]

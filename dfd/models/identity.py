@@ -45,10 +45,10 @@ def _member(archive: tarfile.TarFile, name: str) -> bytes:
 
 
 def unpacked(manifest: bytes, packed: bytes) -> dict[str, Tensor]:
-    """The tensors by name, float32, that TensorFlow.js's weights manifest describes, out of its file of bytes.
+    """Decode the float32 tensors that a TensorFlow.js weights manifest describes, by name. packed: its data file.
 
-    A tensor with a quantization is of uint8, times its scale, plus its min; one without of float32. Raises ValueError
-    where the bytes are too few or too many.
+    A quantized tensor is uint8 times its scale, plus its min; others are float32. Raises ValueError if there are too
+    few or too many bytes.
 
     >>> tensor = {"name": "a", "shape": [2], "quantization": {"dtype": "uint8", "scale": 0.5, "min": -1}}
     >>> unpacked(json.dumps([{"weights": [tensor]}]).encode(), bytes([0, 3]))
@@ -67,7 +67,8 @@ def unpacked(manifest: bytes, packed: bytes) -> dict[str, Tensor]:
 
 
 def folded(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """face-api.js's tensors as a state dict of DescriptorNetwork: each scale and shift within its convolution.
+    """Convert face-api.js's tensors to a state dict of DescriptorNetwork, folding each scale and shift into its
+    filters.
 
     Filters (H,W,in,out) become (out,in,H,W). Raises LookupError when one is missing.
     """

@@ -1,7 +1,7 @@
-"""A 2D network given taps through time.
+"""A 2D network inflated with taps through time.
 
-Each expanding 1x1 convolution of its inverted residual blocks also reads the frame before and the frame after: a kernel
-of (3,1,1). With the 2D weight in the middle tap and zeros around it, the network begins as an exact copy of the 2D one.
+Each expanding 1x1 convolution of its inverted residual blocks also reads the previous and the next frame, with a kernel
+of (3,1,1). With the 2D weight in the middle tap and zeros around it, the network starts as an exact copy of the 2D one.
 Sources: Carreira and Zisserman 2017, "Quo vadis, action recognition?"; the sequence model of NTechLab, 3rd in the
 Deepfake Detection Challenge, which puts a third of the weight in each tap.
 """
@@ -17,10 +17,10 @@ from dfd.models.recurrent import Frame
 
 
 class TemporalTaps(nn.Conv2d):
-    """A convolution of kernel (3,1,1) over clips whose frames lie side by side: (B*T,C,H,W) -> (B*T,filters,H,W).
+    """A convolution of kernel (3,1,1) on clips with frames in the batch dimension: (B*T,C,H,W) -> (B*T,filters,H,W).
 
-    Computed as a 1x1 convolution of three neighbouring frames' channels, since a CPU takes 1.5 to 3 times as long over
-    the same as a Conv3d. A clip's first and last frame are repeated beyond its ends.
+    Computed as a 1x1 convolution of three neighbouring frames' channels, since Conv3d takes a CPU 1.5 to 3 times as
+    long. A clip's first and last frame are repeated beyond its ends.
     """
 
     def __init__(self, flat: nn.Conv2d, frames: int, inflation: Literal["centre", "third"]) -> None:
@@ -43,7 +43,7 @@ class TemporalTaps(nn.Conv2d):
 
 
 class Inflated(Frame):
-    """`frame`, its blocks widened to three frames each. A frozen block stays 2D."""
+    """`frame` with its blocks inflated to three frames. A frozen block stays 2D."""
 
     def __init__(self, config: ModelConfig, clip: ClipSize) -> None:
         super().__init__(config, clip)
@@ -59,6 +59,6 @@ class Inflated(Frame):
 
 
 def _inflatable(block: Any) -> bool:
-    """Whether `block` is an inverted residual that learns: in timm these alone have both convolutions."""
+    """Whether `block` is a trainable inverted residual: in timm only these have both convolutions."""
     inverted = hasattr(block, "conv_pw") and hasattr(block, "conv_pwl")
     return inverted and block.conv_pw.kernel_size == (1, 1) and block.conv_pw.weight.requires_grad

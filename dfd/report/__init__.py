@@ -1,1 +1,1 @@
-"""How results are shown: on the terminal."""
+"""Reports: output on the terminal, HTML pages, plots and cards."""

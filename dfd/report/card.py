@@ -1,6 +1,6 @@
-"""The card of a bundle, CARD.md: one page on what it was trained on, how it was tested, and where it fails.
+"""The card of a bundle, CARD.md: one page on its training data, its tests and its weaknesses.
 
-Every number is read from a file: the bundle's, its networks' runs', or measured scores.
+Every number is read from a file: the bundle's, its networks' runs, or measured scores.
 """
 
 import csv
@@ -21,19 +21,19 @@ from dfd.videos.files import SUFFIXES
 
 CARD = "CARD.md"
 CLEAN = "as it is"
-"""Name of the test that distorted ones are compared with."""
+"""Name of the test on undistorted videos, the baseline of distorted ones."""
 MEASURES = {"videos", "fakes", "balanced_log_loss", "auc", "confusion"}
-"""What a dictionary has that holds the measures of scoring/metrics.evaluate."""
+"""Keys that identify measures of scoring/metrics.evaluate."""
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What a card is written from.
+    """The inputs of a card.
 
-    runs: run folders of the networks, with config.json and metrics.csv. scores: by the test's name JSON of dfd score
-    --json, a run's score.json, or one that holds such measures by set or method. distorted: the same of distorted
-    videos, and CLEAN of those as they are; or distort.json of dfd crossval --distort, which has both. terms: text on
-    the data that it was trained on, and on which terms it may be used.
+    runs: run folders of the networks, with config.json and metrics.csv. scores: JSON files by name of the test: from
+    dfd score --json, a run's score.json, or one with such measures by set or method. distorted: the same for distorted
+    videos, and under CLEAN for undistorted ones; or distort.json of dfd crossval --distort, which has both. terms: text
+    on the training data and its licence.
     """
 
     runs: Sequence[Path] = ()
@@ -43,9 +43,9 @@ class Sources:
 
 
 def write_card(bundle: Path, name: str, sources: Sources) -> Path:
-    """Write CARD.md into the folder `bundle`, under the title `name`; returns its path.
+    """Write CARD.md with the title `name` into the folder `bundle`. Returns its path.
 
-    Raises CheckpointError where the folder is no bundle; ConfigError where another file cannot be read.
+    Raises CheckpointError if the folder is not a bundle, ConfigError if another file cannot be read.
     """
     info = read_info(bundle)
     tests = [row for test, path in sources.scores.items() for row in read_measures(path, test)]
@@ -71,9 +71,9 @@ Row = tuple[str, Mapping[str, Any]]
 
 
 def read_measures(path: Path, name: str) -> list[Row]:
-    """All measures in a JSON file, the whole first: under `name`, and a part under `name` and its own.
+    """Collect all measures in a JSON file: of the whole as `name`, of a part as `name` plus the part's own.
 
-    Raises ConfigError where there are none.
+    Raises ConfigError if it has none.
     """
     found = list(_measures(read_json(path), name))
     if not found:
@@ -98,7 +98,7 @@ def _text(path: Path) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds. Raises ConfigError where it cannot be read."""
+    """Read a JSON file. Raises ConfigError if it cannot be read."""
     try:
         return json.loads(_text(path))
     except ValueError as error:
@@ -144,7 +144,8 @@ def _training(bundle: Path, runs: Sequence[Path]) -> list[str]:
 
 
 def _kind(name: str) -> str:
-    """
+    """The kind of a training item, by its name.
+
     >>> _kind("a.jpg"), _kind("part_0/a.mp4"), _kind("Ada")
     ('pictures', 'videos', 'people')
     """
@@ -153,7 +154,7 @@ def _kind(name: str) -> str:
 
 
 def _run(run: Path) -> dict[str, Any]:
-    """A row on a run: what it was trained on, for how long, and how it ended."""
+    """A row about a run: training data, duration, and result."""
     configs = [read_json(path) for path in (run / "config.json", *sorted(run.glob("fold-*/config.json")))]
     curve = list(csv.DictReader(_text(run / "metrics.csv").splitlines()))
     if not curve:
@@ -172,7 +173,7 @@ def _run(run: Path) -> dict[str, Any]:
 
 
 def _material(configs: Sequence[Mapping[str, Any]]) -> str:
-    """What the config.json of a run, and of its folds, say that it was trained on.
+    """Describe the training data in the config.json of a run and of its folds.
 
     >>> _material([{"stills": 1200}]), _material([{"folds": 2}, {"videos": {"a": 0}}, {"videos": {"b": 1}}])
     ('1,200 pictures', '2 videos, 1 fake')
@@ -203,7 +204,7 @@ def _tests(tests: Sequence[Row]) -> list[str]:
 
 
 def _misses(tests: Sequence[Row]) -> list[str]:
-    """The errors at a probability of 0.5."""
+    """The errors at a threshold of 0.5."""
     rows = []
     for name, found in tests:
         errors, fakes = found["confusion"], found["fakes"]
@@ -249,7 +250,8 @@ def _measure(found: Mapping[str, Any], key: str) -> str:
 
 
 def _number(value: Any) -> str:
-    """
+    """Format a number; a dash without one.
+
     >>> _number("0.25"), _number(None), _number("")
     ('0.250', '–', '–')
     """
@@ -257,7 +259,8 @@ def _number(value: Any) -> str:
 
 
 def _of(part: int, whole: int) -> str:
-    """
+    """Format a part of a whole, with its percentage.
+
     >>> _of(1, 4), _of(0, 0)
     ('1 of 4 (25 %)', '–')
     """
@@ -265,7 +268,7 @@ def _of(part: int, whole: int) -> str:
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Rows of one shape as a table of Markdown; nothing where there are none.
+    """Format rows with equal keys as a Markdown table; no lines without rows.
 
     >>> _table([{"a": 1, "b": "x|y"}])
     ['| a | b |', '| --- | --- |', '| 1 | x/y |']

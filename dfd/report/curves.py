@@ -1,4 +1,4 @@
-"""The curve of a run as a picture: loss and accuracy on training clips, and how good it is on what is kept aside."""
+"""The learning curve of a run as an image: loss and accuracy on training clips, and measures on validation videos."""
 
 import time
 from pathlib import Path
@@ -11,23 +11,23 @@ from dfd.files import whole
 from dfd.training.curve import gather_curves
 
 CHANCE = 0.6931
-"""Loss of always saying 0.5 of as many real as fake clips."""
+"""Loss at chance level: the constant 0.5 on balanced clips."""
 
 ASIDE = "\n(dashed: {} of the fold kept aside)"
 
 PATIENT = 20
-"""Drawing takes at most one part in so many of a training's time."""
+"""Drawing may take one part in this many of the training time."""
 
 
 class LiveCurve:
-    """Keeps the curve.png of a training, and the metrics.csv of a cross-validation, up to date as it goes on."""
+    """Keeps curve.png of a training, and metrics.csv of a cross-validation, up to date during the run."""
 
     def __init__(self, run: Path) -> None:
         self._run, self._next = run, 0.0
         self._drawn: dict[Path, int] = {}
 
     def look(self, last: bool = False) -> None:
-        """Draw what is new: cheap where nothing is. last: at the end, whatever it takes."""
+        """Draw new rows, if there are any. last: draw at the end of the run, however long it takes."""
         rows = self._rows()
         if not rows or (not last and (rows == self._drawn or time.monotonic() < self._next)):
             return
@@ -39,13 +39,13 @@ class LiveCurve:
         self._next = now + PATIENT * (now - begun)
 
     def _rows(self) -> dict[Path, int]:
-        """When the curve of the run, or of each of its folds, was written last."""
+        """Modification time of the curve of the run, or of each of its folds."""
         folds = list(self._run.glob("fold-*/metrics.csv"))
         return {path: path.stat().st_mtime_ns for path in folds or self._run.glob("metrics.csv")}
 
 
 def draw_curve(run: Path) -> Path:
-    """Draw the metrics.csv of the run folder `run`, a line a fold where it has folds, into its curve.png."""
+    """Draw metrics.csv of the run folder `run` into its curve.png, with one line per fold if it has folds."""
     table = pd.read_csv(run / "metrics.csv")
     folds = [part for _, part in table.groupby("fold")] if "fold" in table else [table]
     figure = Figure(figsize=(9, 3.6), layout="constrained")

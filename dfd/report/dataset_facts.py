@@ -1,4 +1,4 @@
-"""What a dataset's page tells of all its videos: counted from its tables, without reading a record."""
+"""Statistics of a dataset's videos for its page, computed from its tables without reading records."""
 
 import os
 from collections.abc import Sequence
@@ -16,21 +16,21 @@ from dfd.videos.kinds import kind_of
 
 LABELS = ("real", "fake", "unknown")
 SIDES = (32, 64, 96, 128, 192, 256, 384)
-"""Edges in pixels of the classes that sides of faces are counted in."""
+"""Bin edges in pixels for the sides of faces."""
 COUNTS = (1, 2, 3, 5, 9, 17, 33)
-"""Least numbers of the classes that tracklets of a video are counted in, from none."""
+"""Lower bin edges for the number of tracklets of a video."""
 FACES = (1, 2, 3, 4, 6)
-"""The same of the most faces in one segment."""
+"""Lower bin edges for the largest number of faces in a segment."""
 PARTS = 40
-"""Sets that are listed."""
+"""Maximum number of sets listed."""
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """videos: a row a video, as videos.csv has them, with set (by its name, else "all"), kind (of LABELS), side (the
-    median of its faces in pixels; NaN without a face) and most (faces in one segment). disk: bytes of films, records
-    and other files.
+    """videos: one row per video, from videos.csv, plus set (from its name, else "all"), kind (of LABELS), side (median
+    of its faces in pixels; NaN without a face) and most (faces in one segment). disk: bytes of films, records and other
+    files.
     """
 
     store: FaceStore
@@ -44,7 +44,7 @@ class DatasetFacts:
 
 
 def read_dataset(folder: Path) -> DatasetFacts:
-    """What the tables of the dataset in `folder` say, and its files' sizes. Raises StoreError."""
+    """Read the tables of the dataset in `folder`, and its file sizes. Raises StoreError."""
     store = FaceStore.open(folder)
     videos, tracklets = read_tables(folder)
     by_video = tracklets.groupby("video", observed=True)
@@ -61,7 +61,7 @@ def read_dataset(folder: Path) -> DatasetFacts:
 
 
 def disk(folder: Path) -> dict[str, int]:
-    """Bytes of a dataset's files, by what they are."""
+    """Bytes of a dataset's files, by kind of file."""
     found = {"films": 0, "records": 0, "tables and settings": 0}
     for place, _, names in os.walk(folder):
         for name in names:
@@ -71,7 +71,7 @@ def disk(folder: Path) -> dict[str, int]:
 
 
 def overview(facts: DatasetFacts) -> list[Row]:
-    """The dataset in numbers: what, and how many."""
+    """The dataset in numbers, one row each."""
     videos = facts.videos
     fakes = videos[videos["label"] == 1]
     people = {person for text in videos["people"].unique().tolist() for person in text.split()}
@@ -92,7 +92,7 @@ def overview(facts: DatasetFacts) -> list[Row]:
 
 
 def balance(facts: DatasetFacts) -> list[Row]:
-    """A row a set: how many of each class, the share of fakes, and how many show no face."""
+    """One row per set: number of each class, share of fakes, and number without a face."""
     rows: list[Row] = []
     for name, part in facts.videos.groupby("set", sort=True):
         counts = part["kind"].value_counts()
@@ -112,7 +112,7 @@ def balance(facts: DatasetFacts) -> list[Row]:
 
 
 def reasons(facts: DatasetFacts) -> list[Row]:
-    """Why videos show no face, the commonest first. Numbers in a reason do not make it another."""
+    """Reasons why videos show no face, most frequent first. Reasons that differ only in numbers are merged."""
     faceless = facts.faceless
     plain = faceless["reason"].str.replace(r"\d+(?:\.\d+)?", "…", regex=True)
     counts = faceless.assign(reason=plain).groupby(["status", "reason"]).size().sort_values(ascending=False)
@@ -124,7 +124,7 @@ def reasons(facts: DatasetFacts) -> list[Row]:
 
 
 def spread(values: pd.Series, edges: Sequence[float]) -> list[int]:
-    """How many values lie below the first edge, from each edge up to the next, and from the last one on.
+    """Count the values below the first edge, between neighbouring edges, and from the last edge on.
 
     >>> spread(pd.Series([0, 1, 2, 9]), (1, 2, 3))
     [1, 1, 1, 1]

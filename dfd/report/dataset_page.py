@@ -1,4 +1,4 @@
-"""The page of a dataset: is it what it should be?"""
+"""The page of a dataset, for checking its contents."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,14 +16,14 @@ from dfd.report.page import render, write_page
 from dfd.report.plots import Axis, Bars, bar_plot
 
 SHARPNESS = (10, 30, 100, 300, 1000, 3000)
-"""Edges of the classes that sharpness is counted in."""
+"""Bin edges for sharpness."""
 
 
 def write_dataset_page(folder: Path, out: Path, videos: Path | None = None) -> int:
-    """Write the page of the dataset in `folder` to `out`; returns its bytes.
+    """Write the page of the dataset in `folder` to `out`. Returns its size in bytes.
 
-    videos: the folder that it was built from, for first frames; by default where it was when it was built. Raises
-    StoreError where the folder is no dataset, or has no tables; ConfigError where `out` cannot be written.
+    videos: the folder it was built from, needed for first frames; by default the recorded one. Raises StoreError if
+    the folder is not a dataset or has no tables, ConfigError if `out` cannot be written.
     """
     facts = about.read_dataset(folder)
     compared = compare(facts)
@@ -48,7 +48,7 @@ def write_dataset_page(folder: Path, out: Path, videos: Path | None = None) -> i
 
 
 def _plots(facts: DatasetFacts, compared: Compared) -> dict[str, Markup]:
-    """How the videos of each class are spread."""
+    """Plots of the distributions over the videos of each class."""
     videos = facts.videos
     return {
         "sides": _spread_plot(videos, "side", SIDES, "side of the faces, pixels"),
@@ -59,7 +59,7 @@ def _plots(facts: DatasetFacts, compared: Compared) -> dict[str, Markup]:
 
 
 def _spread_plot(rows: pd.DataFrame, column: str, edges: Sequence[int], what: str) -> Markup:
-    """Bars for each class: the share of its videos between the edges."""
+    """Histogram per class: the share of its videos in each bin."""
     bars, most, names = [], 1.0, _between(edges)
     for tone, kind in enumerate(LABELS, 1):
         counts = about.spread(rows.loc[rows["kind"] == kind, column], edges)
@@ -77,7 +77,7 @@ def _spread_plot(rows: pd.DataFrame, column: str, edges: Sequence[int], what: st
 
 
 def _between(edges: Sequence[int]) -> list[str]:
-    """Names of the classes between edges of whole numbers.
+    """Labels of the bins between integer edges.
 
     >>> _between((1, 2, 3, 5))
     ['0', '1', '2', '3–4', '5+']
@@ -87,7 +87,7 @@ def _between(edges: Sequence[int]) -> list[str]:
 
 
 def _disk(facts: DatasetFacts) -> list[dict[str, Any]]:
-    """A row a kind of file, and all of them."""
+    """One row per kind of file, and one for the total."""
     sizes = {**facts.disk, "all": sum(facts.disk.values())}
     each = max(1, len(facts.videos))
     return [

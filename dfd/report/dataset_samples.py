@@ -1,4 +1,4 @@
-"""What a dataset's page shows of some of its videos, since all would take hours: faces, first frames, and doubts."""
+"""A sample of a dataset's videos for its page, since reading all would take hours: faces, first frames, and doubts."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -25,19 +25,19 @@ from dfd.videos.workers import Limits, each_video
 SETS, PEOPLE, EACH = 6, 18, 3
 """Sets on the contact sheet, people in all of them, and videos of each person."""
 COMPARED = 400
-"""Videos whose faces are compared, and whose sharpness is measured."""
+"""Number of videos whose faces are compared, and whose sharpness is measured."""
 FRAMES = 18
-"""First frames that are shown of videos without a face."""
+"""Number of first frames shown of videos without a face."""
 PAIRS = 12
-"""Pairs of each doubt that are shown."""
+"""Number of pairs shown per kind of doubt."""
 SIDE = 128
-"""Side in pixels that a face is brought to before its sharpness is measured."""
+"""Side in pixels to which a face is resized before its sharpness is measured."""
 FRAME = 160
 """Longer side in pixels of a first frame."""
 TIMEOUT = 5.0
-"""Seconds that a first frame may take."""
+"""Time limit in seconds for reading a first frame."""
 ALIKE = 0.995
-"""Correlation of two faces' pictures from which they are near-duplicates, as dfd audit has it."""
+"""Correlation of two face crops above which they are near-duplicates, as in dfd audit."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class Shelf:
 
 @dataclass(frozen=True)
 class Compared:
-    """What comparing some videos found. sharpness: a row a video, kind and sharpness. across: near-duplicates of a real
-    video and a fake that is not made of it. unchanged: fakes whose face is their source's. damaged: films that cannot
-    be read. videos: how many were compared.
+    """Results of comparing a sample of videos. sharpness: one row per video, with kind and sharpness. across:
+    near-duplicates of a real video and a fake that is not made from it. unchanged: fakes with the face of their source.
+    damaged: films that cannot be read. videos: number of videos compared.
     """
 
     videos: int
@@ -63,9 +63,9 @@ class Compared:
 
 
 def contact_sheet(facts: DatasetFacts, seed: int = 0) -> list[Shelf]:
-    """Some faces of the largest sets, by person: of each the real video first, and fakes of it or with that face.
+    """Sample faces of the largest sets, by person: the real video first, then fakes of it or with that face.
 
-    Where the data names nobody, each real video counts as a person of its own.
+    If the dataset does not name people, each real video counts as one person.
     """
     shown = facts.videos[facts.videos["tracklets"] > 0]
     shelves = []
@@ -92,7 +92,7 @@ def _face(facts: DatasetFacts, row: dict, person: str) -> Face:
 
 
 def compare(facts: DatasetFacts, seed: int = 0) -> Compared:
-    """Compare the faces of some real videos with those of their fakes, and measure how sharp they are."""
+    """Compare the faces of some real videos with those of their fakes, and measure their sharpness."""
     records, damaged, pictures, sharp = [], list[str](), [], []
     for name in _sampled(facts.videos[facts.videos["tracklets"] > 0], seed):
         record = facts.store.named(name)
@@ -122,7 +122,7 @@ def compare(facts: DatasetFacts, seed: int = 0) -> Compared:
 
 
 def _sampled(videos: pd.DataFrame, seed: int) -> list[str]:
-    """Names of at most COMPARED videos, sources with all that was made of them."""
+    """Names of at most COMPARED videos, where each source is sampled with all its fakes."""
     rng = np.random.default_rng(seed)
     sources = rng.permutation(videos["source"].unique())[:COMPARED]
     place = pd.Series(range(len(sources)), sources)
@@ -131,7 +131,7 @@ def _sampled(videos: pd.DataFrame, seed: int) -> list[str]:
 
 
 def _unchanged(records: Sequence[VideoRecord]) -> Iterator[tuple[VideoRecord, VideoRecord, str]]:
-    """Fakes whose face is their source's on every frame looked at."""
+    """Fakes whose face equals their source's on every frame examined."""
     by_name = {record.video: record for record in records}
     for fake in records:
         source = by_name.get(fake.source)
@@ -139,7 +139,7 @@ def _unchanged(records: Sequence[VideoRecord]) -> Iterator[tuple[VideoRecord, Vi
             continue
         try:
             change = largest_change(fake, source)
-        except StoreError:  # compare() reports a damaged middle
+        except StoreError:  # compare() reports a damaged film
             continue
         if change is not None and change < UNCHANGED:
             yield fake, source, f"changes by {change:.2f} of 255 grey levels at most"
@@ -155,7 +155,7 @@ def _kind(record: VideoRecord) -> str:
 
 
 def sharpness(crop: NDArray[np.uint8]) -> float:
-    """Of a face (S,S,3) uint8 RGB: the variance of its Laplacian at SIDE pixels. Blur lowers it, noise raises it.
+    """Sharpness of a face (S,S,3) uint8 RGB: variance of its Laplacian at SIDE pixels. Blur lowers it, noise raises it.
 
     >>> sharpness(np.full((200, 200, 3), 80, np.uint8))
     0.0
@@ -166,10 +166,10 @@ def sharpness(crop: NDArray[np.uint8]) -> float:
 
 
 def first_frames(facts: DatasetFacts, videos: Path | None = None) -> list[Face]:
-    """First frames of some videos without a face, of each kind of ending some, with the reason why there is none.
+    """First frames of some videos without a face, sampled by status, with the reason why there is none.
 
-    videos: the folder that their names begin in; by default where the dataset was built from. A video that cannot be
-    read costs its picture only.
+    videos: the folder to which their names are relative; by default the one the dataset was built from. A video that
+    cannot be read is listed without an image.
     """
     faceless = facts.faceless.assign(turn=facts.faceless.groupby(["status", "reason"]).cumcount())
     some = faceless.sort_values("turn", kind="stable").head(FRAMES)
@@ -179,8 +179,8 @@ def first_frames(facts: DatasetFacts, videos: Path | None = None) -> list[Face]:
     if there:
         limits = Limits(workers=min(2, len(there)), timeout=TIMEOUT)
         with closing(each_video(first_frame, there, lambda _: (FRAME,), limits)) as outcomes:
-            for come in outcomes:
-                pictures |= {o.video.name: data_uri(o.value, FRAME) for o in come if o.status == "ok"}
+            for batch in outcomes:
+                pictures |= {o.video.name: data_uri(o.value, FRAME) for o in batch if o.status == "ok"}
     return [
         Face(str(row["video"]), pictures.get(str(row["video"]), ""), (str(row["status"]), str(row["reason"])))
         for row in some.to_dict("records")

@@ -1,4 +1,4 @@
-"""The page that says why a video got its score, and the same as JSON."""
+"""The page that explains a video's score, and the same as JSON."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -24,14 +24,14 @@ from dfd.versions import versions
 Picture = NDArray[np.uint8]
 
 DFDC_NAME, MANY = re.compile(r"(?:^|/)[a-z]{10}\.\w+$"), 1000
-"""What the challenge's videos are called, and of how many a network has learned from it; the mini-DFDC has 40 such."""
+"""Name of the challenge's videos, and the least number that counts as training on them; the mini-DFDC has 40."""
 SIDE = 176
-"""Pixels of a picture's side on the page."""
+"""Side of an image on the page, in pixels."""
 NO_TABLE = "This bundle has no table of what its scores meant for unseen videos: make it again with dfd bundle."
 
 
 def doubts(about: Explanation) -> list[str]:
-    """Why there is no verdict on a video, each in words; empty where there is one."""
+    """Reasons why there is no verdict on a video; empty if there is one."""
     score, status = about.score, STATUS_MEANS.get(about.score.status, "")
     if score.status != "ok":
         return [f"{status}: {score.reason}" if score.reason and score.reason != status else status]
@@ -39,7 +39,7 @@ def doubts(about: Explanation) -> list[str]:
 
 
 def meaning(about: Explanation) -> str:
-    """What such a score has meant for unseen videos, in a sentence or two."""
+    """Explain in a sentence or two how often unseen videos with such a score were fakes."""
     table = about.info.evidence
     found = table.fakes(about.score.probability) if table else None
     if table is None or not table.scores:
@@ -55,7 +55,7 @@ def meaning(about: Explanation) -> str:
 
 
 def disagreement(about: Explanation) -> str:
-    """How far the networks are apart, and what that has meant, in a sentence or two."""
+    """Describe in a sentence or two how far the networks disagree, and what that meant for unseen videos."""
     if about.gap is None:
         return "The bundle has one network, so there is no disagreement to measure."
     apart = f"Their probabilities lie {about.gap:.2f} apart."
@@ -70,7 +70,7 @@ def disagreement(about: Explanation) -> str:
 
 
 def knows(header: Header) -> str:
-    """What a network has learned to tell from real faces, in words."""
+    """Describe the kinds of fakes that a network was trained to detect."""
     blended = float(header.training.get("train", {}).get("self_blend", 0.0))
     challenge = sum(bool(DFDC_NAME.search(name)) for name in header.videos) >= MANY
     fakes = "the fakes of the Deepfake Detection Challenge" if challenge else "the fakes of its training set"
@@ -80,7 +80,7 @@ def knows(header: Header) -> str:
 
 
 def page(abouts: Sequence[Explanation], bundle: Bundle) -> str:
-    """The page on one video or several, all by `bundle`."""
+    """Render the page on one or several videos, all scored by `bundle`."""
     networks = _networks(bundle)
     return render(
         "explain.html",
@@ -96,7 +96,7 @@ def page(abouts: Sequence[Explanation], bundle: Bundle) -> str:
 
 
 def as_json(abouts: Sequence[Explanation], bundle: Bundle) -> dict[str, Any]:
-    """All that the page says, without its pictures; ready for JSON."""
+    """The contents of the page without its images, ready for JSON."""
     return {
         "caution": CAUTION,
         "bundle": {"sha256": bundle.info.sha256(), "networks": _networks(bundle), **_card(bundle)},
@@ -130,7 +130,7 @@ def _numbers(about: Explanation) -> dict[str, Any]:
 
 
 def _shown(about: Explanation, bundle: Bundle, number: int) -> dict[str, Any]:
-    """What the template shows of a video. number: of the video, so that names on the page are its own."""
+    """Template values for a video. number: its index, which makes element ids unique."""
     lanes = [
         Lane(f"Person {person + 1}", _bars(about, person, number), data_uri(face, 72))
         for person, face in enumerate(about.faces)
@@ -170,7 +170,7 @@ def _tip(look: Look) -> str:
 
 
 def _tone(probability: float) -> int:
-    """Orange for what speaks for a fake, blue for the rest, as the words have it."""
+    """Orange for evidence of a fake, blue for the rest, with the same thresholds as the words."""
     return 2 if probability >= 0.7 else 5 if probability >= 0.3 else 1
 
 
@@ -200,7 +200,7 @@ def _person(about: Explanation, person: int, number: int) -> dict[str, Any]:
 
 
 def heated(image: Picture, heat: Heat) -> Picture:
-    """A frame in grey under its heat map, (S,S,3) uint8 RGB: from dark to bright, so that no colour decides."""
+    """Overlay a heat map on a greyscale frame, (S,S,3) uint8 RGB. Heat is brightness, readable without colour."""
     grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB).astype(np.float32)
     level = np.round(255 * np.clip(heat, 0, 1)).astype(np.uint8)
     colour = cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
@@ -209,7 +209,7 @@ def heated(image: Picture, heat: Heat) -> Picture:
 
 
 def _quality(about: Explanation) -> list[tuple[str, str, str]]:
-    """What it is, how much, and what that means."""
+    """Rows of (measure, value, meaning)."""
     q = about.quality
     rows = [
         ("face", q.face, "{:.0f} pixels", "side of its box, the median"),
@@ -238,15 +238,15 @@ def _networks(bundle: Bundle) -> list[dict[str, Any]]:
 
 
 def _maps_note(networks: Sequence[Mapping[str, Any]]) -> str:
-    """Whose heat maps are not on the page, where some are not."""
-    untold = [n["maps"] is not None and not n["maps"]["tells"] for n in networks]
-    if all(untold):
+    """Name the networks whose heat maps are left out, if any."""
+    uninformative = [n["maps"] is not None and not n["maps"]["tells"] for n in networks]
+    if all(uninformative):
         return "No map is shown: no network's maps tell more than where the face is."
-    return "Only networks whose maps passed the check at the end of this page draw them." if any(untold) else ""
+    return "Only networks whose maps passed the check at the end of this page draw them." if any(uninformative) else ""
 
 
 def _card(bundle: Bundle) -> dict[str, Any]:
-    """A bundle's card in short: by what it was judged, and what it had seen."""
+    """A bundle's card in short: how it was evaluated, and what it was trained on."""
     info = bundle.info
     judged: Mapping[str, Mapping[str, Any]] = info.sets.sets if info.sets else {}
     if info.score:

@@ -1,4 +1,4 @@
-"""Faces on a page: the middle crop of a video, and what is said below it."""
+"""Faces on a page: the middle crop of a video with a caption."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ SIDE = 112
 
 @dataclass(frozen=True)
 class Face:
-    """title: the video's name. picture: a data URI; none if empty. link: the address of its own page; none if empty."""
+    """title: the video's name. picture: a data URI; none if empty. link: address of the video's page; none if empty."""
 
     title: str
     picture: str
@@ -21,7 +21,7 @@ class Face:
 
 
 def face_picture(record: VideoRecord | None, side: int = SIDE) -> str:
-    """The largest face in the middle of a video as a data URI; empty where there is none, or its film is damaged."""
+    """The largest face in the middle of a video as a data URI; empty if it has no face, or its film is damaged."""
     faces = record.middle() if record else ()
     try:
         return data_uri(load_crops(faces[0], [faces[0].frames // 2])[0], side) if faces else ""

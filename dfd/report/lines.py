@@ -1,4 +1,4 @@
-"""How far a long stage is, as lines of text: for a log file or a pipe, where a bar would be rubbish."""
+"""Progress as lines of text, for a log file or a pipe in which a progress bar is unreadable."""
 
 import time
 from collections.abc import Callable
@@ -8,9 +8,10 @@ EVERY = 30.0
 
 
 class Lines:
-    """Called with (done, of how many, what was done last), writes a line at most every `every` seconds.
+    """Writes a line at most every `every` seconds. Called with (number done, total, name of the last one done).
 
-    what: names the stage. write: takes a line. clock: gives seconds. A new total, or a step back, restarts the rate.
+    what: name of the stage. write: takes a line. clock: gives seconds. A new total, or a lower number, restarts the
+    rate.
     """
 
     def __init__(
@@ -25,7 +26,7 @@ class Lines:
         self.total = self.done = -1
 
     def __call__(self, done: int, total: int, last: str) -> None:
-        """Write a line if it is time for one."""
+        """Write a line if enough time has passed."""
         now = self.clock()
         if total != self.total or done < self.done:
             self.total, self.first, self.begun = total, done, now
@@ -42,7 +43,8 @@ class Lines:
 
 
 def _rate(rate: float) -> str:
-    """
+    """Format a rate per second or minute.
+
     >>> _rate(12.345), _rate(0.0421)
     ('12.3/s', '2.5/min')
     """
@@ -50,7 +52,8 @@ def _rate(rate: float) -> str:
 
 
 def _span(seconds: float) -> str:
-    """
+    """Format seconds as hours, minutes and seconds.
+
     >>> _span(7.6), _span(754), _span(36_125)
     ('0:00:08', '0:12:34', '10:02:05')
     """

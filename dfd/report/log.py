@@ -1,4 +1,4 @@
-"""What libraries print, in a file instead of between dfd's own words."""
+"""Redirect the output of libraries to a log file."""
 
 import os
 import sys
@@ -11,9 +11,9 @@ from typing import TextIO
 
 @contextmanager
 def into_log() -> Iterator[Path]:
-    """Inside, what libraries print goes to a file: of a node that was killed Ray prints pages, on stdout too.
+    """Context in which the output of libraries goes to a file. Ray prints pages about a killed node, even on stdout.
 
-    sys.stderr is dfd's own way to the terminal all the same. The file stays where something went wrong.
+    sys.stderr still writes to the terminal, for dfd's own messages. The file is kept after an error.
     """
     handle, name = tempfile.mkstemp(".log", "dfd-cluster-")
     path = Path(name)
@@ -36,5 +36,5 @@ def into_log() -> Iterator[Path]:
 
 
 def _lines(handle: int) -> TextIO:
-    """Text to where a handle leads, a line at a time."""
+    """A line-buffered text stream on a copy of a file descriptor."""
     return os.fdopen(os.dup(handle), "w", buffering=1, encoding="utf-8", errors="backslashreplace")

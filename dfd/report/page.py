@@ -1,7 +1,7 @@
-"""Pages: one HTML file each that opens from a disk or a mail, without a network.
+"""HTML pages: single files that open from a disk or a mail, without a network.
 
-A template says what stands where, plots.py draws from numbers, pictures.py holds pictures. Every page extends
-templates/base.html. Whatever a value says is escaped: a video called <script>.mp4 shows as that.
+Templates lay out the page, plots.py draws plots, pictures.py embeds images. Every page extends templates/base.html.
+All values are escaped: a video called <script>.mp4 is displayed under that name.
 """
 
 from functools import cache
@@ -18,12 +18,12 @@ from dfd.report.pictures import data_uri
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST = 3_000_000
-"""Bytes of a page: what a mail takes, and a phone shows at once."""
+"""Maximum size of a page in bytes: it can be mailed, and opens at once on a phone."""
 
 
 @cache
 def _environment() -> Environment:
-    """Templates may call the functions of plots.py and data_uri by name; an unknown name is an error."""
+    """Templates may call the functions of plots.py and data_uri by name. An unknown name is an error."""
     found = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
@@ -34,14 +34,14 @@ def _environment() -> Environment:
 
 
 def render(template: str, **values: Any) -> str:
-    """The page that `template`, a file of templates/, makes of `values`."""
+    """Render `template`, a file of templates/, with `values`."""
     return _environment().get_template(template).render(values)
 
 
 def write_page(out: Path, html: str) -> int:
-    """Write a page to `out`, whole or not at all; returns its bytes.
+    """Write a page to `out`, atomically. Returns its size in bytes.
 
-    Raises ConfigError when `out` has no ending of a page, or cannot be written.
+    Raises ConfigError when `out` does not have an HTML suffix, or cannot be written.
     """
     check_name(out)
     try:
@@ -53,13 +53,13 @@ def write_page(out: Path, html: str) -> int:
 
 
 def check_name(out: Path) -> None:
-    """Raise ConfigError when `out` has no ending of a page."""
+    """Raise ConfigError when `out` does not have an HTML suffix."""
     if out.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"{out} has no ending of a page: name it .html")
 
 
 def framed(html: str, height: int = 720) -> str:
-    """A page inside another, as in a notebook's output: a frame of so many pixels, which shares no style with it.
+    """Embed a page in another, such as a notebook's output: an iframe `height` pixels high with styles of its own.
 
     >>> framed("<p>a & b</p>", 90)
     '<iframe srcdoc="&lt;p&gt;a &amp; b&lt;/p&gt;" title="page" style="width:100%;height:90px;border:0"></iframe>'

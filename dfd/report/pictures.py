@@ -1,4 +1,4 @@
-"""Pictures inside a page: JPEGs as data URIs, so that the page stays one file."""
+"""Images inside a page: JPEGs as data URIs, so that the page stays one file."""
 
 from base64 import b64encode
 from io import BytesIO
@@ -14,7 +14,7 @@ Image = NDArray[np.uint8]
 
 
 def data_uri(image: Image, side: int | None = None, quality: int = 80) -> str:
-    """An image (H,W,3) uint8 RGB as the address of a JPEG. side: its longer side is brought down to it, in pixels.
+    """Encode an image (H,W,3) uint8 RGB as a JPEG data URI. side: maximum of its longer side, in pixels.
 
     >>> data_uri(np.zeros((40, 60, 3), np.uint8), side=30)[:34]
     'data:image/jpeg;base64,/9j/4AAQSkZ'

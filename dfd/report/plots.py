@@ -1,8 +1,8 @@
-"""Plots as SVG inside a page, drawn from numbers: lines, bars and timelines.
+"""Plots as inline SVG: lines, bars and timelines.
 
-A plot is as wide as its place, and its text keeps its size: places are percents of the plot. What can be pointed at has
-a `tip`, which the page's script shows on hovering and for the keyboard, and which a screen reader reads.
-Tones are colours by number, from 1 on; the style sheet has them for both themes.
+A plot fills its container, and its text keeps its size, because positions are percentages. Interactive elements have a
+`tip`, which the page's script shows on hover or keyboard focus, and which screen readers read.
+A tone is the index of a colour, from 1; the style sheet defines them for both themes.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Axis:
-    """What an axis shows: its title, from `low` to `high`, and labels at `ticks`; five round ones if none are given."""
+    """An axis: its title, range from `low` to `high`, and labels at `ticks`; without ticks up to five round ones."""
 
     title: str
     low: float
@@ -26,7 +26,7 @@ class Axis:
     ticks: tuple[float, ...] = ()
 
     def percent(self, value: float) -> float:
-        """Where a value is, in [0,100] between the axis' ends.
+        """Position of a value, as a percentage of the axis.
 
         >>> Axis("p", 0.0, 2.0).percent(0.5), Axis("p", 1.0, 1.0).percent(1.0)
         (25.0, 0.0)
@@ -35,7 +35,7 @@ class Axis:
         return round(float(np.clip((value - self.low) / span * 100, 0, 100)), 2) if span else 0.0
 
     def labels(self) -> list[tuple[float, str]]:
-        """Percent and text of each tick.
+        """Position (percentage) and text of each tick.
 
         >>> Axis("p", 0.0, 1.0).labels()
         [(0.0, '0'), (20.0, '0.2'), (40.0, '0.4'), (60.0, '0.6'), (80.0, '0.8'), (100.0, '1')]
@@ -45,9 +45,9 @@ class Axis:
 
 @dataclass(frozen=True)
 class Line:
-    """A line through points (x, y). tips: of the points, in words; empty where nothing is to be pointed at.
+    """A line through points (x, y). tips: text for each point; empty for a line that is not interactive.
 
-    band: (low, high) at each point, an interval drawn behind it. dashed: for what is compared with. dots: points alone.
+    band: (low, high) at each point, an interval drawn behind it. dashed: for baselines. dots: draw points only.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Bars:
-    """One number for each label of a bar plot. tips: in words, one each."""
+    """One value for each label of a bar plot. tips: one text each."""
 
     name: str
     values: Sequence[float]
@@ -71,7 +71,7 @@ class Bars:
 
 @dataclass(frozen=True)
 class Bar:
-    """A stretch of a timeline, in seconds. height: in [0,1]. link: of an element of the page that tells more."""
+    """A bar of a timeline; times in seconds. height: in [0,1]. link: id of an element of the page with details."""
 
     start: float
     stop: float
@@ -83,7 +83,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Lane:
-    """A row of a timeline. picture: a data URI, shown before it; none if empty."""
+    """A row of a timeline. picture: data URI of an image shown before it; none if empty."""
 
     name: str
     bars: Sequence[Bar]
@@ -91,13 +91,13 @@ class Lane:
 
 
 def line_plot(lines: Sequence[Line], x: Axis, y: Axis, about: str) -> Markup:
-    """Lines over common axes. about: what the plot shows, in a sentence, for those who cannot see it."""
+    """Draw lines over common axes. about: a sentence that describes the plot for screen readers."""
     drawn = Markup("").join(_line(line, x, y) for line in lines)
     return _figure(drawn, x, y, about, [(line.name, line.tone, line.dashed) for line in lines])
 
 
 def bar_plot(labels: Sequence[str], bars: Sequence[Bars], y: Axis, about: str, x_title: str = "") -> Markup:
-    """Groups of bars side by side, a group for each of `labels`. about: as in line_plot."""
+    """Draw grouped bars, one group for each of `labels`. about: as in line_plot."""
     width = 100 / max(1, len(labels))
     thin = 0.8 * width / max(1, len(bars))
     drawn = Markup("").join(
@@ -106,14 +106,14 @@ def bar_plot(labels: Sequence[str], bars: Sequence[Bars], y: Axis, about: str, x
         for part, one in enumerate(bars)
         for value, tip in [(one.values[place], one.tips[place])]
     )
-    every = -(-len(labels) // 10)  # more than ten labels would run into each other
+    every = -(-len(labels) // 10)  # more than ten labels would overlap
     named = [((place + 0.5) * width, label) for place, label in enumerate(labels) if place % every == 0]
     legend = [(one.name, one.tone, False) for one in bars]
     return _figure(drawn, Axis(x_title, 0, 1), y, about, legend, named)
 
 
 def gauge(probability: float) -> Markup:
-    """A probability in [0,1] as a mark on a scale from 0 to 1."""
+    """Draw a probability in [0,1] as a mark on a scale from 0 to 1."""
     axis = Axis("", 0, 1)
     mark = Markup('<rect class="bed" width="100%" height="100%"/><rect class="tone1" width="{}%" height="100%"/>')
     drawn = mark.format(axis.percent(probability)) + _x_labels(axis.labels())
@@ -121,9 +121,9 @@ def gauge(probability: float) -> Markup:
 
 
 def timeline(lanes: Sequence[Lane], seconds: float, about: str, looked: Sequence[Point] = ()) -> Markup:
-    """A lane below the other, each with bars at their times of `seconds`.
+    """Draw lanes one below the other, with bars at their times of `seconds`.
 
-    looked: (start, stop) of what was looked at, with a bar or not; what neither covers is hatched.
+    looked: (start, stop) of the segments that were examined, with or without a bar. The rest is hatched.
     """
     axis = Axis("time, seconds", 0, max(seconds, 1e-6))
     bare = Markup("").join(_looked(start, stop, axis) for start, stop in looked)
@@ -153,7 +153,7 @@ def _stretch(bar: Bar, axis: Axis) -> Markup:
 
 
 def _mark(left: float, height: float, width: float, tone: int, tip: str, link: str = "") -> Markup:
-    """A bar that can be pointed at, in percents of the plot."""
+    """An interactive bar, positioned in percentages of the plot."""
     return Markup(
         '<rect class="mark tone{}" x="{:.2f}%" y="{:.2f}%" width="{:.2f}%" height="{:.2f}%" role="img" '
         'tabindex="-1" aria-label="{}" data-tip="{}" data-link="{}"/>'
@@ -175,7 +175,8 @@ def _line(line: Line, x: Axis, y: Axis) -> Markup:
 
 
 def _path(places: Sequence[Point]) -> str:
-    """
+    """SVG path data through points.
+
     >>> _path([(0, 10), (5, 0)])
     'M0,10L5,0'
     """
@@ -196,7 +197,7 @@ def _figure(
     legend: Sequence[tuple[str, int, bool]],
     named: Sequence[tuple[float, str]] | None = None,
 ) -> Markup:
-    """A plot inside its axes, above its legend. named: labels along x in place of the axis' own."""
+    """A plot with axes and legend. named: labels along x instead of the axis' own."""
     inside = _y_labels(y.labels()) + drawn + _x_labels(x.labels() if named is None else named)
     keys = Markup(" ").join(
         Markup('<span class="key tone{}{}">{}</span>').format(tone, " dashed" if dashed else "", name)
@@ -209,7 +210,7 @@ def _figure(
 
 
 def _svg(inside: Markup, about: str, kind: str) -> Markup:
-    """A drawing. One that says nothing of its own is hidden from screen readers."""
+    """An SVG element, hidden from screen readers if it has no description."""
     said = Markup('role="group" aria-label="{}" data-marks=""').format(about) if about else Markup('aria-hidden="true"')
     return Markup('<svg class="{}" {}>{}</svg>').format(kind, said, inside)
 
@@ -228,7 +229,7 @@ def _x_labels(labels: Sequence[tuple[float, str]]) -> Markup:
 
 
 def _round_ticks(low: float, high: float, most: int = 5) -> list[float]:
-    """Round numbers from `low` to `high`, at most so many steps.
+    """Round tick values from `low` to `high`, in at most `most` steps.
 
     >>> _round_ticks(0, 10), _round_ticks(0.3, 0.72)
     ([0.0, 2.0, 4.0, 6.0, 8.0, 10.0], [0.3, 0.4, 0.5, 0.6, 0.7])

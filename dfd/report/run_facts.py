@@ -1,7 +1,7 @@
-"""What a run's page tells, gathered from the run's own files, and from the tables of the datasets that it is of.
+"""The data of a run's page, read from the run's files and from the tables of its datasets.
 
-Of a cross-validation, of one fold that was left out of a training, or of a training alone, which has no score.
-A run that was stopped has some of it.
+The run is a cross-validation, a training with a held-out fold, or a training alone, which has no score. A run that was
+stopped has a part of the data.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,20 +26,19 @@ from dfd.training.datasets import NOTED
 from dfd.videos.kinds import kind_of
 
 MARKS = ("config.json", "folds.csv", "metrics.csv")
-"""Files of which a run folder has one."""
+"""Files that identify a run folder; it has at least one of them."""
 FACE_SIDES = (64, 128, 256)
-"""Sides in pixels between which faces are counted as of one size."""
+"""Bin edges in pixels for the size of faces."""
 
 
 @dataclass(frozen=True)
 class RunFacts:
-    """config, score, decision, distortions, start: as the run's JSON files have them; empty where they are not there.
+    """config, score, decision, distortions, start: contents of the run's JSON files; empty if a file is missing.
 
-    videos: a row a video that was scored: filename, label, probability as submitted, after (what it would be under a
-    calibration that was fitted without its fold; NaN where there is none), loss, status, reason, group, source, fold
-    (-1 where there is one alone), set, method, compression and side (of its faces in pixels; NaN where it is not
-    known). Empty where nothing was scored or no labels are known. curve: metrics.csv. stores: where its faces are.
-    lacks: what could not be shown, and why, in sentences.
+    videos: one row per scored video: filename, label, probability as submitted, after (the same with a calibration
+    fitted without its fold; NaN without one), loss, status, reason, group, source, fold (-1 if there is only one), set,
+    method, compression and side (of its faces in pixels; NaN if unknown). Empty if nothing was scored or no labels are
+    known. curve: metrics.csv. stores: its datasets. lacks: sentences on what could not be shown, and why.
     """
 
     folder: Path
@@ -55,20 +54,20 @@ class RunFacts:
 
     @property
     def name(self) -> str:
-        """What it is called on its page."""
+        """The run's name on its page."""
         return self.folder.resolve().name
 
     @cached_property
     def folds(self) -> list[pd.DataFrame]:
-        """The rows of each fold; none where there are no folds."""
+        """The rows of each fold; empty without folds."""
         return [] if self.videos.empty else [rows for fold, rows in self.videos.groupby("fold") if int(str(fold)) >= 0]
 
 
 def read_run(run: Path, faces: Sequence[Path] = ()) -> RunFacts:
-    """What is known of the run in the folder `run`. faces: its datasets; by default those that the run has noted.
+    """Read the run in the folder `run`. faces: its datasets; by default those recorded in the run.
 
-    Raises ConfigError when the folder is no run, or one of its files does not hold; StoreError when one of `faces` is
-    no dataset.
+    Raises ConfigError when the folder is not a run, or one of its files is malformed; StoreError when one of `faces`
+    is not a dataset.
     """
     if not is_run(run):
         raise ConfigError(f"{run} is no run (none of {', '.join(MARKS)} is there): name what dfd crossval --out made")
@@ -99,12 +98,12 @@ def read_run(run: Path, faces: Sequence[Path] = ()) -> RunFacts:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder looks like a run's."""
+    """Whether a folder looks like a run folder."""
     return any((folder / name).is_file() for name in MARKS)
 
 
 def _optional(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; nothing where there is no file."""
+    """Read an object from a JSON file; empty without a file."""
     found = read_json(path) if path.is_file() else {}
     if not isinstance(found, dict):
         raise ConfigError(f"{path} holds no JSON object: it is none of a run's files")
@@ -112,7 +111,7 @@ def _optional(path: Path) -> dict[str, Any]:
 
 
 def _stores(run: Path, faces: Sequence[Path], lacks: list[str]) -> list[FaceStore]:
-    """The datasets of a run. One that the run only names, and that is gone, is reported, and no error."""
+    """Open the datasets of a run. A recorded one that no longer exists is reported, but not an error."""
     if faces:
         return [FaceStore.open(folder) for folder in faces]
     noted = [Path(str(folder)) for folder in _optional(run / NOTED).values()]
@@ -128,7 +127,7 @@ def _stores(run: Path, faces: Sequence[Path], lacks: list[str]) -> list[FaceStor
 
 
 def _videos(run: Path, tables: Sequence[pd.DataFrame], decision: Mapping[str, Any], lacks: list[str]) -> pd.DataFrame:
-    """As RunFacts has it, but for the sides of faces."""
+    """The table RunFacts.videos, except for the sides of faces."""
     if not (run / "oof.csv").is_file():
         stopped = (run / "folds.csv").is_file()
         lacks.append(
@@ -163,7 +162,7 @@ def _videos(run: Path, tables: Sequence[pd.DataFrame], decision: Mapping[str, An
 
 
 def _unfolded(said: Mapping[str, float], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Rows as folds.csv has them, of one fold that a training left out, with what the datasets' tables know."""
+    """Rows like those of folds.csv for a training's single held-out fold, with data from the datasets' tables."""
     if not tables:
         return pd.DataFrame()
     known = pd.concat(tables).dropna(subset=["label"]).drop_duplicates("video").set_index("video")
@@ -182,13 +181,13 @@ def _unfolded(said: Mapping[str, float], tables: Sequence[pd.DataFrame]) -> pd.D
 
 
 def _sides(tracklets: pd.DataFrame) -> pd.Series:
-    """The median side of a video's faces in pixels, by its name."""
+    """The median side in pixels of a video's faces, by its name."""
     found = tracklets.groupby("video", observed=True)["side"].median()
     return pd.Series(found.to_numpy(), index=found.index.astype(str))
 
 
 def _curve(run: Path) -> pd.DataFrame:
-    """metrics.csv; of a cross-validation that was stopped the folds' own. Empty where there is none."""
+    """Read metrics.csv, or for a stopped cross-validation those of its folds. Empty if there is none."""
     paths = {None: run / "metrics.csv"} if (run / "metrics.csv").is_file() else {}
     for path in [] if paths else sorted(run.glob("fold-*/metrics.csv")):
         paths[path.parent.name.removeprefix("fold-")] = path  # type: ignore[index]

@@ -1,4 +1,4 @@
-"""The page of a run, or of two side by side."""
+"""The page of a run, or of two runs side by side."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,9 +29,9 @@ from dfd.scoring.sets import NOTE
 from dfd.types import VideoScore
 
 WORST = 20
-"""Videos that are shown of those that a run was most wrong about."""
+"""Number of videos shown with the highest loss."""
 NAMED = 200
-"""Names that are listed of a fold."""
+"""Maximum number of names listed per fold."""
 MEASURES = {
     "balanced log loss": "balanced_log_loss",
     "log loss": "log_loss",
@@ -46,7 +46,7 @@ MEASURES = {
 
 @dataclass(frozen=True)
 class FoldList:
-    """Who is in a fold: groups with how many videos, and people as far as the data names them. more: not listed."""
+    """The contents of a fold: groups with their number of videos, and people if named. more: number not listed."""
 
     title: str
     groups: list[str]
@@ -56,7 +56,7 @@ class FoldList:
 
 @dataclass(frozen=True)
 class RunView:
-    """What a page shows of one run: numbers, plots and pictures, ready for the template."""
+    """The template values for one run: numbers, plots and images."""
 
     name: str
     facts: RunFacts
@@ -75,11 +75,11 @@ class RunView:
 
 
 def write_run_page(runs: Sequence[Path], out: Path, faces: Sequence[Path] = (), pages: Path | None = None) -> int:
-    """Write the page of one run, or of two side by side, to `out`; returns its bytes.
+    """Write the page of one run, or of two side by side, to `out`. Returns its size in bytes.
 
-    faces: the datasets that they are of; by default those that they have noted. pages: a folder with pages of dfd
-    explain, named as videos are in a dataset, which the worst videos link to. Raises ConfigError for other than one or
-    two runs, a folder that is no run, or a file that does not hold; StoreError as read_run.
+    faces: their datasets; by default the recorded ones. pages: a folder with pages of dfd explain, named like the
+    videos in a dataset; the worst videos link to them. Raises ConfigError for other than one or two runs, a folder that
+    is not a run, or a malformed file; StoreError like read_run.
     """
     if not 1 <= len(runs) <= 2:
         raise ConfigError(f"{len(runs)} runs are named: a page shows one, or two side by side")
@@ -91,7 +91,7 @@ def write_run_page(runs: Sequence[Path], out: Path, faces: Sequence[Path] = (), 
 
 
 def _link(pages: Path | None, out: Path, name: str) -> str:
-    """The address of a video's own page in the folder `pages`, as seen from the page `out`; empty where none is."""
+    """Relative address of a video's page in the folder `pages`, as seen from `out`; empty if there is none."""
     page = pages / f"{file_name(name)}.html" if pages else None
     return quote(Path(relpath(page, out.parent)).as_posix()) if page and page.is_file() else ""
 
@@ -125,7 +125,7 @@ def _view(run: RunFacts, link: Callable[[str], str]) -> RunView:
 
 
 def _about(run: RunFacts) -> list[Row]:
-    """What it was trained with, in a row each."""
+    """The training settings, one row each."""
     recipe = run.config.get("recipe", {})
     model, clip, train = (recipe.get(part, {}) for part in ("model", "clip", "train"))
     settings = {
@@ -161,7 +161,7 @@ def _board(score: Mapping[str, Any]) -> list[Row]:
 
 
 def _said(score: Mapping[str, Any]) -> list[str]:
-    """What the numbers mean, and what is to be minded."""
+    """Explanations of the numbers, and caveats."""
     if not score:
         return []
     lines = explain_score(score)
@@ -173,7 +173,7 @@ def _said(score: Mapping[str, Any]) -> list[str]:
 
 
 def _people(run: RunFacts) -> dict[str, tuple[str, ...]]:
-    """Who is in each video, as the datasets' tables have it."""
+    """The people in each video, from the datasets' tables."""
     tables = [read_tables(store.folder)[0] for store in run.stores]
     rows = (row for table in tables for row in zip(table["video"], table["people"], strict=True))
     known = {name: tuple(people.split()) for name, people in rows if people}
@@ -219,7 +219,7 @@ def _distortions(found: Mapping[str, Any]) -> list[Row]:
 
 
 def _start(run: RunFacts) -> list[Row]:
-    """The starting weights as they are, compared with the trained model."""
+    """Compare the starting weights with the trained model."""
     both = (("the starting weights as they are", run.start), ("trained on the other folds", run.score))
     return [{"model": name, **_brief(score)} for name, score in both] if run.start and run.score else []
 
@@ -230,7 +230,7 @@ def _brief(score: Mapping[str, Any]) -> Row:
 
 
 def _both(runs: Sequence[RunFacts]) -> dict[str, Any]:
-    """What a page of two runs says of both together: which is better on shared videos, and what sets them apart."""
+    """What a page of two runs shows of both: which is better on shared videos, and how their settings differ."""
     a, b = runs
     names = (f"A, {a.name}", f"B, {b.name}")
     rows = [
@@ -250,7 +250,7 @@ def _both(runs: Sequence[RunFacts]) -> dict[str, Any]:
 
 
 def _compared(a: RunFacts, b: RunFacts) -> str:
-    """Which of two runs is better on the videos that both have scored."""
+    """Compare two runs on the videos that both have scored."""
     shared = a.videos.merge(b.videos[["filename", "probability"]], on="filename", suffixes=("_a", "_b"))
     if shared.empty:
         return "They share no video, so their scores cannot be compared."

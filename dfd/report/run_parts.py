@@ -1,4 +1,4 @@
-"""How good a run is on parts of its videos: each fold, set, method, compression, size of faces and status."""
+"""Measures of a run by fold, set, method, compression, face size and status."""
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
@@ -11,7 +11,7 @@ from dfd.report.run_facts import FACE_SIDES
 from dfd.scoring.metrics import evaluate
 
 ROUNDS = 200
-"""Bootstraps of a part's interval."""
+"""Number of bootstrap rounds for the interval of a part."""
 Row = dict[str, Any]
 
 KINDS = (
@@ -24,7 +24,7 @@ KINDS = (
 
 
 def parts(videos: pd.DataFrame) -> Iterator[tuple[str, list[Row]]]:
-    """Title and rows of each way in which the videos can be parted, of those that part them."""
+    """Title and rows of each way to split the videos, if it gives several parts."""
     videos = videos.assign(size=sizes(videos["side"]))
     for column, title in KINDS:
         names = sorted(name for name in videos[column].unique().tolist() if name)
@@ -35,7 +35,7 @@ def parts(videos: pd.DataFrame) -> Iterator[tuple[str, list[Row]]]:
 
 
 def _part(videos: pd.DataFrame, column: str, name: str) -> pd.DataFrame:
-    """The rows of a part. A method has only fakes, so it is judged together with the real videos of the same sets."""
+    """The rows of a part. A method has only fakes, so the real videos of the same sets are added."""
     rows = videos[videos[column] == name]
     if column != "method":
         return rows
@@ -44,7 +44,7 @@ def _part(videos: pd.DataFrame, column: str, name: str) -> pd.DataFrame:
 
 
 def measured(rows: pd.DataFrame) -> Row:
-    """What a table says of some videos."""
+    """Measures of some videos, as a table row."""
     found = evaluate(rows["label"], rows["probability"], rows["group"].tolist(), ROUNDS)
     errors, reals = found["confusion"], found["videos"] - found["fakes"]
     return {
@@ -59,7 +59,7 @@ def measured(rows: pd.DataFrame) -> Row:
 
 
 def fold_rows(folds: list[pd.DataFrame], people: Mapping[str, tuple[str, ...]]) -> list[Row]:
-    """A row a fold. people: who is in a video, as far as the data names them."""
+    """One row per fold. people: who is in a video, if known."""
     return [
         {
             "fold": int(rows["fold"].iloc[0]),
@@ -80,7 +80,7 @@ SIZES = (
 
 
 def sizes(sides: pd.Series) -> list[str]:
-    """The class of size of each side in pixels; empty where it is not known.
+    """The size class of each side in pixels; empty if unknown.
 
     >>> sizes(pd.Series([63.9, 64, 300, np.nan]))
     ['under 64 pixels', '64 to 128 pixels', '256 pixels and more', '']
@@ -90,7 +90,7 @@ def sizes(sides: pd.Series) -> list[str]:
 
 
 def between(interval: list[float] | None) -> str:
-    """An interval in words.
+    """Format an interval.
 
     >>> between([0.25, 0.5]), between(None)
     ('0.250 to 0.500', '')
@@ -99,7 +99,7 @@ def between(interval: list[float] | None) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """A share in percent; a dash of nothing.
+    """Format a share in percent; a dash for a share of nothing.
 
     >>> share(1, 8), share(0, 0)
     ('12 %', '–')

@@ -1,4 +1,4 @@
-"""The plots of a run's page, from its numbers."""
+"""The plots of a run's page."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -12,13 +12,13 @@ from dfd.report.run_facts import RunFacts
 from dfd.scoring.diagrams import ReliabilityBin, Roc, histogram, reliability, roc
 
 CHANCE = math.log(2)
-"""Loss of always saying 0.5."""
+"""Loss at chance level: the constant 0.5."""
 GREY = 5
-"""The tone of what lines are compared with."""
+"""The tone of baselines."""
 TONES = (1, 2, 3, 4, 6)
-"""Those of folds; a sixth fold has the first again."""
+"""Tones of the folds, repeated from the sixth fold on."""
 POINTS = 120
-"""Points of the learning curves of all folds together, at most."""
+"""Maximum number of points in the learning curves of all folds together."""
 BINS = 20
 
 
@@ -36,7 +36,7 @@ def roc_plot(runs: Sequence[RunFacts]) -> Markup:
 
 
 def _roc_lines(curve: Roc, name: str, tone: int) -> list[Line]:
-    """The line with its interval, and the points that can be pointed at."""
+    """The line with its interval, and the interactive points."""
     points = list(zip(curve.false_alarms.tolist(), curve.caught.tolist(), strict=True))
     band = [] if curve.low is None or curve.high is None else list(zip(curve.low, curve.high, strict=True))
     places = [1, 2, 5, *range(10, 100, 10)]
@@ -52,7 +52,7 @@ def _roc_lines(curve: Roc, name: str, tone: int) -> list[Line]:
 
 
 def reliability_plot(videos: pd.DataFrame) -> Markup:
-    """The share of fakes among videos of about one probability: as submitted, and calibrated out of fold."""
+    """The reliability diagram: share of fakes by probability, as submitted and calibrated out of fold."""
     lines = [Line("as it should be", [(0, 0), (1, 1)], tone=GREY, dashed=True)]
     for tone, (name, column) in enumerate((("as submitted", "probability"), ("calibrated", "after")), 1):
         known = videos.dropna(subset=[column])
@@ -75,7 +75,7 @@ def _reliability_line(bins: Sequence[ReliabilityBin], name: str, tone: int) -> L
 
 
 def histogram_plot(videos: pd.DataFrame) -> Markup:
-    """How the probabilities of either class are spread."""
+    """Histogram of the probabilities of each class."""
     counts = histogram(videos["label"], videos["probability"], BINS)
     edges = np.linspace(0, 1, BINS + 1)
     bars, most = [], 0.0
@@ -93,7 +93,7 @@ def histogram_plot(videos: pd.DataFrame) -> Markup:
 
 
 def curve_plots(curve: pd.DataFrame) -> list[Markup]:
-    """What was learned, step by step: losses, then accuracy and AUC. Dashed: on what was kept aside."""
+    """Learning curves by step: losses, then accuracy and AUC. Dashed: on validation videos."""
     last = max(float(curve["step"].max()), 1)
     plots = []
     for learned, held, what, of_held, chance in (
@@ -111,7 +111,7 @@ def curve_plots(curve: pd.DataFrame) -> list[Markup]:
 
 
 def _curve_lines(curve: pd.DataFrame, column: str, what: str, dashed: bool) -> Iterator[Line]:
-    """A line a fold; none where the column is not there or empty."""
+    """One line per fold; none if the column is missing or empty."""
     if column not in curve or curve[column].isna().all():
         return
     parts = list(curve.groupby("fold")) if "fold" in curve else [("", curve)]

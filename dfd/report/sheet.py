@@ -1,4 +1,4 @@
-"""A contact sheet: what training shows a network, to be looked at before it is shown."""
+"""A contact sheet of training clips, for inspecting a recipe before training."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,18 +21,18 @@ from dfd.training.recipes import Recipe
 Picture = NDArray[np.uint8]
 
 WIDTH = 2400
-"""About how many pixels a sheet is wide."""
+"""Approximate width of a sheet in pixels."""
 GAP, LINE = 6, 14
-"""Pixels between two pairs, and of the line that names one."""
+"""Pixels between two pairs, and height of the line with a pair's name."""
 
 
 def write_sheet(store: FaceStore, recipe: Recipe, out: Path, count: int) -> int:
-    """Draw `count` pairs of an epoch of `recipe`, spread evenly over it, into the picture `out`; returns how many.
+    """Draw `count` pairs, spread evenly over an epoch of `recipe`, into the image `out`. Returns their number.
 
-    Of each pair the real face, the fake, and the mask of what is changed (white; none where the fake is not self-made),
-    in the middle frame, as the network sees them, under the real video's name.
-    Raises ConfigError when `out` has no ending of a picture, a class is missing, or the clips are wider than the stored
-    crops; StoreError naming a film that cannot be read.
+    A pair shows the real face, the fake, and the mask of changed pixels (white; empty if the fake is not self-blended),
+    in the clips' middle frame, as the network sees them, under the real video's name.
+    Raises ConfigError when `out` does not have an image suffix, a class is missing, or the clips are wider than the
+    stored crops; StoreError naming a film that cannot be read.
     """
     if not cv2.haveImageWriter(str(out)):
         raise ConfigError(f"{out} has no ending of a picture: name it .jpg or .png")
@@ -54,7 +54,7 @@ def write_sheet(store: FaceStore, recipe: Recipe, out: Path, count: int) -> int:
 
 
 def _tile(pair: Pair, draw: Draw, recipe: Recipe) -> Picture:
-    """Real face, fake and mask side by side, white around them, under a name: (size + GAP + LINE, 3 size + GAP, 3)."""
+    """Real face, fake and mask side by side on white, under a name: (size + GAP + LINE, 3 size + GAP, 3)."""
     size, middle = recipe.clip.size, len(pair.real.images) // 2
     shown = [changed(raw, draw, recipe.clip)[middle] for raw in (pair.real, pair.fake)]
     if pair.mask is None:

@@ -1,4 +1,4 @@
-"""Bars and tables on the terminal. In a file or a pipe colours vanish, bars become lines, and tables stay."""
+"""Bars and tables on the terminal. In a file or a pipe there are no colours, and bars become lines."""
 
 from __future__ import annotations
 
@@ -28,39 +28,39 @@ from dfd.scoring.metrics import explain_score
 from dfd.scoring.seen import SEEN
 from dfd.scoring.sets import NOTE, SETS
 
-if TYPE_CHECKING:  # both import torch, which a score need not wait for
+if TYPE_CHECKING:  # both import torch, which printing a score does not need
     from dfd.inference.predict import Prediction
     from dfd.scoring.decide import Decision
     from dfd.scoring.ensemble import Blend
     from dfd.scoring.set_blend import SetBlend
 
 SHOWN = 12
-"""Reasons that are printed; the rest stands in the files."""
+"""Maximum number of reasons printed; the files have all of them."""
 
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(text: str, style: str | None = None) -> None:
-    """A line of plain text."""
+    """Print a line of plain text."""
     console.print(text, style=style, markup=False)
 
 
 def tell(text: str) -> None:
-    """A line about what goes on, on stderr: not a result."""
+    """Print a progress message on stderr; results go to stdout."""
     errors.print(text, markup=False)
 
 
 def json(value: Any) -> None:
-    """One JSON object and nothing else, for other programs."""
+    """Print one JSON object and nothing else, for other programs."""
     print(jsonlib.dumps(value, indent=1))
 
 
 @contextmanager
 def bar(what: str, every: float = EVERY, clock: Callable[[], float] = time.monotonic) -> Iterator[Any]:
-    """A bar on stderr with the time left, as a function (done, total, what was done last) -> None.
+    """A progress bar on stderr with the time left, as a function (number done, total, name of the last) -> None.
 
-    Where stderr is a file or a pipe: a line at most every `every` seconds of `clock`.
+    If stderr is a file or a pipe, prints a line at most every `every` seconds of `clock` instead.
     """
     if not errors.is_terminal:
         yield Lines(what, tell, every, clock)
@@ -86,7 +86,7 @@ def bar(what: str, every: float = EVERY, clock: Callable[[], float] = time.monot
 
 
 def table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
-    """Rows of one shape as a table; numbers to the right."""
+    """Print rows with equal keys as a table, with numbers right-aligned."""
     if not rows:
         return
     drawn = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -102,7 +102,7 @@ def table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
 
 
 def statuses(counts: Mapping[str, int], fell_back: Sequence[Mapping[str, str]] = (), ok: str = "scored") -> None:
-    """How the videos ended, and the reason for the first that fell back. ok: what it means that one did not."""
+    """Print the number of videos by status, and reasons of the first that fell back. ok: name of the good status."""
     means = {"ok": ok, **STATUS_MEANS}
     table([{"status": name, "videos": count, "meaning": means[name]} for name, count in counts.items()])
     if fell_back:
@@ -113,7 +113,7 @@ def statuses(counts: Mapping[str, int], fell_back: Sequence[Mapping[str, str]] =
 
 
 def score(result: Mapping[str, Any]) -> None:
-    """The measures of a submission, each log loss with the mix it is of, and what they mean."""
+    """Print the measures of a submission, each log loss with its class mix, and explain them."""
     mix, confusion = f"this mix, {result['fakes']} fake of {result['videos']}", result["confusion"]
     rows = [
         ("balanced log loss", "balanced_log_loss", "half fakes, as the test was: the score to compare"),
@@ -151,7 +151,7 @@ def score(result: Mapping[str, Any]) -> None:
 
 
 def sets(found: Mapping[str, Mapping[str, Any]]) -> None:
-    """The measures of each dataset alone: both together hide that one is scored higher than the other throughout."""
+    """Print each dataset's measures, since the pooled score hides differences between datasets."""
     rows = [
         {"dataset": name, "videos": alone["videos"], "fakes": alone["fakes"], **_brief(alone)}
         for name, alone in found.items()
@@ -160,7 +160,7 @@ def sets(found: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def decision(made: Decision) -> None:
-    """The rule from clips to a probability that a bundle gets, and why."""
+    """Print a bundle's rule from logits to a probability, and the reason for it."""
     how, fitted = made.rule.aggregation, made.rule.calibration
     curve = (
         f"{len(fitted.knots)} knots" if fitted.knots else f"sigmoid({fitted.scale:.3f} * logit {fitted.offset:+.3f})"
@@ -170,7 +170,7 @@ def decision(made: Decision) -> None:
 
 
 def start(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-    """Compare the starting weights with what training made of them, and warn where training made them worse."""
+    """Compare the starting weights with the trained model, and warn if training made it worse."""
     rows = [
         {"model": name, **_brief(result)}
         for name, result in (("the starting weights as they are", before), ("trained on the other folds", after))
@@ -188,7 +188,7 @@ def start(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
 
 
 def distortions(found: Mapping[str, Mapping[str, Any]]) -> None:
-    """Compare a cross-validation's scores on distorted videos with those on the videos as they are."""
+    """Compare a cross-validation's scores on distorted and on undistorted videos."""
     rows = []
     for name, result in found.items():
         lost = result.get("against", {})
@@ -208,7 +208,7 @@ def distortions(found: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def blend(made: Blend, runs: Sequence[Path]) -> None:
-    """What each of several runs counts for in a bundle, and why."""
+    """Print the weights of several runs in a bundle, and the reason for them."""
     alone = made.alone or (None,) * len(runs)
     table(
         [
@@ -220,7 +220,7 @@ def blend(made: Blend, runs: Sequence[Path]) -> None:
 
 
 def set_blend(made: SetBlend, runs: Sequence[Path]) -> None:
-    """What each of several runs counts for, and what their blend makes of each set when it is fitted on the others."""
+    """Print the weights of several runs, and the measures of their blend on each set when fitted on the others."""
     table([{"run": str(run), "weight": weight} for run, weight in zip(runs, made.weights, strict=True)])
     table(
         [
@@ -239,9 +239,9 @@ def set_blend(made: SetBlend, runs: Sequence[Path]) -> None:
 
 
 def prediction(made: Prediction, out: Path | None) -> None:
-    """What a prediction says: of one video its verdict; of several the most suspicious, and how all ended.
+    """Print a prediction: the verdict on one video, or the most suspicious of several and the counts by status.
 
-    out: the submission; None where none is kept.
+    out: the submission; None if it is not kept.
     """
     report = made.report()
     if len(made.scores) == 1:
@@ -255,7 +255,7 @@ def prediction(made: Prediction, out: Path | None) -> None:
 
 
 def _several(made: Prediction, report: Mapping[str, Any]) -> None:
-    """With a warning when many videos fell back."""
+    """Print several videos, with a warning when many fell back."""
     if rows := suspects(made.scores):
         table(rows, "The most suspicious")
     say(f"{counts(made.scores)} {CAUTION}")
@@ -276,7 +276,7 @@ def _several(made: Prediction, report: Mapping[str, Any]) -> None:
 
 
 def _brief(result: Mapping[str, Any]) -> dict[str, Any]:
-    """The score to compare, how sure it is, and the AUC."""
+    """The score to compare, with its interval, and the AUC."""
     return {
         "balanced log loss": result["balanced_log_loss"],
         "95 % interval": _between(result["balanced_log_loss_interval"]),

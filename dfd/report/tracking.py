@@ -1,8 +1,8 @@
-"""Runs in MLflow: a mirror of run folders, which have all of it already, so that nothing here can lose a run.
+"""Mirror runs in MLflow. The run folder has all data already, so nothing here can lose a run.
 
-A run folder is logged to MLflow as it grows: its settings and number of parameters at once, a point of its curves as
-each is written, and at its end its measures, curve, settings and checkpoint. mlflow.json in it says which run it is
-there, so that a run that goes on goes on there too.
+A run folder is logged while it grows: settings and number of parameters at once, points of its curves as they are
+written, and at its end measures, curve, settings and checkpoint. Its mlflow.json names the MLflow run, so that a
+resumed run continues there.
 """
 
 import json
@@ -20,17 +20,17 @@ from dfd.report.curves import draw_curve
 EXPERIMENT = "dfd"
 SQLITE = "sqlite:///"
 NONE = "none"
-"""In place of a store's address: no tracking."""
+"""Value of the store's address that disables tracking."""
 PLACES = ("epoch", "step")
-"""Columns of metrics.csv that are no measures."""
+"""Columns of metrics.csv that are not measures."""
 ARTIFACTS = ("config.json", "metrics.csv", "curve.png", "checkpoints/last.ckpt")
 
 
 class Mirror:
-    """Mirrors the run folder `out`, and its folds' folders, in the MLflow store at `uri`.
+    """Mirrors the run folder `out`, and the folders of its folds, in the MLflow store at `uri`.
 
-    The store is opened at the first look that finds a run there. Troubles after that do not stop a training: `trouble`
-    says what the first one was.
+    The store is opened at the first look that finds a run. Later errors do not stop a training: `trouble` has the
+    message of the first one.
     """
 
     def __init__(self, uri: str, out: Path) -> None:
@@ -39,7 +39,7 @@ class Mirror:
         self._told: dict[Path, float] = {}
 
     def look(self) -> None:
-        """Tell MLflow what is new: cheap where nothing is.
+        """Log what is new. Cheap if nothing is.
 
         Raises ConfigError when MLflow is not installed or the store cannot be opened.
         """
@@ -53,7 +53,7 @@ class Mirror:
                 self._try(self._tell_curve, curve.parent)
 
     def finish(self) -> None:
-        """Tell the rest: measures, and config.json, curve and checkpoint as artifacts."""
+        """Log the rest: measures, and config.json, curve and checkpoint as artifacts."""
         self.look()
         if self.client is None:
             return
@@ -63,7 +63,7 @@ class Mirror:
 
     def _open(self) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # a new database is no news
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # hides messages about creating a database
         try:
             from mlflow import MlflowClient
             from mlflow.exceptions import MlflowException
@@ -91,7 +91,7 @@ class Mirror:
         return str(self.client.create_experiment(EXPERIMENT, place.as_uri() if local else None))
 
     def _run(self, folder: Path) -> dict[str, Any]:
-        """Which MLflow run a folder is, and how far its curve was logged; started where it is new."""
+        """The MLflow run of a folder, and how far its curve is logged. Starts a run if the folder has none."""
         note = folder / "mlflow.json"
         if note.is_file():
             known: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
@@ -109,7 +109,7 @@ class Mirror:
 
     def _tell_curve(self, folder: Path) -> None:
         known, table = self._run(folder), pd.read_csv(folder / "metrics.csv")
-        if "fold" in table:  # all folds' curves together, which their own runs have
+        if "fold" in table:  # the curves of all folds, which are logged in the folds' own runs
             return
         for row in table.iloc[known["rows"] :].to_dict("records"):
             for name, value in row.items():
@@ -132,7 +132,7 @@ class Mirror:
 
 
 def _flat(settings: dict[str, Any], at: str = "") -> dict[str, Any]:
-    """Settings within settings by dotted names.
+    """Flatten nested settings to dotted names.
 
     >>> _flat({"train": {"lr": 0.1}, "seed": None})
     {'train.lr': 0.1, 'seed': None}

@@ -1,4 +1,4 @@
-"""What was understood of a folder of videos, in a few lines, before an hour is spent on it."""
+"""Summarise how a folder of videos was interpreted, before an hour is spent on it."""
 
 import os
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ from dfd.videos.found import Found
 
 
 def understood(path: Path, found: Found, labels: bool = True) -> list[str]:
-    """Lines on the layout of `path`, where its labels are from, and what is left out; none on a single file.
+    """Lines on the layout of `path`, the source of its labels, and what is left out; none for a single file.
 
-    labels: whether what comes next needs them: then it is said which class is not there.
+    labels: whether the next step needs them; if so a missing class is reported.
     """
     if not path.is_dir():
         return []
@@ -39,7 +39,8 @@ def _them(videos: Sequence[Video]) -> str:
 
 
 def _number(videos: Sequence[Video]) -> str:
-    """
+    """The number of videos or images, in words.
+
     >>> _number([Video(Path("a.mp4"), "a.mp4")]), _number([Video(Path("a.png"), "a.png")] * 2000)
     ('1 video', '2,000 pictures')
     """
@@ -48,7 +49,7 @@ def _number(videos: Sequence[Video]) -> str:
 
 
 def _counts(found: Found) -> str:
-    """How many are of which label, and how many groups hang together by sources and people."""
+    """Number of videos by label, and number of groups linked by sources and people."""
     labels = [video.label for video in found.videos]
     absent = sum(not os.path.lexists(video.path) for video in found.videos)
     if not found.by:
@@ -62,7 +63,7 @@ def _counts(found: Found) -> str:
 
 
 def _groups(videos: Sequence[Video]) -> int:
-    """How many groups folds keep whole."""
+    """Number of groups that folds keep whole."""
     named = [(video.name, person) for video in videos for person in video.people]
     names, sources = [video.name for video in videos], [video.source for video in videos]
     a, b = ([pair[side] for pair in named] for side in (0, 1))

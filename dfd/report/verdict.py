@@ -1,4 +1,4 @@
-"""A video's score in words: what a person should make of it, and how it came about."""
+"""A video's score in words: the verdict, and its basis."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ VERDICTS = (
     (0.3, "unclear"),
     (0.0, "little evidence of manipulation"),
 )
-"""From which probability of being fake on which words hold. They are meant for a calibrated detector: from 0.9 on, nine
-of ten such videos are fake where half of all are. Nothing is said to be real: a fake of a new kind also scores low."""
+"""Lower thresholds of the probability for each verdict. They suit a calibrated detector: at 0.9 or more, nine of ten
+such videos are fake in a balanced mix. No verdict says "real", since a fake of a new kind also scores low."""
 STATUS_MEANS = {
     "no_face": "no face found",
     "unreadable": "no picture could be read",
@@ -24,11 +24,11 @@ STATUS_MEANS = {
     "error": "an unforeseen failure",
 }
 MOST = 10
-"""Videos in a table of the most suspicious ones."""
+"""Number of videos in a table of the most suspicious ones."""
 
 
 def words(score: VideoScore) -> str:
-    """The words for a score; CANNOT_SAY where the video could not be scored, or the score is in doubt.
+    """The verdict for a score; CANNOT_SAY if the video could not be scored, or the score is in doubt.
 
     >>> [words(VideoScore("a.mp4", p, "ok")) for p in (0.95, 0.5)], words(VideoScore("b.mp4", 0.5, "no_face"))
     (['substantial evidence of manipulation', 'unclear'], 'cannot say')
@@ -39,9 +39,9 @@ def words(score: VideoScore) -> str:
 
 
 def verdict(score: VideoScore) -> str:
-    """One line on a video: its probability, the verdict and on what it rests; or why there is none.
+    """One line on a video: its probability, the verdict and its basis; or why there is none.
 
-    The number of faces is that of the segment with most of them.
+    The number of faces is the largest in any segment.
 
     >>> verdict(VideoScore("b.mp4", 0.5, "missing"))
     'b.mp4: cannot say, no such file. A score is evidence, never proof.'
@@ -56,13 +56,13 @@ def verdict(score: VideoScore) -> str:
 
 
 def suspects(scores: Sequence[VideoScore]) -> list[dict[str, object]]:
-    """Rows of a table: the most suspicious of the videos with a verdict, at most MOST."""
+    """Table rows of the most suspicious videos with a verdict, at most MOST."""
     scored = sorted((score for score in scores if words(score) != CANNOT_SAY), key=lambda score: -score.probability)
     return [{"video": s.name, "score": f"{s.probability:.2f}", "verdict": words(s)} for s in scored[:MOST]]
 
 
 def counts(scores: Sequence[VideoScore]) -> str:
-    """How many videos got which words.
+    """Count videos by verdict.
 
     >>> counts([VideoScore("a.mp4", 0.95, "ok"), VideoScore("b.mp4", 0.5, "ok"), VideoScore("c.mp4", 0.5, "no_face")])
     '3 videos: 1 substantial evidence of manipulation, 1 unclear, 1 cannot say.'
@@ -84,7 +84,7 @@ def doubted(scores: Sequence[VideoScore]) -> str:
 
 
 def counted(number: int, what: str) -> str:
-    """A number of things, in the singular or plural.
+    """A number with its noun, in the singular or plural.
 
     >>> counted(1, "face"), counted(2, "face")
     ('1 face', '2 faces')

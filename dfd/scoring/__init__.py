@@ -1,1 +1,1 @@
-"""Scoring: measures (metrics), folds that leak nothing (folds), submission.csv (submission). No torch in here."""
+"""Scoring: measures (metrics), leak-free folds (folds), submission.csv (submission). Does not use torch."""

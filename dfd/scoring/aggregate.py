@@ -1,8 +1,8 @@
-"""From the logits of a video's tracklets to its one logit, in two steps: faces to their segment, segments to the video.
+"""Aggregate the logits of a video's tracklets in two steps: faces of a segment, then segments of the video.
 
-Before both, several networks' logits of a tracklet are joined (over_members). Each step is a pure function of its
-name in FACES or SEGMENTS. Which serve best is a question for out-of-fold predictions (scoring/decide.py), never for the
-test.
+Before that, the logits of several networks are averaged per tracklet (over_members). Each step is a pure function,
+selected by name in FACES or SEGMENTS. The choice is made on out-of-fold predictions (scoring/decide.py), never on the
+test set.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,11 +17,11 @@ from dfd.types import FaceLogit
 
 Logits = Sequence[float]
 CONFIDENT = np.log(0.8 / 0.2)
-"""A segment is confident from a probability of 0.8, or down from 0.2 (the competition's winner, confident_strategy)."""
+"""A segment is confident at a probability of 0.8 or more, or 0.2 or less (confident_strategy of DFDC's winner)."""
 
 
 def mean_logit(logits: Logits) -> float:
-    """The mean logit: the likeliest answer if segments err independently.
+    """The mean logit: optimal if the errors of segments are independent.
 
     >>> mean_logit([2.0, -1.0, 0.5])
     0.5
@@ -30,7 +30,7 @@ def mean_logit(logits: Logits) -> float:
 
 
 def mean_probability(logits: Logits) -> float:
-    """The logit of the mean probability: one confident segment among doubtful ones counts for less than in mean_logit.
+    """The logit of the mean probability. One confident segment among doubtful ones weighs less than in mean_logit.
 
     >>> abs(round(mean_probability([2.0, -2.0]), 6))
     0.0
@@ -39,7 +39,7 @@ def mean_probability(logits: Logits) -> float:
 
 
 def confident_mean(logits: Logits) -> float:
-    """mean_probability of the confident segments alone where most are confident of the same; else of all.
+    """mean_probability of the confident segments alone if most are confident of the same class; else of all.
 
     >>> round(confident_mean([3.0, 3.0, 0.0]), 6), confident_mean([3.0, 0.0]) == mean_probability([3.0, 0.0])
     (3.0, True)
@@ -52,7 +52,7 @@ def confident_mean(logits: Logits) -> float:
 
 
 def top_half(logits: Logits) -> float:
-    """The mean of the higher half: a fake need not show in every segment.
+    """The mean of the higher half, since a fake need not show in every segment.
 
     >>> top_half([4.0, 0.0, 2.0])
     3.0
@@ -68,8 +68,8 @@ SEGMENTS: dict[str, Callable[[Logits], float]] = {
     "top_half": top_half,
 }
 FACES = ("mean", "max", "confidence")
-"""The mean over the faces of a segment; the most suspect one (of several faces one may be fake); the mean weighted by
-how sure the detector was that there is a face."""
+"""Aggregations of the faces of a segment. mean: of all. max: the most suspect face, since one of several may be fake.
+confidence: mean weighted by detection confidence."""
 
 
 class Aggregation(Config):
@@ -80,7 +80,7 @@ class Aggregation(Config):
 
 
 def aggregate(faces: Sequence[FaceLogit], how: Aggregation) -> float:
-    """The video's logit. Raises ValueError for a video without a face; ConfigError for an unknown way.
+    """Aggregate to the video's logit. Raises ValueError for a video without a face, ConfigError for an unknown name.
 
     >>> two = [FaceLogit(0, 0, 1.0, 1.0), FaceLogit(0, 1, 0.5, -2.0), FaceLogit(3, 0, 1.0, 3.0)]
     >>> aggregate(two, Aggregation()), aggregate(two, Aggregation(faces="max"))
@@ -95,7 +95,7 @@ def aggregate(faces: Sequence[FaceLogit], how: Aggregation) -> float:
 
 
 def over_faces(faces: Sequence[FaceLogit], how: str) -> float:
-    """The logit of one segment from those of its faces.
+    """Aggregate the logits of a segment's faces.
 
     >>> over_faces([FaceLogit(0, 0, 1.0, -1.0), FaceLogit(0, 1, 1.0, 4.0)], "max")
     4.0
@@ -107,10 +107,10 @@ def over_faces(faces: Sequence[FaceLogit], how: str) -> float:
 
 
 def over_members(answers: Sequence[Sequence[FaceLogit]], weights: Sequence[float] = ()) -> tuple[FaceLogit, ...]:
-    """A video's logits out of several networks' for it: tracklet by tracklet the weighted mean of those that score it.
+    """Average several networks' logits for a video, per tracklet, over the networks that score it.
 
-    weights: one a network, above 0 and of any sum, so that the rest replaces a network that is left out; alike
-    where none are given. Networks that are scored on other segments have these to themselves.
+    weights: one above 0 per network, not normalised, so that leaving a network out needs no change; equal if empty.
+    A segment that only some networks score gets their mean alone.
 
     >>> one, other = [FaceLogit(0, 0, 1.0, 1.0), FaceLogit(2, 0, 1.0, 3.0)], [FaceLogit(0, 0, 1.0, -2.0)]
     >>> [face.logit for face in over_members([one, other])], over_members([one, other], [3.0, 1.0])[0].logit
@@ -127,7 +127,7 @@ def over_members(answers: Sequence[Sequence[FaceLogit]], weights: Sequence[float
 
 
 def sigmoid(logits: np.ndarray | float) -> np.ndarray:
-    """Probabilities in (0, 1) of logits of any size.
+    """Probabilities in (0, 1), for logits of any size.
 
     >>> float(sigmoid(0.0)), float(sigmoid(-1000.0)) > 0
     (0.5, True)
@@ -136,7 +136,7 @@ def sigmoid(logits: np.ndarray | float) -> np.ndarray:
 
 
 def logit(probability: np.ndarray | float) -> float:
-    """The logit of one probability, finite at 0 and 1.
+    """The logit of a probability, finite at 0 and 1.
 
     >>> logit(0.5)
     0.0

@@ -1,4 +1,4 @@
-"""The competition's board: what a log loss is worth, and the labels of its public test, which are known by now."""
+"""The competition's leaderboard, to put a log loss in context, and the published labels of its public test set."""
 
 import csv
 import re
@@ -11,11 +11,11 @@ from dfd.scoring.seen import among
 
 PUBLIC_TEST = Path(__file__).with_name("public_test.csv")
 PUBLIC_PARTS = (0, 1, 2)
-"""Parts of the training set that hold the 400 videos of the public test."""
+"""Parts of the training set that contain the 400 videos of the public test set."""
 
 
 class Entry(NamedTuple):
-    """Log losses of one entry on the public and the private board, where they are known."""
+    """Log losses of one entry on the public and the private leaderboard, where known."""
 
     who: str
     public: float | None
@@ -30,12 +30,12 @@ BOARD = (
     Entry("0.5 in every row", 0.69315, 0.69315),
 )
 SHIFT = 0.2
-"""About what entries lost from the public to the private board, whose videos were of another kind."""
+"""Typical increase of an entry's loss from the public to the private leaderboard, whose videos are of another kind."""
 
 
 @cache
 def public_test_labels() -> Mapping[str, int]:
-    """The labels (1 fake) of the 400 videos of the public test.
+    """Labels (1 fake) of the 400 videos of the public test set.
 
     >>> labels = public_test_labels()
     >>> len(labels), sum(labels.values())
@@ -46,14 +46,14 @@ def public_test_labels() -> Mapping[str, int]:
 
 
 def compare_with_board(loss: float) -> list[dict[str, Any]]:
-    """A row an entry of the board, and one for `loss`, a balanced log loss, in rising order of the public board."""
+    """One row per leaderboard entry and one for `loss`, a balanced log loss, sorted by public score."""
     rows = [{"entry": e.who, "public": e.public, "private": e.private} for e in BOARD]
     rows.append({"entry": "this submission, here", "public": loss, "private": None})
     return sorted(rows, key=lambda row: (row["public"] is None, row["public"] or row["private"]))
 
 
 def part_of(name: str) -> int | None:
-    """The number of DFDC's part that a video lies in, by the folder in its name, or None.
+    """The number of a video's DFDC part, from the folder in its name, or None.
 
     >>> part_of("dfdc_train_part_7/abc.mp4"), part_of("abc.mp4")
     (7, None)
@@ -63,13 +63,13 @@ def part_of(name: str) -> int | None:
 
 
 class Exposure(NamedTuple):
-    """What a bundle has seen of the public test: its videos, and those of PUBLIC_PARTS that are in its lineage."""
+    """What a bundle has seen of the public test set: test videos, and PUBLIC_PARTS that occur in its lineage."""
 
     videos: tuple[str, ...] = ()
     parts: tuple[int, ...] = ()
 
     def warning(self) -> str | None:
-        """What that makes of a score on the public test; None where it has seen nothing.
+        """Describe how that affects a score on the public test set; None if it has seen nothing.
 
         >>> Exposure(parts=(0, 2)).warning()
         'the bundle has seen videos of parts 0 and 2, where the public test is from: it may know its people'
@@ -85,13 +85,13 @@ class Exposure(NamedTuple):
 
 
 def exposure(names: Sequence[str]) -> Exposure:
-    """What a bundle whose lineage is `names` has seen of the public test."""
+    """What a bundle with the lineage `names` has seen of the public test set."""
     parts = {part_of(name) for name in names}
     return Exposure(tuple(seen_in_training(names)), tuple(part for part in PUBLIC_PARTS if part in parts))
 
 
 def made_by(report: Mapping[str, Any]) -> tuple[str, Exposure]:
-    """The sha256 of the bundle that a prediction's report names, and what that had seen; nothing where none is."""
+    """The sha256 of the bundle in a prediction's report, and its exposure; empty if the report has none."""
     try:
         sha256, seen = str(report["bundle"]["sha256"]), report["bundle"]["public_test_seen"]
         return sha256, Exposure(tuple(seen["videos"]), tuple(seen["parts"]))
@@ -100,7 +100,7 @@ def made_by(report: Mapping[str, Any]) -> tuple[str, Exposure]:
 
 
 def seen_in_training(names: Sequence[str]) -> list[str]:
-    """Videos of the public test among `names`, whatever folder they are in.
+    """Videos of the public test set among `names`, in any folder.
 
     >>> seen_in_training(("dfdc_train_part_0/aassnaulhq.mp4", "zzz.mp4"))
     ['aassnaulhq.mp4']

@@ -1,6 +1,6 @@
-"""From a logit to a probability that can be believed.
+"""Calibration: turn a logit into a reliable probability.
 
-Ways of fitting, each by its name in METHODS; which one, if any, is decided out of fold (scoring/decide.py).
+METHODS names the ways to fit one. scoring/decide.py chooses among them, or none, on out-of-fold predictions.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,10 +13,11 @@ from dfd.config import Config
 from dfd.scoring.aggregate import logit, sigmoid
 
 PENALTY = 1e-4
-"""On half the squared slope, of logits brought to a standard deviation of 1: what keeps a fit finite where no video is
-on the wrong side. Scaling all logits changes nothing, and among 60 overlapping videos it costs less than 1e-4."""
+"""L2 penalty on half the squared slope, for logits scaled to unit standard deviation. It keeps the fit finite when the
+classes are separable. It does not depend on the logits' scale, and for 60 overlapping videos it costs less than
+1e-4."""
 ISOTONIC_FROM = 1000
-"""Videos from which isotonic regression is tried: with fewer it follows the noise (scikit-learn's user guide)."""
+"""Least number of videos for isotonic regression. With fewer it overfits (scikit-learn's user guide)."""
 
 
 class Calibration(Config):
@@ -47,9 +48,9 @@ class Calibration(Config):
 
 
 def prior_offset(trained: float, tested: float = 0.5) -> float:
-    """What to add to the logits of a model that saw a share `trained` of fakes, for a test with a share `tested`.
+    """Logit offset for a model trained with a share `trained` of fakes and tested with a share `tested`.
 
-    Exact, by Bayes' rule, if that share is all that differs (Saerens et al. 2002). DFDC's training videos as they are:
+    Exact, by Bayes' rule, if only the class prior differs (Saerens et al. 2002). For DFDC's training set:
 
     >>> round(prior_offset(0.839), 3)
     -1.651
@@ -58,30 +59,30 @@ def prior_offset(trained: float, tested: float = 0.5) -> float:
 
 
 def identity(logits: Sequence[float], labels: Sequence[int]) -> Calibration:
-    """The logits as they are."""
+    """Keep the logits unchanged."""
     del logits, labels
     return Calibration()
 
 
 def temperature(logits: ArrayLike, labels: ArrayLike, shares: ArrayLike | None = None) -> Calibration:
-    """One factor for all logits, both classes weighted alike (Guo et al. 2017).
+    """Fit one factor for all logits, with equal class weights (Guo et al. 2017).
 
-    shares: what each video counts for, if not so.
+    shares: weights of the videos; None for equal class weights.
     """
     return _line("temperature", np.asarray(logits, float), labels, middle=None, shares=shares)
 
 
 def platt(logits: Sequence[float], labels: Sequence[int]) -> Calibration:
-    """Platt's sigmoid, both classes weighted alike, so that it is right for a test of half fakes (Platt 1999)."""
+    """Fit Platt's sigmoid with equal class weights, so that it suits a balanced test set (Platt 1999)."""
     x = np.asarray(logits, float)
     return _line("platt", x, labels, middle=float(x.mean()))
 
 
 def isotonic(logits: Sequence[float], labels: Sequence[int]) -> Calibration:
-    """Any rising curve, both classes weighted alike (Zadrozny and Elkan 2002)."""
+    """Fit a monotonic curve with equal class weights (Zadrozny and Elkan 2002)."""
     y = np.asarray(labels)
     weights = np.where(y == 1, 0.5 / max(1, y.sum()), 0.5 / max(1, (1 - y).sum()))
-    from sklearn.isotonic import IsotonicRegression  # half a second to load, for those who fit
+    from sklearn.isotonic import IsotonicRegression  # takes half a second to import; only fitting needs it
 
     curve = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(logits, y, weights)
     knots = zip(curve.X_thresholds_.tolist(), curve.y_thresholds_.tolist(), strict=True)
@@ -97,7 +98,7 @@ METHODS: dict[str, Callable[[Sequence[float], Sequence[int]], Calibration]] = {
 
 
 def methods_for(videos: int) -> list[str]:
-    """The methods that so many videos allow.
+    """The methods that can be used with this number of videos.
 
     >>> methods_for(400)
     ['identity', 'temperature', 'platt']
@@ -108,15 +109,15 @@ def methods_for(videos: int) -> list[str]:
 def _line(
     method: str, x: NDArray[np.float64], labels: ArrayLike, middle: float | None, shares: ArrayLike | None = None
 ) -> Calibration:
-    """The logistic curve through logits (N,): through 0 where `middle` is None, else anywhere, fitted about `middle`.
+    """Fit a logistic curve to logits (N,): through 0 if `middle` is None, else with an offset, fitted about `middle`.
 
-    One that falls says that the logits tell nothing: then the probability is 0.5 everywhere.
+    A falling curve means that the logits carry no information; the probability is then 0.5 everywhere.
     """
-    from sklearn.linear_model import LogisticRegression  # half a second to load, for those who fit
+    from sklearn.linear_model import LogisticRegression  # takes half a second to import; only fitting needs it
 
     centre = middle or 0.0
     unit = float(np.sqrt(np.mean((x - centre) ** 2))) or 1.0
-    weights = None if shares is None else np.asarray(shares) * (len(x) / np.sum(shares))  # as much as N videos, as ever
+    weights = None if shares is None else np.asarray(shares) * (len(x) / np.sum(shares))  # sum N, as without shares
     line = LogisticRegression(
         C=1 / PENALTY,
         class_weight="balanced" if shares is None else None,

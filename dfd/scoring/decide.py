@@ -1,8 +1,8 @@
-"""Which aggregation and calibration serve best: chosen out of fold, and judged where the choice was not made.
+"""Choose aggregation and calibration on out-of-fold predictions, and evaluate the choice by nested cross-validation.
 
-A choice made and scored on the same predictions flatters itself. So the whole procedure, choosing included, is judged
-nested: every fold is scored by a rule that was chosen and fitted on the other folds. It is adopted only if that lowers
-the balanced log loss; otherwise the plain rule stays, with the reason.
+A choice evaluated on the predictions it was made on is biased. So the whole procedure, choice included, is nested:
+every fold is scored by a rule chosen and fitted on the other folds. The rule is adopted only if that lowers the
+balanced log loss. Otherwise the plain rule stays, and the reason is reported.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,9 +22,9 @@ UNJUDGED = "it takes three folds, or sets where there are several, and both clas
 
 @dataclass(frozen=True)
 class Judged:
-    """One video's out-of-fold prediction. faces: the logits of its tracklets; none where it could not be scored.
+    """One video's out-of-fold prediction. faces: the logits of its tracklets; empty if it could not be scored.
 
-    fold: the part of the videos that it is left out with; of several sets its set (sets.parts).
+    fold: the part of the videos that it is left out with; for several sets its set (sets.parts).
     """
 
     faces: tuple[FaceLogit, ...]
@@ -49,10 +49,10 @@ class Rule(Config):
 
 @dataclass(frozen=True)
 class Decision:
-    """The rule adopted, and balanced log losses out of fold: `before` with the plain rule, `after` with the procedure.
+    """The adopted rule, and out-of-fold balanced log losses: `before` with the plain rule, `after` with the procedure.
 
-    probabilities: each video's under a rule that was chosen without its fold. Both losses are None where there is too
-    little to judge by.
+    probabilities: of each video, under a rule chosen without its fold. Both losses are None if there are too few videos
+    to evaluate.
     """
 
     rule: Rule
@@ -63,14 +63,14 @@ class Decision:
 
 
 Without = Callable[[int], tuple[Sequence[Judged], Sequence[Judged]]]
-"""Of a fold: the other folds' videos, and its own, both as predicted with nothing that was fitted on it."""
+"""Maps a fold to the other folds' videos and its own, both predicted without anything fitted on that fold."""
 
 
 def decide(videos: Sequence[Judged], without: Without | None = None) -> Decision:
-    """The rule for a bundle of the models that made `videos`.
+    """Choose the rule for a bundle of the models behind `videos`.
 
-    without: where the predictions themselves were fitted on labels, as weights of a blend are. Raises SubmissionError
-    when a logit is not finite.
+    without: needed if the predictions themselves were fitted on labels, like the weights of a blend. Raises
+    SubmissionError when a logit is not finite.
     """
     folds = np.array([video.fold for video in videos])
     labels = np.array([video.label for video in videos])
@@ -98,15 +98,15 @@ def _parted(videos: Sequence[Judged], fold: int) -> tuple[list[Judged], list[Jud
 
 
 def judgeable(folds: np.ndarray, labels: np.ndarray) -> bool:
-    """Whether something can be fitted on the other folds for each of three or more: both classes are there."""
+    """Whether there are three or more folds, and for each one both classes in the other folds."""
     known = np.unique(folds)
     return len(known) >= 3 and all(len(set(labels[folds != fold].tolist())) == 2 for fold in known)
 
 
 def choose(videos: Sequence[Judged]) -> Rule:
-    """The aggregation and calibration with the least balanced log loss on folds that they were not fitted on.
+    """The aggregation and calibration with the least balanced log loss, each fold scored by a fit on the others.
 
-    The plain rule where no other is better.
+    The plain rule if no other is better.
     """
     labels = [video.label for video in videos]
     folds = np.array([video.fold for video in videos])
@@ -115,7 +115,7 @@ def choose(videos: Sequence[Judged]) -> Rule:
         logits = np.array([aggregate(video.faces, aggregation) for video in videos])
         for method in methods_for(len(videos)):
             loss = _left_out(logits, np.array(labels), folds, method)
-            if loss < least - 1e-9:  # of equals the first, which is the plainest
+            if loss < least - 1e-9:  # on a tie the first and plainest wins
                 best, least = (method, aggregation), loss
     method, aggregation = best
     logits = np.array([aggregate(video.faces, aggregation) for video in videos])
@@ -123,13 +123,13 @@ def choose(videos: Sequence[Judged]) -> Rule:
 
 
 def _aggregations(videos: Sequence[Judged]) -> list[Aggregation]:
-    """All ways; of faces only the mean where no segment shows several."""
+    """All combinations. Without segments that show several faces, only the mean over faces."""
     several = any(face.face > 0 for video in videos for face in video.faces)
     return [Aggregation(faces=f, segments=s) for f in (FACES if several else FACES[:1]) for s in SEGMENTS]
 
 
 def _left_out(logits: np.ndarray, labels: np.ndarray, folds: np.ndarray, method: str) -> float:
-    """Balanced log loss when every fold is calibrated by a fit on the others; infinite where that cannot be."""
+    """Balanced log loss with every fold calibrated by a fit on the others; infinite if that fails."""
     probabilities = np.empty(len(logits))
     for fold in np.unique(folds):
         inside, outside = folds == fold, folds != fold

@@ -1,7 +1,7 @@
-"""What the diagrams of a score are drawn from: ROC curve, reliability diagram and histogram, with how sure they are.
+"""Data of a score's diagrams: ROC curve, reliability diagram and histogram, with confidence intervals.
 
-labels, probabilities and groups are as in scoring/metrics.py. Both classes count alike throughout, as in the
-competition's tests, whatever the mix is.
+labels, probabilities and groups are as in scoring/metrics.py. Both classes are weighted equally throughout, as in the
+competition's test sets, whatever the class mix.
 """
 
 from collections.abc import Sequence
@@ -13,15 +13,15 @@ from numpy.typing import ArrayLike
 from dfd.scoring.metrics import Floats, checked, group_draws, group_numbers
 
 PLACES = 101
-"""Shares of false alarms, from 0 to 1, at which a ROC curve is given."""
+"""Number of false positive rates, from 0 to 1, at which a ROC curve is sampled."""
 Z = 1.959964
-"""Standard deviations of a normal distribution within which 95 % lie."""
+"""Half-width of a 95 % interval, in standard deviations of a normal distribution."""
 
 
 @dataclass(frozen=True)
 class Roc:
-    """false_alarms: (PLACES,) shares of the real videos that are called fake, from 0 to 1. caught: (PLACES,) the shares
-    of the fakes that are called fake then. low, high: (PLACES,) the 95 % interval of these; None with one group.
+    """false_alarms: (PLACES,) false positive rates, from 0 to 1. caught: (PLACES,) true positive rates at these. low,
+    high: (PLACES,) their 95 % interval; None with only one group.
     """
 
     false_alarms: Floats
@@ -32,10 +32,10 @@ class Roc:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """The videos whose probability lies in [low, high), of the last bin in [low, high].
+    """The videos with a probability in [low, high), in the last bin [low, high].
 
-    said: their mean probability. share: of fakes among them. between: the 95 % interval of that, by Wilson, where a
-    group counts as one video.
+    said: their mean probability. share: of fakes among them. between: its 95 % interval, by Wilson, where a group
+    counts as one video.
     """
 
     low: float
@@ -50,7 +50,7 @@ class ReliabilityBin:
 def roc(
     labels: ArrayLike, probabilities: ArrayLike, groups: Sequence[str] | None = None, rounds: int = 200, seed: int = 0
 ) -> Roc | None:
-    """The ROC curve, with the 95 % interval over `rounds` group bootstraps; None where a class is missing.
+    """The ROC curve, with a 95 % interval from `rounds` group bootstraps; None if a class is missing.
 
     >>> curve = roc([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9])
     >>> curve.caught[[0, 49, 50, 100]].tolist()
@@ -61,12 +61,13 @@ def roc(
         return None
     codes = np.arange(len(y)) if groups is None else group_numbers(groups, len(y))
     at = np.linspace(0, 1, PLACES)
-    step = np.unique(-p, return_inverse=True)[1]  # falling probabilities: each is a place where the threshold may lie
+    step = np.unique(-p, return_inverse=True)[1]  # distinct probabilities, decreasing: each is a possible threshold
 
     def caught(weights: Floats) -> Floats:
+        """True positive rates at the sampled false positive rates, for these weights of the videos."""
         passed = [np.cumsum(np.bincount(step, weights * (y == kind), step.max() + 1)) for kind in (0, 1)]
         false, true = (np.concatenate([[0.0], part / part[-1]]) for part in passed)
-        exact = true[np.searchsorted(false, at + 1e-12, "right") - 1]  # a threshold is a step: nothing lies between
+        exact = true[np.searchsorted(false, at + 1e-12, "right") - 1]  # a step function: no interpolation
         return np.asarray(exact, np.float64)
 
     count = int(codes.max()) + 1
@@ -76,16 +77,16 @@ def roc(
 
 
 def _both(weights: Floats, y: np.ndarray) -> bool:
-    """Whether a draw holds both classes."""
+    """Whether a bootstrap draw has both classes."""
     return bool(weights[y == 0].sum() and weights[y == 1].sum())
 
 
 def reliability(
     labels: ArrayLike, probabilities: ArrayLike, groups: Sequence[str] | None = None, bins: int = 10
 ) -> list[ReliabilityBin]:
-    """What share of the videos are fakes, among those of about one probability: the bins that hold any, rising.
+    """Share of fakes among videos of similar probability: the non-empty bins, in increasing order.
 
-    Empty where a class is missing.
+    Empty if a class is missing.
 
     >>> [(bin.said, bin.share) for bin in reliability([0, 0, 0, 1, 1, 1], [0.25] * 3 + [0.75] * 2 + [0.25])]
     [(0.25, 0.25), (0.75, 1.0)]
@@ -116,7 +117,7 @@ def reliability(
 
 
 def alike(share: float, reals: int, fakes: int) -> float:
-    """A share of fakes as it would be if both classes had as many videos, where there are so many.
+    """Convert a share of fakes among `reals` and `fakes` videos to a balanced mix of classes.
 
     >>> round(alike(0.5, 1, 3), 6), alike(1.0, 1, 3)
     (0.25, 1.0)
@@ -125,7 +126,7 @@ def alike(share: float, reals: int, fakes: int) -> float:
 
 
 def wilson(share: float, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share that was seen among `count` (Wilson 1927).
+    """The 95 % interval of a share observed among `count` (Wilson 1927).
 
     >>> [round(bound, 3) for bound in wilson(0.5, 10)], [round(bound, 3) for bound in wilson(1.0, 3)]
     ([0.237, 0.763], [0.439, 1.0])
@@ -137,7 +138,7 @@ def wilson(share: float, count: int) -> tuple[float, float]:
 
 
 def histogram(labels: ArrayLike, probabilities: ArrayLike, bins: int = 20) -> tuple[list[int], list[int]]:
-    """How many real videos, and how many fakes, have a probability in each of `bins` of equal width.
+    """Count the real videos, and the fakes, with a probability in each of `bins` of equal width.
 
     >>> histogram([0, 0, 1], [0.1, 0.2, 1.0], bins=2)
     ([2, 0], [0, 1])

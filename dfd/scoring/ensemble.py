@@ -1,6 +1,6 @@
-"""What each of several runs counts for in a bundle: as much as any other, unless fitted weights are proved better.
+"""Weights of several runs in a bundle: equal, unless fitted weights are shown to be better.
 
-Fitted weights are judged as every choice is (scoring/decide.py): each fold by weights that were fitted on the others.
+Fitted weights are evaluated like every choice (scoring/decide.py): each fold with weights fitted on the others.
 """
 
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ from dfd.scoring.metrics import balanced_log_loss
 
 Floats = NDArray[np.float64]
 FAINT = 1e-3
-"""A weight below which a run is left out: its networks would cost time and change nothing."""
+"""A run with less weight is left out: its networks would cost time and change nothing."""
 
 
 class Blend(Config):
     """How several runs are blended, and balanced log losses, out of fold, by the plain rule.
 
     alone: each run's own. equal: of equal weights. fitted: of weights that were fitted on the other folds. The losses
-    are None, or absent, where there is too little to judge by.
+    are None, or absent, if there are too few videos to evaluate.
     """
 
     weights: tuple[float, ...] = Field(description="what each run's logits count for: at least 0, with sum 1")
@@ -35,11 +35,11 @@ class Blend(Config):
 
 
 def blend(runs: Sequence[Sequence[Judged]]) -> tuple[Blend, list[Judged]]:
-    """The weights of `runs`, and the videos as the blend predicts them out of fold.
+    """Fit the weights of `runs`, and blend their out-of-fold predictions.
 
-    runs: for each, its predictions of the same videos in the same order; no faces where it failed. A run that failed
-    for a video is left out there, and the others' weights renormalised. A video is blended by the weights that this
-    gives for the other folds: its own label changes nothing of its prediction.
+    runs: each run's predictions of the same videos in the same order, without faces where it failed. A run that failed
+    for a video is left out there, and the other weights are renormalised. Each video is blended with weights fitted
+    on the other folds, so its own label does not affect its prediction.
     """
     folds = {video.fold for video in runs[0]}
     by_fold = {fold: weigh([_outside(run, fold) for run in runs]).weights for fold in folds} if len(folds) > 1 else {}
@@ -48,7 +48,7 @@ def blend(runs: Sequence[Sequence[Judged]]) -> tuple[Blend, list[Judged]]:
 
 
 def decide_blend(runs: Sequence[Sequence[Judged]]) -> tuple[Blend, list[Judged], Decision]:
-    """As `blend`, and the rule for the blend: weights and rule are judged as one, each fold by those of the others."""
+    """Like `blend`, and choose the rule. Weights and rule are evaluated together, each fold by those of the others."""
     made, videos = blend(runs)
 
     def without(fold: int) -> tuple[list[Judged], list[Judged]]:
@@ -59,7 +59,7 @@ def decide_blend(runs: Sequence[Sequence[Judged]]) -> tuple[Blend, list[Judged],
 
 
 def weigh(runs: Sequence[Sequence[Judged]]) -> Blend:
-    """Fitted weights where they are proved better than equal ones on folds that they were not fitted on."""
+    """Fitted weights if they beat equal ones on folds that they were not fitted on, else equal weights."""
     videos = list(zip(*runs, strict=True))
     by_all = [parts for parts in videos if all(part.faces for part in parts)]
     labels = np.array([parts[0].label for parts in by_all])
@@ -85,10 +85,10 @@ def _outside(run: Sequence[Judged], fold: int) -> list[Judged]:
 
 
 def fit_weights(logits: Floats, labels: NDArray[np.int64], shares: Floats | None = None) -> tuple[float, ...]:
-    """Weights (R,) of at least 0 with sum 1 under which logits (N,R) have the least balanced log loss.
+    """Non-negative weights (R,) with sum 1 that minimise the balanced log loss of logits (N,R).
 
-    shares: (N,), what each video counts for, where its class does not say it. The loss is convex in the weights, so
-    there is one least. Of a run twice it does not matter which: each gets half.
+    shares: (N,) weights of the videos, if not balanced by class. The loss is convex in the weights, so the minimum is
+    global. A run given twice gets half of the weight each time.
 
     >>> fit_weights(np.array([[-2.0, 2.0], [2.0, -2.0]]), np.array([0, 1]))
     (1.0, 0.0)
@@ -98,12 +98,13 @@ def fit_weights(logits: Floats, labels: NDArray[np.int64], shares: Floats | None
     share = balanced if shares is None else shares / shares.sum()
 
     def loss(weights: Floats) -> tuple[float, Floats]:
+        """Weighted log loss, and its gradient."""
         right = side * (logits @ weights)
-        wrong = np.exp(-np.logaddexp(0, right))  # the probability given to the wrong class
+        wrong = np.exp(-np.logaddexp(0, right))  # the probability of the wrong class
         return float(share @ np.logaddexp(0, -right)), -(share * side * wrong) @ logits
 
     runs = logits.shape[1]
-    from scipy.optimize import minimize  # half a second to load, for those who fit
+    from scipy.optimize import minimize  # takes half a second to import; only fitting needs it
 
     found = minimize(
         loss,
@@ -123,7 +124,7 @@ def _loss(labels: NDArray[np.int64], logits: Floats) -> float:
 
 
 def _joined(parts: Sequence[Judged], weights: Sequence[float]) -> Judged:
-    """One video's predictions as a bundle of these runs makes them; no faces where every run in it failed."""
+    """One video's predictions as a bundle of these runs makes them; without faces if every run failed."""
     there = [(part.faces, weight) for part, weight in zip(parts, weights, strict=True) if part.faces and weight > 0]
     joined = over_members([faces for faces, _ in there], [weight for _, weight in there])
     return Judged(joined, parts[0].label, parts[0].fold)

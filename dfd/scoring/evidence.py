@@ -1,7 +1,6 @@
-"""What scores of unseen videos have meant: of those that scored so, how many were fakes.
+"""Evidence for a probability: of the unseen videos with a similar score, how many were fakes.
 
-A table that travels with a bundle, small and readable. Networks had not seen the videos, and what was fitted on others
-than them.
+A small, readable table that is part of a bundle. Neither the networks nor anything fitted had seen these videos.
 """
 
 from collections.abc import Sequence
@@ -14,9 +13,9 @@ from dfd.config import Config
 
 TENTHS = tuple(round(0.1 * number, 1) for number in range(11))
 APART = (0.0, 0.1, 0.2, 0.4, 0.6, 1.0)
-"""Edges of the rows by how far the networks' probabilities lie apart."""
+"""Bin edges for the difference between the networks' highest and lowest probability."""
 FEW = 10
-"""Videos below which a row says little."""
+"""A row with fewer videos is not conclusive."""
 
 
 class Row(Config):
@@ -29,14 +28,14 @@ class Row(Config):
 
     @property
     def videos(self) -> int:
-        """How many there are."""
+        """Number of videos."""
         return self.fakes + self.reals
 
 
 class MapCheck(Config):
-    """How much of a network's heat maps lies inside the masks of `fakes` self-blended fakes that it takes for fakes.
+    """Share of a network's heat that lies inside the masks of `fakes` self-blended fakes that it detects.
 
-    inside, uniform, centred: mean shares in [0,1], of its maps, of an even map, and of a bell in the middle.
+    inside, uniform, centred: mean shares in [0,1] for its maps, for a uniform map, and for a centred bell.
     """
 
     fakes: int
@@ -46,12 +45,12 @@ class MapCheck(Config):
 
     @property
     def tells(self) -> bool:
-        """Whether the maps say more than an even map, and more than that a face is in the middle."""
+        """Whether the maps are informative: better than a uniform map and than a centred bell."""
         return self.inside > max(self.uniform, self.centred)
 
 
 class Evidence(Config):
-    """Tables of unseen videos, and of what they are. Empty where there are none."""
+    """Tables of unseen videos, and which videos they are. Empty without any."""
 
     of: str = Field(description="which videos, and how they come to be unseen")
     scores: tuple[Row, ...] = Field((), description="by the probability of being fake")
@@ -60,7 +59,7 @@ class Evidence(Config):
     maps: tuple[MapCheck | None, ...] = Field((), description="of each network, how far its heat maps can be trusted")
 
     def fakes(self, probability: float) -> tuple[Row, float] | None:
-        """The row of a probability, and its share of fakes in a mix of half fakes; None where nothing is in it.
+        """The row of a probability, and its share of fakes at balanced classes; None if the row is empty.
 
         >>> table = tabulate([0.1, 0.95, 0.95, 0.95, 0.2, 0.3], [0, 1, 1, 0, 0, 0], TENTHS)
         >>> row, share = Evidence(of="six videos", scores=table).fakes(0.93)
@@ -75,7 +74,7 @@ class Evidence(Config):
         return row, round(fake / (fake + real), 4)
 
     def wrong(self, gap: float) -> tuple[Row, int] | None:
-        """The row of networks so far apart, and how many of its videos were wrong; None where nothing is in it."""
+        """The row of a difference between networks, and its number of wrong videos; None if the row is empty."""
         row = row_of(self.apart, gap) if self.apart else None
         return (row, self.wrong_apart[self.apart.index(row)]) if row is not None and row.videos else None
 
@@ -83,7 +82,7 @@ class Evidence(Config):
 def evidence(
     of: str, probabilities: Sequence[float], labels: Sequence[int], alone: ArrayLike | None = None
 ) -> Evidence:
-    """The tables of unseen videos. labels: 1 fake, 0 real. alone: (N,R), the probabilities of each of R networks."""
+    """Tabulate unseen videos. labels: 1 fake, 0 real. alone: (N,R), the probabilities of each of R networks."""
     scores = tabulate(probabilities, labels, TENTHS)
     if alone is None or np.ndim(alone) < 2 or np.shape(alone)[1] < 2:
         return Evidence(of=of, scores=scores)
@@ -95,7 +94,7 @@ def evidence(
 
 
 def tabulate(values: Sequence[float], labels: Sequence[int], edges: Sequence[float]) -> tuple[Row, ...]:
-    """Fakes and real videos between neighbouring `edges`.
+    """Count fakes and real videos between neighbouring `edges`.
 
     >>> [(row.fakes, row.reals) for row in tabulate([0.1, 0.5, 1.0], [0, 1, 1], (0.0, 0.5, 1.0))]
     [(0, 1), (2, 0)]
@@ -107,5 +106,5 @@ def tabulate(values: Sequence[float], labels: Sequence[int], edges: Sequence[flo
 
 
 def row_of(rows: Sequence[Row], value: float) -> Row:
-    """The row that a value lies in; one beyond the ends lies in the first or last."""
+    """The row of a value. Values past either end belong to the first or last row."""
     return next((row for row in rows if value < row.high), rows[-1])

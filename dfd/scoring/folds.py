@@ -1,8 +1,8 @@
-"""Folds that leak nothing: a real video and everything made from it are in one fold.
+"""Leak-free folds: a real video and everything made from it share a fold.
 
-A frame of folds has a row a video: filename, label (1 fake, 0 real), source (the real video it was made from, its own
-name if real), group (which videos hang together) and fold (from 0). Of several datasets also set: which of them a
-video is in.
+A frame of folds has one row per video: filename, label (1 fake, 0 real), source (the real video it was made from, its
+own name if real), group (videos that must stay together) and fold (from 0). With several datasets also set: the
+dataset of each video.
 """
 
 import csv
@@ -20,15 +20,15 @@ from dfd.videos.people import people_in
 COLUMNS = ["filename", "label", "source", "group", "fold"]
 SET = "set"
 ATTEMPTS = 20
-"""Shuffles tried for a split that gives every fold both classes; with few groups the first may not."""
+"""Number of shuffles tried to get both classes into every fold; with few groups the first may fail."""
 
 
 def source_groups(names: Sequence[str], sources: Sequence[str]) -> list[str]:
-    """The group of each video: everything that sources link, each group called by its smallest name.
+    """The group of each video: all videos linked by sources, named by the smallest name among them.
 
-    A name may stand several times, with other sources: then it links them.
+    A name may occur several times with different sources, and then links them.
 
-    A source that is not among `names` still holds its fakes together. An empty source is the video's own name.
+    A source that is not among `names` still links its fakes. An empty source means the video's own name.
 
     >>> source_groups(["a", "b", "c", "d"], ["b", "b", "b", "absent"])
     ['a', 'a', 'a', 'absent']
@@ -36,9 +36,10 @@ def source_groups(names: Sequence[str], sources: Sequence[str]) -> list[str]:
     parent: dict[str, str] = {}
 
     def root(name: str) -> str:
+        """The name at the root of `name`'s tree."""
         parent.setdefault(name, name)
         while parent[name] != name:
-            parent[name] = parent[parent[name]]  # halves the path for the next one
+            parent[name] = parent[parent[name]]  # path halving
             name = parent[name]
         return name
 
@@ -49,14 +50,14 @@ def source_groups(names: Sequence[str], sources: Sequence[str]) -> list[str]:
 
 
 def group_of(names: Sequence[str], sources: Mapping[str, str]) -> dict[str, str]:
-    """The group of each video: all that sources and people link. One without an entry in `sources` is its own."""
+    """The group of each video, by sources and people. A video without an entry in `sources` is its own source."""
     return dict(zip(names, linked_groups(names, [sources.get(name, name) for name in names]), strict=True))
 
 
 def linked_groups(
     names: Sequence[str], sources: Sequence[str], links: Sequence[tuple[str, str]] | None = None
 ) -> list[str]:
-    """source_groups with `links`; without them, with the people whom the names name."""
+    """source_groups with the additional `links`; None links videos by the people in their names."""
     links = [(name, person) for name in names for person in people_in(name)] if links is None else links
     a, b = ([link[side] for link in links] for side in (0, 1))
     return source_groups([*names, *a], [*sources, *b])[: len(names)]
@@ -70,12 +71,12 @@ def assign_folds(
     seed: int = 0,
     links: Sequence[tuple[str, str]] | None = None,
 ) -> pd.DataFrame:
-    """A frame of folds, rows by filename: groups whole, and both classes in every fold, as evenly as groups allow.
+    """Split videos into a frame of folds sorted by filename: groups stay whole, and every fold has both classes.
 
-    links: pairs of videos, or of a video and a person, that hang together for other reasons than their sources
-    (scoring/leaks.py): groups are what either links. None: whom the videos' names name. The same whatever the order of
-    the videos. Raises ConfigError for a name given twice, a label that is not 0 or 1, fewer than two folds, or a class
-    in fewer groups than there are folds.
+    Folds are as even as the groups allow. links: pairs of videos, or of a video and a person, that must stay together
+    for other reasons than their sources (scoring/leaks.py); they are merged with the sources into groups. None links
+    videos by the people in their names. The order of the videos does not matter. Raises ConfigError for a name given
+    twice, a label that is not 0 or 1, fewer than two folds, or a class with fewer groups than folds.
 
     >>> frame = assign_folds(["a", "b", "a2", "b2"], [0, 0, 1, 1], ["a", "b", "a", "b"], folds=2)
     >>> frame.groupby("fold")["group"].unique().map(list).tolist()
@@ -96,7 +97,8 @@ def assign_folds(
 
 
 def check_folds(frame: pd.DataFrame) -> None:
-    """Raise ConfigError if a column or value is missing, a file name stands twice or anything crosses folds: naming it.
+    """Raise ConfigError naming the problem if a column or value is missing, a file name repeats or a group crosses
+    folds.
 
     Groups are also derived from the sources, so that a wrong group column hides nothing.
     """
@@ -120,27 +122,27 @@ def check_folds(frame: pd.DataFrame) -> None:
 
 
 def write_folds(path: Path, frame: pd.DataFrame) -> None:
-    """Write a frame of folds as CSV: checked, whole or not at all."""
+    """Check a frame of folds and write it as CSV, atomically."""
     check_folds(frame)
     with whole(path) as partial:
-        # Quoted throughout, since csv leaves a bare carriage return in a name unquoted.
+        # Quote every field, since csv does not quote a bare carriage return in a name.
         frame[_kept(frame)].to_csv(partial, index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
 
 
 def read_folds(path: Path) -> pd.DataFrame:
-    """What write_folds wrote. Raises ConfigError when it cannot be read, or does not pass check_folds."""
+    """Read what write_folds wrote. Raises ConfigError when it cannot be read or fails check_folds."""
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
         check_folds(frame)
         return frame[_kept(frame)].astype({"label": int, "fold": int})
-    except (OSError, ValueError) as error:  # pandas' own errors of parsing are ValueErrors
+    except (OSError, ValueError) as error:  # pandas' parsing errors are ValueErrors
         raise ConfigError(f"{path} is no CSV of folds with {', '.join(COLUMNS)}: {error}") from None
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
 
 
 def _kept(frame: pd.DataFrame) -> list[str]:
-    """The columns that a file of folds has."""
+    """The columns of a file of folds."""
     return [*COLUMNS, *([SET] if SET in frame else [])]
 
 

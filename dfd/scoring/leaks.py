@@ -1,6 +1,7 @@
-"""What must not be on both sides of a fold: parts, people, and pictures that are nearly the same.
+"""What must not be on both sides of a fold: DFDC parts, people, and near-duplicate images.
 
-Links are pairs of file names of videos that hang together; scoring/folds.py joins them with the sources to groups.
+Links are pairs of file names of videos that must stay together; scoring/folds.py merges them and the sources into
+groups.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ Links = list[tuple[str, str]]
 
 
 def part_links(names: Sequence[str]) -> Links:
-    """Each video with the first of its part of DFDC, whose parts show mostly other people.
+    """Link each video with the first one of its DFDC part. Different parts show mostly different people.
 
     Raises ConfigError for a video that lies in no part.
 
@@ -37,11 +38,11 @@ def part_links(names: Sequence[str]) -> Links:
 
 
 def person_links(embeddings: NDArray[np.floating], names: Sequence[str], distance: float) -> Links:
-    """Each video with the first that shows the same person, by clusters of the embeddings (N,D) of faces.
+    """Link each video with the first one that shows the same person, by clustering the face embeddings (N,D).
 
-    names: (N,) of the video that a face is in; a video with two faces links two people. Two clusters are one person's
-    while the Euclidean distance between their faces, its root mean square, is below `distance`. That of embeddings of
-    length 1 is sqrt(2 (1 - mean cosine)). Memory is that of 3 (N,D) float64 and 64 MB.
+    names: (N,) video of each face; a video with two faces links two people. Clusters are merged while the root mean
+    square Euclidean distance between their faces is below `distance`. For embeddings of unit length that is
+    sqrt(2 (1 - mean cosine)). Needs the memory of 3 (N,D) float64 and 64 MB.
 
     >>> person_links(np.array([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]]), ["a", "b", "c"], distance=0.7)
     [('a', 'a'), ('b', 'b'), ('c', 'b')]
@@ -53,9 +54,10 @@ def person_links(embeddings: NDArray[np.floating], names: Sequence[str], distanc
 def near_duplicates(
     pictures: NDArray[np.floating], groups: Sequence[str], threshold: float = 0.995
 ) -> list[tuple[int, int, float]]:
-    """Pairs of `pictures` (N,D) of different groups that correlate by `threshold` or more: (i, j, correlation), i < j.
+    """Pairs of `pictures` (N,D) of different groups whose correlation is at least `threshold`: (i, j, correlation), i <
+    j.
 
-    A picture of one colour correlates with nothing.
+    An image of one colour correlates with nothing.
 
     >>> ramp = np.arange(16.0)
     >>> near_duplicates(np.stack([ramp, ramp * 2 + 1, -ramp]), ["a", "b", "c"])
@@ -65,7 +67,7 @@ def near_duplicates(
     norms = np.linalg.norm(centred, axis=1, keepdims=True)
     unit = np.divide(centred, norms, out=np.zeros_like(centred), where=norms > 1e-6)
     found = []
-    for i in range(len(unit) - 1):  # a row at a time: N squared of DFDC's videos is no matrix to hold
+    for i in range(len(unit) - 1):  # row by row: DFDC's N x N matrix would not fit into memory
         alike = unit[i + 1 :] @ unit[i]
         for j in (np.flatnonzero(alike >= threshold) + i + 1).tolist():
             if groups[i] != groups[j]:

@@ -1,4 +1,4 @@
-"""The ledger of submissions: what was submitted when, from which code and which bundle, and what it had earned."""
+"""The ledger of submissions: date, code version, bundle, and out-of-fold score of each."""
 
 import csv
 import json
@@ -15,10 +15,10 @@ COLUMNS = ("date", "commit", "submission_sha256", "bundle_sha256", "balanced_log
 
 
 def record_submission(ledger: Path, submission: Path, bundle: Path) -> dict[str, str]:
-    """Append a row to `ledger` for `submission`, made with the bundle in the folder `bundle`; returns the row.
+    """Append a row to `ledger` for `submission`, made with the bundle in the folder `bundle`. Returns the row.
 
-    The score is the bundle's own, out of fold; empty where it has none, or one of videos that its starting weights had
-    seen. Raises SubmissionError when the bundle cannot be read or the ledger is of another form.
+    The score is the bundle's out-of-fold score; empty if it has none, or if its starting weights had seen those videos.
+    Raises SubmissionError when the bundle cannot be read or the ledger has other columns.
     """
     about, identity = read_bundle(bundle)
     score = about.get("score") or {}
@@ -35,7 +35,7 @@ def record_submission(ledger: Path, submission: Path, bundle: Path) -> dict[str,
 
 
 def read_bundle(folder: Path) -> tuple[dict[str, Any], str]:
-    """What bundle.json in `folder` says, and its sha256. No network is loaded. Raises SubmissionError."""
+    """Read bundle.json in `folder`: its contents and sha256. Loads no network. Raises SubmissionError."""
     path = folder / "bundle.json"
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
@@ -58,7 +58,7 @@ def _read(ledger: Path) -> list[dict[str, str]]:
 
 
 def _commit() -> str:
-    """The commit of the working directory, with a + where it has been changed; empty outside a repository."""
+    """The commit of the working directory, with a + if there are local changes; empty outside a repository."""
     try:
         head = _git("rev-parse", "--short=12", "HEAD")
         return head + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")

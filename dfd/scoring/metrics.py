@@ -1,7 +1,7 @@
-"""How good probabilities of a fake are: measures, how sure they are, and what they mean.
+"""Measures of predicted probabilities, their confidence intervals, and what they mean.
 
-Throughout: labels (N,) are 1 fake, 0 real; probabilities (N,) are of being fake, in [0, 1]; losses are in nats, and
-every error in them is a SubmissionError that names the first bad index.
+Throughout: labels (N,) are 1 fake, 0 real; probabilities (N,) are of being fake, in [0, 1]; losses are in nats.
+Invalid input raises a SubmissionError that names the first bad index.
 """
 
 import math
@@ -14,18 +14,18 @@ from numpy.typing import ArrayLike, NDArray
 from dfd.errors import SubmissionError
 
 CLIP = 1e-15
-"""How far from 0 and 1 a probability is kept before its logarithm is taken: one confident error costs 34.5 nats."""
+"""Distance from 0 and 1 at which probabilities are clipped for the logarithm: one confident error costs 34.5 nats."""
 BINS = 15
-"""Bins of equal width that the calibration error is taken over (Guo et al. 2017)."""
+"""Number of equal-width bins for the calibration error (Guo et al. 2017)."""
 NEGLIGIBLE = 5e-4
-"""A difference of losses that three decimals do not show."""
+"""A difference of losses too small to show in three decimals."""
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
 def clip(probabilities: ArrayLike) -> Floats:
-    """`probabilities` within [CLIP, 1 - CLIP], in float64, where 1 - CLIP is not yet 1.
+    """Clip `probabilities` to [CLIP, 1 - CLIP] in float64, where 1 - CLIP is less than 1.
 
     >>> clip([0, 0.25, 1]).tolist()
     [1e-15, 0.25, 0.999999999999999]
@@ -34,7 +34,7 @@ def clip(probabilities: ArrayLike) -> Floats:
 
 
 def log_loss(labels: ArrayLike, probabilities: ArrayLike) -> float:
-    """Mean of -ln(probability of the true class), as Kaggle computes it: it depends on the mix of the classes.
+    """Mean of -ln(probability of the true class), as Kaggle computes it. It depends on the class mix.
 
     >>> round(log_loss([1, 1, 1, 0], [0.5, 0.5, 0.5, 0.5]), 4)
     0.6931
@@ -45,9 +45,9 @@ def log_loss(labels: ArrayLike, probabilities: ArrayLike) -> float:
 
 
 def balanced_log_loss(labels: ArrayLike, probabilities: ArrayLike) -> float:
-    """Mean of the real videos' log loss and the fakes': the log loss were half of them fakes, as in DFDC's tests.
+    """Mean of the real videos' log loss and the fakes': the log loss at balanced classes, as in DFDC's test sets.
 
-    Raises SubmissionError when there is no real video, or no fake.
+    Raises SubmissionError when a class is missing.
 
     >>> round(balanced_log_loss([1, 1, 1, 0], [0.75, 0.75, 0.75, 0.75]), 4)
     0.837
@@ -62,13 +62,13 @@ def balanced_log_loss(labels: ArrayLike, probabilities: ArrayLike) -> float:
 def evaluate(
     labels: ArrayLike, probabilities: ArrayLike, groups: Sequence[str] | None = None, rounds: int = 1000, seed: int = 0
 ) -> dict[str, Any]:
-    """Every measure, as what JSON can hold; None, never NaN, where one takes a class that is missing.
+    """Compute every measure, ready for JSON; None, never NaN, if a required class is missing.
 
-    groups: (N,) what is resampled together for the intervals, such as a real video with its fakes; without, each row
-    is its own. `*_interval`: [low, high], the 2.5th and 97.5th percentile over `rounds` group bootstraps (those that
-    drew both classes); None with fewer than two groups. average_error: mean |probability - label|.
-    quantized_average_error: the same with rounded probabilities, of which exactly 0.5 is a 0. calibration_error: over
-    BINS bins. The order of the rows changes nothing.
+    groups: (N,) rows to resample together for the intervals, such as a real video with its fakes; None for single rows.
+    `*_interval`: [low, high], the 2.5th and 97.5th percentile over `rounds` group bootstraps (those that drew both
+    classes); None with fewer than two groups. average_error: mean |probability - label|. quantized_average_error: the
+    same with rounded probabilities; exactly 0.5 becomes 0. calibration_error: over BINS bins. The order of the rows
+    does not matter.
 
     >>> result = evaluate([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9])
     >>> result["confusion"], result["auc"], result["average_error"], result["quantized_average_error"]
@@ -93,10 +93,10 @@ def compare(
     rounds: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Is `b` better than `a` on the same videos? The losses of b minus those of a, paired row by row.
+    """Test whether `b` is better than `a` on the same videos: losses of b minus those of a, paired by row.
 
     Returns log_loss and balanced_log_loss (negative: b is better), each with its `_interval` as in evaluate(), and
-    `sentence`, which says it in words.
+    `sentence`, a description in words.
 
     >>> compare([0, 0, 1, 1], [0.5] * 4, [0.2] * 2 + [0.8] * 2)["sentence"]
     'b is better than a by 0.470 of balanced log loss (95 % interval 0.470 to 0.470).'
@@ -112,7 +112,7 @@ def compare(
 
 
 def explain_score(result: Mapping[str, Any]) -> list[str]:
-    """What the numbers of evaluate() mean, in sentences; no log loss without the mix of classes that it is of.
+    """Explain the numbers of evaluate() in sentences. A log loss is always given with its class mix.
 
     >>> for line in explain_score(evaluate([1, 1, 1, 0], [0.75] * 4, rounds=0)):
     ...     print(line)
@@ -174,7 +174,7 @@ def _verdict(result: Mapping[str, Any], videos: int) -> str:
 
 
 def checked(labels: ArrayLike, probabilities: ArrayLike) -> tuple[Integers, Floats]:
-    """Both as arrays (N,). Raises SubmissionError."""
+    """Convert both to arrays (N,) and check them. Raises SubmissionError."""
     given = np.asarray(labels, dtype=object)
     try:
         p = np.asarray(probabilities, dtype=np.float64)
@@ -187,14 +187,14 @@ def checked(labels: ArrayLike, probabilities: ArrayLike) -> tuple[Integers, Floa
     for index, label in enumerate(given.tolist()):
         if label not in (0, 1):
             raise SubmissionError(f"label at index {index} is {label!r}, not 0 (real) or 1 (fake)")
-    wrong = np.flatnonzero(~((p >= 0) & (p <= 1)))  # NaN compares false
+    wrong = np.flatnonzero(~((p >= 0) & (p <= 1)))  # comparisons with NaN are false
     if len(wrong):
         raise SubmissionError(f"probability at index {wrong[0]} is {p[wrong[0]]}, not a number from 0 to 1")
     return given.astype(np.int64), p
 
 
 def group_numbers(groups: Sequence[str], rows: int) -> Integers:
-    """The number of each row's group, from 0."""
+    """Number the groups from 0: the group of each row."""
     if len(groups) != rows:
         raise SubmissionError(f"there are {len(groups)} groups for {rows} rows: give each row its group")
     return np.unique(np.asarray(groups), return_inverse=True)[1].astype(np.int64)
@@ -216,10 +216,10 @@ def _losses_by_class(y: Integers, losses: Floats) -> dict[str, float | None]:
 
 
 def _ranking(y: Integers, p: Floats) -> dict[str, float | None]:
-    """How well fakes stand above real videos, whatever the probabilities are. None with one class."""
+    """Ranking measures, independent of the probabilities' scale. None with one class."""
     if y.min() == y.max():
         return {"auc": None, "average_precision": None, "equal_error_rate": None}
-    from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve  # half a second to load
+    from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve  # takes half a second to import
 
     false_alarms, caught, _ = roc_curve(y, p)
     equal = np.interp(0.0, false_alarms - (1 - caught), false_alarms)
@@ -231,8 +231,8 @@ def _ranking(y: Integers, p: Floats) -> dict[str, float | None]:
 
 
 def _decisions(y: Integers, p: Floats) -> dict[str, Any]:
-    """What comes of calling fake whatever is above 0.5."""
-    from sklearn.metrics import confusion_matrix  # half a second to load
+    """Measures of the decisions at threshold 0.5."""
+    from sklearn.metrics import confusion_matrix  # takes half a second to import
 
     (rr, rf), (fr, ff) = confusion_matrix(y, p > 0.5, labels=[0, 1]).tolist()
     return {
@@ -245,8 +245,8 @@ def _decisions(y: Integers, p: Floats) -> dict[str, Any]:
 
 
 def _distances(y: Integers, p: Floats) -> dict[str, float]:
-    """How far the probabilities are from the labels, one by one and in bins."""
-    from sklearn.metrics import brier_score_loss  # half a second to load
+    """Distances of the probabilities from the labels, by video and in bins."""
+    from sklearn.metrics import brier_score_loss  # takes half a second to import
 
     bins = np.minimum((p * BINS).astype(np.int64), BINS - 1)
     gaps = np.bincount(bins, weights=p - y, minlength=BINS)
@@ -262,23 +262,23 @@ def _mean(values: Floats) -> float | None:
 
 
 def _entropy(share: float) -> float:
-    """Log loss of the best constant, `share`, on a mix with that share of fakes, in nats."""
+    """Log loss in nats of the best constant, `share`, on a mix with that share of fakes."""
     return sum(-part * math.log(part) for part in (share, 1 - share) if part > 0)
 
 
 def _bootstrap(
     y: Integers, losses: Floats, codes: Integers, rounds: int, seed: int, p: Floats | None = None
 ) -> dict[str, list[float] | None]:
-    """95 % intervals of the loss, the balanced loss and, given `p`, the AUC, over groups drawn with replacement.
+    """95 % intervals of the loss, the balanced loss and, given `p`, the AUC, by group bootstrap.
 
-    A round is a weight for each group, so that a loss is a product with the groups' sums, and an AUC one cumulated
-    sum over the real videos: 1,000 rounds of 119,146 rows take seconds and the memory of one round.
+    A round is a weight per group, so a loss is a product with the groups' sums, and an AUC one cumulative sum over the
+    real videos. 1,000 rounds of 119,146 rows take seconds and the memory of one round.
     """
     groups = int(codes.max()) + 1
     sums = np.stack([np.bincount(codes, row, groups) for row in (y == 0, y == 1, losses * (y == 0), losses * (y == 1))])
     auc = None if p is None else _weighted_auc(y, p, codes)
     totals, areas = np.empty((rounds, 4)), np.empty(rounds)
-    with np.errstate(invalid="ignore", divide="ignore"):  # a round without one of the classes is NaN, and left out
+    with np.errstate(invalid="ignore", divide="ignore"):  # a round without one of the classes is NaN, and dropped
         for draw, weights in enumerate(group_draws(groups, rounds, seed)):
             totals[draw] = sums @ weights
             if auc is not None:
@@ -292,23 +292,24 @@ def _bootstrap(
 
 
 def group_draws(groups: int, rounds: int, seed: int) -> Iterator[Floats]:
-    """How often each of so many groups (G,) is drawn in each round of a bootstrap."""
+    """How often each of the groups (G,) is drawn in each round of a bootstrap."""
     rng = np.random.default_rng(seed)
     for _ in range(rounds):
         yield np.bincount(rng.integers(groups, size=groups), minlength=groups).astype(np.float64)
 
 
 def _weighted_auc(y: Integers, p: Floats, codes: Integers) -> Callable[[Floats], float]:
-    """The AUC as a function of the groups' weights: the share of pairs of a real video and a fake in right order."""
+    """The AUC as a function of the groups' weights: the share of correctly ordered pairs of a real video and a fake."""
     real, fake = np.flatnonzero(y == 0), np.flatnonzero(y == 1)
     real = real[np.argsort(p[real], kind="stable")]
     below, upto = (np.searchsorted(p[real], p[fake], side) for side in ("left", "right"))
     group_of_real, group_of_fake = codes[real], codes[fake]
 
     def auc(weights: Floats) -> float:
+        """The AUC with the groups (G,) weighted by `weights`."""
         passed = np.concatenate([[0.0], np.cumsum(weights[group_of_real])])
         of_fakes = weights[group_of_fake]
-        return float(of_fakes @ (passed[below] + passed[upto]) / (2 * passed[-1] * of_fakes.sum()))  # a tie is half
+        return float(of_fakes @ (passed[below] + passed[upto]) / (2 * passed[-1] * of_fakes.sum()))  # a tie counts half
 
     return auc
 

@@ -1,7 +1,7 @@
-"""Which videos a model has seen in training: names are compared here and nowhere else.
+"""Which videos a model has seen in training. Names are compared only in this module.
 
-What a model has seen are names: of the videos and pictures that it, or the weights it began from, were trained on, of
-what those were made from, and of people, where the data says who is in them.
+The names are those of videos and images on which the model or its starting weights were trained, of the sources of
+these, and of the people in them where the dataset names them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dfd.errors import first_of
 
 SEEN = "seen_by_weights"
-"""In the measures of what was held out: how many of it the weights had seen that its models began from."""
+"""Key in the measures of held-out videos: how many of them the models' starting weights had seen."""
 
 
 class Seen:
-    """The names that a model has seen, indexed: a name is found with more or fewer folders before it, as in among()."""
+    """An index of the names that a model has seen. Leading folders are compared as in among()."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = frozenset(names)
@@ -24,7 +24,7 @@ class Seen:
 
 
 def among(names: Iterable[str], seen: Iterable[str]) -> list[str]:
-    """Those of `names` that are in `seen`, there with more or fewer folders before the file.
+    """Those of `names` that are in `seen`, where either may have more leading folders than the other.
 
     >>> among(["dfdc_train_part_0/a.mp4", "b.mp4", "real/1.mp4"], ["a.mp4", "x/b.mp4", "fake/1.mp4"])
     ['dfdc_train_part_0/a.mp4', 'b.mp4']
@@ -40,9 +40,9 @@ def seen_before(
     seen: Iterable[str],
     people: Mapping[str, Sequence[str]] | None = None,
 ) -> list[str]:
-    """Those of `names` in whose group a video, the source of one, or a person in one is among what was `seen`.
+    """Those of `names` in whose group a video, its source, or a person in it is among `seen`.
 
-    sources, groups: of each name, as a frame of folds has them. people: by name, where they are known.
+    sources, groups: of each name, as in a frame of folds. people: by name, where known.
 
     >>> seen_before(["a.mp4", "b.mp4", "c.mp4"], ["r.mp4", "b.mp4", "c.mp4"], ["g", "g", "c.mp4"], ["r.mp4"])
     ['a.mp4', 'b.mp4']
@@ -58,7 +58,7 @@ def seen_before(
 
 
 def shown(names: Sequence[str]) -> str:
-    """The first of `names`, and how many more there are.
+    """Abbreviate a list of names: the first ones, and how many more there are.
 
     >>> shown(["a", "b", "c", "d"])
     "'a', 'b', 'c' and 1 more"
@@ -67,7 +67,7 @@ def shown(names: Sequence[str]) -> str:
 
 
 def _ends(name: str) -> Iterator[str]:
-    """The name, and what is left of it without its first folder, its first two, and so on."""
+    """The name, then without its first folder, without its first two, and so on."""
     yield name
     while "/" in name:
         name = name.partition("/")[2]

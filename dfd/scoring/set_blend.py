@@ -1,9 +1,9 @@
-"""What each of several runs counts for, and how sure their blend may be, where videos of several sets tell.
+"""Weights of several runs and the temperature of their blend, fitted on videos of several sets.
 
-A set is a dataset of its own: other cameras, other people, other kinds of fakes. Weights and a temperature that are
-fitted within a set fail on new kinds of fakes, which is what a detector meets in use. So each way of fitting is judged
-by leaving whole sets out: fitted on the others, scored on the one left out. The measures of a set are nested: its own
-labels change nothing of its probabilities, not even by the choice of the way. Few numbers are fitted: one a run.
+A set is a dataset of its own: other cameras, other people, other kinds of fakes. Weights and a temperature fitted
+within a set fail on new kinds of fakes, which is what a detector meets in use. So each way of fitting is evaluated by
+leaving whole sets out: fitted on the others, scored on the one left out. The measures of a set are nested: its own
+labels do not affect its probabilities, not even by the choice of the way. Few numbers are fitted: one per run.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,9 +27,9 @@ ALONE = "a set can only be left out of two or more: name several datasets"
 
 @dataclass(frozen=True)
 class JudgedSet:
-    """The videos of one set as each run scores them.
+    """The videos of one set with the logits of each run.
 
-    logits: (N,R). labels: (N,), 1 fake, 0 real, both there. groups: (N,), what is resampled together.
+    logits: (N,R). labels: (N,), 1 fake, 0 real; both occur. groups: (N,), videos to resample together.
     """
 
     name: str
@@ -38,7 +38,7 @@ class JudgedSet:
     groups: tuple[str, ...]
 
     def probabilities(self, weights: Sequence[float], calibration: Calibration) -> list[float]:
-        """Of being fake, by the runs' blend: (N,)."""
+        """Probabilities (N,) of being fake, by the runs' blend."""
         return [calibration.probability(x) for x in (self.logits @ np.array(weights)).tolist()]
 
     def measure(self, probabilities: Sequence[float]) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class JudgedSet:
 
 
 class SetBlend(Config):
-    """How runs are blended, and how well that does on each set when it is fitted on the others."""
+    """How runs are blended, and how well that does on each set when fitted on the others."""
 
     way: str = Field(description="how the weights were fitted: one of WAYS")
     weights: tuple[float, ...] = Field(description="what each run's logits count for: at least 0, with sum 1")
@@ -58,25 +58,25 @@ class SetBlend(Config):
 
     @property
     def reason(self) -> str:
-        """In words."""
+        """The choice in words."""
         tried = ", ".join(f"{way} {loss:.4f}" for way, loss in self.losses.items())
         return f"{self.way} weights: mean balanced log loss of {len(self.sets)} sets, each left out of the fit: {tried}"
 
 
 def equal(logits: Floats, labels: NDArray[np.int64], shares: Floats) -> tuple[float, ...]:
-    """Every run alike."""
+    """Equal weights."""
     del labels, shares
     return tuple([1 / logits.shape[1]] * logits.shape[1])
 
 
 def calibrated(logits: Floats, labels: NDArray[np.int64], shares: Floats) -> tuple[float, ...]:
-    """Each run by its own temperature, as the mean of calibrated logits has it; one that tells nothing gets nothing."""
+    """Scale each run by its own temperature, and weight the scaled runs equally. An uninformative run gets 0."""
     scales = np.array([temperature(run, labels, shares).scale for run in logits.T])
     return tuple((scales / scales.sum()).tolist()) if scales.sum() > 0 else equal(logits, labels, shares)
 
 
 def fitted(logits: Floats, labels: NDArray[np.int64], shares: Floats) -> tuple[float, ...]:
-    """The weights of least loss, once each run has its own temperature."""
+    """Scale each run by its own temperature, and fit the weights of the scaled runs."""
     scales = np.array([temperature(run, labels, shares).scale for run in logits.T])
     together = scales * np.array(fit_weights(logits * scales, labels, shares))
     return tuple((together / together.sum()).tolist()) if together.sum() > 0 else equal(logits, labels, shares)
@@ -87,15 +87,15 @@ WAYS: dict[str, Callable[[Floats, NDArray[np.int64], Floats], tuple[float, ...]]
     "calibrated": calibrated,
     "fitted": fitted,
 }
-"""From logits (N,R), labels (N,) and what each video counts for (N,) to weights (R,)."""
+"""Maps logits (N,R), labels (N,) and weights of the videos (N,) to weights of the runs (R,)."""
 USUAL = "calibrated"
-"""What is taken where nothing can be left out to choose by."""
+"""The default if too few sets remain to choose by."""
 
 
 def blend_sets(sets: Sequence[JudgedSet]) -> SetBlend:
-    """The weights and temperature for runs that were scored on `sets`, by the way that does best on a set left out.
+    """Fit weights and temperature for runs scored on `sets`, in the way that does best on a set left out.
 
-    Raises ConfigError with fewer than two sets, or where a set lacks a class.
+    Raises ConfigError with fewer than two sets, or if a set lacks a class.
     """
     if len(sets) < 2:
         raise ConfigError(ALONE)
@@ -111,12 +111,12 @@ def blend_sets(sets: Sequence[JudgedSet]) -> SetBlend:
 
 
 def unseen_probabilities(sets: Sequence[JudgedSet]) -> list[list[float]]:
-    """Of each set's videos, by the weights and the temperature that the other sets choose. Of two sets or more."""
+    """Probabilities of each set's videos, by what the other sets choose and fit. Needs two sets or more."""
     return [of.probabilities(*_chosen(_others(sets, of))) for of in sets]
 
 
 def left_out_probabilities(sets: Sequence[JudgedSet], way: str) -> list[list[float]]:
-    """Of each set's videos, by weights and a temperature that `way` fits on the other sets. Of two sets or more."""
+    """Probabilities of each set's videos, by what `way` fits on the other sets. Needs two sets or more."""
     return [of.probabilities(*_fit(way, _others(sets, of))) for of in sets]
 
 
@@ -125,7 +125,7 @@ def _others(sets: Sequence[JudgedSet], of: JudgedSet) -> list[JudgedSet]:
 
 
 def _losses(sets: Sequence[JudgedSet]) -> dict[str, float]:
-    """Of each way, the mean over the sets of the balanced log loss of each, fitted on the others."""
+    """Each way's balanced log loss on sets left out of its fit, averaged over the sets."""
     return {
         way: float(
             np.mean([balanced_log_loss(of.labels, of.probabilities(*_fit(way, _others(sets, of)))) for of in sets])
@@ -135,13 +135,13 @@ def _losses(sets: Sequence[JudgedSet]) -> dict[str, float]:
 
 
 def _chosen(sets: Sequence[JudgedSet]) -> tuple[tuple[float, ...], Calibration]:
-    """What these sets alone would choose and fit; of a single one, which leaves none to choose by, USUAL."""
+    """What these sets alone choose and fit. A single set leaves nothing to choose by, and gets USUAL."""
     losses = _losses(sets) if len(sets) > 1 else {USUAL: 0.0}
     return _fit(min(losses, key=losses.__getitem__), sets)
 
 
 def _fit(way: str, sets: Sequence[JudgedSet]) -> tuple[tuple[float, ...], Calibration]:
-    """Weights by `way`, and the temperature of their blend: of the sets each counts alike, and of its classes too."""
+    """Weights by `way`, and the temperature of their blend. Each set, and each class in it, has the same weight."""
     logits = np.concatenate([of.logits for of in sets])
     labels = np.concatenate([of.labels for of in sets])
     shares = np.concatenate([_shares(of.labels) for of in sets])
@@ -150,7 +150,7 @@ def _fit(way: str, sets: Sequence[JudgedSet]) -> tuple[tuple[float, ...], Calibr
 
 
 def _shares(labels: NDArray[np.int64]) -> Floats:
-    """What each video counts for, so that the classes count alike: (N,) with sum 1.
+    """Weights (N,) of the videos that balance the classes, with sum 1.
 
     >>> _shares(np.array([0, 1, 1])).tolist()
     [0.5, 0.25, 0.25]

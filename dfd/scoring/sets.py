@@ -1,7 +1,7 @@
-"""The score of what folds list: pooled, and where they are of several datasets, of each one too.
+"""Score the videos in a file of folds: pooled, and with several datasets each one too.
 
-The pooled score hides how the datasets' scores lie to one another: a model that calls all of one fake and all of the
-other real is right within neither, and may look good on both together.
+The pooled score mixes within-dataset and between-dataset differences. A model that calls all of one dataset fake and
+all of the other real has no skill within either, but may look good on both together.
 """
 
 from collections.abc import Mapping
@@ -15,15 +15,15 @@ from dfd.scoring.submission import score_submission
 from dfd.videos.people import layout_in
 
 SETS = "sets"
-"""In a score: the measures of each dataset, by its name, where there are several."""
+"""Key in a score: the measures of each dataset, by its name, if there are several."""
 NOTE = "note"
-"""In a score: what is peculiar to the videos that it is of, in a sentence."""
+"""Key in a score: a caveat about its videos, in a sentence."""
 
 
 def score_folds(path: Path, frame: pd.DataFrame) -> dict[str, Any]:
-    """The measures of the submission at `path` on the videos of a frame of folds, groups resampled whole.
+    """Measure the submission at `path` on the videos of a frame of folds, resampling whole groups.
 
-    Raises SubmissionError as score_submission.
+    Raises SubmissionError like score_submission.
     """
     score = score_submission(path, *known(frame))
     if SET not in frame or frame[SET].nunique() < 2:
@@ -33,9 +33,9 @@ def score_folds(path: Path, frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def sets_of(datasets: Mapping[str, str]) -> dict[str, str]:
-    """The set that each video is of, by name: its dataset, or of a dataset in several layouts its layout there.
+    """The set of each video, by name: its dataset, or within a dataset of several layouts its layout.
 
-    datasets: what each video's dataset is called; empty where there is only one.
+    datasets: the name of each video's dataset; empty if there is only one.
 
     >>> sets_of({"Celeb-real/id0_0000.mp4": "", "dfdc_train_part_0/a.mp4": "", "b.mp4": ""})
     {'Celeb-real/id0_0000.mp4': 'Celeb-DF', 'dfdc_train_part_0/a.mp4': 'DFDC', 'b.mp4': 'others'}
@@ -52,9 +52,9 @@ def sets_of(datasets: Mapping[str, str]) -> dict[str, str]:
 
 
 def parts(frame: pd.DataFrame) -> list[int]:
-    """The part of a frame of folds that each row is of, (N,), for what is fitted to be judged without a part.
+    """The part (N,) of each row of a frame of folds. What is fitted is evaluated on the part that it was not fitted on.
 
-    Where there are several sets these are the parts, since what is fitted within a set fails on another's fakes.
+    With several sets these are the parts, since what is fitted within a set fails on another's fakes. Otherwise folds.
     """
     if SET in frame and frame[SET].nunique() > 1:
         return [int(number) for number in pd.factorize(frame[SET])[0]]
@@ -68,6 +68,6 @@ def known(frame: pd.DataFrame) -> tuple[dict[str, int], dict[str, str]]:
 
 
 def _alone(path: Path, frame: pd.DataFrame) -> dict[str, Any]:
-    """Without the counts of other datasets' rows."""
+    """Measure a subset without counting other datasets' rows."""
     score = score_submission(path, *known(frame))
     return {name: value for name, value in score.items() if name not in ("unlabelled", "missing")}

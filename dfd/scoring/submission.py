@@ -1,6 +1,6 @@
-"""submission.csv: written whole, read as it was saved, checked against the sample, scored.
+"""submission.csv: write, read, validate against the sample, and score.
 
-Two columns, `filename,label`; label is the probability of being fake, with every digit that a float64 has.
+Two columns, `filename,label`; label is the probability of being fake, with the full precision of a float64.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,9 +16,9 @@ HEADER = ["filename", "label"]
 
 
 def write_submission(path: Path, probabilities: Mapping[str, float]) -> None:
-    """Write a row for each name, in their order: whole or not at all, durable, and read back bit for bit.
+    """Write one row per name, in their order. The write is atomic and durable, and reads back bit for bit.
 
-    Raises SubmissionError for a probability outside [0, 1], a name that is not text, or a place that cannot be
+    Raises SubmissionError for a probability outside [0, 1], a name that is not text, or a path that cannot be
     written.
     """
     bad = [f"{value} for {name!r}" for name, value in probabilities.items() if not 0 <= value <= 1]
@@ -33,21 +33,21 @@ def write_submission(path: Path, probabilities: Mapping[str, float]) -> None:
 
 
 def read_submission(path: Path) -> dict[str, float]:
-    """Probability by file name, in the file's order; taken as spreadsheets save it, as dfd/tables.py says.
+    """Read probabilities by file name, in the file's order. Accepts what spreadsheets save, see dfd/tables.py.
 
-    Raises SubmissionError, naming the first rows that are wrong: other columns, a filename twice, a label that is
-    not a number from 0 to 1, not UTF-8.
+    Raises SubmissionError, naming the first bad rows: other columns, a filename twice, a label that is not a number
+    from 0 to 1, not UTF-8.
     """
     return _probabilities(path, _table(path))
 
 
 def validate_submission(path: Path, sample: Path, fix: Path | None = None) -> list[str]:
-    """Warnings about a submission that Kaggle would take, but that says little or too much.
+    """Validate a submission, and warn if Kaggle would accept it but it looks wrong.
 
-    sample: a CSV of the same form, whose labels do not matter. fix: where to write the rows as Kaggle takes them, in
-    the sample's order; a warning then says what was mended. Raises SubmissionError, naming the first offending rows,
-    for a file that Kaggle would not take: whatever read_submission() refuses, rows missing from it or not in the
-    sample; and, without fix, what a spreadsheet made of its form, or no newline at the end.
+    sample: a CSV of the same form, whose labels do not matter. fix: path for a repaired file with the rows in the
+    sample's order; a warning then lists the repairs. Raises SubmissionError, naming the first bad rows, for a file that
+    Kaggle would reject: whatever read_submission() rejects, rows missing from it or not in the sample; and, without
+    fix, changes of format by a spreadsheet, or no newline at the end.
     """
     table = _table(path)
     probabilities = _probabilities(path, table)
@@ -64,7 +64,7 @@ def validate_submission(path: Path, sample: Path, fix: Path | None = None) -> li
 
 
 def missing_rows(wanted: Iterable[str], rows: Iterable[str]) -> list[str]:
-    """The names of `wanted` that are none of `rows`, in quotes.
+    """The names of `wanted` that are missing from `rows`, in quotes.
 
     >>> missing_rows(["a.mp4", "b.mp4"], ["b.mp4", "c.mp4"])
     ["'a.mp4'"]
@@ -76,10 +76,10 @@ def missing_rows(wanted: Iterable[str], rows: Iterable[str]) -> list[str]:
 def score_submission(
     path: Path, labels: Mapping[str, int], groups: Mapping[str, str] | None = None, rounds: int = 1000
 ) -> dict[str, Any]:
-    """The measures of evaluate() over the rows that have a label; `unlabelled` rows and `missing` ones are counted.
+    """Compute the measures of evaluate() over the labelled rows, and count `unlabelled` rows and `missing` ones.
 
-    labels: 1 fake, 0 real, by file name. groups: what is resampled together, by file name. Raises SubmissionError
-    when the file cannot be read, no row has a label, or a row with a label has no group.
+    labels: 1 fake, 0 real, by file name. groups: what to resample together, by file name. Raises SubmissionError when
+    the file cannot be read, no row has a label, or a row with a label has no group.
     """
     probabilities = read_submission(path)
     names = [name for name in probabilities if name in labels]
@@ -95,7 +95,7 @@ def score_submission(
 
 
 def told_missing(path: Path, labels: Mapping[str, int]) -> str:
-    """How many of the labelled videos have a row in `path`, and which have none; "" where each has one."""
+    """Describe how many labelled videos have a row in `path`, and which have none; "" if all have one."""
     lacking = missing_rows(labels, read_submission(path))
     if not lacking:
         return ""
@@ -103,15 +103,15 @@ def told_missing(path: Path, labels: Mapping[str, int]) -> str:
 
 
 def told_unlabelled(path: Path, labels: Mapping[str, int]) -> str:
-    """Which rows of `path` have no label, and so count for nothing; "" where each has one."""
+    """Describe which rows of `path` have no label, and so are not scored; "" if all have one."""
     extra = missing_rows(read_submission(path), labels)
     return f"{len(extra)} rows of {path} have no label and are left out: {first_of(extra)}" if extra else ""
 
 
 def loss_by_status(path: Path, labels: Mapping[str, int], statuses: Mapping[str, str]) -> dict[str, dict[str, float]]:
-    """For each status that a row with a label ended in ("ok" where none is given): videos and their mean log loss.
+    """Mean log loss and number of videos by status of the labelled rows. A row without a status counts as "ok".
 
-    Tells what the videos without a face, or unreadable ones, cost. Raises SubmissionError as score_submission.
+    Shows how much videos without a face, or unreadable ones, cost. Raises SubmissionError like score_submission.
     """
     probabilities = read_submission(path)
     found: dict[str, list[str]] = {}
@@ -127,9 +127,9 @@ def loss_by_status(path: Path, labels: Mapping[str, int], statuses: Mapping[str,
 def compare_submissions(
     a: Path, b: Path, labels: Mapping[str, int], groups: Mapping[str, str], rounds: int = 1000
 ) -> dict[str, Any]:
-    """compare() of the submissions `a` and `b` on the videos that both have and `labels` knows.
+    """compare() of the submissions `a` and `b` on the videos that both have and that are in `labels`.
 
-    Raises SubmissionError as score_submission.
+    Raises SubmissionError like score_submission.
     """
     first, second = read_submission(a), read_submission(b)
     names = [name for name in first if name in second and name in labels]
@@ -140,7 +140,7 @@ def compare_submissions(
 
 
 def _table(path: Path) -> Table:
-    """The table in `path`. Raises SubmissionError unless it has the two columns and no other."""
+    """Read the table in `path`. Raises SubmissionError unless it has exactly the two columns."""
     table = read_table(path, HEADER, SubmissionError)
     if len(table.columns) > len(HEADER):
         begins = ",".join(table.columns)[:80]
@@ -149,7 +149,7 @@ def _table(path: Path) -> Table:
 
 
 def _probabilities(path: Path, table: Table) -> dict[str, float]:
-    """Of a table's rows. Raises SubmissionError for labels that are none."""
+    """Probabilities of a table's rows. Raises SubmissionError for invalid labels."""
     read = [(line, row["filename"], row["label"], number(row["label"])) for line, row in table.rows]
     bad = [f"line {n} has {text!r} for {name!r}" for n, name, text, value in read if not _is_probability(value)]
     _refuse(f"{path}:", bad, "a label is a number from 0 to 1")
@@ -161,7 +161,7 @@ def _is_probability(value: float | None) -> bool:
 
 
 def _odd(table: Table) -> list[str]:
-    """What Kaggle would trip over in a file whose rows are right."""
+    """Format problems that Kaggle would reject in a file whose rows are right."""
     odd, commas = list(table.odd), sum("," in row["label"] for _, row in table.rows)
     if commas:
         odd.append(f"{commas} labels with a decimal comma")
@@ -169,7 +169,7 @@ def _odd(table: Table) -> list[str]:
 
 
 def _refuse(what: str, bad: Sequence[str], rule: str) -> None:
-    """Raise SubmissionError naming the first of `bad`, if there is one, and what would be right."""
+    """Raise SubmissionError naming the first of `bad`, if any, and the rule."""
     if bad:
         raise SubmissionError(f"{what} {first_of(bad)}; {rule}")
 

@@ -20,20 +20,20 @@ from dfd.training.datasets import Datasets
 from dfd.videos.segments import scored
 
 SIDE = 24
-"""Side in pixels of the grey thumbnails that are compared: they show the face and its light, without noise."""
+"""Side in pixels of the grey thumbnails that are compared: they show the face and its lighting, without noise."""
 COMPARED = 5
-"""Segments in which a fake is compared with its source."""
+"""Number of segments in which a fake is compared with its source."""
 UNCHANGED = 1.5
-"""Most grey levels, of 255, by which encoding alone changes a thumbnail."""
+"""Largest mean difference of two thumbnails, in grey levels of 255, that encoding alone causes."""
 
 
 @dataclass(frozen=True)
 class Audit:
     """What was checked and what was found.
 
-    checks: a row a check, with what it covered and what crosses. duplicates: a row a pair of near-duplicate faces in
-    different folds. people: a row a pair of videos of one person in different folds. unchanged: fakes whose face
-    equals their source's on every compared frame, so that their label is doubtful.
+    checks: one row per check, with its coverage and its number of violations. duplicates: one row per pair of
+    near-duplicate faces in different folds. people: one row per pair of videos of one person in different folds.
+    unchanged: fakes whose face equals their source's on every compared frame, so that their label is doubtful.
     """
 
     checks: list[dict[str, Any]]
@@ -91,7 +91,7 @@ def _check(what: str, covered: int, against: int = 0) -> dict[str, Any]:
 
 
 def _of_one_person(records: Sequence[VideoRecord]) -> Links:
-    """Each video with the first in which the data names the same person."""
+    """Link each video with the first one in which the dataset names the same person."""
     first: dict[str, str] = {}
     return [(r.video, first.setdefault(person, r.video)) for r in records for person in r.people]
 
@@ -123,9 +123,9 @@ def _crossing(
 
 
 def largest_change(fake: VideoRecord, source: VideoRecord) -> float | None:
-    """The most that a fake's faces differ from its source's, over frames that both have; mean grey levels.
+    """Largest mean difference between a fake's faces and its source's, over shared frames, in grey levels.
 
-    Each against the nearest face of the same segment. None where they share no frame.
+    Each face is compared with the nearest face of the same segment. None if the videos share no frame.
     """
     changes = []
     for number in scored(fake.segments, fake.faced, COMPARED):
@@ -136,7 +136,7 @@ def largest_change(fake: VideoRecord, source: VideoRecord) -> float | None:
 
 
 def _change(fake: TrackletRecord, source: TrackletRecord) -> float | None:
-    """How much two faces differ on the middle one of the frames that both have; None without such a frame."""
+    """Mean difference of two faces on the middle one of their shared frames; None without a shared frame."""
     shared, of_fake, of_source = np.intersect1d(fake.indices, source.indices, return_indices=True)
     if not len(shared):
         return None
@@ -146,6 +146,6 @@ def _change(fake: TrackletRecord, source: TrackletRecord) -> float | None:
 
 
 def thumbnails(face: TrackletRecord, positions: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float64]:
-    """Grey pictures (N,SIDE,SIDE) of a tracklet at `positions`."""
+    """Grey thumbnails (N,SIDE,SIDE) of a tracklet at `positions`."""
     greys = [cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY) for crop in load_crops(face, positions)]
     return np.stack([cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for grey in greys]).astype(np.float64)

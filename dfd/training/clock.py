@@ -1,4 +1,4 @@
-"""The time limit of a training, and checkpoints within long epochs, so that a kill loses ten minutes at most."""
+"""The time limit of a training, and checkpoints within long epochs, so that a kill costs at most ten minutes."""
 
 import signal
 import threading
@@ -19,16 +19,16 @@ SAVE_EVERY = 600.0
 """Seconds between two checkpoints, and between two rows of metrics.csv, within an epoch."""
 
 RESTS = 9
-"""A row within an epoch waits until training has taken so many times as long as measuring took."""
+"""A row within an epoch waits until training has taken this many times as long as measuring did."""
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """How a training runs, which does not change what it learns.
+    """Settings of a training that do not affect what it learns.
 
-    progress: called with (done, of how many, a few words); None for silence. until: the time.monotonic() at which it
-    must have stopped; None for no limit. devices: GPUs, or processes without a GPU, that share each batch, on each of
-    `nodes` machines. what: begins each message.
+    progress: called with (number done, total, a few words); None for silence. until: value of time.monotonic() at which
+    it must have stopped; None for no limit. devices: number of GPUs, or of processes without a GPU, that share each
+    batch, on each of `nodes` machines. what: prefix of each message.
     """
 
     progress: Progress | None = None
@@ -44,18 +44,18 @@ class Runtime:
 
     @property
     def processes(self) -> int:
-        """How many processes share each batch, on all machines."""
+        """Total number of processes that share each batch."""
         return self.devices * self.nodes
 
     def report(self, done: int, total: int, words: str) -> None:
-        """Report progress. Raises OutOfTimeError when the time is up."""
+        """Report progress. Raises OutOfTimeError when time is up."""
         if self.until is not None and time.monotonic() >= self.until:
             raise OutOfTimeError("the time was up")
         if self.progress:
             self.progress(done, total, f"{self.what}, {words}")
 
     def part(self, number: int, of: int, what: str) -> "Runtime":
-        """The same for one of `of` equal parts, from 0: its progress is a share of the whole."""
+        """Settings for one of `of` equal parts, counted from 0: its progress is a share of the whole."""
         return replace(self, progress=self.progress and partial(_shift, self.progress, number, of), what=what)
 
 
@@ -68,9 +68,9 @@ PLAIN = Runtime()
 
 
 class Clock(pl.Callback):
-    """After each step: saves every SAVE_EVERY seconds, and stops when there is no time for another step.
+    """After each step: saves every SAVE_EVERY seconds, and stops when no time is left for another step.
 
-    Then, and after a SIGTERM, it saves and raises OutOfTimeError out of the loop. A resumed run repeats no step.
+    It stops, also after a SIGTERM, by saving and raising OutOfTimeError. A resumed run repeats no step.
     """
 
     def __init__(self, checkpoint: Path, until: float | None, curve: Curve) -> None:
@@ -80,18 +80,18 @@ class Clock(pl.Callback):
         self.last = self.saved = time.monotonic()
 
     def on_train_start(self, *_: Any) -> None:
-        """Replace Lightning's handler of SIGTERM, which saves nothing; Lightning restores the first one at the end."""
+        """Replace Lightning's SIGTERM handler, which does not save. Lightning restores the first one at the end."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._ask)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
-        """Between two epochs, when the checkpoint of the last one is written."""
+        """Check the time between two epochs, after the checkpoint of the last one."""
         self.last = self.saved = time.monotonic()
         if self.slowest and self._agreed(trainer, self._up()):
             self._stop(trainer, module)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
-        """Between two steps. At an epoch's end nothing is done: its own checkpoint is next."""
+        """Check the time between two steps, except at the end of an epoch, whose own checkpoint comes next."""
         now = time.monotonic()
         self.slowest, self.last = max(0.99 * self.slowest, now - self.last), now
         if trainer.is_last_batch or trainer.fit_loop._should_accumulate():
@@ -109,16 +109,16 @@ class Clock(pl.Callback):
         self.asked = True
 
     def _up(self) -> bool:
-        """Whether there is no time for another step."""
+        """Whether no time is left for another step."""
         more = 2 * self.slowest + self.saving + self._measuring()
         return self.asked or (self.until is not None and time.monotonic() + more >= self.until)
 
     def _measuring(self) -> float:
-        """Longest seconds that measuring took; known on the first device only, which measures."""
+        """Longest measuring time in seconds. Only the first device measures and knows it."""
         return sum(self.curve.took.values())
 
     def _agreed(self, trainer: pl.Trainer, decision: bool, every: bool = False) -> bool:
-        """Share a decision: true if it is on any device or, with `every`, on all. Their clocks differ."""
+        """Agree on a decision, since the devices' clocks differ: true if any device or, with `every`, all say so."""
         return decision if trainer.world_size == 1 else trainer.strategy.reduce_boolean_decision(decision, all=every)
 
     def _stop(self, trainer: pl.Trainer, module: Any) -> None:

@@ -1,14 +1,14 @@
-"""Cross-validation: every video is scored by a model that was trained neither on it nor on anything made from it.
+"""Cross-validation: every video is scored by a model trained neither on it nor on anything made from it.
 
 The same holds for the model's starting weights; with allow_seen, every score counts the videos that they have seen.
 Scoring uses inference/predict.py, as the command line and the kernels do, and measures the submission file it writes.
 
-    config.json, folds.csv     settings; which video is in which fold, and its group
+    config.json, folds.csv     settings; fold and group of each video
     fold-K/                    a run folder: the training without fold K, and oof.csv, that model's scores of fold K
     oof.csv                    out-of-fold predictions as a submission: the file that is scored
     oof.json                   the same with the logit of each clip and the status of each video
     metrics.csv, score.json    the folds' curves; the measures, and the rule chosen for a bundle
-    datasets.json              where the datasets of faces are
+    datasets.json              paths of the face datasets
 """
 
 from collections.abc import Mapping, Sequence
@@ -90,8 +90,8 @@ def crossval(
     """Train and score every fold into `out`. Finished folds are kept, and so is the split.
 
     allow_seen: accept starting weights that were trained on some of the videos; the score says on how many. Raises
-    ConfigError when they were and it is False, `out` holds another run, the videos cannot be split so that each side
-    has both classes, or a group crosses folds; OutOfTimeError at `runtime.until`.
+    ConfigError if they were and it is False, `out` holds another run, the videos cannot be split so that each side has
+    both classes, or a group crosses folds; OutOfTimeError at `runtime.until`.
     """
     data = Datasets.of(store)
     records = labelled(data)
@@ -101,7 +101,7 @@ def crossval(
     frame = settled(out, records) if begun else split(records, folds, recipe.train.seed, grouping, runtime.progress)
     people = named_people(records, grouping)
     check_unseen(frame, recipe.model.weights, allow_seen, people)
-    model = seeded_model(recipe)  # before anything is written: one that cannot be built leaves no folder
+    model = seeded_model(recipe)  # build it first: if that fails, no folder is left
     about = {"folds": folds, "content": content(records), **mixed(data.mix), **kind(grouping)}
     claim(out, run_settings(recipe, data.config, about), model)
     data.note(out)
@@ -133,7 +133,7 @@ def train_all(
     runtime: Runtime = PLAIN,
     grouping: Grouping | None = None,
 ) -> Path:
-    """Train on all labelled videos in the run folder `out`: the checkpoint. grouping: what patience keeps together.
+    """Train on all labelled videos in the run folder `out`. Returns the checkpoint. grouping: for patience's split.
 
     Raises as fit.train.
     """
@@ -153,9 +153,9 @@ def train_fold(
     grouping: Grouping | None = None,
     allow_seen: bool = False,
 ) -> dict[str, Any]:
-    """Train without one fold in the run folder `out`, and score that fold: its measures, also in score.json.
+    """Train without one fold in the run folder `out`, and score that fold. Returns its measures, also in score.json.
 
-    The other arguments, and what is raised, as crossval's; ConfigError, too, for a fold that does not exist.
+    Other arguments and errors as in crossval; ConfigError also for a fold that does not exist.
     """
     number, folds = fold
     if not 0 <= number < folds:
@@ -188,7 +188,7 @@ def score_fold(
     runtime: Runtime = PLAIN,
     groups: Mapping[str, str] | None = None,
 ) -> Prediction | None:
-    """Train on `seen` in the run folder `out` and score `held` into its oof.csv; None if that was done before."""
+    """Train on `seen` in the run folder `out` and score `held` into its oof.csv; None if that is done already."""
     checkpoint = train(seen, data, recipe, out, runtime, held, groups)
     scoring = replace(runtime, what=f"{runtime.what}, scoring")
     return score_held(held, checkpoint, out / "oof", progress=scoring.report)
@@ -201,7 +201,7 @@ def score_held(
     distortion: Distortion | None = None,
     progress: Progress | None = None,
 ) -> Prediction | None:
-    """Score `held` with the model in `checkpoint` into `out`.csv and `out`.json; None if that was done before.
+    """Score `held` with the model in `checkpoint` into `out`.csv and `out`.json; None if that is done already.
 
     distortion: applied to the videos first.
     """
@@ -210,16 +210,16 @@ def score_held(
         return None
     member = load_member(checkpoint, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     bundle = Bundle(BundleInfo(faces=member[1].faces, members=()), (member,), distortion=distortion)
-    with bundle.ready():  # as in a prediction: another number of threads may sum in another order
+    with bundle.ready():  # as in a prediction: another number of threads may change the order of summation
         prediction = predict([record.video for record in held], [held], bundle, table, progress)
     write_scores(detail, prediction.scores)
     return prediction
 
 
 def measures(out: Path, frame: pd.DataFrame, records: Sequence[VideoRecord], again: int) -> dict[str, Any]:
-    """Measures of the oof.csv in `out`, with whole groups resampled; of each dataset too, if there are several.
+    """Measure oof.csv in `out`, resampling whole groups; with several datasets each one too.
 
-    again: how many of `records` the starting weights were trained on.
+    again: number of `records` on which the starting weights were trained.
     """
     note = {NOTE: MADE} if any(isinstance(record, MadeFake) for record in records) else {}
     return {**score_folds(out / "oof.csv", frame), SEEN: again, **note}

@@ -1,4 +1,4 @@
-"""metrics.csv, a row an epoch and every ten minutes, and the progress of each step."""
+"""Write metrics.csv, one row per epoch and every ten minutes, and report the progress of each step."""
 
 import time
 from pathlib import Path
@@ -18,8 +18,8 @@ import pytorch_lightning as pl  # isort: skip
 class Curve(pl.Callback):
     """Writes metrics.csv, keeping the rows of earlier steps, and calls `progress` after each step.
 
-    held: videos that the model is measured on for each row; None for none. more: further columns of an epoch's last
-    row. took: the longest seconds of each kind of measuring.
+    held: videos on which each row measures the model; None for none. more: further columns of an epoch's last row.
+    took: the longest time in seconds of each kind of measuring.
     """
 
     def __init__(self, path: Path, what: str, progress: Progress | None, held: HeldVideos | None = None) -> None:
@@ -30,22 +30,22 @@ class Curve(pl.Callback):
         self.clips = 0
 
     def on_train_epoch_start(self, *_: Any) -> None:
-        """Start to count the clips a second."""
+        """Start counting clips per second."""
         self.clips, self.since = 0, time.monotonic()
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, _: Any, batch: Clips, *__: Any) -> None:
-        """After each step."""
+        """Count the clips and report progress after each step."""
         self.clips += len(batch.labels) * trainer.world_size
         rate = self.clips / max(1e-9, time.monotonic() - self.since)
         loss = f"loss {module.running_loss():.3f}"
         self._tell(trainer, module, f"epoch {trainer.current_epoch + 1}, {loss}, {rate:.0f} clips/s")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
-        """After each epoch."""
+        """Add a row after each epoch."""
         self.point(trainer, module, **self.more)
 
     def point(self, trainer: pl.Trainer, module: Any, **more: float) -> None:
-        """Add a row: the epoch's averages so far, and `more`. seconds: since the row before, or since a resume."""
+        """Add a row: the epoch's averages so far, and `more`. seconds: since the last row, or since a resume."""
         row = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
@@ -59,7 +59,7 @@ class Curve(pl.Callback):
         self.clips = 0
 
     def measure(self, held: HeldVideos, what: str, trainer: pl.Trainer, module: Any) -> dict[str, float]:
-        """Measure the model that would be saved on `held`."""
+        """Measure on `held` the model that would be saved."""
 
         def tell(done: int, total: int) -> None:
             self._tell(trainer, module, f"{what}, {done} of {total}")
@@ -75,14 +75,14 @@ class Curve(pl.Callback):
 
 
 def gather_curves(run: Path) -> None:
-    """Write the metrics.csv of a cross-validation: the rows of the folds that have begun."""
+    """Write metrics.csv of a cross-validation from the rows of its started folds."""
     found = sorted((int(path.parent.name.removeprefix("fold-")), path) for path in run.glob("fold-*/metrics.csv"))
     with whole(run / "metrics.csv") as partial:
         pd.concat([pd.read_csv(path).assign(fold=fold) for fold, path in found]).to_csv(partial, index=False)
 
 
 def add_row(path: Path, row: dict[str, float]) -> None:
-    """Append a row to the CSV at `path`, after dropping rows of the same and later steps; atomic."""
+    """Append a row to the CSV at `path`, atomically, after dropping rows of the same and later steps."""
     table = pd.DataFrame([row])
     if path.is_file():
         earlier = pd.read_csv(path)

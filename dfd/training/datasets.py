@@ -1,4 +1,4 @@
-"""One or several datasets of faces, as a training reads them."""
+"""One or several face datasets for a training."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,15 +13,15 @@ from dfd.faces.tracklets import FacesConfig, widest
 from dfd.files import write_json
 
 NOTED = "datasets.json"
-"""File of a run folder: where the datasets were, by their short names."""
+"""File in a run folder: paths of the datasets, by short name."""
 
 
 class Datasets:
-    """Datasets that are trained on and scored together. With several, each record names its dataset.
+    """Datasets to train on and score together. With several, each record names its dataset.
 
-    mix: how often each is drawn, by its short name: 1, each video of its majority class `slices` times an epoch; 0.5,
-    half of them, and the other half in the next epoch. config: how a prediction cuts faces for a model trained on them.
-    blend: how fakes to score are made of the real videos when no dataset has a fake; None for no such fakes.
+    mix: sampling rate of each, by short name. 1: each video of the larger class `slices` times per epoch; 0.5: half of
+    them, and the other half in the next epoch. config: face settings for predictions of a model trained on them. blend:
+    settings for fakes made of the real videos, for scoring, when no dataset has a fake; None for no such fakes.
     """
 
     def __init__(
@@ -43,15 +43,15 @@ class Datasets:
 
     @classmethod
     def open(cls, folders: Sequence[Path], mix: str | None = None, blend: BlendConfig | None = None) -> "Datasets":
-        """The datasets in `folders`. mix: the text of --mix.
+        """Open the datasets in `folders`. mix: the text of --mix.
 
-        Raises StoreError for a folder that is no dataset; ConfigError for a folder named twice, or a mix that is not
-        one number above 0 for each dataset.
+        Raises StoreError for a folder that is not a dataset; ConfigError for a folder named twice, or a mix that is not
+        one number above 0 per dataset.
         """
         return cls([FaceStore.open(folder) for folder in folders], read_mix(mix), blend)
 
     def note(self, run: Path) -> None:
-        """Note in a run folder where its datasets are, for pages that show faces."""
+        """Write the datasets' paths into a run folder, for pages that show faces."""
         folders = {name: str(store.folder.resolve()) for name, store in self.stores.items()}
         write_json(run / NOTED, folders)
 
@@ -59,9 +59,9 @@ class Datasets:
         return ", ".join(str(store.folder) for store in self.stores.values())
 
     def records(self) -> list[VideoRecord]:
-        """Every video, by dataset and name, then the fakes made for scoring.
+        """All videos, by dataset and name, then the fakes made for scoring.
 
-        Raises ConfigError for a name that two datasets have.
+        Raises ConfigError for a name that occurs in two datasets.
         """
         found: dict[str, VideoRecord] = {}
         for name, store in self.stores.items():
@@ -79,7 +79,7 @@ class Datasets:
 
 
 def read_mix(text: str | None) -> tuple[float, ...]:
-    """The numbers of --mix; none if it is not given.
+    """Parse the numbers of --mix; empty if it is not given.
 
     >>> read_mix("1,0.5")
     (1.0, 0.5)
@@ -94,7 +94,7 @@ def read_mix(text: str | None) -> tuple[float, ...]:
 
 
 def short_names(folders: Sequence[Path]) -> list[str]:
-    """Short names: the fewest last parts of each path that differ from the others; "" for a single dataset.
+    """Short names: the fewest last parts of each path that are unique; "" for a single dataset.
 
     >>> short_names([Path("dfdc/faces"), Path("celeb/faces")])
     ['dfdc/faces', 'celeb/faces']
@@ -115,10 +115,10 @@ def short_names(folders: Sequence[Path]) -> list[str]:
 
 
 def prediction_faces(stores: Sequence[FaceStore]) -> FacesConfig:
-    """How a prediction finds and cuts faces for a model trained on these datasets.
+    """Face settings for predictions of a model trained on these datasets.
 
-    As the datasets do; if only margin and size differ, as the widest. By default settings if more differs, or if all
-    are of face crops. Always as wide as the widest of them.
+    Those of the datasets; if only margin and size differ, the largest. Default settings if more differs, or if all
+    datasets are of ready-made crops. The margin is always the widest of all.
     """
     found = [store.config for store in stores if not store.cut]
     faces = (widest(found) if found else None) or FacesConfig()

@@ -1,4 +1,4 @@
-"""A training in this process, or in one process a device that share each batch."""
+"""Run a training in this process, or in one process per device that share each batch."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ WAIT = 0.2
 
 
 def carry_out(job: Job) -> None:
-    """Run the training. Raises what it raises; TrainingError when one of its processes died: the others are ended."""
+    """Run the training. Raises what it raises; TrainingError when a process died, after ending the others."""
     this, devices, progress = launched(), job.runtime.devices, job.runtime.progress
     if job.runtime.processes == 1 or this.by:
         return learn(job, this.rank)
@@ -39,17 +39,17 @@ def carry_out(job: Job) -> None:
                 _listen(messages, progress)
         _listen(messages, progress)
     except (ProcessRaisedException, ProcessExitedException) as error:
-        _listen(messages, progress)  # raises the reason, where one was sent
+        _listen(messages, progress)  # raises the error that a process sent, if any
         raise TrainingError(f"process {error.error_index} of {devices} died: {_last_line(error)}") from None
     finally:
         for process in processes.processes:
-            process.kill()  # SIGTERM would ask it to save first, together with the others
+            process.kill()  # after SIGTERM it would try to save together with the others
             process.join()
 
 
 @contextmanager
 def _passed_on(processes: Sequence[Any]) -> Iterator[None]:
-    """Within this context a SIGTERM is passed on to each process, which saves and ends."""
+    """Context in which a SIGTERM is forwarded to each process, which saves and ends."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -61,7 +61,7 @@ def _passed_on(processes: Sequence[Any]) -> Iterator[None]:
 
 
 def _part(rank: int, job: Job, port: int, messages: Any) -> None:
-    """The work of one process; Lightning reads its rank from the environment."""
+    """Body of one process. Lightning reads its rank from the environment."""
     os.environ |= {
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),

@@ -1,10 +1,10 @@
-"""One training and its run folder: settings, curve, and a checkpoint with everything that is needed to use it.
+"""Run one training in its run folder: settings, curve, and a checkpoint with everything needed to use it.
 
 config.json              recipe, seed, data, versions
-metrics.csv              a row an epoch and every ten minutes: loss and accuracy on training clips, and the balanced
-                         log loss and AUC of the held-out videos, if there are any
+metrics.csv              a row per epoch and every ten minutes: loss and accuracy on training clips, and balanced log
+                         loss and AUC on held-out videos, if there are any
 checkpoints/last.ckpt    weights, optimizer, header; a stopped run resumes from it
-people.json              which videos show the same person, if faces were compared
+people.json              pairs of videos that show the same person, if faces were compared
 done                     exists once the training has ended
 """
 
@@ -43,12 +43,12 @@ ABOUT = ("versions", "parameters")
 
 
 def usable(videos: Sequence[VideoRecord]) -> list[VideoRecord]:
-    """The videos that can be trained on: with a label and a face."""
+    """The videos that can be used for training: with a label and a face."""
     return [video for video in videos if video.label is not None and video.tracklets]
 
 
 def content(videos: Sequence[VideoRecord]) -> str:
-    """A digest of a dataset: names, labels, sources, and files of faces, whose names hold a digest of theirs."""
+    """Digest of a dataset: names, labels, sources, and names of the films, which contain a digest of their content."""
     return digest(
         (v.video, v.label, v.source, *sorted({getattr(t.film, "name", "") for t in v.tracklets})) for v in videos
     )
@@ -63,13 +63,13 @@ def train(
     held: Sequence[VideoRecord] = (),
     groups: Mapping[str, str] | None = None,
 ) -> Path:
-    """Train on `videos` of `store` in the run folder `out`; returns the checkpoint's path.
+    """Train on `videos` of `store` in the run folder `out`. Returns the checkpoint's path.
 
-    held: videos that are held out, on which the curve measures the model. groups: what patience keeps together, by
-    video (groups.grouped); sources if None.
-    A finished run of the same settings and data is returned as it is; a stopped one resumes. Raises ConfigError when
-    `out` holds another run, a class is missing, or the clips are wider than the stored crops; OutOfTimeError at
-    `runtime.until`; StoreError for a file of faces that cannot be read, by name; TrainingError when the disk is full.
+    held: held-out videos on which the curve measures the model. groups: what patience keeps together, by video
+    (groups.grouped); None for sources.
+    A finished run with the same settings and data is kept; a stopped one resumes. Raises ConfigError when `out` holds
+    another run, a class is missing, or the clips are wider than the stored crops; OutOfTimeError at `runtime.until`;
+    StoreError naming a film that cannot be read; TrainingError when the disk is full.
     """
     data = Datasets.of(store)
     videos, mix = usable(videos), data.mix
@@ -104,15 +104,15 @@ def check_margin(videos: Sequence[VideoRecord], margin: float) -> None:
 
 
 def run(job: Job, data: dict[str, Any]) -> Path:
-    """Train in the job's run folder, or resume there; returns the checkpoint's path.
+    """Train in the job's run folder, or resume there. Returns the checkpoint's path.
 
     data: describes the training videos, to identify the run. Raises as train does.
     """
     recipe, out = job.recipe, job.out
     _check_batch(recipe, job.clips.clips, job.runtime.processes)
     launched = check_launch(job.runtime)
-    model = seeded_model(recipe)  # before anything is written: a model that cannot be built leaves no folder
-    if launched.rank:  # one process makes the folder
+    model = seeded_model(recipe)  # build it first: if that fails, no folder is left
+    if launched.rank:  # only rank 0 creates the folder
         wait_for(out / "config.json")
     claim(out, settings(recipe, job.header.faces, data), model)
     if not (out / DONE).exists():
@@ -123,7 +123,7 @@ def run(job: Job, data: dict[str, Any]) -> Path:
 
 
 def _check_batch(recipe: Recipe, together: int, devices: int) -> None:
-    """Raise ConfigError unless a batch can be divided among the devices without parting clips that belong together."""
+    """Raise ConfigError unless a batch can be divided among the devices without splitting pairs of clips."""
     batch = recipe.train.batch
     if batch < together * devices:
         shared = f" on each of {devices} devices" if devices > 1 else ""
@@ -139,12 +139,12 @@ def _check_batch(recipe: Recipe, together: int, devices: int) -> None:
 
 
 def settings(recipe: Recipe, faces: FacesConfig, data: dict[str, Any]) -> dict[str, Any]:
-    """The content of config.json, except the keys in ABOUT."""
+    """The contents of config.json, except the keys in ABOUT."""
     return {"recipe": recipe.model_dump(mode="json"), "faces": faces.model_dump(mode="json"), **data}
 
 
 def claim(out: Path, config: dict[str, Any], model: nn.Module) -> None:
-    """Make `out` the folder of a run of `model` with `config`, or check that it is one already.
+    """Make `out` the folder of a run of `model` with `config`, or check that it is one.
 
     Raises ConfigError when it is the folder of another run.
     """

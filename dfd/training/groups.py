@@ -1,4 +1,4 @@
-"""Which videos stay in one fold: every fake with its source, people, and on request whole parts of DFDC."""
+"""Group the videos that must share a fold: every fake with its source, people, and on request whole DFDC parts."""
 
 import json
 from collections.abc import Sequence
@@ -23,9 +23,9 @@ from dfd.training.fit import PEOPLE, content
 from dfd.videos.segments import scored
 
 LOOKS = 2
-"""Frames of a tracklet whose embeddings are averaged."""
+"""Number of frames of a tracklet whose embeddings are averaged."""
 SEGMENTS = 4
-"""Segments of a video whose faces are embedded."""
+"""Number of segments of a video whose faces are embedded."""
 
 
 class Grouping(Config):
@@ -51,7 +51,7 @@ class Grouping(Config):
 
 
 def kind(grouping: Grouping) -> dict[str, Any]:
-    """The grouping as config.json has it: empty for the default, and without folds_of."""
+    """The grouping for config.json: empty for the default, and without folds_of."""
     kept = {"groups", "identity_distance"} if grouping.groups == "identity" else {"groups"}
     return {} if grouping.groups == "people" else grouping.model_dump(include=kept)
 
@@ -64,10 +64,10 @@ def split(
     progress: Progress | None = None,
     run: Path | None = None,
 ) -> pd.DataFrame:
-    """The fold of each video, with whole groups, checked before it is returned.
+    """Split videos into folds with whole groups, and check the result.
 
-    run: folder of the run, where people found by face are saved, and read again on resume. Raises ConfigError when
-    the videos cannot be split so; StoreError when a face cannot be read.
+    run: folder of the run, where people matched by face are saved, and read again on resume. Raises ConfigError when
+    the videos cannot be split, StoreError when a face cannot be read.
     """
     grouping = grouping or Grouping()
     if grouping.folds_of is not None:
@@ -88,9 +88,9 @@ def split(
 
 
 def settled(run: Path, records: Sequence[VideoRecord]) -> pd.DataFrame:
-    """The folds in a run's folds.csv, with the labels and sources of `records`, and checked with them.
+    """Read a run's folds.csv, update it with the labels and sources of `records`, and check it again.
 
-    Raises ConfigError when they are of other videos, or a group crosses folds.
+    Raises ConfigError when it lists other videos, or a group crosses folds.
     """
     frame, known = read_folds(run / "folds.csv"), {record.video: record for record in records}
     odd = sorted(set(frame["filename"]) ^ set(known))
@@ -107,14 +107,14 @@ def settled(run: Path, records: Sequence[VideoRecord]) -> pd.DataFrame:
 
 
 def _with_sets(frame: pd.DataFrame, records: Sequence[VideoRecord]) -> pd.DataFrame:
-    """The table of folds with a column for the set of each video, if there are several sets."""
+    """Add a column with the set of each video, if there are several sets."""
     sets = sets_of({record.video: record.dataset for record in records})
     frame = frame.drop(columns=SET, errors="ignore")
     return frame.assign(**{SET: frame["filename"].map(sets)}) if len(set(sets.values())) > 1 else frame
 
 
 def people(records: Sequence[VideoRecord], grouping: Grouping, progress: Progress | None = None) -> Links:
-    """Pairs of real videos that show the same person. Fakes follow their source: a swapped face mixes two people.
+    """Pairs of real videos that show the same person. Fakes follow their source, since a swapped face mixes two people.
 
     Raises ConfigError without weights; CheckpointError when they do not fit.
     """
@@ -144,7 +144,7 @@ def _embedder(grouping: Grouping) -> Embedder:
 def grouped(
     records: Sequence[VideoRecord], grouping: Grouping, progress: Progress | None = None, run: Path | None = None
 ) -> dict[str, str]:
-    """The group of each video, by name: videos of one group are never split. run, raises: as split."""
+    """The group of each video, by name: videos of one group are never split. run, errors: as in split."""
     names = [record.video for record in records]
     links = _links(records, grouping, progress, run)
     return dict(zip(names, linked_groups(names, [record.source for record in records], links), strict=True))
@@ -164,7 +164,7 @@ def _links(
 def _people_once(
     records: Sequence[VideoRecord], grouping: Grouping, progress: Progress | None, run: Path | None
 ) -> Links:
-    """people(), cached in the folder `run`, since it may take an hour."""
+    """people() with a cache in the folder `run`, since it may take an hour."""
     if run is None or grouping.identity_weights is None or not grouping.identity_weights.is_file():
         return people(records, grouping, progress)
     path, weights = run / PEOPLE, sha256(grouping.identity_weights)
@@ -179,12 +179,12 @@ def _people_once(
 
 
 def named_people(records: Sequence[VideoRecord], grouping: Grouping | None = None) -> dict[str, tuple[str, ...]]:
-    """The people whom the data names in each video; empty when people may cross folds."""
+    """The people named by the dataset in each video; empty if people may cross folds."""
     return {} if grouping and grouping.groups == "source" else {record.video: record.people for record in records}
 
 
 def named_links(records: Sequence[VideoRecord]) -> Links:
-    """Pairs of a video and a person whom the data names in it."""
+    """Pairs of a video and a person named by the dataset in it."""
     return [(record.video, person) for record in records for person in record.people]
 
 

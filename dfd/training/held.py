@@ -1,4 +1,4 @@
-"""Held-out videos, and how well a network scores them during training."""
+"""Held-out videos, and scoring a network on them during training."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,17 +16,17 @@ from dfd.models.checkpoint import Header
 from dfd.scoring.metrics import evaluate
 
 Done = Callable[[int, int], None]
-"""Called with (done, of how many)."""
+"""Called with (number done, total)."""
 
 ON_CURVE = 1000
-"""Most videos that a row of metrics.csv is measured on: with thousands, measuring would take longer than training."""
+"""Maximum number of videos for a row of metrics.csv: with thousands, measuring would take longer than training."""
 
 
 @dataclass(frozen=True)
 class HeldVideos:
     """Videos that a training does not see. It can be pickled.
 
-    Scored as in cross-validation, by the plain rule: a video without a face gets 0.5.
+    They are scored as in cross-validation, by the plain rule: a video without a face gets 0.5.
     """
 
     records: tuple[VideoRecord, ...]
@@ -34,7 +34,7 @@ class HeldVideos:
 
     @classmethod
     def sampled(cls, records: Sequence[VideoRecord], header: Header) -> "HeldVideos | None":
-        """At most ON_CURVE of `records`, evenly spread; None if there are none."""
+        """At most ON_CURVE of `records`, evenly spread; None without records."""
         return cls(tuple(records[:: math.ceil(len(records) / ON_CURVE)]), header) if records else None
 
     def labels(self) -> dict[str, int]:

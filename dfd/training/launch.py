@@ -1,6 +1,6 @@
-"""The rank of this process in a training that torchrun, or Slurm's srun, has started on several machines.
+"""The rank of this process in a training started by torchrun, or by Slurm's srun, on several machines.
 
-Lightning reads the launcher's environment variables, and its processes meet by them. dfd starts no process elsewhere.
+Lightning reads the launcher's environment variables and connects the processes. dfd starts none on other machines.
 """
 
 import time
@@ -15,7 +15,7 @@ from lightning_fabric.plugins.environments.slurm import SLURMEnvironment  # isor
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment  # isort: skip
 
 PATIENCE = 120.0
-"""Seconds that the other processes wait for the first one to write a file of the run."""
+"""Seconds that the other processes wait for rank 0 to write a file of the run."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def launched() -> Launched:
 
 
 def check_launch(runtime: Runtime) -> Launched:
-    """The rank of this process. Raises ConfigError if the launcher started another number than `runtime` asks for."""
+    """The rank of this process. Raises ConfigError if the launcher's number of processes differs from `runtime`'s."""
     found, asked = launched(), f"--nodes {runtime.nodes} --devices {runtime.devices}"
     if found.by and found.processes != runtime.processes:
         raise ConfigError(
@@ -57,7 +57,7 @@ def check_launch(runtime: Runtime) -> Launched:
 
 
 def wait_for(path: Path) -> None:
-    """Wait until the first process has written a file. Raises TrainingError after PATIENCE."""
+    """Wait until rank 0 has written a file. Raises TrainingError after PATIENCE."""
     until = time.monotonic() + PATIENCE
     while not path.exists():
         if time.monotonic() > until:

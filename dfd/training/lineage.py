@@ -1,6 +1,6 @@
-"""Which videos a model was trained on, its starting weights included.
+"""The videos that a model was trained on, its starting weights included.
 
-A score on held-out videos is meaningless if the starting weights were trained on them: such a run is refused, or its
+A score on held-out videos is meaningless if the starting weights were trained on them. Such a run is refused, or its
 score says so.
 """
 
@@ -26,9 +26,9 @@ def lineage(weights: Path | None, *names: Iterable[str]) -> tuple[str, ...]:
 
 
 def check_unseen(held: pd.DataFrame, weights: Path | None, allow: bool = False, people: People = NOBODY) -> None:
-    """Refuse starting `weights` that were trained on videos of `held`, rows of a table of folds, unless `allow`.
+    """Reject starting `weights` that were trained on videos of `held`, rows of a table of folds, unless `allow`.
 
-    people: in each video, if known. Raises ConfigError naming the first; CheckpointError when the weights
+    people: in each video, if known. Raises ConfigError naming the first such video; CheckpointError when the weights
     cannot be read.
     """
     again = [] if allow else _seen(held, weights, people)
@@ -40,7 +40,7 @@ def check_unseen(held: pd.DataFrame, weights: Path | None, allow: bool = False, 
 
 
 def count_seen(held: pd.DataFrame, weights: Path | None, checkpoint: Path, people: People = NOBODY) -> int:
-    """How many videos of `held` the model in `checkpoint`, trained without them, knows from its starting `weights`.
+    """Number of videos in `held` that the starting `weights` of the model in `checkpoint` were trained on.
 
     Read from the checkpoint, since the file of weights may have changed. Raises CheckpointError.
     """
@@ -48,6 +48,6 @@ def count_seen(held: pd.DataFrame, weights: Path | None, checkpoint: Path, peopl
 
 
 def _seen(held: pd.DataFrame, checkpoint: Path | None, people: People) -> list[str]:
-    """The videos of `held` of which `checkpoint` has seen the video, its source, a person or another of its group."""
+    """The videos of `held` of which `checkpoint` has seen the video, its source, its people or others of its group."""
     names, sources, groups = (held[column].tolist() for column in ("filename", "source", "group"))
     return seen_before(names, sources, groups, seen_by(checkpoint), people)

@@ -1,4 +1,4 @@
-"""One training on one device, or on one of several: Lightning's Trainer with our module, loader and callbacks."""
+"""Run one training on one or several devices: Lightning's Trainer with our module, loader and callbacks."""
 
 import errno
 import logging
@@ -33,19 +33,19 @@ from pytorch_lightning.plugins import TorchCheckpointIO  # isort: skip
 from pytorch_lightning.strategies import DDPStrategy  # isort: skip
 
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
-"""In a run folder."""
+"""Path in a run folder."""
 LOADERS = "in DataLoader worker process"
 PATIENT = timedelta(hours=6)
-"""How long a device waits for the first, which measures held-out videos. devices.py notices one that died."""
+"""How long a device waits for the first, which measures held-out videos. devices.py detects one that died."""
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """Error numbers of a full disk or quota."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A training, as it is sent to a process. out: its run folder.
+    """A training, in a form that can be sent to a process. out: its run folder.
 
-    held: videos that the curve measures the model on; judged: videos that patience does; None for none.
+    held: videos for the curve; judged: videos for patience; None for none.
     """
 
     recipe: Recipe
@@ -69,14 +69,14 @@ def seeded_model(recipe: Recipe) -> nn.Module:
 
 
 def learn(job: Job, rank: int) -> None:
-    """Train, from the checkpoint if there is one. rank: of this process among those that share each batch.
+    """Train, resuming from the checkpoint if there is one. rank: of this process among those that share each batch.
 
-    Raises OutOfTimeError when the time is up or after a SIGTERM, TrainingError when the disk is full; the last
-    checkpoint stays whole.
+    Raises OutOfTimeError when time is up or after a SIGTERM, TrainingError when the disk is full; the last checkpoint
+    stays complete.
     """
     config, runtime = job.recipe.train, job.runtime
     model, loader = seeded_model(job.recipe), ClipLoader(job, rank)
-    # Steps are counted here: Lightning would count them by creating the loaders, before it restores their state.
+    # Count the steps here: Lightning would create the loaders to count them, before it restores their state.
     module = ClipClassifier(model, config, job.header, steps=config.epochs * -(-len(loader) // config.accumulate))
     curve = Curve(job.out / "metrics.csv", runtime.what, runtime.progress, job.held)
     clock = Clock(job.checkpoint, runtime.until, curve)
@@ -107,7 +107,7 @@ def learn(job: Job, rank: int) -> None:
         resumed = job.checkpoint if job.checkpoint.is_file() else None
         try:
             trainer.fit(module, loader, ckpt_path=resumed, weights_only=True)
-        except SystemExit:  # what Lightning makes of Ctrl-C, which it then ignores
+        except SystemExit:  # Lightning turns Ctrl-C into this, and then ignores it
             signal.signal(signal.SIGINT, signal.default_int_handler)
             raise KeyboardInterrupt from None
         if patience and rank == 0:
@@ -117,10 +117,10 @@ def learn(job: Job, rank: int) -> None:
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes checkpoints atomically and durably. Lightning's own goes through /tmp, which may be another disk."""
+    """Writes checkpoints atomically and durably. Lightning's own go through /tmp, which may be on another disk."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write all of it or nothing. Raises OSError when the disk is full."""
+        """Write a complete checkpoint or none. Raises OSError when the disk is full."""
         write_tensors(Path(path), checkpoint, durable=True)
 
 
@@ -139,30 +139,30 @@ class ClipLoader(DataLoader[Clips]):
             worker_init_fn=one_thread,
             persistent_workers=config.loaders > 0,
             pin_memory=torch.cuda.is_available(),
-            generator=torch.Generator(),  # its own: the global one would be in another state after a resume
+            generator=torch.Generator(),  # its own, since the global one differs after a resume
         )
         self.batches = self.done = 0
 
     def __iter__(self) -> Any:
-        """The rest of the epoch's batches, counted as they are used, not as they are prefetched."""
+        """Yield the rest of the epoch's batches, counting them when used, not when prefetched."""
         self.batches, self.done = self.done, 0
         for batch in super().__iter__():
             self.batches += 1
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """Batches of this epoch that are done; Lightning saves it in the checkpoint."""
+        """Number of batches done in this epoch; Lightning saves it in the checkpoint."""
         return {"batches": self.batches % len(self)}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Skip the batches that are done, in the next epoch only."""
+        """Skip the finished batches, in the next epoch only."""
         self.done = state["batches"]
         self.order.skip = self.done * (self.batch_size or 1)
 
 
 @contextmanager
 def _from_loaders() -> Iterator[None]:
-    """Strip the traceback that torch adds to an error of a loading process."""
+    """Context that strips the traceback that torch adds to errors of loader processes."""
     try:
         yield
     except DfdError as error:
@@ -173,7 +173,7 @@ def _from_loaders() -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence Lightning's warnings about settings that are meant here."""
+    """Context that silences Lightning's warnings about intended settings."""
     for name in ("pytorch_lightning", "lightning_fabric", "pytorch_lightning.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -183,7 +183,7 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _full_disk(checkpoint: Path) -> Iterator[None]:
-    """Turn the error of a full disk into one line. The last checkpoint is replaced only by a whole one."""
+    """Context that turns the error of a full disk into one line. Only a complete checkpoint replaces the last one."""
     try:
         yield
     except OSError as error:

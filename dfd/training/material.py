@@ -1,4 +1,4 @@
-"""What a training draws clips from: pairs or slices of each dataset, and how much of each in an epoch."""
+"""The training clips of a recipe: pairs or slices of each dataset, and each dataset's share of an epoch."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +18,8 @@ from dfd.training.recipes import Recipe
 def training_clips(
     videos: Sequence[VideoRecord], recipe: Recipe, mix: Mapping[str, float]
 ) -> tuple[TrainingClips, float]:
-    """What `recipe` draws from `videos`, and the share of fakes in it. mix: how often each dataset is drawn, by name.
+    """The clips that `recipe` draws from `videos`, and their share of fakes. mix: sampling rate of each dataset, by
+    name.
 
     Raises ConfigError when a class is missing, or a dataset has nothing to draw from.
     """
@@ -40,16 +41,16 @@ def training_clips(
 
 
 def mixed(mix: Mapping[str, float]) -> dict[str, Any]:
-    """The mix as config.json has it; empty for a single dataset that is drawn whole."""
+    """The mix for config.json; empty for a single dataset with rate 1."""
     return {} if list(mix.values()) == [1.0] else {"mix": dict(mix)}
 
 
 def _of_one(
     own: Sequence[VideoRecord], others: Sequence[VideoRecord], recipe: Recipe, config: TrainConfig
 ) -> tuple[TrainingClips, float]:
-    """What is drawn from one dataset, and its share of fakes. others: the videos of the other datasets.
+    """The clips drawn from one dataset, and their share of fakes. others: the videos of the other datasets.
 
-    If self_blend is above 0, all fakes of a dataset of real videos are made. A dataset of fakes is paired with the real
+    If self_blend is above 0, a dataset of real videos gets only made fakes. A dataset of fakes is paired with real
     videos of the others.
     """
     if not own:

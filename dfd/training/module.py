@@ -21,7 +21,7 @@ import pytorch_lightning as pl  # isort: skip
 LEARNING = "learning"
 """Key of a checkpoint: the weights being trained, when "state_dict" holds their EMA."""
 SUMS = "told"
-"""Key of a checkpoint: the sums of its epoch so far. Stopped runs have it: do not rename it."""
+"""Key of a checkpoint: sums of its epoch so far. Existing checkpoints have it: do not rename it."""
 
 
 class TrainConfig(DrawConfig):
@@ -69,12 +69,12 @@ class ClipClassifier(pl.LightningModule):
         self.model = model
         self.config = config
         self.header = header
-        # In a list: as an attribute its weights would be registered, and saved twice.
+        # In a list: as an attribute it would be registered as a submodule, and saved twice.
         self.average = [AveragedModel(model, avg_fn=self._mean, use_buffers=True)] if config.ema else []
         self.sums = torch.zeros(3, dtype=torch.float64)
 
     def on_fit_start(self) -> None:
-        """Put frozen layers into eval mode, which model.train() does here; move the EMA to the model's device."""
+        """Set frozen layers to eval mode, through model.train(); move the EMA to the model's device."""
         self.model.train()
         for average in self.average:
             average.to(self.device)
@@ -84,7 +84,7 @@ class ClipClassifier(pl.LightningModule):
         self.sums.zero_()
 
     def on_train_batch_start(self, batch: Clips, batch_idx: int) -> None:
-        """Seed dropout by the batch's number, so that a resumed run draws the same."""
+        """Seed dropout with the batch's number, so that a resumed run draws the same."""
         place = [self.config.seed, self.current_epoch, batch_idx, self.global_rank]
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
 
@@ -104,7 +104,7 @@ class ClipClassifier(pl.LightningModule):
         return float(self.sums[0] / self.sums[2].clamp(min=1))
 
     def kept(self) -> nn.Module:
-        """The model that is saved: the EMA if there is one, else the network itself."""
+        """The model to save: the EMA if there is one, else the network itself."""
         return self.average[0].module if self.average else self.model
 
     def averages(self) -> dict[str, float]:
@@ -113,7 +113,7 @@ class ClipClassifier(pl.LightningModule):
         return {"loss": loss / max(1.0, clips), "accuracy": right / max(1.0, clips)}
 
     def _of_all_devices(self) -> torch.Tensor:
-        """`sums`, the mean over devices."""
+        """`sums` averaged over devices."""
         mean = self.trainer.strategy.reduce(self.sums.to(self.device, torch.float32), reduce_op="mean")
         return torch.as_tensor(mean, dtype=torch.float64).cpu()
 
@@ -163,7 +163,7 @@ class ClipClassifier(pl.LightningModule):
             checkpoint["state_dict"] = checkpoint[LEARNING]
 
     def transfer_batch_to_device(self, batch: Clips, device: torch.device, dataloader_idx: int) -> Clips:
-        """Move a batch. Lightning's own way writes into the dataclass, which is frozen."""
+        """Move a batch. Lightning's default assigns to the dataclass, which is frozen."""
         return Clips(
             batch.images.to(device, non_blocking=True), batch.labels.to(device, non_blocking=True), batch.names
         )
@@ -174,7 +174,7 @@ class ClipClassifier(pl.LightningModule):
         return list(backbone.parameters()) if self.header.model.weights and isinstance(backbone, nn.Module) else []
 
     def _mean(self, mean: torch.Tensor, now: torch.Tensor, steps: torch.Tensor | int) -> torch.Tensor:
-        """The EMA after one more step. Its decay rises from 0.1, so that the random start does not linger."""
+        """The EMA after one more step. Its decay rises from 0.1, so that the initial weights fade quickly."""
         if not now.is_floating_point():
             return now
         decay = min(self.config.ema, (1 + int(steps)) / (10 + int(steps)))

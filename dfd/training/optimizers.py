@@ -12,17 +12,16 @@ from torch.optim import SGD, Adam, AdamW, NAdam, Optimizer
 OptimizerName = Literal["sgd", "adam", "adamw", "nadam", "amsgrad", "nd-adam"]
 
 MOMENTUM = 0.9
-"""Of SGD, with Nesterov's correction."""
+"""SGD's momentum, with Nesterov's correction."""
 
 
 class NDAdam(Optimizer):
     """Adam that only rotates the weight vector of each unit and keeps its norm. A unit: the weights of one output.
 
-    A unit's gradient is projected to stand at right angles to its weights, one second moment serves the whole unit, and
-    after each step the weights are brought back to the norm that they started with: the learning rate is an angle.
-    Parameters of one dimension, and those with a unit of zeros, take AdamW's steps. Source: Zhang, Ma, Li and Wu 2017,
-    "Normalized Direction-preserving Adam", algorithm 1, whose norm is 1; here it is the network's own, so that
-    pretrained weights keep their meaning.
+    A unit's gradient is projected orthogonally to its weights, one second moment serves the whole unit, and after each
+    step the weights are rescaled to their initial norm: the learning rate is an angle. One-dimensional parameters, and
+    those with a unit of zeros, take AdamW's steps. Source: Zhang, Ma, Li and Wu 2017, "Normalized Direction-preserving
+    Adam", algorithm 1, which uses norm 1; here it is the initial norm, so that pretrained weights keep their meaning.
     """
 
     def __init__(
@@ -74,7 +73,7 @@ class NDAdam(Optimizer):
             parameter.mul_(1 - group["lr"] * group["weight_decay"]).sub_(step)
 
     def _begin(self, parameter: Tensor, inner: tuple[int, ...]) -> None:
-        """Units are found once: a weight of zeros, as of a head that starts at 0, has no direction to keep."""
+        """Find the units once. All-zero weights, as of a head that starts at 0, have no direction to keep."""
         state = self.state[parameter]
         state["step"] = torch.zeros(())
         state["first"] = torch.zeros_like(parameter)
@@ -95,8 +94,8 @@ MAKERS: dict[OptimizerName, Callable[..., Optimizer]] = {
 
 
 def create_optimizer(name: OptimizerName, groups: list[dict[str, Any]]) -> Optimizer:
-    """The optimizer called `name` over groups of parameters, each with its "lr" and "weight_decay".
+    """Create the optimizer called `name` over groups of parameters, each with its "lr" and "weight_decay".
 
-    Decay is decoupled from the gradient (AdamW's way) but for sgd and adam, where it is added to it.
+    Weight decay is decoupled (as in AdamW), except for sgd and adam, where it is added to the gradient.
     """
     return MAKERS[name](groups)

@@ -17,11 +17,11 @@ from dfd.training.module import TrainConfig
 import pytorch_lightning as pl  # isort: skip
 
 INNER = 5
-"""The training videos are split into so many parts, of which one is held out."""
+"""Number of parts into which the training videos are split; one is held out."""
 
 
 def judges(rows: Iterable[tuple[str, int, str]], config: TrainConfig) -> set[str]:
-    """Names of the videos to hold out, of rows (name, label, group), groups whole. Empty without patience.
+    """Names of the videos to hold out. rows: (name, label, group); groups stay whole. Empty without patience.
 
     Raises ConfigError when the rows cannot be split so that all parts have both classes.
     """
@@ -39,8 +39,8 @@ def judges(rows: Iterable[tuple[str, int, str]], config: TrainConfig) -> set[str
 class Patience(pl.Callback):
     """After each epoch: measures the model on `held` and keeps the best weights so far.
 
-    Ends the training after `epochs` epochs without a better balanced log loss. Must run before `curve`, whose row gets
-    the loss as inner_loss. Its state is in the checkpoint.
+    Ends the training after `epochs` epochs without a lower balanced log loss. Must run before `curve`, whose row
+    includes the loss as inner_loss. Its state is saved in the checkpoint.
     """
 
     def __init__(self, held: HeldVideos, epochs: int, curve: Curve) -> None:
@@ -65,15 +65,15 @@ class Patience(pl.Callback):
         trainer.should_stop = trainer.should_stop or self.since >= self.epochs
 
     def state_dict(self) -> dict[str, Any]:
-        """The part of the checkpoint that is its own."""
+        """Its state in the checkpoint."""
         return {"best": self.best, "since": self.since, "weights": self.weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore that part."""
+        """Restore that state."""
         self.best, self.since, self.weights = state["best"], state["since"], state["weights"]
 
     def keep_best(self, checkpoint: Path) -> None:
-        """Replace the checkpoint's last weights by the best, at the end. Raises OSError on a full disk."""
+        """At the end replace the checkpoint's last weights by the best. Raises OSError on a full disk."""
         if not self.weights:
             return
         saved = torch.load(checkpoint, map_location="cpu", weights_only=True)

@@ -1,6 +1,6 @@
-"""Recipes: the settings of a training under a name. Each is a short function, whose docstring begins with its purpose.
+"""Recipes: named training settings. Each is a short function whose docstring begins with its purpose.
 
-A YAML file or options on the command line change some of the settings.
+A YAML file or command-line options change some of the settings.
 """
 
 import json
@@ -21,7 +21,7 @@ from dfd.models import ModelConfig
 from dfd.training.module import TrainConfig
 
 UNREADABLE = (OSError, yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError)
-"""Exceptions of PyYAML, which depend on what is wrong with a file."""
+"""PyYAML's exceptions, which vary with the defect of a file."""
 
 
 class Recipe(Config):
@@ -181,7 +181,7 @@ def recipe(name: str) -> Recipe:
 
 
 def purpose(name: str) -> str:
-    """What a recipe is for, in a line.
+    """The purpose of a recipe, in a line.
 
     >>> purpose("tiny")
     'Seconds on two cores: a smoke test that learns next to nothing.'
@@ -190,7 +190,8 @@ def purpose(name: str) -> str:
 
 
 def changed(base: Recipe, changes: Mapping[str, Any], where: str) -> Recipe:
-    """`base` with some settings changed, checked again. changes: by part, then by name. where: their place, for errors.
+    """`base` with some settings changed, and validated again. changes: by part, then by name. where: for error
+    messages.
 
     Raises ConfigError.
 
@@ -209,7 +210,7 @@ def changed(base: Recipe, changes: Mapping[str, Any], where: str) -> Recipe:
 
 
 def read_yaml(path: Path, base: Recipe) -> Recipe:
-    """`base` with the settings that a YAML file gives: all, as as_yaml writes them, or a few. Raises ConfigError."""
+    """`base` updated from a YAML file with all settings, as as_yaml writes it, or a few. Raises ConfigError."""
     try:
         given = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -224,7 +225,7 @@ def read_yaml(path: Path, base: Recipe) -> Recipe:
 
 
 def as_yaml(recipe: Recipe, title: str) -> str:
-    """Every setting as YAML that read_yaml reads, each with its meaning as a comment. title: the first line.
+    """Every setting as YAML that read_yaml reads, with its description as a comment. title: the first line.
 
     >>> as_yaml(tiny(), "Tiny").splitlines()[2]
     '  name: "lstm"  # architecture, a name that `dfd models` lists'
@@ -233,6 +234,6 @@ def as_yaml(recipe: Recipe, title: str) -> str:
     for part, settings in recipe.model_dump(mode="json").items():
         lines.append(f"{part}:  # {Recipe.model_fields[part].description}")
         fields = type(getattr(recipe, part)).model_fields
-        for name, value in settings.items():  # a JSON value is YAML, too
+        for name, value in settings.items():  # JSON values are valid YAML
             lines.append(f"  {name}: {json.dumps(value, ensure_ascii=False)}  # {fields[name].description}")
     return "\n".join(lines) + "\n"

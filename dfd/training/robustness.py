@@ -1,6 +1,6 @@
-"""A finished cross-validation scored again on distorted videos, as the competition's private test has them.
+"""Score a finished cross-validation again on distorted videos, like those of the competition's private test set.
 
-distort.json                the measures of each distortion, and of the videos as they are
+distort.json                the measures of each distortion, and of the undistorted videos
 distort/NAME.csv            out-of-fold predictions under that distortion, as a submission: the file that is scored
 fold-K/distort/NAME.json    the same for one fold, with the logit of each clip
 """
@@ -30,9 +30,9 @@ CLEAN = "as it is"
 def distort(store: FaceStore | Datasets, run: Path, runtime: Runtime = PLAIN) -> dict[str, dict[str, Any]]:
     """Score every fold of the cross-validation in `run` under each of DISTORTIONS, by the model that has not seen it.
 
-    Returns the measures by distortion, CLEAN first, each with what it means and, as `against`, how its losses differ
-    from the clean ones. What was scored before is kept. Raises ConfigError when `run` is no finished cross-validation
-    of the videos in `store`; OutOfTimeError at `runtime.until`.
+    Returns the measures by distortion, CLEAN first, each with its description and, as `against`, the differences of its
+    losses from the clean ones. Existing scores are kept. Raises ConfigError when `run` is not a finished
+    cross-validation of the videos in `store`; OutOfTimeError at `runtime.until`.
     """
     oof = read_oof(run)
     if oof is None:
@@ -63,7 +63,7 @@ def distort(store: FaceStore | Datasets, run: Path, runtime: Runtime = PLAIN) ->
 def _score(
     name: str, run: Path, oof: OutOfFold, records: dict[str, VideoRecord], progress: "_Progress"
 ) -> dict[str, VideoScore]:
-    """Every video's score under one distortion."""
+    """Score every video under one distortion."""
     scores: dict[str, VideoScore] = {}
     for fold, rows in oof.folds.groupby("fold"):
         held = [records[video] for video in rows["filename"]]
@@ -76,7 +76,7 @@ def _score(
 
 @dataclass(frozen=True)
 class _Progress:
-    """Reports a part's videos as a share of all `total`, of which `before` were done before it."""
+    """Reports a part's videos as a share of all `total`, of which `before` are done already."""
 
     runtime: Runtime
     before: int

@@ -1,7 +1,7 @@
-"""Starting weights scored as they are, on the folds of a cross-validation: what training has to beat.
+"""Score starting weights, untrained, on the folds of a cross-validation: the baseline for training.
 
-zero-shot/folds.csv, oof.csv, oof.json, score.json    as a cross-validation has them, of the weights alone
-zero-shot/weights.json                                which weights
+zero-shot/folds.csv, oof.csv, oof.json, score.json    as in a cross-validation, for the weights alone
+zero-shot/weights.json                                identifies the weights
 """
 
 import json
@@ -37,9 +37,10 @@ def zero_shot(
     grouping: Grouping | None = None,
     allow_seen: bool = False,
 ) -> dict[str, Any]:
-    """Score every video of `store` by the recipe's starting weights into `out`, without training: the measures.
+    """Score every video of `store` with the recipe's starting weights into `out`, without training. Returns the
+    measures.
 
-    The folds are those of crossval with the same arguments. Raises ConfigError when the weights are no checkpoint of
+    The folds are those of crossval with the same arguments. Raises ConfigError when the weights are not a checkpoint of
     dfd, have seen a video (unless `allow_seen`), or `out` is of other weights; OutOfTimeError at `runtime.until`.
     """
     weights = recipe.model.weights
@@ -60,9 +61,9 @@ def compare_with_start(
     runtime: Runtime = PLAIN,
     grouping: Grouping | None = None,
 ) -> dict[str, Any] | None:
-    """The measures of a finished cross-validation's starting weights on its own folds; None where they are no model.
+    """Measure the starting weights of a finished cross-validation on its own folds; None if they are not a model.
 
-    against: by how much the trained models' losses are higher.
+    against: how much higher the trained models' losses are.
     """
     if weights is None or not is_checkpoint(weights):
         return None
@@ -79,7 +80,7 @@ def _score(
     runtime: Runtime,
     grouping: Grouping | None,
 ) -> dict[str, Any]:
-    """Score what is not scored yet. Raises ConfigError when `out` is of other weights."""
+    """Score the videos that are not scored yet. Raises ConfigError when `out` is of other weights."""
     identity, note = sha256(weights), out / "weights.json"
     if note.is_file() and json.loads(note.read_text(encoding="utf-8"))["sha256"] != identity:
         raise ConfigError(f"{out} is of other weights than {weights}: name another folder, or delete it")

@@ -1,1 +1,1 @@
-"""Videos: which there are (manifest), decoded (decode) by slices (segments), written (encode), many (workers)."""
+"""Videos: listing (manifest), decoding (decode), segments (segments), encoding (encode), and workers (workers)."""

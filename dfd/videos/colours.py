@@ -1,9 +1,9 @@
-"""The colours that a player shows: what a frame's tags stand for, and HDR as an ordinary (SDR) screen shows it.
+"""Convert decoded frames to the colours that a player shows, and HDR to what an ordinary (SDR) screen shows.
 
-Tags are followed. A frame without a matrix, or with one that no converter knows, has BT.601's where its video has fewer
-than 720 lines and BT.709's otherwise, as in Firefox and Chrome. Without a range its numbers are limited (16 to 235),
-unless its pixel format says that they are full. SDR is shown as it is coded, whatever its transfer, as on a screen of
-gamma 2.4 (BT.1886); only primaries that are tagged as wide are brought to BT.709's. HDR goes by `rolled_off`.
+Tags are honoured. A frame with no matrix, or one unknown to the converter, gets BT.601 if its video has fewer than 720
+lines and BT.709 otherwise, as in Firefox and Chrome. Without a range tag its values are limited (16 to 235), unless its
+pixel format is full range. SDR is shown as coded, whatever its transfer function, as on a screen of gamma 2.4
+(BT.1886); only primaries tagged as wide are converted to BT.709's. HDR is tone-mapped by `rolled_off`.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from numpy.typing import NDArray
 
 Curve = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-"""From codes in [0,1] to light, of which 1 is white."""
+"""Maps codes in [0,1] to linear light, where 1 is white."""
 
 MATRICES = {1: 1, 4: 4, 5: 5, 6: 6, 7: 7, 9: 9, 10: 9}
-"""FFmpeg's numbers of the matrices that its converter knows, and of one that is close to one of them (10, BT.2020 of
-constant luminance): what is taken for it."""
+"""FFmpeg's numbers of the matrices that its converter supports, and a substitute for one close to them (10, BT.2020
+with constant luminance)."""
 RANGES = (ColorRange.MPEG, ColorRange.JPEG)
 HIGH_DEFINITION = 720
-"""Lines from which on a picture without a matrix is taken for BT.709."""
+"""Least number of lines for which an image without a matrix gets BT.709."""
 WHITE = 65280
 """White in FFmpeg's 16-bit RGB: 255 * 256."""
 GAMMA = 2.4
 KNEE = 0.8
-"""Light up to here, of SDR's white, is shown as it is; above it is rolled off, and never quite reaches white."""
+"""Share of SDR's white up to which light is unchanged. Above it is compressed and approaches white asymptotically."""
 DIFFUSE = 203.0
-"""Candelas per square metre of white paper in PQ, which is shown as SDR's white (BT.2408)."""
+"""Candelas per square metre of white paper in PQ, shown as SDR's white (BT.2408)."""
 
 NAMED = frozenset(ColorPrimaries) - {ColorPrimaries.UNSPECIFIED}
 WIDE: dict[int, tuple[tuple[float, float, float], ...]] = {
@@ -40,21 +40,21 @@ WIDE: dict[int, tuple[tuple[float, float, float], ...]] = {
     ColorPrimaries.SMPTE431: ((1.2249, -0.2247, 0.0), (-0.0420, 1.0419, 0.0), (-0.0197, -0.0786, 1.0979)),
     ColorPrimaries.SMPTE432: ((1.2249, -0.2247, 0.0), (-0.0420, 1.0419, 0.0), (-0.0197, -0.0786, 1.0979)),
 }
-"""From the light of wider primaries (BT.2020, P3) to that of BT.709."""
+"""Matrices from linear wide primaries (BT.2020, P3) to those of BT.709."""
 
 
 def linear(code: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Light, 1 for white, of a code in [0,1] that counts light."""
+    """Linear light, 1 for white, of a linear code in [0,1]."""
     return code
 
 
 def gamma(code: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Light, 1 for white, of SDR's code in [0,1]."""
+    """Linear light, 1 for white, of an SDR code in [0,1]."""
     return code**GAMMA
 
 
 def pq(code: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Light, 1 for white paper, of PQ's code in [0,1] (SMPTE 2084).
+    """Linear light, 1 for white paper, of a PQ code in [0,1] (SMPTE 2084).
 
     >>> pq(np.array([0.0, 0.5807, 1.0])).round(2).tolist()
     [0.0, 1.0, 49.26]
@@ -64,9 +64,9 @@ def pq(code: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def hlg(code: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Light, 1 for white paper (a code of 0.75, BT.2408), of HLG's code in [0,1] (ARIB STD-B67).
+    """Linear light, 1 for white paper (a code of 0.75, BT.2408), of an HLG code in [0,1] (ARIB STD-B67).
 
-    It is the light of the scene: BT.2100's system gamma is 1 on a screen that is as bright as an ordinary one.
+    It is scene light: on a screen of ordinary brightness BT.2100's system gamma is 1.
 
     >>> hlg(np.array([0.0, 0.5, 0.75, 1.0])).round(2).tolist()
     [0.0, 0.31, 1.0, 3.77]
@@ -76,7 +76,7 @@ def hlg(code: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def rolled_off(light: NDArray[np.float64]) -> NDArray[np.float64]:
-    """HDR's light on an SDR screen: the same up to KNEE, above it with a slope that falls from 1 to 0.
+    """Tone-map HDR light for an SDR screen: unchanged up to KNEE, then with a slope falling from 1 to 0.
 
     >>> rolled_off(np.array([0.5, 0.8, 1.0, 49.26])).round(3).tolist()
     [0.5, 0.8, 0.9, 0.999]
@@ -90,11 +90,11 @@ HDR: dict[int, tuple[str, Curve]] = {ColorTrc.SMPTE2084: ("PQ", pq), ColorTrc.AR
 
 @dataclass(frozen=True)
 class Colours:
-    """How the numbers of a video's frames become RGB.
+    """Conversion of a video's frames to RGB.
 
-    matrix: FFmpeg's number, for frames that name none. tagged: whether the first one names it. hdr: "PQ" or "HLG", else
-    empty. light: from RGB's code to light, None where the code is shown as it is. wide: FFmpeg's number of primaries
-    that are brought to BT.709's, 0 for none.
+    matrix: FFmpeg's number, for untagged frames. tagged: whether the first frame has a matrix. hdr: "PQ", "HLG" or
+    empty. light: from RGB code to linear light; None if the code is shown unchanged. wide: FFmpeg's number of primaries
+    to convert to BT.709's, 0 for none.
     """
 
     matrix: int = Colorspace.ITU601
@@ -105,7 +105,7 @@ class Colours:
 
     @classmethod
     def of(cls, first: VideoFrame) -> Colours:
-        """As a video's first frame says."""
+        """Choose by the tags of a video's first frame."""
         guess = Colorspace.ITU601 if first.height < HIGH_DEFINITION else Colorspace.ITU709
         matrix, tagged = MATRICES.get(first.colorspace, guess), first.colorspace in MATRICES
         wide = first.color_primaries if first.color_primaries in WIDE else 0
@@ -118,22 +118,22 @@ class Colours:
 
     @property
     def plain(self) -> bool:
-        """Whether a converter shows the same that knows matrix and range, and takes BT.601 where no frame names one."""
+        """Whether a plain converter, which knows matrix and range and defaults to BT.601, gives the same."""
         return self.light is None and (self.tagged or self.matrix == Colorspace.ITU601)
 
     @property
     def format(self) -> str:
-        """FFmpeg's name of the RGB that `shown` takes: of 16 bits where light is counted, else of 8."""
+        """FFmpeg's name of the RGB format that `shown` takes: 16 bits if light is converted, else 8."""
         return "rgb48le" if self.light else "rgb24"
 
     def tag(self, frame: VideoFrame) -> None:
-        """Give `frame` the matrix and range that it is converted by: its own, where FFmpeg's converter knows them."""
+        """Set the matrix and range for converting `frame`: its own if FFmpeg's converter supports them."""
         frame.colorspace = MATRICES.get(frame.colorspace, self.matrix)
         if frame.color_range not in RANGES:
             frame.color_range = ColorRange.UNSPECIFIED
 
     def shown(self, rgb: NDArray) -> NDArray[np.uint8]:
-        """RGB (H,W,3) of `format` as uint8 for an SDR screen of BT.709."""
+        """Convert RGB (H,W,3) of `format` to uint8 for a BT.709 SDR screen."""
         if self.light is None:
             return rgb
         light = _lights(self.light)[rgb]
@@ -145,18 +145,18 @@ class Colours:
 
 
 ORDINARY = Colours()
-"""Of a video that tells nothing, in less than high definition."""
+"""Default for a video without tags, below high definition."""
 
 
 @cache
 def _lights(light: Curve) -> NDArray[np.float32]:
-    """The light of each of the 65536 numbers of 16-bit RGB."""
+    """Look-up table of linear light for the 65536 values of 16-bit RGB."""
     return light(np.minimum(np.arange(65536) / WHITE, 1)).astype(np.float32)
 
 
 @cache
 def _codes(light: Curve, hdr: bool) -> tuple[NDArray[np.uint8], float]:
-    """SDR's codes of light from 0 to the brightest there is, at even steps of its square root; and that brightest."""
+    """SDR codes of light from 0 to the maximum, at even steps of its square root; and the maximum."""
     top = float(light(np.array([1.0]))[0])
     steps = np.linspace(0, 1, 65536) ** 2 * top
     return np.round(255 * (rolled_off(steps) if hdr else steps) ** (1 / GAMMA)).astype(np.uint8), top

@@ -1,4 +1,4 @@
-"""Opening a film: PyAV's container, the stream in it that is the video, and what both claim."""
+"""Open a video file with PyAV: the container, its video stream, and what both claim."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from dfd.types import Film
 from dfd.videos.pictures import THREADS
 
 DEMUXERS = "mov,matroska,avi,flv,asf,mpegts,mpeg,ogg,mxf,dv,gif"
-"""FFmpeg's readers that stay inside their file. Playlists (hls, concat, dash) open other files that they name."""
+"""FFmpeg demuxers that read only their own file. Playlists (hls, concat, dash) open other files."""
 ASIDE = Disposition.attached_pic | Disposition.timed_thumbnails
-"""What a stream says of itself that is no video: a cover, and thumbnails."""
+"""Dispositions of streams that are not videos: covers and thumbnails."""
 ALIKE = 0.9
-"""Streams whose lengths are in no smaller ratio are about as long."""
+"""Streams whose lengths have at least this ratio count as equally long."""
 
 
 @contextmanager
 def open_film(film: Film, wary: bool = False) -> Iterator[VideoStream]:
-    """The video stream of `film`, read in one thread. Whatever fails on the way is a VideoReadError.
+    """Open the video stream of `film`, for reading in one thread. Every failure becomes a VideoReadError.
 
-    Of several streams it is the longest: see `longest`. wary: a frame that leans on one that is lost counts as damaged,
-    too; otherwise decoders make something up.
+    Of several streams it selects the longest: see `longest`. wary: also treat a frame as damaged if a reference frame
+    is lost; otherwise decoders conceal the loss.
     """
     with _open(film) as container:
         streams = [stream for stream in container.streams.video if not stream.disposition & ASIDE]
@@ -60,18 +60,18 @@ def _open(film: Film) -> Iterator[InputContainer]:
     except ArgumentError:
         raise VideoReadError(path, f"no video file, or of none of the kinds that are read ({DEMUXERS})") from None
     except (FFmpegError, OSError) as error:
-        greedy = isinstance(error, MemoryError)  # FFmpeg's: a picture is too large, or damage claims that it is
+        greedy = isinstance(error, MemoryError)  # from FFmpeg: the frame is too large, or damage makes it seem so
         reason = "it asks for more memory than there is" if greedy else (error.strerror or str(error)).lower()
         raise VideoReadError(path, reason) from None
 
 
 def called(film: Film) -> Path:
-    """What an error calls a film."""
+    """The name of a film in error messages."""
     return film if isinstance(film, Path) else Path("a film in memory")
 
 
 def _check_regular(path: Path) -> None:
-    """Raise VideoReadError unless `path` is a file with bytes in it: to open a FIFO would wait for ever."""
+    """Raise VideoReadError unless `path` is a non-empty regular file. Opening a FIFO would block for ever."""
     if not path.is_file():
         other = "a folder, not a video file" if path.is_dir() else "not a regular file"
         raise VideoReadError(path, other if path.exists() else "no such file")
@@ -82,17 +82,17 @@ def _check_regular(path: Path) -> None:
 def rate_of(stream: VideoStream) -> float:
     """Frames a second, in [0.1, 1000]."""
     rate = stream.average_rate or stream.guessed_rate or stream.base_rate
-    return float(rate) if rate and 0.1 <= rate <= 1000 else 25.0  # the container gives none, or an impossible one
+    return float(rate) if rate and 0.1 <= rate <= 1000 else 25.0  # the container has none, or an impossible one
 
 
 def claimed_frames(stream: VideoStream) -> int:
-    """Frames that the container promises to show; 0 where it does not say."""
-    indexed = "mp4" in stream.container.format.name  # its plain count has what an edit list cuts away in it
+    """Number of frames shown, according to the container; 0 if it does not say."""
+    indexed = "mp4" in stream.container.format.name  # its plain count includes frames cut by an edit list
     return sum(not entry.is_discard for entry in stream.index_entries if indexed) or stream.frames
 
 
 def packets_of(stream: VideoStream) -> Iterator[Packet]:
-    """The stream's packets in decoding order, up to the end or the first that cannot be reached."""
+    """The stream's packets in decoding order, up to the end or the first that cannot be read."""
     return _packets([stream])
 
 
@@ -101,14 +101,14 @@ def _packets(streams: Sequence[VideoStream]) -> Iterator[Packet]:
     assert isinstance(container, InputContainer)
     try:
         for packet in container.demux(*streams):
-            if packet.size:  # an empty one would end the decoder
+            if packet.size:  # an empty packet would flush the decoder
                 yield packet
-    except (FFmpegError, IndexError):  # IndexError: PyAV's, where another stream begins midway
+    except (FFmpegError, IndexError):  # PyAV raises IndexError if another stream starts midway
         return
 
 
 def _longest(film: Film, streams: Sequence[VideoStream]) -> int:
-    """Place among several `streams` of the one that is the video, by their packets: headers say little."""
+    """Index among several `streams` of the video, judged by their packets, since headers are unreliable."""
     times: dict[int, list[float]] = {stream.index: [] for stream in streams}
     with _open(film) as container:
         for packet in _packets([stream for stream in container.streams.video if stream.index in times]):
@@ -120,9 +120,9 @@ def _longest(film: Film, streams: Sequence[VideoStream]) -> int:
 
 
 def longest(streams: Sequence[tuple[int, float, int]]) -> int:
-    """Which of several streams is the video: the longest. Each is (pictures, seconds, pixels of a picture).
+    """Index of the longest stream, taken as the video. Each is (number of frames, seconds, pixels per frame).
 
-    Of those that are about as long it is the one with most pixels in all. A cover or a row of thumbnails is neither.
+    Of about equally long ones it takes the one with most pixels in total. Covers and thumbnails are never chosen.
 
     >>> longest([(1, 0.0, 9_000_000), (11, 10.0, 14_400), (300, 9.9, 2_000_000)])
     2

@@ -1,11 +1,11 @@
-"""Reading videos: the one door to PyAV and decord.
+"""Decode videos. Only dfd/videos/ imports PyAV and decord.
 
-PyAV reads by default: it gives the frames of a file cut short, of which decord gives none, converts only the pictures
-that are wanted, and finds them by their packets, which is exact in every container, where seeking is not. decord is for
-comparison: the same 8-bit pictures, bit for bit, of files in which it finds frames and that are shown in a plain way
-(Display.plain). CPU time of PyAV and of decord on a 1080p DFDC clip of 300 frames, 2 of them key frames (decoding all
-and converting none: 1): all 1.63, 2.73; 32 spread evenly 0.70, 1.38; 15 from the middle 0.39, 0.72. 15 of 150 stored
-crops, all key frames: 11 ms, 16 ms.
+PyAV is the default. It reads truncated files, which decord rejects, and converts only the requested frames. It finds
+them by their packets, which is exact in every container; seeking is not. decord serves as a comparison: it gives the
+same 8-bit frames, bit for bit, for files in which it finds frames and whose display is plain (Display.plain). CPU time
+of PyAV and of decord on a 1080p DFDC clip of 300 frames, 2 of them key frames (1: decoding all, converting none): all
+1.63, 2.73; 32 spread evenly 0.70, 1.38; 15 from the middle 0.39, 0.72. 15 of 150 stored crops, all key frames: 11 ms,
+16 ms.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ Decoder = Literal["pyav", "decord"]
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a container claims. width, height: pixels of a picture as it is shown. frames: 0 where it does not say.
+    """What a container claims. width, height: pixels of a displayed frame. frames: 0 if not stated.
 
-    fps: frames a second. display: how its pictures are shown.
+    fps: frames a second. display: how its frames are displayed.
     """
 
     path: Path
@@ -48,7 +48,7 @@ class VideoInfo:
 
 
 def probe(path: Path | str) -> VideoInfo:
-    """What the container of `path` claims. Raises VideoReadError: not a video file, or no picture decodes."""
+    """Read what the container of `path` claims. Raises VideoReadError: not a video file, or no frame decodes."""
     path = Path(path)
     first, display = first_frame(path)
     height, width, _ = View(first, display).shape
@@ -63,10 +63,10 @@ def read_frames(
     long_side: int | None = None,
     decoder: Decoder = "pyav",
 ) -> Frames:
-    """The frames at `indices`: positions of at least 0 in the order they are shown, in any order, repeats read once.
+    """Read the frames at `indices`: positions from 0 in display order, in any order, repeats read once.
 
-    long_side: longest side of the images in pixels; larger ones are reduced, smaller ones left. Frames that cannot be
-    read or lie past the end are left out and counted in `missing`. Raises VideoReadError when none can be read.
+    long_side: maximum longer side of the images in pixels; smaller ones are not enlarged. Frames that cannot be read or
+    lie past the end are left out and counted in `missing`. Raises VideoReadError when none can be read.
     """
     film = Path(film) if isinstance(film, str) else film
     wanted = np.unique(np.asarray(indices, np.int64))
@@ -88,9 +88,9 @@ def read_frames(
 
 
 class Footage:
-    """A video of which the packets and the first frame are known: what each pass over it takes.
+    """A video with its packet index and first frame, which every pass over it needs.
 
-    display: how its pictures are shown. Raises VideoReadError when no frame decodes.
+    display: how its frames are displayed. Raises VideoReadError when no frame decodes.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -101,7 +101,7 @@ class Footage:
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """What a person should know who sees the pictures: Display's caveats, and whether the file is cut short."""
+        """Caveats for viewers: Display's, and whether the file is truncated."""
         promised, lost = self._index.promised, self._index.promised - self._index.shown
         cut = lost >= max(1.0, self.fps)  # containers are often wrong by a few frames
         return (
@@ -110,11 +110,13 @@ class Footage:
         )
 
     def stream(self, plan: Plan) -> Iterator[Pictures]:
-        """The groups of frames that the plan asks for, in order: of each what can be read, perhaps nothing.
+        """Yield the groups of frames that `plan` requests, in order. A group has the frames that can be read, perhaps
+        none.
 
-        A frame is the same whatever else the plan asks for between a group's first frame and its last. All groups are
-        decoded in one pass, and between them only what they depend on, as long as nothing is damaged: a sound frame is
-        exact. A group that damage may have touched is read with care. Raises VideoReadError when the file is gone.
+        A frame does not depend on which others the plan requests between its group's first and last frame. All groups
+        are decoded in one pass, and between them only their reference frames, as long as nothing is damaged: an
+        undamaged frame is exact. A group that damage may affect is read separately. Raises VideoReadError when the file
+        has vanished.
         """
         path, index = self.path, self._index
         groups = list(plan(index.shown, self.fps))
@@ -130,7 +132,7 @@ class Footage:
 
 
 def stream_pictures(path: Path | str, plan: Plan) -> Iterator[Pictures]:
-    """Footage.stream of the video at `path`."""
+    """Open the video at `path` and call Footage.stream."""
     return Footage(path).stream(plan)
 
 
@@ -138,7 +140,7 @@ _Held = list[tuple[int, Picture]]
 
 
 def _view(first: VideoFrame, display: Display, group: NDArray[np.int64]) -> View:
-    """How a group's frames are held: as many as lie between its first one and its last, whatever is asked for there.
+    """The View for a group of frames. Memory is reserved for all frames between its first and last, requested or not.
 
     >>> [_view(VideoFrame(3840, 2160), Display(), np.array([0, last])).reduction for last in (79, 80)]
     [1, 2]
@@ -148,10 +150,10 @@ def _view(first: VideoFrame, display: Display, group: NDArray[np.int64]) -> View
 
 
 def _sound(path: Path, index: Index, groups: Sequence[NDArray[np.int64]], views: Sequence[View]) -> Iterator[_Held]:
-    """The frames of each group up to the first that damage may have touched.
+    """The frames of each group, up to the first that damage may affect.
 
-    What a frame depends on may be shown after it, and its damage then: a group is sound once all of that is shown.
-    Where frames are counted, since their times cannot be relied on, all is decoded whatever is asked for, and damage
+    A frame may depend on frames displayed later, and their damage shows only then: a group is sound once all of these
+    are decoded. If frames are counted because timestamps are unreliable, everything is decoded in any case, and damage
     makes no difference.
     """
     wanted = {position: view for group, view in zip(groups, views, strict=True) for position in group.tolist()}
@@ -181,12 +183,12 @@ def _sound(path: Path, index: Index, groups: Sequence[NDArray[np.int64]], views:
 
 
 def _with_care(path: Path, index: Index, group: NDArray[np.int64], view: View) -> _Held:
-    """The frames of one group in a damaged stretch, as far as they can be read.
+    """The readable frames of one group in a damaged stretch.
 
-    What a decoder makes up for damage depends on what it was given before. So frames that others depend on are decoded
-    from their key frame on without the rest, and of the rest only those are read that depend on no damage, each where
-    it is sound itself. Decoders that cannot leave out frames are given all. FFmpeg notices damage in H.264; of HEVC it
-    notices some, and shows the rest as it comes.
+    How a decoder conceals damage depends on its earlier input. So reference frames are decoded first, from their key
+    frame on and without the others. Of the others only those are read that depend on no damage and are undamaged
+    themselves. Decoders that cannot skip frames get all packets. FFmpeg reports damage in H.264; in HEVC it reports
+    only some and returns the rest as decoded.
     """
     span = set(range(int(group[0]), int(group[-1]) + 1))
     wanted = set(group.tolist())
@@ -205,7 +207,7 @@ def _with_care(path: Path, index: Index, group: NDArray[np.int64], view: View) -
 def _references(
     stream: VideoStream, index: Index, span: set[int], skips: bool, view: View
 ) -> tuple[dict[int, Picture], set[int | None]]:
-    """The frames of `span` that others depend on, by position; presentation times of damaged ones, there or before."""
+    """The reference frames in `span`, by position; and presentation times of damaged ones, there or earlier."""
     found: dict[int, Picture] = {}
     broken: set[int | None] = set()
     for packet in needed(stream, index, span):
@@ -228,7 +230,7 @@ def _references(
 
 
 def _sound_rest(path: Path, index: Index, rest: set[int], view: View) -> dict[int, Picture]:
-    """The frames at `rest`, on which no other depends, by position. What is damaged is found and left out in turn."""
+    """The frames at `rest`, which are not reference frames, by position. Damaged ones are dropped one by one."""
     asked = set(rest)
     while asked:
         found: dict[int, Picture] = {}
@@ -239,7 +241,7 @@ def _sound_rest(path: Path, index: Index, rest: set[int], view: View) -> dict[in
                         found[position] = Picture(frame, view)
                 return found
         except DamageError as damage:
-            if damage.position not in asked:  # it shows elsewhere: keep what came before
+            if damage.position not in asked:  # the damage is in another frame: keep the frames before it
                 return found
             asked.discard(damage.position)
     return {}
@@ -252,8 +254,8 @@ def _pictures_of(held: _Held, group: NDArray[np.int64], fps: float, index: Index
 
 
 def _read_with_decord(path: Path, wanted: NDArray[np.int64], long_side: int | None) -> Frames:
-    """read_frames through decord, of those files only in which it finds the same frames as PyAV."""
-    import decord  # loads a second FFmpeg, which only those who ask for it pay for
+    """read_frames with decord, for files in which it finds the same frames as PyAV."""
+    import decord  # loads a second FFmpeg, so import it only on request
 
     info, index = probe(path), read_index(path)
     if not info.display.plain:
@@ -265,7 +267,7 @@ def _read_with_decord(path: Path, wanted: NDArray[np.int64], long_side: int | No
     decord.logging.set_level(decord.logging.QUIET)
     try:
         reader = decord.VideoReader(str(path), width=width, height=height, num_threads=THREADS)
-        # It counts frames that an edit list hides and may wait for ever for promised frames that are not there.
+        # It counts frames hidden by an edit list, and may wait for ever for frames that the container only promises.
         if len(reader) != index.shown or not index.plain:
             raise VideoReadError(path, "decord does not find its frames exactly: read it with pyav")
         images = reader.get_batch(inside).asnumpy()

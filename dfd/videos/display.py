@@ -1,7 +1,6 @@
-"""The picture that a player shows: a decoded frame, turned or mirrored, at its display shape and in its colours.
+"""The frame that a player shows: decoded, rotated or mirrored, at its display aspect ratio and in its colours.
 
-This is the one place that knows how. Every frame and every still goes through it, and everything else sees only its
-pictures.
+Only this module knows about display. Every frame and every still passes through it; other modules see the result.
 """
 
 from __future__ import annotations
@@ -17,22 +16,22 @@ from numpy.typing import NDArray
 from dfd.videos.colours import ORDINARY, Colours
 
 Area = tuple[int, int, int, int]
-"""Of a picture: first row, the one after the last, first column, the one after the last."""
+"""An area of a frame: first row, end row, first column, end column; ends are exclusive."""
 
 Array = TypeVar("Array", bound=NDArray)
 
 LONGEST_PIXEL = 4
-"""Sides of a pixel in no larger ratio are believed: the longest in use are 2.9 to 1 (352x576 shown as 16:9)."""
+"""Largest plausible pixel aspect ratio. The most extreme in use is 2.9 to 1 (352x576 shown as 16:9)."""
 SKEWED = 1.0
-"""A larger angle than this to the nearest quarter turn, in degrees, is reported as a caveat."""
+"""A rotation further than this from the nearest quarter turn, in degrees, is reported as a caveat."""
 
 
 @dataclass(frozen=True)
 class Display:
-    """How a video's pictures are shown, all of them as the first one.
+    """How all frames of a video are displayed, according to the first one.
 
-    turns: quarter turns counter-clockwise, from stored to upright. mirrored: left and right change places after these.
-    pixel: width of a stored pixel to its height. caveats: what a person should know who sees the pictures.
+    turns: quarter turns counter-clockwise, from stored to upright. mirrored: then swap left and right. pixel: aspect
+    ratio of a stored pixel, width to height. caveats: for viewers.
     """
 
     turns: int = 0
@@ -43,7 +42,7 @@ class Display:
 
     @classmethod
     def of(cls, first: VideoFrame, pixel: Fraction | None) -> Display:
-        """Of a video, by its first decoded frame and its container's shape of a pixel."""
+        """Read from a video's first decoded frame, and its container's pixel aspect ratio."""
         caveats = []
         mirrored, angle = _orientation(first)
         turns = round(angle / 90)
@@ -60,11 +59,11 @@ class Display:
 
     @property
     def plain(self) -> bool:
-        """Whether decord shows the same: it turns pictures, and knows nothing else of how they are shown."""
+        """Whether decord displays the same. It applies rotations and nothing else."""
         return not self.mirrored and self.pixel == 1 and not self.caveats and self.colours.plain
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """(width, height) of a stored picture at its display shape, before it is turned: one of them grows.
+        """(width, height) of a stored frame at its display aspect ratio, before rotation. One side is enlarged.
 
         >>> Display(pixel=64 / 45).size(720, 576), Display(pixel=8 / 9).size(720, 480)
         ((1024, 576), (720, 540))
@@ -74,12 +73,12 @@ class Display:
         return width, round(height / self.pixel)
 
     def upright(self, picture: Array) -> Array:
-        """A picture (H,W,…) at its display shape, as stored, turned and mirrored."""
+        """Rotate and mirror a frame (H,W,…) at its display aspect ratio."""
         turned = np.rot90(picture, self.turns)
         return turned[:, ::-1] if self.mirrored else turned
 
     def before(self, area: Area, height: int, width: int) -> Area:
-        """Where an area of an upright picture of that size was before it was turned and mirrored.
+        """Map an area of an upright frame of that size to the frame before rotation and mirroring.
 
         >>> Display(turns=1).before((0, 1, 0, 2), 4, 3)  # the upper left corner was the upper right one, of 4 columns
         (0, 2, 3, 4)
@@ -96,15 +95,15 @@ class Display:
 
 
 def _orientation(frame: VideoFrame) -> tuple[bool, float]:
-    """Whether a frame is mirrored, and degrees counter-clockwise, in (-180, 180], that it is turned by before that."""
+    """Whether a frame is mirrored, and the rotation before that: degrees counter-clockwise, in (-180, 180]."""
     try:
         matrix: Any = frame.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # side data that PyAV has no name for: it tells angles all the same
+    except ValueError:  # PyAV has no name for this side data
         return False, float(frame.rotation)
     if matrix is None:
         return False, 0.0
     a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].astype(float).tolist()
-    determinant = a * d - b * c  # a point (x, y), y down, comes to (ax + cy, bx + dy)
+    determinant = a * d - b * c  # maps a point (x, y), y down, to (ax + cy, bx + dy)
     if not determinant:
         return False, 0.0
     if determinant < 0:

@@ -1,4 +1,4 @@
-"""Writing videos: H.264 in MP4 that any player opens, the same bytes from the same pictures."""
+"""Encode videos: H.264 in MP4 that any player opens. The same images give the same bytes."""
 
 from collections.abc import Iterable
 from fractions import Fraction
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from dfd.files import whole
 
 PRESET = "veryfast"
-"""For 150 crops of 256 pixels, all key frames, at crf 18: 155 ms and 457 kB, where "medium" takes 280 ms for 456 kB and
-"ultrafast" 125 ms for 622 kB; quality within 0.6 dB of each other."""
+"""x264's preset. 150 crops of 256 pixels, all key frames, at crf 18: 155 ms and 457 kB; "medium" takes 280 ms for 456
+kB, and "ultrafast" 125 ms for 622 kB. Quality is within 0.6 dB of each other."""
 MUXER = {"fflags": "+bitexact"}
-"""No version of the writer."""
+"""Leaves out the writer's version, so that the bytes do not depend on it."""
 ON_DISK = {"movflags": "+faststart"}
-"""The index before the pictures, so that a file cut short can be read as far as it goes."""
+"""Put the index first, so that a truncated file can be read as far as it goes."""
 BT601 = 6
-"""FFmpeg's number of the matrix by which pictures are converted."""
+"""FFmpeg's number of the conversion matrix."""
 ROTATIONS = (0, 90, 180, 270)
 
 
@@ -34,7 +34,7 @@ def write_video(
     keyframe_every: int = 1,
     rotation: int = 0,
 ) -> None:
-    """Write `images` to `path` as encode_video does, whole or not at all. Raises OSError where it cannot be written."""
+    """Write `images` to `path` with encode_video, atomically. Raises OSError if it cannot be written."""
     with whole(Path(path)) as partial:
         encode_video(partial, images, fps, crf=crf, keyframe_every=keyframe_every, rotation=rotation)
 
@@ -52,16 +52,16 @@ def encode_video(
 
     images: (T,H,W,3) uint8 RGB, an array or any iterable of T >= 1 images of one size. An odd height or width grows
     by one pixel, a repeat of the last row or column, since 4:2:0 halves both. fps: images a second, 0.01 to 1000.
-    crf: x264's quality, 0 (best) to 51. keyframe_every: frames from one key frame to the next; at 1 every frame is
-    one, decodes by itself, and is encoded alike whatever stands before it. rotation: degrees, 0, 90, 180 or 270, that a
-    reader turns the stored images counter-clockwise.
+    crf: x264's quality, 0 (best) to 51. keyframe_every: distance between key frames; at 1 every frame is a key frame,
+    decodes by itself, and is encoded independently of the frames before it. rotation: 0, 90, 180 or 270 degrees
+    counter-clockwise, which a reader applies to the stored images.
 
-    Raises ValueError for images or settings that do not hold.
+    Raises ValueError for invalid images or settings.
     """
     _check(fps, keyframe_every, rotation)
     options = {"crf": str(crf), "g": str(keyframe_every)}
     if keyframe_every == 1:
-        options["qcomp"] = "1"  # otherwise a frame's quality depends on how complex the earlier ones were
+        options["qcomp"] = "1"  # otherwise a frame's quality depends on the complexity of earlier frames
     muxer = {**MUXER, **(ON_DISK if isinstance(to, Path) else {})}
     with av.open(to, "w", format="mp4", container_options=muxer) as container:
         _encode(container, images, fps, options, rotation)
@@ -83,13 +83,13 @@ def _encode(
     first = next(pictures, None)
     if first is None:
         raise ValueError("no pictures to write")
-    rate = Fraction(fps).limit_denominator(1001)  # 29.97002997… is 30000/1001 again
-    options = {"preset": PRESET, "threads": "1", "sc_threshold": "0", "mbtree": "0", **options}  # its look-ahead varies
+    rate = Fraction(fps).limit_denominator(1001)  # restores 30000/1001 from 29.97002997…
+    options = {"preset": PRESET, "threads": "1", "sc_threshold": "0", "mbtree": "0", **options}  # deterministic
     stream = container.add_stream("libx264", rate=rate, options=options)
     height, width = np.shape(first)[:2]
     stream.width, stream.height = width + width % 2, height + height % 2
     stream.pix_fmt = "yuv420p"
-    stream.codec_context.colorspace = BT601  # without a tag a player takes BT.709 from 720 lines on
+    stream.codec_context.colorspace = BT601  # untagged, a player assumes BT.709 from 720 lines on
     if rotation:
         stream.set_display_rotation(rotation)
     for number, picture in enumerate(chain([first], pictures)):

@@ -1,4 +1,4 @@
-"""Where PyAV finds no picture decord tries, which brings an FFmpeg of its own, an older one."""
+"""Fall back to decord, which ships an older FFmpeg, if PyAV finds no frame."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -17,25 +17,25 @@ from dfd.videos.decode import Footage
 from dfd.videos.pictures import THREADS, Picture, Pictures, View
 
 HEAD = 12
-BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")  # of which one stands first in an MP4 or MOV
+BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")  # an MP4 or MOV starts with one of these
 BY_DECORD = "read by decord"
-"""Its caveat: decord turns pictures, and knows neither mirrors nor the shape of pixels nor HDR."""
+"""Caveat: decord applies rotations, but no mirroring, pixel aspect ratio or HDR conversion."""
 MATROSKA = b"\x1aE\xdf\xa3"
 
 
 @dataclass(frozen=True)
 class Source:
-    """A video that can be read. stream: what a plan asks for, as Footage.stream gives it. caveats: as Footage's."""
+    """A readable video. stream: yields the frames that a plan requests, see Footage.stream. caveats: see Footage."""
 
     stream: Callable[[Plan], Iterator[Pictures]]
     caveats: tuple[str, ...] = ()
 
 
 def open_source(path: Path) -> Source:
-    """The video at `path`, through PyAV, or where that finds no picture through decord.
+    """Open the video at `path` with PyAV, or with decord if PyAV finds no frame.
 
-    decord gets to see only what begins like an MP4 or a Matroska file, since it would follow a playlist to other files.
-    Raises VideoReadError, with PyAV's reason, where both fail.
+    decord only opens files that begin like MP4 or Matroska, since it would follow a playlist to other files.
+    Raises VideoReadError, with PyAV's reason, if both fail.
     """
     try:
         footage = Footage(path)
@@ -56,7 +56,7 @@ def _begins_as_container(path: Path) -> bool:
     False
     """
     try:
-        if not path.is_file():  # to open a FIFO would wait for ever
+        if not path.is_file():  # opening a FIFO would block for ever
             return False
         with path.open("rb") as file:
             head = file.read(HEAD)
@@ -66,7 +66,7 @@ def _begins_as_container(path: Path) -> bool:
 
 
 def _open_with_decord(path: Path) -> Source:
-    import decord  # loads a second FFmpeg, which only a broken file pays for
+    import decord  # loads a second FFmpeg, so import it only for a broken file
 
     try:
         with _silent():
@@ -81,7 +81,7 @@ def _open_with_decord(path: Path) -> Source:
 
 
 def _stream_with_decord(reader: Any, fps: float, plan: Plan) -> Iterator[Pictures]:
-    """Each group from its first frame to its last, so that it is the same whatever else is asked for."""
+    """Decode each group from its first frame to its last, so that it does not depend on the other requests."""
     import decord
 
     shown = len(reader)
@@ -97,7 +97,7 @@ def _stream_with_decord(reader: Any, fps: float, plan: Plan) -> Iterator[Picture
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Without the lines that decord's native code writes about broken files, whatever its level of logging."""
+    """Context that hides what decord's native code prints about broken files, whatever its log level."""
     kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nothing, 2)

@@ -1,4 +1,4 @@
-"""Which files below a folder are videos: by the ends of their names, and where these do not say, by how they begin."""
+"""Find the videos below a folder: by the suffixes of their names, or else by their first bytes."""
 
 import os
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ SUFFIXES = frozenset(
         ".mp4", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".ogm", ".ogv", ".qt", ".tod", ".ts", ".vob", ".webm", ".wmv",
     )
 )  # fmt: skip
-"""How files end that are videos. Of another end, a file is one where it begins as one."""
+"""Suffixes of videos. A file with an unknown suffix is a video if its first bytes say so."""
 ANIMATED = ".gif"
-"""Is read as a video, unless the folder holds pictures: then it is none of them."""
+"""Read as a video, unless the folder holds images: then it is ignored."""
 UNREAD = frozenset({".arw", ".avif", ".cr2", ".cr3", ".dng", ".gif", ".heic", ".heif", ".hif", ".jp2", ".jxl", ".nef"})
-"""Ends of pictures that are not read: iPhones' HEIC, raw formats of cameras, and animations."""
+"""Suffixes of unsupported images: iPhones' HEIC, raw formats of cameras, and animations."""
 SCRIPTS = frozenset({".ts", ".mts"})
-"""Ends that TypeScript has too: a text is no video."""
+"""Suffixes shared with TypeScript: text files are not videos."""
 OTHERS = frozenset(
     (
         ".aac", ".ac3", ".aif", ".aiff", ".amr", ".flac", ".m4a", ".m4b", ".mka", ".mks", ".mp3", ".oga", ".ogg",
@@ -30,31 +30,31 @@ OTHERS = frozenset(
         ".csv", ".json", ".txt",
     )
 )  # fmt: skip
-"""Ends of sound, of downloads that are not whole, and of lists and notes: such a file is not opened."""
+"""Suffixes of audio, partial downloads, lists and notes. These files are not opened."""
 PARTIAL = (".part", ".aria2", ".crdownload")
-"""With one of these after its name, a second file says that a video is not whole yet."""
+"""A second file with a video's name plus one of these suffixes marks the video as a partial download."""
 BEGINNINGS = (
     (4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (4, b"wide"),  # MP4, QuickTime
     (0, b"\x1a\x45\xdf\xa3"), (8, b"AVI "), (0, b"FLV\x01"), (29, b"theora"),  # Matroska, AVI, Flash, Ogg
     (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"), (0, b"\x00\x00\x01\xba"),  # ASF and WMV, MPEG
     (0, b"\x06\x0e\x2b\x34\x02\x05\x01\x01"), (0, b"\x1f\x07\x00"), (0, b"GIF8"),  # MXF, DV, GIF
 )  # fmt: skip
-"""Where in a file that is a video stands what."""
+"""Signatures of video files: (offset, bytes)."""
 NO_FILMS = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis", b"M4A ", b"M4B ", b"crx ")
-"""Kinds of MP4 that are pictures or sound."""
+"""MP4 brands of images or audio."""
 PACKETS = ((0, 188), (4, 192))
-"""Where an MPEG transport stream's first packet begins, and after how many bytes the next: each with 0x47."""
+"""Offset of the first packet in an MPEG transport stream, and packet length. Each packet starts with 0x47."""
 HEAD = 512
-"""Bytes that are looked at."""
+"""Number of bytes examined."""
 PASSED_OVER = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
-"""Folders of operating systems."""
+"""Folders of operating systems, to be ignored."""
 
 
 @dataclass(frozen=True)
 class Tree:
-    """What lies below a folder, by its path within, with forward slashes: videos, pictures, and other names.
+    """The contents of a folder, by relative path with forward slashes: videos, images, and other names.
 
-    Also what is called a video and is none, or cannot be read: it is put on record when it is opened.
+    Includes files that are named like a video but are not one or cannot be read; opening them records the failure.
     """
 
     root: Path
@@ -64,23 +64,23 @@ class Tree:
 
     @property
     def films(self) -> dict[str, Path]:
-        """The videos; where there are none, the pictures."""
+        """The videos; the images if there are no videos."""
         return self.videos or self.stills
 
     @property
     def unread(self) -> list[str]:
-        """Names of pictures of kinds that are not read."""
+        """Names of images in unsupported formats."""
         return [name for name in self.others if Path(name).suffix.lower() in UNREAD]
 
     def called(self, *names: str) -> list[str]:
-        """The other files of one of these names, which are in lower case, whatever their folder and case."""
+        """The other files with one of these (lower-case) names, in any folder and case."""
         return [other for other in self.others if other.rpartition("/")[2].lower() in names]
 
 
 def below(root: Path) -> Tree:
-    """Everything below a folder, sorted, less hidden files, such as macOS's ._a.mp4, and partial downloads.
+    """List everything below a folder, sorted, except hidden files (such as macOS's ._a.mp4) and partial downloads.
 
-    A link is followed, but no folder is listed twice. Raises ManifestError for a folder that cannot be listed.
+    Links are followed, but no folder is listed twice. Raises ManifestError for a folder that cannot be listed.
     """
     tree, animated = Tree(root), dict[str, Path]()
     for name, path in _walk(root, "", {root.resolve()}):
@@ -100,7 +100,7 @@ def below(root: Path) -> Tree:
 
 
 def _walk(folder: Path, prefix: str, seen: set[Path]) -> Iterator[tuple[str, Path]]:
-    """(name, path) of each file. seen: the resolved folders that are listed already, the root first."""
+    """Yield (name, path) of each file. seen: resolved folders listed so far, the root first."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
@@ -123,7 +123,7 @@ def _walk(folder: Path, prefix: str, seen: set[Path]) -> Iterator[tuple[str, Pat
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether it is one, or a link to one; a link to itself is not."""
+    """Whether an entry is a folder, or a link to one. A link to itself is not."""
     try:
         return entry.is_dir()
     except OSError:
@@ -131,12 +131,12 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _met_anyway(place: Path, seen: set[Path]) -> bool:
-    """Whether a link's folder is listed without it, or holds one that is: a loop."""
+    """Whether a linked folder is listed anyway, or contains one that is (a loop)."""
     return any(place.is_relative_to(other) or other.is_relative_to(place) for other in seen)
 
 
 def is_video(path: Path) -> bool:
-    """Whether a file is a video, by the end of its name; where that does not say, by how it begins.
+    """Whether a file is a video, by the suffix of its name, or else by its first bytes.
 
     >>> [is_video(Path(name)) for name in ("a.MTS", "a.mp4", "a.mp4.part", "a.mp3", "a.jpg", "no such file")]
     [True, True, False, False, False, False]
@@ -150,7 +150,7 @@ def is_video(path: Path) -> bool:
 
 
 def begins_as_video(head: bytes) -> bool:
-    """Whether a file of these first bytes is of a kind that videos are.
+    """Whether these first bytes of a file are those of a video format.
 
     >>> begins_as_video(bytes(4) + b"ftypisom"), begins_as_video(bytes(4) + b"ftypheic"), begins_as_video(b"text")
     (True, False, False)
@@ -163,7 +163,7 @@ def begins_as_video(head: bytes) -> bool:
 
 
 def _head(path: Path) -> bytes:
-    """The first bytes of a file; none of what cannot be read, or is no file: a pipe would not end."""
+    """The first bytes of a file; empty if it cannot be read or is not a regular file, since a pipe might never end."""
     try:
         if not path.is_file():
             return b""
@@ -174,5 +174,5 @@ def _head(path: Path) -> bytes:
 
 
 def _is_text(head: bytes) -> bool:
-    """A transport stream has zeros within its first packets."""
+    """Whether the bytes are text. A transport stream has zeros within its first packets."""
     return bool(head) and min(head) >= ord("\t")

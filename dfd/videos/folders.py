@@ -1,4 +1,4 @@
-"""Layouts that the names of folders tell: FaceForensics++, its mirrors, DeepFakeDetection, Celeb-DF, real and fake."""
+"""Layouts recognised by folder names: FaceForensics++, its mirrors, DeepFakeDetection, Celeb-DF, real and fake."""
 
 import re
 from collections import Counter
@@ -19,18 +19,18 @@ FAKE_WORDS = frozenset(
 )
 """Words in the name of a folder of real videos, or of fakes, in lower case."""
 PLAIN = frozenset({"real", "reals", "fake", "fakes"})
-"""Folders that say so when they stand alone; of the other words both kinds must be there."""
+"""Folder names that suffice alone. Of the other words both kinds must occur."""
 MASKS = "masks"
-"""FaceForensics++'s videos of where a picture was changed; nobody is in them."""
+"""FaceForensics++'s mask videos of changed pixels, which show nobody."""
 COMPRESSION = re.compile(r"(?<![a-z0-9])(raw|c0|c23|c40)(?![a-z0-9])", re.I)
-"""FaceForensics++'s."""
+"""FaceForensics++'s compressions."""
 
 Folder = tuple[str, Label]
-"""A folder that says of the videos below it what they are."""
+"""A folder whose name labels the videos below it."""
 
 
 def of_folders(tree: Tree) -> Found | None:
-    """The videos that lie in a folder of real videos or of fakes, whose names may say who is in them."""
+    """Read videos from folders of real videos and of fakes. Their names may say who is in them."""
     films = {name: path for name, path in tree.films.items() if MASKS not in name.lower().split("/")}
     folders_of = {name: folder for name in films if (folder := folder_of(name)) is not None}
     layout = _released(folders_of) or _by_label(folders_of)
@@ -54,7 +54,7 @@ def of_folders(tree: Tree) -> Found | None:
 
 
 def folder_of(name: str) -> Folder | None:
-    """The folder in a video's name that says whether it is real, and the label: the innermost that does.
+    """The innermost folder in a video's name that says whether it is real, and the label.
 
     >>> folder_of("train/0_real/a.mp4"), folder_of("Celeb-synthesis/id0_id1_0000.mp4"), folder_of("real_and_fake/a.mp4")
     (('0_real', 0), ('Celeb-synthesis', 1), None)
@@ -68,7 +68,7 @@ def folder_of(name: str) -> Folder | None:
 
 
 def _released(folders_of: Mapping[str, Folder]) -> str | None:
-    """The data set whose folders these are."""
+    """The public dataset with these folders."""
     folders = {folder.lower() for folder, _ in folders_of.values()}
     above = {part.lower() for name in folders_of for part in name.split("/")[:-1]}
     casts = {person.partition("/")[0] for name in folders_of for person in people_in(name)}
@@ -88,7 +88,8 @@ def _by_label(folders_of: Mapping[str, Folder]) -> str | None:
 
 
 def _compressions(*names: str) -> list[str]:
-    """
+    """The compressions in names of folders.
+
     >>> _compressions("FaceForensics++_C23"), _compressions("ff", "a/c40/1.mp4", "a/raw/1.mp4")
     (['c23'], ['c40', 'raw'])
     """
@@ -96,7 +97,7 @@ def _compressions(*names: str) -> list[str]:
 
 
 def _tested(tree: Tree, videos: Sequence[Video]) -> list[str]:
-    """What Celeb-DF's list of test videos says of these."""
+    """Notes on Celeb-DF's list of test videos, if there is one."""
     called, notes = Names(video.name for video in videos), []
     for name in tree.called(TEST_LIST.lower()):
         where = tree.root / name

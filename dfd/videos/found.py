@@ -1,4 +1,4 @@
-"""What a folder holds, and how it was understood."""
+"""The videos found in a folder, and how its layout was interpreted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,9 +12,9 @@ from dfd.videos.files import Tree
 class Found:
     """The videos of a folder, sorted by name.
 
-    layout: how they lie there, in words. by: what their labels are from; "" where they have none. methods: folders of
-    fakes, of a set that has one for each way of making them; else 0. left_out: what lies there and is not among
-    `videos`; why: in words that go on "3 videos are". notes: sentences on what else is there.
+    layout: description. by: source of the labels; "" without labels. methods: number of folders of fakes, in a dataset
+    with one per method; else 0. left_out: files that are not among `videos`; why: completes "3 videos are". notes:
+    sentences on other contents.
     """
 
     videos: tuple[Video, ...]
@@ -26,7 +26,7 @@ class Found:
     notes: tuple[str, ...] = ()
 
     def with_unlisted(self) -> "Found":
-        """The same, with what is left out as videos without a label."""
+        """A copy that adds what is left out, as videos without a label."""
         return replace(self, videos=by_name((*self.videos, *self.left_out)), left_out=())
 
 
@@ -38,9 +38,9 @@ def of_listed(
     why: str,
     films: Mapping[str, Path] | None = None,
 ) -> Found:
-    """Some of a folder's videos, of which `by` has the labels. The others are left out.
+    """Select the labelled videos of a folder; the others are left out. by: source of the labels.
 
-    films: all of them by name; if not given the folder's videos, and its pictures where some are among `videos`.
+    films: all candidates by name; by default the folder's videos, plus its images if `videos` has any.
     """
     if films is None:
         films = {**tree.videos, **(tree.stills if any(video.still for video in videos) else {})}
@@ -51,17 +51,17 @@ def of_listed(
 
 
 def of_anything(tree: Tree) -> Found:
-    """All videos below a folder, without labels; where there are none, the pictures."""
+    """All videos below a folder, without labels; the images if there are no videos."""
     left_out = unlabelled(tree.stills) if tree.videos else ()
     kind = "videos" if tree.videos else "pictures"
     return Found(by_name(unlabelled(tree.films)), f"a folder of {kind}", left_out=left_out, why="beside videos")
 
 
 def unlabelled(films: Mapping[str, Path]) -> tuple[Video, ...]:
-    """Videos by name and path, of which nothing else is known."""
+    """Videos by name and path, without further information."""
     return tuple(Video(path, name) for name, path in films.items())
 
 
 def by_name(videos: Sequence[Video]) -> tuple[Video, ...]:
-    """The same, sorted."""
+    """Sort videos by name."""
     return tuple(sorted(videos, key=lambda video: video.name))

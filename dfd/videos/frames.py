@@ -1,4 +1,4 @@
-"""Frames by their position in the video, in the order they are shown, damaged ones left out or reported."""
+"""Decode frames by position in display order. Damaged frames are left out or reported."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dfd.videos.index import Index, needed
 
 
 def asked_frames(stream: VideoStream, index: Index, asked: set[int]) -> Iterator[tuple[int, VideoFrame]]:
-    """(position, frame) of those `asked` for, in rising order."""
+    """Yield (position, frame) of the `asked` positions, in increasing order."""
     last = max(asked, default=-1)
     for position, frame in frames_of(stream, index, asked):
         if position in asked:
@@ -28,7 +28,7 @@ def asked_frames(stream: VideoStream, index: Index, asked: set[int]) -> Iterator
 
 
 class DamageError(Exception):
-    """A packet does not decode as its encoder meant it. position: of its frame, -1 where that is not known."""
+    """A packet is damaged. position: of its frame, -1 if unknown."""
 
     def __init__(self, position: int) -> None:
         super().__init__(position)
@@ -38,13 +38,13 @@ class DamageError(Exception):
 def frames_of(
     stream: VideoStream, index: Index, asked: set[int] | None = None, strict: bool = False
 ) -> Iterator[tuple[int, VideoFrame]]:
-    """(position, frame) in rising order: those `asked` for (None: all), and some that they depend on.
+    """Yield (position, frame) in increasing order: the `asked` positions (None: all), and some reference frames.
 
-    strict: raises DamageError where one is damaged, which otherwise is left out. What is shown before the key frame at
-    which decoding begins lacks what it depends on, and nothing depends on it.
+    strict: raise DamageError for a damaged frame, which otherwise is left out. Frames displayed before the key frame at
+    which decoding starts lack their references, and nothing depends on them.
     """
     last = -1
-    begun: int | None = None  # time of that key frame
+    begun: int | None = None  # presentation time of that key frame
     short: FFmpegError | None = None
     for packet in needed(stream, index, asked):
         begun = packet.pts if packet and begun is None else begun
@@ -56,12 +56,12 @@ def frames_of(
             frames = []
             short = error if isinstance(error, MemoryError) else short
         if packet is None:
-            stream.codec_context.flush_buffers()  # it can begin at another key frame now
+            stream.codec_context.flush_buffers()  # it can start at another key frame now
         for frame in frames:
             position = index.positions.get(frame.pts, -1) if index.positions else last + 1
             if strict and (frame.is_corrupt or 0 <= position <= last) and not _before(frame.pts, begun):
                 raise DamageError(position)
-            if position > last:  # a lost key frame makes the decoder give frames out of order
+            if position > last:  # after a lost key frame the decoder returns frames out of order
                 last = position
                 if not frame.is_corrupt:
                     yield position, frame
@@ -75,9 +75,9 @@ def _before(time: int | None, other: int | None) -> bool:
 
 
 def first_frame(path: Path) -> tuple[VideoFrame, Display]:
-    """The first frame that decodes, and how all are shown: as this one, and of its size."""
+    """The first frame that decodes, and how all frames are displayed: like this one, and at its size."""
     with open_film(path) as stream, suppress(FFmpegError):
-        for packet in islice(packets_of(stream), 1):  # alone it takes no time for the frames that a decoder waits for
+        for packet in islice(packets_of(stream), 1):  # one packet alone: no wait for delayed frames
             for frame in [*stream.decode(packet), *stream.decode(None)]:
                 return frame, Display.of(frame, stream.sample_aspect_ratio)
     with open_film(path) as stream:

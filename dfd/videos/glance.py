@@ -1,4 +1,4 @@
-"""One look at a video: its first frame that can be read."""
+"""Read only the first readable frame of a video."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,11 +8,11 @@ from dfd.videos.decode import read_frames
 from dfd.videos.stills import read_still
 
 FIRST = range(5)
-"""Frames that are tried: the first may be damaged."""
+"""Number of frames tried, since the first may be damaged."""
 
 
 def first_frame(video: Video, long_side: int) -> NDArray[np.uint8]:
-    """(H,W,3) uint8 RGB, upright, its longer side at most `long_side` pixels.
+    """Read the first readable frame: (H,W,3) uint8 RGB, upright, its longer side at most `long_side` pixels.
 
     Raises VideoReadError when none of the FIRST can be read.
     """

@@ -1,4 +1,4 @@
-"""A stream's packets, before any is decoded: which frame each of them is, and what it depends on."""
+"""Index a stream's packets without decoding: the frame of each packet, and its dependencies."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from av.video.stream import VideoStream
 from dfd.types import Film
 from dfd.videos.container import claimed_frames, open_film, packets_of, rate_of
 
-SKIPPERS = ("h264", "hevc")  # decoders that can skip, packet by packet, what no picture depends on
+SKIPPERS = ("h264", "hevc")  # decoders that can skip single packets of non-reference frames
 EXACT = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")  # containers in which decord finds frames
 
 
 @dataclass(frozen=True)
 class Index:
-    """A stream's packets, before any is decoded.
+    """A stream's packets, indexed without decoding.
 
-    positions: of the frames by presentation time, in the order shown; empty where the times cannot be relied on, and
-    frames are counted instead. order: places of their packets in the file, too. keys: presentation times of the key
-    frames, rising. plain: decord finds the same frames. fps: frames a second. shown: frames that there are packets for.
-    promised: as the container says, but never fewer than shown. latest: of each position the last one to be shown of
-    those whose packets come no later in the file.
+    positions: of the frames by presentation time, in display order; empty if the times are unreliable and frames are
+    counted instead. order: places of their packets in the file. keys: presentation times of the key frames, increasing.
+    plain: decord finds the same frames. fps: frames a second. shown: number of frames with packets. promised: number
+    according to the container, but at least shown. latest: for each position the last one displayed among those whose
+    packets come no later in the file.
     """
 
     positions: dict[int | None, int] = field(default_factory=dict)
@@ -38,9 +38,10 @@ class Index:
     latest: tuple[int, ...] = ()
 
     def key(self, time: int | None) -> int | None:
-        """Time of the key frame from which on the frame at `time` is decoded; None where it is shown before the first.
+        """Time of the key frame from which the frame at `time` is decoded; None if it is displayed before the first
+        one.
 
-        A frame that follows a key frame in the file and is shown before it depends on the key frame before that.
+        A frame that follows a key frame in the file but is displayed before it depends on the previous key frame.
         """
         count = 0 if time is None else bisect_right(self.keys, time)
         return self.keys[count - 1] if count else None
@@ -52,12 +53,12 @@ class Index:
         return after_key and self.order[other] < self.order[time]
 
     def settled(self, position: int) -> int:
-        """Position of the last frame to be shown of those whose packets come no later than that of `position`."""
+        """The last position displayed among those whose packets come no later than that of `position`."""
         return self.latest[position] if 0 <= position < len(self.latest) else position
 
 
 def read_index(film: Film) -> Index:
-    """One pass over the packets, which decodes nothing."""
+    """Index a stream in one pass over its packets, without decoding."""
     with open_film(film) as stream:
         claimed, container, fps = claimed_frames(stream), stream.container.format.name, rate_of(stream)
         packets = [(p.pts, p.is_keyframe, p.is_discard) for p in packets_of(stream)]
@@ -66,11 +67,11 @@ def read_index(film: Film) -> Index:
     shown = sum(not hidden for *_, hidden in packets)
     times = [time for time, *_ in packets if time is not None]
     order = sorted(times)
-    # A container without presentation times (AVI) repeats the decoding order, which B-frames belie.
+    # A container without presentation times (AVI) repeats the decoding order, which is wrong with B-frames.
     if (delayed and times == order) or len(set(times)) < len(packets):
         return Index(fps=fps, shown=shown, promised=max(claimed, shown))
     keys = [i for i, (_, key, _) in enumerate(packets) if key]
-    # Closed groups of pictures: no frame is shown before the key frame that it follows.
+    # Closed GOPs: no frame is displayed before the key frame that it follows.
     plain = alone and container in EXACT and all(times[i] == order[i] for i in keys)
     hidden = {time for time, _, discarded in packets if discarded}
     positions: dict[int | None, int] = {t: i for i, t in enumerate(t for t in order if t not in hidden)}
@@ -82,9 +83,9 @@ def read_index(film: Film) -> Index:
 
 
 def needed(stream: VideoStream, index: Index, asked: set[int] | None = None) -> Iterator[Packet | None]:
-    """The packets that the frames `asked` for (None: all) depend on, each from its key frame on.
+    """Yield the packets that the `asked` frames (None: all) depend on, from their key frames on.
 
-    None stands where packets are left out, and at the end: there the decoder gives what it holds back.
+    None marks a gap, and the end: there the decoder must return the frames that it holds back.
     """
     if asked is None or not index.positions:
         yield from packets_of(stream)

@@ -1,4 +1,4 @@
-"""Which videos a command takes: of a folder here or by URL, all of them or one part."""
+"""Resolve a command's input: the videos of a local folder or a URL, all or one shard of them."""
 
 import re
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ from dfd.videos.remote import fetch_tables, listed, url_of
 
 
 def placed(path: Path) -> Path:
-    """A path as every machine can name it: a URL as it is, else from the root on."""
+    """Make a path valid on every machine: a URL unchanged, other paths absolute."""
     return path if url_of(path) else path.absolute()
 
 
 def found_at(path: Path, unlisted: bool = False) -> Found:
-    """What read_folder finds at a path, or at a URL: of one video, or of a folder in any of its layouts.
+    """Find videos like read_folder, at a path or a URL: a single video, or a folder in any layout.
 
-    Raises what read_folder does; ManifestError where a URL cannot be listed.
+    Raises what read_folder does; ManifestError if a URL cannot be listed.
     """
     if not url_of(path):
         return read_folder(placed(path), unlisted)
@@ -29,7 +29,7 @@ def found_at(path: Path, unlisted: bool = False) -> Found:
     if not names:
         return Found((Video(path, path.name),))
     with TemporaryDirectory(prefix="dfd-listed-") as folder:
-        skeleton = Path(folder) / "videos"  # the same names, of empty files: they show the layout
+        skeleton = Path(folder) / "videos"  # empty files with the same names: they reveal the layout
         for name in names:
             (skeleton / name).parent.mkdir(parents=True, exist_ok=True)
             (skeleton / name).touch()
@@ -41,12 +41,12 @@ def found_at(path: Path, unlisted: bool = False) -> Found:
 
 
 def _moved(videos: Sequence[Video], here: Path, there: Path) -> tuple[Video, ...]:
-    """The same videos of another folder."""
+    """The same videos with paths in another folder."""
     return tuple(replace(video, path=there / video.path.relative_to(here)) for video in videos)
 
 
 def shard_of(videos: Sequence[Video], shard: str | None) -> list[Video]:
-    """Part I of N, as in "2/8": every N-th of `videos` from the I-th on; all if None. Raises ConfigError.
+    """Shard I of N, as in "2/8": every N-th of `videos` from the I-th on; all if None. Raises ConfigError.
 
     >>> videos = [Video(Path(name), name) for name in "abcde"]
     >>> [video.name for part in ("1/2", "2/2", None) for video in shard_of(videos, part)]

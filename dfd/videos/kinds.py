@@ -1,4 +1,4 @@
-"""Of which data set a video is, by what method a fake was made and how it was compressed, where its name says so."""
+"""The dataset of a video, a fake's method and its compression, as far as its name shows them."""
 
 import re
 from typing import NamedTuple
@@ -8,7 +8,7 @@ CELEB = re.compile(r"(?:^|/)(Celeb-real|YouTube-real|Celeb-synthesis)/")
 
 
 class Kind(NamedTuple):
-    """What a name says; empty where it says nothing. set: else the first folder in the name. method: of a fake."""
+    """Parts of a name; empty if unknown. set: the dataset, else the first folder in the name. method: of a fake."""
 
     set: str
     method: str = ""
@@ -16,7 +16,7 @@ class Kind(NamedTuple):
 
 
 def kind_of(name: str) -> Kind:
-    """What the name of a video says of it.
+    """Parse the name of a video.
 
     >>> kind_of("manipulated_sequences/Deepfakes/c23/videos/000_003.mp4")
     Kind(set='FaceForensics++', method='Deepfakes', compression='c23')

@@ -1,4 +1,4 @@
-"""What files of labels say, read by one function for every command: a metadata.json, a CSV, Celeb-DF's list."""
+"""Read files of labels for all commands: a metadata.json, a CSV, or Celeb-DF's list."""
 
 import json
 import re
@@ -16,29 +16,29 @@ WORDS: dict[str, Label] = {
     **dict.fromkeys(("real", "original", "pristine", "genuine", "authentic", "false"), 0),
     **dict.fromkeys(("fake", "deepfake", "manipulated", "altered", "synthetic", "true"), 1),
 }
-"""Labels as words, in lower case: true is what is fake."""
+"""Labels as words, in lower case; True means fake."""
 WRITTEN: tuple[str, str] = ("REAL", "FAKE")
 NAME = (
     "filename", "file", "file_name", "video", "video_name", "name", "file_path", "filepath", "video_path", "path",
     "clip", "image", "id",
 )  # fmt: skip
-"""What a column of names is called."""
+"""Possible headers of the column of names."""
 FAKE = ("label", "is_fake", "fake", "target", "class", "labels", "ground_truth", "y")
-"""What a column of labels is called, the first of them that is there; 1 is fake in each."""
+"""Possible headers of the column of labels, in order of preference; 1 means fake."""
 REAL = ("is_real", "real")
-"""The same where 1 is real."""
+"""The same for columns where 1 means real."""
 LABEL = (*FAKE, *REAL)
 TEST_LIST = "List_of_testing_videos.txt"
-"""Celeb-DF's: a line a video, its label, 1 for real, before its name."""
+"""Celeb-DF's list: one line per video, with its label (1 for real) before its name."""
 _TESTED = re.compile(r"\s*([01])\s+(\S.*?)\s*")
 
 Row = Mapping[str, Any]
 
 
 class Known(NamedTuple):
-    """What a file of labels says of one video.
+    """What a file of labels says about one video.
 
-    label: 1 fake, 0 real, None unknown. originals: what it was made from. people: who is in it.
+    label: 1 fake, 0 real, None unknown. originals: the videos it was made from. people: who is in it.
     """
 
     label: Label | None = None
@@ -47,11 +47,11 @@ class Known(NamedTuple):
 
 
 def read_known(path: Path | str) -> dict[str, Known]:
-    """What a metadata.json, a CSV or Celeb-DF's list says of each file, by its name there.
+    """Read a metadata.json, a CSV or Celeb-DF's list, by file name as written there.
 
-    Of a JSON object the keys are names, and the columns of a CSV are keys of its values: a name (NAME), a label (FAKE,
-    REAL), source or original, person or people. Labels are words in any case (WORDS), or numbers. Raises ManifestError,
-    which names the file and the value: no such file, a column missing, a name twice, another label.
+    The keys of a JSON object are names, and its values have the keys that a CSV has as columns: a name (NAME), a label
+    (FAKE, REAL), source or original, person or people. Labels are words in any case (WORDS), or numbers. Raises
+    ManifestError naming the file and the value: no such file, a missing column, a repeated name, an unknown label.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -63,9 +63,9 @@ def read_known(path: Path | str) -> dict[str, Known]:
 
 
 def read_labels(path: Path | str) -> dict[str, Label]:
-    """Label (1 fake, 0 real) by file name, less videos without one.
+    """Label (1 fake, 0 real) by file name, without unlabelled videos.
 
-    Raises ManifestError as read_known does, and where there is no label at all.
+    Raises ManifestError like read_known, and if there is no label at all.
     """
     labels = {name: known.label for name, known in read_known(path).items() if known.label is not None}
     if not labels:
@@ -74,12 +74,12 @@ def read_labels(path: Path | str) -> dict[str, Label]:
 
 
 def read_sources(path: Path | str) -> dict[str, str]:
-    """The source of each video by file name: its first original, else its own name. Raises as read_known does."""
+    """The source of each video by file name: its first original, or itself. Raises like read_known."""
     return {name: known.originals[0] if known.originals else name for name, known in read_known(path).items()}
 
 
 def read_truth(path: Path, names: Iterable[str]) -> tuple[dict[str, Label], dict[str, str]]:
-    """read_labels and read_sources, by what `names` call the same files. Raises as they do."""
+    """read_labels and read_sources, matched to `names` of the same files. Raises like these."""
     labels, sources = read_labels(path), read_sources(path)
     called = renamed(sources, names, path)
     return (
@@ -89,7 +89,7 @@ def read_truth(path: Path, names: Iterable[str]) -> tuple[dict[str, Label], dict
 
 
 def read_metadata(path: Path) -> dict[str, dict[str, Any]]:
-    """The entries of a metadata.json, an object of objects, by file name; their keys in lower case."""
+    """Read a metadata.json, an object of objects, by file name, with their keys in lower case."""
     text, _ = read_text(path, ManifestError)
     try:
         entries = json.loads(text, object_pairs_hook=lambda pairs: _once(pairs, path))
@@ -104,7 +104,7 @@ def read_metadata(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _once(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
-    """An object of JSON, which Python would read with the last of two equal names."""
+    """Build a JSON object and reject repeated names, of which Python would keep the last."""
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
@@ -114,9 +114,9 @@ def _once(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
 
 
 def rows(path: Path, *columns: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
-    """(file name, row) of a CSV, whose first column of `columns` has the names, each once.
+    """Read (file name, row) from a CSV. The first of `columns` has the names, each once.
 
-    columns: what each may be called, as tables.column_name writes it. Raises ManifestError.
+    columns: the possible headers of each column, as normalised by tables.column_name. Raises ManifestError.
     """
     table = read_table(path, columns, ManifestError)
     if not table.rows:
@@ -126,7 +126,7 @@ def rows(path: Path, *columns: Sequence[str]) -> list[tuple[str, dict[str, str]]
 
 
 def _known(row: Row, name: str, where: Path) -> Known:
-    """What an entry, or a row, says. DFDC's preview gives two people numbers."""
+    """Parse an entry or a row. DFDC's preview set has two numbers of people."""
     originals = _names(row, "original", name, where) or _names(row, "source", name, where)
     people = [*_names(row, "person", name, where), *_names(row, "people", name, where)]
     if where.suffix.lower() != ".json":
@@ -136,7 +136,7 @@ def _known(row: Row, name: str, where: Path) -> Known:
 
 
 def _names(row: Row, key: str, name: str, where: Path) -> list[str]:
-    """What an entry has under `key`: one name, several, or none."""
+    """The names under `key` of an entry: one, several, or none."""
     value = row.get(key)
     names = [value] if isinstance(value, str) else value or []
     if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
@@ -158,7 +158,7 @@ def _label_in(row: Row, name: str, where: Path) -> Label | None:
 
 
 def read_label(value: object) -> Label | None:
-    """1 fake, 0 real, None where it is no label.
+    """Parse a label: 1 fake, 0 real, None if invalid.
 
     >>> [read_label(value) for value in ("Fake", " real ", True, 0, "1.0", "1", 0.5, "", None, ["FAKE"])]
     [1, 0, 1, 0, 1, 1, None, None, None, None]
@@ -169,7 +169,7 @@ def read_label(value: object) -> Label | None:
 
 
 def _tested(path: Path) -> Iterator[tuple[str, Known]]:
-    """(name, what is known) of each line of Celeb-DF's list, its label turned: 1 is fake here."""
+    """Parse each line of Celeb-DF's list into (name, Known), with its labels inverted: 1 is fake here."""
     text, _ = read_text(path, ManifestError)
     for line in filter(str.strip, text.splitlines()):
         found = _TESTED.fullmatch(line)

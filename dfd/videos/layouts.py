@@ -1,4 +1,4 @@
-"""The layouts in which folders of videos are understood, each with the names that tell it, in the order of trying."""
+"""The supported folder layouts, in the order in which they are tried."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from dfd.videos.listed import INDEX, METADATA, PREVIEW, of_index, of_metadata, o
 
 
 class Layout(NamedTuple):
-    """described: the names that show it, for help. read: what it makes of a folder; None of one that has another."""
+    """described: the names that identify it, for help texts. read: reads a folder; None if its layout is another."""
 
     name: str
     described: str
@@ -35,11 +35,11 @@ LAYOUTS = (
 
 
 def understood(tree: Tree) -> Found:
-    """What the first layout that fits makes of a folder. Raises ManifestError where it fits and does not hold."""
+    """Read a folder with the first layout that fits. Raises ManifestError if it fits but is malformed."""
     readers = dict.fromkeys(layout.read for layout in LAYOUTS)
     return next(found for read in readers if (found := read(tree)) is not None)
 
 
 def described() -> str:
-    """A line on each layout, with the names that show it, for help."""
+    """Describe each layout in a line, with the names that identify it, for help texts."""
     return "\n".join(f"- {layout.name}: {layout.described}" for layout in LAYOUTS)

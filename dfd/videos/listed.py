@@ -1,4 +1,4 @@
-"""Layouts that a file tells which lists the videos: a metadata.json, an index.csv, a CSV of labels."""
+"""Layouts with a file that lists the videos: a metadata.json, an index.csv, or a CSV of labels."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,27 +16,27 @@ from dfd.videos.people import original_of, people_in
 
 METADATA = "metadata.json"
 PREVIEW = "dataset.json"
-"""DFDC's preview set calls it so. A dataset of dfd faces has one too, which names no video."""
+"""Name used by DFDC's preview set. A dataset of dfd faces has such a file too, but without names of videos."""
 INDEX = "index.csv"
-"""Lists pictures of faces, or videos, with the columns file, label, source, and person where that is known."""
+"""Lists face images, or videos, with the columns file, label, source, and optionally person."""
 
 
 def of_index(tree: Tree) -> Found | None:
-    """The pictures, or videos, that the folder's index.csv lists; a metadata.json beside it goes before."""
+    """Read the images or videos listed in the folder's index.csv. A metadata.json in the folder takes precedence."""
     top = [name for name in tree.called(INDEX) if "/" not in name]
     if not top or any("/" not in name for name in tree.called(METADATA)):
         return None
     where = tree.root / top[0]
-    list(rows(where, ("file",), ("label",), ("source",)))  # a real face without its source would cross folds
+    list(rows(where, ("file",), ("label",), ("source",)))  # require sources: without them faces would cross folds
     videos, absent = _listed(tree, where, read_known(where))
     found = of_listed(tree, videos, "a folder with a list", INDEX, f"not in {INDEX}")
     return replace(found, notes=_absent(absent, INDEX))
 
 
 def of_metadata(tree: Tree) -> Found | None:
-    """The videos that each metadata.json, or the preview's dataset.json, lists in its own folder.
+    """Read the videos that each metadata.json, or the preview's dataset.json, lists in its own folder.
 
-    One that lies below another is not read. The folder of a part stands before its videos' names.
+    A file below the folder of another one is ignored. A part's folder prefixes its videos' names.
     """
     files = _outermost(tree)
     if not files:
@@ -52,7 +52,7 @@ def of_metadata(tree: Tree) -> Found | None:
 
 
 def of_table(tree: Tree) -> Found | None:
-    """A folder with CSVs of labels in it, or one beside it. Files that they name and that are not there are counted."""
+    """Read a folder with CSVs of labels, in it or next to it. Counts listed files that do not exist."""
     films, labelled = Names(tree.films), dict[str, tuple[Known, Path]]()
     tables, absent = tables_of(tree), list[str]()
     for where in tables:
@@ -75,7 +75,7 @@ def of_table(tree: Tree) -> Found | None:
 
 
 def _matched(tree: Tree, films: Names, where: Path) -> Iterator[tuple[str, str | None, Known]]:
-    """(name, file, what is known) of each row of a table; the file is None where it is not there.
+    """Yield (name, file, Known) for each row of a table; the file is None if it does not exist.
 
     A table in the folder may have been made elsewhere, with other folders before every name. A table above it may list
     the videos of other folders.
@@ -88,23 +88,23 @@ def _matched(tree: Tree, films: Names, where: Path) -> Iterator[tuple[str, str |
 
 
 def _absent(names: Sequence[str], by: str) -> tuple[str, ...]:
-    """A note on files that are named and not there."""
+    """A note on listed files that do not exist."""
     files, are = ("file", "is") if len(names) == 1 else ("files", "are")
     return (f"{len(names):,} {files} that {by} names {are} not there: first {names[0]}.",) if names else ()
 
 
 def tables_of(tree: Tree) -> list[Path]:
-    """The CSVs of labels in a folder; where there are none, one beside it that is called so."""
+    """The CSVs of labels in a folder, or else one next to it with a matching name."""
     own = [tree.root / name for name in tree.others if "/" not in name and name.lower().endswith((".csv", ".tsv"))]
     folder = tree.root.resolve()
-    beside = (folder.parent / name for name in ("labels.csv", f"{folder.name}.csv", f"{folder.name}_labels.csv"))
-    return [path for path in own if _has_labels(path)] or [p for p in beside if p.is_file() and _has_labels(p)]
+    nearby = (folder.parent / name for name in ("labels.csv", f"{folder.name}.csv", f"{folder.name}_labels.csv"))
+    return [path for path in own if _has_labels(path)] or [p for p in nearby if p.is_file() and _has_labels(p)]
 
 
 def place(names: Names, folder: Path, name: str, where: Path) -> Path:
     """The path of a file in `folder` that `where` calls `name`; names: of the files in that folder.
 
-    Where there is none it is the path that it would have. Raises ManifestError for a name that leaves the folder.
+    For a missing file it is the path that it would have. Raises ManifestError for a name outside the folder.
     """
     path = inside(folder, name, where)
     calls = None if os.path.lexists(path) else names.find(name, where)
@@ -112,9 +112,9 @@ def place(names: Names, folder: Path, name: str, where: Path) -> Path:
 
 
 def _listed(tree: Tree, where: Path, entries: Mapping[str, Known]) -> tuple[list[Video], list[str]]:
-    """The videos that one file lists, in its own folder, and the names of those that are not there.
+    """The videos that one file lists in its own folder, and the names of missing ones.
 
-    Raises ManifestError where none is there.
+    Raises ManifestError if none exists.
     """
     prefix = "" if where.parent == tree.root else f"{where.parent.relative_to(tree.root).as_posix()}/"
     every = (*tree.videos, *tree.stills, *tree.others)
@@ -134,14 +134,14 @@ def _listed(tree: Tree, where: Path, entries: Mapping[str, Known]) -> tuple[list
 
 
 def _video(path: Path, name: str, known: Known, originals: Iterable[str]) -> Video:
-    """A video of which something is known. A further original counts as the person in it."""
+    """Build a Video from what is known of it. A second original counts as a person in the video."""
     source, *further = [*originals] or [""]
     people = dict.fromkeys((*further, *known.people, *people_in(name)))
     return Video(path, name, known.label, source, people=tuple(people))
 
 
 def _outermost(tree: Tree) -> list[str]:
-    """The files of DFDC's form, by name, of which none lies in or below the folder of another."""
+    """The files in DFDC's format, by name, except those in or below the folder of another one."""
     found: list[str] = []
     files = tree.called(METADATA, PREVIEW)
     for name in sorted(files, key=lambda name: (name.count("/"), name.lower().endswith(PREVIEW), name)):
@@ -152,7 +152,7 @@ def _outermost(tree: Tree) -> list[str]:
 
 
 def _has_entries(path: Path) -> bool:
-    """Whether a dataset.json names videos with labels."""
+    """Whether a dataset.json lists videos with labels."""
     try:
         return any(known.label is not None for known in read_known(path).values())
     except ManifestError:
@@ -160,9 +160,9 @@ def _has_entries(path: Path) -> bool:
 
 
 def _has_labels(path: Path) -> bool:
-    """Whether a CSV is one of labels: by its name, or by its columns and one label at least.
+    """Whether a CSV is one of labels: by its name, or by its columns and at least one valid label.
 
-    A submission has such columns too, with probabilities for labels.
+    A submission has the same columns, but with probabilities as labels.
     """
     if "submission" in path.name.lower():
         return False

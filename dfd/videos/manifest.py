@@ -1,4 +1,4 @@
-"""Which videos there are, and what is known of them: a file, a folder in one of its layouts, and a sample."""
+"""List videos with their metadata: from a file, a folder in a known layout, or a sample submission."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from dfd.videos.listed import place
 from dfd.videos.names import Names
 
 TABLES = frozenset({".csv", ".tsv", ".json", ".txt"})
-"""How files end that list videos."""
+"""Suffixes of files that list videos."""
 
 
 def read_videos(path: Path | str, unlisted: bool = False) -> list[Video]:
@@ -24,14 +24,14 @@ def read_videos(path: Path | str, unlisted: bool = False) -> list[Video]:
 
 
 def read_folder(path: Path | str, unlisted: bool = False) -> Found:
-    """The videos of `path`, sorted by name, and how it was understood.
+    """List the videos of `path`, sorted by name, and describe its layout.
 
-    path: one video or picture, or a folder in one of layouts.LAYOUTS. A video is called by its path in the folder, or
-    as a file of labels calls it. A fake's source is the name of its original, there or not. In a metadata.json
-    "original" may be a list, the first being the source, and "person" a name or a list; in a CSV several people stand
-    with spaces between. unlisted: with what a file of labels leaves out, without a label.
+    path: one video or image, or a folder in one of layouts.LAYOUTS. A video's name is its path in the folder, or the
+    name in a file of labels. A fake's source is the name of its original, whether that exists or not. In a
+    metadata.json "original" may be a list, whose first entry is the source, and "person" a name or a list; in a CSV
+    several people are separated by spaces. unlisted: include videos that a file of labels leaves out, without a label.
 
-    Raises ManifestError: nothing there, no videos, or a file of labels that does not hold.
+    Raises ManifestError: nothing there, no videos, or a malformed file of labels.
     """
     path = Path(path)
     if not path.exists():
@@ -54,7 +54,8 @@ def read_folder(path: Path | str, unlisted: bool = False) -> Found:
 
 
 def _unread(names: Sequence[str]) -> str:
-    """
+    """A note on unsupported images, if any.
+
     >>> _unread(["a/1.heic", "a/2.HEIC"]), _unread([])
     ('2 pictures are not read, first a/1.heic: convert HEIC to JPEG or PNG.', '')
     """
@@ -64,7 +65,7 @@ def _unread(names: Sequence[str]) -> str:
 
 
 def named(paths: Sequence[Path]) -> list[Video]:
-    """The videos in these files, each once, under its file's name; under its whole path where two have one name.
+    """The videos in these files, each once, named by file name, or by whole path if two have the same name.
 
     >>> [video.name for video in named([Path("a/x.mp4"), Path("b/x.mp4"), Path("y.mp4"), Path("y.mp4")])]
     ['a/x.mp4', 'b/x.mp4', 'y.mp4']
@@ -80,10 +81,10 @@ def read_sample(path: Path | str, folder: Path | str) -> list[Video]:
 
 
 def read_asked(path: Path | str, folder: Path | str, unlisted: bool = False) -> Found:
-    """The videos that a sample_submission.csv asks for, in its order, unlabelled; files of `folder` may be missing.
+    """The videos listed in a sample_submission.csv, in its order, unlabelled. Their files in `folder` may be missing.
 
-    path: or a metadata.json, or Celeb-DF's list of test videos. unlisted: with the other videos of `folder` after them.
-    Raises ManifestError: no such file or folder, no column filename, no rows, a name twice or one that leaves `folder`.
+    path: may also be a metadata.json, or Celeb-DF's list of test videos. unlisted: append the other videos of `folder`.
+    Raises ManifestError: no such file or folder, no column filename, no rows, a name twice or one outside `folder`.
     """
     path, folder = Path(path), Path(folder)
     if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""Match the names in a table with files: another case, no suffix, other slashes, or without the folders before."""
+"""Match the names in a table with files, ignoring case, suffix, kind of slash, or leading folders."""
 
 import unicodedata
 from collections import defaultdict
@@ -15,7 +15,7 @@ ENDS = SUFFIXES | STILLS
 
 
 class Names:
-    """Names of files, with forward slashes, to be found by what somebody calls them."""
+    """An index of file names with forward slashes, for approximate look-up."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = list(names)
@@ -23,11 +23,11 @@ class Names:
         self._by_file: dict[str, list[str]] | None = None
 
     def find(self, name: str, where: Path) -> str | None:
-        r"""The one that `name` calls; None where there is none.
+        r"""The file name that `name` refers to; None if there is none.
 
-        The name itself; else in another case, with \\ for /, or with other Unicode for the same letters; else with or
-        without a suffix; else below a folder, where only one is. Raises ManifestError, which names the file `where`
-        the name was read, when two match.
+        Tries the name itself; then another case, \\ for /, or equivalent Unicode; then with or without a suffix; then a
+        file below a folder, if only one matches. Raises ManifestError when two match; it names the file `where` the
+        name was read.
 
         >>> names = Names(["b/A.MP4", "c.d.avi", "e"])
         >>> [names.find(name, Path("x.csv")) for name in ("b/a.mp4", r".\b\a.mp4", "C.D", "e.mp4", "a", "a.avi")]
@@ -51,7 +51,7 @@ class Names:
         return None
 
     def _files(self) -> dict[str, list[str]]:
-        """The names by their file, in lower case and without its suffix."""
+        """The names by their last part, in lower case and without its suffix."""
         if self._by_file is None:
             self._by_file = defaultdict(list)
             for name in self._names:
@@ -60,9 +60,9 @@ class Names:
 
 
 def renamed(listed: Iterable[str], names: Iterable[str], where: Path) -> dict[str, str]:
-    """What each name that is `listed` in the file `where` is called among `names`; itself where it is not there.
+    """Map each name `listed` in the file `where` to one of `names`; to itself if there is no match.
 
-    Raises ManifestError where two of them call one.
+    Raises ManifestError if two match the same name.
 
     >>> renamed(["a", "B.mp4", "c"], ["x/a.mp4", "b.mp4"], Path("labels.csv"))
     {'a': 'x/a.mp4', 'B.mp4': 'b.mp4', 'c': 'c'}
@@ -77,7 +77,7 @@ def renamed(listed: Iterable[str], names: Iterable[str], where: Path) -> dict[st
 
 
 def folders_before(names: Sequence[str]) -> str:
-    """The folders that every name begins with: of a table that was made where the files lay elsewhere.
+    """The folders that prefix every name, for a table that was made where the files had another location.
 
     >>> folders_before(["C:\\\\data\\\\a.mp4", "C:/data/x/b.mp4"]), folders_before(["/a.mp4"])
     ('C:/data/', '/')
@@ -89,7 +89,7 @@ def folders_before(names: Sequence[str]) -> str:
 
 
 def without(folders: str, name: str) -> str:
-    """The name without those `folders` before it."""
+    """Remove the prefix `folders` from the name."""
     return _slashed(name).removeprefix(folders)
 
 
@@ -98,7 +98,7 @@ def _slashed(name: str) -> str:
 
 
 def _key(name: str) -> str:
-    """The form in which names are compared. macOS and some archives write é as two characters."""
+    """Normalise a name for comparison. macOS and some archives write é as two characters."""
     return unicodedata.normalize("NFC", _slashed(name)).lower().removeprefix("./")
 
 
@@ -107,7 +107,7 @@ def _file(name: str) -> str:
 
 
 def _bare(name: str) -> str:
-    """The name less the suffix of a video or picture: a name may have other dots.
+    """The name without the suffix of a video or image; other dots in a name are kept.
 
     >>> _bare("a/b.1.mp4"), _bare("b.1")
     ('a/b.1', 'b.1')
@@ -117,19 +117,19 @@ def _bare(name: str) -> str:
 
 
 def _same_but_for_suffix(one: str, other: str) -> bool:
-    """Whether they are one name, of which one has a suffix and the other none: a.mp4 and a.avi are two videos."""
+    """Whether two names differ only in one of them having a suffix. a.mp4 and a.avi are two videos."""
     return _bare(one) == _bare(other) and (one == _bare(one)) != (other == _bare(other))
 
 
 def _end(name: str, like: str) -> str:
-    """As many of a name's last folders as the other has."""
+    """The last folders of a name, as many as the other has."""
     return "/".join(name.split("/")[-1 - like.count("/") :])
 
 
 def inside(folder: Path, name: str, where: Path) -> Path:
-    """The path of `name` in `folder`. A link there is a file like any other, wherever it leads, if anywhere.
+    """The path of `name` in `folder`. A link inside is accepted, wherever it leads, even if broken.
 
-    Raises ManifestError where the name itself leads out of the folder, or no file can have it.
+    Raises ManifestError if the name itself leads out of the folder, or is not valid for a file.
     """
     path, parts = folder / name, PurePosixPath(name)
     if not name or "\\" in name or parts.is_absolute() or ".." in parts.parts:

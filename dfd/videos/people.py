@@ -1,4 +1,4 @@
-"""Who is in a video, and what it was made from, where its name says so: four data sets name people in their files."""
+"""People in a video, and its source, parsed from the file names of four public datasets."""
 
 import re
 
@@ -11,7 +11,7 @@ _FOLDERS = rf"(?:^|/)(?:original_sequences|manipulated_sequences|original|DFD_\w
 _FORENSICS = re.compile(
     rf"{_FOLDERS}(?:[^/]+/)*?(?:(\d{{3}})(?:_(\d{{3}}))?(?=[./])|(\d\d)(?:_(\d\d))?(?=__))[^/]*(?:/[^/]*)?$", re.I
 )
-"""A frame of a video may lie in a folder of the video's name."""
+"""Optional last part of a name: a frame in a folder with the video's name."""
 _CELEB = re.compile(r"(?:^|/)Celeb-(?:real|synthesis)/(id\d+)_(?:(id\d+)_)?[^/]*$", re.I)
 _PREVIEW = re.compile(r"(?:^|/)(?:original_videos|method_\w)/(?:[^/]+/)*?(\d+)(?:_(\d+))?_[A-Z][^/]*$", re.I)
 _SETS = (
@@ -19,7 +19,7 @@ _SETS = (
     (_CELEB, ("", "")),
     (_PREVIEW, ("preview/", "preview/")),
 )
-"""How a name of each says who is in it, and what stands before a person's name."""
+"""For each dataset the pattern of people in a name, and the prefix of a person's name."""
 LAYOUTS = {
     "DeepFakeDetection": re.compile(
         r"(?:^|/)(?:original_sequences/actors|(?:manipulated_sequences/)?DeepFakeDetection|DFD_\w+[ _]sequences)/", re.I
@@ -30,11 +30,11 @@ LAYOUTS = {
     "Celeb-DF": re.compile(rf"(?:^|/)(?:{'|'.join(CELEB)})/", re.I),
     "DFDC": re.compile(r"(?:^|/)(?:dfdc_train_part_\d+|original_videos|method_\w)/", re.I),
 }
-"""How a name begins, or goes on after other folders, in each data set; the first that fits."""
+"""Patterns of each dataset's names, possibly after other folders; the first match counts."""
 
 
 def layout_in(name: str) -> str:
-    """The data set in whose layout a video has that name; empty where it is of no known one.
+    """The dataset whose layout a video's name matches; empty if none.
 
     >>> layout_in("original_sequences/actors/c23/videos/01__talking.mp4"), layout_in("celeb/YouTube-real/00001.mp4")
     ('DeepFakeDetection', 'Celeb-DF')
@@ -45,7 +45,7 @@ def layout_in(name: str) -> str:
 
 
 def people_in(name: str) -> tuple[str, ...]:
-    """Who is in the video of that name, or gave a face to it; nobody where the name is of no known layout.
+    """Names of the people in a video, face donors included, parsed from its name; empty if the layout is unknown.
 
     >>> people_in("manipulated_sequences/Deepfakes/c23/videos/000_003.mp4"), people_in("kaggle/original/000.mp4")
     (('youtube/000', 'youtube/003'), ('youtube/000',))
@@ -64,7 +64,7 @@ def people_in(name: str) -> tuple[str, ...]:
 
 
 def original_of(name: str) -> str:
-    """What the video is called that a fake of that name was made from; "" where the name does not say.
+    """The name of the video that a fake was made from, parsed from the fake's name; "" if unknown.
 
     >>> original_of("manipulated_sequences/Deepfakes/c23/videos/000_003.mp4"), original_of("ff/Deepfakes/000_003.mp4")
     ('original_sequences/youtube/c23/videos/000.mp4', 'ff/original/000.mp4')
@@ -92,6 +92,6 @@ def _first_person(found: re.Match[str]) -> str:
 
 
 def _in_originals(name: str) -> str:
-    """A name of a mirror, which keeps the originals in a folder next to those of the methods."""
+    """A name in a mirror, which keeps the originals in a folder next to those of the methods."""
     moved = re.sub(rf"(^|/)(?:{'|'.join(METHODS)})/", r"\1original/", name, flags=re.I)
     return re.sub(r"(?:DFD_manipulated[ _]sequences/)+", "DFD_original sequences/", moved, flags=re.I)

@@ -1,6 +1,6 @@
-"""Decoded pictures, of which RGB is made only where it is asked for.
+"""Decoded frames that are converted to RGB only where needed.
 
-To convert a whole 1080p picture costs more than to decode it; a face's crop is a tenth of it, and bit for bit the same.
+Converting a whole 1080p frame costs more than decoding it. A face crop needs a tenth of that, and is equal bit for bit.
 """
 
 import math
@@ -16,27 +16,27 @@ from dfd.videos.display import Display
 Rgb = NDArray[np.uint8]
 
 THREADS = 1
-"""Threads a video: videos are read in processes of their own, and two of one thread beat one of two."""
+"""Threads per video. Videos are read in separate processes; two of one thread each beat one of two."""
 HALVED = (
     "yuv420p",
     "yuvj420p",
-)  # two of three planes have half the width and height, so a part begins at an even pixel
+)  # two of three planes are at half resolution, so a part starts at an even pixel
 HELD = 1_000_000_000
-"""Bytes of decoded frames that are held at a time: a segment of 4K at 60 frames a second. Larger frames are reduced."""
+"""Maximum bytes of decoded frames held at a time: a segment of 4K at 60 fps. Larger frames are reduced."""
 
 
 def held_reduction(frame: VideoFrame, count: int) -> int:
-    """By how much each side of frames like this one is divided, so that `count` of them take at most HELD bytes."""
+    """Factor by which to divide each side of frames like this one, so that `count` of them fit into HELD bytes."""
     size = sum(plane.buffer_size for plane in frame.planes) * count
     return max(1, math.ceil(math.sqrt(size / HELD)))
 
 
 class View:
-    """How all frames of a video are shown: as `display` says and of the first one's size, whatever their own.
+    """How all frames of a video are displayed: by `display`, at the size of the first frame, whatever their own.
 
-    stored: (width, height) of a frame as it is held. size: the same at its display shape. shape: (H,W,3), upright.
-    reduction: what each side of the file's frames is divided by. Its converters are kept from frame to frame, since to
-    set one up costs as much as to use it.
+    stored: (width, height) of a frame as held. size: the same at its display aspect ratio. shape: (H,W,3), upright.
+    reduction: divisor of each side of the file's frames. The converters are reused for all frames, since creating one
+    costs as much as using it.
     """
 
     def __init__(self, first: VideoFrame, display: Display | None = None, reduction: int = 1) -> None:
@@ -48,7 +48,7 @@ class View:
         self.whole, self.part, self.small = VideoReformatter(), VideoReformatter(), VideoReformatter()
 
     def hold(self, frame: VideoFrame) -> VideoFrame:
-        """The frame as it is held: itself, or its reduction."""
+        """The frame as held: itself, or its reduction."""
         self.display.colours.tag(frame)
         if self.reduction == 1:
             return frame
@@ -56,26 +56,26 @@ class View:
         return self.whole.reformat(frame, *self.stored, held, interpolation="AREA", threads=THREADS)
 
     def rgb(self, reformatter: VideoReformatter, frame: VideoFrame, width: int, height: int) -> NDArray:
-        """The whole frame at that size, as stored: RGB of the colours' `format`."""
-        # AREA averages where it reduces, at less than BILINEAR's cost; full size is the same with both, bit for bit.
+        """Convert the whole stored frame to RGB in the colours' `format`, at that size."""
+        # AREA averages when reducing and costs less than BILINEAR; at full size both are equal bit for bit.
         made = self.display.colours.format
         way = Interpolation.AREA if made == "rgb24" else Interpolation.AREA | Interpolation.ACCURATE_RND
         return reformatter.reformat(frame, width, height, made, interpolation=way, threads=THREADS).to_ndarray()
 
     def shown(self, rgb: NDArray) -> Rgb:
-        """What `rgb` gave, or a part of it, upright and in the colours of an ordinary screen."""
+        """Turn RGB from `rgb`, or a part of it, upright and convert it to the colours of an ordinary screen."""
         return self.display.colours.shown(self.display.upright(rgb))
 
 
 class Picture:
-    """One decoded picture, upright. `picture[rows, columns]` and `reduced` are (h,w,3) uint8 RGB."""
+    """One decoded frame, upright. `picture[rows, columns]` and `reduced` give (h,w,3) uint8 RGB."""
 
     def __init__(self, frame: VideoFrame, view: View) -> None:
         self._frame, self._view = view.hold(frame), view
         self.shape = view.shape
 
     def __getitem__(self, area: tuple[slice, slice]) -> Rgb:
-        """The part that an array's slices of rows and columns would give, steps of 1 assumed."""
+        """Slice like an array: rows and columns, with steps of 1."""
         frame, view, (height, width) = self._frame, self._view, self.shape[:2]
         (top, bottom, _), (left, right, _) = area[0].indices(height), area[1].indices(width)
         top, bottom, left, right = view.display.before((top, max(top, bottom), left, max(left, right)), height, width)
@@ -87,7 +87,7 @@ class Picture:
         return view.shown(rgb[top % 2 :, left % 2 :][: bottom - top, : right - left])
 
     def reduced(self, long_side: int | None) -> Rgb:
-        """All of it, its longer side at most `long_side` pixels; a smaller picture, or with None any, as it is."""
+        """The whole frame, its longer side at most `long_side` pixels (None: any). Never enlarged."""
         size = reduced_size(*self._view.size, long_side)
         return self._view.shown(self._view.rgb(self._view.small, self._frame, *size))
 
@@ -95,7 +95,7 @@ class Picture:
 class Pictures:
     """Frames of one video in time order. indices: (T,) int64, increasing positions in the video. fps: of the video.
 
-    missing: how many of those asked for could not be read. shown: how many the video has.
+    missing: number of requested frames that could not be read. shown: number of frames in the video.
     """
 
     def __init__(
@@ -110,12 +110,12 @@ class Pictures:
         return iter(self.pictures)
 
     def rgb(self, long_side: int | None = None) -> Rgb:
-        """All as one array (T,H,W,3), each `reduced` to `long_side`."""
+        """All frames as one array (T,H,W,3), each `reduced` to `long_side`."""
         return np.stack([picture.reduced(long_side) for picture in self.pictures])
 
 
 def reduced_size(width: int, height: int, long_side: int | None) -> tuple[int, int]:
-    """The size with its longer side at most `long_side`.
+    """Scale a size down so that its longer side is at most `long_side`.
 
     >>> reduced_size(1920, 1080, 960), reduced_size(320, 240, 960)
     ((960, 540), (320, 240))
@@ -125,7 +125,7 @@ def reduced_size(width: int, height: int, long_side: int | None) -> tuple[int, i
 
 
 def _part(frame: VideoFrame, top: int, bottom: int, left: int, right: int) -> VideoFrame:
-    """Those rows and columns of a halved format, in pairs of pixels."""
+    """Crop a chroma-subsampled frame; rows and columns are in pairs of pixels."""
     size = min(2 * right, frame.width) - 2 * left, min(2 * bottom, frame.height) - 2 * top
     part = VideoFrame(*size, frame.format.name)
     part.colorspace, part.color_range = frame.colorspace, frame.color_range

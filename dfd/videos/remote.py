@@ -1,7 +1,7 @@
-"""Videos by URL (https://, s3://, gs://, …): listed where they are, fetched to be read, and not kept.
+"""Videos by URL (https://, s3://, gs://, …): listed remotely, downloaded for reading, and not kept.
 
-A URL travels as a path like any other: s3:/bucket/a.mp4, which no file of this machine is called. The only module that
-imports fsspec, which knows each kind of store.
+A URL is represented as a path like any other: s3:/bucket/a.mp4, which is never a local file name. Only this module
+imports fsspec, which supports each kind of store.
 """
 
 import re
@@ -19,12 +19,12 @@ from dfd.errors import ManifestError, VideoReadError
 from dfd.types import Video
 
 PAUSES = (1.0, 2.0, 4.0)
-"""Seconds before each further try to fetch a video."""
+"""Seconds before each retry of a download."""
 TABLES = frozenset({".json", ".csv", ".tsv", ".txt"})
 
 
 def url_of(path: Path) -> str | None:
-    """The URL that a path was made from; None for the path of a file.
+    """The URL behind a path; None for the path of a local file.
 
     >>> url_of(Path("https://host/a%20b.mp4")), url_of(Path("videos/a.mp4"))
     ('https://host/a%20b.mp4', None)
@@ -34,9 +34,9 @@ def url_of(path: Path) -> str | None:
 
 
 def listed(path: Path) -> list[str]:
-    """The files under the folder that a URL names, relative to it; none where it names a file.
+    """The files under the folder at a URL, relative to it; empty if the URL is a file.
 
-    Raises ManifestError where it cannot be listed.
+    Raises ManifestError if it cannot be listed.
     """
     try:
         system, place = _opened(path)
@@ -45,12 +45,12 @@ def listed(path: Path) -> list[str]:
         root = place.rstrip("/") + "/"
         found = [str(name) for name in system.find(place)]
         return sorted(name.removeprefix(root) for name in found if name.startswith(root))
-    except Exception as error:  # of as many kinds as there are stores  # noqa: BLE001
+    except Exception as error:  # every kind of store has its own errors  # noqa: BLE001
         raise ManifestError(f"{url_of(path)} cannot be listed: {_line(error)}") from None
 
 
 def fetch_tables(path: Path, names: Sequence[str], to: Path) -> None:
-    """Copy what says something of videos, JSON, CSV and text, from a URL into a folder. Raises ManifestError."""
+    """Copy metadata of videos (JSON, CSV and text) from a URL into a folder. Raises ManifestError."""
     system, place = _opened(path)
     for name in names:
         if Path(name).suffix.lower() in TABLES:
@@ -61,7 +61,7 @@ def fetch_tables(path: Path, names: Sequence[str], to: Path) -> None:
 
 
 def remote_stamp(path: Path) -> dict[str, int] | None:
-    """Size and time, in nanoseconds, of the file at a URL, 0 where the store does not say; None if there is no file."""
+    """Size and time in nanoseconds of the file at a URL, 0 if the store does not say; None if there is no file."""
     try:
         system, place = _opened(path)
         about = system.info(place)
@@ -74,15 +74,15 @@ def remote_stamp(path: Path) -> dict[str, int] | None:
 
 @contextmanager
 def at_hand(video: Video) -> Iterator[Video]:
-    """`video` as a file of this machine: itself, or fetched, for as long as it takes to read it.
+    """Context with `video` as a local file: itself, or downloaded until the context ends.
 
-    On Linux a fetched video has no name: however this process ends, nothing of it stays on the disk. Raises
-    VideoReadError where it could not be fetched four times.
+    On Linux a downloaded video has no name, so nothing stays on the disk, however this process ends. Raises
+    VideoReadError after four failed downloads.
     """
     if url_of(video.path) is None:
         yield video
         return
-    nameless = sys.platform == "linux" and not video.still  # a picture is known by the end of its name
+    nameless = sys.platform == "linux" and not video.still  # an image is recognised by its suffix
     with tempfile.TemporaryFile() if nameless else tempfile.NamedTemporaryFile(suffix=video.path.suffix) as file:
         for pause in (*PAUSES, None):
             try:
@@ -105,11 +105,11 @@ def _fetch(path: Path, to: Any) -> None:
 
 
 def _opened(path: Path) -> tuple[Any, str]:
-    """The file system of a URL, and where the file is on it."""
+    """The file system of a URL, and the file's path on it."""
     url = url_of(path)
     assert url is not None, path
     try:
-        import fsspec  # of the extra dfd[urls], though torch brings it along
+        import fsspec  # from the extra dfd[urls], though torch installs it too
 
         system, place = fsspec.core.url_to_fs(url)
     except ImportError:

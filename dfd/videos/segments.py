@@ -1,7 +1,7 @@
-"""Segments: equal slices of a video, each looked at alone. Index arithmetic, nothing else.
+"""Segments: equal slices of a video that are processed independently. Index arithmetic only.
 
-They are the unit of a dataset and of a score. What is found in one depends on its own frames only, so that a dataset of
-all segments and a prediction that looks at a few of them find the same.
+They are the unit of a dataset and of a score. The result for a segment depends on its own frames only, so a dataset of
+all segments and a prediction on a few of them agree.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Segment:
-    """Frames [start, stop) of a video; number: its place among the video's segments."""
+    """Frames [start, stop) of a video; number: its index among the video's segments."""
 
     number: int
     start: int
@@ -21,9 +21,9 @@ class Segment:
 
 
 def cut_segments(frames: int, fps: float, seconds: float) -> list[Segment]:
-    """The segments of a video of `frames` frames: each `seconds` long or longer, as many and as alike as can be.
+    """Cut a video of `frames` frames into as many segments as possible, each at least `seconds` long, of even length.
 
-    A shorter video is one segment, one without frames none.
+    A shorter video is one segment; a video without frames has none.
 
     >>> [(s.start, s.stop) for s in cut_segments(100, 30, 1.0)]
     [(0, 33), (33, 66), (66, 100)]
@@ -34,18 +34,18 @@ def cut_segments(frames: int, fps: float, seconds: float) -> list[Segment]:
 
 
 def looks(segment: Segment, fps: float, seconds: float) -> NDArray[np.int64]:
-    """Positions (n,) where faces are looked for: first frame, last frame, and evenly between, `seconds` apart or less.
+    """Positions (n,) for face detection: first frame, last frame, and evenly between, at most `seconds` apart.
 
     >>> looks(Segment(0, 0, 36), 30, 0.6).tolist(), looks(Segment(0, 7, 8), 30, 0.6).tolist()
     ([0, 18, 35], [7])
     """
     last = segment.stop - 1 - segment.start
-    spaces = min(last, int(np.ceil(round(last / (fps * seconds), 6))))  # never more than frames
+    spaces = min(last, int(np.ceil(round(last / (fps * seconds), 6))))  # at most one look per frame
     return segment.start + np.round(np.linspace(0, last, spaces + 1)).astype(np.int64)
 
 
 def even(total: int, count: int) -> list[int]:
-    """Numbers of `count` of `total` segments, spread evenly, each in the middle of its share; all where they are fewer.
+    """Indices of `count` of `total` segments, spread evenly, each in the middle of its share; all if there are fewer.
 
     >>> even(8, 4), even(3, 4)
     ([1, 3, 5, 7], [0, 1, 2])
@@ -55,9 +55,9 @@ def even(total: int, count: int) -> list[int]:
 
 
 def scored(total: int, faced: Sequence[int], count: int) -> list[int]:
-    """Numbers of the segments that a video is scored by, of `total`, `faced` of which show a face (rising numbers).
+    """Indices of the segments on which a video is scored. total: of the video. faced: those with a face, increasing.
 
-    Those of the even ones that show a face; where none does, `count` of the others, spread evenly.
+    Takes the evenly spread ones that show a face. If none does, takes `count` of the others with a face, spread evenly.
 
     >>> scored(8, [0, 1, 2, 3], 4), scored(8, [0, 2, 4], 4)
     ([1, 3], [0, 2, 4])

@@ -1,4 +1,4 @@
-"""What runs in a worker process: it reads the videos that come through its pipe, and answers with what came of each."""
+"""The loop of a worker process: reads each video that arrives through its pipe, and returns the outcome."""
 
 import ctypes
 import multiprocessing
@@ -17,15 +17,15 @@ from dfd.errors import VideoReadError
 from dfd.memory import limit_memory
 from dfd.types import Status
 
-PR_SET_PDEATHSIG = 1  # of linux/prctl.h
+PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 
 
 def serve(pipe: Connection, function: bytes, memory: float) -> None:
-    """Read one video after the other, until the pipe ends. function: the pickled function and preparation.
+    """Process one video after the other until the pipe closes. function: the pickled function and preparation.
 
-    memory: gigabytes that a video may take.
+    memory: limit per video in gigabytes.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     _end_with_parent()
     read, prepare = pickle.loads(function)
     use_one_core()
@@ -42,7 +42,7 @@ def serve(pipe: Connection, function: bytes, memory: float) -> None:
 
 
 def _answer(function: Callable[..., Any], message: bytes, memory: float) -> bytes:
-    """(whether the worker can go on, status, reason, value, seconds), pickled."""
+    """(whether the worker can continue, status, reason, value, seconds), pickled."""
     start, goes_on = time.perf_counter(), True
     status: Status = "error"
     try:
@@ -50,33 +50,33 @@ def _answer(function: Callable[..., Any], message: bytes, memory: float) -> byte
         value = function(video, *arguments)
         return pickle.dumps((True, "ok", "", value, time.perf_counter() - start))
     except VideoReadError as error:
-        there = error.path != video.path or os.path.lexists(video.path)  # what was fetched has another path
+        there = error.path != video.path or os.path.lexists(video.path)  # a downloaded file has another path
         status = "unreadable" if there else "missing"
         reason = _line(error.reason)
     except MemoryError:
-        reason, goes_on = f"it takes more than {memory:g} GB of memory", False  # what was not freed goes with it
-    except Exception as error:  # the boundary: one video never costs another  # noqa: BLE001
+        reason, goes_on = f"it takes more than {memory:g} GB of memory", False  # exiting frees what leaked
+    except Exception as error:  # the boundary: one video never affects another  # noqa: BLE001
         reason = error_line(error)
     return pickle.dumps((goes_on, status, reason, None, time.perf_counter() - start))
 
 
 def error_line(error: BaseException) -> str:
-    """The kind of an error and its message, as one line."""
+    """Format an error's type and message as one line."""
     try:
         return _line(f"{type(error).__name__}: {error}")
-    except Exception:  # noqa: BLE001  # its own __str__'s
+    except Exception:  # noqa: BLE001  # raised by its own __str__
         return type(error).__name__
 
 
 def _line(text: str) -> str:
-    """One line that every encoding of Unicode can hold: a file name in it may be none."""
+    """One line that every Unicode encoding can represent. A file name in it may be undecodable."""
     return " ".join(text.encode("utf-8", "backslashreplace").decode().split())[:300]
 
 
 def _end_with_parent() -> None:
-    """End this process when its parent ends, however that happens.
+    """End this process when its parent ends, for whatever reason.
 
-    The kernel sees to it on Linux, even where native code holds the interpreter; elsewhere a thread does.
+    On Linux the kernel does it, even while native code holds the interpreter; elsewhere a thread does.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""One picture out of a file, to be looked at as a video's only frame."""
+"""Read an image file as the only frame of a video."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ from dfd.videos.files import HEAD, begins_as_video
 from dfd.videos.pictures import Picture, Rgb, reduced_size
 
 JPEG, SCAN, END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
-"""What a JPEG begins with, what its pixels begin with, and what they end with."""
+"""JPEG markers: start of the file, start of the pixels, and end."""
 
 
 class Still(Picture):
-    """A picture that was a file of its own. `still[rows, columns]` and `reduced` are (h,w,3) uint8 RGB."""
+    """An image from a file of its own. `still[rows, columns]` and `reduced` give (h,w,3) uint8 RGB."""
 
     def __init__(self, rgb: Rgb) -> None:
         self.rgb, self.shape = rgb, rgb.shape
@@ -23,7 +23,7 @@ class Still(Picture):
         return self.rgb[area]
 
     def reduced(self, long_side: int | None) -> Rgb:
-        """All of it, its longer side at most `long_side` pixels; a smaller picture, or with None any, as it is."""
+        """The whole image, its longer side at most `long_side` pixels (None: any). Never enlarged."""
         height, width = self.shape[:2]
         size = reduced_size(width, height, long_side)
         if size == (width, height):
@@ -32,15 +32,15 @@ class Still(Picture):
 
 
 def read_still(path: Path) -> tuple[Still, bytes]:
-    """A picture (JPEG, PNG, WebP, BMP or TIFF) and its file's bytes; upright by its EXIF data, without transparency.
+    """Read an image (JPEG, PNG, WebP, BMP or TIFF), upright by its EXIF data, without alpha. Also returns its bytes.
 
-    Raises VideoReadError when there is no such file, or no whole picture in it.
+    Raises VideoReadError when the file does not exist, or the image is not complete.
     """
     try:
         code = path.read_bytes()
     except OSError as error:
         raise VideoReadError(path, error.strerror or str(error)) from None
-    if code.startswith(JPEG) and code.rfind(END) < code.rfind(SCAN):  # OpenCV may fill up with grey what is lacking
+    if code.startswith(JPEG) and code.rfind(END) < code.rfind(SCAN):  # OpenCV may fill missing parts with grey
         raise VideoReadError(path, "a JPEG that is cut short")
     image = cv2.imdecode(np.frombuffer(code, np.uint8), cv2.IMREAD_COLOR) if code else None
     if image is None:
@@ -49,7 +49,7 @@ def read_still(path: Path) -> tuple[Still, bytes]:
 
 
 def _unread(code: bytes) -> str:
-    """Why the bytes of a file are not read as a picture."""
+    """Explain why the bytes of a file are not read as an image."""
     if begins_as_video(code[:HEAD]):
         return "a video named like a picture: rename it"
     return "no picture that can be read: JPEG, PNG, WebP, BMP and TIFF can" if code else "an empty file"

@@ -1,8 +1,8 @@
-"""Work on many videos at once in processes that can be killed: the one boundary where a video's failure is caught.
+"""Process many videos in worker processes that can be killed: the one boundary where a video's failure is caught.
 
-Threads cannot end a decoder that hangs in native code, so each video is read in a worker process, within limits of time
-and memory. Each worker has a pipe of its own. In pools whose workers share one (concurrent.futures, pebble), a worker
-that is killed from outside, say by the kernel for want of memory, takes the whole pool with it.
+Threads cannot stop a decoder that hangs in native code, so each video is read in a worker process, with limits on time
+and memory. Each worker has its own pipe. In pools whose workers share one (concurrent.futures, pebble), a worker killed
+from outside, for example by the kernel for lack of memory, breaks the whole pool.
 """
 
 import math
@@ -24,24 +24,24 @@ from dfd.types import Status, Video
 from dfd.videos.serve import error_line, serve
 
 MEMORY = 2.0
-"""Gigabytes that a video may take: five times what 1080p needs."""
+"""Memory limit per video in gigabytes: five times what 1080p needs."""
 TICK = 0.1
-"""Seconds between two looks at whether the caller has left."""
+"""Seconds between two checks whether the caller has left."""
 TRIES = (0.0, 1.0, 1.0)
-"""Seconds to wait before each try to start a worker, where it dies as it starts."""
+"""Seconds to wait before each attempt to start a worker, if it dies during the start."""
 START_LIMIT = 300.0
-"""Seconds that a start may take: the imports alone take a minute on a machine that is busy or cold."""
+"""Time limit for a start in seconds. The imports alone take a minute on a busy or cold machine."""
 END_LIMIT = 10.0
-"""Seconds to wait for a killed process: only one that hangs in the kernel takes longer, and it runs no more code."""
+"""Seconds to wait for a killed process. Only one that hangs in the kernel takes longer, and it runs no more code."""
 LATE: tuple[Status, str] = ("out_of_budget", "the time was up before it was read")
 
 Arguments = Callable[[Video], tuple[Any, ...]]
-"""What a function gets with a video."""
+"""Computes the further arguments of a function for a video."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one video. value is the function's when status is "ok", else None and reason is one line."""
+    """The outcome of one video. value: the function's, if status is "ok"; else None, and reason is one line."""
 
     video: Video
     status: Status
@@ -52,9 +52,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Limits:
-    """workers: processes, 0 for one a core. timeout: seconds a video may take. memory: gigabytes that it may take.
+    """workers: number of processes, 0 for one per core. timeout: seconds per video. memory: gigabytes per video.
 
-    until: reading of time.monotonic after which what is not done is "out_of_budget". Raises ConfigError.
+    until: reading of time.monotonic after which remaining videos are "out_of_budget". Raises ConfigError.
     """
 
     workers: int = 0
@@ -63,7 +63,7 @@ class Limits:
     memory: float = MEMORY
 
     def __post_init__(self) -> None:
-        if not self.workers >= 0:  # true of NaN too
+        if not self.workers >= 0:  # also true for NaN
             raise ConfigError(f"workers is {self.workers}: give 0 for one a core, or a number of processes")
         for name, value, unit in (("timeout", self.timeout, "seconds"), ("memory", self.memory, "gigabytes")):
             if not value > 0:
@@ -80,50 +80,51 @@ def each_video(
     prepare: Callable[[], None] | None = None,
     spare: "Spare | None" = None,
 ) -> Generator[list[Outcome], None, None]:
-    """`function(video, *arguments(video))` for every video, in worker processes; at a time the outcomes that have come.
+    """Call `function(video, *arguments(video))` for every video in worker processes. Yields outcomes as they arrive.
 
-    The workers start now. close() ends them, and so does losing what is returned. prepare: called in each worker first:
-    no video pays for that. spare: workers that an earlier call with the same function, preparation and memory has left,
-    which are taken first; those of this call that still wait at its end are left there.
-    arguments: asked when the video's turn comes, in a thread, one video at a time. They, the function and its values
-    are pickled. A worker that takes too long is killed and replaced, one that dies is replaced. Whatever happens to one
-    video, an outcome comes for it, once its worker is dead or waits again, and the others go on. Workers read at most
-    two videos each ahead of the caller.
+    The workers start at once. close() ends them, and so does dropping the generator. prepare: called first in each
+    worker, outside the videos' time limit. spare: workers left by an earlier call with the same function, preparation
+    and memory. They are used first, and workers idle at the end of this call are returned there.
+    arguments: called when the video's turn comes, in a thread, for one video at a time. They, the function and its
+    values are pickled. A worker that exceeds the time limit is killed and replaced; one that dies is replaced. Every
+    video gets an outcome, whatever happens to it, once its worker is dead or idle, and the others continue. Workers run
+    at most two videos each ahead of the caller.
     """
     outcomes = _Crew(pickle.dumps((function, prepare)), list(videos), arguments, limits, spare).outcomes()
-    next(outcomes)  # starts them; only a generator that has begun runs its `finally`
+    next(outcomes)  # starts the workers; a generator that has not started would not run its `finally`
     return outcomes
 
 
 staying = partial(each_video, spare=[])
-"""each_video for a process that calls it often, with the same function, preparation and memory: its workers stay."""
+"""each_video for repeated calls with the same function, preparation and memory: the workers are kept."""
 
 
 class _Worker:
-    """A process and its pipe. died: how it ended, where it did by itself."""
+    """A process and its pipe. died: how it ended, if it was not ended by us."""
 
     def __init__(self, function: bytes, memory: float) -> None:
-        context = multiprocessing.get_context("spawn")  # a fork of a process with torch's threads can deadlock
+        context = multiprocessing.get_context("spawn")  # forking a process with torch's threads can deadlock
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=serve, args=(theirs, function, memory), name="dfd-video", daemon=True)
         self.process.start()
-        theirs.close()  # so that the pipe ends with the process
+        theirs.close()  # so that the pipe closes with the process
         self.died = ""
 
     def end(self) -> None:
+        """Kill the process and close its pipe."""
         self.process.kill()
         self.process.join(END_LIMIT)
         self.pipe.close()
 
 
 Spare = list[_Worker]
-"""Workers that wait for another call of each_video."""
+"""Idle workers, waiting for another call of each_video."""
 _STARTER = ThreadPoolExecutor(1, "dfd-starter")
-"""A thread that stays: on Linux a worker ends with the thread that has started it."""
+"""A permanent thread. On Linux a worker ends with the thread that started it."""
 
 
 class _Crew:
-    """Threads that share out the videos, each with a worker of its own, while the caller does something else."""
+    """Threads that share out the videos, each with its own worker, while the caller is busy."""
 
     def __init__(
         self, function: bytes, videos: list[Video], arguments: Arguments, limits: Limits, spare: Spare | None
@@ -132,14 +133,14 @@ class _Crew:
         self._until = math.inf if limits.until is None else limits.until
         self._count = min(limits.workers or available_cores(), len(videos))
         self._asking = threading.Lock()
-        self._left = threading.Event()  # by the caller
-        self._changed = threading.Condition()  # of what follows
+        self._left = threading.Event()  # set when the caller leaves
+        self._changed = threading.Condition()  # guards the following attributes
         self._waiting = deque(videos)
-        self._come: list[Outcome] = []
-        self._running = self._count  # threads
+        self._arrived: list[Outcome] = []
+        self._running = self._count  # number of threads
 
     def outcomes(self) -> Generator[list[Outcome], None, None]:
-        """Start; an empty list; then what has come since the last time, at least one outcome, until all have."""
+        """Start; yield an empty list. Then yield new outcomes, at least one at a time, until all are in."""
         owed, threads = len(self._waiting), []
         try:
             for _ in range(self._count):
@@ -149,21 +150,21 @@ class _Crew:
             yield []
             while owed:
                 with self._changed:
-                    self._changed.wait_for(lambda: self._come or not self._running)
-                    come, self._come = self._come, []
+                    self._changed.wait_for(lambda: self._arrived or not self._running)
+                    arrived, self._arrived = self._arrived, []
                     self._changed.notify_all()
-                owed -= len(come)
-                yield come
+                owed -= len(arrived)
+                yield arrived
         finally:
             self._left.set()
             with self._changed:
                 self._changed.notify_all()
-            if threading.current_thread() not in threads:  # a garbage collection may come in any of them
+            if threading.current_thread() not in threads:  # garbage collection may run in any of them
                 for thread in threads:
                     thread.join()
 
     def _keep_busy(self) -> None:
-        """In a thread: read one video after the other. The last thread tells of those that nobody is left for."""
+        """Thread body: process one video after the other. The last thread reports those that no worker is left for."""
         worker, video = None, None
         try:
             while video := self._next():
@@ -171,7 +172,7 @@ class _Crew:
                     break
                 outcome = self._read(worker, video)
                 with self._changed:
-                    self._come.append(outcome)
+                    self._arrived.append(outcome)
                     self._changed.notify_all()
         finally:
             if worker and self._spare is not None and not worker.pipe.closed:
@@ -179,30 +180,30 @@ class _Crew:
             elif worker:
                 worker.end()
             with self._changed:
-                if video:  # for which there is no worker
+                if video:  # no worker could be started for it
                     self._waiting.appendleft(video)
                 self._running -= 1
                 if not self._running:
                     why = LATE if self._over() else ("error", "no worker process could be started")
-                    self._come += [Outcome(video, *why) for video in self._waiting]
+                    self._arrived += [Outcome(video, *why) for video in self._waiting]
                 self._changed.notify_all()
 
     def _over(self) -> bool:
         return self._left.is_set() or time.monotonic() >= self._until
 
     def _next(self) -> Video | None:
-        """The next video, once the caller has taken enough of what came; None where none is left or the time is up."""
+        """The next video, once the caller has taken enough outcomes; None if none is left or time is up."""
         with self._changed:
             while self._waiting and not self._over():
-                if len(self._come) < 2 * self._count:
+                if len(self._arrived) < 2 * self._count:
                     return self._waiting.popleft()
                 self._changed.wait(min(self._until - time.monotonic(), threading.TIMEOUT_MAX))
         return None
 
     def _fit(self, worker: _Worker | None) -> _Worker | None:
-        """`worker` where it can go on, else a new one that has started; None if none can be started."""
+        """`worker` if it can continue, else a new one that has started; None if none can be started."""
         if worker := worker or self._waits():
-            if not worker.pipe.closed and not worker.pipe.poll():  # it says nothing, and its pipe has not ended
+            if not worker.pipe.closed and not worker.pipe.poll():  # it is silent, and its pipe is open
                 return worker
             worker.end()
         for pause in TRIES:
@@ -210,11 +211,11 @@ class _Crew:
                 break
             try:
                 worker = self._start()
-            except OSError:  # no memory or no process to be had now
+            except OSError:  # no memory or process available now
                 continue
             if self._hear(worker, START_LIMIT) is not None:
                 return worker
-            if not worker.died:  # it took too long, or the time is up
+            if not worker.died:  # it exceeded the time limit, or time is up
                 break
         return None
 
@@ -230,7 +231,7 @@ class _Crew:
         return _STARTER.submit(_Worker, self._function, self._limits.memory).result()
 
     def _hear(self, worker: _Worker, seconds: float, message: bytes = b"") -> bytes | None:
-        """What a worker says to `message`; None where it has died, or was killed as it took too long or time is up."""
+        """A worker's answer to `message`; None if it died, or was killed because it took too long or time is up."""
         limit = min(time.monotonic() + seconds, self._until)
         try:
             if message:
@@ -241,17 +242,17 @@ class _Crew:
                     return None
             return worker.pipe.recv_bytes()
         except (EOFError, OSError):
-            worker.process.join(1.0)  # its pipe ends a little before it does
+            worker.process.join(1.0)  # its pipe closes shortly before it ends
             worker.end()
             worker.died = _died(worker.process.exitcode)
             return None
 
     def _read(self, worker: _Worker, video: Video) -> Outcome:
-        """What comes of a video."""
+        """Process a video and return its outcome."""
         try:
             with self._asking:
                 message = pickle.dumps((video, self._arguments(video)))
-        except BaseException as error:  # the boundary on this side  # noqa: BLE001
+        except BaseException as error:  # the boundary in the parent  # noqa: BLE001
             return Outcome(video, "error", error_line(error))
         start = time.monotonic()
         answer = self._hear(worker, self._limits.timeout, message)
@@ -265,7 +266,7 @@ class _Crew:
             return Outcome(video, *why, seconds=seconds)
         try:
             goes_on, status, reason, value, seconds = pickle.loads(answer)
-        except BaseException as error:  # of the value's own class  # noqa: BLE001
+        except BaseException as error:  # from unpickling the value  # noqa: BLE001
             return Outcome(video, "error", error_line(error), seconds=seconds)
         if not goes_on:
             worker.end()
@@ -273,12 +274,12 @@ class _Crew:
 
 
 def _died(code: int | None) -> str:
-    """What an exit code says.
+    """Describe an exit code.
 
     >>> _died(-9), _died(-40), _died(1)
     ('was ended by SIGKILL', 'was ended by signal 40', 'died (exit code 1)')
     """
     if code is None or code >= 0:
         return f"died (exit code {code})"
-    named = -code in set(signal.Signals)  # of the real-time ones only the first and the last
+    named = -code in set(signal.Signals)  # only the first and the last real-time signal have names
     return f"was ended by {signal.Signals(-code).name if named else f'signal {-code}'}"

@@ -9,7 +9,7 @@ SETTINGS: dict[str, Any] = {"videos": "", "unlisted": False, "options": {}, "tim
 
 
 def main() -> None:
-    """Stops by its own clock; the next version, pushed with RESUME=1, goes on with the videos that are left."""
+    """Run until its own time limit. The next version, pushed with RESUME=1, continues with the remaining videos."""
     with Session("faces", SETTINGS) as session:
         place = session.resume("faces", session.scratch / "faces")
         session.install_wheels()

@@ -14,7 +14,7 @@ SETTINGS: dict[str, Any] = {"hours": 8.5, "timeout": 120.0, "bundle": "", "expla
 
 
 def main() -> None:
-    """Whole and valid from the first second, with 0.5 in every row; stops by its own clock."""
+    """Predict until its own time limit. The submission is valid from the start, with 0.5 in every row."""
     with Session("predict", SETTINGS) as session:
         device, data = session.device(), session.competition()
         folder = session.attached("bundle", SETTINGS["bundle"])

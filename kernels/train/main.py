@@ -11,7 +11,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def main() -> None:
-    """Stops by its own clock; the next version, pushed with RESUME=1, goes on from it."""
+    """Run until its own time limit. The next version, pushed with RESUME=1, continues from there."""
     with Session("train", SETTINGS) as session:
         device, faces = session.device(), session.attached("faces", SETTINGS["faces"])
         session.install_wheels()
