@@ -20,6 +20,8 @@ from dfd.scoring.decide import Rule
 from dfd.types import Video
 from dfd.versions import versions
 
+pytestmark = pytest.mark.slow
+
 
 def checkpoint(path, seed, faces=None, prior=0.5, videos=(), name="journal_conv3d", **clip):
     torch.manual_seed(seed)

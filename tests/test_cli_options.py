@@ -12,6 +12,8 @@ from dfd.cli.options import a_file, a_folder, a_new_file, a_new_folder, a_place
 from kernels.__main__ import app as kernels_app
 from kernels.__main__ import main as kernels_main
 
+pytestmark = pytest.mark.slow
+
 PROGRAMS = {"dfd": (app, main), "kernels": (kernels_app, kernels_main)}
 KERNELS = (
     "build", "check", "simulate", "push", "run", "publish", "status", "logs", "output", "image", "wheelhouse",

@@ -448,6 +448,7 @@ def damaged(path: Path, how: str, seed: int) -> bytes:
     return bytes(written)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["bits flipped", "zeros", "another tail", "another head"])
 @pytest.mark.parametrize("kind", ["many B-frames", "open groups", "no B-frames", "slices"])
 def test_a_frame_is_the_same_in_every_plan_of_a_damaged_file(

@@ -22,6 +22,8 @@ from kernels.build import Sources, build, pack, uncommitted
 from kernels.check import LARGEST, RULES, faults
 from tests.kernel_workshop import HERE, checkout, commit, use
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
