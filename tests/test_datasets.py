@@ -22,6 +22,8 @@ from dfd.training.fit import CHECKPOINT, train
 from dfd.training.groups import Grouping, settled, split
 from dfd.training.zero_shot import compare_with_start
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def both(small_store, other_store):

@@ -14,6 +14,8 @@ from dfd.types import Detections
 
 from facenet_pytorch import MTCNN  # isort: skip
 
+pytestmark = pytest.mark.slow
+
 USUAL, FAINT = (0.6, 0.7, 0.7), (0.4, 0.5, 0.5)
 FACE = 0.38
 """Side of the face as a share of the portrait's side."""

@@ -15,6 +15,8 @@ from dfd.models import ModelConfig
 from dfd.models.checkpoint import build_model
 from dfd.types import Video
 
+pytestmark = pytest.mark.slow
+
 
 class Corner(nn.Module):
     """A network whose logit is the mean of red minus green over the clip."""

@@ -12,6 +12,8 @@ from kernels import KernelError, inputs, resume
 from kernels import session as sessions
 from kernels.session import Session
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def kaggle(tmp_path, monkeypatch):

@@ -8,6 +8,8 @@ from dfd.faces.records import VideoRecord
 from dfd.report.run_facts import is_run, read_run
 from tests.runs import add_distortions, made_up, write_run
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = '<script>alert("1")</script>.mp4'
 
 

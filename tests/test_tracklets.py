@@ -18,6 +18,8 @@ from dfd.videos.encode import write_video
 from tests.conftest import moving_face
 from tests.people import six_people, stage, still
 
+pytestmark = pytest.mark.slow
+
 CONFIG = FacesConfig(size=128)
 OTHERS = {"size": 64, "detect_side": 320}
 
