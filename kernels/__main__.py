@@ -3,6 +3,7 @@
 import json
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from dfd.report import terminal as show
 from kernels import KernelError, client, follow, inputs, pipeline, places, upload, wheelhouse
 from kernels import image as images
 from kernels import resume as resuming
-from kernels.build import OWNER, Sources, earlier, read_metadata
+from kernels.build import OWNER, Built, Sources, earlier, read_metadata
 from kernels.build import build as make
 from kernels.check import faults
 from kernels.push import Order, check_given
@@ -40,50 +41,42 @@ Labels = Annotated[
 Bundle = Annotated[Path | None, FOLDER]
 
 
-@app.command
-def build(
-    name: Name,
-    /,
-    *,
-    owner: Owner = "",
-    set_: Set = (),
-    resume: bool = False,
-    latest: Latest = False,
-) -> None:
-    """Write build/NAME/main.py, main.ipynb and kernel-metadata.json: one script, one notebook, with dfd packed into it.
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions:
+    """Options of `build` and `check`."""
 
-    Args:
-        resume: Resume from what the last version left.
-    """
-    built = make(name, owner, _settings(set_), Sources(earlier="" if resume else None, latest=latest))
+    owner: Owner = ""
+    set_: Set = ()
+    resume: bool = False
+    """Resume from what the last version left."""
+    latest: Latest = False
+
+    def make(self, name: str) -> Built:
+        """Build the kernel `name` into its folder."""
+        sources = Sources(earlier="" if self.resume else None, latest=self.latest)
+        return make(name, self.owner, _settings(self.set_), sources)
+
+
+@app.command
+def build(name: Name, /, *, options: BuildOptions = BuildOptions()) -> None:
+    """Write build/NAME/main.py, main.ipynb and kernel-metadata.json: one script, one notebook, dfd packed into each."""
+    built = options.make(name)
     size = len(built.code.encode()) / 1000
     show.say(f"Built {places.shown(built.folder)}: {size:.0f} kB, commit {built.commit}, content {built.sha256[:12]}.")
     show.say(f"Next: make kernel-check KERNEL={name}")
 
 
 @app.command
-def check(
-    name: Name,
-    /,
-    *,
-    owner: Owner = "",
-    set_: Set = (),
-    resume: bool = False,
-    latest: Latest = False,
-) -> None:
-    """Build NAME, and list what Kaggle would refuse or ignore in it.
-
-    Args:
-        resume: Resume from what the last version left.
-    """
-    found = faults(make(name, owner, _settings(set_), Sources(earlier="" if resume else None, latest=latest)))
+def check(name: Name, /, *, options: BuildOptions = BuildOptions()) -> None:
+    """Build NAME, and list what Kaggle would refuse or ignore in it."""
+    found = faults(options.make(name))
     for fault in found:
         show.say(fault)
     if found:
         raise KernelError(f"kernel {name} has {len(found)} faults")
-    show.say(
-        f"Kernel {name} is ready to be pushed." + f" Its owner is still {OWNER}: a push fills it in." * (not owner)
-    )
+    owner = "" if options.owner else f" Its owner is still {OWNER}: a push fills it in."
+    show.say(f"Kernel {name} is ready to be pushed.{owner}")
     show.say(f"Next: make kernel-simulate KERNEL={name}")
 
 
