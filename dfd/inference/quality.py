@@ -2,7 +2,7 @@
 
 The limits were measured with the shipped bundle on 59 public clips (42 fakes), whose crops were degraded step by step
 (`python -m benchmarks.quality FACES`). A limit is the last step at which the detector keeps half of its advantage over
-chance level, AUC 0.78 against 0.5:
+chance level, AUC 0.78 against 0.5. The limits were chosen on these clips, so the table does not test them:
 
     face, side in pixels    as it is .78   96 .75   64 .72   48 .69 | 40 .63   32 .61
     mean brightness          115     .78   28 .71   20 .64          | 13 .60    6 .52
