@@ -63,7 +63,10 @@ class Node:
 
     def read_only(self, folder: Path) -> None:
         """Make `folder` read-only for this node's Ray; other nodes can still write."""
-        script = f"mount --bind {folder} {folder} && mount -o remount,bind,ro {folder}"
+        # A mount in use cannot become read-only (EBUSY). So a view of its own becomes it, and is mounted over `folder`.
+        view = self.folder / "read-only"
+        view.mkdir()
+        script = f"mount --bind {folder} {view} && mount -o remount,bind,ro {view} && mount --bind {view} {folder}"
         ray = str(self.processes()[0])
         subprocess.run(["nsenter", "--mount", "--target", ray, "sh", "-c", script], check=True)
 
