@@ -57,6 +57,12 @@ def test_real_only_sets_are_evaluated_with_their_self_blends(halves, runs):
         judged(runs[:1], {"reals": reals})
 
 
+def test_a_run_knows_the_kind_of_fakes_that_it_was_trained_on(halves, runs):
+    reals = [record for record in halves[1] if record.label == 0]
+    found, made = judged(runs, {"found": halves[1], "made": reals})
+    assert (found.known, made.known) == ((True, False), (False, True))
+
+
 def test_a_bundle_predicts_the_fitted_blend(halves, runs, tmp_path):
     """The bundle's logit is the weighted sum of the runs' logits; the fitted temperature gives its probability."""
     reals = [replace(record, dataset="reals") for record in halves[1] if record.label == 0]

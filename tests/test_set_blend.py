@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,11 @@ def a_set(name, strengths, videos=400, seed=0, share=0.5):
     side = (2 * labels - 1)[:, None]
     logits = np.array(strengths) * side + rng.normal(0, 1, (videos, len(strengths)))
     return JudgedSet(name, logits, labels, tuple(str(i) for i in range(videos)))
+
+
+def loss(of, made):
+    """Balanced log loss of a blend on a set."""
+    return balanced_log_loss(of.labels, of.probabilities(made.weights, made.calibration))
 
 
 def shares(of):
@@ -44,6 +51,21 @@ class TestBlendSets:
         assert before.calibration != after.calibration
         assert after.sets["c"]["auc"] == pytest.approx(1 - before.sets["c"]["auc"], abs=1e-12)
         assert after.sets["c"]["average_error"] == pytest.approx(1 - before.sets["c"]["average_error"], abs=1e-12)
+
+    def test_the_temperature_fits_known_and_new_kinds_of_fakes(self):
+        """Two runs that each know the fakes of their own set alone: a third set is new to both."""
+        sets = [a_set("a", [4.0, 0.3], 2000), a_set("b", [0.3, 4.0], 2000, seed=1)]
+        aware = [replace(of, known=known) for of, known in zip(sets, [(True, False), (False, True)], strict=True)]
+        new = a_set("new", [0.3, 0.3], 2000, seed=2)
+        before, after = blend_sets(sets), blend_sets(aware)
+        assert after.weights == before.weights == (0.5, 0.5)
+        assert after.calibration.scale < 0.7 * before.calibration.scale
+        assert loss(new, after) < loss(new, before) - 0.1
+
+    def test_kinds_known_to_all_runs_or_to_none_change_nothing(self):
+        sets = [a_set("a", [2.0, 0.3]), a_set("b", [0.4, 1.5], seed=1)]
+        for known in ((True, True), (False, False)):
+            assert blend_sets([replace(of, known=known) for of in sets]) == blend_sets(sets)
 
     def test_the_method_with_the_lowest_mean_left_out_loss_is_chosen(self):
         sets = [a_set("a", [2.0, 0.3]), a_set("b", [0.4, 1.5], seed=1), a_set("c", [1.0, 1.0], seed=2)]

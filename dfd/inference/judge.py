@@ -36,8 +36,16 @@ def judge_sets(
     for name, records in sets.items():
         videos = _beside_fakes(name, _unseen(name, records, seen), members)
         answers = [_logits(name, videos, narrowed(run, videos), progress) for run in members]
-        judged.append(_joined(name, videos, answers))
+        made = all(record.label != 1 for record in records)
+        known = tuple(_knows(run, made) for run in members)
+        judged.append(_joined(name, videos, answers, known))
     return judged
+
+
+def _knows(run: Sequence[Member], made: bool) -> bool:
+    """Whether a run was trained on this kind of fakes: `made` by self-blending, or found. True if it does not say."""
+    share = run[0][1].training.get("train", {}).get("self_blend")
+    return share is None or (share > 0 if made else share < 1)
 
 
 def narrowed(members: Sequence[Member], videos: Sequence[VideoRecord]) -> tuple[Member, ...]:
@@ -91,7 +99,10 @@ def _logits(
 
 
 def _joined(
-    name: str, videos: Sequence[VideoRecord], answers: Sequence[Mapping[str, tuple[FaceLogit, ...]]]
+    name: str,
+    videos: Sequence[VideoRecord],
+    answers: Sequence[Mapping[str, tuple[FaceLogit, ...]]],
+    known: tuple[bool, ...],
 ) -> JudgedSet:
     """Keep the videos that every run could score."""
     whole = [video for video in videos if all(video.video in answer for answer in answers)]
@@ -101,4 +112,5 @@ def _joined(
         np.array(logits, float).reshape(len(whole), len(answers)),
         np.array([int(video.label or 0) for video in whole]),
         tuple(video.source or video.video for video in whole),
+        known,
     )

@@ -4,6 +4,9 @@ A set is a dataset of its own: other cameras, other people, other kinds of fakes
 within a set fail on new kinds of fakes, which is what a detector meets in use. So each way of fitting is evaluated by
 leaving whole sets out: fitted on the others, scored on the one left out. The measures of a set are nested: its own
 labels do not affect its probabilities, not even by the choice of the way. Few numbers are fitted: one per run.
+
+A run also knows the kind of fakes that it was trained on, in a set that it has never seen. So the temperature is fitted
+on each set twice: as the blend scores it, and as the runs score it that do not know its kind of fakes.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,13 +32,26 @@ ALONE = "a set can only be left out of two or more: name several datasets"
 class JudgedSet:
     """The videos of one set with the logits of each run.
 
-    logits: (N,R). labels: (N,), 1 fake, 0 real; both occur. groups: (N,), videos to resample together.
+    logits: (N,R). labels: (N,), 1 fake, 0 real; both occur. groups: (N,), videos to resample together. known: (R,),
+    whether a run was trained on this set's kind of fakes; empty: all were.
     """
 
     name: str
     logits: Floats
     labels: NDArray[np.int64]
     groups: tuple[str, ...]
+    known: tuple[bool, ...] = ()
+
+    def views(self, weights: Sequence[float]) -> list[Floats]:
+        """Logits (N,) of the runs' blend, and of a blend of those runs alone to which these fakes are new, if any are.
+
+        >>> of = JudgedSet("a", np.array([[4.0, 1.0]]), np.array([1]), ("x",), known=(True, False))
+        >>> [view.tolist() for view in of.views([0.5, 0.5])]
+        [[2.5], [1.0]]
+        """
+        new = np.array(weights) * [not known for known in self.known or [True] * len(weights)]
+        views = [self.logits @ np.array(weights)]
+        return [*views, self.logits @ new / new.sum()] if 0 < new.sum() < 1 - 1e-9 else views
 
     def probabilities(self, weights: Sequence[float], calibration: Calibration) -> list[float]:
         """Probabilities (N,) of being fake, by the runs' blend."""
@@ -143,10 +159,17 @@ def _chosen(sets: Sequence[JudgedSet]) -> tuple[tuple[float, ...], Calibration]:
 def _fit(way: str, sets: Sequence[JudgedSet]) -> tuple[tuple[float, ...], Calibration]:
     """Weights by `way`, and the temperature of their blend. Each set, and each class in it, has the same weight."""
     logits = np.concatenate([of.logits for of in sets])
-    labels = np.concatenate([of.labels for of in sets])
-    shares = np.concatenate([_shares(of.labels) for of in sets])
-    weights = WAYS[way](logits, labels, shares)
-    return weights, temperature(logits @ weights, labels, shares)
+    weights = WAYS[way](logits, *_of_each([(of, 1) for of in sets]))
+    views = [(of, of.views(weights)) for of in sets]
+    together = np.concatenate([view for _, of_set in views for view in of_set])
+    return weights, temperature(together, *_of_each([(of, len(of_set)) for of, of_set in views]))
+
+
+def _of_each(sets: Sequence[tuple[JudgedSet, int]]) -> tuple[NDArray[np.int64], Floats]:
+    """Labels and weights of all videos, each set a number of times. Together the copies of a set weigh 1."""
+    labels = [np.tile(of.labels, times) for of, times in sets]
+    shares = [np.tile(_shares(of.labels) / times, times) for of, times in sets]
+    return np.concatenate(labels), np.concatenate(shares)
 
 
 def _shares(labels: NDArray[np.int64]) -> Floats:
