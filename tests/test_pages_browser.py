@@ -154,11 +154,20 @@ def test_a_hostile_name_stays_text(opened, name):
     assert wrong == []
 
 
+A4 = 718
+"""Width in CSS pixels of a sheet of A4 within Chromium's usual margins of 1 cm."""
+CLOSED = """[...document.querySelectorAll('details > :not(summary)')]
+    .filter(inside => !inside.checkVisibility({contentVisibilityAuto: true})).map(inside => inside.textContent)"""
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_pages_can_be_printed(opened, name):
     page, _, _ = opened(name, color_scheme="dark")
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.evaluate(CLOSED) == [], "paper cannot be unfolded"
+    page.set_viewport_size({"width": A4, "height": 1000})
+    assert page.evaluate("document.documentElement.scrollWidth") <= A4
     assert page.pdf().startswith(b"%PDF")
 
 
