@@ -341,7 +341,7 @@ class TestExplainScore:
     def test_skill_and_uncertainty_are_explained(self):
         sure = "\n".join(explain_score(evaluate(*detector(2000))))
         assert sure.count("better than") == 2
-        assert "resampling 2000 groups" in sure
+        assert "resampling 2,000 groups" in sure
         assert "too few" not in sure
         assert "too few videos to tell" in "\n".join(explain_score(evaluate(*detector(12, skill=0.3, seed=1))))
 
@@ -366,3 +366,9 @@ class TestExplainScore:
         result = evaluate(y, p, rounds=0)
         assert result["auc"] == pytest.approx(0.88, abs=0.005)
         assert result["balanced_log_loss"] == pytest.approx(0.428, abs=0.01)
+
+
+def test_large_counts_are_grouped_by_thousands():
+    lines = explain_score(evaluate([0, 1] * 1000, [0.2, 0.8] * 1000, rounds=2))
+    assert lines[0] == "2,000 videos: 1,000 fake, 1,000 real."
+    assert "resampling 2,000 groups" in lines[3]

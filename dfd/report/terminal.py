@@ -114,7 +114,7 @@ def statuses(counts: Mapping[str, int], fell_back: Sequence[Mapping[str, str]] =
 
 def score(result: Mapping[str, Any]) -> None:
     """Print the measures of a submission, each log loss with its class mix, and explain them."""
-    mix, confusion = f"this mix, {result['fakes']} fake of {result['videos']}", result["confusion"]
+    mix, confusion = f"this mix, {result['fakes']:,} fake of {result['videos']:,}", result["confusion"]
     rows = [
         ("balanced log loss", "balanced_log_loss", "half fakes, as the test was: the score to compare"),
         ("log loss", "log_loss", mix),
@@ -124,8 +124,8 @@ def score(result: Mapping[str, Any]) -> None:
         ("average precision", "average_precision", f"chance level {result['fakes'] / result['videos']:.2f}"),
         ("equal error rate", "equal_error_rate", "share wrong in each class where both are equal; chance level 0.5"),
         ("accuracy", "accuracy", mix),
-        ("  of the real", "real_accuracy", "{real_as_real} as real, {real_as_fake} as fake".format(**confusion)),
-        ("  of the fakes", "fake_accuracy", "{fake_as_real} as real, {fake_as_fake} as fake".format(**confusion)),
+        ("  of the real", "real_accuracy", "{real_as_real:,} as real, {real_as_fake:,} as fake".format(**confusion)),
+        ("  of the fakes", "fake_accuracy", "{fake_as_real:,} as real, {fake_as_fake:,} as fake".format(**confusion)),
         ("average error", "average_error", "mean |probability - label|"),
         ("quantized average error", "quantized_average_error", "share on the wrong side of 0.5"),
         ("Brier score", "brier", "mean squared error of the probability"),

@@ -124,10 +124,10 @@ def explain_score(result: Mapping[str, Any]) -> list[str]:
     videos, fakes = result["videos"], result["fakes"]
     share = fakes / videos
     chance = _entropy(share)
-    lines = [f"{videos} videos: {fakes} fake, {videos - fakes} real."]
+    lines = [f"{videos:,} videos: {fakes:,} fake, {videos - fakes:,} real."]
     unlabelled, missing = result.get("unlabelled", 0), result.get("missing", 0)
     if unlabelled or missing:
-        lines.append(f"Left out: {unlabelled} rows without a label, {missing} labels without a row.")
+        lines.append(f"Left out: {unlabelled:,} rows without a label, {missing:,} labels without a row.")
     worth = "better" if result["log_loss"] < chance - NEGLIGIBLE else "no better"
     lines.append(
         f"Log loss {result['log_loss']:.3f} on this mix ({100 * share:.0f} % fake), where the constant {share:.2f} "
@@ -150,7 +150,7 @@ def _explain_balanced(result: Mapping[str, Any]) -> list[str]:
     if interval is not None:
         low, high = interval
         doubt = ": too few videos to tell it from a constant's" if low <= chance <= high else ""
-        lines.append(f"Its 95 % interval, resampling {result['groups']} groups, is {low:.3f} to {high:.3f}{doubt}.")
+        lines.append(f"Its 95 % interval, resampling {result['groups']:,} groups, is {low:.3f} to {high:.3f}{doubt}.")
     lines.append(
         "DFDC's first place had 0.428 on the private board, half fakes: about what AUC 0.88 gives; "
         f"the AUC here is {result['auc']:.3f}."
