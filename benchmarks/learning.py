@@ -1,110 +1,147 @@
-"""Does it learn? Cross-validations of four kinds of networks on one face-track dataset, and their controls.
+"""What training on few clips makes of a detector: cross-validations from one network, beside that network as it is.
 
-    python -m benchmarks.learning FACES VIDEOS --weights lite0.pt --pretrained RUN/checkpoints/last.ckpt --out OUT
+    python -m benchmarks.learning FACES --out OUT [--weights FILE] [--part NAME=REGEX …] [--controls VIDEOS LITE0]
 
-Every row is a command that is run as it is printed; what is finished is not run again. OUT/learning.md is the report.
+Every row is a `dfd crossval` that is run as it is printed, in the same folds; finished rows are kept. The last rows are
+networks of clips, trained with self-blended fakes that change over time, and `frame` trained alike, which they must
+beat. --part adds a column: the AUC on the videos whose names match. OUT/learning.md is the report.
 """
 
 import argparse
-import json
+import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks import controls
+from dfd.inference.info import shipped
+from dfd.inference.oof import OutOfFold, read_oof
+from dfd.models.checkpoint import load_model
+from dfd.scoring.metrics import compare, evaluate
 
-FRAME = {"clip.length": 1, "clip.clips": 16, "train.slices": 3, "train.batch": 32, "train.epochs": 4}
-FROM_NOTHING = {"model.freeze": "none", "clip.length": 8, "clip.size": 96, "train.epochs": 16, "train.lr": 0.001}
-MODELS: dict[str, dict[str, Any]] = {"frame": FRAME, "lstm": {}, "inflated": {}, "factorized": FROM_NOTHING}
-"""Networks, and their differences from the recipe `cpu`: each step reads 32 frames; a fold has about 50 steps.
-`factorized` is 3D from its first layer on, so it has no starting weights."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cross-validation of the table."""
-
-    model: str
-    start: str
-    blend: float
-    arguments: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        return f"{self.model}-{self.start}-{'blended' if self.blend else 'plain'}"
-
-
-def cells(weights: Path, pretrained: Path | None) -> list[Cell]:
-    """Every network from each starting point, with and without self-blended fakes."""
-    made = []
-    for model in MODELS:
-        starts = {"nothing": None} if model == "factorized" else {"ImageNet": weights, "crops": pretrained}
-        for start, path in starts.items():
-            if start == "crops" and path is None:
-                continue
-            for blend in (0.0, 0.3):
-                made.append(Cell(model, start, blend, tuple(_arguments(model, path, blend))))
-    return made
+START = "as it is"
+GENTLY = {"train.epochs": 3, "train.slices": 4, "train.ema": 0.9, "model.dropout": 0.3, "train.lr": 1e-4}
+HEAD = {**GENTLY, "train.lr": 1e-3, "model.freeze": "all"}
+CLIPS = {
+    **{"clip.length": 8, "clip.fps": 7.5, "clip.clips": 4, "train.batch": 8, "train.self-blend": 0.3},
+    **{"train.epochs": 3, "train.slices": 1, "train.ema": 0.9, "model.dropout": 0.3, "train.lr": 1e-3},
+}
+ROWS: dict[str, tuple[str, dict[str, Any]]] = {
+    START: ("stills", {}),
+    "trained on, gently": ("stills", GENTLY),
+    "its head alone": ("stills", HEAD),
+    "recipe cpu": ("cpu", {}),
+    "clips, `frame`": ("stills", {**CLIPS, "model.freeze": "all"}),
+    "clips, `lstm`": ("stills", {**CLIPS, "model.freeze": "all", "model.name": "lstm"}),
+    "clips, `attention`": ("stills", {**CLIPS, "model.freeze": "all", "model.name": "attention"}),
+    "clips, `time_only`": ("stills", {**CLIPS, "model.freeze": "all", "model.name": "time_only"}),
+    "clips, `inflated`": ("stills", {**CLIPS, "model.name": "inflated", "train.lr": 1e-4}),
+}
+"""Name of each row, its recipe and what it changes. Margin and size are those of the network that it starts from."""
 
 
-def _arguments(model: str, weights: Path | None, blend: float) -> list[str]:
-    given: dict[str, Any] = {"recipe": "cpu", "model.name": model, "train.self-blend": blend, **MODELS[model]}
-    if weights is not None:
-        given["model.weights"] = weights
-    return [part for name, value in given.items() for part in (f"--{name}", f"{value}")]
+def command(faces: Path, name: str, weights: Path, out: Path) -> list[str]:
+    """The `dfd crossval` of a row."""
+    recipe, changes = ROWS[name]
+    clip = load_model(weights)[1].clip
+    given = {"recipe": recipe, "model.weights": weights, "clip.margin": clip.margin, "clip.size": clip.size, **changes}
+    words = [part for key, value in given.items() for part in (f"--{key}", f"{value}")]
+    folds = ["--zero-shot", "--folds", "5"] if name == START else ["--folds-of", f"{out / place(START)}"]
+    return ["crossval", f"{faces}", *words, *folds, "--track", "none", "--out", f"{out / place(name)}"]
 
 
-def crossval(faces: Path, cell: Cell, out: Path) -> tuple[str, dict[str, Any]]:
-    """The command of a cell and its score; runs the command if the score is missing."""
-    place = out / cell.name
-    command = ["crossval", str(faces), *cell.arguments, "--folds", "5", "--track", "none", "--out", str(place)]
-    if not (place / "score.json").is_file():
-        print(f"dfd {shlex.join(command)}", flush=True)
-        subprocess.run([sys.executable, "-m", "dfd", *command], check=True, stdout=subprocess.DEVNULL)
-    score: dict[str, Any] = json.loads((place / "score.json").read_text(encoding="utf-8"))
-    return f"dfd {shlex.join(command)}", score
+def place(name: str) -> str:
+    """The folder of a row in OUT.
+
+    >>> place("clips, `lstm`")
+    'clips-lstm'
+    """
+    return re.sub(r"\W+", "-", name).strip("-")
 
 
-def report(rows: Sequence[tuple[Cell, str, dict[str, Any]]], checks: Sequence[dict[str, Any]]) -> str:
-    """Return the tables and commands as Markdown."""
-    lines = [
-        "| network | starts from | self-blended fakes | balanced log loss | 95 % interval | AUC | 95 % interval |",
-        "|---|---|---|---|---|---|---|",
+def predictions(faces: Path, name: str, weights: Path, out: Path) -> OutOfFold:
+    """The out-of-fold predictions of a row; runs its command if they are missing."""
+    run = out / place(name)
+    if not (run / "score.json").is_file():
+        words = command(faces, name, weights, out)
+        print(f"dfd {shlex.join(words)}", flush=True)
+        subprocess.run([sys.executable, "-m", "dfd", *words], check=True, stdout=subprocess.DEVNULL)
+    found = read_oof(run)
+    assert found is not None, f"{run} has no folds.csv"
+    return found
+
+
+def row(name: str, of: OutOfFold, start: OutOfFold, parts: Mapping[str, str]) -> dict[str, str]:
+    """A row of the table. Intervals resample groups."""
+    labels, groups = of.labels(), of.groups()
+    order = list(labels)
+    known, clustered = [labels[video] for video in order], [groups[video] for video in order]
+    mine, first = ({score.name: score.probability for score in oof.scores} for oof in (of, start))
+    score = evaluate(known, [mine[video] for video in order], clustered)
+    against = compare(known, [first[video] for video in order], [mine[video] for video in order], clustered)
+    figures = {
+        "network": name,
+        "balanced log loss": f"{score['balanced_log_loss']:.3f} ({_between(score['balanced_log_loss_interval'])})",
+        "AUC": f"{score['auc']:.3f} ({_between(score['auc_interval'])})",
+    }
+    for part, pattern in parts.items():
+        some = [video for video in order if re.search(pattern, video)]
+        auc = evaluate([labels[video] for video in some], [mine[video] for video in some], rounds=0)["auc"]
+        figures[part] = "–" if auc is None else f"{auc:.2f}"
+    change = f"{against['balanced_log_loss']:+.3f} ({_between(against['balanced_log_loss_interval'], '+')})"
+    return {**figures, "loss, against the start": "" if name == START else change}
+
+
+def _between(interval: Sequence[float], sign: str = "") -> str:
+    return "{:{sign}.3f} to {:{sign}.3f}".format(*interval, sign=sign)
+
+
+def markdown(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """The lines of a table."""
+    lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
+    return [*lines, *("| " + " | ".join(each.values()) + " |" for each in rows)]
+
+
+def report(rows: Sequence[Mapping[str, str]], checks: Sequence[Mapping[str, Any]], commands: Sequence[str]) -> str:
+    """Tables and commands as Markdown."""
+    found = [
+        {
+            "control": check["control"],
+            "what it should give": check["expected"],
+            "AUC": f"{check['auc']:.3f}",
+            "balanced log loss": "–" if check["balanced_log_loss"] is None else f"{check['balanced_log_loss']:.3f}",
+        }
+        for check in checks
     ]
-    for cell, _, about in rows:
-        score = about["score"]
-        figures = [f"{score['balanced_log_loss']:.3f}", _between(score["balanced_log_loss_interval"])]
-        figures += [f"{score['auc']:.3f}", _between(score["auc_interval"])]
-        lines.append(" | ".join([f"| `{cell.model}`", cell.start, f"{cell.blend:.0%}", *figures]) + " |")
-    lines += ["", "| control | what it should give | AUC | balanced log loss |", "|---|---|---|---|"]
-    for check in checks:
-        loss = "–" if check["balanced_log_loss"] is None else f"{check['balanced_log_loss']:.3f}"
-        lines.append(f"| {check['control']} | {check['expected']} | {check['auc']:.3f} | {loss} |")
-    commands = [f"    {command}" for _, command, _ in rows]
-    return "\n".join([*lines, "", "The commands of the first table, in its order:", "", *commands, ""])
-
-
-def _between(interval: Sequence[float]) -> str:
-    return f"{interval[0]:.3f} to {interval[1]:.3f}"
+    tables = [*markdown(rows), *(["", *markdown(found)] if found else [])]
+    return "\n".join([*tables, "", "The commands of the first table, in its order:", "", *commands, ""])
 
 
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.learning", description=__doc__)
-    parser.add_argument("faces", type=Path, help="a face-track dataset")
-    parser.add_argument("videos", type=Path, help="the videos that it was made of")
-    parser.add_argument("--weights", type=Path, required=True, help="ImageNet weights: dfd weights imagenet-lite0")
-    parser.add_argument("--pretrained", type=Path, help="a checkpoint of the recipe stills")
+    parser.add_argument("faces", type=Path, help="a labelled dataset of dfd faces, of videos")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, default=shipped() / "member-1.pt", help="the network to start from")
+    parser.add_argument("--part", action="append", default=[], metavar="NAME=REGEX")
+    parser.add_argument("--row", action="append", choices=list(ROWS), help="only these rows, and the first")
+    parser.add_argument("--controls", nargs=2, type=Path, metavar=("VIDEOS", "LITE0"), help="also run the controls")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
-    rows = [(cell, *crossval(asked.faces, cell, asked.out)) for cell in cells(asked.weights, asked.pretrained)]
-    checks = controls.measure(asked.faces, asked.videos, asked.weights, asked.out)
-    (asked.out / "learning.md").write_text(report(rows, checks), encoding="utf-8")
+    names = [name for name in ROWS if name == START or not asked.row or name in asked.row]
+    found = {name: predictions(asked.faces, name, asked.weights, asked.out) for name in names}
+    parts = dict(part.partition("=")[::2] for part in asked.part)
+    rows = [row(name, of, found[START], parts) for name, of in found.items()]
+    checks = []
+    if asked.controls:
+        videos, lite0 = asked.controls
+        checks = controls.measure(asked.faces, videos, lite0, asked.out)
+    commands = [f"    dfd {shlex.join(command(asked.faces, name, asked.weights, asked.out))}" for name in names]
+    (asked.out / "learning.md").write_text(report(rows, checks, commands), encoding="utf-8")
+    print("\n".join(markdown(rows)))
     print(f"Wrote {asked.out / 'learning.md'}.")
 
 
