@@ -10,6 +10,7 @@ from pathlib import Path
 import dfd
 from dfd.errors import ClusterError
 from dfd.files import partial_path
+from dfd.videos.remote import refusal, url_of
 
 RESERVE = 1.0
 """Gigabytes of memory for dfd's libraries and networks."""
@@ -20,17 +21,20 @@ class NodeState:
     """State reported by a node. version: of its dfd. free: gigabytes of memory.
 
     absent: the first path that it does not see. refused: why it cannot write to the folder; empty if it can.
+    unfetched: the first URL that it cannot reach, and why; empty if it can.
     """
 
     version: str
     free: float
     absent: Path | None = None
     refused: str = ""
+    unfetched: str = ""
 
 
 def inspect_node(paths: Sequence[Path], written: Path | None = None) -> NodeState:
-    """Inspect this machine: whether it sees `paths`, and can write to the folder `written`."""
-    absent = next((path for path in paths if not os.path.lexists(path)), None)
+    """Inspect this machine: whether it sees `paths` (some may be URLs), and can write to the folder `written`."""
+    absent = next((path for path in paths if not url_of(path) and not os.path.lexists(path)), None)
+    reasons = ((url, refusal(url)) for url in paths if url_of(url))
     refused = ""
     if written and not absent:
         probe = partial_path(written / "node")
@@ -39,7 +43,8 @@ def inspect_node(paths: Sequence[Path], written: Path | None = None) -> NodeStat
             probe.unlink()
         except OSError as error:
             refused = f"cannot write to {written}: {error.strerror}"
-    return NodeState(dfd.__version__, _free(), absent, refused)
+    unfetched = next((f"{url_of(url)}: {reason}" for url, reason in reasons if reason), "")
+    return NodeState(dfd.__version__, _free(), absent, refused, unfetched)
 
 
 def check_node(name: str, found: NodeState, memory: float) -> None:
@@ -50,6 +55,8 @@ def check_node(name: str, found: NodeState, memory: float) -> None:
         raise ClusterError(f"node {name} does not see {found.absent}: name a path that all nodes share")
     if found.refused:
         raise ClusterError(f"node {name} {found.refused}: make it writable there")
+    if found.unfetched:
+        raise ClusterError(f"node {name} cannot fetch {found.unfetched}; give every node the packages and keys for it")
     if found.free < memory + RESERVE:
         raise ClusterError(
             f"node {name} has {found.free:.1f} GB of memory free, and needs {memory + RESERVE:g}: {memory:g} for a "

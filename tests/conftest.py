@@ -28,6 +28,7 @@ from dfd.videos.manifest import read_videos
 from dfd.videos.workers import Outcome
 from tests.file_server import server  # noqa: F401  # fixtures
 from tests.machines import cluster, machines  # noqa: F401
+from tests.store_server import bucket  # noqa: F401
 
 settings.register_profile("untimed", deadline=None)  # any example may be slow on a busy machine
 settings.load_profile("untimed")

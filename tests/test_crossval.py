@@ -10,7 +10,7 @@ from dfd.inference.oof import read_scores
 from dfd.models.checkpoint import read_checkpoint
 from dfd.scoring.metrics import balanced_log_loss, log_loss
 from dfd.scoring.submission import read_submission
-from dfd.training.crossval import crossval, labelled
+from dfd.training.crossval import Fold, crossval, labelled, train_fold
 
 pytestmark = pytest.mark.slow
 
@@ -60,6 +60,17 @@ def test_a_second_run_reuses_the_first(made, small_store, small_recipe):
     again = crossval(small_store, small_recipe, 2, made.out)
     assert {path: path.stat().st_mtime_ns for path in made.out.rglob("last.ckpt")} == times
     assert again.scores == made.scores
+
+
+def test_folds_trained_on_other_machines_are_gathered(made, small_store, small_recipe, tmp_path):
+    for fold in range(2):
+        train_fold(small_store, small_recipe, Fold(fold, 2), tmp_path / f"fold-{fold}")
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("last.ckpt")}
+    gathered = crossval(small_store, small_recipe, 2, tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("last.ckpt")} == times
+    assert [(score.name, score.probability) for score in gathered.scores] == [
+        (score.name, score.probability) for score in made.scores
+    ]
 
 
 def test_other_settings_need_another_folder(made, small_store, small_recipe):

@@ -1,9 +1,10 @@
-"""Processes started by a launcher: two torchrun agents on this machine act as two machines."""
+"""Processes started by a launcher: two on this machine act as two machines, as torchrun and srun start them."""
 
 import os
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from dfd.training.launch import Launched, check_launch, launched, wait_for
 
 pytestmark = pytest.mark.slow
 
+SETTINGS = ("--recipe=tiny", "--clip.size=48", "--train.batch=8", "--train.epochs=1", "--track=none")
 SRUN = {"NTASKS": "4", "NTASKS_PER_NODE": "2", "PROCID": "3", "LOCALID": "1", "NODEID": "1", "JOB_NAME": "train"}
 
 
@@ -35,11 +37,19 @@ def test_the_rank_is_the_launchers_and_process_counts_must_match(srun):
     assert launched() == check_launch(Runtime(devices=2, nodes=2)) == Launched(3, 4, "srun")
     with pytest.raises(ConfigError, match="srun has started 4 processes, and --nodes 3 --devices 2 is 6"):
         check_launch(Runtime(devices=2, nodes=3))
+    with pytest.raises(ConfigError, match="srun has not spread its 4 processes as --nodes 1 --devices 4"):
+        check_launch(Runtime(devices=4))
 
 
 def test_srun_needs_the_tasks_per_node(srun, monkeypatch):
     monkeypatch.delenv("SLURM_NTASKS_PER_NODE")
     with pytest.raises(ConfigError, match="srun: .*--ntasks-per-node=4"):
+        launched()
+
+
+def test_an_allocation_needs_srun(srun, monkeypatch):
+    monkeypatch.delenv("SLURM_PROCID")
+    with pytest.raises(ConfigError, match="srun has not set SLURM_PROCID: start this command with srun"):
         launched()
 
 
@@ -51,34 +61,64 @@ def test_other_processes_wait_for_the_first(tmp_path, monkeypatch):
     wait_for(tmp_path / "config.json")
 
 
-@pytest.mark.timeout(600)
-def test_two_machines_equal_two_processes_and_one_process_can_resume(small_store, tmp_path):
-    def train(*options, rank=None, port=0):
-        agent = ["-m", "torch.distributed.run", "--nnodes=2", f"--node-rank={rank}", "--nproc-per-node=1"]
-        agent += ["--master-addr=127.0.0.1", f"--master-port={port}"]
-        command = [sys.executable, *(agent if port else []), "-m", "dfd", "train", str(small_store.folder)]
-        command += ["--recipe=tiny", "--clip.size=48", "--train.batch=8", "--train.epochs=1", "--track=none"]
-        return subprocess.Popen(
-            [*command, *options],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    out = str(tmp_path / "machines")
-    both = [train("--out", out, "--nodes", "2", rank=rank, port=port) for rank in (0, 1)]
-    outputs = [process.communicate()[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0]
-    assert ["The model is in" in text for text in outputs] == [True, False]
-    one = train("--out", str(tmp_path / "processes"), "--devices", "2")
-    one.communicate()
-    assert one.returncode == 0
-    first, second = (
-        read_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt")[1] for name in ("machines", "processes")
+def trained(out, *options, agent=(), environment=()):
+    """Start a training of one epoch. agent: what starts it, if not dfd."""
+    return subprocess.Popen(
+        [sys.executable, *agent, "-m", "dfd", "train", *options, "--out", str(out), *SETTINGS],
+        env={**os.environ, "OMP_NUM_THREADS": "1", **dict(environment)},
+        stdout=subprocess.PIPE,
+        text=True,
     )
-    assert all(torch.equal(first[name], second[name]) for name in first)
-    again = train("--out", out)  # one device finishes the run
-    assert "The model is in" in again.communicate()[0]
+
+
+def ended(*processes):
+    """The outputs of processes, which must end well."""
+    outputs = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(processes)
+    return outputs
+
+
+def weights(out):
+    return read_checkpoint(out / "checkpoints" / "last.ckpt")[1]
+
+
+def by_torchrun(rank, port):
+    agent = ["-m", "torch.distributed.run", "--nnodes=2", f"--node-rank={rank}", "--nproc-per-node=1"]
+    return {"agent": [*agent, "--master-addr=127.0.0.1", f"--master-port={port}"]}
+
+
+def by_srun(rank, port):
+    """What srun sets. Lightning meets at the first node, on port 15000 and the job's last four digits."""
+    about = {"JOB_ID": f"77{port - 15000:04}", "NTASKS": 2, "NTASKS_PER_NODE": 1, "NNODES": 2, "JOB_NAME": "train"}
+    about |= {"PROCID": rank, "NODEID": rank, "LOCALID": 0, "NODELIST": "localhost", "STEP_ID": 0}
+    return {"environment": {f"SLURM_{name}": str(value) for name, value in about.items()}}
+
+
+def free_port():
+    """A free port of those that Lightning takes under Slurm."""
+    for port in range(15000 + os.getpid() % 9000, 25000):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
+
+
+@pytest.fixture(scope="module")
+def reference(small_store, tmp_path_factory):
+    """The weights of a training by two processes that dfd starts, inside a batch job of Slurm's with one task."""
+    out = tmp_path_factory.mktemp("runs") / "processes"
+    batch = {"SLURM_NTASKS": "1", "SLURM_NTASKS_PER_NODE": "1", "SLURM_PROCID": "0", "SLURM_JOB_NAME": "train"}
+    batch |= {"SLURM_LOCALID": "0", "SLURM_NODEID": "0", "SLURM_JOB_ID": "7"}
+    ended(trained(out, str(small_store.folder), "--devices", "2", environment=batch))
+    return weights(out)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("started", [by_torchrun, by_srun])
+def test_two_machines_equal_two_processes_and_one_process_can_resume(small_store, tmp_path, reference, started):
+    out, port = tmp_path / "machines", free_port()
+    both = [trained(out, str(small_store.folder), "--nodes", "2", **started(rank, port)) for rank in (0, 1)]
+    assert ["The model is in" in text for text in ended(*both)] == [True, False]
+    made = weights(out)
+    assert all(torch.equal(made[name], reference[name]) for name in reference)
+    assert "The model is in" in ended(trained(out, str(small_store.folder)))[0]  # one device finishes the run

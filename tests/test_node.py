@@ -6,6 +6,7 @@ import pytest
 import dfd
 from dfd.errors import ClusterError
 from dfd.node import NodeState, check_node, inspect_node, marked, reachable
+from dfd.videos.remote import url_of
 
 HERE = dfd.__version__
 
@@ -18,6 +19,16 @@ def test_a_node_reports_its_state(tmp_path):
     (tmp_path / "file").touch()
     assert inspect_node([], tmp_path / "file").refused == f"cannot write to {tmp_path}/file: Not a directory"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_node_names_the_first_url_that_it_cannot_reach(server):
+    (server.folder / "a.mp4").touch()
+    assert inspect_node([server.place, server.place / "a.mp4"]).unfetched == ""
+    server.busy["b.mp4"] = 1
+    for name, reason in (("b.mp4", "503"), ("c.mp4", "there is no such file")):
+        found = inspect_node([server.place / "a.mp4", server.place / name])
+        assert found.absent is None
+        assert found.unfetched.startswith(f"{url_of(server.place / name)}: {reason}")
 
 
 def test_a_mark_exists_only_inside_the_block(tmp_path):
@@ -37,6 +48,10 @@ def test_a_mark_exists_only_inside_the_block(tmp_path):
         (
             NodeState(HERE, 9, None, "cannot write to /data: Read-only file system"),
             "node b cannot write to /data: Read-only",
+        ),
+        (
+            NodeState(HERE, 9, unfetched="s3://b/a.mp4: Access Denied"),
+            "node b cannot fetch s3://b/a.mp4: Access Denied; give every node the packages and keys for it",
         ),
         (
             NodeState(HERE, 2.94),

@@ -9,8 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks.namespaces import ADDRESSES, QUICK, QUICK_DRIVER, refusal, two_nodes
+from dfd.cluster import joined
+from dfd.errors import ClusterError
 from dfd.faces.build import build_store
 from dfd.faces.tracklets import FacesConfig
 from dfd.inference.bundle import load_bundle, write_bundle
@@ -98,6 +101,24 @@ def test_a_killed_driver_resumes_and_a_killed_node_loses_nothing(machines, tmp_p
     assert {path: path.stat().st_mtime_ns for path in first} == first
     build_store(read_videos(small_dataset), tmp_path / "one", CONFIG, Limits(workers=1))
     assert content(tmp_path / "faces") == content(tmp_path / "one")
+
+
+def test_a_node_that_claims_a_gpu_without_one_is_named_at_once(machines, tmp_path, small_dataset, bundle):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with joined(machines.address) as cluster:
+        assert cluster.count == 2
+    with pytest.raises(ClusterError, match="the cluster has no node with a GPU"), joined(machines.address, gpu=True):
+        pass
+    claiming = machines.add_node(num_cpus=1, num_gpus=1)
+    try:
+        with joined(machines.address, gpu=True) as cluster:
+            nodes = Nodes(cluster.spread, cluster.count, cluster.count, bundle)
+            settings, videos, out = Settings(workers=1, device="cuda"), read_videos(small_dataset), tmp_path / "s.csv"
+            with pytest.raises(ClusterError, match=r"^node \S+ claims a GPU, but there is no device 'cuda'.* 0 GPUs"):
+                run(videos, read_info(bundle), lambda: load_bundle(bundle), out, settings, nodes=nodes)
+    finally:
+        machines.remove_node(claiming)
 
 
 @pytest.fixture(scope="module")

@@ -111,8 +111,7 @@ def _readers(cluster: str | None, limits: Limits, videos: Sequence[Video], out: 
     from dfd.cluster import joined
 
     with joined(cluster, limits.workers) as nodes:
-        seen = [video.path for video in (videos[0], videos[-1]) if not url_of(video.path)]
-        nodes.check(limits.memory, seen, out)
+        nodes.check(limits.memory, [videos[0].path, videos[-1].path], out)
         yield nodes.each
 
 

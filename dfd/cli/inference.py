@@ -41,7 +41,6 @@ from dfd.versions import drifted
 from dfd.videos.found import Found
 from dfd.videos.inputs import found_at, placed, shard_of
 from dfd.videos.manifest import named, read_asked, read_videos
-from dfd.videos.remote import url_of
 
 if TYPE_CHECKING:
     from dfd.inference.bundle import Bundle
@@ -299,7 +298,7 @@ def _nodes(
     with joined(cluster, settings.workers, settings.device != "cpu") as nodes:
         if settings.faces:
             settings.faces.mkdir(parents=True, exist_ok=True)
-        seen = [path for path in (videos, bundle) if path and not url_of(path)]
+        seen = [path for path in (videos, bundle) if path]
         nodes.check(settings.memory, seen, settings.faces)
         yield Nodes(nodes.spread, nodes.count, nodes.count * nodes.workers, bundle, force)
 

@@ -138,6 +138,9 @@ def crossval(faces: Folders, /, *, options: CrossvalOptions) -> None:
 
     Where --model.weights is a model of dfd's, it is scored too, as it is: training should do better.
 
+    On several machines, train the folds first, with the same options: dfd train --fold K --out RUN/fold-K. Then this
+    command with --out RUN takes them as they are.
+
     Args:
         faces: A dataset of dfd faces, or several.
     """

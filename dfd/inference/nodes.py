@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dfd.clips.sampling import ScoredClips, part_of
-from dfd.errors import CheckpointError
+from dfd.errors import CheckpointError, ClusterError, ConfigError
 from dfd.faces.build import known_in, looked_at
 from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig
@@ -104,7 +104,8 @@ class Scorer:
     config: FacesConfig | None = None
 
     def __call__(self, requests: Sequence[ScoreRequest], limits: Limits) -> list[Scored]:
-        """Return a score for each request, in their order. limits: on this node."""
+        """Return a score for each request, in their order. limits: on this node. Raises ClusterError without a GPU."""
+        _check_device(self.device)
         folder = self.bundle or shipped()
         info = read_info(folder)
         if info.sha256() != self.digest:
@@ -157,6 +158,20 @@ def scores_of(
                 scoring = sum(result.score.seconds - result.looking for result in same)
                 budget.finish(faces, scoring / nodes.count)
             yield [result.score for result in some]
+
+
+def _check_device(device: str) -> None:
+    """Raise ClusterError naming this node if it lacks the device: Ray believes any number of GPUs that it is told."""
+    if device == "cpu":
+        return  # without importing torch: workers start before that
+    from dfd.inference.forward import read_device
+
+    try:
+        read_device(device)
+    except ConfigError as error:
+        raise ClusterError(
+            f"node {socket.gethostname()} claims a GPU, but {error}, or start Ray there without --num-gpus"
+        ) from None
 
 
 @cache

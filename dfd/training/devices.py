@@ -69,6 +69,7 @@ def _part(rank: int, job: Job, port: int, messages: Any) -> None:
         "LOCAL_RANK": str(rank),
         "WORLD_SIZE": str(job.runtime.devices),
     }
+    os.environ.pop("SLURM_NTASKS", None)  # of a batch job: Lightning would think that srun started this process
     torch.set_num_threads(max(1, available_cores() // job.runtime.devices))
     keep_freed_memory()
     try:

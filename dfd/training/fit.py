@@ -38,6 +38,8 @@ from dfd.versions import versions
 DONE = "done"
 PEOPLE = "people.json"
 """May exist before config.json."""
+FOLDS = "fold-*"
+"""So may folds of a cross-validation, trained on other machines."""
 ABOUT = ("versions", "parameters")
 """Keys of config.json that do not identify a run."""
 
@@ -173,7 +175,7 @@ def check_free(out: Path) -> None:
     """Raise ConfigError when `out` is neither a run folder nor empty."""
     if (out / "config.json").is_file():
         return
-    if out.is_file() or (out.is_dir() and any(path.name != PEOPLE for path in out.iterdir())):
+    if out.is_file() or (out.is_dir() and any(not path.match(FOLDS) and path.name != PEOPLE for path in out.iterdir())):
         raise ConfigError(f"{out} is not empty and not a run (no config.json): name a new folder")
 
 

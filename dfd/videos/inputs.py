@@ -10,7 +10,7 @@ from dfd.errors import ConfigError
 from dfd.types import Video
 from dfd.videos.found import Found
 from dfd.videos.manifest import read_folder
-from dfd.videos.remote import fetch_tables, listed, url_of
+from dfd.videos.remote import fetch_tables, file_name, listed, url_of, within
 
 
 def placed(path: Path) -> Path:
@@ -27,7 +27,7 @@ def found_at(path: Path, unlisted: bool = False) -> Found:
         return read_folder(placed(path), unlisted)
     names = listed(path)
     if not names:
-        return Found((Video(path, path.name),))
+        return Found((Video(path, file_name(path)),))
     with TemporaryDirectory(prefix="dfd-listed-") as folder:
         skeleton = Path(folder) / "videos"  # empty files with the same names: they reveal the layout
         for name in names:
@@ -42,7 +42,7 @@ def found_at(path: Path, unlisted: bool = False) -> Found:
 
 def _moved(videos: Sequence[Video], here: Path, there: Path) -> tuple[Video, ...]:
     """The same videos with paths in another folder."""
-    return tuple(replace(video, path=there / video.path.relative_to(here)) for video in videos)
+    return tuple(replace(video, path=within(there, video.path.relative_to(here).as_posix())) for video in videos)
 
 
 def shard_of(videos: Sequence[Video], shard: str | None) -> list[Video]:
