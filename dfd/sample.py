@@ -13,7 +13,7 @@ import sys
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from itertools import count
 from pathlib import Path
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from dfd.clips.blend import BlendConfig, self_blend
 from dfd.errors import ConfigError, DfdError
+from dfd.faces.build import Progress
 from dfd.faces.detect import Detector
 from dfd.files import cache as folder_of_downloads
 from dfd.videos.decode import read_frames
@@ -130,27 +131,27 @@ class Made(NamedTuple):
     about: str
 
 
-def write_sample(out: Path, seed: int = 0, progress: Callable[[str, int, int], None] | None = None) -> Path:
+def write_sample(out: Path, seed: int = 0, progress: Progress | None = None) -> Path:
     """Write the mini-DFDC to the folder `out` and return it.
 
     The same seed gives the same bytes. A folder with this complete sample is left as it is. One that holds a part of
-    it, or another seed or version, is replaced. progress: called with (what was done, number done, total).
+    it, or another seed or version, is replaced. progress: called after each package and video.
     Raises ConfigError if `out` holds anything else, DfdError if a package cannot be downloaded or has changed.
     """
     if _is_whole(out, seed):
         return out
-    tell = progress or (lambda what, done, total: None)
+    progress = progress or (lambda done, total, what: None)
     total = len(PACKAGES) + sum(1 + person.fakes for person in (*TRAINED, *TESTED)) + 6
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
         work, new, old = Path(temporary), Path(temporary, "new"), Path(temporary, "old")
         for done, package in enumerate(PACKAGES):
-            tell(PACKAGES[package][0], done, total)
+            progress(done, total, PACKAGES[package][0])
             _unpack(package, work)
         made: list[Made] = []
         for video in _videos(new, work, seed):
             made.append(video)
-            tell(video.about, len(PACKAGES) + len(made), total)
+            progress(len(PACKAGES) + len(made), total, video.about)
         _write_tables(new, made, seed)
         if out.exists():
             out.replace(old)

@@ -169,9 +169,9 @@ def test_the_readme_states_its_contents_and_face_sources(mini):
 
 
 def test_progress_is_reported_to_the_end(mini, steps):
-    done = [step[1] for step in steps]
+    done = [step[0] for step in steps]
     assert done == sorted(done)
-    assert {step[2] for step in steps} == {44}
+    assert {step[1] for step in steps} == {44}
     assert done[-1] == 44
 
 
