@@ -1,4 +1,4 @@
-"""Atomic writes: a file is written under a temporary name in its folder, then renamed. Digests.
+"""Atomic writes: a file is written under a temporary name in its folder, then renamed. Digests. JSON files.
 
 No other module writes or hashes files that are kept. Temporary names are unique across processes and machines: two may
 write the same file at once, and the last to finish wins. `durable` files also survive a power loss, which costs some
@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+
+from dfd.errors import DfdError
 
 PARTIAL = ".partial"
 STALE = 86_400.0
@@ -75,6 +77,38 @@ def write_json(path: Path, value: Any, durable: bool = False) -> None:
     write_text(path, json.dumps(value, indent=1) + "\n", durable)
 
 
+def read_json(path: Path, error: type[DfdError], remedy: str) -> Any:
+    """Read a JSON file. Raises `error` when it cannot be read or is not JSON; the message ends with `remedy`."""
+    try:
+        text = path.read_bytes()
+    except OSError as why:
+        raise error(f"{path} cannot be read ({why.strerror or why}): {remedy}") from None
+    return _parsed(text, path, error, remedy)
+
+
+def read_object(path: Path, error: type[DfdError], remedy: str) -> dict[str, Any]:
+    """Read the object in a JSON file. Raises as read_json, and when it holds something else."""
+    return _object(read_json(path, error, remedy), path, error, remedy)
+
+
+def parse_object(text: str | bytes, where: Path, error: type[DfdError], remedy: str) -> dict[str, Any]:
+    """Parse a JSON object that was read from `where`. Raises as read_object."""
+    return _object(_parsed(text, where, error, remedy), where, error, remedy)
+
+
+def _parsed(text: str | bytes, where: Path, error: type[DfdError], remedy: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as why:  # the latter for brackets nested a thousand deep
+        raise error(f"{where} is not JSON ({why}): {remedy}") from None
+
+
+def _object(value: Any, where: Path, error: type[DfdError], remedy: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise error(f"{where} holds no JSON object: {remedy}")
+    return value
+
+
 def sync(path: Path) -> None:
     """Flush a file's contents, or a folder's names, to the disk. Some systems do not support this for folders."""
     handle = os.open(path, os.O_RDONLY)
@@ -87,9 +121,15 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
+def sha256(content: Path | bytes) -> str:
+    """SHA-256 of a file or of bytes, in hexadecimal.
+
+    >>> sha256(b"")[:12]
+    'e3b0c44298fc'
+    """
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()
+    with content.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -100,7 +140,7 @@ def digest(rows: Iterable[Iterable[object]]) -> str:
     True
     """
     lines = sorted(json.dumps(list(row)) for row in rows)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+    return sha256("\n".join(lines).encode())[:16]
 
 
 def sweep(folder: Path) -> None:

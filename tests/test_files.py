@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from dfd import files
+from dfd.errors import ConfigError
 from dfd.models.checkpoint import Header, write_checkpoint
 from dfd.scoring.submission import write_submission
 from dfd.training.fit import train
@@ -280,3 +281,28 @@ def test_only_one_module_writes_and_hashes_files():
     assert "dfd/training/fit.py" in found
     assert all(found[name] for name in EXCEPTED), "an exception that is none any more"
     assert {name: lines for name, lines in found.items() if lines and name not in PENDING.union(EXCEPTED)} == {}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (None, r"a\.json cannot be read \(No such file or directory\): make it again$"),
+        (b"{", r"a\.json is not JSON \(.*\): make it again$"),
+        (b'"\xff"', "is not JSON"),
+        (b"[" * 100_000, "is not JSON"),
+        (b"[1]", r"a\.json holds no JSON object: make it again$"),
+    ],
+)
+def test_a_malformed_json_file_is_an_error_with_its_remedy(tmp_path, data, message):
+    path = tmp_path / "a.json"
+    if data is not None:
+        path.write_bytes(data)
+    with pytest.raises(ConfigError, match=message):
+        files.read_object(path, ConfigError, "make it again")
+
+
+def test_json_is_read_as_written(tmp_path):
+    files.write_json(tmp_path / "a.json", {"é": [1, None]})
+    assert files.read_object(tmp_path / "a.json", ConfigError, "") == {"é": [1, None]}
+    files.write_json(tmp_path / "b.json", ["a"])
+    assert files.read_json(tmp_path / "b.json", ConfigError, "") == ["a"]

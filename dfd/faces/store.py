@@ -28,7 +28,7 @@ from dfd.faces.records import VideoRecord
 from dfd.faces.shards import Shards
 from dfd.faces.tables import write_tables
 from dfd.faces.tracklets import FacesConfig
-from dfd.faces.written import About, Stamp, corrected, file_stamp, kept, read, read_json, same_file, written
+from dfd.faces.written import About, Stamp, corrected, file_stamp, kept, read, read_about, same_file, written
 from dfd.files import PARTIAL, partial_path, sha256, sweep, sync, write_json
 from dfd.types import UNDONE, Video
 from dfd.videos.workers import Outcome
@@ -93,7 +93,7 @@ class FaceStore:
             )
         if not path.is_file():
             raise StoreError(f"{folder} is no dataset (no {SETTINGS}): build one with `dfd faces`")
-        about = read_json(path)
+        about = read_about(path)
         if about.get("format") not in READ:
             raise StoreError(f"{path} is of another format than {FORMAT}: build it anew with `dfd faces`")
         videos = Path(about["videos"]) if isinstance(about.get("videos"), str) else None
@@ -180,14 +180,14 @@ class FaceStore:
     def records(self) -> list[VideoRecord]:
         """Every record of a video or image, by name, including temporary failures."""
         paths = (path for path in (self.folder / "tracklets").glob("*/*.json") if not path.name.startswith("."))
-        abouts = chain(((read_json(path), path) for path in paths), self.shards.abouts())
+        abouts = chain(((read_about(path), path) for path in paths), self.shards.abouts())
         return sorted((read(about, path, self.config) for about, path in abouts), key=lambda record: record.video)
 
     def _about(self, name: str) -> tuple[About, Path] | None:
         """The record of a video as JSON, and its file; None if it has no record."""
         path = self._place(name)
         try:
-            return read_json(path), path
+            return read_about(path), path
         except FileNotFoundError:
             return None
 
@@ -219,9 +219,9 @@ class FaceStore:
             os.link(partial, place)  # fails if a record exists, even one written a moment ago
             return None
         except FileExistsError:
-            recorded = read_json(place)
+            recorded = read_about(place)
         except OSError:  # a file system without hard links
-            recorded = read_json(place) if place.exists() else {"status": "missing", "film": None}
+            recorded = read_about(place) if place.exists() else {"status": "missing", "film": None}
         gone = about["file"] is None  # perhaps only for a while
         keep = recorded["status"] not in UNDONE and (gone or same_file(recorded["file"], about["file"], by_time=True))
         if not keep:

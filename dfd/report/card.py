@@ -4,7 +4,6 @@ Every number is read from a file: the bundle's, its networks' runs, or measured 
 """
 
 import csv
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dfd.errors import ConfigError
-from dfd.files import sha256, write_text
+from dfd.files import read_json, read_object, sha256, write_text
 from dfd.inference.info import BundleInfo, read_info, read_seen
 from dfd.report.verdict import CAUTION, VERDICTS
 from dfd.scoring.seen import SEEN
@@ -75,9 +74,10 @@ def read_measures(path: Path, name: str) -> list[Row]:
 
     Raises ConfigError if it has none.
     """
-    found = list(_measures(read_json(path), name))
+    remedy = "give what `dfd score --json` prints, or a run's score.json"
+    found = list(_measures(read_json(path, ConfigError, remedy), name))
     if not found:
-        raise ConfigError(f"{path} holds no measures: give what `dfd score --json` prints, or a run's score.json")
+        raise ConfigError(f"{path} holds no measures: {remedy}")
     return found
 
 
@@ -95,14 +95,6 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from None
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises ConfigError if it cannot be read."""
-    try:
-        return json.loads(_text(path))
-    except ValueError as error:
-        raise ConfigError(f"{path} is not JSON: {error}") from None
 
 
 def _caution() -> list[str]:
@@ -155,7 +147,8 @@ def _kind(name: str) -> str:
 
 def _run(run: Path) -> dict[str, Any]:
     """A row about a run: training data, duration, and result."""
-    configs = [read_json(path) for path in (run / "config.json", *sorted(run.glob("fold-*/config.json")))]
+    paths = (run / "config.json", *sorted(run.glob("fold-*/config.json")))
+    configs = [read_object(path, ConfigError, "give the folder of a run") for path in paths]
     curve = list(csv.DictReader(_text(run / "metrics.csv").splitlines()))
     if not curve:
         raise ConfigError(f"{run / 'metrics.csv'} has no row: give a run that has ended")
