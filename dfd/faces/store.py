@@ -13,7 +13,6 @@ processes, even on two machines, may finish the same video at a time: the first 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import sha1
@@ -29,7 +28,7 @@ from dfd.faces.shards import Shards
 from dfd.faces.tables import write_tables
 from dfd.faces.tracklets import FacesConfig
 from dfd.faces.written import About, Stamp, corrected, file_stamp, kept, read, read_about, same_file, written
-from dfd.files import PARTIAL, partial_path, sha256, sweep, sync, write_json
+from dfd.files import PARTIAL, partial_path, sha256, sweep, sync, write_json, write_new, write_text
 from dfd.types import UNDONE, Video
 from dfd.videos.workers import Outcome
 
@@ -161,7 +160,6 @@ class FaceStore:
         if outcome.video.still:
             self.shards.add([(record, stamp)])
         else:
-            self._place(record.video).parent.mkdir(parents=True, exist_ok=True)
             self._put(outcome.video, record, stamp)
         return record
 
@@ -201,33 +199,19 @@ class FaceStore:
         film = record.tracklets[0].film if record.tracklets else None
         about = {**written(record, stamp), "film": film.name if isinstance(film, Path) else None}
         about = kept(about, (self._about(video.name) or (None,))[0])
-        partial = partial_path(place)
+        text = json.dumps(about) + "\n"
         try:
-            partial.write_text(json.dumps(about) + "\n", encoding="utf-8")
-            sync(partial)
-            unused = self._commit(partial, place, about)
-        finally:
-            partial.unlink(missing_ok=True)
-        sync(place.parent)
-        if unused:
-            with suppress(OSError):
-                place.with_name(unused).unlink()
-
-    def _commit(self, partial: Path, place: Path, about: About) -> str | None:
-        """Make `partial` the record, unless one of the same file exists. Returns the name of a film to delete."""
-        try:
-            os.link(partial, place)  # fails if a record exists, even one written a moment ago
-            return None
+            write_new(place, text)
         except FileExistsError:
-            recorded = read_about(place)
-        except OSError:  # a file system without hard links
-            recorded = read_about(place) if place.exists() else {"status": "missing", "film": None}
-        gone = about["file"] is None  # perhaps only for a while
-        keep = recorded["status"] not in UNDONE and (gone or same_file(recorded["file"], about["file"], by_time=True))
-        if not keep:
-            partial.replace(place)
-        kept, unused = (recorded["film"], about["film"]) if keep else (about["film"], recorded["film"])
-        return unused if unused != kept else None
+            before = read_about(place)
+            gone = about["file"] is None  # perhaps only for a while
+            keep = before["status"] not in UNDONE and (gone or same_file(before["file"], about["file"], by_time=True))
+            if not keep:
+                write_text(place, text, durable=True)
+            unused = about["film"] if keep else before["film"]
+            if unused and before["film"] != about["film"]:
+                with suppress(OSError):
+                    place.with_name(unused).unlink()
 
 
 def is_store(folder: Path) -> bool:
