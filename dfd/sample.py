@@ -30,10 +30,10 @@ from dfd.faces.build import Progress
 from dfd.faces.detect import Detector
 from dfd.files import cache as folder_of_downloads
 from dfd.files import sha256, whole_folder
+from dfd.types import Rgb
 from dfd.videos.decode import read_frames
 from dfd.videos.encode import write_video
 
-Picture = NDArray[np.uint8]
 Points = NDArray[np.float64]
 
 VERSION = 2  # of the sample; a folder of another version is rewritten
@@ -246,14 +246,14 @@ def _broken(out: Path, files: Path, rng: np.random.Generator, names: Iterator[st
         yield Made(path.relative_to(out).as_posix(), labels[about], None, about)
 
 
-def film(person: Person, files: Path, rng: np.random.Generator) -> tuple[Picture, list[Picture]]:
+def film(person: Person, files: Path, rng: np.random.Generator) -> tuple[Rgb, list[Rgb]]:
     """A real video of `person` and its fakes, each (T,H,W,3) uint8 RGB. files: the folder that holds person.file."""
     images, landmarks = _footage(person, files) if person.file.endswith(".mp4") else _pass_over(person, files, rng)
     twin, fake, _ = self_blend(images, landmarks, rng, BLEND)
     return twin, [fake, *(self_blend(twin, landmarks, rng, SAME_TWIN)[1] for _ in range(1, person.fakes))]
 
 
-def _footage(person: Person, files: Path, every: int = 5) -> tuple[Picture, Points]:
+def _footage(person: Person, files: Path, every: int = 5) -> tuple[Rgb, Points]:
     """A piece of a video, and its landmarks: detected on every `every`-th frame and the last, interpolated between."""
     footage = read_frames(files / person.file, person.start + np.arange(round(SECONDS * person.fps))).images
     images = np.stack([cv2.resize(image, person.size, interpolation=cv2.INTER_AREA) for image in footage])
@@ -263,7 +263,7 @@ def _footage(person: Person, files: Path, every: int = 5) -> tuple[Picture, Poin
     return images, np.stack(between, axis=1).reshape(-1, 5, 2)
 
 
-def _pass_over(person: Person, files: Path, rng: np.random.Generator) -> tuple[Picture, Points]:
+def _pass_over(person: Person, files: Path, rng: np.random.Generator) -> tuple[Rgb, Points]:
     """Simulate a camera that pans over a photograph. Returns the frames, and the landmarks that move with them."""
     picture = cv2.cvtColor(cv2.imread(str(files / person.file)), cv2.COLOR_BGR2RGB)
     left, top, right, bottom = person.window or (0, 0, picture.shape[1], picture.shape[0])
@@ -286,7 +286,7 @@ def _camera(view: tuple[int, int], frame: tuple[int, int], frames: int, rng: np.
     return matrices
 
 
-def _landmarks(image: Picture) -> Points:
+def _landmarks(image: Rgb) -> Points:
     """The landmarks (5,2) of the most confident face in an image that has one."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # threads that wait for one another on busy cores take many times as long

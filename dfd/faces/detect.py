@@ -18,14 +18,13 @@ from torch import nn
 from torch.nn import functional as F
 
 import dfd.torchvision_ops  # noqa: F401  # before facenet_pytorch, which imports torchvision
-from dfd.types import Detections
+from dfd.types import Detections, Rgb
 
 from facenet_pytorch import MTCNN, InceptionResnetV1  # isort: skip
 
-Floats = NDArray[np.float32]
+Singles = NDArray[np.float32]
 Ints = NDArray[np.int64]
-Pixels = NDArray[np.uint8]
-Images = Sequence[Pixels] | Pixels
+Images = Sequence[Rgb] | Rgb
 
 WINDOW, STRIDE = 12, 2
 """Window size of the first network, and its stride, in pixels."""
@@ -87,7 +86,7 @@ class Detector:
             found.append(_Found(_square(_moved(boxes, moves, 0)), scores[y, x], np.full(len(y), n)))
         return _Found(*map(np.concatenate, zip(*found, strict=True)))
 
-    def _scores(self, canvas: Pixels) -> tuple[Floats, torch.Tensor]:
+    def _scores(self, canvas: Rgb) -> tuple[Singles, torch.Tensor]:
         """PNet's confidence for every window of a canvas (1,H,W,3): (h,w). Also its features: (h,w,32)."""
         net = self._pnet
         x = _prelu(net.conv1(self._tensor(canvas)), net.prelu1)
@@ -123,7 +122,7 @@ class Detector:
 
     def _seen(
         self, network: nn.Module, halves: "_Halves", found: "_Found", side: int, step: int, most: int
-    ) -> tuple["_Found", list[Floats]]:
+    ) -> tuple["_Found", list[Singles]]:
         """Run a network on the boxes that overlap their image. Returns these boxes and the network's outputs."""
         found = found.take(halves.cuts(found.boxes)[1].min(1) > 0)
         crops = halves.crops(found, side, -(-max(1, len(found.boxes)) // step) * step)
@@ -131,15 +130,15 @@ class Detector:
         answers = [[answer.cpu().numpy() for answer in network(tensor)] for tensor in tensors]
         return found, [np.concatenate(a)[: len(found.boxes)] for a in zip(*answers, strict=True)]
 
-    def _tensor(self, pictures: Pixels) -> torch.Tensor:
+    def _tensor(self, pictures: Rgb) -> torch.Tensor:
         return torch.from_numpy(pictures).to(self._device).float().permute(0, 3, 1, 2)
 
 
 class _Found(NamedTuple):
     """Boxes (N,4) XYXY, their scores (N,) and image numbers (N,), in increasing order of image number."""
 
-    boxes: Floats
-    scores: Floats
+    boxes: Singles
+    scores: Singles
     pictures: Ints
 
     def take(self, which: NDArray) -> "_Found":
@@ -156,18 +155,18 @@ class _Halves:
             self._images.append([cv2.resize(i, size, interpolation=cv2.INTER_AREA) for i in self._images[-1]])
         self._sizes = np.array([i[0].shape[1::-1] for i in self._images])
 
-    def reduced(self, n: int, size: tuple[int, int]) -> Pixels:
+    def reduced(self, n: int, size: tuple[int, int]) -> Rgb:
         """Resample image `n` to this size (width, height)."""
         depth = max((self._sizes >= size).all(1).sum(), 1) - 1
         return cv2.resize(self._images[depth][n], size)
 
-    def cuts(self, boxes: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def cuts(self, boxes: Singles) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Corners and sizes (N,2) that facenet_pytorch cuts out: at the border only the part inside, then stretched."""
         whole = np.trunc(boxes).astype(np.float64)
         corners = np.maximum(whole[:, :2], 1) - 1
         return corners, np.minimum(whole[:, 2:], self.size) - corners
 
-    def crops(self, found: _Found, side: int, length: int) -> Pixels:
+    def crops(self, found: _Found, side: int, length: int) -> Rgb:
         """Crop the boxes: (length,side,side,3), black after the last box."""
         crops = np.zeros((length, side, side, 3), np.uint8)
         corners, sizes = self.cuts(found.boxes)
@@ -205,7 +204,7 @@ class _Canvas:
             rows, columns = (h + h % 2 - WINDOW) // STRIDE + 1, (w + w % 2 - WINDOW) // STRIDE + 1
             self._levels[y // STRIDE :, x // STRIDE :][:rows, :columns] = level
 
-    def drawn(self, halves: _Halves, n: int) -> Pixels:
+    def drawn(self, halves: _Halves, n: int) -> Rgb:
         """Draw the levels of image `n` on the canvas (1,H,W,3). An odd level's last row and column are repeated."""
         for y, x, h, w in self._parts:
             part = self._pixels[0, y : y + h + h % 2, x : x + w + w % 2]
@@ -213,7 +212,7 @@ class _Canvas:
             part[h:], part[:, w:] = part[h - 1 : h], part[:, w - 1 : w]
         return self._pixels
 
-    def windows(self, chosen: NDArray[np.bool_]) -> tuple[Ints, Ints, Ints, Floats]:
+    def windows(self, chosen: NDArray[np.bool_]) -> tuple[Ints, Ints, Ints, Singles]:
         """For the chosen windows (h,w): rows, columns, levels (in increasing order), and boxes in the image."""
         y, x = np.nonzero(chosen & (self._levels >= 0))
         order = np.argsort(self._levels[y, x], kind="stable")
@@ -237,19 +236,19 @@ def _prelu(x: torch.Tensor, layer: nn.PReLU) -> torch.Tensor:
     return F.prelu(rows, layer.weight.expand(w, c).reshape(-1)).view(n, h, w, c).permute(0, 3, 1, 2)
 
 
-def _moved(boxes: Floats, moves: Floats, extra: int) -> Floats:
+def _moved(boxes: Singles, moves: Singles, extra: int) -> Singles:
     sides = boxes[:, 2:] - boxes[:, :2] + extra
     return boxes + moves * np.concatenate([sides, sides], 1)
 
 
-def _square(boxes: Floats) -> Floats:
+def _square(boxes: Singles) -> Singles:
     sides = boxes[:, 2:] - boxes[:, :2]
     side = sides.max(1, keepdims=True)
     corners = boxes[:, :2] + (sides - side) / 2
     return np.concatenate([corners, corners + side], 1)
 
 
-def _distinct(boxes: Floats, scores: Floats, groups: Ints, limit: float, *, of_smaller: bool = False) -> Ints:
+def _distinct(boxes: Singles, scores: Singles, groups: Ints, limit: float, *, of_smaller: bool = False) -> Ints:
     """Non-maximum suppression: keep boxes that overlap no better one of their group by more than `limit` of the union.
 
     of_smaller: measure by the smaller box instead. groups (N,) must be in increasing order. Returns positions by group,

@@ -65,11 +65,11 @@ def write_card(bundle: Path, name: str, sources: Sources) -> Path:
     return bundle / CARD
 
 
-Row = tuple[str, Mapping[str, Any]]
+Test = tuple[str, Mapping[str, Any]]
 """The name of a test, and its measures."""
 
 
-def read_measures(path: Path, name: str) -> list[Row]:
+def read_measures(path: Path, name: str) -> list[Test]:
     """Collect all measures in a JSON file: of the whole as `name`, of a part as `name` plus the part's own.
 
     Raises ConfigError if it has none.
@@ -81,7 +81,7 @@ def read_measures(path: Path, name: str) -> list[Row]:
     return found
 
 
-def _measures(value: Any, name: str, part: str = "") -> Iterator[Row]:
+def _measures(value: Any, name: str, part: str = "") -> Iterator[Test]:
     if not isinstance(value, dict):
         return
     if value.keys() >= MEASURES:
@@ -177,7 +177,7 @@ def _material(configs: Sequence[Mapping[str, Any]]) -> str:
     return f"{len(videos):,} videos, {sum(map(bool, videos.values())):,} fake"
 
 
-def _tests(tests: Sequence[Row]) -> list[str]:
+def _tests(tests: Sequence[Test]) -> list[str]:
     if not tests:
         return ["Not tested."]
     rows = [
@@ -196,7 +196,7 @@ def _tests(tests: Sequence[Row]) -> list[str]:
     return [*_table(rows), "", note]
 
 
-def _misses(tests: Sequence[Row]) -> list[str]:
+def _misses(tests: Sequence[Test]) -> list[str]:
     """The errors at a threshold of 0.5."""
     rows = []
     for name, found in tests:
@@ -211,7 +211,7 @@ def _misses(tests: Sequence[Row]) -> list[str]:
     return _table(rows) or ["Not measured."]
 
 
-def _qualities(qualities: Sequence[Row]) -> list[str]:
+def _qualities(qualities: Sequence[Test]) -> list[str]:
     clean = dict(qualities).get(CLEAN, {}).get("balanced_log_loss")
     rows = []
     for name, found in qualities:
