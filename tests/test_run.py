@@ -34,6 +34,7 @@ from dfd.videos.workers import Limits, Outcome
 from tests.conftest import moving_face
 from tests.processes import left_running
 from tests.test_bundle import checkpoint
+from tests.test_cli import dfd
 
 pytestmark = pytest.mark.slow
 
@@ -83,7 +84,7 @@ def lines(path):
 
 
 @pytest.mark.timeout(300)
-def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, videos, bundle):
+def test_a_killed_run_resumes_to_the_same_numbers(capsys, tmp_path, videos, bundle):
     whole, out = tmp_path / "whole.csv", tmp_path / "out" / "submission.csv"
     out.parent.mkdir()
     rows = read_videos(videos)
@@ -103,7 +104,8 @@ def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, videos, bundle):
         assert known >= finished
     path = videos / rows[0].name
     os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns + 1))  # a changed file is scored again
-    text, _ = start(videos, bundle, out, *arguments).communicate()
+    status, text, _ = dfd(capsys, "predict", videos, "--bundle", bundle, "--out", out, *arguments)
+    assert status == 0
     assert json.loads(out.with_name("report.json").read_text())["resumed"] == known - 1
     assert f"From an earlier run that was stopped: {known - 1} row" in text
     assert out.read_bytes() == whole.read_bytes()

@@ -133,7 +133,7 @@ class FaceStore:
         return found
 
     def _write_film(self, video: Video, stamp: Stamp) -> None:
-        place = self._place(video.name)
+        place = self.place(video.name)
         place.parent.mkdir(parents=True, exist_ok=True)
         recorder = Recorder(video, self.config)
         partial = partial_path(place)
@@ -183,19 +183,19 @@ class FaceStore:
 
     def _about(self, name: str) -> tuple[About, Path] | None:
         """The record of a video as JSON, and its file; None if it has no record."""
-        path = self._place(name)
+        path = self.place(name)
         try:
             return read_about(path), path
         except FileNotFoundError:
             return None
 
-    def _place(self, name: str) -> Path:
+    def place(self, name: str) -> Path:
         """Path of a video's record, in one of 256 folders, since a folder of 100,000 files is slow to list."""
         return self.folder / "tracklets" / sha1(name.encode()).hexdigest()[:2] / f"{file_name(name)}.json"
 
     def _put(self, video: Video, record: VideoRecord, stamp: Stamp) -> None:
         """Store a record. If another process has processed the same file meanwhile, its record is kept."""
-        place = self._place(video.name)
+        place = self.place(video.name)
         film = record.tracklets[0].film if record.tracklets else None
         about = {**written(record, stamp), "film": film.name if isinstance(film, Path) else None}
         about = kept(about, (self._about(video.name) or (None,))[0])
