@@ -32,6 +32,7 @@ from dfd.models.checkpoint import Header, build_model, write_checkpoint
 from dfd.report import terminal as show
 from dfd.types import Video
 from dfd.videos.encode import write_video
+from dfd.videos.workers import Limits
 
 WORKERS = 2
 
@@ -74,7 +75,8 @@ def predict(
     write_bundle(folder / "bundle", [folder / "m.ckpt"])
     bundle = folder / "bundle"
     load = partial(load_bundle, bundle)
-    return run(videos, read_info(bundle), load, folder / "s.csv", Settings(workers=WORKERS), progress)
+    settings = Settings(limits=Limits(WORKERS), progress=progress)
+    return run(videos, read_info(bundle), load, folder / "s.csv", settings)
 
 
 @contextmanager

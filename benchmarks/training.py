@@ -97,7 +97,7 @@ def _pictures(folder: Path, pairs: int) -> FaceStore:
             cv2.imwrite(str(path), np.clip(face[..., ::-1] + grain, 0, 255).astype(np.uint8))
             videos.append(Video(path, path.name, 1 if letter == "f" else 0, f"r{number}.jpg"))
     config = FacesConfig(margin=1.0, size=SIDE)
-    return build_store(videos, folder / "faces", config, cut=True)
+    return build_store(videos, FaceStore.create(folder / "faces", config, cut=True))
 
 
 if __name__ == "__main__":

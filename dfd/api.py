@@ -95,8 +95,8 @@ class Detector:
         paths = [Path(video) for video in videos]
         rows = {video.path: video for video in named(paths)}
         limits = Limits(workers, timeout)
-        with terminal.bar("score") as tell:
-            abouts = explained(list(rows.values()), self.bundle.info, lambda: self.bundle, False, 0, limits, tell)
+        with terminal.bar("score") as progress:
+            abouts = explained(list(rows.values()), self.bundle.info, lambda: self.bundle, False, 0, limits, progress)
         found = {about.video.path: self._result(about) for about in abouts}
         return [found[path] for path in paths]
 

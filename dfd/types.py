@@ -32,6 +32,9 @@ UNDONE: tuple[Status, ...] = ("missing", "timed_out", "out_of_budget", "error")
 STILLS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 """Extensions of image files."""
 
+Rgb = NDArray[np.uint8]
+"""An image (H,W,3), or images (T,H,W,3), uint8 RGB."""
+
 Film = Path | bytes
 """A video file, or its bytes in memory."""
 

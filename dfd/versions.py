@@ -1,8 +1,10 @@
-"""Versions of the libraries that affect numerical results, and how they differ from recorded ones."""
+"""Versions of the code and of the libraries that affect numerical results, and how they differ from recorded ones."""
 
 import importlib.metadata
 import platform
+import subprocess
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import cv2
 
@@ -18,6 +20,15 @@ def drifted(made_with: Mapping[str, str], part: Callable[[str], str] = str) -> l
     """Libraries with another version here, as "torch 2.10.0 (here 2.13.0)". part: extracts what is compared."""
     here = dict.fromkeys(made_with, "none") | versions()
     return [f"{name} {was} (here {here[name]})" for name, was in made_with.items() if part(here[name]) != part(was)]
+
+
+def git(*arguments: str, folder: Path | None = None) -> str | None:
+    """Output of a git command in a folder, by default the current one; None outside a repository, or without git."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return done.stdout if done.returncode == 0 else None
 
 
 def release(version: str) -> str:

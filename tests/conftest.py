@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from hypothesis import settings
 
 from dfd import sample
 from dfd.clips.sampling import ClipConfig
+from dfd.faces.build import Progress
 from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig
 from dfd.models import ModelConfig
@@ -80,7 +80,7 @@ LANDMARKS = np.array([[104.0, 102], [147, 104], [125, 129], [102, 140], [146, 14
 """Eyes, nose and corners of the mouth in the first frame of moving_face, (x, y) in pixels."""
 
 
-def short_sample(folder: Path, seed: int = 0, progress: Callable[[str, int, int], None] | None = None) -> Path:
+def short_sample(folder: Path, seed: int = 0, progress: Progress | None = None) -> Path:
     """Write the mini-DFDC to `folder` with videos a quarter of the usual length."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sample, "SECONDS", 0.5)

@@ -11,7 +11,7 @@ WIDTH, HEIGHT, FPS = 640, 360, 30
 
 def six_people(folder):
     """Six people's face pictures, each (160,160,3) uint8 with background; the face is about 80 pixels wide."""
-    sample._unpack("insightface", folder)
+    sample.unpack("insightface", folder)
     photo = cv2.cvtColor(cv2.imread(str(folder / "t1.jpg")), cv2.COLOR_BGR2RGB)
     (found,) = Detector(40).detect([photo])
     faces = []

@@ -13,6 +13,7 @@ import torch
 
 from dfd.clips.sampling import ClipConfig
 from dfd.faces.build import build_store
+from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig
 from dfd.inference.bundle import load_bundle, write_bundle
 from dfd.inference.info import read_info
@@ -94,7 +95,7 @@ def checkpoint(tmp_path_factory):
 @pytest.fixture(scope="module")
 def out_of_fold(videos, checkpoint, tmp_path_factory):
     folder = tmp_path_factory.mktemp("oof")
-    store = build_store(videos, folder / "faces", FACES, Limits(workers=2))
+    store = build_store(videos, FaceStore.create(folder / "faces", FACES), Limits(workers=2))
     score_held(store.records(), checkpoint, folder / "oof")
     return {score.name: score for score in read_scores(folder / "oof.json")}
 
@@ -122,7 +123,7 @@ def others(people, tmp_path_factory):
 def predicted(videos, others, checkpoint, tmp_path_factory):
     folder = tmp_path_factory.mktemp("predicted")
     write_bundle(folder / "bundle", [checkpoint])
-    info, settings = read_info(folder / "bundle"), Settings(workers=2)
+    info, settings = read_info(folder / "bundle"), Settings(limits=Limits(2))
     made = run([*videos, *others], info, lambda: load_bundle(folder / "bundle"), folder / "s.csv", settings)
     return {score.name: score for score in made.scores}
 

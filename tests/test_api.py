@@ -70,7 +70,7 @@ def clips(face_video, tmp_path_factory):
 
 def test_predict_explain_and_score_agree_on_a_file(detector, clips, tmp_path):
     bundle, rows = detector.bundle, named(clips)
-    made = run(rows, bundle.info, lambda: bundle, tmp_path / "s.csv", Settings(workers=1))
+    made = run(rows, bundle.info, lambda: bundle, tmp_path / "s.csv", Settings(limits=Limits(1)))
     abouts = explained(rows, bundle.info, lambda: bundle, frames=0, limits=Limits(1))
     results = detector.score_many(clips, workers=1)
     for score, about, result in zip(made.scores, abouts, results, strict=True):

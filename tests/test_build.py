@@ -1,11 +1,9 @@
 import shutil
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dfd.errors import StoreError
 from dfd.faces.build import build_store, known_in, looked_at, stored
 from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig
@@ -26,7 +24,7 @@ def statuses(store: FaceStore) -> dict[str, str]:
 def test_transient_failures_are_retried(face_video, tmp_path):
     folder = tmp_path / "store"
     labelled, unknown = Video(face_video, "face.mp4", 1, "real.mp4"), Video(face_video, "face.mp4")
-    store = build_store([labelled], folder, CONFIG, Limits(workers=1, until=time.monotonic()))
+    store = build_store([labelled], FaceStore.create(folder, CONFIG), Limits(workers=1, until=time.monotonic()))
     assert statuses(store) == {}
     for video, limits, status in (
         (labelled, Limits(workers=1, timeout=0.05), "timed_out"),
@@ -35,7 +33,7 @@ def test_transient_failures_are_retried(face_video, tmp_path):
         (unknown, USUAL, "ok"),
     ):
         assert store.record(video) is None
-        store = build_store([video], folder, CONFIG, limits)
+        build_store([video], store, limits)
         (record,) = store.records()
         assert (record.status, record.label, record.source) == (status, 1, "real.mp4")
     assert "status" in (folder / "videos.csv").read_text()
@@ -52,7 +50,8 @@ def test_permanent_failures_are_kept_and_new_files_are_built(face_video, tmp_pat
     broken.write_bytes(b"not a video")
     videos = [Video(path, path.name, 0) for path in (face_video, blank, broken, gone)]
     steps = []
-    store = build_store(videos, tmp_path / "store", CONFIG, USUAL, lambda *about: steps.append(about))
+    store = FaceStore.create(tmp_path / "store", CONFIG)
+    build_store(videos, store, USUAL, lambda *about: steps.append(about))
     assert steps == [(i, 4, video.name) for i, video in enumerate(videos, 1)]
     ended = {"face.mp4": "ok", "blank.mp4": "no_face", "broken.mp4": "unreadable", "gone.mp4": "missing"}
     assert statuses(store) == ended
@@ -72,7 +71,7 @@ def test_permanent_failures_are_kept_and_new_files_are_built(face_video, tmp_pat
 
     others = [Video(video.path, video.name, 1, "other.mp4") for video in videos]
     steps.clear()
-    build_store(others, store.folder, CONFIG, USUAL, lambda *about: steps.append(about))
+    build_store(others, store, USUAL, lambda *about: steps.append(about))
     assert steps == []
     assert {(record.label, record.source) for record in store.records()} == {(1, "other.mp4")}
     assert statuses(store) == {**ended, "gone.mp4": "ok"}
@@ -92,16 +91,7 @@ def test_stored_returns_current_labels_without_writing_them(small_store, small_d
 
 
 def test_a_finished_dataset_returns_at_once(tmp_path):
-    store = build_store([], tmp_path / "store", CONFIG)
+    store = build_store([], FaceStore.create(tmp_path / "store", CONFIG))
     assert store.records() == []
     assert list(stored([], store)) == []
     assert list(looked_at([], CONFIG, lambda _: None)) == []
-
-
-def test_an_unrelated_folder_is_refused_before_any_video_is_read(tmp_path):
-    (tmp_path / "mine.txt").touch()
-    with pytest.raises(StoreError, match="not empty"):
-        build_store([Video(Path("none"), "none")], tmp_path, CONFIG)
-    build_store([], tmp_path / "store", CONFIG)
-    with pytest.raises(StoreError, match=r"size 64 \(now 128\)"):
-        build_store([Video(Path("none"), "none")], tmp_path / "store", CONFIG.replace(size=128))

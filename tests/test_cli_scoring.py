@@ -215,6 +215,15 @@ def test_loss_per_status_and_the_better_of_two_are_printed(capsys, tmp_path):
     assert "b is better than a by 0.197 of balanced log loss" in text
 
 
+@pytest.mark.parametrize("text", ["{", "[1]", "[" * 100_000])
+def test_an_unusable_report_is_one_line(capsys, halves, tmp_path, text):
+    report = tmp_path / "report.json"
+    report.write_text(text)
+    status, _, error = dfd(capsys, "score", halves, "--report", report)
+    assert (status, error.count("\n")) == (1, 1)
+    assert error.endswith(": give what dfd predict --report wrote\n")
+
+
 class TestValidate:
     @pytest.fixture
     def sample(self, tmp_path):

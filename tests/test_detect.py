@@ -8,7 +8,7 @@ import pytest
 import skimage.data
 import torch
 
-from dfd.faces.detect import Detector, _Canvas, _distinct
+from dfd.faces.detect import Canvas, Detector, distinct
 from dfd.torchvision_ops import nms
 from dfd.types import Detections
 
@@ -179,9 +179,9 @@ def test_no_pictures_give_an_empty_result(detector):
     ("width", "height", "scale"), [(960, 540, 0.3), (541, 959, 0.3), (4000, 3001, 0.5), (40, 40, 0.3)]
 )
 def test_pyramid_levels_do_not_overlap_on_the_canvas(width, height, scale):
-    canvas = _Canvas((width, height), scale)
-    painted = np.zeros(canvas._pixels.shape[1:3], int)
-    for y, x, h, w in canvas._parts:
+    canvas = Canvas((width, height), scale)
+    painted = np.zeros(canvas.pixels.shape[1:3], int)
+    for y, x, h, w in canvas.parts:
         assert y % 2 == x % 2 == 0
         painted[y : y + h, x : x + w] += 1
     assert painted.max() == 1
@@ -197,10 +197,10 @@ def test_suppression_per_group_matches_torchvision():
     for number in (0, 2, 5):
         members = np.flatnonzero(groups == number)
         expected += members[nms(torch.tensor(boxes[members]), torch.tensor(scores[members]), 0.5).numpy()].tolist()
-    assert _distinct(boxes, scores, groups, 0.5).tolist() == expected
+    assert distinct(boxes, scores, groups, 0.5).tolist() == expected
     inner = np.array([[0, 0, 10, 10], [2, 2, 6, 6]], np.float32)
-    assert len(_distinct(inner, scores[:2], groups[:2], 0.5)) == 2
-    assert len(_distinct(inner, scores[:2], groups[:2], 0.5, of_smaller=True)) == 1
+    assert len(distinct(inner, scores[:2], groups[:2], 0.5)) == 2
+    assert len(distinct(inner, scores[:2], groups[:2], 0.5, of_smaller=True)) == 1
 
 
 def test_an_empty_result_has_the_right_shapes(detector):

@@ -12,6 +12,7 @@ from dfd.faces.build import build_store
 from dfd.faces.crops import aligned
 from dfd.faces.embed import SIDE, Embedder
 from dfd.faces.records import load_crops, load_geometry
+from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig
 from dfd.models.identity import identity_weights
 from dfd.types import Video
@@ -116,7 +117,7 @@ def test_clips_of_one_person_are_closer_than_clips_of_two(tmp_path):
     except DfdError as error:
         pytest.skip(f"no weights: {error}")
     videos = [Video(CLIPS / name, name, None) for pair in PEOPLE for name in pair]
-    store = build_store(videos, tmp_path / "faces", FacesConfig(frames=30))
+    store = build_store(videos, FaceStore.create(tmp_path / "faces", FacesConfig(frames=30)))
     dlib = Embedder(tmp_path / "identity.pt")
     a, b, c, d = (dlib.describe(store.record(video).tracklets[0], [0])[0] for video in videos)
     assert max(np.linalg.norm(a - b), np.linalg.norm(c - d)) < dlib.distance

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dfd.videos.decode import probe, read_frames
-from dfd.videos.encode import encode_video, write_video
+from dfd.videos.encode import write_video
 from tests.conftest import moving_face
 from tests.footage import FOUR, quarters
 
@@ -64,7 +64,7 @@ def test_an_array_and_a_generator_encode_to_the_same_bytes(tmp_path: Path) -> No
 def in_memory(images: Iterable[np.ndarray], **settings: Any) -> bytes:
     """Encode pictures in memory, 25 per second."""
     film = io.BytesIO()
-    encode_video(film, images, 25, **settings)
+    write_video(film, images, 25, **settings)
     return film.getvalue()
 
 
@@ -99,7 +99,7 @@ def test_a_key_frame_does_not_depend_on_earlier_frames(before: str, crf: int) ->
 
 def test_encoded_pictures_do_not_depend_on_the_frame_rate() -> None:
     film = io.BytesIO()
-    encode_video(film, moving_face(6), 30000 / 1001)
+    write_video(film, moving_face(6), 30000 / 1001)
     np.testing.assert_array_equal(
         read_frames(film.getvalue(), range(6)).images, read_frames(in_memory(moving_face(6)), range(6)).images
     )
@@ -185,7 +185,7 @@ def test_invalid_arguments_are_named(
         write_video(tmp_path / "a.mp4", images, **{"fps": 25, **settings})
     assert not list(tmp_path.iterdir())
     with pytest.raises(ValueError, match=message):
-        encode_video(io.BytesIO(), images, **{"fps": 25, **settings})
+        write_video(io.BytesIO(), images, **{"fps": 25, **settings})
 
 
 def test_a_missing_folder_is_created_and_an_impossible_one_is_an_os_error(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def faces(tmp_path_factory):
     """Fourteen real faces of different people, from the mini-DFDC's photographs."""
     folder = tmp_path_factory.mktemp("photographs")
     for package in ("feat", "insightface", "skimage"):
-        sample._unpack(package, folder)
+        sample.unpack(package, folder)
     config = read_info(shipped()).faces
     paths = sorted(path for path in folder.glob("*.*") if path.suffix in (".jpg", ".png"))
     return [in_memory(Video(path, path.name, 0), config) for path in paths]

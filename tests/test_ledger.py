@@ -1,6 +1,7 @@
 import csv
 import hashlib
 import json
+import subprocess
 
 import pytest
 
@@ -26,6 +27,22 @@ def test_each_submission_gets_a_row(made):
     assert len(rows) == 2
     assert rows[0]["submission_sha256"] == hashlib.sha256((made / "submission.csv").read_bytes()).hexdigest()
     assert [rows[1][k] for k in COLUMNS[-3:]] == ["0.5", "0.4", "0.6"]
+
+
+def test_a_row_names_the_commit_and_whether_files_differ_from_it(made, monkeypatch):
+    def commit():
+        return record_submission(made / "record.csv", made / "submission.csv", made / "bundle")["commit"]
+
+    monkeypatch.chdir(made)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(made.parent))
+    assert commit() == ""
+    author = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+    for command in (("init", "-q"), ("add", "submission.csv"), (*author, "commit", "-qm", "First")):
+        subprocess.run(["git", *command], check=True)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout
+    assert commit() == head[:12]
+    (made / "submission.csv").write_text("filename,label\na.mp4,0.6\n")
+    assert commit() == f"{head[:12]}+"
 
 
 @pytest.mark.parametrize("score", [{}, {"balanced_log_loss": 0.5, "seen_by_weights": 3}])

@@ -204,7 +204,7 @@ class TestIntervals:
         codes = data.draw(hnp.arrays(np.int64, len(y), elements=st.integers(0, 3)))
         weights = data.draw(hnp.arrays(np.float64, 4, elements=st.integers(1, 3).map(float)))
         expected = sklearn.metrics.roc_auc_score(y, p, sample_weight=weights[codes])
-        assert metrics._weighted_auc(y, p, codes)(weights) == pytest.approx(expected)
+        assert metrics.weighted_auc(y, p, codes)(weights) == pytest.approx(expected)
 
     def test_a_bootstrap_round_is_the_metric_of_its_resampled_rows(self):
         y, p = detector(30)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from benchmarks.namespaces import ADDRESSES, QUICK, QUICK_DRIVER, refusal, two_n
 from dfd.cluster import joined
 from dfd.errors import ClusterError
 from dfd.faces.build import build_store
+from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig
 from dfd.inference.bundle import load_bundle, write_bundle
 from dfd.inference.info import read_info
@@ -57,16 +59,18 @@ def test_dataset_and_submission_equal_one_machines_byte_for_byte(cluster, tmp_pa
     (tmp_path / "broken.mp4").write_bytes(b"not a video")
     videos = [*read_videos(small_dataset), Video(tmp_path / "broken.mp4", "broken.mp4", 1)]
     progress = []
-    build_store(videos, tmp_path / "one", CONFIG, Limits(workers=1))
-    build_store(videos, tmp_path / "two", CONFIG, LIMITS, lambda *row: progress.append(row), each=cluster.each)
+    one, two = (FaceStore.create(tmp_path / name, CONFIG) for name in ("one", "two"))
+    build_store(videos, one, Limits(workers=1))
+    build_store(videos, two, LIMITS, lambda *row: progress.append(row), each=cluster.each)
     assert [done for done, _, _ in progress] == list(range(1, 10))
     assert content(tmp_path / "two") == content(tmp_path / "one")
     assert len(content(tmp_path / "two")) == 9 + 8 + 1
 
-    settings = Settings(workers=1)
+    settings = Settings(limits=Limits(1))
     run(videos, read_info(bundle), lambda: load_bundle(bundle), tmp_path / "one.csv", settings)
     nodes = Nodes(cluster.spread, cluster.count, cluster.count, bundle)
-    made = run(videos, read_info(bundle), lambda: load_bundle(bundle), tmp_path / "two.csv", settings, nodes=nodes)
+    settings = replace(settings, nodes=nodes)
+    made = run(videos, read_info(bundle), lambda: load_bundle(bundle), tmp_path / "two.csv", settings)
     assert (tmp_path / "two.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
     assert [(row.name, row.status) for row in made.scores if row.status != "ok"] == [("broken.mp4", "unreadable")]
     assert made.speeds == {"full": 9}
@@ -99,7 +103,7 @@ def test_a_killed_driver_resumes_and_a_killed_node_loses_nothing(machines, tmp_p
     assert "8 videos" in out
     assert "raylet" not in out + err
     assert {path: path.stat().st_mtime_ns for path in first} == first
-    build_store(read_videos(small_dataset), tmp_path / "one", CONFIG, Limits(workers=1))
+    build_store(read_videos(small_dataset), FaceStore.create(tmp_path / "one", CONFIG), Limits(workers=1))
     assert content(tmp_path / "faces") == content(tmp_path / "one")
 
 
@@ -155,7 +159,7 @@ def test_a_fault_on_one_node_loses_no_video(apart, small_dataset, bundle, tmp_pa
         other.read_only(faces)
     _, err = driver.communicate()
     assert driver.returncode == 0, err
-    settings = Settings(workers=1, faces=tmp_path / "one")
+    settings = Settings(limits=Limits(1), faces=tmp_path / "one")
     run(read_videos(small_dataset), read_info(bundle), lambda: load_bundle(bundle), tmp_path / "one.csv", settings)
     assert content(faces) == content(tmp_path / "one")
     assert (tmp_path / "two.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()

@@ -4,7 +4,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from dfd.errors import ConfigError
-from dfd.report.page import TEMPLATES, _environment, framed, render, write_page
+from dfd.report.page import TEMPLATES, environment, framed, render, write_page
 
 
 class Seen(HTMLParser):
@@ -26,7 +26,7 @@ def page(body, **values):
     template = (
         '{% extends "base.html" %}{% block title %}{{ name }}{% endblock %}{% block main %}' + body + "{% endblock %}"
     )
-    return _environment().from_string(template).render(version="0", **values)
+    return environment().from_string(template).render(version="0", **values)
 
 
 def test_a_file_name_stays_text():

@@ -30,10 +30,11 @@ from dfd.scoring.submission import read_submission
 from dfd.types import Video
 from dfd.videos.encode import write_video
 from dfd.videos.manifest import read_sample, read_videos
-from dfd.videos.workers import Outcome
+from dfd.videos.workers import Limits, Outcome
 from tests.conftest import moving_face
 from tests.processes import left_running
 from tests.test_bundle import checkpoint
+from tests.test_cli import dfd
 
 pytestmark = pytest.mark.slow
 
@@ -49,11 +50,11 @@ def bundle(tmp_path_factory):
     return folder / "bundle"
 
 
-ONE = Settings(workers=1)
+ONE = Settings(limits=Limits(1))
 
 
 def made(videos, bundle, out, settings=ONE, **more):
-    return run(videos, read_info(bundle), lambda: load_bundle(bundle), out, settings, **more)
+    return run(videos, read_info(bundle), lambda: load_bundle(bundle), out, replace(settings, **more))
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def lines(path):
 
 
 @pytest.mark.timeout(300)
-def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, videos, bundle):
+def test_a_killed_run_resumes_to_the_same_numbers(capsys, tmp_path, videos, bundle):
     whole, out = tmp_path / "whole.csv", tmp_path / "out" / "submission.csv"
     out.parent.mkdir()
     rows = read_videos(videos)
@@ -103,7 +104,8 @@ def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, videos, bundle):
         assert known >= finished
     path = videos / rows[0].name
     os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns + 1))  # a changed file is scored again
-    text, _ = start(videos, bundle, out, *arguments).communicate()
+    status, text, _ = dfd(capsys, "predict", videos, "--bundle", bundle, "--out", out, *arguments)
+    assert status == 0
     assert json.loads(out.with_name("report.json").read_text())["resumed"] == known - 1
     assert f"From an earlier run that was stopped: {known - 1} row" in text
     assert out.read_bytes() == whole.read_bytes()
@@ -137,7 +139,7 @@ def test_the_time_limit_is_kept_in_wall_time(tmp_path, small_dataset, bundle):
     seconds = 6.0  # too little for 100 videos
     rows = [Video(small_dataset / "real0.mp4", f"{number}.mp4") for number in range(100)]
     begun = time.monotonic()
-    report = made(rows, bundle, tmp_path / "s.csv", Settings(seconds, workers=1)).report()
+    report = made(rows, bundle, tmp_path / "s.csv", Settings(seconds, limits=Limits(1))).report()
     assert report["seconds"] <= time.monotonic() - begun <= seconds + 2  # slack for a busy machine
     assert set(report["statuses"]) <= {"ok", "out_of_budget"}  # the counts depend on the machine
     assert sum(report["statuses"].values()) == 100
@@ -156,7 +158,7 @@ def hasty(monkeypatch):
 
 def test_hasty_videos_read_fewer_segments_and_are_not_stored(tmp_path, videos, bundle, hasty):
     rows = read_videos(videos)[:2]
-    prediction = made(rows, bundle, tmp_path / "s.csv", Settings(workers=1, faces=tmp_path / "faces"))
+    prediction = made(rows, bundle, tmp_path / "s.csv", Settings(limits=Limits(1), faces=tmp_path / "faces"))
     assert [score.status for score in prediction.scores] == ["ok", "ok"]
     assert [[face.segment for face in score.faces] for score in prediction.scores] == [[1], [1]]
     assert [caveat["reason"] for caveat in prediction.report()["caveats"]] == [f"in haste: {hasty.name}"] * 2
@@ -168,8 +170,8 @@ def test_stored_videos_are_complete_and_score_as_in_a_plain_prediction(tmp_path,
     out.mkdir()
     alone = made(rows, bundle, out / "a.csv")
     assert [path.name for path in out.iterdir()] == ["a.csv"]  # the segments read are in memory
-    whole = made(rows, bundle, out / "b.csv", Settings(workers=1, faces=tmp_path / "faces"))
-    again = made(rows, bundle, out / "c.csv", Settings(workers=1, faces=tmp_path / "faces"))
+    whole = made(rows, bundle, out / "b.csv", Settings(limits=Limits(1), faces=tmp_path / "faces"))
+    again = made(rows, bundle, out / "c.csv", Settings(limits=Limits(1), faces=tmp_path / "faces"))
     records = FaceStore.open(tmp_path / "faces").records()
     assert [(record.segments, record.faced) for record in records] == [(3, [0, 1, 2])] * 3
     assert [sum(tracklet.frames for tracklet in record.tracklets) for record in records] == [20] * 3
@@ -180,7 +182,7 @@ def test_stored_videos_are_complete_and_score_as_in_a_plain_prediction(tmp_path,
 
 def test_mirrored_clips_have_equal_weight(tmp_path, videos, bundle):
     (row,) = read_videos(videos)[:1]
-    mirrored = made([row], bundle, tmp_path / "s.csv", Settings(workers=1, mirror=True))
+    mirrored = made([row], bundle, tmp_path / "s.csv", Settings(limits=Limits(1), mirror=True))
     loaded, record = load_bundle(bundle), in_memory(row, FACES)
     assert mirrored.speeds == {"full, and mirrored": 1}
     assert mirrored.report()["caveats"] == []
@@ -217,7 +219,7 @@ def known(small_dataset):
 
 def test_the_report_has_the_keys_that_kernels_read(tmp_path, bundle, known, faces):
     rows = [*known, Video(tmp_path / "gone.mp4", "gone.mp4")]
-    report = made(rows, bundle, tmp_path / "s.csv", Settings(workers=1, faces=faces)).report()
+    report = made(rows, bundle, tmp_path / "s.csv", Settings(limits=Limits(1), faces=faces)).report()
     assert report["videos"] == 10
     assert report["statuses"] == {"ok": 8, "unreadable": 1, "missing": 1}
     assert report["seconds"] > 0
@@ -246,7 +248,7 @@ def test_a_prediction_leaves_the_dataset_unchanged(tmp_path, small_dataset, bund
     assert {video.label for video in sample} == {None}
     others = [replace(video, label=1 - video.label, source="") for video in known]
     for rows in (known, sample, others):
-        prediction = made(rows, bundle, tmp_path / "s.csv", Settings(workers=1, faces=faces))
+        prediction = made(rows, bundle, tmp_path / "s.csv", Settings(limits=Limits(1), faces=faces))
         assert prediction.report()["statuses"]["ok"] == 8
         assert on_record(faces) == before
 
@@ -256,7 +258,7 @@ def test_failures_in_a_dataset_are_retried_and_keep_their_label(tmp_path, small_
     store = FaceStore.create(tmp_path / "faces", FACES)
     store.write_failure(Outcome(rows[0], "timed_out", "killed after 1 s"))
     unknown = [replace(rows[0], label=None, source="")]
-    prediction = made(unknown, bundle, tmp_path / "s.csv", Settings(workers=1, faces=store.folder))
+    prediction = made(unknown, bundle, tmp_path / "s.csv", Settings(limits=Limits(1), faces=store.folder))
     assert [score.status for score in prediction.scores] == ["ok"]
     (record,) = store.records()
     assert (record.status, record.label, record.source) == ("ok", rows[0].label, rows[0].source)
@@ -278,7 +280,7 @@ def stopped(rows, bundle, out, settings, after):
 
 
 def test_the_same_command_resumes(tmp_path, bundle, known, faces):
-    notes, settings = [], Settings(workers=1, faces=faces)
+    notes, settings = [], Settings(limits=Limits(1), faces=faces)
     whole = made(known, bundle, tmp_path / "whole.csv", settings)
     stopped(known, bundle, tmp_path / "s.csv", settings, 4)
     again = made(known, bundle, tmp_path / "s.csv", settings, tell=notes.append)
@@ -290,7 +292,7 @@ def test_the_same_command_resumes(tmp_path, bundle, known, faces):
 
 @pytest.mark.parametrize("change", ["mirror", "device", "faces", "bundle"])
 def test_another_setting_or_bundle_restarts_with_a_note(tmp_path, bundle, known, faces, change):
-    notes, settings = [], Settings(workers=1, faces=faces)
+    notes, settings = [], Settings(limits=Limits(1), faces=faces)
     stopped(known, bundle, tmp_path / "s.csv", settings, 4)
     if change == "mirror":
         settings = replace(settings, mirror=True)
@@ -308,14 +310,14 @@ def test_another_setting_or_bundle_restarts_with_a_note(tmp_path, bundle, known,
 
 
 def test_time_workers_and_limits_change_no_score_and_may_change_on_resume(tmp_path, bundle, known, faces):
-    stopped(known, bundle, tmp_path / "s.csv", Settings(workers=1, faces=faces), 4)
-    other = Settings(seconds=3600, workers=2, timeout=60, memory=1, faces=faces)
+    stopped(known, bundle, tmp_path / "s.csv", Settings(limits=Limits(1), faces=faces), 4)
+    other = Settings(seconds=3600, limits=Limits(2, timeout=60, memory=1), faces=faces)
     assert made(known, bundle, tmp_path / "s.csv", other).resumed == 4
 
 
 def test_hasty_scores_are_reused_only_with_the_same_time_limit(tmp_path, bundle, known, faces, monkeypatch):
     """Three rows are hasty for lack of time; the run resumes with the same time limit, or a longer one."""
-    known, settings = [known[-1], *known[:-1]], Settings(workers=1, faces=faces)
+    known, settings = [known[-1], *known[:-1]], Settings(limits=Limits(1), faces=faces)
     with monkeypatch.context() as patch:
         patch.setattr("dfd.inference.budget.SPEEDS", (SPEEDS[-1],) * len(SPEEDS))
         stopped(known, bundle, tmp_path / "s.csv", settings, 4)
@@ -341,7 +343,7 @@ def test_a_bundle_that_fails_to_load_leaves_no_worker_or_file(tmp_path, videos, 
 
     before, rows = sorted(tmp_path.rglob("*")), read_videos(videos)
     with pytest.raises(CheckpointError, match="no") as caught:
-        run(rows, read_info(bundle), load, tmp_path / "s.csv", Settings(workers=2))
+        run(rows, read_info(bundle), load, tmp_path / "s.csv", Settings(limits=Limits(2)))
     assert len(begun[0][1]) == 2  # they had begun
     assert (caught.value.args, alive()) == (("no",), ([], []))
     assert sorted(tmp_path.rglob("*")) == before

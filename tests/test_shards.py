@@ -101,7 +101,8 @@ def test_a_shard_is_two_files_and_every_picture_is_recorded(built, pictures):
 def test_finished_shards_are_kept_and_new_or_changed_pictures_added(store, pictures, tmp_path, monkeypatch):
     before = shards(store)
     steps = []
-    again = build_store(pictures, store.folder, CONFIG, ONE, lambda *about: steps.append(about), cut=True)  # no worker
+    again = FaceStore.create(store.folder, CONFIG, cut=True)
+    build_store(pictures, again, ONE, lambda *about: steps.append(about))  # starts no worker
     assert steps == []
     assert shards(again) == before
 
@@ -112,7 +113,7 @@ def test_finished_shards_are_kept_and_new_or_changed_pictures_added(store, pictu
     moved.append(Video(folder / "new.png", "new.png", 1, "r0.png"))
     shutil.copy(moved[2].path, moved[12].path)  # broken.jpg, now a picture
     monkeypatch.setattr(build, "SHARD", 2)
-    made = build_store(moved, store.folder, CONFIG, ONE, lambda *about: steps.append(about), cut=True)
+    made = build_store(moved, again, ONE, lambda *about: steps.append(about))
     assert [about[:2] for about in steps] == [(1, 3), (2, 3), (3, 3)]
     assert {about[2] for about in steps} == {"r0.png", "new.png", "broken.jpg"}
     assert before.items() < shards(made).items()
@@ -127,7 +128,7 @@ def test_an_interrupted_build_keeps_its_finished_shards(pictures, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build_store(pictures, tmp_path / "store", CONFIG, ONE, stop, cut=True)
+        build_store(pictures, FaceStore.create(tmp_path / "store", CONFIG, cut=True), ONE, stop)
     store = FaceStore.open(tmp_path / "store")
     assert 1 <= len(store.records()) < len(pictures)
     assert len(known_in(pictures, store)[1]) == len(pictures) - len(store.records())
@@ -164,7 +165,7 @@ def test_transient_failures_are_retried(store, pictures):
 
 def test_cut_pictures_and_photographs_do_not_share_a_dataset(store, pictures, tmp_path):
     with pytest.raises(StoreError, match="was built of pictures that were cut before: continue in the same way"):
-        build_store(pictures, store.folder, CONFIG)
+        FaceStore.create(store.folder, CONFIG, cut=False)
     plain = FaceStore.create(tmp_path / "plain", CONFIG)
     with pytest.raises(StoreError, match="was built without --cut-margin"):
         FaceStore.create(plain.folder, CONFIG, cut=True)

@@ -393,7 +393,7 @@ def test_two_processes_building_the_same_video_leave_one_result(empty, face_vide
     records = {record.video: record for record in empty.records()}
     assert set(records) == {*same, *other, *redone, "warm 0", "warm 1"}
     for name in (*same, *other, *redone):
-        film, place = film_of(records[name]), empty._place(name)
+        film, place = film_of(records[name]), empty.place(name)
         assert {said for of, _, said in answered if of == name} == {film.name}
         assert sorted(p for p in files(empty.folder) if p.name.startswith(file_name(name))) == sorted([film, place])
         assert_whole(records[name])
@@ -508,7 +508,7 @@ def test_films_of_odd_names_are_read(empty, face_video):
 
 
 def test_many_videos_are_spread_over_256_folders(empty, face_video):
-    folders = {empty._place(f"{number}.mp4").parent for number in range(4000)}
+    folders = {empty.place(f"{number}.mp4").parent for number in range(4000)}
     assert len(folders) == 256
     assert {folder.name for folder in folders} == {f"{number:02x}" for number in range(256)}
 

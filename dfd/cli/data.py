@@ -41,8 +41,8 @@ def sample(out: Annotated[Path, NEW_FOLDER], /, *, seed: Annotated[int, SEED] = 
         out: Folder to write. A folder with the same sample is kept as it is.
         seed: Seed of names, blends and movement.
     """
-    with show.bar("sample") as tell:
-        write_sample(out, seed, lambda what, done, total: tell(done, total, what))
+    with show.bar("sample") as progress:
+        write_sample(out, seed, progress)
     show.say(f"The mini-DFDC is in {out}.")
     show.say(f"Next: dfd faces {out / 'train_sample_videos'} --out FACES")
 
@@ -79,9 +79,9 @@ def faces(videos: Videos, /, *, options: FacesOptions) -> None:
         show.say(line)
     start = time.monotonic()
     origin = None if url_of(videos) else videos if videos.is_dir() else videos.parent
-    out = FaceStore.create(options.out.absolute(), config, cut, origin).folder
-    with _readers(cluster, limits, found, out) as each, show.bar("faces") as tell:
-        store = build_store(found, out, config, limits, tell, cut, origin, each)
+    store = FaceStore.create(options.out.absolute(), config, cut, origin)
+    with _readers(cluster, limits, found, store.folder) as each, show.bar("faces") as progress:
+        build_store(found, store, limits, progress, each)
     _summarize(store, found, time.monotonic() - start)
 
 
@@ -147,10 +147,10 @@ def audit(
     """
     data = Datasets.open(faces, blend=BlendConfig())  # with real videos alone, the same folds as in a training
     records = labelled(data)
-    with show.bar("audit") as tell:
-        frame = split(records, folds, seed, groups, tell)
-        shown = people(records, groups, tell) if groups.identity_weights else None
-        found = audit_folds(data, frame, threshold, tell, shown)
+    with show.bar("audit") as progress:
+        frame = split(records, folds, seed, groups, progress)
+        shown = people(records, groups, progress) if groups.identity_weights else None
+        found = audit_folds(data, frame, threshold, progress, shown)
     show.table(found.checks)
     show.table(found.duplicates, "Near-duplicates in different folds")
     show.table(found.people, "Videos of one person in different folds")

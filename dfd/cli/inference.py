@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -88,8 +88,8 @@ def bundle(
     if len(stores) < len(sets):
         raise ConfigError("two of --sets have one name: rename a folder")
     found = by_set({name: store.records() for name, store in stores.items()})
-    with show.bar("bundle") as tell:
-        info = pack_runs(runs, out, half, found, tell)
+    with show.bar("bundle") as progress:
+        info = pack_runs(runs, out, half, found, progress)
     if info.sets is not None:
         show.set_blend(info.sets, runs)
     if info.blend is not None:
@@ -158,10 +158,7 @@ class PredictOptions:
     def settings(self) -> Settings:
         """Convert these options to the settings of a prediction."""
         dataset, most = (self.faces.absolute(), None) if isinstance(self.faces, Path) else (None, self.faces)
-        reading = self.reading
-        return Settings(
-            self.hours * 3600, reading.workers, reading.timeout, reading.memory, dataset, self.mirror, self.device, most
-        )
+        return Settings(self.hours * 3600, self.reading.limits(), dataset, self.mirror, self.device, most)
 
 
 def predict(videos: Videos, /, *, options: PredictOptions = PredictOptions()) -> None:
@@ -188,9 +185,10 @@ def predict(videos: Videos, /, *, options: PredictOptions = PredictOptions()) ->
     with (
         TemporaryDirectory(prefix="dfd-predict-") as passing,
         _nodes(cluster, settings, place, options.bundle, options.force) as nodes,
-        show.bar("predict") as tell,
+        show.bar("predict") as progress,
     ):
-        made = run(rows, info, load, out or Path(passing) / "submission.csv", settings, tell, show.tell, nodes)
+        settings = replace(settings, progress=progress, tell=show.tell, nodes=nodes)
+        made = run(rows, info, load, out or Path(passing) / "submission.csv", settings)
     if options.report is not None:
         write_report(options.report, made)
     show.prediction(made, out)
@@ -272,8 +270,9 @@ def explain(videos: Annotated[list[Path], Parameter(negative=()), PLACE], /, *, 
         return loaded[0]
 
     frames = max(1, min(TELLING, 40 // len(rows)))  # fewer if there are many videos, so that the page stays small
-    with show.bar("explain") as tell:
-        abouts = explained(rows, read_info(detector), load, options.thorough, frames, options.reading.limits(), tell)
+    limits = options.reading.limits()
+    with show.bar("explain") as progress:
+        abouts = explained(rows, read_info(detector), load, options.thorough, frames, limits, progress)
     from dfd.report.explain import as_json, page
 
     size = write_page(options.out, page(abouts, loaded[0]))
@@ -295,11 +294,11 @@ def _nodes(
     from dfd.cluster import joined
 
     bundle = bundle and bundle.absolute()
-    with joined(cluster, settings.workers, settings.device != "cpu") as nodes:
+    with joined(cluster, settings.limits.workers, settings.device != "cpu") as nodes:
         if settings.faces:
             settings.faces.mkdir(parents=True, exist_ok=True)
         seen = [path for path in (videos, bundle) if path]
-        nodes.check(settings.memory, seen, settings.faces)
+        nodes.check(settings.limits.memory, seen, settings.faces)
         yield Nodes(nodes.spread, nodes.count, nodes.count * nodes.workers, bundle, force)
 
 

@@ -32,8 +32,8 @@ def models(
     """
     frames, height, width = _clip_shape(clip)
     if name is None:
-        with show.bar("models") as tell:
-            rows = described.table(progress=tell)
+        with show.bar("models") as progress:
+            rows = described.table(progress=progress)
         return show.json(rows) if json_ else _show_registry(rows)
     about = described.describe(ModelConfig.read({"name": name}, "dfd models"), frames, height, width)
     if json_:

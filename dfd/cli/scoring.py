@@ -1,6 +1,5 @@
 """Commands about submissions."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +8,7 @@ from cyclopts import Parameter
 
 from dfd.cli.options import FILE, FOLDER, NEW_FILE
 from dfd.errors import SubmissionError
-from dfd.files import sha256
+from dfd.files import read_object, sha256
 from dfd.inference.info import is_shipped, read_info, read_seen, shipped
 from dfd.report import terminal as show
 from dfd.scoring.board import SHIFT, compare_with_board, exposure, made_by, public_test_labels
@@ -87,7 +86,7 @@ def score(
     """
     known, sources = read_truth(labels, read_submission(submission)) if labels else (public_test_labels(), {})
     groups = group_of(list(known), sources)
-    about = _read_report(report) if report else {}
+    about = read_object(report, SubmissionError, "give what dfd predict --report wrote") if report else {}
     maker, seen = made_by(about)
     if bundle is None and is_shipped(maker):
         bundle = shipped()
@@ -164,16 +163,6 @@ def _seen_before(
         f"{len(again)} of the {len(names)} labelled videos, or their sources, were in the training of the bundle or of "
         f"the weights that it began from: {shown(again)}"
     ]
-
-
-def _read_report(report: Path) -> dict[str, Any]:
-    try:
-        about = json.loads(report.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SubmissionError(f"{report} is not a report of dfd predict: {error}") from None
-    if not isinstance(about, dict):
-        raise SubmissionError(f"{report} is not a report of dfd predict: it holds no JSON object")
-    return about
 
 
 def _statuses(report: Path, about: Mapping[str, Any]) -> dict[str, str]:

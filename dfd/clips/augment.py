@@ -18,7 +18,7 @@ from dfd.clips.sampling import ClipConfig, Positions, random_clips, thinned
 from dfd.config import Config
 from dfd.faces.crops import resize
 from dfd.videos.decode import read_frames
-from dfd.videos.encode import encode_video
+from dfd.videos.encode import write_video
 
 Picture = NDArray[np.uint8]
 Points = NDArray[np.floating]
@@ -184,7 +184,7 @@ def recoded(images: Picture, crf: int) -> Picture:
     """Encode a clip (T,H,W,3) uint8 with H.264 at quality `crf`, with one key frame, and decode it again."""
     height, width = images.shape[1:3]
     film = io.BytesIO()
-    encode_video(film, images, 30, crf=crf, keyframe_every=len(images))
+    write_video(film, images, 30, crf=crf, keyframe_every=len(images))
     return read_frames(film.getvalue(), range(len(images))).images[:, :height, :width]
 
 

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from dfd.faces.crops import correlation, likeness
 from dfd.faces.link import RESIZED
 from dfd.faces.records import TrackletRecord, load_geometry
-
-Picture = NDArray[np.uint8]
+from dfd.types import Rgb
 
 FAR = 1.5
 """Largest distance that a person moves from one segment to the next, in widths of the face box."""
@@ -39,7 +38,7 @@ class _Person:
         return max(correlation(one, other) for old in self.looks for one, other in zip(old, look, strict=True))
 
 
-def people(tracklets: Sequence[TrackletRecord], crops: Sequence[Picture], places: Sequence[int]) -> list[int]:
+def people(tracklets: Sequence[TrackletRecord], crops: Sequence[Rgb], places: Sequence[int]) -> list[int]:
     """Assign each of a video's tracklets, ordered by segment, to a person. Person 0 is in the most segments.
 
     crops: an image (S,S,3) uint8 RGB of each tracklet, taken at position `places` within it. A person occurs at most
@@ -67,7 +66,7 @@ def people(tracklets: Sequence[TrackletRecord], crops: Sequence[Picture], places
     return [number[row] for row in range(len(tracklets))]
 
 
-def _look(tracklet: TrackletRecord, crop: Picture, place: int) -> NDArray[np.float32]:
+def _look(tracklet: TrackletRecord, crop: Rgb, place: int) -> NDArray[np.float32]:
     """Thumbnails for comparing a face, (2,32,32,3) float32: upright if it has landmarks, and as its box shows it."""
     half = tracklet.size / tracklet.margin / 2
     middle = tracklet.size / 2

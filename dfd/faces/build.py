@@ -24,25 +24,19 @@ ALL = Limits()
 
 def build_store(
     videos: Sequence[Video],
-    folder: Path,
-    config: FacesConfig,
+    store: FaceStore,
     limits: Limits = ALL,
     progress: Progress | None = None,
-    cut: bool = False,
-    origin: Path | None = None,
     each: Each = each_video,
 ) -> FaceStore:
-    """Build the dataset in `folder`: record every one of `videos` with its current label, and write the tables.
+    """Record every one of `videos` in the dataset `store` with its current label, and write the tables.
 
-    Recorded videos whose file has not changed are skipped, unless they failed for a temporary reason.
-    cut: images among them are crops already, `config.margin` times as wide as the face box. origin: the folder to
-    which the videos' names are relative. each: as in looked_at. Raises StoreError when `folder` holds something else,
-    or a dataset with other settings.
+    Returns `store`. Recorded videos whose file has not changed are skipped, unless they failed for a temporary reason.
+    each: as in looked_at.
     """
-    store = FaceStore.create(folder, config, cut, origin)
     store.correct(videos)
     _, todo = known_in(videos, store)
-    with closing(looked_at(todo, config, lambda _: None, limits, store, each=each)) as records:
+    with closing(looked_at(todo, store.config, lambda _: None, limits, store, each=each)) as records:
         for done, record in enumerate(chain.from_iterable(records), 1):
             if progress:
                 progress(done, len(todo), record.video)

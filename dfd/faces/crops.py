@@ -4,15 +4,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dfd.types import Rgb
 from dfd.videos import pictures
 
-Picture = NDArray[np.uint8]
 Box = NDArray[np.float32]
 
 
 def cut(
-    image: Picture | pictures.Picture, centre: NDArray[np.floating], side: float, margin: float, size: int
-) -> tuple[Picture, Box]:
+    image: Rgb | pictures.Picture, centre: NDArray[np.floating], side: float, margin: float, size: int
+) -> tuple[Rgb, Box]:
     """Cut out the square of `margin * side` pixels about `centre` (x, y). Returns it as (size,size,3), and the face
     box.
 
@@ -48,7 +48,7 @@ def square(centre: NDArray[np.floating], side: float, margin: float) -> tuple[tu
     return (left, top, width), np.concatenate([middle - half, middle + half]).astype(np.float32)
 
 
-def resize(image: Picture, size: int) -> Picture:
+def resize(image: Rgb, size: int) -> Rgb:
     """Resize to a square of side `size`: area interpolation when shrinking, cubic when enlarging."""
     if image.shape[0] == size:
         return np.ascontiguousarray(image)
@@ -67,7 +67,7 @@ def to_crop(points: NDArray[np.floating], box: NDArray[np.floating], margin: flo
     return ((points - corner) * (size / side)).astype(np.float32)
 
 
-def narrow(images: Picture, stored: float, margin: float, size: int) -> Picture:
+def narrow(images: Rgb, stored: float, margin: float, size: int) -> Rgb:
     """Cut crops (T,S,S,3) of margin `stored` down to a smaller `margin` and resize them to (T,size,size,3).
 
     Raises ValueError when `margin` is wider than `stored`.
@@ -85,12 +85,12 @@ UPRIGHT = np.array([[10, 11], [22, 11], [16, 18], [11, 24], [21, 24]], np.float3
 """Landmark positions of an upright face in an image of 32 pixels."""
 
 
-def upright(image: Picture, landmarks: NDArray[np.floating]) -> NDArray[np.float32]:
+def upright(image: Rgb, landmarks: NDArray[np.floating]) -> NDArray[np.float32]:
     """Turn a face (H,W,3) with `landmarks` (5,2) upright, blur it and reduce it to (32,32,3) float32."""
     return cv2.GaussianBlur(aligned(image, landmarks, UPRIGHT, 32).astype(np.float32), (0, 0), 1.0)
 
 
-def aligned(image: Picture, landmarks: NDArray[np.floating], target: NDArray[np.floating], size: int) -> Picture:
+def aligned(image: Rgb, landmarks: NDArray[np.floating], target: NDArray[np.floating], size: int) -> Rgb:
     """Rotate, scale and shift an image (H,W,3) to (size,size,3) so that `landmarks` (5,2) land on `target`.
 
     Beyond the edge the border is repeated.
@@ -120,7 +120,7 @@ def alignment(landmarks: NDArray[np.floating], target: NDArray[np.floating]) -> 
     return np.hstack([turn, (aim - turn @ middle)[:, None]])
 
 
-def likeness(image: Picture, box: NDArray[np.floating], landmarks: NDArray[np.floating]) -> NDArray[np.float32]:
+def likeness(image: Rgb, box: NDArray[np.floating], landmarks: NDArray[np.floating]) -> NDArray[np.float32]:
     """Thumbnails for recognising a face a moment later: upright, and as its box shows it, (2,32,32,3) float32.
 
     Landmarks jitter more than the box does: the thumbnails by the box match when a face keeps still.
@@ -131,7 +131,7 @@ def likeness(image: Picture, box: NDArray[np.floating], landmarks: NDArray[np.fl
     return np.stack([upright(image, landmarks), cv2.GaussianBlur(small, (0, 0), 1.0)])
 
 
-def thumbnail(image: Picture, shape: tuple[int, ...], side: int = 32) -> NDArray[np.float32]:
+def thumbnail(image: Rgb, shape: tuple[int, ...], side: int = 32) -> NDArray[np.float32]:
     """Reduce an image (H,W,3) to float32. One of `shape` gets a longer side of `side` pixels; others the same scale."""
     scale = side / max(shape[:2])
     size = [max(1, round(n * scale)) for n in (shape[1], shape[0])]

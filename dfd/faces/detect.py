@@ -18,14 +18,13 @@ from torch import nn
 from torch.nn import functional as F
 
 import dfd.torchvision_ops  # noqa: F401  # before facenet_pytorch, which imports torchvision
-from dfd.types import Detections
+from dfd.types import Detections, Rgb
 
 from facenet_pytorch import MTCNN, InceptionResnetV1  # isort: skip
 
-Floats = NDArray[np.float32]
+Singles = NDArray[np.float32]
 Ints = NDArray[np.int64]
-Pixels = NDArray[np.uint8]
-Images = Sequence[Pixels] | Pixels
+Images = Sequence[Rgb] | Rgb
 
 WINDOW, STRIDE = 12, 2
 """Window size of the first network, and its stride, in pixels."""
@@ -77,17 +76,17 @@ class Detector:
         scale, last = WINDOW / self._min_face, self._pnet.conv4_2
         if min(halves.size) * scale < WINDOW:
             return found[0]
-        canvas = _Canvas(halves.size, scale)
+        canvas = Canvas(halves.size, scale)
         for n in range(halves.count):
             scores, features = self._scores(canvas.drawn(halves, n))
             y, x, levels, boxes = canvas.windows(scores >= self._thresholds[0])
-            kept = _distinct(boxes, scores[y, x], levels, IN_LEVEL)
+            kept = distinct(boxes, scores[y, x], levels, IN_LEVEL)
             y, x, boxes = y[kept], x[kept], boxes[kept]
             moves = F.linear(features[y, x], last.weight.flatten(1), last.bias).cpu().numpy()
             found.append(_Found(_square(_moved(boxes, moves, 0)), scores[y, x], np.full(len(y), n)))
         return _Found(*map(np.concatenate, zip(*found, strict=True)))
 
-    def _scores(self, canvas: Pixels) -> tuple[Floats, torch.Tensor]:
+    def _scores(self, canvas: Rgb) -> tuple[Singles, torch.Tensor]:
         """PNet's confidence for every window of a canvas (1,H,W,3): (h,w). Also its features: (h,w,32)."""
         net = self._pnet
         x = _prelu(net.conv1(self._tensor(canvas)), net.prelu1)
@@ -104,9 +103,9 @@ class Detector:
         found, (moves, scores) = self._seen(self._rnet, halves, found, *REFINED)
         kept = np.flatnonzero(scores[:, 1] > self._thresholds[1])
         found, moves = found._replace(scores=scores[:, 1]).take(kept), moves[kept]
-        kept = _distinct(*found, AT_ALL)
+        kept = distinct(*found, AT_ALL)
         found = found.take(kept)._replace(boxes=_square(_moved(found.boxes[kept], moves[kept], 1)))
-        return found.take(_distinct(*found, TWICE))
+        return found.take(distinct(*found, TWICE))
 
     def _located(self, halves: "_Halves", found: "_Found") -> list[Detections]:
         """Third network: the final boxes with their landmarks."""
@@ -117,13 +116,13 @@ class Detector:
         points = corners - 1 + sides * points[kept].reshape(-1, 2, 5).transpose(0, 2, 1)
         boxes = _moved(found.boxes, moves, 1)
         ends = boxes + np.array([0, 0, 1, 1], np.float32)
-        kept = _distinct(ends, found.scores, found.pictures, AT_ALL, of_smaller=True)
+        kept = distinct(ends, found.scores, found.pictures, AT_ALL, of_smaller=True)
         parts = [kept[found.pictures[kept] == n] for n in range(halves.count)]
         return [Detections(boxes[part], found.scores[part], points[part]) for part in parts]
 
     def _seen(
         self, network: nn.Module, halves: "_Halves", found: "_Found", side: int, step: int, most: int
-    ) -> tuple["_Found", list[Floats]]:
+    ) -> tuple["_Found", list[Singles]]:
         """Run a network on the boxes that overlap their image. Returns these boxes and the network's outputs."""
         found = found.take(halves.cuts(found.boxes)[1].min(1) > 0)
         crops = halves.crops(found, side, -(-max(1, len(found.boxes)) // step) * step)
@@ -131,15 +130,15 @@ class Detector:
         answers = [[answer.cpu().numpy() for answer in network(tensor)] for tensor in tensors]
         return found, [np.concatenate(a)[: len(found.boxes)] for a in zip(*answers, strict=True)]
 
-    def _tensor(self, pictures: Pixels) -> torch.Tensor:
+    def _tensor(self, pictures: Rgb) -> torch.Tensor:
         return torch.from_numpy(pictures).to(self._device).float().permute(0, 3, 1, 2)
 
 
 class _Found(NamedTuple):
     """Boxes (N,4) XYXY, their scores (N,) and image numbers (N,), in increasing order of image number."""
 
-    boxes: Floats
-    scores: Floats
+    boxes: Singles
+    scores: Singles
     pictures: Ints
 
     def take(self, which: NDArray) -> "_Found":
@@ -156,18 +155,18 @@ class _Halves:
             self._images.append([cv2.resize(i, size, interpolation=cv2.INTER_AREA) for i in self._images[-1]])
         self._sizes = np.array([i[0].shape[1::-1] for i in self._images])
 
-    def reduced(self, n: int, size: tuple[int, int]) -> Pixels:
+    def reduced(self, n: int, size: tuple[int, int]) -> Rgb:
         """Resample image `n` to this size (width, height)."""
         depth = max((self._sizes >= size).all(1).sum(), 1) - 1
         return cv2.resize(self._images[depth][n], size)
 
-    def cuts(self, boxes: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def cuts(self, boxes: Singles) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Corners and sizes (N,2) that facenet_pytorch cuts out: at the border only the part inside, then stretched."""
         whole = np.trunc(boxes).astype(np.float64)
         corners = np.maximum(whole[:, :2], 1) - 1
         return corners, np.minimum(whole[:, 2:], self.size) - corners
 
-    def crops(self, found: _Found, side: int, length: int) -> Pixels:
+    def crops(self, found: _Found, side: int, length: int) -> Rgb:
         """Crop the boxes: (length,side,side,3), black after the last box."""
         crops = np.zeros((length, side, side, 3), np.uint8)
         corners, sizes = self.cuts(found.boxes)
@@ -182,44 +181,45 @@ class _Halves:
         return crops
 
 
-class _Canvas:
+class Canvas:
     """All levels of an image's pyramid side by side, so that the first network sees them at once.
 
-    Levels and the network's windows start at even pixels. Windows that overlap two levels are ignored.
+    parts: (y, x, height, width) of each level. pixels: (1,H,W,3) uint8 RGB. Levels and the network's windows start at
+    even pixels. Windows that overlap two levels are ignored.
     """
 
     def __init__(self, size: tuple[int, int], scale: float) -> None:
-        self._parts, scales = list[tuple[int, int, int, int]](), list[float]()
+        self.parts, scales = list[tuple[int, int, int, int]](), list[float]()
         while min(size) * scale >= WINDOW:
             level = len(scales)
-            y, x, h, w = self._parts[BELOW.get(level, -1)] if level else (0, 0, 0, 0)
+            y, x, h, w = self.parts[BELOW.get(level, -1)] if level else (0, 0, 0, 0)
             y, x = (y + h + h % 2, x) if level in BELOW else (y, x + w + w % 2)
-            self._parts.append((y, x, int(size[1] * scale + 1), int(size[0] * scale + 1)))
+            self.parts.append((y, x, int(size[1] * scale + 1), int(size[0] * scale + 1)))
             scales.append(scale)
             scale *= STEP
         self._scales = np.array(scales, np.float32)[:, None]
-        height, width = np.max([(y + h + h % 2, x + w + w % 2) for y, x, h, w in self._parts], 0)
-        self._pixels = np.zeros((1, height, width, 3), np.uint8)
+        height, width = np.max([(y + h + h % 2, x + w + w % 2) for y, x, h, w in self.parts], 0)
+        self.pixels = np.zeros((1, height, width, 3), np.uint8)
         self._levels = np.full(((height - WINDOW) // STRIDE + 1, (width - WINDOW) // STRIDE + 1), -1)
-        for level, (y, x, h, w) in enumerate(self._parts):
+        for level, (y, x, h, w) in enumerate(self.parts):
             rows, columns = (h + h % 2 - WINDOW) // STRIDE + 1, (w + w % 2 - WINDOW) // STRIDE + 1
             self._levels[y // STRIDE :, x // STRIDE :][:rows, :columns] = level
 
-    def drawn(self, halves: _Halves, n: int) -> Pixels:
+    def drawn(self, halves: _Halves, n: int) -> Rgb:
         """Draw the levels of image `n` on the canvas (1,H,W,3). An odd level's last row and column are repeated."""
-        for y, x, h, w in self._parts:
-            part = self._pixels[0, y : y + h + h % 2, x : x + w + w % 2]
+        for y, x, h, w in self.parts:
+            part = self.pixels[0, y : y + h + h % 2, x : x + w + w % 2]
             part[:h, :w] = halves.reduced(n, (w, h))
             part[h:], part[:, w:] = part[h - 1 : h], part[:, w - 1 : w]
-        return self._pixels
+        return self.pixels
 
-    def windows(self, chosen: NDArray[np.bool_]) -> tuple[Ints, Ints, Ints, Floats]:
+    def windows(self, chosen: NDArray[np.bool_]) -> tuple[Ints, Ints, Ints, Singles]:
         """For the chosen windows (h,w): rows, columns, levels (in increasing order), and boxes in the image."""
         y, x = np.nonzero(chosen & (self._levels >= 0))
         order = np.argsort(self._levels[y, x], kind="stable")
         y, x = y[order], x[order]
         levels = self._levels[y, x]
-        corners = STRIDE * np.stack([x, y], 1) - np.array(self._parts)[levels, 1::-1] + 1
+        corners = STRIDE * np.stack([x, y], 1) - np.array(self.parts)[levels, 1::-1] + 1
         boxes = np.concatenate([corners, corners + WINDOW - 1], 1).astype(np.float32) / self._scales[levels]
         return y, x, levels, np.floor(boxes)
 
@@ -237,19 +237,19 @@ def _prelu(x: torch.Tensor, layer: nn.PReLU) -> torch.Tensor:
     return F.prelu(rows, layer.weight.expand(w, c).reshape(-1)).view(n, h, w, c).permute(0, 3, 1, 2)
 
 
-def _moved(boxes: Floats, moves: Floats, extra: int) -> Floats:
+def _moved(boxes: Singles, moves: Singles, extra: int) -> Singles:
     sides = boxes[:, 2:] - boxes[:, :2] + extra
     return boxes + moves * np.concatenate([sides, sides], 1)
 
 
-def _square(boxes: Floats) -> Floats:
+def _square(boxes: Singles) -> Singles:
     sides = boxes[:, 2:] - boxes[:, :2]
     side = sides.max(1, keepdims=True)
     corners = boxes[:, :2] + (sides - side) / 2
     return np.concatenate([corners, corners + side], 1)
 
 
-def _distinct(boxes: Floats, scores: Floats, groups: Ints, limit: float, *, of_smaller: bool = False) -> Ints:
+def distinct(boxes: Singles, scores: Singles, groups: Ints, limit: float, *, of_smaller: bool = False) -> Ints:
     """Non-maximum suppression: keep boxes that overlap no better one of their group by more than `limit` of the union.
 
     of_smaller: measure by the smaller box instead. groups (N,) must be in increasing order. Returns positions by group,

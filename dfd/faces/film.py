@@ -12,12 +12,9 @@ from typing import BinaryIO
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from dfd.errors import StoreError
-from dfd.types import Film
-
-Crop = NDArray[np.uint8]
+from dfd.types import Film, Rgb
 
 SUFFIX = ".mjpeg"
 QUALITY = 65
@@ -30,7 +27,7 @@ photographs: 46.1 dB and 12.7 KB. With quality 90: 45.6 dB and 11.8 KB; with 95:
 BEGIN, END = b"\xff\xd8", b"\xff\xd9"
 
 
-def write_crop(to: BinaryIO, crop: Crop, quality: int = 0) -> int:
+def write_crop(to: BinaryIO, crop: Rgb, quality: int = 0) -> int:
     """Append a crop (S,S,3) uint8 RGB to a film. Returns its size in bytes. Raises OSError if the disk is full.
 
     quality: of the JPEG, in [1,100]; 0 selects QUALITY.
@@ -47,7 +44,7 @@ def is_crop(code: bytes, size: int) -> bool:
     return code.startswith(BEGIN) and code.endswith(END) and frame in code
 
 
-def read_crops(film: Film, places: Sequence[tuple[int, int]], size: int) -> Crop:
+def read_crops(film: Film, places: Sequence[tuple[int, int]], size: int) -> Rgb:
     """Read the crops (N,size,size,3) uint8 RGB at `places`: N pairs of first byte and end.
 
     Raises StoreError naming the film when one of them cannot be read.
@@ -75,7 +72,7 @@ def _codes(film: Film, places: Sequence[tuple[int, int]]) -> list[bytes]:
     return codes
 
 
-def _decode(code: bytes, into: Crop) -> bool:
+def _decode(code: bytes, into: Rgb) -> bool:
     """Whether a whole JPEG of that size was decoded. A truncated one fails; OpenCV alone would fill it with grey."""
     if not (code.startswith(BEGIN) and code.endswith(END)):
         return False

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from dfd.errors import CheckpointError
 from dfd.faces.crops import aligned, alignment
 from dfd.files import sha256
-
-Picture = NDArray[np.uint8]
+from dfd.types import Rgb
 
 SHA256 = "2efcb4f4de43c7614b80a3cc3e8a37354b3b3b40f75cce20f6f38f0f25d65493"
 """SHA-256 of face_landmark.tflite."""
@@ -31,7 +30,7 @@ EYES, NOSE, MOUTH = ((33, 133), (362, 263)), 1, (61, 291)
 """Mesh points of the five landmarks: corners of the left and the right eye in the image, nose tip, mouth corners."""
 
 
-def face_mesh(image: Picture, landmarks: NDArray[np.floating], weights: Path) -> NDArray[np.float32] | None:
+def face_mesh(image: Rgb, landmarks: NDArray[np.floating], weights: Path) -> NDArray[np.float32] | None:
     """Locate the mesh (468,2) float32 of a face, in pixels of its image (H,W,3) uint8 RGB.
 
     landmarks: (5,2) left eye, right eye, nose, left and right corner of the mouth, as seen in the image. The face may

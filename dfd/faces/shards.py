@@ -9,14 +9,13 @@ A shard exists once its records do. If an image was processed again, the last re
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 
 from dfd.errors import StoreError
 from dfd.faces.film import SUFFIX
 from dfd.faces.records import VideoRecord
-from dfd.faces.written import About, Stamp, as_json, corrected, kept, written
-from dfd.files import write_bytes, write_text
+from dfd.faces.written import About, Stamp, as_about, corrected, kept, written
+from dfd.files import sha256, write_bytes, write_text
 from dfd.types import Video
 
 SHARD = 500
@@ -34,11 +33,11 @@ class Shards:
         if name not in self._lines:
             return None
         path, line = self._lines[name]
-        return as_json(line, path), path
+        return as_about(line, path), path
 
     def abouts(self) -> Iterator[tuple[About, Path]]:
         """All current records, and the files that hold them."""
-        return ((as_json(line, path), path) for path, line in self._lines.values())
+        return ((as_about(line, path), path) for path, line in self._lines.values())
 
     def add(self, rows: Sequence[tuple[VideoRecord, Stamp]]) -> None:
         """Write records of images, whose films are in memory, to a new shard. Does nothing without records.
@@ -50,7 +49,7 @@ class Shards:
         codes = [_film(record) for record, _ in rows]
         film = b"".join(codes)
         number = 1 + max((int(path.name.partition(".")[0]) for path in self._files()), default=-1)
-        path = self.folder / f"{number:05d}.{sha256(film).hexdigest()[:16]}.jsonl"
+        path = self.folder / f"{number:05d}.{sha256(film)[:16]}.jsonl"
         lines, start = {}, 0
         for (record, stamp), code in zip(rows, codes, strict=True):
             place = {"film": path.with_suffix(SUFFIX).name if code else None, "start": start}
@@ -72,27 +71,20 @@ class Shards:
         Rewrites a shard if any of its records changes.
         """
         for path in self._files():
-            before = [as_json(line, path) for line in self._read(path)]
+            before = [as_about(line, path) for line in path.read_bytes().splitlines()]
             after = [corrected(a, known[a["video"]]) if a.get("video") in known else a for a in before]
             if after != before:
                 self._write(path, map(json.dumps, after))
                 vars(self).pop("_lines", None)
 
     @cached_property
-    def _lines(self) -> dict[str, tuple[Path, str]]:
+    def _lines(self) -> dict[str, tuple[Path, str | bytes]]:
         """The current record of each image, not parsed, and its file."""
-        lines = ((path, line) for path in self._files() for line in self._read(path))
-        return {as_json(line, path).get("video", ""): (path, line) for path, line in lines}
+        lines = ((path, line) for path in self._files() for line in path.read_bytes().splitlines())
+        return {as_about(line, path).get("video", ""): (path, line) for path, line in lines}
 
     def _files(self) -> list[Path]:
         return sorted(path for path in self.folder.glob("*.jsonl") if not path.name.startswith("."))
-
-    @staticmethod
-    def _read(path: Path) -> list[str]:
-        try:
-            return path.read_text(encoding="utf-8").splitlines()
-        except UnicodeDecodeError as error:
-            raise StoreError(f"{path} is not JSON ({error}): delete it and run `dfd faces` again") from None
 
     @staticmethod
     def _write(path: Path, lines: Iterable[str]) -> None:

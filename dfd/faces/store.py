@@ -13,7 +13,6 @@ processes, even on two machines, may finish the same video at a time: the first 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import sha1
@@ -28,8 +27,8 @@ from dfd.faces.records import VideoRecord
 from dfd.faces.shards import Shards
 from dfd.faces.tables import write_tables
 from dfd.faces.tracklets import FacesConfig
-from dfd.faces.written import About, Stamp, corrected, file_stamp, kept, read, read_json, same_file, written
-from dfd.files import PARTIAL, partial_path, sha256, sweep, sync, write_json
+from dfd.faces.written import About, Stamp, corrected, file_stamp, kept, read, read_about, same_file, written
+from dfd.files import PARTIAL, partial_path, sha256, sweep, sync, write_json, write_new, write_text
 from dfd.types import UNDONE, Video
 from dfd.videos.workers import Outcome
 
@@ -93,7 +92,7 @@ class FaceStore:
             )
         if not path.is_file():
             raise StoreError(f"{folder} is no dataset (no {SETTINGS}): build one with `dfd faces`")
-        about = read_json(path)
+        about = read_about(path)
         if about.get("format") not in READ:
             raise StoreError(f"{path} is of another format than {FORMAT}: build it anew with `dfd faces`")
         videos = Path(about["videos"]) if isinstance(about.get("videos"), str) else None
@@ -134,7 +133,7 @@ class FaceStore:
         return found
 
     def _write_film(self, video: Video, stamp: Stamp) -> None:
-        place = self._place(video.name)
+        place = self.place(video.name)
         place.parent.mkdir(parents=True, exist_ok=True)
         recorder = Recorder(video, self.config)
         partial = partial_path(place)
@@ -161,7 +160,6 @@ class FaceStore:
         if outcome.video.still:
             self.shards.add([(record, stamp)])
         else:
-            self._place(record.video).parent.mkdir(parents=True, exist_ok=True)
             self._put(outcome.video, record, stamp)
         return record
 
@@ -180,54 +178,40 @@ class FaceStore:
     def records(self) -> list[VideoRecord]:
         """Every record of a video or image, by name, including temporary failures."""
         paths = (path for path in (self.folder / "tracklets").glob("*/*.json") if not path.name.startswith("."))
-        abouts = chain(((read_json(path), path) for path in paths), self.shards.abouts())
+        abouts = chain(((read_about(path), path) for path in paths), self.shards.abouts())
         return sorted((read(about, path, self.config) for about, path in abouts), key=lambda record: record.video)
 
     def _about(self, name: str) -> tuple[About, Path] | None:
         """The record of a video as JSON, and its file; None if it has no record."""
-        path = self._place(name)
+        path = self.place(name)
         try:
-            return read_json(path), path
+            return read_about(path), path
         except FileNotFoundError:
             return None
 
-    def _place(self, name: str) -> Path:
+    def place(self, name: str) -> Path:
         """Path of a video's record, in one of 256 folders, since a folder of 100,000 files is slow to list."""
         return self.folder / "tracklets" / sha1(name.encode()).hexdigest()[:2] / f"{file_name(name)}.json"
 
     def _put(self, video: Video, record: VideoRecord, stamp: Stamp) -> None:
         """Store a record. If another process has processed the same file meanwhile, its record is kept."""
-        place = self._place(video.name)
+        place = self.place(video.name)
         film = record.tracklets[0].film if record.tracklets else None
         about = {**written(record, stamp), "film": film.name if isinstance(film, Path) else None}
         about = kept(about, (self._about(video.name) or (None,))[0])
-        partial = partial_path(place)
+        text = json.dumps(about) + "\n"
         try:
-            partial.write_text(json.dumps(about) + "\n", encoding="utf-8")
-            sync(partial)
-            unused = self._commit(partial, place, about)
-        finally:
-            partial.unlink(missing_ok=True)
-        sync(place.parent)
-        if unused:
-            with suppress(OSError):
-                place.with_name(unused).unlink()
-
-    def _commit(self, partial: Path, place: Path, about: About) -> str | None:
-        """Make `partial` the record, unless one of the same file exists. Returns the name of a film to delete."""
-        try:
-            os.link(partial, place)  # fails if a record exists, even one written a moment ago
-            return None
+            write_new(place, text)
         except FileExistsError:
-            recorded = read_json(place)
-        except OSError:  # a file system without hard links
-            recorded = read_json(place) if place.exists() else {"status": "missing", "film": None}
-        gone = about["file"] is None  # perhaps only for a while
-        keep = recorded["status"] not in UNDONE and (gone or same_file(recorded["file"], about["file"], by_time=True))
-        if not keep:
-            partial.replace(place)
-        kept, unused = (recorded["film"], about["film"]) if keep else (about["film"], recorded["film"])
-        return unused if unused != kept else None
+            before = read_about(place)
+            gone = about["file"] is None  # perhaps only for a while
+            keep = before["status"] not in UNDONE and (gone or same_file(before["file"], about["file"], by_time=True))
+            if not keep:
+                write_text(place, text, durable=True)
+            unused = about["film"] if keep else before["film"]
+            if unused and before["film"] != about["film"]:
+                with suppress(OSError):
+                    place.with_name(unused).unlink()
 
 
 def is_store(folder: Path) -> bool:

@@ -1,6 +1,5 @@
 """Records of videos as JSON, one object each."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from dfd.errors import StoreError
 from dfd.faces.link import Sighting, Trajectory
 from dfd.faces.records import TrackletRecord, VideoRecord
 from dfd.faces.tracklets import FacesConfig
+from dfd.files import parse_object
 from dfd.types import Video
 from dfd.videos.remote import remote_stamp, url_of
 
@@ -19,6 +19,7 @@ About = dict[str, Any]
 Stamp = dict[str, int] | None
 """Size and time of the file that a record describes; None if there was no file."""
 
+REMEDY = "delete it and run `dfd faces` again"
 PLAIN = (
     "video", "label", "source", "status", "reason", "seconds", "frames", "missing", "looks", "faces", "segments",
 )  # fmt: skip
@@ -50,7 +51,7 @@ def read(about: About, path: Path, config: FacesConfig) -> VideoRecord:
     try:
         return _read(about, path, config)
     except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"{path} does not hold ({error!r}): delete it and run `dfd faces` again") from None
+        raise StoreError(f"{path} does not hold ({error!r}): {REMEDY}") from None
 
 
 def _read(about: About, path: Path, config: FacesConfig) -> VideoRecord:
@@ -105,24 +106,14 @@ def same_file(one: Stamp, other: Stamp, by_time: bool) -> bool:
     return one == other if by_time else one["bytes"] == other["bytes"]
 
 
-def as_json(text: str, where: Path) -> About:
-    """Parse a written JSON object. Raises StoreError when it is malformed."""
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise StoreError(f"{where} is not JSON ({error}): delete it and run `dfd faces` again") from None
-    if not isinstance(value, dict):
-        raise StoreError(f"{where} holds no JSON object: delete it and run `dfd faces` again")
-    return value
+def as_about(text: str | bytes, where: Path) -> About:
+    """Parse a record. Raises StoreError when it is malformed."""
+    return parse_object(text, where, StoreError, REMEDY)
 
 
-def read_json(path: Path) -> About:
-    """Read the JSON object in a file. Raises FileNotFoundError, or StoreError when it is malformed."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise StoreError(f"{path} is not JSON ({error}): delete it and run `dfd faces` again") from None
-    return as_json(text, path)
+def read_about(path: Path) -> About:
+    """Read the record in a file. Raises FileNotFoundError, or StoreError when it is malformed."""
+    return as_about(path.read_bytes(), path)
 
 
 def _numbers(sighting: Sighting) -> list[float]:

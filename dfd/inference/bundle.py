@@ -8,7 +8,6 @@ golden.mp4     a drawn face, which must be detected here as it was where the bun
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from dfd.clips.sampling import ClipConfig, part_of
 from dfd.errors import CheckpointError, ConfigError, DfdError, StoreError
 from dfd.faces.records import TrackletRecord, VideoRecord
 from dfd.faces.tracklets import FacesConfig, widest
-from dfd.files import partial_path, sha256, write_json, write_text
+from dfd.files import sha256, whole_folder, write_json, write_text
 from dfd.inference.forward import (
     AT_ONCE,
     Answer,
@@ -204,9 +203,7 @@ def write_bundle(
     read = [read_checkpoint(path) for path in checkpoints]
     faces = _faces(checkpoints, [header.faces for header, _ in read])
     earned = earned or Earned()
-    partial = partial_path(out)
-    partial.mkdir(parents=True)
-    try:
+    with whole_folder(out) as partial:
         counts = earned.weights or (1.0,) * len(read)
         members = []
         for number, ((header, weights), weight) in enumerate(zip(read, counts, strict=True)):
@@ -228,10 +225,6 @@ def write_bundle(
             seen_sha256=sha256(partial / SEEN_FILE),
         )
         write_text(partial / "bundle.json", info.text(), durable=True)
-        shutil.rmtree(out, ignore_errors=True)
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return info
 
 

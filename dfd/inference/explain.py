@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dfd.clips.dataset import scored_clips
 from dfd.clips.distort import DISTORTIONS, UNCHANGED, Distortion
@@ -21,9 +20,8 @@ from dfd.inference.looking import TELLING, wanted
 from dfd.inference.predict import as_score, fell_back, with_file_doubts
 from dfd.inference.quality import Quality, file_quality, with_faces
 from dfd.scoring.decide import Rule
-from dfd.types import FaceLogit, Video, VideoScore
+from dfd.types import FaceLogit, Rgb, Video, VideoScore
 
-Picture = NDArray[np.uint8]
 Place = tuple[int, int]
 """Segment and face."""
 
@@ -60,7 +58,7 @@ class Telling(NamedTuple):
     look: Look
     member: int
     rated: float
-    image: Picture
+    image: Rgb
     heat: Heat | None
 
 
@@ -83,7 +81,7 @@ class Explanation:
     segments: int = 0
     looked: tuple[tuple[float, float], ...] = ()
     looks: tuple[Look, ...] = ()
-    faces: tuple[Picture, ...] = ()
+    faces: tuple[Rgb, ...] = ()
     telling: tuple[Telling, ...] = ()
     opinions: tuple[float | None, ...] = ()
     held: Mapping[str, float | None] = field(default_factory=dict)
@@ -165,7 +163,7 @@ class _Case:
         edges = [round(self.record.frames * number // total / self.fps, 3) for number in range(total + 1)]
         return [(edges[number], edges[number + 1]) for number in sorted({*numbers, *faced})]
 
-    def faces(self) -> list[Picture]:
+    def faces(self) -> list[Rgb]:
         """The first image of each person."""
         return [self.crops[self.persons.index(person)] for person in range(max(self.persons) + 1)]
 

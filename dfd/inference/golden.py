@@ -11,7 +11,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from dfd.errors import CheckpointError, VideoReadError
@@ -19,7 +18,7 @@ from dfd.faces.crops import narrow
 from dfd.faces.tracklets import FacesConfig, video_tracklets
 from dfd.inference.info import GoldenFace
 from dfd.models.checkpoint import Header
-from dfd.types import Video
+from dfd.types import Rgb, Video
 from dfd.versions import drifted, release
 from dfd.videos.encode import write_video
 
@@ -35,8 +34,6 @@ REMEDY = "bundle the run again, or take --force"
 SIDE, FRAMES, FPS = 200, 4, 4.0
 """Frames of the golden video: four key frames, with a face 80 pixels wide."""
 
-Picture = NDArray[np.uint8]
-
 
 def golden_face(video: Path, faces: FacesConfig, sha256: str) -> GoldenFace:
     """Detect the face in `video`, a golden one with that sha256. Raises CheckpointError if it cannot be read."""
@@ -50,7 +47,7 @@ def golden_face(video: Path, faces: FacesConfig, sha256: str) -> GoldenFace:
     return GoldenFace(sha256=sha256, box=tuple(box), colour=tuple(colour))
 
 
-def skin_colour(crops: Picture) -> list[float]:
+def skin_colour(crops: Rgb) -> list[float]:
     """Mean red, green and blue, 0 to 255, of the centre of crops (T,S,S,3) of the drawn face."""
     side = crops.shape[1]
     middle = slice(round(side * (1 - MIDDLE) / 2), round(side * (1 + MIDDLE) / 2))
@@ -66,7 +63,7 @@ def write_golden_video(path: Path) -> None:
     write_video(path, pictures, FPS, crf=10)
 
 
-def drawn_face(side: int) -> Picture:
+def drawn_face(side: int) -> Rgb:
     """A face (side,side,3) uint8 RGB that MTCNN detects, drawn from soft ellipses. No image of a person is needed."""
     row, column = np.mgrid[0:side, 0:side] / side
     picture = np.full((side, side, 3), (90.0, 105.0, 120.0))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ from dfd.clips.sampling import ClipConfig
 from dfd.config import Config
 from dfd.errors import CheckpointError, ConfigError
 from dfd.faces.tracklets import FacesConfig
-from dfd.files import sha256
+from dfd.files import read_json, read_object, sha256
 from dfd.scoring.decide import Rule
 from dfd.scoring.ensemble import Blend
 from dfd.scoring.evidence import Evidence
@@ -24,6 +22,7 @@ from dfd.versions import versions
 FORMAT = 3
 SEEN_FILE = "seen.json"
 GOLDEN_VIDEO = "golden.mp4"
+AGAIN = "copy the bundle again, or make it again"
 PLAIN = "the plain rule: there are no out-of-fold predictions to choose another on"
 SHIPPED = Path(__file__).parents[1] / "pretrained"
 """The bundle shipped with dfd, if any."""
@@ -93,7 +92,7 @@ class BundleInfo(Config):
 
     def sha256(self) -> str:
         """SHA-256 of bundle.json. It covers all that decides a prediction, since it lists the other files' sha256."""
-        return hashlib.sha256(self.text().encode()).hexdigest()
+        return sha256(self.text().encode())
 
 
 def shipped() -> Path:
@@ -116,11 +115,8 @@ def read_info(folder: Path) -> BundleInfo:
         raise CheckpointError(
             f"{folder} is not a bundle (no bundle.json): make one with `dfd bundle RUN --out {folder}`"
         )
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not JSON: {error}") from None
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
+    about = read_object(path, CheckpointError, AGAIN)
+    if about.get("format") != FORMAT:
         raise CheckpointError(
             f"{path} is not of format {FORMAT}, the one that this version reads: bundle the run again"
         )
@@ -135,18 +131,15 @@ def read_seen(folder: Path) -> tuple[str, ...]:
     the sources of those videos. Raises CheckpointError.
     """
     path = folder / SEEN_FILE
-    try:
-        names = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}): copy the bundle again, or make it again") from None
+    names = read_json(path, CheckpointError, AGAIN)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise CheckpointError(f"{path} is not a list of names: copy the bundle again, or make it again")
+        raise CheckpointError(f"{path} is not a list of names: {AGAIN}")
     return tuple(names)
 
 
 def check_file(path: Path, wanted: str) -> None:
     """Raise CheckpointError unless `path` exists and has the sha256 `wanted`."""
     if not path.is_file():
-        raise CheckpointError(f"{path} is missing: copy the bundle again, or make it again")
+        raise CheckpointError(f"{path} is missing: {AGAIN}")
     if (found := sha256(path)) != wanted:
         raise CheckpointError(f"{path} has sha256 {found[:12]}…, not {wanted[:12]}…: copy the bundle again")

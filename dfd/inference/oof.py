@@ -6,7 +6,8 @@ score.json   number of these videos that the models' starting weights had seen
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,10 +67,8 @@ def read_oof(run: Path) -> OutOfFold | None:
 
 def _seen(path: Path) -> int:
     """Read from score.json how many videos the starting weights had seen."""
-    try:
-        return int(json.loads(path.read_text(encoding="utf-8"))["score"][SEEN])
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ConfigError(f"{path} is not what dfd crossval wrote ({error}): delete it, and run that again") from None
+    with _of_crossval(path):
+        return int(json.loads(path.read_bytes())["score"][SEEN])
 
 
 def write_scores(path: Path, scores: Sequence[VideoScore]) -> None:
@@ -79,11 +78,8 @@ def write_scores(path: Path, scores: Sequence[VideoScore]) -> None:
 
 def read_scores(path: Path) -> list[VideoScore]:
     """Read what write_scores wrote. Raises ConfigError when it is malformed."""
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        return [VideoScore(**row) for row in rows]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ConfigError(f"{path} is not what dfd crossval wrote ({error}): delete it, and run that again") from None
+    with _of_crossval(path):
+        return [VideoScore(**row) for row in json.loads(path.read_bytes())]
 
 
 def read_endings(path: Path) -> dict[str, tuple[str, str]]:
@@ -95,8 +91,15 @@ def read_endings(path: Path) -> dict[str, tuple[str, str]]:
     def ending(row: dict[str, Any]) -> tuple[str, str, str]:
         return row["name"], row["status"], row["reason"]
 
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"), object_hook=ending)
+    with _of_crossval(path):
+        rows = json.loads(path.read_bytes(), object_hook=ending)
         return {name: (status, reason) for name, status, reason in rows}
-    except (OSError, ValueError, TypeError, KeyError) as error:
+
+
+@contextmanager
+def _of_crossval(path: Path) -> Iterator[None]:
+    """Context that reads `path`, whose errors become a ConfigError."""
+    try:
+        yield
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise ConfigError(f"{path} is not what dfd crossval wrote ({error}): delete it, and run that again") from None

@@ -1,12 +1,10 @@
 """Pack finished runs into a bundle: select checkpoints, weight them, and fit the rule from logits to a probability."""
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
 
@@ -14,6 +12,7 @@ from dfd.clips.blend import BlendConfig
 from dfd.errors import CheckpointError, ConfigError
 from dfd.faces.build import Progress
 from dfd.faces.records import VideoRecord
+from dfd.files import read_object
 from dfd.inference.bundle import Earned, load_member, write_bundle
 from dfd.inference.heat import check_maps
 from dfd.inference.info import BundleInfo
@@ -190,10 +189,7 @@ def _earned_alone(run: Path) -> Earned:
     path = run / "score.json"
     if not path.is_file():
         return Earned()
-    try:
-        judged: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not JSON ({error}): run the cross-validation again") from None
+    judged = read_object(path, CheckpointError, "run the cross-validation again")
     if "decision" not in judged:  # from dfd train --fold: one fold, with the plain rule
         return Earned()
     decision, oof = judged["decision"], read_oof(run)

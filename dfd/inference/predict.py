@@ -90,38 +90,37 @@ def predict(
     out: Path,
     progress: Progress | None = None,
     budget: Budget | None = None,
-    journal: Journal | None = None,
 ) -> Prediction:
     """Score `records` as they arrive, and keep `out` a valid submission with one row for each of `names`.
 
     records: yields batches; a network gets the clips of several videos together. budget: picks the speed. Records that
     arrive after its deadline are "out_of_budget". The other arguments are those of gather.
     """
-    return gather(names, scored(names, records, bundle, budget), bundle, out, progress, budget, journal)
+    return gather(names, scored(names, records, bundle, budget), bundle, out, progress, budget)
 
 
 def gather(
     names: Sequence[str],
-    come: Iterable[Sequence[VideoScore]],
+    scores: Iterable[Sequence[VideoScore]],
     bundle: Bundle,
     out: Path,
     progress: Progress | None = None,
     budget: Budget | None = None,
     journal: Journal | None = None,
 ) -> Prediction:
-    """Keep `out` a valid submission with one row for each of `names`, while scores `come` in batches.
+    """Keep `out` a valid submission with one row for each of `names`, while `scores` arrive in batches.
 
     A row without a score keeps PRIOR, with status "missing". bundle, budget: those behind the scores. journal:
     has the rows finished by an earlier run, and records the new ones.
     """
     start = time.monotonic()
     kept = journal.scores if journal else {}
-    scores = {name: kept.get(name) or VideoScore(name, PRIOR, "missing", reason="no such file") for name in names}
-    writer = _Writer(out, scores)
+    rows = {name: kept.get(name) or VideoScore(name, PRIOR, "missing", reason="no such file") for name in names}
+    writer = _Writer(out, rows)
     done = len(kept)
-    for some in come:
+    for some in scores:
         for score in some:
-            scores[score.name] = score
+            rows[score.name] = score
             if journal:
                 journal.add(score)
         writer.now_and_then()
@@ -132,7 +131,7 @@ def gather(
     used = budget.used if budget else Counter()
     changes = tuple(budget.changes) if budget else ()
     return Prediction(
-        tuple(scores.values()),
+        tuple(rows.values()),
         time.monotonic() - start,
         len(kept),
         used,

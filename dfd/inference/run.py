@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dfd.errors import ConfigError
-from dfd.faces.build import Progress, known_in, looked_at
+from dfd.faces.build import ALL, Progress, known_in, looked_at
 from dfd.faces.records import VideoRecord
 from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig
@@ -26,7 +26,7 @@ from dfd.inference.nodes import Nodes, Scorer, scores_of, wanted_at
 from dfd.inference.predict import Prediction, gather, scored, with_file_doubts
 from dfd.types import Video, VideoScore, Wanted
 from dfd.videos.remote import url_of
-from dfd.videos.workers import MEMORY, Limits, available_cores
+from dfd.videos.workers import Limits, available_cores
 
 if TYPE_CHECKING:  # imports torch: workers start before that
     from dfd.inference.bundle import Bundle
@@ -34,21 +34,24 @@ if TYPE_CHECKING:  # imports torch: workers start before that
 
 @dataclass(frozen=True)
 class Settings:
-    """seconds: time limit of the run. workers, timeout, memory: as in Limits. faces: a dataset to use and extend.
+    """How to run a prediction: what it may take, what affects its scores, and where its progress goes.
 
-    most: maximum number of faces scored per segment, largest first; None for the bundle's setting.
-    mirror: also score each clip mirrored, while there is time. device: of the networks; a GPU computes in 16 bits.
-    Raises ConfigError for impossible seconds.
+    seconds: time limit of the run. limits: of each video; `until` is replaced by the end of the run. faces: a dataset
+    to use and extend. mirror: also score each clip mirrored, while there is time. device: of the networks; a GPU
+    computes in 16 bits. most: maximum number of faces scored per segment, largest first; None for the bundle's setting.
+    progress: called after each video. tell: called when the speed changes, and when a journal with other settings is
+    ignored. nodes: of a cluster, which do everything except writing. Raises ConfigError for impossible seconds.
     """
 
     seconds: float = 8.5 * 3600
-    workers: int = 0
-    timeout: float = 120.0
-    memory: float = MEMORY
+    limits: Limits = ALL
     faces: Path | None = None
     mirror: bool = False
     device: str = "cpu"
     most: int | None = None
+    progress: Progress | None = None
+    tell: Callable[[str], None] | None = None
+    nodes: Nodes | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.seconds < math.inf:
@@ -74,27 +77,23 @@ def run(
     load: Callable[[], Bundle],
     out: Path,
     settings: Settings = Settings(),
-    progress: Progress | None = None,
-    tell: Callable[[str], None] | None = None,
-    nodes: Nodes | None = None,
 ) -> Prediction:
     """Score `videos` into `out`, one row each. Rows finished by an earlier run of the same command are kept.
 
-    info: of the bundle that `load` loads while workers detect faces. tell: called when the speed changes, and when a
-    journal with other settings is ignored. nodes: of a cluster, which do everything except writing. Raises
-    SubmissionError if `out` cannot be written or another run writes it; StoreError if settings.faces is not a dataset
-    that suits this bundle; ConfigError; what `load` raises.
+    info: of the bundle that `load` loads while workers detect faces. Raises SubmissionError if `out` cannot be written
+    or another run writes it; StoreError if settings.faces is not a dataset that suits this bundle; ConfigError; what
+    `load` raises.
     """
     start = time.monotonic()
-    config = settings.looks_for(info)
+    config, tell, nodes = settings.looks_for(info), settings.tell, settings.nodes
     key = {"bundle": info.sha256(), **settings.key()}
     with ExitStack() as stack:
         journal = stack.enter_context(Journal(out.with_suffix(".journal.jsonl"), key, videos, settings.seconds, tell))
         todo = [video for video in videos if video.name not in journal.scores]
         best = MIRRORED if settings.mirror else FULL
-        workers = nodes.workers if nodes else settings.workers or available_cores()
+        workers = nodes.workers if nodes else settings.limits.workers or available_cores()
         budget = Budget(len(todo), settings.seconds, workers, tell=tell, best=best)
-        limits = Limits(settings.workers, settings.timeout, budget.until, settings.memory)
+        limits = replace(settings.limits, until=budget.until)
         names = [video.name for video in videos]
         if nodes:
             if settings.faces:
@@ -107,7 +106,7 @@ def run(
             bundle = load()
             stack.enter_context(bundle.ready())
             scores = scored(names, records, bundle, budget)
-        made = gather(names, _doubted(scores, todo), bundle, out, progress, budget, journal)
+        made = gather(names, _doubted(scores, todo), bundle, out, settings.progress, budget, journal)
     return replace(made, seconds=time.monotonic() - start)
 
 

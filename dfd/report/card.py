@@ -4,7 +4,6 @@ Every number is read from a file: the bundle's, its networks' runs, or measured 
 """
 
 import csv
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dfd.errors import ConfigError
-from dfd.files import sha256, write_text
+from dfd.files import read_json, read_object, sha256, write_text
 from dfd.inference.info import BundleInfo, read_info, read_seen
 from dfd.report.verdict import CAUTION, VERDICTS
 from dfd.scoring.seen import SEEN
@@ -66,22 +65,23 @@ def write_card(bundle: Path, name: str, sources: Sources) -> Path:
     return bundle / CARD
 
 
-Row = tuple[str, Mapping[str, Any]]
+Test = tuple[str, Mapping[str, Any]]
 """The name of a test, and its measures."""
 
 
-def read_measures(path: Path, name: str) -> list[Row]:
+def read_measures(path: Path, name: str) -> list[Test]:
     """Collect all measures in a JSON file: of the whole as `name`, of a part as `name` plus the part's own.
 
     Raises ConfigError if it has none.
     """
-    found = list(_measures(read_json(path), name))
+    remedy = "give what `dfd score --json` prints, or a run's score.json"
+    found = list(_measures(read_json(path, ConfigError, remedy), name))
     if not found:
-        raise ConfigError(f"{path} holds no measures: give what `dfd score --json` prints, or a run's score.json")
+        raise ConfigError(f"{path} holds no measures: {remedy}")
     return found
 
 
-def _measures(value: Any, name: str, part: str = "") -> Iterator[Row]:
+def _measures(value: Any, name: str, part: str = "") -> Iterator[Test]:
     if not isinstance(value, dict):
         return
     if value.keys() >= MEASURES:
@@ -95,14 +95,6 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from None
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises ConfigError if it cannot be read."""
-    try:
-        return json.loads(_text(path))
-    except ValueError as error:
-        raise ConfigError(f"{path} is not JSON: {error}") from None
 
 
 def _caution() -> list[str]:
@@ -155,7 +147,8 @@ def _kind(name: str) -> str:
 
 def _run(run: Path) -> dict[str, Any]:
     """A row about a run: training data, duration, and result."""
-    configs = [read_json(path) for path in (run / "config.json", *sorted(run.glob("fold-*/config.json")))]
+    paths = (run / "config.json", *sorted(run.glob("fold-*/config.json")))
+    configs = [read_object(path, ConfigError, "give the folder of a run") for path in paths]
     curve = list(csv.DictReader(_text(run / "metrics.csv").splitlines()))
     if not curve:
         raise ConfigError(f"{run / 'metrics.csv'} has no row: give a run that has ended")
@@ -184,7 +177,7 @@ def _material(configs: Sequence[Mapping[str, Any]]) -> str:
     return f"{len(videos):,} videos, {sum(map(bool, videos.values())):,} fake"
 
 
-def _tests(tests: Sequence[Row]) -> list[str]:
+def _tests(tests: Sequence[Test]) -> list[str]:
     if not tests:
         return ["Not tested."]
     rows = [
@@ -203,7 +196,7 @@ def _tests(tests: Sequence[Row]) -> list[str]:
     return [*_table(rows), "", note]
 
 
-def _misses(tests: Sequence[Row]) -> list[str]:
+def _misses(tests: Sequence[Test]) -> list[str]:
     """The errors at a threshold of 0.5."""
     rows = []
     for name, found in tests:
@@ -218,7 +211,7 @@ def _misses(tests: Sequence[Row]) -> list[str]:
     return _table(rows) or ["Not measured."]
 
 
-def _qualities(qualities: Sequence[Row]) -> list[str]:
+def _qualities(qualities: Sequence[Test]) -> list[str]:
     clean = dict(qualities).get(CLEAN, {}).get("balanced_log_loss")
     rows = []
     for name, found in qualities:

@@ -6,7 +6,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 import dfd
 from dfd.inference.bundle import Bundle
@@ -19,9 +18,8 @@ from dfd.report.plots import Bar, Lane
 from dfd.report.verdict import CAUTION, STATUS_MEANS, counted, words
 from dfd.scoring.board import exposure
 from dfd.scoring.evidence import FEW
+from dfd.types import Rgb
 from dfd.versions import versions
-
-Picture = NDArray[np.uint8]
 
 DFDC_NAME, MANY = re.compile(r"(?:^|/)[a-z]{10}\.\w+$"), 1000
 """Name of the challenge's videos, and the least number that counts as training on them; the mini-DFDC has 40."""
@@ -199,7 +197,7 @@ def _person(about: Explanation, person: int, number: int) -> dict[str, Any]:
     return {"number": person + 1, "frames": frames}
 
 
-def heated(image: Picture, heat: Heat) -> Picture:
+def heated(image: Rgb, heat: Heat) -> Rgb:
     """Overlay a heat map on a greyscale frame, (S,S,3) uint8 RGB. Heat is brightness, readable without colour."""
     grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB).astype(np.float32)
     level = np.round(255 * np.clip(heat, 0, 1)).astype(np.uint8)

@@ -22,7 +22,7 @@ MOST = 3_000_000
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
     """Templates may call the functions of plots.py and data_uri by name. An unknown name is an error."""
     found = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
@@ -35,7 +35,7 @@ def _environment() -> Environment:
 
 def render(template: str, **values: Any) -> str:
     """Render `template`, a file of templates/, with `values`."""
-    return _environment().get_template(template).render(values)
+    return environment().get_template(template).render(values)
 
 
 def write_page(out: Path, html: str) -> int:

@@ -5,15 +5,13 @@ from io import BytesIO
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from dfd.faces.film import write_crop
+from dfd.types import Rgb
 from dfd.videos.pictures import reduced_size
 
-Image = NDArray[np.uint8]
 
-
-def data_uri(image: Image, side: int | None = None, quality: int = 80) -> str:
+def data_uri(image: Rgb, side: int | None = None, quality: int = 80) -> str:
     """Encode an image (H,W,3) uint8 RGB as a JPEG data URI. side: maximum of its longer side, in pixels.
 
     >>> data_uri(np.zeros((40, 60, 3), np.uint8), side=30)[:34]

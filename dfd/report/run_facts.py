@@ -17,8 +17,9 @@ from dfd.clips.made import PREFIX
 from dfd.errors import ConfigError, StoreError
 from dfd.faces.store import FaceStore
 from dfd.faces.tables import read_tables
+from dfd.files import read_object
 from dfd.inference.oof import read_endings
-from dfd.report.card import MEASURES, read_json
+from dfd.report.card import MEASURES
 from dfd.scoring.folds import SET, group_of, read_folds
 from dfd.scoring.metrics import clip
 from dfd.scoring.submission import read_submission
@@ -104,10 +105,7 @@ def is_run(folder: Path) -> bool:
 
 def _optional(path: Path) -> dict[str, Any]:
     """Read an object from a JSON file; empty without a file."""
-    found = read_json(path) if path.is_file() else {}
-    if not isinstance(found, dict):
-        raise ConfigError(f"{path} holds no JSON object: it is none of a run's files")
-    return found
+    return read_object(path, ConfigError, "give the folder of a run") if path.is_file() else {}
 
 
 def _stores(run: Path, faces: Sequence[Path], lacks: list[str]) -> list[FaceStore]:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from dfd.clips.augment import Draw
 from dfd.clips.dataset import changed
@@ -17,8 +16,7 @@ from dfd.files import write_bytes
 from dfd.training.crossval import labelled
 from dfd.training.fit import check_margin, usable
 from dfd.training.recipes import Recipe
-
-Picture = NDArray[np.uint8]
+from dfd.types import Rgb
 
 WIDTH = 2400
 """Approximate width of a sheet in pixels."""
@@ -53,7 +51,7 @@ def write_sheet(store: FaceStore, recipe: Recipe, out: Path, count: int) -> int:
     return len(numbers)
 
 
-def _tile(pair: Pair, draw: Draw, recipe: Recipe) -> Picture:
+def _tile(pair: Pair, draw: Draw, recipe: Recipe) -> Rgb:
     """Real face, fake and mask side by side on white, under a name: (size + GAP + LINE, 3 size + GAP, 3)."""
     size, middle = recipe.clip.size, len(pair.real.images) // 2
     shown = [changed(raw, draw, recipe.clip)[middle] for raw in (pair.real, pair.fake)]

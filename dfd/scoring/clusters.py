@@ -8,14 +8,13 @@ neighbour within the limit is final. The result equals that of merging the neare
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from dfd.scoring.metrics import Floats, Integers
 
 BLOCK = 1 << 24
 """Number of float32 distances held at a time."""
 
 
-def clusters(points: NDArray[np.floating], limit: float) -> Ints:
+def clusters(points: NDArray[np.floating], limit: float) -> Integers:
     """Cluster `points` (N,D). Returns (N,) int64: the index of the first point in each point's cluster.
 
     Two clusters are merged while the mean squared Euclidean distance between their points is below `limit`, the nearest
@@ -43,7 +42,7 @@ class _Clusters:
         self._size, self._scatter = np.ones(count), np.zeros(count)
         self._near, self._gap = np.zeros(count, np.int64), np.full(count, np.inf)
 
-    def look(self, stale: Ints) -> None:
+    def look(self, stale: Integers) -> None:
         """Find the nearest open cluster of each of `stale`, block by block; recompute its distance in float64."""
         means = self._mean[self.open].astype(np.float32)
         own = ((means**2).sum(axis=1) + self._scatter[self.open]).astype(np.float32)
@@ -65,7 +64,7 @@ class _Clusters:
         """Close clusters whose nearest neighbour is not within `limit`."""
         self.open = self.open[self._gap[self.open] < limit]
 
-    def merge(self) -> Ints:
+    def merge(self) -> Integers:
         """Merge mutual nearest neighbours; of a ring of ties one pair. Returns open clusters to look at again."""
         one = self.open[self._near[self._near[self.open]] == self.open]
         one = one[one < self._near[one]]
@@ -83,7 +82,7 @@ class _Clusters:
         moved = np.isin(self._near[self.open], np.concatenate([one, two])) | np.isin(self.open, one)
         return self.open[moved]
 
-    def first(self) -> Ints:
+    def first(self) -> Integers:
         """The first point of each point's cluster."""
         for point, parent in enumerate(self._parent):  # a parent precedes its children
             self._parent[point] = self._parent[parent]

@@ -6,16 +6,14 @@ Fitted weights are evaluated like every choice (scoring/decide.py): each fold wi
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from dfd.config import Config
 from dfd.scoring.aggregate import Aggregation, aggregate, over_members
 from dfd.scoring.calibrate import Calibration
 from dfd.scoring.decide import UNJUDGED, Decision, Judged, decide, judgeable
-from dfd.scoring.metrics import balanced_log_loss
+from dfd.scoring.metrics import Floats, Integers, balanced_log_loss
 
-Floats = NDArray[np.float64]
 FAINT = 1e-3
 """A run with less weight is left out: its networks would cost time and change nothing."""
 
@@ -84,7 +82,7 @@ def _outside(run: Sequence[Judged], fold: int) -> list[Judged]:
     return [video for video in run if video.fold != fold]
 
 
-def fit_weights(logits: Floats, labels: NDArray[np.int64], shares: Floats | None = None) -> tuple[float, ...]:
+def fit_weights(logits: Floats, labels: Integers, shares: Floats | None = None) -> tuple[float, ...]:
     """Non-negative weights (R,) with sum 1 that minimise the balanced log loss of logits (N,R).
 
     shares: (N,) weights of the videos, if not balanced by class. The loss is convex in the weights, so the minimum is
@@ -119,7 +117,7 @@ def fit_weights(logits: Floats, labels: NDArray[np.int64], shares: Floats | None
     return tuple((kept / kept.sum()).tolist())
 
 
-def _loss(labels: NDArray[np.int64], logits: Floats) -> float:
+def _loss(labels: Integers, logits: Floats) -> float:
     return balanced_log_loss(labels, [Calibration().probability(value) for value in logits.tolist()])
 
 

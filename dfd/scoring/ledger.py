@@ -1,15 +1,14 @@
 """The ledger of submissions: date, code version, bundle, and out-of-fold score of each."""
 
 import csv
-import json
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from dfd.errors import SubmissionError
-from dfd.files import sha256, whole
+from dfd.files import read_object, sha256, whole
 from dfd.scoring.seen import SEEN
+from dfd.versions import git
 
 COLUMNS = ("date", "commit", "submission_sha256", "bundle_sha256", "balanced_log_loss", "interval_low", "interval_high")
 
@@ -37,13 +36,7 @@ def record_submission(ledger: Path, submission: Path, bundle: Path) -> dict[str,
 def read_bundle(folder: Path) -> tuple[dict[str, Any], str]:
     """Read bundle.json in `folder`: its contents and sha256. Loads no network. Raises SubmissionError."""
     path = folder / "bundle.json"
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SubmissionError(f"{path} cannot be read: {error}") from None
-    if not isinstance(about, dict):
-        raise SubmissionError(f"{path} is not a bundle's: make one with `dfd bundle RUN --out {folder}`")
-    return about, sha256(path)
+    return read_object(path, SubmissionError, f"make one with `dfd bundle RUN --out {folder}`"), sha256(path)
 
 
 def _read(ledger: Path) -> list[dict[str, str]]:
@@ -59,12 +52,6 @@ def _read(ledger: Path) -> list[dict[str, str]]:
 
 def _commit() -> str:
     """The commit of the working directory, with a + if there are local changes; empty outside a repository."""
-    try:
-        head = _git("rev-parse", "--short=12", "HEAD")
-        return head + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-
-
-def _git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout.strip()
+    head = git("rev-parse", "--short=12", "HEAD")
+    changed = git("status", "--porcelain", "--untracked-files=no")
+    return "" if head is None else head.strip() + ("+" if changed else "")

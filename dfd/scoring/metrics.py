@@ -276,7 +276,7 @@ def _bootstrap(
     """
     groups = int(codes.max()) + 1
     sums = np.stack([np.bincount(codes, row, groups) for row in (y == 0, y == 1, losses * (y == 0), losses * (y == 1))])
-    auc = None if p is None else _weighted_auc(y, p, codes)
+    auc = None if p is None else weighted_auc(y, p, codes)
     totals, areas = np.empty((rounds, 4)), np.empty(rounds)
     with np.errstate(invalid="ignore", divide="ignore"):  # a round without one of the classes is NaN, and dropped
         for draw, weights in enumerate(group_draws(groups, rounds, seed)):
@@ -298,7 +298,7 @@ def group_draws(groups: int, rounds: int, seed: int) -> Iterator[Floats]:
         yield np.bincount(rng.integers(groups, size=groups), minlength=groups).astype(np.float64)
 
 
-def _weighted_auc(y: Integers, p: Floats, codes: Integers) -> Callable[[Floats], float]:
+def weighted_auc(y: Integers, p: Floats, codes: Integers) -> Callable[[Floats], float]:
     """The AUC as a function of the groups' weights: the share of correctly ordered pairs of a real video and a fake."""
     real, fake = np.flatnonzero(y == 0), np.flatnonzero(y == 1)
     real = real[np.argsort(p[real], kind="stable")]

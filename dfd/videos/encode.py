@@ -1,6 +1,7 @@
 """Encode videos: H.264 in MP4 that any player opens. The same images give the same bytes."""
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -26,7 +27,7 @@ ROTATIONS = (0, 90, 180, 270)
 
 
 def write_video(
-    path: Path | str,
+    to: Path | str | BinaryIO,
     images: Iterable[NDArray[np.uint8]],
     fps: float,
     *,
@@ -34,21 +35,7 @@ def write_video(
     keyframe_every: int = 1,
     rotation: int = 0,
 ) -> None:
-    """Write `images` to `path` with encode_video, atomically. Raises OSError if it cannot be written."""
-    with whole(Path(path)) as partial:
-        encode_video(partial, images, fps, crf=crf, keyframe_every=keyframe_every, rotation=rotation)
-
-
-def encode_video(
-    to: Path | BinaryIO,
-    images: Iterable[NDArray[np.uint8]],
-    fps: float,
-    *,
-    crf: int = 18,
-    keyframe_every: int = 1,
-    rotation: int = 0,
-) -> None:
-    """Encode `images` as an H.264 yuv420p MP4 into a file.
+    """Encode `images` as an H.264 yuv420p MP4 into an open file, or to a path, atomically.
 
     images: (T,H,W,3) uint8 RGB, an array or any iterable of T >= 1 images of one size. An odd height or width grows
     by one pixel, a repeat of the last row or column, since 4:2:0 halves both. fps: images a second, 0.01 to 1000.
@@ -56,15 +43,16 @@ def encode_video(
     decodes by itself, and is encoded independently of the frames before it. rotation: 0, 90, 180 or 270 degrees
     counter-clockwise, which a reader applies to the stored images.
 
-    Raises ValueError for invalid images or settings.
+    Raises ValueError for invalid images or settings, OSError if `to` cannot be written.
     """
     _check(fps, keyframe_every, rotation)
     options = {"crf": str(crf), "g": str(keyframe_every)}
     if keyframe_every == 1:
         options["qcomp"] = "1"  # otherwise a frame's quality depends on the complexity of earlier frames
-    muxer = {**MUXER, **(ON_DISK if isinstance(to, Path) else {})}
-    with av.open(to, "w", format="mp4", container_options=muxer) as container:
-        _encode(container, images, fps, options, rotation)
+    with whole(Path(to)) if isinstance(to, str | Path) else nullcontext(to) as place:
+        muxer = {**MUXER, **(ON_DISK if isinstance(place, Path) else {})}
+        with av.open(place, "w", format="mp4", container_options=muxer) as container:
+            _encode(container, images, fps, options, rotation)
 
 
 def _check(fps: float, keyframe_every: int, rotation: int) -> None:

@@ -11,9 +11,8 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
+from dfd.types import Rgb
 from dfd.videos.display import Display
-
-Rgb = NDArray[np.uint8]
 
 THREADS = 1
 """Threads per video. Videos are read in separate processes; two of one thread each beat one of two."""

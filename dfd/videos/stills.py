@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 
 from dfd.errors import VideoReadError
+from dfd.types import Rgb
 from dfd.videos.files import HEAD, begins_as_video
-from dfd.videos.pictures import Picture, Rgb, reduced_size
+from dfd.videos.pictures import Picture, reduced_size
 
 JPEG, SCAN, END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 """JPEG markers: start of the file, start of the pixels, and end."""

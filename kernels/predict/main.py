@@ -31,13 +31,15 @@ def main() -> None:
         shutil.copy(data / "sample_submission.csv", session.working)
         rows = read_sample(data / "sample_submission.csv", data / "test_videos")
         info, load = read_info(folder), cache(lambda: load_bundle(folder, device))
-        settings = Settings(seconds=session.until - time.monotonic(), timeout=SETTINGS["timeout"], device=device)
-        made = run(rows, info, load, session.working / "submission.csv", settings, session.progress, session.log)
+        limits = Limits(timeout=SETTINGS["timeout"], until=session.until)
+        settings = Settings(
+            session.until - time.monotonic(), limits, device=device, progress=session.progress, tell=session.log
+        )
+        made = run(rows, info, load, session.working / "submission.csv", settings)
 
         scored = sorted((s for s in made.scores if s.status == "ok"), key=lambda score: -score.probability)
         highest = {score.name for score in scored[: SETTINGS["explained"]]}
         if highest and time.monotonic() < session.until:
-            limits = Limits(timeout=SETTINGS["timeout"], until=session.until)
             with session.page("explain.html") as out:
                 shown = [video for video in rows if video.name in highest]
                 write_page(out, page(explained(shown, info, load, False, 40 // max(8, len(shown)), limits), load()))
