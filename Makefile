@@ -81,12 +81,16 @@ SHIP  := $(WORK)/pretrained
 $(SHIP)/identity.pt $(SHIP)/mesh.tflite: | $(READY)
 	$(DFD) weights $(basename $(notdir $@)) --out $@
 
+# Optional: DATA/dfdc-real, real crops of people in DATA/dfdc, for the second network; without those that fold 0 keeps aside.
+MORE = $(if $(wildcard $(DATA)/dfdc-real/index.csv),$(SHIP)/dfdc-real)
+
 pretrained: $(READY) $(LITE0) $(SHIP)/identity.pt $(SHIP)/mesh.tflite  ## train the detector that ships: DATA=folder with dfdc/ and real/, images with index.csv (TERMS=file for its card)
 	@test -f "$(DATA)/dfdc/index.csv" -a -f "$(DATA)/real/index.csv" || { echo "make pretrained: DATA=folder with dfdc/index.csv (crops of DFDC's faces, cut tight) and real/index.csv (photographs)" >&2; exit 1; }
 	$(DFD) faces "$(DATA)/dfdc" --out $(SHIP)/dfdc --cut-margin 1.0 --size 224
 	$(DFD) faces "$(DATA)/real" --out $(SHIP)/real --margin 1.7 --size 256
+	$(if $(MORE),$(DFD) faces "$(DATA)/dfdc-real" --out $(MORE) --cut-margin 1.25 --size 224)
 	$(DFD) train $(SHIP)/dfdc --recipe dfdc --model.weights $(LITE0) --fold 0 --folds 10 --groups identity --identity-weights $(SHIP)/identity.pt --out $(SHIP)/run-dfdc
-	$(DFD) train $(SHIP)/real --recipe blend --model.weights $(LITE0) --blend.mesh $(SHIP)/mesh.tflite --fold 0 --folds 5 --out $(SHIP)/run-blend
+	$(DFD) train $(SHIP)/real $(MORE) --recipe blend --model.weights $(LITE0) --blend.mesh $(SHIP)/mesh.tflite --fold 0 --folds 10 --out $(SHIP)/run-blend
 	$(DFD) bundle $(SHIP)/run-dfdc $(SHIP)/run-blend --sets $(SHIP)/dfdc $(SHIP)/real --half --out $(SHIP)/bundle
 	$(DFD) card $(SHIP)/bundle --name "The detector of dfd" --run $(SHIP)/run-dfdc $(SHIP)/run-blend $(if $(TERMS),--terms "$(TERMS)") \
 		--score "DFDC crops of other people=$(SHIP)/run-dfdc/score.json" "self-blended photographs of other people=$(SHIP)/run-blend/score.json"

@@ -123,7 +123,8 @@ class _Strength(NamedTuple):
     """Upper limits of the changes of colour and sharpness.
 
     tint: change of red, green and blue (0-255), with probability `tinted`. brightness: of 255. hue (units of 2 degrees)
-    and saturation: with probability `toned`. reductions: of the sides of softened images.
+    and saturation: with probability `toned`. reductions: of the sides of softened images. lightness: of sharpened ones;
+    below 1 they are darker, too.
     """
 
     tint: float
@@ -133,10 +134,15 @@ class _Strength(NamedTuple):
     saturation: float
     toned: float
     reductions: tuple[int, ...]
+    lightness: tuple[float, float]
 
 
-OVAL = _Strength(tint=20, tinted=0.3, brightness=25.5, hue=0, saturation=0, toned=0, reductions=(2, 4))
-HULL = _Strength(tint=18, tinted=0.5, brightness=12, hue=6, saturation=0.3, toned=0.5, reductions=(2, 3, 4))
+OVAL = _Strength(
+    tint=20, tinted=0.3, brightness=25.5, hue=0, saturation=0, toned=0, reductions=(2, 4), lightness=(0.5, 1)
+)
+HULL = _Strength(
+    tint=18, tinted=0.5, brightness=12, hue=6, saturation=0.3, toned=0.5, reductions=(2, 3, 4), lightness=(1, 1)
+)
 """One strength per kind of mask. The sample's videos use ovals and keep their look."""
 
 
@@ -161,7 +167,7 @@ class _Look(NamedTuple):
         curves = np.clip(np.round(np.arange(256)[:, None] * contrast + brightness + tint), 0, 255).astype(np.uint8)
         blurred = rng.random() < 0.5
         reduction, sharpness = (int(rng.choice(by.reductions)), 0.0) if blurred else (1, rng.uniform(0.2, 0.5))
-        lightness = rng.uniform(0.5, 1.0)
+        lightness = rng.uniform(*by.lightness)
         tones = _tones(rng, by) if by.toned and rng.random() < by.toned else None
         return cls(curves[None], reduction, sharpness, lightness, tones)
 

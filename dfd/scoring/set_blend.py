@@ -5,8 +5,9 @@ within a set fail on new kinds of fakes, which is what a detector meets in use. 
 leaving whole sets out: fitted on the others, scored on the one left out. The measures of a set are nested: its own
 labels do not affect its probabilities, not even by the choice of the way. Few numbers are fitted: one per run.
 
-A run also knows the kind of fakes that it was trained on, in a set that it has never seen. So the temperature is fitted
-on each set twice: as the blend scores it, and as the runs score it that do not know its kind of fakes.
+A run also knows the kind of fakes that it was trained on, in a set that it has never seen. In use some fakes are of a
+kind that no run knows. So the temperature is fitted on each set twice: as the blend scores it, and as if the runs that
+know its kind of fakes had given logits of 0.
 """
 
 from collections.abc import Callable, Sequence
@@ -43,15 +44,16 @@ class JudgedSet:
     known: tuple[bool, ...] = ()
 
     def views(self, weights: Sequence[float]) -> list[Floats]:
-        """Logits (N,) of the runs' blend, and of a blend of those runs alone to which these fakes are new, if any are.
+        """Logits (N,) of the runs' blend; if only some runs know these fakes, also as if those had said nothing.
 
         >>> of = JudgedSet("a", np.array([[4.0, 1.0]]), np.array([1]), ("x",), known=(True, False))
         >>> [view.tolist() for view in of.views([0.5, 0.5])]
-        [[2.5], [1.0]]
+        [[2.5], [0.5]]
         """
-        new = np.array(weights) * [not known for known in self.known or [True] * len(weights)]
-        views = [self.logits @ np.array(weights)]
-        return [*views, self.logits @ new / new.sum()] if 0 < new.sum() < 1 - 1e-9 else views
+        blended = self.logits @ np.array(weights)
+        if len(set(self.known)) < 2:
+            return [blended]
+        return [blended, self.logits @ (np.array(weights) * ~np.array(self.known))]
 
     def probabilities(self, weights: Sequence[float], calibration: Calibration) -> list[float]:
         """Probabilities (N,) of being fake, by the runs' blend."""
