@@ -117,19 +117,19 @@ def test_ctrl_c_prints_one_sentence_and_leaves_nothing_running(tmp_path, videos,
     """Of so many videos that it cannot be done before the signal arrives, however busy the machine is."""
     out = tmp_path / "s.csv"
     for path in sorted(videos.iterdir()):
-        for copy in range(10):
+        for copy in range(100):
             os.link(path, videos / f"again{copy}-{path.name}")
     process = start(videos, bundle, out, "--workers", "1")
     while process.poll() is None and not lines(out.with_suffix(".journal.jsonl")):
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     text, _ = process.communicate()
-    assert process.returncode == 130
+    assert process.returncode == 130, text
     assert text.splitlines()[1:] == ["dfd: stopped; the same command goes on from here"], (
         text
     )  # after the summary of the input
     assert left_running(process.pid) == []
-    assert len(read_submission(out)) == 11 * 12
+    assert len(read_submission(out)) == 101 * 12
     assert out.with_suffix(".journal.jsonl").exists()
 
 
