@@ -65,10 +65,10 @@ def ask(*arguments: str) -> str:
 def words(text: str) -> str:
     """Kaggle's message in one line, without the advice after an empty line; of a traceback the last line.
 
-    >>> words("403 Client Error\nForbidden\n\nDid you know …")
+    >>> words("403 Client Error\\nForbidden\\n\\nDid you know …")
     '403 Client Error Forbidden'
     """
-    said = text.strip()
+    said = "\n".join(line for line in text.splitlines() if "B/s" not in line).strip()  # without bars of uploads
     said = said.splitlines()[-1] if said.startswith("Traceback") else said.partition("\n\n")[0]
     return " ".join(said.split())[-300:] or "nothing"
 

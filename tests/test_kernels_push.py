@@ -548,7 +548,7 @@ def test_a_failing_kernel_ends_the_run(server, run, kaggle_runs):
 
 def test_an_unknown_setting_is_refused_before_anything_runs(server, run):
     status, _, err = run("run", "--set", "recipes=tiny")
-    assert (status, "no kernel has a setting 'recipes'; there are bundle, " in err) == (1, True)
+    assert (status, "no kernel has a setting 'recipes'; there are explained, " in err) == (1, True)
     assert server.requests == []
 
 
