@@ -42,7 +42,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .PHONY: help setup explain submission faces pretrained train crossval report mlflow test test-fast floors check bench clean \
 	kernel-build kernel-check kernel-simulate kernel-push kernel-run kernel-status kernel-logs kernel-output \
-	kernel-image bundle-push wheelhouse wheelhouse-push
+	bundle-push wheelhouse wheelhouse-push
 
 help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -154,24 +154,25 @@ endif
 
 KERNEL ?= predict
 KERNELS = .venv/bin/python -m kernels
-CHANGES = $(foreach change,$(SET),--set '$(change)') $(if $(RESUME),--resume)
+CHANGES = $(foreach change,$(SET),--set '$(change)')
+AGAIN   = $(if $(RESUME),--resume)
 IMAGE   = $(if $(LATEST),--latest)
 GIVEN   = $(if $(BUNDLE),--bundle "$(BUNDLE)") $(if $(filter command,$(origin FACES)),--faces "$(FACES)")
 
-kernel-build: $(READY)  ## KERNEL=faces|train|predict (SET="recipe=tiny hours=8", RESUME=1, LATEST=1): one script for Kaggle, one notebook
+kernel-build: $(READY)  ## KERNEL=faces|train|predict (SET="recipe=tiny hours=8", LATEST=1): one script for Kaggle, one notebook
 	$(KERNELS) build $(KERNEL) $(CHANGES) $(IMAGE)
 
 kernel-check: $(READY)  ## everything about it that Kaggle would refuse
 	$(KERNELS) check $(KERNEL) $(CHANGES) $(IMAGE)
 
-kernel-simulate: $(READY) $(MINI)/sample.json build/wheelhouse/MANIFEST.json  ## rehearse it here (EXACT=1: Kaggle's versions, CUT=seconds, LAYOUT=short, BUNDLE=folder for predict)
-	$(KERNELS) simulate $(KERNEL) $(CHANGES) $(if $(BUNDLE),--bundle "$(BUNDLE)") $(if $(EXACT),--exact) $(if $(CUT),--seconds $(CUT)) $(if $(LAYOUT),--layout $(LAYOUT))
+kernel-simulate: $(READY) $(MINI)/sample.json build/wheelhouse/MANIFEST.json  ## rehearse it here (RESUME=1, EXACT=1: Kaggle's versions, CUT=seconds, LAYOUT=short, BUNDLE=folder for predict)
+	$(KERNELS) simulate $(KERNEL) $(CHANGES) $(AGAIN) $(if $(BUNDLE),--bundle "$(BUNDLE)") $(if $(EXACT),--exact) $(if $(CUT),--seconds $(CUT)) $(if $(LAYOUT),--layout $(LAYOUT))
 
-kernel-push: $(READY)  ## run it on Kaggle, as committed (BUNDLE=folder or model for predict, FACES=folder for train, WAIT=minutes, NO_RUN=1)
-	$(KERNELS) push $(KERNEL) $(CHANGES) $(IMAGE) $(GIVEN) $(if $(WAIT),--wait $(WAIT)) $(if $(NO_RUN),--no-run)
+kernel-push: $(READY)  ## run it on Kaggle, as committed (RESUME=1, BUNDLE=folder or model for predict, FACES=folder for train, WAIT=minutes, NO_RUN=1)
+	$(KERNELS) push $(KERNEL) $(CHANGES) $(AGAIN) $(IMAGE) $(GIVEN) $(if $(WAIT),--wait $(WAIT)) $(if $(NO_RUN),--no-run)
 
 kernel-run: $(READY)  ## faces, train and predict on Kaggle, one after the other; stopped, it continues where it was
-	$(KERNELS) run $(foreach change,$(SET),--set '$(change)') $(IMAGE) $(if $(filter command,$(origin LABELS)),--labels "$(LABELS)")
+	$(KERNELS) run $(CHANGES) $(IMAGE) $(if $(filter command,$(origin LABELS)),--labels "$(LABELS)")
 
 kernel-status: $(READY)  ## where it stands (WAIT=minutes to its end)
 	$(KERNELS) status $(KERNEL) $(if $(WAIT),--wait $(WAIT))
@@ -179,11 +180,8 @@ kernel-status: $(READY)  ## where it stands (WAIT=minutes to its end)
 kernel-logs: $(READY)  ## what it printed
 	$(KERNELS) logs $(KERNEL)
 
-kernel-output: $(READY)  ## fetch what it made, validate and score it (LABELS=csv)
-	$(KERNELS) output $(KERNEL) $(if $(filter command,$(origin LABELS)),--labels "$(LABELS)")
-
-kernel-image: $(READY)  ## which image of Kaggle's it ran in, compared with the pinned one (MOVE=1: pin that from now on)
-	$(KERNELS) image $(KERNEL) $(if $(MOVE),--move)
+kernel-output: $(READY)  ## fetch what it made, validate and score it (LABELS=csv, PIN=1: from now on in the image it ran in)
+	$(KERNELS) output $(KERNEL) $(if $(filter command,$(origin LABELS)),--labels "$(LABELS)") $(if $(PIN),--pin)
 
 bundle-push: $(READY)  ## publish BUNDLE=folder as your private Kaggle Model dfd (NAME=detector, LICENCE="Apache 2.0")
 	$(KERNELS) publish "$(or $(BUNDLE),dfd/pretrained)" $(if $(filter command,$(origin NAME)),--name "$(NAME)") $(if $(LICENCE),--licence "$(LICENCE)")

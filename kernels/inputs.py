@@ -17,7 +17,6 @@ from dfd.files import sha256, whole, write_json
 from kernels import KernelError
 
 MANIFEST = "MANIFEST.json"
-METADATA = "metadata.json"
 SAMPLE = "sample_submission.csv"
 TEST_VIDEOS = "test_videos"
 MARKERS = (
@@ -50,7 +49,7 @@ def competition(root: Path) -> list[Path]:
 
 def videos(root: Path, name: str) -> list[Path]:
     """The folders of labelled videos: those with a metadata.json, or with `name` the folder of that name."""
-    return find(root, lambda folder: folder.name == name if name else (folder / METADATA).is_file())
+    return find(root, lambda folder: folder.name == name if name else (folder / "metadata.json").is_file())
 
 
 def of_kind(root: Path, kind: str, identity: str = "") -> list[Path]:
@@ -95,15 +94,14 @@ def identity(files: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(dict(files), sort_keys=True).encode()).hexdigest()
 
 
-def fault(folder: Path) -> str:
-    """Describe what is wrong with a folder's files according to its MANIFEST.json; "" if all have their sha256."""
+def check(folder: Path, remedy: str) -> None:
+    """Raise KernelError, which ends with a remedy, unless the files of a folder are those of its MANIFEST.json."""
     for name, wanted in read_manifest(folder)["files"].items():
         path = folder / name
         if not path.is_file():
-            return f"{path} is missing"
+            raise KernelError(f"{path} is missing: {remedy}")
         if (got := sha256(path)) != wanted:
-            return f"{path} has sha256 {got[:12]}…, its manifest says {str(wanted)[:12]}…"
-    return ""
+            raise KernelError(f"{path} has sha256 {got[:12]}…, its manifest says {str(wanted)[:12]}…: {remedy}")
 
 
 def listed(folder: Path) -> Iterator[Path]:
@@ -140,7 +138,6 @@ def unpack(folder: Path, kind: str, to: Path) -> Path:
 
 def listing(root: Path) -> list[str]:
     """List the folders mounted under `root`, three levels deep, with their number of files, for a log."""
-    below = (path for depth in ("*", "*/*", "*/*/*") for path in root.glob(depth))
-    mounted = [path for path in (root, *below) if path.is_dir()]
-    lines = [f"{path}/ ({sum(inner.is_file() for inner in path.iterdir())} files)" for path in sorted(mounted)]
+    below = (path for depth in ("*", "*/*", "*/*/*") for path in root.glob(depth) if path.is_dir())
+    lines = [f"{path}/ ({sum(inner.is_file() for inner in path.iterdir())} files)" for path in sorted([root, *below])]
     return [*lines[:LISTED], *([f"… and {len(lines) - LISTED} more"] if len(lines) > LISTED else [])]

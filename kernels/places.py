@@ -1,9 +1,13 @@
-"""Paths of this checkout."""
+"""Paths of this checkout, and what the kernels pass to each other."""
 
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = ("faces", "train", "predict")
+TAKES = {"train": "faces", "predict": "bundle"}
+"""The kind of folder that a kernel takes from the one before it."""
+LEAVES = {"faces": "faces", "train": "run"}
+"""The folder in a kernel's output from which it resumes; also its kind."""
 AS_NOTEBOOK = "-notebook"
 """Suffix of the name of a kernel that runs as a notebook."""
 METADATA = "kernel-metadata.json"

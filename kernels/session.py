@@ -32,9 +32,7 @@ if TYPE_CHECKING:
     from dfd.types import Video
 
 ROOT = "DFD_KAGGLE"
-"""Environment variable: the folder that serves as /kaggle in a rehearsal."""
-REHEARSAL = "DFD_REHEARSAL"
-"""Environment variable of a rehearsal: inputs are mounted from the start, and no GPU is needed."""
+"""Environment variable of a rehearsal: the folder that serves as /kaggle. No GPU is needed then."""
 REPORT, SUBMISSION = "kernel.json", "submission.csv"
 MOUNT_WAIT = 180.0
 """Seconds to wait for a source, since some sessions start before their inputs are mounted."""
@@ -44,6 +42,8 @@ PACK_EVERY = 1800.0
 """Seconds between two archives of an unfinished face dataset, since a session may be cut off."""
 OLDEST_GPU = (7, 0)
 """Lowest compute capability that torch supports."""
+CARDS = 2
+"""Number of GPUs of a session with T4; a rehearsal without a GPU trains in as many processes."""
 
 
 class Session:
@@ -52,9 +52,9 @@ class Session:
     def __init__(self, name: str, settings: Mapping[str, Any], clock: Callable[[], float] = time.monotonic) -> None:
         """Start the clock."""
         self.name, self.settings, self._clock = name, dict(settings), clock
-        self.root = Path(os.environ.get(ROOT, "/kaggle"))
-        self.input, self.working, self.scratch = (self.root / part for part in ("input", "working", "temp"))
-        self.rehearsal = REHEARSAL in os.environ
+        self.rehearsal = ROOT in os.environ
+        root = Path(os.environ.get(ROOT, "/kaggle"))
+        self.input, self.working, self.scratch = (root / part for part in ("input", "working", "temp"))
         self.start = self._logged = self._packed = clock()
         self.until = self.start + 3600 * float(self.settings["hours"])
         self._finished, self._made = False, ""
@@ -114,17 +114,17 @@ class Session:
                     raise KernelError(f"{video.path} and {videos[video.name].path} have one name: attach one of them")
         return list(videos.values())
 
-    def attached(self, kind: str, identity: str = "") -> Path:
-        """The attached folder of a `kind` (faces, bundle, …), with its files verified. identity: sha256, "" for any.
+    def attached(self, kind: str) -> Path:
+        """The attached folder of a `kind` (faces, bundle, …) with the content that this kernel was built for, if any.
 
-        Raises KernelError when none is attached, several are, or one is damaged or of another version.
+        Raises KernelError when none is attached, several are, or its files are not those of its manifest.
         """
+        identity = built_as()["wanted"].get(kind, "")
         what = f"a folder whose {inputs.MANIFEST} says {kind}" + f" with content {identity[:12]}" * bool(identity)
         found = self._await(what, lambda root: inputs.of_kind(root, kind, identity))
         if len(found) > 1:
             raise KernelError(f"{len(found)} folders of kind {kind}: {found[0]}, {found[1]}; attach one of them")
-        if damage := inputs.fault(found[0]):
-            raise KernelError(f"{damage}: upload it again")
+        inputs.check(found[0], "upload it again")
         self._attached[kind] = inputs.content(found[0])
         return found[0]
 
@@ -133,47 +133,40 @@ class Session:
 
         Raises KernelError when one of them is missing, damaged or refused by pip.
         """
-        lock: dict[str, str] = _packed_json("wheelhouse.json")
-
-        def look(root: Path) -> list[Path]:  # an older version of the wheelhouse may be mounted first
-            return [
-                f for f in inputs.of_kind(root, "wheels") if lock.items() <= inputs.read_manifest(f)["files"].items()
-            ]
-
-        folder = self._await(f"a wheelhouse with the {len(lock)} wheels of wheelhouse.json", look)[0]
-        if damage := inputs.fault(folder):
-            raise KernelError(f"{damage}: upload it again")
-        target = self.scratch / "wheels"
+        wheels, target = sorted(self.attached("wheels").glob("*.whl")), self.scratch / "wheels"
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-cache-dir"]
         command += ["--disable-pip-version-check", "--root-user-action=ignore", "--target", str(target)]
-        done = subprocess.run([*command, *(str(folder / n) for n in lock)], capture_output=True, text=True, check=False)
+        done = subprocess.run([*command, *map(str, wheels)], capture_output=True, text=True, check=False)
         if done.returncode:
-            raise KernelError(f"pip could not install the wheels of {folder}: {done.stderr.strip()[-300:]}")
+            raise KernelError(f"pip could not install {', '.join(map(str, wheels))}: {done.stderr.strip()[-300:]}")
         sys.path.insert(1, str(target))
-        self.log(f"installed {', '.join('-'.join(name.split('-')[:2]) for name in lock)}")
+        self.log(f"installed {', '.join('-'.join(wheel.name.split('-')[:2]) for wheel in wheels)}")
 
-    def device(self) -> str:
-        """cuda, after testing it; cpu in a rehearsal. Raises KernelError when a kernel has no usable GPU."""
+    def device(self) -> tuple[str, int]:
+        """cuda and the number of GPUs, after testing one; in a rehearsal without a GPU cpu, and CARDS in their place.
+
+        Raises KernelError when a kernel has no usable GPU.
+        """
         import torch
 
         if torch.cuda.is_available() and torch.cuda.get_device_capability() >= OLDEST_GPU:
             torch.ones(2, device="cuda").sum().item()
             self.log(f"GPU: {torch.cuda.get_device_name()} × {torch.cuda.device_count()}")
-            return "cuda"
+            return "cuda", torch.cuda.device_count()
         if not self.rehearsal:
             raise KernelError(
                 "no GPU that torch can use: push with machine_shape NvidiaTeslaT4, and look at your quota"
             )
-        self.log("no GPU here; on Kaggle the kernel would fail now")
-        return "cpu"
+        self.log(f"no GPU here, where Kaggle has {CARDS}; on Kaggle the kernel would fail now")
+        return "cpu", CARDS
 
     def resume(self, kind: str, to: Path) -> Path:
-        """Return `to`, with the last version's output if this one was built with RESUME=1.
+        """Return `to`, with the last version's output if this one was built to resume.
 
         Raises KernelError when that is not attached or damaged, since hours of work would be repeated.
         """
-        if (earlier := built_as()["earlier"]) is not None:
-            folder = self.attached(kind, earlier)
+        if kind in built_as()["wanted"]:
+            folder = self.attached(kind)
             self.log(f"resumes from {folder}")
             inputs.unpack(folder, kind, to)
         return to
@@ -222,7 +215,7 @@ class Session:
             "seconds": round(self._clock() - self.start, 1),
             "python": ".".join(map(str, sys.version_info[:3])),
             "image": os.environ.get("KAGGLE_DOCKER_IMAGE", ""),
-            "versions": installed(_packed_json("image.json")["versions"]),
+            "versions": installed(json.loads(Path(__file__).with_name("image.json").read_text())["versions"]),
             "attached": self._attached,
             "made": self._made,
             **about,
@@ -231,26 +224,23 @@ class Session:
 
     def _await(self, what: str, look: Callable[[Path], list[Path]]) -> list[Path]:
         """Wait for `look` to find folders. Raises KernelError after listing what is mounted."""
-        until = self._clock() + (1.0 if self.rehearsal else MOUNT_WAIT)
+        until = self._clock() + (0 if self.rehearsal else MOUNT_WAIT)
         while not (found := look(self.input)):
             if self._clock() >= until:
                 print("\n".join(["mounted:", *inputs.listing(self.input)]), flush=True)
                 raise KernelError(
                     f"{self.input} does not hold {what}: attach it to the kernel; the list above is what is mounted"
                 )
-            time.sleep(0.5 if self.rehearsal else 5)
+            time.sleep(5)
         self.log(f"found {what}")
         return found
 
 
 def built_as() -> dict[str, Any]:
-    """Commit and content hash of the script.
-
-    earlier: the sha256 of the last version's output, to resume from; "" for any, None if it does not resume.
-    """
+    """Commit and content hash of the script. wanted: the sha256 of an attached folder's files, by kind, "" for any."""
     path = Path(__file__).resolve().parents[1] / "built.json"
     if not path.is_file():
-        return {"commit": "not built", "sha256": "not built", "earlier": None}
+        return {"commit": "not built", "sha256": "not built", "wanted": {}}
     built: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return built
 
@@ -281,9 +271,3 @@ def training_recipe(settings: Mapping[str, Any], weights: Path | None = None) ->
     for part, changes in settings["options"].items():
         parts[part] = {**parts.get(part, {}), **changes} if isinstance(changes, dict) else changes
     return Recipe.read(parts, "options")
-
-
-def _packed_json(name: str) -> dict[str, Any]:
-    """Read a JSON file from the folder of this module."""
-    about: dict[str, Any] = json.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))
-    return about

@@ -24,9 +24,9 @@ def git(root: Path, *arguments: str) -> None:
 
 def checkout(root: Path) -> Path:
     """Commit a copy of everything that a kernel is built from."""
-    caches = shutil.ignore_patterns("__pycache__")
+    left_out = shutil.ignore_patterns("__pycache__", "pretrained")  # the bundle is in no kernel
     for part in ("dfd", "kernels"):
-        shutil.copytree(HERE / part, root / part, ignore=caches)
+        shutil.copytree(HERE / part, root / part, ignore=left_out)
     for name in ("requirements.txt", ".gitignore"):
         shutil.copy(HERE / name, root)
     git(root, "init", "-q")

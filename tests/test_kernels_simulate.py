@@ -1,23 +1,28 @@
 """Rehearse the three kernels on the mini-DFDC, each fed by the previous one, and check the limits."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
+from contextlib import suppress
 from html import unescape
 
 import nbformat
 import pandas as pd
+import psutil
 import pytest
 
 from dfd.errors import DfdError
-from kernels import KernelError, image, inputs, resume, sandbox
+from kernels import KernelError, follow, image, inputs
+from kernels import simulate as sandbox
 from kernels.__main__ import main
 from kernels.build import build
 from kernels.places import output
-from kernels.report import read_report, report
-from kernels.simulate import Rehearsal, attached, simulate
+from kernels.simulate import Limits, Rehearsal, attached, run_script, simulate
 from tests.conftest import short_sample
 from tests.kernel_workshop import checkout, commit, stock, use
 
@@ -61,16 +66,46 @@ def python(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def faces(competition):
-    built = build("faces", changes=FACES)
-    assert simulate(built, Rehearsal(competition)) == "done"
+    assert simulate("faces", FACES, Rehearsal(competition=competition)) == "done"
     return json.loads((output("faces") / "kernel.json").read_text())
 
 
+def loopback_alone():
+    """Begins a command that runs in a network namespace with loopback alone; empty where that is not allowed."""
+    command = ["unshare", "--user", "--map-root-user", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    try:
+        allowed = subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        allowed = False
+    return command if allowed else []
+
+
+def spawned_below(process):
+    """Number of processes that Python has spawned below one now."""
+    found = 0
+    for child in psutil.Process(process.pid).children(recursive=True):
+        with suppress(psutil.Error):
+            found += "--multiprocessing-fork" in child.cmdline()
+    return found
+
+
 @pytest.fixture(scope="module")
-def train(faces, competition):
-    built = build("train", changes=RECIPE)
-    assert simulate(built, Rehearsal(competition, layout="short")) == "done"
-    return json.loads((output("train") / "kernel.json").read_text())
+def train(faces, competition, workshop, tmp_path_factory):
+    """The report of kernel train, with the most processes that it spawned: two in place of Kaggle's two cards."""
+    changes = [f"--set={name}={json.dumps(value)}" for name, value in RECIPE.items()]
+    command = [*loopback_alone(), sys.executable, "-m", "kernels", "simulate", "train", "--layout=short", *changes]
+    log, together = tmp_path_factory.mktemp("train") / "log", 0
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [*command, f"--competition={competition}"], cwd=workshop, env={**os.environ, "PYTHONPATH": str(workshop)},
+            stdout=out, stderr=out,
+        )  # fmt: skip
+        while process.poll() is None:
+            with suppress(psutil.NoSuchProcess):
+                together = max(together, spawned_below(process))
+            time.sleep(0.1)
+    assert process.returncode == 0, log.read_text()
+    return {**follow.read_report(output("train")), "together": together}
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +136,15 @@ def test_faces_writes_one_file_and_its_hash(faces):
         "faces.tar",
         "kernel.json",
     ]
-    assert inputs.fault(output("faces") / "faces") == ""
+    assert inputs.read_manifest(output("faces") / "faces")["kind"] == "faces"
+
+
+def test_train_runs_in_two_processes(train, finished, competition):
+    """In place of two cards, by gloo over loopback. A batch that two cards cannot share is refused here already."""
+    assert train["together"] == 2
+    small = {**RECIPE, "options": {**RECIPE["options"], "train": {"epochs": 1, "batch": 4}}}
+    with pytest.raises(KernelError, match="batch is 4, less than the 4 clips .* on each of 2 devices"):
+        simulate("train", small, Rehearsal(competition=competition))
 
 
 def test_train_makes_a_bundle_and_a_page_of_faces(train, finished):
@@ -113,9 +156,8 @@ def test_train_makes_a_bundle_and_a_page_of_faces(train, finished):
 
 
 def test_predict_makes_a_valid_scored_submission(finished, competition, capfd):
-    labels = competition / "test_labels.csv"
-    here = Rehearsal(competition, labels, {"dfd-train": finished})
-    assert simulate(build("predict", changes={"explained": 2}), here) == "done"
+    here = Rehearsal(competition=competition, source=(f"dfd-train={finished}",))
+    assert simulate("predict", {"explained": 2}, here) == "done"
     out, _ = capfd.readouterr()
     rows = pd.read_csv(output("predict") / "submission.csv")
     assert list(rows["filename"]) == list(pd.read_csv(competition / "sample_submission.csv")["filename"])
@@ -133,7 +175,7 @@ def test_a_notebook_with_an_attached_model_shows_the_page(run, finished):
     status, out, err = run("simulate", "predict-notebook", "--bundle", finished / "bundle", "--set", "explained=1")
     assert status == 0, err + out
     assert "is a valid submission" in out
-    assert read_report(output("predict-notebook"))["kernel"] == "predict"
+    assert follow.read_report(output("predict-notebook"))["kernel"] == "predict"
     book = nbformat.read(output("predict-notebook") / "__notebook__.ipynb", 4)
     shown = [made.data["text/html"] for cell in book.cells for made in cell.get("outputs", []) if "data" in made]
     [page] = [html for html in shown if html.startswith("<iframe srcdoc=")]
@@ -146,7 +188,7 @@ def test_a_notebook_that_fails_ends_in_one_line(python, tmp_path):
             "metadata": {}, "nbformat": 4, "nbformat_minor": 4}  # fmt: skip
     (tmp_path / "main.ipynb").write_text(json.dumps(book))
     log = tmp_path / "log"
-    ended = sandbox.run(python, tmp_path / "main.ipynb", tmp_path / "tree", {}, sandbox.Limits(250), log)
+    ended = run_script(python, tmp_path / "main.ipynb", tmp_path / "tree", {}, Limits(seconds=250), log)
     lines = log.read_text().splitlines()
     assert (ended.status, lines[-1]) == ("ERROR", "SystemExit: dfd kernel: no GPU")
     assert "first" in lines
@@ -157,9 +199,11 @@ def test_a_rehearsal_has_no_network_no_credentials_and_a_read_only_input(python,
     script = tmp_path / "main.py"
     script.write_text(
         "import os, pathlib, socket, subprocess, sys\n"
-        "for address in (('127.0.0.1', 80), ('192.0.2.1', 80)):\n"
+        "for address in (('198.51.100.1', 80), ('192.0.2.1', 80)):\n"
         "    try: socket.create_connection(address, 2); raise SystemExit('connected')\n"
         "    except OSError as error: print(error)\n"
+        "with socket.create_server(('127.0.0.1', 0)) as server:\n"
+        "    socket.create_connection(server.getsockname()).close()\n"  # as the processes of a training do
         "assert not [k for k in os.environ if k == 'KAGGLE_KEY' or k == 'PYTHONPATH']\n"
         "root = pathlib.Path(os.environ['DFD_KAGGLE'])\n"
         "source = root / 'input/datasets/o/s'\n"
@@ -180,8 +224,8 @@ def test_a_rehearsal_has_no_network_no_credentials_and_a_read_only_input(python,
     )
     source = tmp_path / "source"
     source.mkdir()
-    ended = sandbox.run(
-        python, script, tmp_path / "tree", {"datasets/o/s": source}, sandbox.Limits(250), tmp_path / "log"
+    ended = run_script(
+        python, script, tmp_path / "tree", {"datasets/o/s": source}, Limits(seconds=250), tmp_path / "log"
     )
     log = (tmp_path / "log").read_text()
     assert ended.status == "COMPLETE", log
@@ -210,8 +254,8 @@ def test_a_rehearsal_has_no_network_no_credentials_and_a_read_only_input(python,
 )
 def test_memory_disk_and_time_limits_apply(python, tmp_path, code, limits, status, reason):
     (tmp_path / "main.py").write_text(code)
-    limit = sandbox.Limits(**{"seconds": 250.0, **limits})
-    ended = sandbox.run(python, tmp_path / "main.py", tmp_path / "tree", {}, limit, tmp_path / "log")
+    limit = Limits(**{"seconds": 250.0, **limits})
+    ended = run_script(python, tmp_path / "main.py", tmp_path / "tree", {}, limit, tmp_path / "log")
     assert ended.status == status
     assert reason in ended.reason
     assert ended.seconds < 250  # not after 600
@@ -229,59 +273,59 @@ def test_training_resumes_after_a_kill_and_after_its_time_limit(run, finished, c
         patch.setattr(sandbox, "now", now)
         wanted = "ended as CANCEL_ACKNOWLEDGED: .* exceeded the max allowed execution duration.*KERNEL=train RESUME=1"
         with pytest.raises(KernelError, match=wanted):
-            simulate(build("train", changes=RECIPE), Rehearsal(competition))
+            simulate("train", RECIPE, Rehearsal(competition=competition))
     with pytest.raises(KernelError, match="kernel train was cut off: push it again with RESUME=1"):
-        report(output("train"))
+        follow.report(output("train"))
     config = (output("train") / "run/config.json").read_bytes()
 
     status, out, err = run("simulate", "train", "--resume", "--set", "hours=0.000001")
     assert status == 0, err
     assert re.search(r"resumes from \S+/input/datasets/OWNER/dfd-train-earlier", out)
-    assert read_report(output("train"))["status"] == "unfinished"
+    assert follow.read_report(output("train"))["status"] == "unfinished"
     assert not (output("train") / "bundle").exists()
 
     status, out, err = run("simulate", "train", "--resume", "--set", "hours=1")
     assert status == 0, err
-    about = read_report(output("train"))
+    about = follow.read_report(output("train"))
     assert (about["status"], about["settings"]) == ("done", {**build("train").settings, **RECIPE, "hours": 1})
     assert (output("train") / "run/config.json").read_bytes() == config
     whole = json.loads((finished / "run/score.json").read_text())
     assert json.loads((output("train") / "run/score.json").read_text()) == whole
     with pytest.raises(KernelError, match="kernel train is done"):
-        resume.from_folder("train", output("train"), "OWNER", {}, tmp_path / "left")
+        follow.resume_from_folder("train", output("train"), "OWNER", {}, tmp_path / "left")
 
 
 def test_a_rehearsal_without_output_cannot_be_resumed(tmp_path):
     with pytest.raises(KernelError, match="kernel train left nothing to resume from: leave out RESUME=1"):
-        resume.from_folder("train", tmp_path, "OWNER", {}, tmp_path / "left")
+        follow.resume_from_folder("train", tmp_path, "OWNER", {}, tmp_path / "left")
     with pytest.raises(KernelError, match="predict has nothing to resume"):
-        resume.from_folder("predict", tmp_path, "OWNER", {}, tmp_path / "left")
+        follow.resume_from_folder("predict", tmp_path, "OWNER", {}, tmp_path / "left")
 
 
 def test_missing_sources_say_how_to_make_them(competition, tmp_path, workshop):
     with pytest.raises(KernelError, match="OWNER/dfd-faces is not here .*make kernel-simulate KERNEL=faces"):
-        attached(build("train"), Rehearsal(competition, folders={"dfd-faces": tmp_path / "none"}))
+        attached(build("train"), Rehearsal(competition=competition, source=(f"dfd-faces={tmp_path / 'none'}",)))
     with pytest.raises(KernelError, match="make wheelhouse"):
-        attached(build("train"), Rehearsal(competition, folders={"dfd-wheelhouse": tmp_path / "none"}))
-    places_long = attached(build("faces"), Rehearsal(competition))
+        attached(build("train"), Rehearsal(competition=competition, source=(f"dfd-wheelhouse={tmp_path / 'none'}",)))
+    places_long = attached(build("faces"), Rehearsal(competition=competition))
     assert "competitions/deepfake-detection-challenge/test_videos" in places_long
     assert "datasets/OWNER/dfd-wheelhouse" in places_long
     assert not any("labels" in place for place in places_long)
-    assert set(attached(build("faces"), Rehearsal(competition, layout="short"))) >= {"dfd-wheelhouse"}
+    assert set(attached(build("faces"), Rehearsal(competition=competition, layout="short"))) >= {"dfd-wheelhouse"}
 
 
 def test_a_folder_without_a_report_is_not_an_output(tmp_path):
     with pytest.raises(DfdError, match="is not a kernel's report"):
-        report(tmp_path)
+        follow.report(tmp_path)
 
 
 def test_an_exact_rehearsal_needs_its_python(monkeypatch, tmp_path):
-    monkeypatch.setattr(image, "pinned", lambda: image.Image("", "3.99", {}))
+    monkeypatch.setattr(image, "pinned", lambda: image.Image(docker_image="", python="3.99", versions={}))
     with pytest.raises(KernelError, match="python3.99 is not installed"):
         image.exact_environment(tmp_path)
 
 
 def test_the_image_has_nothing_that_kaggle_lacks():
-    found = set(image.image_packages())
+    found = image.image_packages()
     assert {"torch", "numpy", "timm", "pip", "pydantic-core"} <= found
     assert not found & {"dfd", "av", "decord", "facenet-pytorch", "cyclopts", "pytest", "scikit-image"}

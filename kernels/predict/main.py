@@ -10,14 +10,14 @@ from typing import Any
 
 from kernels.session import Session
 
-SETTINGS: dict[str, Any] = {"hours": 8.5, "timeout": 120.0, "bundle": "", "explained": 8}
+SETTINGS: dict[str, Any] = {"hours": 8.5, "timeout": 120.0, "explained": 8}
 
 
 def main() -> None:
     """Predict until its own time limit. The submission is valid from the start, with 0.5 in every row."""
     with Session("predict", SETTINGS) as session:
-        device, data = session.device(), session.competition()
-        folder = session.attached("bundle", SETTINGS["bundle"])
+        (device, _), data = session.device(), session.competition()
+        folder = session.attached("bundle")
         session.install_wheels()
         from dfd.inference.bundle import load_bundle
         from dfd.inference.info import read_info

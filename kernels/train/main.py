@@ -6,17 +6,15 @@ from kernels import inputs
 from kernels.session import Session, training_recipe
 
 SETTINGS: dict[str, Any] = {
-    "recipe": "cpu", "folds": 5, "weights": "imagenet-lite0", "options": {}, "hours": 8.5, "faces": "",
+    "recipe": "cpu", "folds": 5, "weights": "imagenet-lite0", "options": {}, "hours": 8.5,
 }  # fmt: skip
 
 
 def main() -> None:
     """Run until its own time limit. The next version, pushed with RESUME=1, continues from there."""
     with Session("train", SETTINGS) as session:
-        device, faces = session.device(), session.attached("faces", SETTINGS["faces"])
+        (_, devices), faces = session.device(), session.attached("faces")
         session.install_wheels()
-        import torch
-
         from dfd.errors import OutOfTimeError
         from dfd.faces.store import FaceStore
         from dfd.inference.pack import pack_runs
@@ -30,7 +28,6 @@ def main() -> None:
         weights = session.scratch / f"{SETTINGS['weights']}.pt" if SETTINGS["weights"] else None
         if weights:
             extract_weights(SETTINGS["weights"], weights)
-        devices = torch.cuda.device_count() if device == "cuda" else 1
         try:
             recipe = training_recipe(SETTINGS, weights)
             made = crossval(store, recipe, SETTINGS["folds"], run, Runtime(session.progress, session.until, devices))
