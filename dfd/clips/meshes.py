@@ -34,7 +34,7 @@ class MeshFile:
 
     def mesh(self, row: int, image: Picture, landmarks: NDArray[np.floating], weights: Path) -> Mesh | None:
         """The mesh as face_mesh returns it, for the picture (H,W,3) uint8 that has row `row`, counted from 0."""
-        about = crc32(np.ascontiguousarray(landmarks), crc32(np.ascontiguousarray(image)))
+        about = crc32(np.ascontiguousarray(landmarks).data, crc32(np.ascontiguousarray(image).data))
         kept = self._read(row, about)
         if kept is None:
             mesh = face_mesh(image, landmarks, weights)
