@@ -21,6 +21,7 @@ import pytorch_lightning as pl  # isort: skip
 
 LEARNING = "learning"
 """Key of a checkpoint: the weights being trained, when "state_dict" holds their EMA."""
+Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
 SUMS = "told"
 """Key of a checkpoint: sums of its epoch so far. Existing checkpoints have it: do not rename it."""
 
@@ -176,7 +177,7 @@ class ClipClassifier(pl.LightningModule):
         backbone = getattr(self.model, "backbone", None)
         return list(backbone.parameters()) if self.header.model.weights and isinstance(backbone, nn.Module) else []
 
-    def _average(self, means: list[torch.Tensor], now: list[torch.Tensor], steps: torch.Tensor | int) -> None:
+    def _average(self, means: Tensors, now: Tensors, steps: torch.Tensor | int) -> None:
         """Move EMA tensors, all of one type, by one step, in place. All at once: one by one it takes twice as long.
 
         The decay rises from 0.1, so that the initial weights fade quickly.
