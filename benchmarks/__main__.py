@@ -4,7 +4,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks import clips, faces, prediction, scoring
+from benchmarks import clips, faces, prediction, scoring, training
 from benchmarks.subject import find_videos
 from dfd.memory import keep_freed_memory
 from dfd.report import terminal as show
@@ -23,7 +23,9 @@ def main() -> None:
         rows, floor = faces.measure(videos, store)
         rows += prediction.rows(*predicted, floor)
         rows += [*clips.measure(videos[-1], store), *scoring.measure(Path(folder))]
+        trained = training.measure(Path(folder) / "training")
     show.table(rows)
+    show.table(trained, "Training")
 
 
 if __name__ == "__main__":

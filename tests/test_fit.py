@@ -1,14 +1,17 @@
 import json
 import re
+import time
 from dataclasses import replace
 
+import cv2
 import pandas as pd
 import pytest
 import torch
 
 from dfd.clips.augment import NOTHING
 from dfd.clips.sampling import ClipConfig
-from dfd.errors import ConfigError
+from dfd.errors import ConfigError, OutOfTimeError
+from dfd.faces.tracklets import FacesConfig
 from dfd.models import ModelConfig
 from dfd.models.checkpoint import build_model, load_model, read_checkpoint
 from dfd.training.clock import Runtime
@@ -16,6 +19,8 @@ from dfd.training.fit import CHECKPOINT, train
 from dfd.training.loop import seeded_model
 from dfd.training.module import TrainConfig
 from dfd.training.recipes import Recipe
+from dfd.types import Video
+from tests.conftest import moving_face, store_of
 
 pytestmark = pytest.mark.slow
 
@@ -65,6 +70,25 @@ def test_the_mesh_is_part_of_a_runs_settings(videos, small_store, small_recipe, 
     assert json.loads((tmp_path / "run" / "config.json").read_text())["recipe"]["blend"]["mesh"] == str(mesh)
     with pytest.raises(ConfigError, match=r"recipe.blend.mesh: '.*mesh.tflite', now None"):
         train(reals, small_store, ovals, tmp_path / "run")
+
+
+def test_meshes_are_kept_until_the_run_has_ended(mesh, small_recipe, tmp_path):
+    """A stopped run resumes with its meshes, and ends with the weights of one that computed each."""
+    cv2.imwrite(str(tmp_path / "face.png"), moving_face(1)[0])
+    store = store_of([Video(tmp_path / "face.png", "face.png", 0)], tmp_path / "faces", FacesConfig(detect_side=320))
+    recipe = small_recipe.replace(
+        clip=small_recipe.clip.replace(length=1),
+        train=small_recipe.train.replace(self_blend=1.0, slices=4),
+        blend={"mesh": mesh},
+    )
+    with pytest.raises(OutOfTimeError):
+        train(store.records(), store, recipe, tmp_path / "run", Runtime(until=time.monotonic()))
+    (kept,) = (tmp_path / "run").glob("meshes-*")
+    kept.write_bytes(b"damaged")
+    path = train(store.records(), store, recipe, tmp_path / "run")
+    assert not kept.exists()
+    whole = weights(train(store.records(), store, recipe, tmp_path / "whole"))
+    assert all(torch.equal(whole[name], tensor) for name, tensor in weights(path).items())
 
 
 def test_a_finished_run_is_kept_and_a_different_one_refused(videos, small_store, small_recipe, tmp_path):

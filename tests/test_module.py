@@ -57,6 +57,12 @@ def test_a_pretrained_backbone_has_a_lower_learning_rate_than_new_layers(tmp_pat
         assert head["initial_lr"] == 0.01
 
 
+@pytest.mark.parametrize(("precision", "fused"), [("32-true", True), ("bf16-mixed", False), ("16-mixed", False)])
+def test_steps_are_fused_where_lightning_can_clip_their_gradients(precision, fused):
+    optimizer = classifier(optimizer="adamw", precision=precision).configure_optimizers()["optimizer"]
+    assert bool(optimizer.defaults["fused"]) == fused
+
+
 def test_an_unknown_optimizer_lists_the_choices():
     with pytest.raises(ConfigError, match="optimizer is 'lion'.*'nd-adam'"):
         TrainConfig.read({"optimizer": "lion"}, "here")
@@ -88,8 +94,29 @@ def test_the_loss_uses_smoothed_labels_and_the_log_plain_ones():
 
 def test_the_ema_decay_warms_up():
     module = classifier(ema=0.5)
-    mean, now = torch.zeros(1), torch.ones(1)
-    assert module._mean(mean, now, 0).item() == pytest.approx(0.9)  # decay 1/10
-    assert module._mean(mean, now, 1).item() == pytest.approx(9 / 11)  # decay 2/11
-    assert module._mean(mean, now, 1000).item() == pytest.approx(0.5)
-    assert module._mean(torch.tensor(3), torch.tensor(5), 9).item() == 5  # a batch count is not averaged
+    for steps, wanted in ((0, 0.9), (1, 9 / 11), (1000, 0.5)):  # decays 1/10, 2/11 and 1/2
+        means = [torch.zeros(1), torch.zeros(2, 2)]
+        module._average(means, [torch.ones(1), torch.ones(2, 2)], torch.tensor(steps))
+        assert [mean.flatten().tolist() for mean in means] == [pytest.approx([wanted]), pytest.approx([wanted] * 4)]
+    counts = [torch.tensor(3)]
+    module._average(counts, [torch.tensor(5)], torch.tensor(9))
+    assert counts[0].item() == 5  # a batch count is not averaged
+
+
+def test_the_ema_is_the_weighted_mean_of_weights_and_batch_statistics():
+    """Tensor by tensor: mean + (1 - decay) (now - mean)."""
+    module = classifier(model=ModelConfig(name="factorized", size="tiny"), ema=0.9)
+    (average,) = module.average
+    average.update_parameters(module.model)  # the first step copies
+    wanted = {name: tensor.clone() for name, tensor in average.module.state_dict().items()}
+    for steps in range(1, 4):
+        with torch.no_grad():
+            for tensor in module.model.state_dict().values():
+                tensor += 1 if tensor.dtype == torch.int64 else 0.1 * torch.randn_like(tensor)
+        average.update_parameters(module.model)
+        for name, now in module.model.state_dict().items():
+            weight = 1 - min(0.9, (1 + steps) / (10 + steps))
+            wanted[name] = wanted[name].lerp(now, weight) if now.is_floating_point() else now.clone()
+    mean = average.module.state_dict()
+    assert all(torch.equal(mean[name], wanted[name]) for name in wanted)
+    assert any(not tensor.is_floating_point() for tensor in mean.values())

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from dfd.training.optimizers import MAKERS, NDAdam, create_optimizer
+from dfd.training.optimizers import FUSED, MAKERS, NDAdam, create_optimizer
 
 
 def learn(name, steps=200, lr=0.02, decay=0.0):
@@ -28,6 +28,23 @@ def learn(name, steps=200, lr=0.02, decay=0.0):
 def test_every_optimizer_reduces_the_loss(name):
     losses = learn(name)
     assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_fused_step_equals_a_plain_one_within_rounding(name):
+    torch.manual_seed(0)
+    start, gradients = torch.randn(40, 30), torch.randn(5, 40, 30)
+    ends = []
+    for fused in (False, True):
+        weight = nn.Parameter(start.clone())
+        optimizer = create_optimizer(name, [{"params": [weight], "lr": 0.01, "weight_decay": 0.02}], fused)
+        assert bool(optimizer.defaults.get("fused")) == (fused and name in FUSED)
+        for gradient in gradients:
+            weight.grad = gradient.clone()
+            optimizer.step()
+        ends.append(weight.detach())
+    assert torch.allclose(*ends, rtol=0, atol=1e-6)
+    assert (ends[0] - start).abs().mean() > 0.005
 
 
 def test_amsgrad_and_momentum_are_configured():

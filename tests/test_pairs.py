@@ -64,7 +64,7 @@ def test_an_epoch_opens_each_majority_video_slices_times(videos, monkeypatch, se
     """For any per_load, self_blend and aligned; self-blended fakes do not count."""
     opened = Counter()
     monkeypatch.setattr("dfd.clips.pairs.load_raw", lambda t, at: opened.update([t.video]) or [None] * len(at))
-    monkeypatch.setattr(PairDataset, "_blended", lambda _, faces, rng: opened.update([faces[0].video]))
+    monkeypatch.setattr(PairDataset, "_blended", lambda _, faces, *__: opened.update([faces[0].video]))
     some = [v for v in videos if v.label != rarer or v.video in ("real1.mp4", "fake1.mp4", "fake2.mp4")]
     data = dataset(some, **settings)
     for number in range(len(data)):

@@ -169,8 +169,10 @@ class Draw:
         if self.blur:
             images = np.stack([cv2.GaussianBlur(image, (0, 0), self.blur) for image in images])
         if self.noise:
-            grain = np.random.default_rng(self.seed).standard_normal(images.shape, np.float32)
-            images = np.clip(np.rint(images + self.noise * grain), 0, 255).astype(np.uint8)
+            noisy = np.random.default_rng(self.seed).standard_normal(images.shape, np.float32)
+            noisy *= self.noise
+            noisy += images
+            images = np.clip(np.rint(noisy, out=noisy), 0, 255, out=noisy).astype(np.uint8)
         if self.reduction < 1:
             images = _resized(images, 2 * max(8, round(side * self.reduction / 2)))
         if self.crf is not None:

@@ -18,6 +18,7 @@ from pydantic import Field, field_validator
 from scipy.ndimage import gaussian_filter1d
 
 from dfd.clips.masks import Face, MaskConfig, face_mask
+from dfd.clips.meshes import Mesher
 from dfd.faces.mesh import face_mesh
 
 Picture = NDArray[np.uint8]
@@ -78,21 +79,26 @@ class BlendConfig(MaskConfig):
 
 
 def self_blend(
-    images: Picture, landmarks: NDArray[np.floating], rng: np.random.Generator, config: BlendConfig
+    images: Picture,
+    landmarks: NDArray[np.floating],
+    rng: np.random.Generator,
+    config: BlendConfig,
+    mesher: Mesher = face_mesh,
 ) -> tuple[Picture, Picture, NDArray[np.float32]]:
     """Blend a clip with itself. Returns its real twin, its fake, and the mask of their difference.
 
-    images: (T,H,W,3) uint8 RGB; landmarks: (T,5,2) in pixels. Returns (twin, fake, mask): twin and fake (T,H,W,3)
-    uint8, mask (T,H,W) float32 in [0,1], the share of the changed face in each pixel. Outside the mask twin and fake
-    are equal. Compare the fake with its twin, not with `images`: both may have been recoloured around the face, so
-    that colour does not give the fake away. At a ratio of 0 the fake equals the twin.
+    images: (T,H,W,3) uint8 RGB; landmarks: (T,5,2) in pixels. mesher: locates meshes, if `config` has weights of them.
+    Returns (twin, fake, mask): twin and fake (T,H,W,3) uint8, mask (T,H,W) float32 in [0,1], the share of the changed
+    face in each pixel. Outside the mask twin and fake are equal. Compare the fake with its twin, not with `images`:
+    both may have been recoloured around the face, so that colour does not give the fake away. At a ratio of 0 the fake
+    equals the twin.
     """
     if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
         raise ValueError(f"images are {images.shape} {images.dtype}, not (T, H, W, 3) uint8")
     frames, height, width = images.shape[:3]
     if landmarks.shape != (frames, 5, 2) or not np.isfinite(landmarks).all():
         raise ValueError(f"landmarks are {landmarks.shape}, not {(frames, 5, 2)}, or not finite")
-    smooth = gaussian_filter1d(_outlined(images, landmarks, config.mesh), SMOOTHING, axis=0, mode="nearest")
+    smooth = gaussian_filter1d(_outlined(images, landmarks, config.mesh, mesher), SMOOTHING, axis=0, mode="nearest")
     look = _Look.draw(rng, OVAL if config.mesh is None else HULL)
     recoloured = np.stack([look(image) for image in images])
     source, target = (images, recoloured) if rng.random() < config.change_target else (recoloured, images)
@@ -110,10 +116,10 @@ def self_blend(
     return target, fake, masks
 
 
-def _outlined(images: Picture, landmarks: NDArray[np.floating], weights: Path | None) -> Points:
+def _outlined(images: Picture, landmarks: NDArray[np.floating], weights: Path | None, mesher: Mesher) -> Points:
     """Face meshes (T,468,2) of a clip; the five landmarks (T,5,2) without weights, or if a frame has no mesh."""
     if weights is not None:
-        meshes = [face_mesh(image, points, weights) for image, points in zip(images, landmarks, strict=True)]
+        meshes = [mesher(image, points, weights) for image, points in zip(images, landmarks, strict=True)]
         if all(mesh is not None for mesh in meshes):
             return np.array(meshes, np.float64)
     return np.asarray(landmarks, np.float64)

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,11 @@ from dfd.clips.balance import DrawConfig, both_classes
 from dfd.clips.blend import BlendConfig, self_blend
 from dfd.clips.dataset import Picture, Points, Raw, TrainingClips, a_tracklet, as_clips, changed, load_raw
 from dfd.clips.made import located
+from dfd.clips.meshes import Mesher, MeshFile
 from dfd.clips.mix import cutmix, mixup
 from dfd.clips.sampling import ClipConfig, Positions
 from dfd.errors import ConfigError
+from dfd.faces.mesh import face_mesh
 from dfd.faces.records import TrackletRecord, VideoRecord, load_geometry
 from dfd.types import Clips
 
@@ -112,7 +114,7 @@ class PairDataset(PairedClips):
     probability that a fake is paired with its own source, on the same frames if both videos have them. Otherwise the
     partner is the next in turn.
     others: real videos of other datasets, also searched for sources. If `videos` has no real one, its fakes are paired
-    with any of these.
+    with any of these. meshes: keeps the meshes of pictures, by their place among the real videos.
     A real video without landmarks (an image, for example) is not blended but paired with a fake.
     """
 
@@ -124,9 +126,10 @@ class PairDataset(PairedClips):
         augment: AugmentConfig,
         blend: BlendConfig,
         others: Sequence[VideoRecord] = (),
+        meshes: MeshFile | None = None,
     ) -> None:
         super().__init__(config, draw, augment)
-        self.blend = blend
+        self.blend, self.meshes = blend, meshes
         own = [video for video in videos if video.label == 0]
         self.reals = own or list(others)
         fakes = [video for video in videos if video.label == 1]
@@ -144,9 +147,10 @@ class PairDataset(PairedClips):
 
     def pairs(self, epoch: int, number: int, rng: np.random.Generator) -> list[Pair]:
         """Load `per_load` pairs, from one tracklet per side."""
-        real = self.reals[self.turns.real(epoch, number)]
+        place = self.turns.real(epoch, number)
+        real = self.reals[place]
         if self.turns.makes(number) and (faces := located(real)):
-            return self._blended(faces, rng)
+            return self._blended(faces, rng, place)
         fake = self.fakes[self.turns.fake(epoch, number)]
         aligned = rng.random() < self.draw.aligned
         if aligned and self.turns.fakes_lead:
@@ -155,9 +159,11 @@ class PairDataset(PairedClips):
             fake = _one_of(self.fakes_of.get(real.source), fake, rng)
         return self._real_fakes(real, fake, aligned, rng)
 
-    def _blended(self, faces: Sequence[TrackletRecord], rng: np.random.Generator) -> list[Pair]:
+    def _blended(self, faces: Sequence[TrackletRecord], rng: np.random.Generator, place: int) -> list[Pair]:
         tracklet = a_tracklet(faces, rng)
-        return [blended(raw, rng, self.blend) for raw in load_raw(tracklet, self._positions(tracklet, rng))]
+        picture = len(faces) == 1 and tracklet.frames == 1
+        mesher = partial(self.meshes.mesh, place) if self.meshes and picture else face_mesh
+        return [blended(raw, rng, self.blend, mesher) for raw in load_raw(tracklet, self._positions(tracklet, rng))]
 
     def _real_fakes(self, real: VideoRecord, fake: VideoRecord, aligned: bool, rng: np.random.Generator) -> list[Pair]:
         tracklet = a_tracklet(fake.tracklets, rng)
@@ -185,11 +191,11 @@ def _one_of(videos: Sequence[VideoRecord] | None, otherwise: VideoRecord, rng: n
     return videos[int(rng.integers(len(videos)))] if videos else otherwise
 
 
-def blended(raw: Raw, rng: np.random.Generator, config: BlendConfig) -> Pair:
+def blended(raw: Raw, rng: np.random.Generator, config: BlendConfig, mesher: Mesher = face_mesh) -> Pair:
     """Blend a real clip into a self-blended fake. Raises ValueError for a clip without landmarks."""
     if raw.landmarks is None:
         raise ValueError(f"{raw.video} has no landmarks to blend by")
-    twin, fake, mask = self_blend(raw.images, raw.landmarks, rng, config)
+    twin, fake, mask = self_blend(raw.images, raw.landmarks, rng, config, mesher)
     return Pair(replace(raw, images=twin), replace(raw, images=fake), True, mask)
 
 

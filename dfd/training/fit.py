@@ -30,7 +30,7 @@ from dfd.training.launch import check_launch, wait_for
 from dfd.training.lineage import lineage
 from dfd.training.loop import CHECKPOINT as CHECKPOINT
 from dfd.training.loop import Job, seeded_model
-from dfd.training.material import mixed, training_clips
+from dfd.training.material import MESHES, mixed, training_clips
 from dfd.training.patience import judges
 from dfd.training.recipes import Recipe
 from dfd.versions import versions
@@ -79,7 +79,7 @@ def train(
     grouped = groups or {video.video: video.source for video in videos}
     judging = judges(((v.video, v.label or 0, grouped[v.video]) for v in videos), recipe.train)
     learned = [video for video in videos if not isinstance(video, MadeFake)]
-    clips, prior = training_clips([video for video in learned if video.video not in judging], recipe, mix)
+    clips, prior = training_clips([video for video in learned if video.video not in judging], recipe, mix, out)
     header = Header(
         model=recipe.model,
         clip=recipe.clip,
@@ -121,6 +121,8 @@ def run(job: Job, data: dict[str, Any]) -> Path:
         carry_out(job)
         if not launched.rank:
             write_bytes(out / DONE, b"", durable=True)
+            for meshes in out.glob(f"{MESHES}*"):
+                meshes.unlink(missing_ok=True)
     return job.checkpoint
 
 

@@ -1,6 +1,7 @@
 """The training clips of a recipe: pairs or slices of each dataset, and each dataset's share of an epoch."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,18 +9,22 @@ import numpy as np
 from dfd.clips.balance import balance
 from dfd.clips.dataset import SliceDataset, TrainingClips
 from dfd.clips.joined import JoinedClips
+from dfd.clips.meshes import MeshFile
 from dfd.clips.pairs import PairDataset
 from dfd.errors import ConfigError
 from dfd.faces.records import VideoRecord
 from dfd.training.module import TrainConfig
 from dfd.training.recipes import Recipe
 
+MESHES = "meshes-"
+"""Prefix of the files in a run folder with the meshes of each dataset's pictures. They go when the training ends."""
+
 
 def training_clips(
-    videos: Sequence[VideoRecord], recipe: Recipe, mix: Mapping[str, float]
+    videos: Sequence[VideoRecord], recipe: Recipe, mix: Mapping[str, float], out: Path | None = None
 ) -> tuple[TrainingClips, float]:
     """The clips that `recipe` draws from `videos`, and their share of fakes. mix: sampling rate of each dataset, by
-    name.
+    name. out: folder for files that keep the meshes of pictures, MESHES; None to compute a mesh whenever it is needed.
 
     Raises ConfigError when a class is missing, or a dataset has nothing to draw from.
     """
@@ -30,7 +35,8 @@ def training_clips(
     for place, name in enumerate(mix):
         own, others = ([v for v in videos if (v.dataset == name) == inside] for inside in (True, False))
         try:
-            parts.append(_of_one(own, others, recipe, config.replace(seed=config.seed + place)))
+            meshes = MeshFile(out / f"{MESHES}{place}") if out else None
+            parts.append(_of_one(own, others, recipe, config.replace(seed=config.seed + place), meshes))
         except ConfigError as error:
             raise (ConfigError(f"{name}: {error}") if name else error) from None
     clips, priors = zip(*parts, strict=True)
@@ -46,7 +52,11 @@ def mixed(mix: Mapping[str, float]) -> dict[str, Any]:
 
 
 def _of_one(
-    own: Sequence[VideoRecord], others: Sequence[VideoRecord], recipe: Recipe, config: TrainConfig
+    own: Sequence[VideoRecord],
+    others: Sequence[VideoRecord],
+    recipe: Recipe,
+    config: TrainConfig,
+    meshes: MeshFile | None,
 ) -> tuple[TrainingClips, float]:
     """The clips drawn from one dataset, and their share of fakes. others: the videos of the other datasets.
 
@@ -63,4 +73,4 @@ def _of_one(
         config = config.replace(self_blend=1)
     if labels == {1} and config.self_blend == 1:
         raise ConfigError("it has fakes alone, and with self_blend 1 all fakes are made: leave it out, or lower that")
-    return PairDataset(own, recipe.clip, config, recipe.augment, recipe.blend, reals), 0.5
+    return PairDataset(own, recipe.clip, config, recipe.augment, recipe.blend, reals, meshes), 0.5

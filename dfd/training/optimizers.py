@@ -93,9 +93,14 @@ MAKERS: dict[OptimizerName, Callable[..., Optimizer]] = {
 }
 
 
-def create_optimizer(name: OptimizerName, groups: list[dict[str, Any]]) -> Optimizer:
+FUSED: tuple[OptimizerName, ...] = ("adam", "adamw", "amsgrad")
+"""Those of which torch has a fused kernel: on a CPU a step of 4.6 million weights takes 7 ms with it, 33 without."""
+
+
+def create_optimizer(name: OptimizerName, groups: list[dict[str, Any]], fused: bool = False) -> Optimizer:
     """Create the optimizer called `name` over groups of parameters, each with its "lr" and "weight_decay".
 
-    Weight decay is decoupled (as in AdamW), except for sgd and adam, where it is added to the gradient.
+    Weight decay is decoupled (as in AdamW), except for sgd and adam, where it is added to the gradient. fused: use the
+    faster kernel, if there is one, which rounds differently. Lightning clips no gradients for it in mixed precision.
     """
-    return MAKERS[name](groups)
+    return MAKERS[name](groups, **({"fused": True} if fused and name in FUSED else {}))
