@@ -195,12 +195,13 @@ def _built(pictures: Path, out: Path) -> FaceStore:
     """The dataset of a folder of face crops, as tight as the face."""
     with show.bar("faces") as tell:
         config = FacesConfig(margin=1.0, size=SIDE)
-        return build_store(read_videos(pictures), out / "faces", config, progress=tell, cut=True)
+        return build_store(read_videos(pictures), FaceStore.create(out / "faces", config, cut=True), progress=tell)
 
 
 def tests(bench: Bench) -> dict[str, Any]:
     """The last line of pytest on the tests marked gpu, which are in one module."""
-    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider", "tests/test_gpu.py"]
+    options = ["-o", "addopts=", "-p", "no:cacheprovider", "-q"]  # pyproject.toml's options hide the last line
+    command = [sys.executable, "-m", "pytest", *options, "-m", "gpu", "tests/test_gpu.py"]
     limit = bench.by(0.3) - time.monotonic()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=limit)
     return {"pytest": (done.stdout.strip().splitlines() or [done.stderr.strip()[-200:]])[-1], "status": done.returncode}

@@ -35,7 +35,7 @@ def run(crops, out, minutes, *options):
 @pytest.mark.slow
 def test_every_part_runs_on_the_cpu(crops, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    found = run(crops, tmp_path, 1)
+    found = run(crops, tmp_path, 1.5)
     parts = ["tests", "dfdc", "blend", "16 bits", "dfdc-gpu"]
     assert [name for name in parts if "failed" in found[name]] == []
     assert found["pictures"] == 24

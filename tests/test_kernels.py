@@ -59,7 +59,7 @@ def test_the_three_kernels_pass_checks_and_are_short(name):
     assert faults(made) == []
     assert made.metadata["id"] == f"tester/dfd-{name}"
     assert "OWNER" not in json.dumps(made.metadata)
-    assert len((places.source(name) / "main.py").read_text().splitlines()) <= 48
+    assert len((places.source(name) / "main.py").read_text().splitlines()) <= 50
     assert len(made.code.encode()) < 350_000  # Kaggle's limit is a megabyte
     assert json.loads((made.folder / "kernel-metadata.json").read_text()) == made.metadata
 

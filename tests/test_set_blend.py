@@ -6,7 +6,14 @@ import pytest
 from dfd.errors import ConfigError
 from dfd.scoring.calibrate import temperature
 from dfd.scoring.metrics import balanced_log_loss
-from dfd.scoring.set_blend import JudgedSet, blend_sets, calibrated, fitted, left_out_probabilities
+from dfd.scoring.set_blend import (
+    JudgedSet,
+    blend_sets,
+    calibrated,
+    fitted,
+    left_out_probabilities,
+    unseen_probabilities,
+)
 
 
 def a_set(name, strengths, videos=400, seed=0, share=0.5):
@@ -33,6 +40,7 @@ def test_a_left_out_set_is_scored_by_the_fit_on_the_other():
     assert other.scale != 1.0
     found, _ = left_out_probabilities([a, b], "equal")
     assert found == [other.probability(x) for x in (a.logits @ np.array([0.5, 0.5])).tolist()]
+    assert unseen_probabilities([a, b])[0] == found, "one set is too few to fit weights on"
 
 
 class TestBlendSets:

@@ -117,7 +117,7 @@ def left_out(judged: Sequence[JudgedSet], way: str, rule: Rule, one_each: bool) 
     probabilities = [p for own in left_out_probabilities(judged, way) for p in own]
     labels = [int(label) for own in judged for label in own.labels]
     alone = [[rule.calibration.probability(x) for x in row] for own in judged for row in own.logits.tolist()]
-    of = f"{len(labels)} videos of {' and '.join(own.name for own in judged)}, each set left out of the fit"
+    of = f"{len(labels):,} videos of {' and '.join(own.name for own in judged)}, each set left out of the fit"
     return evidence(of, probabilities, labels, alone if one_each else None)
 
 

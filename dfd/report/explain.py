@@ -48,7 +48,7 @@ def meaning(about: Explanation) -> str:
     few = f" They are few: {row.videos} say little." if row.videos < FEW else ""
     return (
         f"Of unseen videos that scored {row.low:.1f} to {row.high:.1f}, {row.fakes / row.videos:.0%} were fakes "
-        f"(n = {row.videos}); had half of all been fakes, {half:.0%}. They are among {table.of}.{few}"
+        f"(n = {row.videos:,}); had half of all been fakes, {half:.0%}. They are among {table.of}.{few}"
     )
 
 
@@ -62,8 +62,8 @@ def disagreement(about: Explanation) -> str:
         return f"{apart} What that has meant for unseen videos is not on record in this bundle."
     row, wrong = found
     return (
-        f"{apart} Of {row.videos} unseen videos with networks {row.low:.1f} to {row.high:.1f} apart, the score was on "
-        f"the wrong side of 0.5 for {wrong / row.videos:.0%}."
+        f"{apart} Of {row.videos:,} unseen videos with networks {row.low:.1f} to {row.high:.1f} apart, the score was "
+        f"on the wrong side of 0.5 for {wrong / row.videos:.0%}."
     )
 
 

@@ -106,8 +106,8 @@ WAYS: dict[str, Callable[[Floats, NDArray[np.int64], Floats], tuple[float, ...]]
     "fitted": fitted,
 }
 """Maps logits (N,R), labels (N,) and weights of the videos (N,) to weights of the runs (R,)."""
-USUAL = "calibrated"
-"""The default if too few sets remain to choose by."""
+USUAL = "equal"
+"""The default if too few sets remain to choose by: it fits the fewest numbers."""
 
 
 def blend_sets(sets: Sequence[JudgedSet]) -> SetBlend:

@@ -5,9 +5,7 @@ from typing import Any
 from kernels import inputs
 from kernels.session import Session, training_recipe
 
-SETTINGS: dict[str, Any] = {
-    "recipe": "cpu", "folds": 5, "weights": "imagenet-lite0", "options": {}, "hours": 8.5,
-}  # fmt: skip
+SETTINGS: dict[str, Any] = {"recipe": "cpu", "folds": 5, "weights": "imagenet-lite0", "options": {}, "hours": 8.5}
 
 
 def main() -> None:
