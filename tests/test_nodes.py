@@ -76,6 +76,23 @@ def test_dataset_and_submission_equal_one_machines_byte_for_byte(cluster, tmp_pa
     assert made.speeds == {"full": 9}
 
 
+def test_a_node_that_claims_a_gpu_without_one_is_named_at_once(machines, tmp_path, small_dataset, bundle):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(ClusterError, match="the cluster has no node with a GPU"), joined(machines.address, gpu=True):
+        pass
+    claiming = machines.add_node(num_cpus=1, num_gpus=1)
+    try:
+        with joined(machines.address, gpu=True) as cluster:
+            nodes = Nodes(cluster.spread, cluster.count, cluster.count, bundle)
+            settings = Settings(limits=Limits(workers=1), device="cuda", nodes=nodes)
+            videos, out = read_videos(small_dataset), tmp_path / "s.csv"
+            with pytest.raises(ClusterError, match=r"^node \S+ claims a GPU, but there is no device 'cuda'.* 0 GPUs"):
+                run(videos, read_info(bundle), lambda: load_bundle(bundle), out, settings)
+    finally:
+        machines.remove_node(claiming)
+
+
 def test_a_killed_driver_resumes_and_a_killed_node_loses_nothing(machines, tmp_path, small_dataset):
     arguments = [str(small_dataset), "--out", str(tmp_path / "faces"), "--size", "64", "--detect-side", "320"]
     command = [sys.executable, "-m", "dfd", "faces", *arguments, "--cluster", machines.address]
@@ -105,24 +122,6 @@ def test_a_killed_driver_resumes_and_a_killed_node_loses_nothing(machines, tmp_p
     assert {path: path.stat().st_mtime_ns for path in first} == first
     build_store(read_videos(small_dataset), FaceStore.create(tmp_path / "one", CONFIG), Limits(workers=1))
     assert content(tmp_path / "faces") == content(tmp_path / "one")
-
-
-def test_a_node_that_claims_a_gpu_without_one_is_named_at_once(machines, tmp_path, small_dataset, bundle):
-    if torch.cuda.is_available():
-        pytest.skip("this machine has a GPU")
-    with joined(machines.address) as cluster:
-        assert cluster.count == 2
-    with pytest.raises(ClusterError, match="the cluster has no node with a GPU"), joined(machines.address, gpu=True):
-        pass
-    claiming = machines.add_node(num_cpus=1, num_gpus=1)
-    try:
-        with joined(machines.address, gpu=True) as cluster:
-            nodes = Nodes(cluster.spread, cluster.count, cluster.count, bundle)
-            settings, videos, out = Settings(workers=1, device="cuda"), read_videos(small_dataset), tmp_path / "s.csv"
-            with pytest.raises(ClusterError, match=r"^node \S+ claims a GPU, but there is no device 'cuda'.* 0 GPUs"):
-                run(videos, read_info(bundle), lambda: load_bundle(bundle), out, settings, nodes=nodes)
-    finally:
-        machines.remove_node(claiming)
 
 
 @pytest.fixture(scope="module")
