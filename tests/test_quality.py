@@ -59,8 +59,8 @@ def test_sharpness_falls_with_blur_and_not_with_brightness():
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"face": SMALL - 1}, "too small: 47 pixels, it needs 48"),
-        ({"brightness": DARK - 1}, "too dark: brightness 19 of 255, it needs 20"),
+        ({"face": SMALL - 1}, "too small: 39 pixels, it needs 40"),
+        ({"brightness": DARK - 1}, "too dark: brightness 27 of 255, it needs 28"),
         ({"bits": COMPRESSED / 2}, "too compressed: 0.0005 bits a pixel, it needs 0.001"),
     ],
 )
