@@ -1,11 +1,11 @@
-"""What only a GPU can tell, in one run of bounded time: for a card that is at hand for a quarter of an hour.
+"""Measure what only a GPU can show, in one run of limited time: a quarter of an hour on a borrowed card.
 
     python -m benchmarks.gpu FACES --out FOLDER [--minutes 15] [--weights lite0.pt] [--large lite2.pt]
         [--mesh mesh.tflite] [--against CHECKPOINT]
 
 FACES: a dataset of dfd faces with real and fake pictures, or a folder of face crops with an index.csv, of which one is
-built first. 25,000 crops of 144 pixels as WebP are 64 MB. Each part runs whatever becomes of the others; the error of
-one that fails stands in its row.
+built first. 25,000 crops of 144 pixels as WebP are 64 MB. Each part runs even if another fails; its row then has the
+error.
 
     tests        those marked gpu
     dfdc, blend  pictures a second of a training with the recipe, and the card's load
@@ -186,8 +186,8 @@ def run(bench: Bench) -> list[dict[str, Any]]:
         seconds = round(time.monotonic() - begun)
         found[name]["seconds"] = seconds
         write_json(bench.out / "gpu.json", found)
-        told = ", ".join(f"{key} {value}" for key, value in found[name].items() if key != "seconds")
-        rows.append({"part": name, "found": told, "seconds": seconds})
+        facts = ", ".join(f"{key} {value}" for key, value in found[name].items() if key != "seconds")
+        rows.append({"part": name, "found": facts, "seconds": seconds})
     return rows
 
 

@@ -1,4 +1,4 @@
-"""What training on few clips makes of a detector: cross-validations from one network, beside that network as it is.
+"""What training on few clips makes of a detector: cross-validations from one network, and that network as it is.
 
     python -m benchmarks.learning FACES --out OUT [--weights FILE] [--part NAME=REGEX …] [--controls VIDEOS LITE0]
 
