@@ -76,6 +76,7 @@ def start(videos, bundle, out, *more):
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
 
 
@@ -117,7 +118,7 @@ def test_ctrl_c_prints_one_sentence_and_leaves_nothing_running(tmp_path, videos,
     """Of so many videos that it cannot be done before the signal arrives, however busy the machine is."""
     out = tmp_path / "s.csv"
     for path in sorted(videos.iterdir()):
-        for copy in range(100):
+        for copy in range(10):
             os.link(path, videos / f"again{copy}-{path.name}")
     process = start(videos, bundle, out, "--workers", "1")
     while process.poll() is None and not lines(out.with_suffix(".journal.jsonl")):
@@ -129,7 +130,7 @@ def test_ctrl_c_prints_one_sentence_and_leaves_nothing_running(tmp_path, videos,
         text
     )  # after the summary of the input
     assert left_running(process.pid) == []
-    assert len(read_submission(out)) == 101 * 12
+    assert len(read_submission(out)) == 11 * 12
     assert out.with_suffix(".journal.jsonl").exists()
 
 
