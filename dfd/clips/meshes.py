@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dfd.faces.mesh import POINTS, face_mesh
+from dfd.types import Rgb
 
-Picture = NDArray[np.uint8]
 Mesh = NDArray[np.float32]
-Mesher = Callable[[Picture, NDArray[np.floating], Path], Mesh | None]
+Mesher = Callable[[Rgb, NDArray[np.floating], Path], Mesh | None]
 """Locates the mesh (468,2) of a face: faces/mesh.face_mesh, or the same out of a file."""
 
 ROW = 4096
@@ -32,7 +32,7 @@ class MeshFile:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def mesh(self, row: int, image: Picture, landmarks: NDArray[np.floating], weights: Path) -> Mesh | None:
+    def mesh(self, row: int, image: Rgb, landmarks: NDArray[np.floating], weights: Path) -> Mesh | None:
         """The mesh as face_mesh returns it, for the picture (H,W,3) uint8 that has row `row`, counted from 0."""
         about = crc32(np.ascontiguousarray(landmarks).data, crc32(np.ascontiguousarray(image).data))
         kept = self._read(row, about)

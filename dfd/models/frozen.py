@@ -18,9 +18,9 @@ PAIRS: dict[type[nn.Module], tuple[tuple[str, str], ...]] = {
 
 
 def fold_frozen(network: nn.Module) -> None:
-    """Let frozen convolutions of EfficientNets do their normalisation's work, within float rounding (1e-6).
+    """Fold frozen batch normalisation into the convolutions of EfficientNets, within float rounding (1e-6).
 
-    Weights and names of `network` stay as they are; only what its modules compute is exchanged. Call it after the
+    Weights and names of `network` stay as they are; only the forward functions change. Call it after the
     weights are loaded and train() has put frozen layers in eval mode. Weights that are loaded later have no effect on
     these layers.
     """

@@ -6,8 +6,8 @@ leaving whole sets out: fitted on the others, scored on the one left out. The me
 labels do not affect its probabilities, not even by the choice of the way. Few numbers are fitted: one per run.
 
 A run also knows the kind of fakes that it was trained on, in a set that it has never seen. In use some fakes are of a
-kind that no run knows. So the temperature is fitted on each set twice: as the blend scores it, and as if the runs that
-know its kind of fakes had given logits of 0.
+kind that no run knows. So the temperature is fitted on each set twice: as the blend scores it, and with logits of 0
+from the runs that know its kind of fakes.
 """
 
 from collections.abc import Callable, Sequence
@@ -44,7 +44,7 @@ class JudgedSet:
     known: tuple[bool, ...] = ()
 
     def views(self, weights: Sequence[float]) -> list[Floats]:
-        """Logits (N,) of the runs' blend; if only some runs know these fakes, also as if those had said nothing.
+        """Logits (N,) of the runs' blend; if only some runs know these fakes, also with those runs' logits set to 0.
 
         >>> of = JudgedSet("a", np.array([[4.0, 1.0]]), np.array([1]), ("x",), known=(True, False))
         >>> [view.tolist() for view in of.views([0.5, 0.5])]
