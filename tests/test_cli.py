@@ -200,6 +200,15 @@ def test_a_single_video_needs_no_option_and_leaves_no_file(capsys, shipped, smal
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_detector_without_information_says_so(capsys, shipped, small_dataset):
+    made = json.loads((shipped / "bundle.json").read_text())
+    made["rule"]["calibration"]["scale"] = 0.0
+    (shipped / "bundle.json").write_text(json.dumps(made))
+    status, text, error = dfd(capsys, "predict", small_dataset / "real0.mp4")
+    assert (status, text.startswith("real0.mp4: 0.50")) == (0, True)
+    assert f"{shipped} gives every video the same probability: its networks were no better than chance.\n" in error
+
+
 def test_a_submission_of_only_one_half_is_a_failure(capsys, tmp_path):
     write_bundle(tmp_path / "bundle", [checkpoint(tmp_path / "m.ckpt", 5)])
     (tmp_path / "in").mkdir()

@@ -180,6 +180,8 @@ def predict(videos: Videos, /, *, options: PredictOptions = PredictOptions()) ->
         if other := drifted(info.versions):
             holds = "" if options.force else "; its golden answers hold here"
             show.tell(f"{detector} was made with {', '.join(other)}{holds}.")
+        if info.rule.calibration.constant:
+            show.tell(f"{detector} gives every video the same probability: its networks were no better than chance.")
         return loaded
 
     with (

@@ -38,6 +38,15 @@ class Calibration(Config):
     knots: tuple[tuple[float, float], ...] = Field((), description="(logit, probability) of an isotonic fit")
     limit: float = Field(0.01, ge=0, lt=0.5, description="least distance of a probability from 0 and 1")
 
+    @property
+    def constant(self) -> bool:
+        """Whether every logit has the same probability, because the logits it was fitted on carried no information.
+
+        >>> Calibration(scale=0.0).constant, Calibration(knots=((-1.0, 0.2), (1.0, 0.6))).constant
+        (True, False)
+        """
+        return len({p for _, p in self.knots}) == 1 if self.knots else self.scale == 0
+
     def probability(self, value: float) -> float:
         """The probability of a fake for the logit `value`, in [limit, 1 - limit]."""
         if self.knots:

@@ -103,7 +103,7 @@ class Footage:
     def caveats(self) -> tuple[str, ...]:
         """Caveats for viewers: Display's, and whether the file is truncated."""
         promised, lost = self._index.promised, self._index.promised - self._index.shown
-        cut = lost >= max(1.0, self.fps)  # containers are often wrong by a few frames
+        cut = lost >= min(self.fps, max(3.0, promised / 10))  # containers are often wrong by a few frames
         return (
             *self.display.caveats,
             *([f"cut short: {lost} of {promised} frames are not in the file"] if cut else []),
