@@ -57,7 +57,11 @@ def test_every_dfd_command_parses(command, tmp_path, monkeypatch):
     if len(words) == 1:  # "dfd train" in a sentence
         assert name in app, command
         return
-    known = {option for argument in app[name].assemble_argument_collection() for option in argument.names}
+    arguments = app[name].assemble_argument_collection()
+    known = {option for argument in arguments for option in argument.names}
+    if not words[1].startswith("--"):  # whole: "dfd faces --margin" names an option
+        missing = [a.names for a in arguments if a.required and a.name.startswith("--") and not {*a.names} & {*words}]
+        assert not missing, (command, missing)
     for word in words[1:]:
         if word.startswith("--"):
             assert word.split("=")[0] in known | {"--help", "--version"}, (command, word)
