@@ -1,10 +1,12 @@
 """What training on few clips makes of a detector: cross-validations from one network, and that network as it is.
 
-    python -m benchmarks.learning FACES --out OUT [--weights FILE] [--part NAME=REGEX …] [--controls VIDEOS LITE0]
+    python -m benchmarks.learning FACES --out OUT [--weights FILE] [--people FILE] [--part NAME=REGEX …]
+        [--controls VIDEOS LITE0]
 
 Every row is a `dfd crossval` that is run as it is printed, in the same folds; finished rows are kept. The last rows are
 networks of clips, trained with self-blended fakes that change over time, and `frame` trained alike, which they must
-beat. --part adds a column: the AUC on the videos whose names match. OUT/learning.md is the report.
+beat. --people, a file of `dfd weights identity`, keeps videos that show one face in one fold. --part adds a column:
+the AUC on the videos whose names match. OUT/learning.md is the report.
 """
 
 import argparse
@@ -43,13 +45,16 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
 """Name of each row, its recipe and what it changes. Margin and size are those of the network that it starts from."""
 
 
-def command(faces: Path, name: str, weights: Path, out: Path) -> list[str]:
-    """The `dfd crossval` of a row."""
+def command(faces: Path, name: str, weights: Path, out: Path, people: Path | None) -> list[str]:
+    """The `dfd crossval` of a row. people: weights that tell faces apart, for folds of other people."""
     recipe, changes = ROWS[name]
     clip = load_model(weights)[1].clip
     given = {"recipe": recipe, "model.weights": weights, "clip.margin": clip.margin, "clip.size": clip.size, **changes}
     words = [part for key, value in given.items() for part in (f"--{key}", f"{value}")]
-    folds = ["--zero-shot", "--folds", "5"] if name == START else ["--folds-of", f"{out / place(START)}"]
+    folds = ["--folds-of", f"{out / place(START)}"]
+    if name == START:
+        folds = ["--zero-shot", "--folds", "5"]
+        folds += ["--groups", "identity", "--identity-weights", f"{people}"] if people else []
     return ["crossval", f"{faces}", *words, *folds, "--track", "none", "--out", f"{out / place(name)}"]
 
 
@@ -62,11 +67,11 @@ def place(name: str) -> str:
     return re.sub(r"\W+", "-", name).strip("-")
 
 
-def predictions(faces: Path, name: str, weights: Path, out: Path) -> OutOfFold:
+def predictions(faces: Path, name: str, weights: Path, out: Path, people: Path | None) -> OutOfFold:
     """The out-of-fold predictions of a row; runs its command if they are missing."""
     run = out / place(name)
     if not (run / "score.json").is_file():
-        words = command(faces, name, weights, out)
+        words = command(faces, name, weights, out, people)
         print(f"dfd {shlex.join(words)}", flush=True)
         subprocess.run([sys.executable, "-m", "dfd", *words], check=True, stdout=subprocess.DEVNULL)
     found = read_oof(run)
@@ -126,20 +131,22 @@ def main() -> None:
     parser.add_argument("faces", type=Path, help="a labelled dataset of dfd faces, of videos")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--weights", type=Path, default=shipped() / "member-1.pt", help="the network to start from")
+    parser.add_argument("--people", type=Path, help="weights that tell faces apart: folds of other people")
     parser.add_argument("--part", action="append", default=[], metavar="NAME=REGEX")
     parser.add_argument("--row", action="append", choices=list(ROWS), help="only these rows, and the first")
     parser.add_argument("--controls", nargs=2, type=Path, metavar=("VIDEOS", "LITE0"), help="also run the controls")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     names = [name for name in ROWS if name == START or not asked.row or name in asked.row]
-    found = {name: predictions(asked.faces, name, asked.weights, asked.out) for name in names}
+    given = (asked.weights, asked.out, asked.people)
+    found = {name: predictions(asked.faces, name, *given) for name in names}
     parts = dict(part.partition("=")[::2] for part in asked.part)
     rows = [row(name, of, found[START], parts) for name, of in found.items()]
     checks = []
     if asked.controls:
         videos, lite0 = asked.controls
         checks = controls.measure(asked.faces, videos, lite0, asked.out)
-    commands = [f"    dfd {shlex.join(command(asked.faces, name, asked.weights, asked.out))}" for name in names]
+    commands = [f"    dfd {shlex.join(command(asked.faces, name, *given))}" for name in names]
     (asked.out / "learning.md").write_text(report(rows, checks, commands), encoding="utf-8")
     print("\n".join(markdown(rows)))
     print(f"Wrote {asked.out / 'learning.md'}.")

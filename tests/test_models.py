@@ -18,7 +18,9 @@ from dfd.models.layers import ACTIVATIONS
 from dfd.models.recurrent import GatedAttention
 
 from timm.layers import DropPath  # isort: skip  # after dfd, which makes torchvision importable
+from timm.models import build_model_with_cfg, generate_default_cfgs, register_model  # isort: skip
 from timm.models._registry import get_deprecated_models  # isort: skip
+from timm.models.resnet import BasicBlock, ResNet  # isort: skip
 from torchvision.models import video  # isort: skip
 
 pytestmark = pytest.mark.slow
@@ -197,6 +199,25 @@ def test_every_old_timm_name_is_known_or_refused_with_a_reason() -> None:
 def test_a_network_is_built_by_its_old_name() -> None:
     old, new = (small("frame", backbone=name) for name in ("ssl_resnet18", "resnet18"))
     assert old.state_dict().keys() == new.state_dict().keys()
+
+
+MEAN = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+default_cfgs = generate_default_cfgs({"own_resnet": {**MEAN, "first_conv": "conv1", "classifier": "fc"}})
+
+
+@register_model
+def own_resnet(pretrained: bool = False, **options: Any) -> nn.Module:
+    """A network that timm lacks, added as CONTRIBUTING says; register_model finds its default_cfgs in this module."""
+    shape = {"block": BasicBlock, "layers": (1, 1, 1, 1), "channels": (4, 8, 8, 16)}
+    return build_model_with_cfg(ResNet, "own_resnet", pretrained, **shape, **options)
+
+
+@pytest.mark.parametrize("name", [name for name in BACKBONED if name != "inflated"])  # which needs an EfficientNet
+def test_a_network_registered_with_timm_is_a_backbone(name: str) -> None:
+    model = small(name, backbone="own_resnet", freeze="stem").train()
+    model(noise(2)).sum().backward()
+    learns = {p.requires_grad: p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters()}
+    assert learns == {True: True, False: False}
 
 
 def test_a_setting_unsupported_by_the_backbone_is_named() -> None:
