@@ -112,7 +112,7 @@ def train(faces: Folders, /, *, options: TrainOptions) -> None:
             data.note(out)
         else:
             fold = cv.Fold(options.fold, options.folds)
-            score = cv.train_fold(data, recipe, fold, out, runtime, options.groups, options.allow_seen)
+            score = cv.train_fold(data, recipe, fold, out, runtime, options.groups)
     if launched().rank:  # the first process prints
         return None
     show.say(f"The model is in {out / fit.CHECKPOINT}, its curve in {out / 'curve.png'} and metrics.csv.")
@@ -153,7 +153,7 @@ def crossval(faces: Folders, /, *, options: CrossvalOptions) -> None:
     if options.zero_shot:
         return _zero_shot(data, recipe, options)
     with _session(options, "crossval") as runtime:
-        made = cv.crossval(data, recipe, options.folds, out, runtime, groups, options.allow_seen)
+        made = cv.crossval(data, recipe, options.folds, out, runtime, groups)
         start = untrained.compare_with_start(data, recipe.model.weights, out, runtime, groups)
         found = robustness.distort(data, out, runtime) if options.distort else {}
     seen = "each scored by a model that has not seen it, nor what it was made from, nor what was made from it"
@@ -175,7 +175,7 @@ def _zero_shot(data: Datasets, recipe: Recipe, options: CrossvalOptions) -> None
     """Score the starting weights without training."""
     weights, out = recipe.model.weights, options.out
     with _session(replace(options, track=NONE), "zero-shot") as runtime:
-        found = untrained.zero_shot(data, recipe, options.folds, out, runtime, options.groups, options.allow_seen)
+        found = untrained.zero_shot(data, recipe, options.folds, out, runtime, options.groups)
     show.say(f"{weights} as it is, without training: {out / 'oof.csv'}, {found['videos']} videos", "bold")
     show.score(found)
     names = " ".join(str(store.folder) for store in data.stores.values())
@@ -216,7 +216,8 @@ def _session(options: TrainingOptions, what: str, nodes: int = 1) -> Iterator[Ru
                 if mirror:
                     mirror.look()
 
-            yield Runtime(report, Runtime.deadline(options.hours), options.devices, nodes)
+            until, seen = Runtime.deadline(options.hours), options.allow_seen
+            yield Runtime(report, until, options.devices, nodes, allow_seen=seen)
     except OutOfTimeError as stopped:
         show.say(f"Stopped: {stopped}. What was learned is in {out}.")
         show.say("Next: the same command again goes on from there.")

@@ -78,6 +78,10 @@ class Datasets:
         return list(found.values())
 
 
+Data = FaceStore | Datasets
+"""One dataset, or several."""
+
+
 def read_mix(text: str | None) -> tuple[float, ...]:
     """Parse the numbers of --mix; empty if it is not given.
 
