@@ -91,6 +91,33 @@ def test_a_contact_sheet_shows_the_training_samples(capsys, small_store, mesh, t
     assert status == 0
     assert f"2 pairs are in {out}" in text
     assert out.stat().st_size > 10_000
+    assert OVALS not in text
+    assert OVALS in dfd(capsys, "sheet", small_store.folder, "--out", out, "--count", 1)[1]
+
+
+RANDOM = "Without --model.weights the network starts from random weights: "
+OVALS = "Without --blend.mesh the masks of self-blended fakes are ovals: `dfd weights mesh --out FILE` writes"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--recipe blend", [f"{RANDOM}`dfd weights imagenet-lite0 --out FILE` writes ImageNet's.", OVALS]),
+        ("--recipe stills", [f"{RANDOM}`dfd weights imagenet-lite0 --out FILE`"]),
+        ("--recipe dfdc-gpu", [f"{RANDOM}`dfd weights imagenet-lite2 --out FILE`"]),
+        ("--recipe dfdc --model.backbone timm/resnet18.a1_in1k", [f"{RANDOM}give a state dict of resnet18."]),
+        ("--recipe gpu --model.name r3d_18", [f"{RANDOM}give a state dict of r3d_18.", OVALS]),
+        ("--recipe tiny --model.name factorized --model.freeze none", []),
+        ("--recipe blend --model.weights none.pt --blend.mesh {mesh}", []),
+    ],
+)
+def test_a_training_says_which_files_it_does_without(capsys, small_store, mesh, tmp_path, options, said):
+    """Too wide a margin stops each command before it trains."""
+    given = [*options.format(mesh=mesh).split(), "--folds", "2", "--clip.margin", "3", "--out", tmp_path / "run"]
+    for command in ("train", "crossval"):
+        status, text, error = dfd(capsys, command, small_store.folder, *given)
+        assert (status, error.count("\n")) == (1, 1)
+        assert [line[: len(start)] for line, start in zip(text.splitlines(), said, strict=True)] == said
 
 
 def test_mesh_weights_are_written(capsys, tmp_path):

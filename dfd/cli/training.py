@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Group, Parameter
 
 from dfd.cli.options import FOLD, FOLDER, FOLDS, HOURS, NEW_FILE, NEW_FOLDER, whole
-from dfd.cli.recipes import SheetSettings, TrainingSettings, chosen
+from dfd.cli.recipes import SheetSettings, TrainingSettings, chosen, missing, missing_mesh
 from dfd.errors import CheckpointError, ConfigError, OutOfTimeError
 from dfd.faces.store import FaceStore
 from dfd.models.checkpoint import read_checkpoint
@@ -104,7 +104,7 @@ def train(faces: Folders, /, *, options: TrainOptions) -> None:
         return print(as_yaml(recipe, "Settings of dfd train"), end="")
     _check_groups(options, options.fold is not None)
     data = _data(faces, options.mix, recipe)
-    _warn_of_margin(recipe)
+    _advise(recipe)
     score = None
     with _session(options, "train", options.nodes) as runtime:
         if options.fold is None:
@@ -127,8 +127,11 @@ def sheet(faces: Annotated[Path, FOLDER], /, *, options: SheetOptions) -> None:
     Args:
         faces: A dataset of dfd faces.
     """
-    drawn = write_sheet(FaceStore.open(faces), chosen(options.settings), options.out, options.count)
+    recipe = chosen(options.settings)
+    drawn = write_sheet(FaceStore.open(faces), recipe, options.out, options.count)
     show.say(f"{drawn} pairs are in {options.out}: each the real face, the fake, and the mask of what is changed.")
+    for line in missing_mesh(recipe):
+        show.say(line)
     name = options.settings.recipe
     show.say(f"Next: dfd train {faces} --recipe {name} with the same options, --model.weights FILE and --out RUN")
 
@@ -148,10 +151,10 @@ def crossval(faces: Folders, /, *, options: CrossvalOptions) -> None:
     if options.settings.print_config:
         return print(as_yaml(recipe, "Settings of dfd crossval"), end="")
     _check_groups(options, folds=True)
-    _warn_of_margin(recipe)
     data = _data(faces, options.mix, recipe)
     if options.zero_shot:
         return _zero_shot(data, recipe, options)
+    _advise(recipe)
     with _session(options, "crossval") as runtime:
         made = cv.crossval(data, recipe, options.folds, out, runtime, groups)
         start = untrained.compare_with_start(data, recipe.model.weights, out, runtime, groups)
@@ -229,6 +232,14 @@ def _session(options: TrainingOptions, what: str, nodes: int = 1) -> Iterator[Ru
             mirror.finish()
             if mirror.trouble:
                 show.say(mirror.trouble)
+
+
+def _advise(recipe: Recipe) -> None:
+    """Print what the training does without, and a margin that does not fit its weights, in the first process alone."""
+    if not launched().rank:
+        for line in missing(recipe):
+            show.say(line)
+        _warn_of_margin(recipe)
 
 
 def _warn_of_margin(recipe: Recipe) -> None:
