@@ -56,6 +56,15 @@ def test_the_command_list_quotes_the_docstrings(path):
     assert (function.__doc__ or "").splitlines()[0] == COMMANDS[path]
 
 
+@pytest.mark.parametrize("path", COMMANDS)
+def test_the_help_of_a_command_shows_its_whole_docstring(capsys, path):
+    module, name = path.split(":")
+    doc = getattr(importlib.import_module(f"dfd.cli.{module}"), name).__doc__
+    shown = " ".join(dfd(capsys, name, "--help")[1].split())
+    for paragraph in doc.partition("Args:")[0].replace("`", "").split("\n\n"):
+        assert " ".join(paragraph.split()) in shown
+
+
 def test_help_lists_every_setting_and_recipe(capsys):
     status, out, _ = dfd(capsys, "crossval", "--help")
     assert status == 0
