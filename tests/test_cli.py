@@ -373,7 +373,7 @@ def test_two_runs_on_the_same_folds_are_packed_into_one_bundle(capsys, small_sto
     status, text, _ = dfd(capsys, "bundle", first, second, "--out", tmp_path / "bundle")
     assert status == 0
     assert "balanced log loss alone" in text
-    assert "Why: equal weights: it takes three folds" in text
+    assert "Why: equal weights: testing another choice takes three folds" in text
     assert "4 models in" in text
     assert dfd(capsys, "audit", small_store.folder, "--folds", 2, "--folds-of", first, "--threshold", 1.0)[0] == 0
     assert dfd(capsys, "crossval", small_store.folder, "--out", other, *seed)[0] == 0
@@ -451,8 +451,8 @@ def test_two_runs_on_the_same_folds_are_packed_into_one_bundle(capsys, small_sto
         (["predict", "{videos}/real0.mp4"], 1, "this dfd has no shipped detector: give --bundle FOLDER"),
         (["predict", "{tmp}/none.mp4"], 1, "none.mp4 is not there"),
         (["predict", "{videos}", "--bundle", "{old}", "--out", "{tmp}/out"], 1, "format 3, the one that this version"),
-        (["faces", "{videos}", "--out", "{old}"], 1, "old is of format 1, and this version reads 4: build it anew"),
-        (["audit", "{old}"], 1, "old is of format 1, and this version reads 4: build it anew with `dfd faces`"),
+        (["faces", "{videos}", "--out", "{old}"], 1, "old is of format 1, and this version reads 4: build it again"),
+        (["audit", "{old}"], 1, "old is of format 1, and this version reads 4: build it again with `dfd faces`"),
         (
             ["report", "{tmp}/empty", "--out", "{tmp}/out.html"],
             1,

@@ -17,11 +17,11 @@ from dfd.scoring.ledger import record_submission
 from dfd.scoring.seen import seen_before, shown
 from dfd.scoring.submission import (
     compare_submissions,
+    describe_missing,
+    describe_unlabelled,
     loss_by_status,
     read_submission,
     score_submission,
-    told_missing,
-    told_unlabelled,
     validate_submission,
 )
 from dfd.videos.labels import read_truth
@@ -95,8 +95,8 @@ def score(
     else:
         warnings = [warning] if labels is None and (warning := seen.warning()) else []
     files = [submission, against] if against else [submission]
-    missing = [words for file in files if (words := told_missing(file, known))]
-    warnings += [*missing, *(words for file in files if (words := told_unlabelled(file, known)))]
+    missing = [words for file in files if (words := describe_missing(file, known))]
+    warnings += [*missing, *(words for file in files if (words := describe_unlabelled(file, known)))]
     result = score_submission(submission, known, groups)
     if report:
         result["by_status"] = loss_by_status(submission, known, _statuses(report, about))

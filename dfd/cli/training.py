@@ -222,7 +222,7 @@ def _session(options: TrainingOptions, what: str, nodes: int = 1) -> Iterator[Ru
             until, seen = Runtime.deadline(options.hours), options.allow_seen
             yield Runtime(report, until, options.devices, nodes, allow_seen=seen)
     except OutOfTimeError as stopped:
-        show.say(f"Stopped: {stopped}. What was learned is in {out}.")
+        show.say(f"Stopped: {stopped}. The training so far is in {out}.")
         show.say("Next: the same command again goes on from there.")
         raise SystemExit(0) from None
     finally:

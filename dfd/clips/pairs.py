@@ -50,7 +50,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Turns:
-    """Which videos form each pair of an epoch. Each video of the larger class has `slices` pairs, in any case.
+    """Which two videos form each pair of an epoch. Each video of the larger class is in `slices` pairs.
 
     reals, fakes: number of videos. made: share of pairs whose fake is made from the real clip; when fakes outnumber
     reals these pairs are added. borrowed: the real videos come from other datasets, and the fakes then count as the
@@ -66,7 +66,7 @@ class Turns:
 
     @property
     def fakes_lead(self) -> bool:
-        """Whether the fakes are the larger class, so that the other side of a pair is free."""
+        """Whether the fakes are the larger class, so that any real video may be their partner."""
         return self.borrowed or self.fakes >= self.reals
 
     def __len__(self) -> int:

@@ -131,13 +131,13 @@ def _check_batch(recipe: Recipe, together: int, devices: int) -> None:
     if batch < together * devices:
         shared = f" on each of {devices} devices" if devices > 1 else ""
         raise ConfigError(
-            f"batch is {batch}, less than the {together} clips that come together{shared}: raise it, or lower "
+            f"batch is {batch}, less than the {together} clips that are loaded together{shared}: raise it, or lower "
             f"per_load, {recipe.train.per_load}"
         )
     if batch // together % devices:
         raise ConfigError(
-            f"batch is {batch}, {batch // together} times the {together} clips that come together, which {devices} "
-            f"devices cannot share alike: make it a multiple of {together * devices}"
+            f"batch is {batch}, {batch // together} times the {together} clips that are loaded together, which "
+            f"{devices} devices cannot share alike: make it a multiple of {together * devices}"
         )
 
 

@@ -69,7 +69,9 @@ def _of_one(
     if labels == {0} and others and config.self_blend:
         recipe = recipe.replace(train=config.replace(self_blend=1))
     if labels == {1} and config.self_blend == 1:
-        raise ConfigError("it has fakes alone, and with self_blend 1 all fakes are made: leave it out, or lower that")
+        raise ConfigError(
+            "it has only fakes, and self_blend 1 makes all fakes of real videos: leave it out, or lower self_blend"
+        )
     return PairDataset(own, clip_recipe(recipe), reals, meshes), 0.5
 
 

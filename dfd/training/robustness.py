@@ -40,7 +40,7 @@ def distort(store: Data, run: Path, runtime: Runtime = PLAIN) -> dict[str, dict[
     records = {record.video: record for record in data.records()}
     lacking = [name for name in oof.folds["filename"] if name not in records]
     if lacking:
-        raise ConfigError(f"{data} has no {lacking[0]!r}, which {run} is of: name the dataset that it is of")
+        raise ConfigError(f"{data} has no {lacking[0]!r}, which {run} has: name the dataset of that run")
     clean, total = run / "oof.csv", len(DISTORTIONS) * len(oof.folds)
     (run / "distort").mkdir(exist_ok=True)
     seen = {SEEN: oof.seen}
