@@ -378,7 +378,7 @@ def test_two_runs_on_the_same_folds_are_packed_into_one_bundle(capsys, small_sto
     assert dfd(capsys, "audit", small_store.folder, "--folds", 2, "--folds-of", first, "--threshold", 1.0)[0] == 0
     assert dfd(capsys, "crossval", small_store.folder, "--out", other, *seed)[0] == 0
     status, _, error = dfd(capsys, "bundle", first, other, "--out", tmp_path / "none")
-    assert (status, "are over other folds" in error) == (1, True), error
+    assert (status, "have different folds" in error) == (1, True), error
     assert not (tmp_path / "none").exists()
 
 

@@ -111,7 +111,7 @@ def score(
         for warning in warnings:
             show.say(f"Warning: {warning}.", "yellow")
     if missing and not partial:
-        raise SubmissionError(f"{missing[0]}; the score is of a part, and --partial says that this is meant")
+        raise SubmissionError(f"{missing[0]}; this score leaves those out; give --partial if that is intended")
 
 
 def _show_score(result: Mapping[str, Any], submission: Path, against: Path | None, public: bool) -> None:
@@ -148,8 +148,7 @@ def _seen_before(
     identity = sha256(bundle / "bundle.json")
     if maker not in ("", identity):
         raise SubmissionError(
-            f"the report is of a prediction by bundle {maker[:12]}…, and {bundle} is {identity[:12]}…: "
-            "name the bundle that made it"
+            f"the report names bundle {maker[:12]}…, and {bundle} is {identity[:12]}…: name the bundle that made it"
         )
     seen, names = read_seen(bundle), list(groups)
     if not seen:

@@ -190,7 +190,9 @@ def _check_groups(options: TrainingOptions, folds: bool) -> None:
     """Raise ConfigError for a grouping option that would change nothing. folds: whether videos are split into folds."""
     groups = options.groups
     if groups.identity_weights and groups.groups != "identity":
-        raise ConfigError(f"--identity-weights is for --groups identity, not for {groups.groups}: give both")
+        raise ConfigError(
+            f"--identity-weights is for --groups identity, not for {groups.groups}: add that, or leave it out"
+        )
     if groups.folds_of and not folds:
         raise ConfigError("--folds-of is for one fold of a run: add --fold, or leave it out to train on all videos")
 

@@ -149,14 +149,14 @@ def _check_same_folds(first: Path, a: OutOfFold, second: Path, b: OutOfFold) -> 
     again = "give both the same dataset, --folds, --groups and --train.seed"
     if a.folds["filename"].tolist() != b.folds["filename"].tolist():
         odd = sorted(set(a.folds["filename"]) ^ set(b.folds["filename"]))[0]
-        raise ConfigError(f"{first} and {second} are over other videos: {odd!r} is in one of them only; {again}")
+        raise ConfigError(f"{first} and {second} have different videos: {odd!r} is in one of them only; {again}")
     for column in ("label", "fold", "group"):
         differs = (a.folds[column] != b.folds[column]).tolist()
         if any(differs):
             at = differs.index(True)
             name, here, there = a.folds["filename"][at], a.folds[column][at], b.folds[column][at]
             raise ConfigError(
-                f"{first} and {second} are over other folds: {name!r} has {column} {here} in the first and {there} in "
+                f"{first} and {second} have different folds: {name!r} has {column} {here} in the first and {there} in "
                 f"the second; {again}"
             )
     for x, y in zip(a.scores, b.scores, strict=True):
@@ -165,7 +165,7 @@ def _check_same_folds(first: Path, a: OutOfFold, second: Path, b: OutOfFold) -> 
         mine, theirs = (sorted(place for place in places if place[0] in both[0] & both[1]) for places in shown)
         if mine != theirs:
             raise ConfigError(
-                f"{first} and {second} are over other datasets: {x.name!r} shows {len(mine)} faces in the first and "
+                f"{first} and {second} have different datasets: {x.name!r} shows {len(mine)} faces in the first and "
                 f"{len(theirs)} in the second, in the same segments; {again}"
             )
 
