@@ -197,7 +197,7 @@ def test_folders_that_are_not_bundles_are_refused(two, tmp_path):
     with pytest.raises(ConfigError, match="not a bundle"):
         write_bundle(tmp_path, two)
     other = checkpoint(tmp_path / "c.ckpt", 3, FACES.replace(detect_side=640))
-    with pytest.raises(CheckpointError, match=r"c\.ckpt was trained on other faces than .*: bundle them apart"):
+    with pytest.raises(CheckpointError, match=r"c\.ckpt has other settings of faces than .*: make two bundles"):
         write_bundle(tmp_path / "b", [*two, other])
     assert not (tmp_path / "b").exists()
 

@@ -199,7 +199,7 @@ def write_bundle(
     if not checkpoints:
         raise CheckpointError("no checkpoint to bundle: name one run or more")
     if out.exists() and not (out / "bundle.json").is_file() and (out.is_file() or any(out.iterdir())):
-        raise ConfigError(f"{out} is there and not a bundle: name a new folder")
+        raise ConfigError(f"{out} exists and is not a bundle: name a new folder")
     read = [read_checkpoint(path) for path in checkpoints]
     faces = _faces(checkpoints, [header.faces for header, _ in read])
     fitted = fitted or Fitted()
@@ -247,7 +247,7 @@ def _faces(checkpoints: Sequence[Path], configs: Sequence[FacesConfig]) -> Faces
     if faces is None:
         agrees = [widest([configs[0], config]) is not None for config in configs]
         other = checkpoints[agrees.index(False)]
-        raise CheckpointError(f"{other} was trained on other faces than {checkpoints[0]}: bundle them apart")
+        raise CheckpointError(f"{other} has other settings of faces than {checkpoints[0]}: make two bundles")
     return faces
 
 

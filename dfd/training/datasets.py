@@ -70,7 +70,7 @@ class Datasets:
                     first = self.stores[found[record.video].dataset].folder
                     raise ConfigError(
                         f"{record.video!r} is in {first} and in {store.folder}, and folds go by names: build one of "
-                        "them from a folder higher up, which then is part of its names"
+                        "them from the folder above its videos, whose name then begins theirs"
                     )
                 found[record.video] = replace(record, dataset=name)
         if self.blend is not None and not any(record.label == 1 for record in found.values()):
