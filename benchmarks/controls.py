@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from dfd.clips.dataset import ClipRecipe
 from dfd.clips.pairs import PairDataset
 from dfd.faces.records import TrackletRecord, VideoRecord, load_crops
 from dfd.faces.store import FaceStore
@@ -93,9 +94,8 @@ def blended(store: FaceStore, weights: Path, out: Path, ratio: float) -> tuple[f
         train=settings.train.replace(self_blend=1.0, slices=15), blend=settings.blend.replace(ratios=(ratio,))
     )
     model, header = load_model(train(records[:half], store, settings, out / f"blended-{ratio:g}"))
-    pairs = PairDataset(
-        records[half:], header.clip, settings.train.replace(slices=PAIRS), settings.augment, settings.blend
-    )
+    drawn = settings.train.replace(slices=PAIRS)
+    pairs = PairDataset(records[half:], ClipRecipe(header.clip, drawn, settings.augment, settings.blend))
     logits: list[float] = []
     labels: list[float] = []
     for number in range(len(pairs)):

@@ -10,7 +10,7 @@ from dfd.errors import CheckpointError, ConfigError, StoreError
 from dfd.faces.detect import Detector
 from dfd.faces.recorder import in_memory
 from dfd.faces.tracklets import FacesConfig
-from dfd.inference.bundle import Bundle, Earned, load_bundle, write_bundle
+from dfd.inference.bundle import Bundle, Fitted, load_bundle, write_bundle
 from dfd.inference.info import read_seen
 from dfd.models import ModelConfig
 from dfd.models.checkpoint import Header, build_model, read_checkpoint, write_checkpoint
@@ -104,7 +104,7 @@ def test_frame_networks_read_the_same_frames_at_any_margin():
 
 
 def test_weights_apply_where_members_overlap(two, video, tmp_path):
-    write_bundle(tmp_path / "b", two, Earned(weights=(3.0, 1.0)))
+    write_bundle(tmp_path / "b", two, Fitted(weights=(3.0, 1.0)))
     bundle = load_bundle(tmp_path / "b")
     alone = [logits_of(Bundle(bundle.info, (member,)), video).faces for member in bundle.members]
     assert logits_of(bundle, video).faces == over_members(alone, [3.0, 1.0])
@@ -112,7 +112,7 @@ def test_weights_apply_where_members_overlap(two, video, tmp_path):
 
 def test_the_decision_rule_is_stored(two, tmp_path):
     rule = Rule(calibration=Calibration(scale=0.5, offset=1.0))
-    write_bundle(tmp_path / "b", two, Earned(rule, "fitted", {"log_loss": 0.5}))
+    write_bundle(tmp_path / "b", two, Fitted(rule, "fitted", {"log_loss": 0.5}))
     bundle = load_bundle(tmp_path / "b")
     assert bundle.info.rule == rule
     assert bundle.info.score == {"log_loss": 0.5}
@@ -197,7 +197,7 @@ def test_folders_that_are_not_bundles_are_refused(two, tmp_path):
     with pytest.raises(ConfigError, match="not a bundle"):
         write_bundle(tmp_path, two)
     other = checkpoint(tmp_path / "c.ckpt", 3, FACES.replace(detect_side=640))
-    with pytest.raises(CheckpointError, match=r"c\.ckpt was trained on other faces than .*: bundle them apart"):
+    with pytest.raises(CheckpointError, match=r"c\.ckpt has other settings of faces than .*: make two bundles"):
         write_bundle(tmp_path / "b", [*two, other])
     assert not (tmp_path / "b").exists()
 
@@ -234,7 +234,7 @@ def test_another_library_release_is_refused_even_with_equal_outputs(two, tmp_pat
     about = info.model_dump(mode="json")
     about["versions"][library] = version
     (tmp_path / "b" / "bundle.json").write_text(json.dumps(about))
-    here = re.escape(f"b was made with {library} {version} (here {versions()[library]}), which may answer otherwise: ")
+    here = re.escape(f"b was made with {library} {version} (here {versions()[library]}), which may give other scores: ")
     with pytest.raises(CheckpointError, match=here + "install .* or take --force"):
         load_bundle(tmp_path / "b")
     assert len(load_bundle(tmp_path / "b", force=True).members) == 2

@@ -56,6 +56,15 @@ def test_the_command_list_quotes_the_docstrings(path):
     assert (function.__doc__ or "").splitlines()[0] == COMMANDS[path]
 
 
+@pytest.mark.parametrize("path", COMMANDS)
+def test_the_help_of_a_command_shows_its_whole_docstring(capsys, path):
+    module, name = path.split(":")
+    doc = getattr(importlib.import_module(f"dfd.cli.{module}"), name).__doc__
+    shown = " ".join(dfd(capsys, name, "--help")[1].split())
+    for paragraph in doc.partition("Args:")[0].replace("`", "").split("\n\n"):
+        assert " ".join(paragraph.split()) in shown
+
+
 def test_help_lists_every_setting_and_recipe(capsys):
     status, out, _ = dfd(capsys, "crossval", "--help")
     assert status == 0
@@ -91,6 +100,33 @@ def test_a_contact_sheet_shows_the_training_samples(capsys, small_store, mesh, t
     assert status == 0
     assert f"2 pairs are in {out}" in text
     assert out.stat().st_size > 10_000
+    assert OVALS not in text
+    assert OVALS in dfd(capsys, "sheet", small_store.folder, "--out", out, "--count", 1)[1]
+
+
+RANDOM = "Without --model.weights the network starts from random weights: "
+OVALS = "Without --blend.mesh the masks of self-blended fakes are ovals: `dfd weights mesh --out FILE` writes"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--recipe blend", [f"{RANDOM}`dfd weights imagenet-lite0 --out FILE` writes ImageNet's.", OVALS]),
+        ("--recipe stills", [f"{RANDOM}`dfd weights imagenet-lite0 --out FILE`"]),
+        ("--recipe dfdc-gpu", [f"{RANDOM}`dfd weights imagenet-lite2 --out FILE`"]),
+        ("--recipe dfdc --model.backbone timm/resnet18.a1_in1k", [f"{RANDOM}give a state dict of resnet18."]),
+        ("--recipe gpu --model.name r3d_18", [f"{RANDOM}give a state dict of r3d_18.", OVALS]),
+        ("--recipe tiny --model.name factorized --model.freeze none", []),
+        ("--recipe blend --model.weights none.pt --blend.mesh {mesh}", []),
+    ],
+)
+def test_a_training_says_which_files_it_does_without(capsys, small_store, mesh, tmp_path, options, said):
+    """Too wide a margin stops each command before it trains."""
+    given = [*options.format(mesh=mesh).split(), "--folds", "2", "--clip.margin", "3", "--out", tmp_path / "run"]
+    for command in ("train", "crossval"):
+        status, text, error = dfd(capsys, command, small_store.folder, *given)
+        assert (status, error.count("\n")) == (1, 1)
+        assert [line[: len(start)] for line, start in zip(text.splitlines(), said, strict=True)] == said
 
 
 def test_mesh_weights_are_written(capsys, tmp_path):
@@ -346,12 +382,12 @@ def test_two_runs_on_the_same_folds_are_packed_into_one_bundle(capsys, small_sto
     status, text, _ = dfd(capsys, "bundle", first, second, "--out", tmp_path / "bundle")
     assert status == 0
     assert "balanced log loss alone" in text
-    assert "Why: equal weights: it takes three folds" in text
+    assert "Why: equal weights: testing another choice takes three folds" in text
     assert "4 models in" in text
     assert dfd(capsys, "audit", small_store.folder, "--folds", 2, "--folds-of", first, "--threshold", 1.0)[0] == 0
     assert dfd(capsys, "crossval", small_store.folder, "--out", other, *seed)[0] == 0
     status, _, error = dfd(capsys, "bundle", first, other, "--out", tmp_path / "none")
-    assert (status, "are over other folds" in error) == (1, True), error
+    assert (status, "have different folds" in error) == (1, True), error
     assert not (tmp_path / "none").exists()
 
 
@@ -424,8 +460,8 @@ def test_two_runs_on_the_same_folds_are_packed_into_one_bundle(capsys, small_sto
         (["predict", "{videos}/real0.mp4"], 1, "this dfd has no shipped detector: give --bundle FOLDER"),
         (["predict", "{tmp}/none.mp4"], 1, "none.mp4 is not there"),
         (["predict", "{videos}", "--bundle", "{old}", "--out", "{tmp}/out"], 1, "format 3, the one that this version"),
-        (["faces", "{videos}", "--out", "{old}"], 1, "old is of format 1, and this version reads 4: build it anew"),
-        (["audit", "{old}"], 1, "old is of format 1, and this version reads 4: build it anew with `dfd faces`"),
+        (["faces", "{videos}", "--out", "{old}"], 1, "old is of format 1, and this version reads 4: build it again"),
+        (["audit", "{old}"], 1, "old is of format 1, and this version reads 4: build it again with `dfd faces`"),
         (
             ["report", "{tmp}/empty", "--out", "{tmp}/out.html"],
             1,

@@ -73,7 +73,7 @@ class TestAPart:
         words = f"{path} has 398 of 400 labelled videos: no row for {names[0]!r}, {names[1]!r}"
         status, text, error = dfd(capsys, "score", path)
         assert (status, error.count("\n")) == (1, 1)
-        assert f"dfd: {words}; the score is of a part, and --partial says that this is meant" in error
+        assert f"dfd: {words}; this score leaves those out; give --partial if that is intended" in error
         assert "398 videos" in text
         assert f"Warning: {words}." in " ".join(text.split())
         status, text, error = dfd(capsys, "score", path, "--json")
@@ -157,7 +157,7 @@ class TestWhatTheBundleHasSeen:
             report.write_text(json.dumps({"bundle": seen, "fell_back": []}))
             status, _, error = dfd(capsys, "score", halves, "--report", report, "--bundle", bundle)
             assert status == wanted
-        assert f"by bundle 111111111111…, and {bundle} is {sha256[:12]}…" in error
+        assert f"names bundle 111111111111…, and {bundle} is {sha256[:12]}…" in error
 
     def test_own_labels_of_training_videos_are_flagged(self, capsys, tmp_path):
         labels = write(tmp_path / "labels.csv", [("a.mp4", 0), ("b.mp4", 1)])

@@ -6,7 +6,7 @@ import torch
 
 from dfd.clips.augment import NOTHING, AugmentConfig
 from dfd.clips.balance import Balance, DrawConfig
-from dfd.clips.dataset import EpochSampler, SliceDataset, a_tracklet, collate, load_clips, scored_clips
+from dfd.clips.dataset import ClipRecipe, EpochSampler, SliceDataset, a_tracklet, collate, load_clips, scored_clips
 from dfd.clips.sampling import ClipConfig, ScoredClips, middle_clip
 from dfd.errors import StoreError
 from dfd.faces.recorder import in_memory
@@ -19,7 +19,7 @@ SHARE = Balance(real=5, fake=2, prior=2 / 7)
 
 
 def slices(videos, seed=0, augment=NOTHING):
-    return SliceDataset(videos, CONFIG, SHARE, DrawConfig(per_load=2, seed=seed), augment)
+    return SliceDataset(videos, ClipRecipe(CONFIG, DrawConfig(per_load=2, seed=seed), augment), SHARE)
 
 
 @pytest.fixture

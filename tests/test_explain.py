@@ -114,7 +114,7 @@ def test_an_unscorable_video_is_explained_as_far_as_possible(bundle, tmp_path, f
 def test_a_training_video_is_recognized_by_name(bundle, record, face_video, about):
     known = next(name for name in bundle.seen if name.endswith(".jpg"))
     seen = explain(Video(face_video, known), replace(record, video=known), bundle, frames=0)
-    assert seen.score.doubts == ("seen in training: a video of this name is among what the networks learned from",)
+    assert seen.score.doubts == ("seen in training: the networks were trained on a video of this name",)
     assert about.score.doubts == ()
 
 

@@ -229,7 +229,7 @@ def test_clips_wider_than_the_stored_crops_are_refused(videos, small_store, smal
 
 def test_a_batch_smaller_than_one_item_is_refused(videos, small_store, small_recipe, tmp_path):
     small = small_recipe.replace(train=small_recipe.train.replace(batch=3))
-    with pytest.raises(ConfigError, match="batch is 3, less than the 4 clips that come together.*per_load, 2"):
+    with pytest.raises(ConfigError, match="batch is 3, less than the 4 clips that are loaded together.*per_load, 2"):
         train(videos, small_store, small, tmp_path / "run")
 
 

@@ -152,7 +152,7 @@ class TestCheckFolds:
             ({"fold": [0, 1, 1, 1]}, "group 'a' is in folds 0, 1: it must be in one"),
             ({"fold": [0, 1, 1, 1], "group": list("abcd")}, "source 'b' is in folds 0, 1"),
             ({"filename": list("abca"), "group": list("wxyz"), "source": list("wxyz")}, "filename 'a' is in folds"),
-            ({"filename": ["a", "a", "c", "d"]}, "filename 'a' stands twice: name each video once"),
+            ({"filename": ["a", "a", "c", "d"]}, "filename 'a' is listed twice: name each video once"),
             # c is made from b, a fake of a: no column crosses folds, but the chain does
             ({"source": ["a", "a", "b", "d"], "group": list("aacd")}, "group linked by sources, 'a' is in folds 0, 1"),
         ],

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from dfd.clips.augment import AugmentConfig
 from dfd.clips.balance import DrawConfig
-from dfd.clips.blend import BlendConfig
-from dfd.clips.dataset import EpochSampler, TrainingClips
+from dfd.clips.dataset import ClipRecipe, EpochSampler, TrainingClips
 from dfd.clips.joined import JoinedClips
 from dfd.clips.pairs import PairDataset
 from dfd.clips.sampling import ClipConfig
@@ -69,7 +68,7 @@ def test_items_do_not_depend_on_processes_or_resuming(small_store, other_store):
     config = ClipConfig(length=3, size=32, margin=1.3)
     draw, augment = DrawConfig(per_load=1, self_blend=0.3), AugmentConfig(codec=0)
     parts = [
-        PairDataset([r for r in store.records() if r.tracklets], config, draw.replace(seed=n), augment, BlendConfig())
+        PairDataset([r for r in store.records() if r.tracklets], ClipRecipe(config, draw.replace(seed=n), augment))
         for n, store in enumerate((small_store, other_store))
     ]
     data = JoinedClips(parts, [1, 0.5], seed=0)

@@ -82,7 +82,7 @@ def test_changed_settings_restart_with_a_note_and_equal_ones_resume(tmp_path, vi
     assert found(path, videos, tell=notes.append) == {score.name: score for score in SCORES}
     assert notes == []
     assert found(path, videos, {**KEY, **change}, tell=notes.append) == {}
-    assert notes == [f"{path} is of another {named}: those videos are scored again."]
+    assert notes == [f"{path} is from a run with another {named}: its videos are scored again."]
     stopped(path, videos, SCORES[:1], {**KEY, **change})
     assert set(found(path, videos, {**KEY, **change})) == {"a.mp4"}
     assert set(found(path, videos)) == {score.name for score in SCORES}  # the first settings: scores still count

@@ -274,7 +274,7 @@ def test_picture_folders_and_mixed_folders_are_read(tmp_path):
     assert ([video.name for video in found.videos], found.layout) == (["a/c.jpeg", "b.PNG"], "a folder of pictures")
     lay(tmp_path, "d.mp4")
     found = read_folder(tmp_path)
-    assert ([video.name for video in found.videos], found.why) == (["d.mp4"], "beside videos")
+    assert ([video.name for video in found.videos], found.why) == (["d.mp4"], "among videos")
     assert [video.name for video in found.left_out] == ["a/c.jpeg", "b.PNG"]
 
 

@@ -15,6 +15,7 @@ from dfd.inference.info import read_seen
 from dfd.inference.pack import pack_runs
 from dfd.models import ModelConfig
 from dfd.models.checkpoint import read_checkpoint, write_checkpoint
+from dfd.training.clock import Runtime
 from dfd.training.crossval import Fold, crossval, labelled, train_fold
 from dfd.training.fit import CHECKPOINT, train
 from dfd.training.groups import Grouping
@@ -80,7 +81,7 @@ def test_weights_that_saw_the_scored_videos_are_refused_naming_them(small_store,
 
 
 def test_a_score_of_seen_videos_says_so(small_store, first, tmp_path):
-    made = crossval(small_store, begun_from(first), 2, tmp_path / "cv", allow_seen=True)
+    made = crossval(small_store, begun_from(first), 2, tmp_path / "cv", Runtime(allow_seen=True))
     assert made.score["seen_by_weights"] == 4
     assert json.loads((tmp_path / "cv" / "score.json").read_text())["score"]["seen_by_weights"] == 4
 
@@ -96,7 +97,7 @@ def test_a_fold_unseen_by_the_weights_is_accepted(small_store, tmp_path):
         train_fold(small_store, recipe, Fold(1, 2), tmp_path / "c")
     seen = set(read_checkpoint(tmp_path / "a" / CHECKPOINT)[0].videos)
     held = {record.video for record in labelled(small_store)} - set(pd.read_csv(out / "oof.csv")["filename"])
-    score = train_fold(small_store, recipe, Fold(1, 2), tmp_path / "c", allow_seen=True)
+    score = train_fold(small_store, recipe, Fold(1, 2), tmp_path / "c", Runtime(allow_seen=True))
     assert score["seen_by_weights"] == len(held & seen) > 0
 
 
@@ -115,7 +116,7 @@ def test_a_fold_is_scored_with_the_groups_of_its_split(small_store, tmp_path):
 def test_lineage_is_read_from_the_models_themselves(small_store, first, tmp_path):
     """Replacing the weights file does not clear a finished run's lineage."""
     weights = Path(shutil.copy(first, tmp_path / "w.ckpt"))
-    crossval(small_store, begun_from(weights), 2, tmp_path / "cv", allow_seen=True)
+    crossval(small_store, begun_from(weights), 2, tmp_path / "cv", Runtime(allow_seen=True))
     header, tensors = read_checkpoint(first)
     write_checkpoint(weights, header.replace(videos=()), tensors)
     assert crossval(small_store, begun_from(weights), 2, tmp_path / "cv").score["seen_by_weights"] == 4

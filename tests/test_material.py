@@ -65,7 +65,7 @@ def test_fakes_are_paired_with_sources_in_another_dataset(videos, small_recipe):
     assert of_b == {(f"real{n}.mp4", f"b/fake{n}.mp4") for n in range(3)}
     with pytest.raises(ConfigError, match="^a: the training videos are 0 real and 4 fake"):
         training_clips([v for v in videos if v.label == 1], small_recipe, EVEN)
-    with pytest.raises(ConfigError, match="^b: it has fakes alone, and with self_blend 1 all fakes are made"):
+    with pytest.raises(ConfigError, match="^b: it has only fakes, and self_blend 1 makes all fakes of real videos"):
         training_clips([v for v in videos if v.dataset == "a"] + some, made_of(small_recipe, self_blend=1), EVEN)
 
 

@@ -4,10 +4,9 @@ import pytest
 from torch.utils.data import DataLoader
 
 import dfd.clips.meshes
-from dfd.clips.augment import AugmentConfig
 from dfd.clips.balance import DrawConfig
 from dfd.clips.blend import BlendConfig
-from dfd.clips.dataset import EpochSampler, collate, one_thread
+from dfd.clips.dataset import ClipRecipe, EpochSampler, collate, one_thread
 from dfd.clips.meshes import ROW, MeshFile
 from dfd.clips.pairs import PairDataset
 from dfd.clips.sampling import ClipConfig
@@ -97,14 +96,8 @@ def test_training_clips_are_the_same_with_and_without_a_file(photographs, mesh, 
     """Two processes share the file and draw two epochs."""
 
     def epochs(meshes, loaders):
-        clips = PairDataset(
-            photographs,
-            ClipConfig(length=1, size=64, margin=1.25),
-            DrawConfig(per_load=1, slices=2, self_blend=1),
-            AugmentConfig(),
-            BlendConfig(mesh=mesh),
-            meshes=meshes,
-        )
+        clip, draw = ClipConfig(length=1, size=64, margin=1.25), DrawConfig(per_load=1, slices=2, self_blend=1)
+        clips = PairDataset(photographs, ClipRecipe(clip, draw, blend=BlendConfig(mesh=mesh)), meshes=meshes)
         order = EpochSampler(len(clips), seed=0)
         loader = DataLoader(clips, 2, sampler=order, collate_fn=collate, num_workers=loaders, worker_init_fn=one_thread)
         for epoch in range(2):
@@ -120,6 +113,6 @@ def test_training_clips_are_the_same_with_and_without_a_file(photographs, mesh, 
 def test_frames_of_a_video_are_not_kept(small_store, mesh, file):
     videos = [record for record in small_store.records() if record.tracklets]
     clip, draw = ClipConfig(length=2, size=32), DrawConfig(self_blend=1)
-    clips = PairDataset(videos, clip, draw, AugmentConfig(), BlendConfig(mesh=mesh), meshes=file)
+    clips = PairDataset(videos, ClipRecipe(clip, draw, blend=BlendConfig(mesh=mesh)), meshes=file)
     assert clips[0, 0].images.shape == (4, 3, 2, 32, 32)
     assert not file.path.exists()

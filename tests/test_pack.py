@@ -142,10 +142,10 @@ def test_a_member_that_fails_leaves_the_others_weights_in_proportion(runs, tmp_p
 def test_different_folds_are_refused(runs, tmp_path, small_store):
     frame = pd.read_csv(runs[1] / "folds.csv")
     frame.assign(fold=(frame["fold"] + 1) % 3).to_csv(runs[1] / "folds.csv", index=False)
-    with pytest.raises(ConfigError, match=r"b are over other folds: 'broken\.mp4' has fold . in the first and"):
+    with pytest.raises(ConfigError, match=r"b have different folds: 'broken\.mp4' has fold . in the first and"):
         pack_runs(runs, tmp_path / "both")
     frame[frame["filename"] != "broken.mp4"].to_csv(runs[1] / "folds.csv", index=False)
-    with pytest.raises(ConfigError, match=r"over other videos: 'broken\.mp4' is in one of them only"):
+    with pytest.raises(ConfigError, match=r"have different videos: 'broken\.mp4' is in one of them only"):
         pack_runs(runs, tmp_path / "both")
     assert not (tmp_path / "both").exists()
 

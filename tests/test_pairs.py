@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dfd.clips.augment import NOTHING, AugmentConfig
 from dfd.clips.balance import DrawConfig
 from dfd.clips.blend import BlendConfig
-from dfd.clips.dataset import scored_clips
+from dfd.clips.dataset import ClipRecipe, scored_clips
 from dfd.clips.pairs import PairDataset, Turns, same_frames, turn
 from dfd.clips.sampling import ClipConfig
 from dfd.errors import ConfigError, StoreError
@@ -32,7 +32,8 @@ def videos(small_store):
 
 
 def dataset(videos, augment=NOTHING, blend=None, **draw):
-    return PairDataset(videos, CONFIG, DrawConfig(**{"per_load": 2, **draw}), augment, blend or BlendConfig())
+    recipe = ClipRecipe(CONFIG, DrawConfig(**{"per_load": 2, **draw}), augment, blend or BlendConfig())
+    return PairDataset(videos, recipe)
 
 
 def items(data, epoch=0):
@@ -182,7 +183,7 @@ def test_unaligned_faces_are_not_mixed(videos):
 def test_without_augmentation_training_clips_equal_scored_clips(videos):
     still = [video for video in videos if video.video in ("real0.mp4", "fake0.mp4")]
     whole = ClipConfig(length=still[1].tracklets[0].frames, size=48, margin=1.3)
-    data = PairDataset(still, whole, DrawConfig(per_load=1, aligned=0), NOTHING, BlendConfig())
+    data = PairDataset(still, ClipRecipe(whole, DrawConfig(per_load=1, aligned=0), NOTHING))
     assert torch.equal(data[0, 0].images[:1], scored_clips(still[1], whole)[1])
 
 
@@ -246,15 +247,15 @@ def pictures(tmp_path_factory):
 
 def test_a_fake_picture_is_paired_with_any_real_one_of_its_source(pictures):
     """Pairs match by source, the video that a picture was taken from, as picture names differ."""
-    config = ClipConfig(length=1, size=32, margin=1.0)
-    data = PairDataset(pictures, config, DrawConfig(per_load=1, aligned=1), NOTHING, BlendConfig())
+    recipe = ClipRecipe(ClipConfig(length=1, size=32, margin=1.0), DrawConfig(per_load=1, aligned=1), NOTHING)
+    data = PairDataset(pictures, recipe)
     batches = [batch for epoch in range(4) for batch in items(data, epoch)]
     assert len(batches) == 4 * 6
     assert all(batch.names[0][1:] == batch.names[1][1:] for batch in batches)
     fakes_lead = PairDataset(
         [p for p in pictures if p.video != "b0.png"] + [replace(p, video=f"2{p.video}") for p in pictures if p.label],
-        config, DrawConfig(per_load=1, aligned=1), NOTHING, BlendConfig(),
-    )  # fmt: skip
+        recipe,
+    )
     assert fakes_lead.turns.fakes_lead
     pairs = {batch.names for epoch in range(8) for batch in items(fakes_lead, epoch)}
     assert {real for real, fake in pairs if fake == "f1.png"} == {"a1.png", "b1.png"}
@@ -264,7 +265,7 @@ def test_paired_pictures_get_the_same_augmentation(pictures):
     config = ClipConfig(length=1, size=48, margin=1.0)
     strong = AugmentConfig(flip=0.5, zoom=0.2, colour=1, noise=1, jpeg=0, reduce=0, codec=0)
     some = [picture for picture in pictures if not picture.video.startswith("b")]
-    data = PairDataset(some, config, DrawConfig(per_load=1, aligned=1), strong, BlendConfig())
+    data = PairDataset(some, ClipRecipe(config, DrawConfig(per_load=1, aligned=1), strong))
     for batch in items(data, 2):
         assert batch.images.shape == (2, 3, 1, 48, 48)
         real, fake = batch.images[:, :, 0].int()

@@ -307,7 +307,9 @@ def test_another_setting_or_bundle_restarts_with_a_note(tmp_path, bundle, known,
         (bundle / "bundle.json").write_text(info.replace(rule_reason="another").text())
     again = made(known, bundle, tmp_path / "s.csv", settings, tell=notes.append)
     assert again.resumed == 0
-    assert notes == [f"{tmp_path / 's.journal.jsonl'} is of another {change}: those videos are scored again."]
+    assert notes == [
+        f"{tmp_path / 's.journal.jsonl'} is from a run with another {change}: its videos are scored again."
+    ]
 
 
 def test_time_workers_and_limits_change_no_score_and_may_change_on_resume(tmp_path, bundle, known, faces):

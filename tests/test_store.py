@@ -542,7 +542,7 @@ def test_a_format_1_dataset_must_be_rebuilt(tmp_path):
     (tmp_path / "faces.json").write_text(json.dumps({"format": 1, "settings": {"size": 256}}))
     before = as_it_lies(tmp_path)
     for why in (refusal(FaceStore.open, tmp_path), refusal(FaceStore.create, tmp_path, CONFIG)):
-        assert why == f"{tmp_path} is of format 1, and this version reads 4: build it anew with `dfd faces`"
+        assert why == f"{tmp_path} is of format 1, and this version reads 4: build it again with `dfd faces`"
     assert as_it_lies(tmp_path) == before
 
 
@@ -550,7 +550,7 @@ def test_a_format_1_dataset_must_be_rebuilt(tmp_path):
 def test_a_dataset_of_another_format_is_refused(tmp_path, about):
     (tmp_path / "dataset.json").write_text(json.dumps(about))
     for why in (refusal(FaceStore.open, tmp_path), refusal(FaceStore.create, tmp_path, CONFIG)):
-        assert why.endswith("dataset.json is of another format than 4: build it anew with `dfd faces`")
+        assert why.endswith("dataset.json is of another format than 4: build it again with `dfd faces`")
 
 
 def test_different_settings_are_refused_by_name(empty):

@@ -35,7 +35,7 @@ def test_missing_labels_are_mentioned_if_needed(tmp_path, labels, mentioned):
     first, *middle, last = lines(tmp_path, labels=labels)
     assert first == "IN: a folder of videos: 2 videos."
     assert any("No video has a label, and training needs them" in line for line in middle) == mentioned
-    assert last == "1 picture is beside videos and is left out; --unlisted includes it."
+    assert last == "1 picture is among videos and is left out; --unlisted includes it."
 
 
 def test_a_missing_class_is_mentioned(tmp_path):

@@ -11,6 +11,7 @@ from dfd.inference.bundle import Bundle, load_member
 from dfd.inference.info import BundleInfo
 from dfd.inference.predict import score_videos
 from dfd.models.checkpoint import Header, read_checkpoint, write_checkpoint
+from dfd.training.clock import Runtime
 from dfd.training.crossval import crossval, labelled
 from dfd.training.fit import CHECKPOINT, train
 from dfd.training.groups import split
@@ -61,6 +62,6 @@ def test_a_model_that_is_invalid_or_has_seen_the_videos_is_refused(small_store, 
     trained = begun_from(tmp_path / "run" / CHECKPOINT)
     with pytest.raises(ConfigError, match="was trained on 8 of the 9 videos"):
         zero_shot(small_store, trained, 2, tmp_path / "b")
-    assert zero_shot(small_store, trained, 2, tmp_path / "b", allow_seen=True)["seen_by_weights"]
+    assert zero_shot(small_store, trained, 2, tmp_path / "b", Runtime(allow_seen=True))["seen_by_weights"]
     with pytest.raises(ConfigError, match="is of other weights than"):
         zero_shot(small_store, begun_from(stranger), 2, tmp_path / "b")

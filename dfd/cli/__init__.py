@@ -67,6 +67,7 @@ def run(app: App, program: str, arguments: Sequence[str] | None, stopped: str) -
     try:
         given = sys.argv[1:] if arguments is None else arguments
         _refuse_unusable(given)
+        _show_whole_help(app, given)
         app(given, exit_on_error=False, print_error=False)
         return
     except DfdError as error:
@@ -85,6 +86,13 @@ def run(app: App, program: str, arguments: Sequence[str] | None, stopped: str) -
     line = " ".join(message.split()).encode(errors="backslashreplace").decode()
     print(f"{program}: {line[:LONGEST]}{'…' * (len(line) > LONGEST)}", file=sys.stderr)
     sys.exit(status)
+
+
+def _show_whole_help(app: App, arguments: Sequence[str]) -> None:
+    """Let `COMMAND --help` show the function's whole docstring, of which the list of commands has the first line."""
+    name = next(iter(arguments), "")
+    if name in app and not name.startswith("-"):
+        app[name].help = None
 
 
 def _refuse_unusable(arguments: Sequence[str]) -> None:

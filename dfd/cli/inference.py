@@ -164,7 +164,8 @@ class PredictOptions:
 def predict(videos: Videos, /, *, options: PredictOptions = PredictOptions()) -> None:
     """Score VIDEOS: print verdicts, and write OUT, a submission that is valid from the start.
 
-    After a kill the same command resumes.
+    After a kill the same command resumes. As many segments of a video are scored as when the bundle's networks were
+    validated (--clip.clips of dfd crossval); dfd explain --thorough scores all.
     """
     settings, out, cluster = options.settings(), options.out, options.machines.cluster
     place, found = _asked(videos, options)

@@ -73,7 +73,9 @@ def weights(name: str, /, *, out: Annotated[Path, NEW_FILE]) -> None:
         return show.say(f"Wrote {out}. Next: dfd audit FACES --groups identity --identity-weights {out}")
     if name == "mesh":
         mesh.mesh_weights(out)
-        return show.say(f"Wrote {out}. Next: dfd train FACES --recipe blend --blend.mesh {out} --out RUN")
+        return show.say(
+            f"Wrote {out}. Next: dfd train FACES --recipe blend --blend.mesh {out} --model.weights FILE --out RUN"
+        )
     pretrained.extract_weights(name, out)
     show.table(
         [{"photograph": p, "class": c, "probability": q} for p, c, q in pretrained.classify_photographs(out, name)]

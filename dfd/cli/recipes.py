@@ -10,7 +10,9 @@ from dfd.cli.options import FILE
 from dfd.clips.augment import AugmentConfig
 from dfd.clips.blend import BlendConfig
 from dfd.clips.sampling import ClipConfig
-from dfd.models import ModelConfig
+from dfd.models import REGISTRY, ModelConfig
+from dfd.models.backbone import current_name
+from dfd.models.weights import PACKAGED
 from dfd.report import terminal as show
 from dfd.training.module import TrainConfig
 from dfd.training.recipes import RECIPES, Recipe, as_yaml, changed, purpose, read_yaml
@@ -69,6 +71,29 @@ def chosen(options: SheetSettings) -> Recipe:
         base = read_yaml(options.config, base)
     given = {name: part for name in Recipe.model_fields if (part := getattr(options, name, None)) is not None}
     return changed(base, {name: part.model_dump(exclude_unset=True) for name, part in given.items()}, "the options")
+
+
+def missing(recipe: Recipe) -> list[str]:
+    """The files that the training of `recipe` does without: a line each, with the command that writes it."""
+    return [*_missing_weights(recipe.model), *missing_mesh(recipe)]
+
+
+def _missing_weights(model: ModelConfig) -> list[str]:
+    network = REGISTRY.get(model.name)
+    if model.weights or network is None or not network.takes_weights:
+        return []
+    fits = current_name(model.backbone).partition(".")[0] if network.family.startswith("2D") else model.name
+    names = [name for name, backbone in PACKAGED.items() if backbone == fits]
+    advice = f"`dfd weights {names[0]} --out FILE` writes ImageNet's" if names else f"give a state dict of {fits}"
+    return [f"Without --model.weights the network starts from random weights: {advice}."]
+
+
+def missing_mesh(recipe: Recipe) -> list[str]:
+    """A line on self-blended fakes whose masks are ovals; none without such fakes."""
+    if not recipe.train.self_blend or recipe.blend.mesh:
+        return []
+    advice = "`dfd weights mesh --out FILE` writes the weights for masks that follow each face"
+    return [f"Without --blend.mesh the masks of self-blended fakes are ovals: {advice}."]
 
 
 def recipes(name: str | None = None, /) -> None:

@@ -40,7 +40,9 @@ def report(
     datasets = [folder for folder in folders if is_store(folder)]
     strange = [folder for folder in folders if folder not in datasets and not is_run(folder)]
     if strange:
-        raise ConfigError(f"{strange[0]} is neither a run of dfd crossval or train nor a dataset of dfd faces")
+        raise ConfigError(
+            f"{strange[0]} is neither a run of dfd crossval or train nor a dataset of dfd faces: name one of these"
+        )
     if datasets and len(folders) > 1:
         raise ConfigError(f"{len(folders)} folders are named: a page shows one dataset, one run or two runs")
     check_name(out)
@@ -52,6 +54,8 @@ def report(
 def _check_options(dataset: bool, faces: list[Path] | None, videos: Path | None, pages: Path | None) -> None:
     """Raise ConfigError for an option of the other kind of page."""
     if dataset and (faces or pages):
-        raise ConfigError(f"{'--faces' if faces else '--pages'} is for the page of a run, and this is of a dataset")
+        raise ConfigError(
+            f"{'--faces' if faces else '--pages'} is for the page of a run, not of a dataset: leave it out"
+        )
     if not dataset and videos:
-        raise ConfigError("--videos is for the page of a dataset, and this is of a run: --faces says where faces are")
+        raise ConfigError("--videos is for the page of a dataset, not of a run: give --faces, the run's datasets")

@@ -17,11 +17,11 @@ from dfd.scoring.ledger import record_submission
 from dfd.scoring.seen import seen_before, shown
 from dfd.scoring.submission import (
     compare_submissions,
+    describe_missing,
+    describe_unlabelled,
     loss_by_status,
     read_submission,
     score_submission,
-    told_missing,
-    told_unlabelled,
     validate_submission,
 )
 from dfd.videos.labels import read_truth
@@ -95,8 +95,8 @@ def score(
     else:
         warnings = [warning] if labels is None and (warning := seen.warning()) else []
     files = [submission, against] if against else [submission]
-    missing = [words for file in files if (words := told_missing(file, known))]
-    warnings += [*missing, *(words for file in files if (words := told_unlabelled(file, known)))]
+    missing = [words for file in files if (words := describe_missing(file, known))]
+    warnings += [*missing, *(words for file in files if (words := describe_unlabelled(file, known)))]
     result = score_submission(submission, known, groups)
     if report:
         result["by_status"] = loss_by_status(submission, known, _statuses(report, about))
@@ -111,7 +111,7 @@ def score(
         for warning in warnings:
             show.say(f"Warning: {warning}.", "yellow")
     if missing and not partial:
-        raise SubmissionError(f"{missing[0]}; the score is of a part, and --partial says that this is meant")
+        raise SubmissionError(f"{missing[0]}; this score leaves those out; give --partial if that is intended")
 
 
 def _show_score(result: Mapping[str, Any], submission: Path, against: Path | None, public: bool) -> None:
@@ -148,8 +148,7 @@ def _seen_before(
     identity = sha256(bundle / "bundle.json")
     if maker not in ("", identity):
         raise SubmissionError(
-            f"the report is of a prediction by bundle {maker[:12]}…, and {bundle} is {identity[:12]}…: "
-            "name the bundle that made it"
+            f"the report names bundle {maker[:12]}…, and {bundle} is {identity[:12]}…: name the bundle that made it"
         )
     seen, names = read_seen(bundle), list(groups)
     if not seen:

@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Group, Parameter
 
 from dfd.cli.options import FOLD, FOLDER, FOLDS, HOURS, NEW_FILE, NEW_FOLDER, whole
-from dfd.cli.recipes import SheetSettings, TrainingSettings, chosen
+from dfd.cli.recipes import SheetSettings, TrainingSettings, chosen, missing, missing_mesh
 from dfd.errors import CheckpointError, ConfigError, OutOfTimeError
 from dfd.faces.store import FaceStore
 from dfd.models.checkpoint import read_checkpoint
@@ -104,7 +104,7 @@ def train(faces: Folders, /, *, options: TrainOptions) -> None:
         return print(as_yaml(recipe, "Settings of dfd train"), end="")
     _check_groups(options, options.fold is not None)
     data = _data(faces, options.mix, recipe)
-    _warn_of_margin(recipe)
+    _advise(recipe)
     score = None
     with _session(options, "train", options.nodes) as runtime:
         if options.fold is None:
@@ -112,7 +112,7 @@ def train(faces: Folders, /, *, options: TrainOptions) -> None:
             data.note(out)
         else:
             fold = cv.Fold(options.fold, options.folds)
-            score = cv.train_fold(data, recipe, fold, out, runtime, options.groups, options.allow_seen)
+            score = cv.train_fold(data, recipe, fold, out, runtime, options.groups)
     if launched().rank:  # the first process prints
         return None
     show.say(f"The model is in {out / fit.CHECKPOINT}, its curve in {out / 'curve.png'} and metrics.csv.")
@@ -127,8 +127,11 @@ def sheet(faces: Annotated[Path, FOLDER], /, *, options: SheetOptions) -> None:
     Args:
         faces: A dataset of dfd faces.
     """
-    drawn = write_sheet(FaceStore.open(faces), chosen(options.settings), options.out, options.count)
+    recipe = chosen(options.settings)
+    drawn = write_sheet(FaceStore.open(faces), recipe, options.out, options.count)
     show.say(f"{drawn} pairs are in {options.out}: each the real face, the fake, and the mask of what is changed.")
+    for line in missing_mesh(recipe):
+        show.say(line)
     name = options.settings.recipe
     show.say(f"Next: dfd train {faces} --recipe {name} with the same options, --model.weights FILE and --out RUN")
 
@@ -148,12 +151,12 @@ def crossval(faces: Folders, /, *, options: CrossvalOptions) -> None:
     if options.settings.print_config:
         return print(as_yaml(recipe, "Settings of dfd crossval"), end="")
     _check_groups(options, folds=True)
-    _warn_of_margin(recipe)
     data = _data(faces, options.mix, recipe)
     if options.zero_shot:
         return _zero_shot(data, recipe, options)
+    _advise(recipe)
     with _session(options, "crossval") as runtime:
-        made = cv.crossval(data, recipe, options.folds, out, runtime, groups, options.allow_seen)
+        made = cv.crossval(data, recipe, options.folds, out, runtime, groups)
         start = untrained.compare_with_start(data, recipe.model.weights, out, runtime, groups)
         found = robustness.distort(data, out, runtime) if options.distort else {}
     seen = "each scored by a model that has not seen it, nor what it was made from, nor what was made from it"
@@ -175,7 +178,7 @@ def _zero_shot(data: Datasets, recipe: Recipe, options: CrossvalOptions) -> None
     """Score the starting weights without training."""
     weights, out = recipe.model.weights, options.out
     with _session(replace(options, track=NONE), "zero-shot") as runtime:
-        found = untrained.zero_shot(data, recipe, options.folds, out, runtime, options.groups, options.allow_seen)
+        found = untrained.zero_shot(data, recipe, options.folds, out, runtime, options.groups)
     show.say(f"{weights} as it is, without training: {out / 'oof.csv'}, {found['videos']} videos", "bold")
     show.score(found)
     names = " ".join(str(store.folder) for store in data.stores.values())
@@ -187,7 +190,9 @@ def _check_groups(options: TrainingOptions, folds: bool) -> None:
     """Raise ConfigError for a grouping option that would change nothing. folds: whether videos are split into folds."""
     groups = options.groups
     if groups.identity_weights and groups.groups != "identity":
-        raise ConfigError(f"--identity-weights is for --groups identity, not for {groups.groups}: give both")
+        raise ConfigError(
+            f"--identity-weights is for --groups identity, not for {groups.groups}: add that, or leave it out"
+        )
     if groups.folds_of and not folds:
         raise ConfigError("--folds-of is for one fold of a run: add --fold, or leave it out to train on all videos")
 
@@ -216,9 +221,10 @@ def _session(options: TrainingOptions, what: str, nodes: int = 1) -> Iterator[Ru
                 if mirror:
                     mirror.look()
 
-            yield Runtime(report, Runtime.deadline(options.hours), options.devices, nodes)
+            until, seen = Runtime.deadline(options.hours), options.allow_seen
+            yield Runtime(report, until, options.devices, nodes, allow_seen=seen)
     except OutOfTimeError as stopped:
-        show.say(f"Stopped: {stopped}. What was learned is in {out}.")
+        show.say(f"Stopped: {stopped}. The training so far is in {out}.")
         show.say("Next: the same command again goes on from there.")
         raise SystemExit(0) from None
     finally:
@@ -228,6 +234,14 @@ def _session(options: TrainingOptions, what: str, nodes: int = 1) -> Iterator[Ru
             mirror.finish()
             if mirror.trouble:
                 show.say(mirror.trouble)
+
+
+def _advise(recipe: Recipe) -> None:
+    """Print what the training does without, and a margin that does not fit its weights, in the first process alone."""
+    if not launched().rank:
+        for line in missing(recipe):
+            show.say(line)
+        _warn_of_margin(recipe)
 
 
 def _warn_of_margin(recipe: Recipe) -> None:

@@ -16,10 +16,13 @@ class DrawConfig(Config):
 
     balance: Literal["pairs", "slices"] = Field(
         "pairs",
-        description="pairs: a real and a fake clip side by side, changed alike; slices: more of the rarer class, alone",
+        description="pairs: a real and a fake clip, augmented alike; slices: single clips, more of the smaller class",
     )
     slices: int = Field(
-        1, ge=1, le=1000, description="times an epoch that each video of the commoner class is opened; the rarer more"
+        1,
+        ge=1,
+        le=1000,
+        description="how often an epoch opens a video of the larger class; of the smaller, more often",
     )
     per_load: int = Field(2, ge=1, le=100, description="clips taken of a tracklet each time that it is opened")
     self_blend: float = Field(

@@ -3,7 +3,7 @@
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -13,6 +13,7 @@ from torch.utils.data import Dataset, Sampler
 
 from dfd.clips.augment import AugmentConfig, Draw, thinned_clips
 from dfd.clips.balance import Balance, DrawConfig
+from dfd.clips.blend import BlendConfig
 from dfd.clips.distort import UNCHANGED, Distortion
 from dfd.clips.made import MadeFake
 from dfd.clips.sampling import ClipConfig, Positions, ScoredClips, middle_clip, scored_frames
@@ -66,6 +67,16 @@ class Raw:
     video: str
 
 
+@dataclass(frozen=True)
+class ClipRecipe:
+    """The settings of training clips: what a model is fed, what is drawn, and how it is changed and blended."""
+
+    clip: ClipConfig
+    draw: DrawConfig
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    blend: BlendConfig = field(default_factory=BlendConfig)
+
+
 class TrainingClips(Dataset[Clips], ABC):
     """Training clips indexed by (epoch, number). They are redrawn each epoch and depend only on (seed, epoch, number).
 
@@ -84,27 +95,19 @@ class TrainingClips(Dataset[Clips], ABC):
 class SliceDataset(TrainingClips):
     """An item is `per_load` random clips of one tracklet. `balance` sets how often each video is opened, by class."""
 
-    def __init__(
-        self,
-        videos: Sequence[VideoRecord],
-        config: ClipConfig,
-        balance: Balance,
-        draw: DrawConfig,
-        augment: AugmentConfig,
-    ) -> None:
-        self.config, self.draw, self.augment = config, draw, augment
-        self.clips = draw.per_load
+    def __init__(self, videos: Sequence[VideoRecord], recipe: ClipRecipe, balance: Balance) -> None:
+        self.recipe, self.clips = recipe, recipe.draw.per_load
         self.slices = [video.tracklets for video in videos for _ in range(balance.slices(video.label or 0))]
 
     def __len__(self) -> int:
         return len(self.slices)
 
     def __getitem__(self, item: tuple[int, int]) -> Clips:
-        epoch, number = item
-        rng = np.random.default_rng([self.draw.seed, epoch, number])
+        recipe, (epoch, number) = self.recipe, item
+        rng = np.random.default_rng([recipe.draw.seed, epoch, number])
         tracklet = a_tracklet(self.slices[number], rng)
-        positions = thinned_clips(tracklet.frames, tracklet.fps, self.config, self.draw.per_load, rng, self.augment)
-        clips = [changed(raw, Draw.of(rng, self.augment), self.config) for raw in load_raw(tracklet, positions)]
+        loaded = load_raw(tracklet, drawn_positions(tracklet, recipe, rng))
+        clips = [changed(raw, Draw.of(rng, recipe.augment), recipe.clip) for raw in loaded]
         return as_clips(clips, [float(tracklet.label or 0)] * len(clips), [tracklet.video] * len(clips))
 
 
@@ -112,6 +115,12 @@ def a_tracklet(tracklets: Sequence[TrackletRecord], rng: np.random.Generator) ->
     """Draw one of a video's tracklets. Long tracklets and large faces are likelier: a small face may be a passer-by."""
     weights = np.array([tracklet.frames * tracklet.path.side for tracklet in tracklets])
     return tracklets[rng.choice(len(weights), p=weights / weights.sum())]
+
+
+def drawn_positions(tracklet: TrackletRecord, recipe: ClipRecipe, rng: np.random.Generator) -> Positions:
+    """Draw `per_load` clips of a tracklet: the positions (per_load, length) of their frames."""
+    draw, augment = recipe.draw, recipe.augment
+    return thinned_clips(tracklet.frames, tracklet.fps, recipe.clip, draw.per_load, rng, augment)
 
 
 def load_raw(tracklet: TrackletRecord, positions: Positions) -> list[Raw]:

@@ -1,6 +1,5 @@
 """Paired training clips: every batch has real and fake clips in pairs, both changed by the same augmentation."""
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -8,14 +7,25 @@ from functools import lru_cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from dfd.clips.augment import AugmentConfig, Draw, thinned_clips
-from dfd.clips.balance import DrawConfig, both_classes
+from dfd.clips.augment import Draw
+from dfd.clips.balance import both_classes
 from dfd.clips.blend import BlendConfig, self_blend
-from dfd.clips.dataset import Picture, Points, Raw, TrainingClips, a_tracklet, as_clips, changed, load_raw
+from dfd.clips.dataset import (
+    ClipRecipe,
+    Picture,
+    Points,
+    Raw,
+    TrainingClips,
+    a_tracklet,
+    as_clips,
+    changed,
+    drawn_positions,
+    load_raw,
+)
 from dfd.clips.made import located
 from dfd.clips.meshes import Mesher, MeshFile
 from dfd.clips.mix import cutmix, mixup
-from dfd.clips.sampling import ClipConfig, Positions
+from dfd.clips.sampling import Positions
 from dfd.errors import ConfigError
 from dfd.faces.mesh import face_mesh
 from dfd.faces.records import TrackletRecord, VideoRecord, load_geometry
@@ -38,38 +48,9 @@ class Pair:
     mask: NDArray[np.float32] | None = None
 
 
-class PairedClips(TrainingClips):
-    """Items with as many real as fake clips; subclasses choose them. One draw changes both clips of a pair."""
-
-    def __init__(self, config: ClipConfig, draw: DrawConfig, augment: AugmentConfig) -> None:
-        self.config, self.draw, self.augment = config, draw, augment
-        self.clips = 2 * draw.per_load
-
-    @abstractmethod
-    def pairs(self, epoch: int, number: int, rng: np.random.Generator) -> list[Pair]:
-        """Load the pairs of an item, as stored."""
-
-    def __getitem__(self, item: tuple[int, int]) -> Clips:
-        rng = np.random.default_rng([self.draw.seed, *item])
-        pairs = self.pairs(*item, rng)
-        finished = [self._finish(pair, rng) for pair in pairs]
-        reals, fakes, shares = zip(*finished, strict=True)
-        names = [pair.real.video for pair in pairs] + [pair.fake.video for pair in pairs]
-        return as_clips([*reals, *fakes], [*shares, *(1 - share for share in shares)], names)
-
-    def _finish(self, pair: Pair, rng: np.random.Generator) -> tuple[Picture, Picture, float]:
-        """Real and fake clip (T,S,S,3) as a model reads them, and the share that each takes from the other."""
-        draw = Draw.of(rng, self.augment)
-        real, fake = (changed(raw, draw, self.config) for raw in (pair.real, pair.fake))
-        mixes, cuts = rng.random(2) < (self.draw.mixup, self.draw.cutmix)
-        if pair.aligned and mixes:
-            return mixup(real, fake, rng)
-        return cutmix(real, fake, rng) if cuts else (real, fake, 0.0)
-
-
 @dataclass(frozen=True)
 class Turns:
-    """Which videos form each pair of an epoch. Each video of the larger class has `slices` pairs, in any case.
+    """Which two videos form each pair of an epoch. Each video of the larger class is in `slices` pairs.
 
     reals, fakes: number of videos. made: share of pairs whose fake is made from the real clip; when fakes outnumber
     reals these pairs are added. borrowed: the real videos come from other datasets, and the fakes then count as the
@@ -85,7 +66,7 @@ class Turns:
 
     @property
     def fakes_lead(self) -> bool:
-        """Whether the fakes are the larger class, so that the other side of a pair is free."""
+        """Whether the fakes are the larger class, so that any real video may be their partner."""
         return self.borrowed or self.fakes >= self.reals
 
     def __len__(self) -> int:
@@ -107,8 +88,9 @@ class Turns:
         return turn(self.seed, epoch, 1, self.fakes, number)
 
 
-class PairDataset(PairedClips):
-    """An item is `per_load` pairs of two videos, or of one real video and its self-blended fake.
+class PairDataset(TrainingClips):
+    """An item is `per_load` pairs of two videos, or of one real video and its self-blended fake. Both clips of a pair
+    are augmented alike.
 
     An epoch opens each video of the larger class `slices` times, and the others as often as needed. `aligned` is the
     probability that a fake is paired with its own source, on the same frames if both videos have them. Otherwise the
@@ -121,15 +103,12 @@ class PairDataset(PairedClips):
     def __init__(
         self,
         videos: Sequence[VideoRecord],
-        config: ClipConfig,
-        draw: DrawConfig,
-        augment: AugmentConfig,
-        blend: BlendConfig,
+        recipe: ClipRecipe,
         others: Sequence[VideoRecord] = (),
         meshes: MeshFile | None = None,
     ) -> None:
-        super().__init__(config, draw, augment)
-        self.blend, self.meshes = blend, meshes
+        draw = recipe.draw
+        self.recipe, self.meshes, self.clips = recipe, meshes, 2 * draw.per_load
         own = [video for video in videos if video.label == 0]
         self.reals = own or list(others)
         fakes = [video for video in videos if video.label == 1]
@@ -145,14 +124,22 @@ class PairDataset(PairedClips):
     def __len__(self) -> int:
         return len(self.turns)
 
+    def __getitem__(self, item: tuple[int, int]) -> Clips:
+        rng = np.random.default_rng([self.recipe.draw.seed, *item])
+        pairs = self.pairs(*item, rng)
+        finished = [self._finish(pair, rng) for pair in pairs]
+        reals, fakes, shares = zip(*finished, strict=True)
+        names = [pair.real.video for pair in pairs] + [pair.fake.video for pair in pairs]
+        return as_clips([*reals, *fakes], [*shares, *(1 - share for share in shares)], names)
+
     def pairs(self, epoch: int, number: int, rng: np.random.Generator) -> list[Pair]:
-        """Load `per_load` pairs, from one tracklet per side."""
+        """Load the `per_load` pairs of an item as stored, from one tracklet per side."""
         place = self.turns.real(epoch, number)
         real = self.reals[place]
         if self.turns.makes(number) and (faces := located(real)):
             return self._blended(faces, rng, place)
         fake = self.fakes[self.turns.fake(epoch, number)]
-        aligned = rng.random() < self.draw.aligned
+        aligned = rng.random() < self.recipe.draw.aligned
         if aligned and self.turns.fakes_lead:
             real = _one_of(self.reals_of.get(fake.source), real, rng)
         elif aligned:
@@ -163,21 +150,28 @@ class PairDataset(PairedClips):
         tracklet = a_tracklet(faces, rng)
         picture = len(faces) == 1 and tracklet.frames == 1
         mesher = partial(self.meshes.mesh, place) if self.meshes and picture else face_mesh
-        return [blended(raw, rng, self.blend, mesher) for raw in load_raw(tracklet, self._positions(tracklet, rng))]
+        loaded = load_raw(tracklet, drawn_positions(tracklet, self.recipe, rng))
+        return [blended(raw, rng, self.recipe.blend, mesher) for raw in loaded]
 
     def _real_fakes(self, real: VideoRecord, fake: VideoRecord, aligned: bool, rng: np.random.Generator) -> list[Pair]:
         tracklet = a_tracklet(fake.tracklets, rng)
-        positions = self._positions(tracklet, rng)
+        positions = drawn_positions(tracklet, self.recipe, rng)
         same = same_frames(tracklet, positions, real) if aligned and fake.source == real.source else None
         if same is None:
             twin = a_tracklet(real.tracklets, rng)
-            reals = load_raw(twin, self._positions(twin, rng))
+            reals = load_raw(twin, drawn_positions(twin, self.recipe, rng))
         else:
             reals = load_raw(*same)
         return [Pair(a, b, same is not None) for a, b in zip(reals, load_raw(tracklet, positions), strict=True)]
 
-    def _positions(self, tracklet: TrackletRecord, rng: np.random.Generator) -> Positions:
-        return thinned_clips(tracklet.frames, tracklet.fps, self.config, self.draw.per_load, rng, self.augment)
+    def _finish(self, pair: Pair, rng: np.random.Generator) -> tuple[Picture, Picture, float]:
+        """Real and fake clip (T,S,S,3) as a model reads them, and the share that each takes from the other."""
+        draw = Draw.of(rng, self.recipe.augment)
+        real, fake = (changed(raw, draw, self.recipe.clip) for raw in (pair.real, pair.fake))
+        mixes, cuts = rng.random(2) < (self.recipe.draw.mixup, self.recipe.draw.cutmix)
+        if pair.aligned and mixes:
+            return mixup(real, fake, rng)
+        return cutmix(real, fake, rng) if cuts else (real, fake, 0.0)
 
 
 def _by_source(videos: Sequence[VideoRecord]) -> dict[str, list[VideoRecord]]:

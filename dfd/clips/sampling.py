@@ -25,7 +25,10 @@ class ClipConfig(Config):
     size: int = Field(128, ge=16, le=1024, description="side of a clip's pictures, in pixels")
     margin: float = Field(1.3, ge=1, le=3, description="width of a clip's pictures, in widths of the face's box")
     clips: int = Field(
-        4, ge=1, le=100, description="segments of a video that are scored, spread evenly over it: a clip of each face"
+        4,
+        ge=1,
+        le=100,
+        description="segments of a video that are scored, also by `dfd predict`, spread evenly: a clip of each face",
     )
 
 

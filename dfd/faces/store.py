@@ -88,13 +88,13 @@ class FaceStore:
         path = folder / SETTINGS
         if (folder / FIRST_FORMAT).exists() and not path.exists():
             raise StoreError(
-                f"{folder} is of format 1, and this version reads {FORMAT}: build it anew with `dfd faces`"
+                f"{folder} is of format 1, and this version reads {FORMAT}: build it again with `dfd faces`"
             )
         if not path.is_file():
             raise StoreError(f"{folder} is no dataset (no {SETTINGS}): build one with `dfd faces`")
         about = read_about(path)
         if about.get("format") not in READ:
-            raise StoreError(f"{path} is of another format than {FORMAT}: build it anew with `dfd faces`")
+            raise StoreError(f"{path} is of another format than {FORMAT}: build it again with `dfd faces`")
         videos = Path(about["videos"]) if isinstance(about.get("videos"), str) else None
         return cls(folder, FacesConfig.read(about["settings"], str(path)), about.get("cut", False), videos)
 

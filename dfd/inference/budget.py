@@ -9,7 +9,7 @@ from typing import Protocol
 MARGIN = 0.95
 """Share of the time left that the chosen speed may be expected to take."""
 UP = 0.75
-"""The same for switching to a more thorough speed, so that the two do not alternate."""
+"""The same for a switch to a more thorough speed: less, so that a prediction does not switch back and forth."""
 RECENT = 20
 """Number of videos in the running mean of the seconds per video."""
 GUESS = 4

@@ -67,8 +67,8 @@ from dfd.types import FaceLogit
 
 
 @dataclass(frozen=True)
-class Earned:
-    """What predictions of unseen videos have earned a bundle; see BundleInfo. weights: one above 0 per member."""
+class Fitted:
+    """What was fitted and measured on predictions of unseen videos; see BundleInfo. weights: one above 0 per member."""
 
     rule: Rule = field(default_factory=Rule)
     reason: str = PLAIN
@@ -188,7 +188,7 @@ _Clips = dict[ClipConfig, tuple[list[TrackletRecord], torch.Tensor]]
 
 
 def write_bundle(
-    out: Path, checkpoints: Sequence[Path], earned: Earned | None = None, half: bool = False
+    out: Path, checkpoints: Sequence[Path], fitted: Fitted | None = None, half: bool = False
 ) -> BundleInfo:
     """Pack `checkpoints` into the folder `out`. Leaves nothing behind if it fails.
 
@@ -199,12 +199,12 @@ def write_bundle(
     if not checkpoints:
         raise CheckpointError("no checkpoint to bundle: name one run or more")
     if out.exists() and not (out / "bundle.json").is_file() and (out.is_file() or any(out.iterdir())):
-        raise ConfigError(f"{out} is there and not a bundle: name a new folder")
+        raise ConfigError(f"{out} exists and is not a bundle: name a new folder")
     read = [read_checkpoint(path) for path in checkpoints]
     faces = _faces(checkpoints, [header.faces for header, _ in read])
-    earned = earned or Earned()
+    fitted = fitted or Fitted()
     with whole_folder(out) as partial:
-        counts = earned.weights or (1.0,) * len(read)
+        counts = fitted.weights or (1.0,) * len(read)
         members = []
         for number, ((header, weights), weight) in enumerate(zip(read, counts, strict=True)):
             path = partial / f"member-{number}.pt"
@@ -216,12 +216,12 @@ def write_bundle(
             faces=faces,
             golden_face=golden_face(partial / GOLDEN_VIDEO, faces, sha256(partial / GOLDEN_VIDEO)),
             members=tuple(members),
-            rule=earned.rule,
-            rule_reason=earned.reason,
-            blend=earned.blend,
-            sets=earned.sets,
-            score=earned.score,
-            evidence=earned.evidence,
+            rule=fitted.rule,
+            rule_reason=fitted.reason,
+            blend=fitted.blend,
+            sets=fitted.sets,
+            score=fitted.score,
+            evidence=fitted.evidence,
             seen_sha256=sha256(partial / SEEN_FILE),
         )
         write_text(partial / "bundle.json", info.text(), durable=True)
@@ -247,7 +247,7 @@ def _faces(checkpoints: Sequence[Path], configs: Sequence[FacesConfig]) -> Faces
     if faces is None:
         agrees = [widest([configs[0], config]) is not None for config in configs]
         other = checkpoints[agrees.index(False)]
-        raise CheckpointError(f"{other} was trained on other faces than {checkpoints[0]}: bundle them apart")
+        raise CheckpointError(f"{other} has other settings of faces than {checkpoints[0]}: make two bundles")
     return faces
 
 

@@ -172,7 +172,7 @@ class _Case:
         best: list[tuple[Look, int]] = []
         for person in range(min(FOUND, max(self.persons) + 1)):
             own = sorted((look for look in self.looks if look.person == person), key=lambda look: -look.probability)
-            best += [(look, _loudest(look.members, self._mapped())) for look in own[:frames]]
+            best += [(look, _most_suspect(look.members, self._mapped())) for look in own[:frames]]
         found = [each for member in {member for _, member in best} for each in self._drawn(member, best)]
         return sorted(found, key=lambda each: (each.look.person, each.look.time))
 
@@ -223,10 +223,10 @@ def _probability(rule: Rule, faces: Sequence[FaceLogit]) -> float | None:
     return rule.probability(faces) if faces else None
 
 
-def _loudest(members: Sequence[float | None], preferred: Sequence[int]) -> int:
+def _most_suspect(members: Sequence[float | None], preferred: Sequence[int]) -> int:
     """Index of the network with the highest probability, among the preferred ones if any of them has one.
 
-    >>> _loudest([None, 0.2, 0.9], [0, 1]), _loudest([None, 0.2, 0.9], [0])
+    >>> _most_suspect([None, 0.2, 0.9], [0, 1]), _most_suspect([None, 0.2, 0.9], [0])
     (1, 2)
     """
     given = {number: probability for number, probability in enumerate(members) if probability is not None}

@@ -128,7 +128,7 @@ def check_releases(bundle: Path, made_with: Mapping[str, str]) -> None:
     other = drifted({name: was for name, was in made_with.items() if name in RELEASES}, release)
     if other:
         raise CheckpointError(
-            f"{bundle} was made with {', '.join(other)}, which may answer otherwise: install those, {REMEDY}"
+            f"{bundle} was made with {', '.join(other)}, which may give other scores: install those, {REMEDY}"
         )
 
 

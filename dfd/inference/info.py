@@ -78,7 +78,7 @@ class BundleInfo(Config):
     members: tuple[MemberEntry, ...]
     rule: Rule = Rule()
     rule_reason: str = PLAIN
-    blend: Blend | None = Field(None, description="how several runs were blended, and why so")
+    blend: Blend | None = Field(None, description="how several runs were blended, and why")
     sets: SetBlend | None = Field(None, description="how runs were blended that were judged on several sets")
     score: dict[str, Any] = Field(default_factory=dict, description="measures of the out-of-fold predictions")
     seen_sha256: str = Field("", description="of seen.json, the names of all that members have seen in training")

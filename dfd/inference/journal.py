@@ -53,7 +53,7 @@ class Journal:
             raise SubmissionError(f"{path} is in use: another run writes the same submission; wait for it") from None
         self.scores = self._read()
         if tell and self.other:
-            tell(f"{path} is of another {' and '.join(self.other)}: those videos are scored again.")
+            tell(f"{path} is from a run with another {' and '.join(self.other)}: its videos are scored again.")
 
     def __enter__(self) -> Self:
         return self

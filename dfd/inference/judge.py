@@ -34,7 +34,7 @@ def judge_sets(
     seen = {name for run in members for _, header in run for name in header.videos}
     judged = []
     for name, records in sets.items():
-        videos = _beside_fakes(name, _unseen(name, records, seen), members)
+        videos = _with_fakes(name, _unseen(name, records, seen), members)
         answers = [_logits(name, videos, narrowed(run, videos), progress) for run in members]
         made = all(record.label != 1 for record in records)
         known = tuple(_knows(run, made) for run in members)
@@ -73,7 +73,7 @@ def _unseen(name: str, records: Sequence[VideoRecord], seen: set[str]) -> list[V
     return left
 
 
-def _beside_fakes(name: str, videos: list[VideoRecord], runs: Sequence[Sequence[Member]]) -> list[VideoRecord]:
+def _with_fakes(name: str, videos: list[VideoRecord], runs: Sequence[Sequence[Member]]) -> list[VideoRecord]:
     if any(video.label == 1 for video in videos):
         return videos
     for run in runs:

@@ -161,7 +161,7 @@ def scores_of(
 
 
 def _check_device(device: str) -> None:
-    """Raise ClusterError naming this node if it lacks the device: Ray believes any number of GPUs that it is given."""
+    """Raise ClusterError naming this node if it lacks the device: Ray does not check `--num-gpus`."""
     if device == "cpu":
         return  # without importing torch: workers start before that
     from dfd.inference.forward import read_device

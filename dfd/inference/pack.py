@@ -13,7 +13,7 @@ from dfd.errors import CheckpointError, ConfigError
 from dfd.faces.build import Progress
 from dfd.faces.records import VideoRecord
 from dfd.files import read_object
-from dfd.inference.bundle import Earned, load_member, write_bundle
+from dfd.inference.bundle import Fitted, load_member, write_bundle
 from dfd.inference.heat import check_maps
 from dfd.inference.info import BundleInfo
 from dfd.inference.judge import judge_sets
@@ -51,7 +51,7 @@ def pack_runs(
         return _pack_sets(checkpoints, judge_sets(checkpoints, sets, progress), sets, out, half)
     found = [read_oof(run) for run in runs]
     if len(runs) == 1:
-        return write_bundle(out, checkpoints[0], _earned_alone(runs[0]), half)
+        return write_bundle(out, checkpoints[0], _fitted_alone(runs[0]), half)
     known = [oof for oof in found if oof is not None]
     if len(known) < len(runs):
         return write_bundle(out, [path for of_run in checkpoints for path in of_run], half=half)
@@ -76,8 +76,8 @@ def _pack_blend(checkpoints: Sequence[Sequence[Path]], runs: Sequence[OutOfFold]
         score = score_submission(oof, runs[0].labels(), runs[0].groups()) | {SEEN: max(run.seen for run in runs)}
         table = _out_of_fold([video for video in videos if video.faces], decision.rule, decision.probabilities)
         counts = tuple(weight for _, weight in members)
-        earned = Earned(decision.rule, decision.reason, score, counts, made, evidence=table)
-        info = write_bundle(out, [path for path, _ in members], earned, half)
+        fitted = Fitted(decision.rule, decision.reason, score, counts, made, evidence=table)
+        info = write_bundle(out, [path for path, _ in members], fitted, half)
         shutil.copy(oof, out)
     return info
 
@@ -95,8 +95,8 @@ def _pack_sets(
     rule, counts = Rule(calibration=made.calibration), tuple(weight for _, weight in members)
     maps = _checked_maps([path for path, _ in members], [record for records in sets.values() for record in records])
     table = left_out(judged, made.way, rule, len(members) == len(checkpoints)).replace(maps=maps)
-    earned = Earned(rule, made.reason, weights=counts, sets=made, evidence=table)
-    return write_bundle(out, [path for path, _ in members], earned, half)
+    fitted = Fitted(rule, made.reason, weights=counts, sets=made, evidence=table)
+    return write_bundle(out, [path for path, _ in members], fitted, half)
 
 
 def _out_of_fold(videos: Sequence[Judged], rule: Rule, nested: Sequence[float]) -> Evidence:
@@ -149,14 +149,14 @@ def _check_same_folds(first: Path, a: OutOfFold, second: Path, b: OutOfFold) -> 
     again = "give both the same dataset, --folds, --groups and --train.seed"
     if a.folds["filename"].tolist() != b.folds["filename"].tolist():
         odd = sorted(set(a.folds["filename"]) ^ set(b.folds["filename"]))[0]
-        raise ConfigError(f"{first} and {second} are over other videos: {odd!r} is in one of them only; {again}")
+        raise ConfigError(f"{first} and {second} have different videos: {odd!r} is in one of them only; {again}")
     for column in ("label", "fold", "group"):
         differs = (a.folds[column] != b.folds[column]).tolist()
         if any(differs):
             at = differs.index(True)
             name, here, there = a.folds["filename"][at], a.folds[column][at], b.folds[column][at]
             raise ConfigError(
-                f"{first} and {second} are over other folds: {name!r} has {column} {here} in the first and {there} in "
+                f"{first} and {second} have different folds: {name!r} has {column} {here} in the first and {there} in "
                 f"the second; {again}"
             )
     for x, y in zip(a.scores, b.scores, strict=True):
@@ -165,7 +165,7 @@ def _check_same_folds(first: Path, a: OutOfFold, second: Path, b: OutOfFold) -> 
         mine, theirs = (sorted(place for place in places if place[0] in both[0] & both[1]) for places in shown)
         if mine != theirs:
             raise ConfigError(
-                f"{first} and {second} are over other datasets: {x.name!r} shows {len(mine)} faces in the first and "
+                f"{first} and {second} have different datasets: {x.name!r} shows {len(mine)} faces in the first and "
                 f"{len(theirs)} in the second, in the same segments; {again}"
             )
 
@@ -184,17 +184,17 @@ def _checkpoints(run: Path) -> list[Path]:
     return found
 
 
-def _earned_alone(run: Path) -> Earned:
-    """What a single run has earned: rule and score of a cross-validation; nothing for other runs."""
+def _fitted_alone(run: Path) -> Fitted:
+    """Rule and score of a cross-validation; the plain rule and no score for other runs."""
     path = run / "score.json"
     if not path.is_file():
-        return Earned()
+        return Fitted()
     judged = read_object(path, CheckpointError, "run the cross-validation again")
     if "decision" not in judged:  # from dfd train --fold: one fold, with the plain rule
-        return Earned()
+        return Fitted()
     decision, oof = judged["decision"], read_oof(run)
     rule = Rule.read(decision["rule"], str(path))
     if oof is None:
-        return Earned(rule, decision["reason"], judged["score"])
+        return Fitted(rule, decision["reason"], judged["score"])
     table = _out_of_fold([v for v in oof.judged() if v.faces], rule, decision.get("probabilities", ()))
-    return Earned(rule, decision["reason"], judged["score"], evidence=table)
+    return Fitted(rule, decision["reason"], judged["score"], evidence=table)

@@ -237,7 +237,7 @@ def _doubts(record: VideoRecord, found: Logits, bundle: Bundle) -> tuple[str, ..
     if crowd := re.search(CROWDED.format(r"\d+"), record.reason):
         doubts.append(f"it shows {crowd[0]} at a time, and only the largest were looked at")
     if record.video in bundle.known:
-        doubts.append("seen in training: a video of this name is among what the networks learned from")
+        doubts.append("seen in training: the networks were trained on a video of this name")
     return tuple(doubts)
 
 

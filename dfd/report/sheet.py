@@ -15,6 +15,7 @@ from dfd.faces.store import FaceStore
 from dfd.files import write_bytes
 from dfd.training.crossval import labelled
 from dfd.training.fit import check_margin, usable
+from dfd.training.material import clip_recipe
 from dfd.training.recipes import Recipe
 from dfd.types import Rgb
 
@@ -36,7 +37,7 @@ def write_sheet(store: FaceStore, recipe: Recipe, out: Path, count: int) -> int:
         raise ConfigError(f"{out} has no ending of a picture: name it .jpg or .png")
     videos = usable(labelled(store))
     check_margin(videos, recipe.clip.margin)
-    data = PairDataset(videos, recipe.clip, recipe.train, recipe.augment, recipe.blend)
+    data = PairDataset(videos, clip_recipe(recipe))
     numbers = np.linspace(0, len(data), min(count, len(data)), endpoint=False).astype(int)
     tiles = []
     for number in numbers:

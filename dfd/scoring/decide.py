@@ -17,7 +17,7 @@ from dfd.scoring.calibrate import METHODS, Calibration, methods_for
 from dfd.scoring.metrics import balanced_log_loss
 from dfd.types import FaceLogit
 
-UNJUDGED = "it takes three folds, or sets where there are several, and both classes outside of each to judge by"
+UNJUDGED = "testing another choice takes three folds (or sets), and both classes outside of each"
 
 
 @dataclass(frozen=True)

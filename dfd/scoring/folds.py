@@ -118,7 +118,7 @@ def check_folds(frame: pd.DataFrame) -> None:
             raise ConfigError(f"{what} {name!r} is in folds {', '.join(map(str, found))}: it must be in one")
     twice = frame["filename"][frame["filename"].duplicated()]
     if len(twice):
-        raise ConfigError(f"filename {twice.iloc[0]!r} stands twice: name each video once")
+        raise ConfigError(f"filename {twice.iloc[0]!r} is listed twice: name each video once")
 
 
 def write_folds(path: Path, frame: pd.DataFrame) -> None:

@@ -94,7 +94,7 @@ def score_submission(
     return {**result, "unlabelled": len(probabilities) - len(names), "missing": len(labels) - len(names)}
 
 
-def told_missing(path: Path, labels: Mapping[str, int]) -> str:
+def describe_missing(path: Path, labels: Mapping[str, int]) -> str:
     """Describe how many labelled videos have a row in `path`, and which have none; "" if all have one."""
     lacking = missing_rows(labels, read_submission(path))
     if not lacking:
@@ -102,7 +102,7 @@ def told_missing(path: Path, labels: Mapping[str, int]) -> str:
     return f"{path} has {len(labels) - len(lacking)} of {len(labels)} labelled videos: no row for {first_of(lacking)}"
 
 
-def told_unlabelled(path: Path, labels: Mapping[str, int]) -> str:
+def describe_unlabelled(path: Path, labels: Mapping[str, int]) -> str:
     """Describe which rows of `path` have no label, and so are not scored; "" if all have one."""
     extra = missing_rows(read_submission(path), labels)
     return f"{len(extra)} rows of {path} have no label and are left out: {first_of(extra)}" if extra else ""

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from dfd.clips.made import MadeFake
 from dfd.faces.build import Progress
 from dfd.faces.records import TrackletRecord, VideoRecord, load_crops
-from dfd.faces.store import FaceStore
 from dfd.scoring.board import seen_in_training
 from dfd.scoring.folds import check_folds
 from dfd.scoring.leaks import Links, near_duplicates
-from dfd.training.datasets import Datasets
+from dfd.training.datasets import Data
 from dfd.videos.segments import scored
 
 SIDE = 24
@@ -43,7 +42,7 @@ class Audit:
 
 
 def audit(
-    store: FaceStore | Datasets,
+    store: Data,
     folds: pd.DataFrame,
     threshold: float,
     progress: Progress | None = None,

@@ -28,7 +28,8 @@ class Runtime:
 
     progress: called with (number done, total, a few words); None for silence. until: value of time.monotonic() at which
     it must have stopped; None for no limit. devices: number of GPUs, or of processes without a GPU, that share each
-    batch, on each of `nodes` machines. what: prefix of each message.
+    batch, on each of `nodes` machines. what: prefix of each message. allow_seen: accept starting weights that were
+    trained on some of the videos to score; the score says on how many.
     """
 
     progress: Progress | None = None
@@ -36,6 +37,7 @@ class Runtime:
     devices: int = 1
     nodes: int = 1
     what: str = "training"
+    allow_seen: bool = False
 
     @staticmethod
     def deadline(hours: float | None) -> float | None:

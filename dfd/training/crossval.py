@@ -1,6 +1,6 @@
 """Cross-validation: every video is scored by a model trained neither on it nor on anything made from it.
 
-The same holds for the model's starting weights; with allow_seen, every score counts the videos that they have seen.
+The same holds for the model's starting weights; with `Runtime.allow_seen`, a score says how many videos they have seen.
 Scoring uses inference/predict.py, as the command line and the kernels do, and measures the submission file it writes.
 
     config.json, folds.csv     settings; fold and group of each video
@@ -25,7 +25,6 @@ from dfd.clips.made import MADE, MadeFake
 from dfd.errors import ConfigError
 from dfd.faces.build import Progress
 from dfd.faces.records import VideoRecord
-from dfd.faces.store import FaceStore
 from dfd.files import write_json
 from dfd.inference.bundle import Bundle, load_member
 from dfd.inference.info import BundleInfo
@@ -38,7 +37,7 @@ from dfd.scoring.sets import NOTE, known, parts, score_folds
 from dfd.scoring.submission import write_submission
 from dfd.training.clock import PLAIN, Runtime
 from dfd.training.curve import gather_curves
-from dfd.training.datasets import Datasets
+from dfd.training.datasets import Data, Datasets
 from dfd.training.fit import CHECKPOINT, check_free, claim, content, train
 from dfd.training.fit import settings as run_settings
 from dfd.training.groups import Grouping, grouped, kind, named_people, settled, split
@@ -67,7 +66,7 @@ class CrossValidation:
     scores: tuple[VideoScore, ...]
 
 
-def labelled(store: FaceStore | Datasets) -> list[VideoRecord]:
+def labelled(store: Data) -> list[VideoRecord]:
     """The videos of a dataset that have a label, with or without faces. Raises ConfigError when there is none."""
     data = Datasets.of(store)
     records = [record for record in data.records() if record.label is not None]
@@ -79,19 +78,13 @@ def labelled(store: FaceStore | Datasets) -> list[VideoRecord]:
 
 
 def crossval(
-    store: FaceStore | Datasets,
-    recipe: Recipe,
-    folds: int,
-    out: Path,
-    runtime: Runtime = PLAIN,
-    grouping: Grouping | None = None,
-    allow_seen: bool = False,
+    store: Data, recipe: Recipe, folds: int, out: Path, runtime: Runtime = PLAIN, grouping: Grouping | None = None
 ) -> CrossValidation:
     """Train and score every fold into `out`. Finished folds are kept, and so is the split.
 
-    allow_seen: accept starting weights that were trained on some of the videos; the score says on how many. Raises
-    ConfigError if they were and it is False, `out` holds another run, the videos cannot be split so that each side has
-    both classes, or a group crosses folds; OutOfTimeError at `runtime.until`.
+    Raises ConfigError if the starting weights were trained on some of the videos (unless `runtime.allow_seen`), `out`
+    holds another run, the videos cannot be split so that each side has both classes, or a group crosses folds;
+    OutOfTimeError at `runtime.until`.
     """
     data = Datasets.of(store)
     records = labelled(data)
@@ -100,7 +93,7 @@ def crossval(
     begun = (out / "folds.csv").is_file()
     frame = settled(out, records) if begun else split(records, folds, recipe.train.seed, grouping, runtime.progress)
     people = named_people(records, grouping)
-    check_unseen(frame, recipe.model.weights, allow_seen, people)
+    check_unseen(frame, recipe.model.weights, runtime.allow_seen, people)
     model = seeded_model(recipe)  # build it first: if that fails, no folder is left
     about = {"folds": folds, "content": content(records), **mixed(data.mix), **kind(grouping)}
     claim(out, run_settings(recipe, data.config, about), model)
@@ -127,11 +120,7 @@ def crossval(
 
 
 def train_all(
-    store: FaceStore | Datasets,
-    recipe: Recipe,
-    out: Path,
-    runtime: Runtime = PLAIN,
-    grouping: Grouping | None = None,
+    store: Data, recipe: Recipe, out: Path, runtime: Runtime = PLAIN, grouping: Grouping | None = None
 ) -> Path:
     """Train on all labelled videos in the run folder `out`. Returns the checkpoint. grouping: for patience's split.
 
@@ -145,13 +134,7 @@ def train_all(
 
 
 def train_fold(
-    store: FaceStore | Datasets,
-    recipe: Recipe,
-    fold: Fold,
-    out: Path,
-    runtime: Runtime = PLAIN,
-    grouping: Grouping | None = None,
-    allow_seen: bool = False,
+    store: Data, recipe: Recipe, fold: Fold, out: Path, runtime: Runtime = PLAIN, grouping: Grouping | None = None
 ) -> dict[str, Any]:
     """Train without one fold in the run folder `out`, and score that fold. Returns its measures, also in score.json.
 
@@ -168,7 +151,7 @@ def train_fold(
     groups = known(frame)[1]
     frame = frame[frame["fold"] == number]
     people = named_people(records, grouping)
-    check_unseen(frame, recipe.model.weights, allow_seen, people)
+    check_unseen(frame, recipe.model.weights, runtime.allow_seen, people)
     names = set(frame["filename"])
     seen, held = ([r for r in records if (r.video in names) == inside] for inside in (False, True))
     score_fold(seen, held, data, recipe, out, replace(runtime, what=f"fold {number}"), groups)

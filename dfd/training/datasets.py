@@ -70,12 +70,16 @@ class Datasets:
                     first = self.stores[found[record.video].dataset].folder
                     raise ConfigError(
                         f"{record.video!r} is in {first} and in {store.folder}, and folds go by names: build one of "
-                        "them from a folder higher up, which then is part of its names"
+                        "them from the folder above its videos, whose name then begins theirs"
                     )
                 found[record.video] = replace(record, dataset=name)
         if self.blend is not None and not any(record.label == 1 for record in found.values()):
             return [*found.values(), *made_fakes(list(found.values()), self.blend)]
         return list(found.values())
+
+
+Data = FaceStore | Datasets
+"""One dataset, or several."""
 
 
 def read_mix(text: str | None) -> tuple[float, ...]:

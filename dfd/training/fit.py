@@ -18,12 +18,11 @@ from torch import nn
 from dfd.clips.made import MadeFake
 from dfd.errors import ConfigError
 from dfd.faces.records import VideoRecord
-from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig
 from dfd.files import digest, sweep, write_bytes, write_json
 from dfd.models.checkpoint import Header
 from dfd.training.clock import PLAIN, Runtime
-from dfd.training.datasets import Datasets
+from dfd.training.datasets import Data, Datasets
 from dfd.training.devices import carry_out
 from dfd.training.held import HeldVideos
 from dfd.training.launch import check_launch, wait_for
@@ -58,7 +57,7 @@ def content(videos: Sequence[VideoRecord]) -> str:
 
 def train(
     videos: Sequence[VideoRecord],
-    store: FaceStore | Datasets,
+    store: Data,
     recipe: Recipe,
     out: Path,
     runtime: Runtime = PLAIN,
@@ -132,13 +131,13 @@ def _check_batch(recipe: Recipe, together: int, devices: int) -> None:
     if batch < together * devices:
         shared = f" on each of {devices} devices" if devices > 1 else ""
         raise ConfigError(
-            f"batch is {batch}, less than the {together} clips that come together{shared}: raise it, or lower "
+            f"batch is {batch}, less than the {together} clips that are loaded together{shared}: raise it, or lower "
             f"per_load, {recipe.train.per_load}"
         )
     if batch // together % devices:
         raise ConfigError(
-            f"batch is {batch}, {batch // together} times the {together} clips that come together, which {devices} "
-            f"devices cannot share alike: make it a multiple of {together * devices}"
+            f"batch is {batch}, {batch // together} times the {together} clips that are loaded together, which "
+            f"{devices} devices cannot share alike: make it a multiple of {together * devices}"
         )
 
 

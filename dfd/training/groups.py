@@ -73,7 +73,8 @@ def split(
     if grouping.folds_of is not None:
         frame = settled(grouping.folds_of, records)
         if frame["fold"].nunique() != folds:
-            raise ConfigError(f"folds is {folds}, but {grouping.folds_of} has {frame['fold'].nunique()}: give those")
+            there = frame["fold"].nunique()
+            raise ConfigError(f"folds is {folds}, but {grouping.folds_of} has {there}: give --folds {there}")
         return frame
     labels = [record.label or 0 for record in records]
     links = _links(records, grouping, progress, run)

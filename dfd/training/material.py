@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 
 from dfd.clips.balance import balance
-from dfd.clips.dataset import SliceDataset, TrainingClips
+from dfd.clips.dataset import ClipRecipe, SliceDataset, TrainingClips
 from dfd.clips.joined import JoinedClips
 from dfd.clips.meshes import MeshFile
 from dfd.clips.pairs import PairDataset
 from dfd.errors import ConfigError
 from dfd.faces.records import VideoRecord
-from dfd.training.module import TrainConfig
 from dfd.training.recipes import Recipe
 
 MESHES = "meshes-"
@@ -36,7 +35,8 @@ def training_clips(
         own, others = ([v for v in videos if (v.dataset == name) == inside] for inside in (True, False))
         try:
             meshes = MeshFile(out / f"{MESHES}{place}") if out else None
-            parts.append(_of_one(own, others, recipe, config.replace(seed=config.seed + place), meshes))
+            own_recipe = recipe.replace(train=config.replace(seed=config.seed + place))
+            parts.append(_of_one(own, others, own_recipe, meshes))
         except ConfigError as error:
             raise (ConfigError(f"{name}: {error}") if name else error) from None
     clips, priors = zip(*parts, strict=True)
@@ -52,11 +52,7 @@ def mixed(mix: Mapping[str, float]) -> dict[str, Any]:
 
 
 def _of_one(
-    own: Sequence[VideoRecord],
-    others: Sequence[VideoRecord],
-    recipe: Recipe,
-    config: TrainConfig,
-    meshes: MeshFile | None,
+    own: Sequence[VideoRecord], others: Sequence[VideoRecord], recipe: Recipe, meshes: MeshFile | None
 ) -> tuple[TrainingClips, float]:
     """The clips drawn from one dataset, and their share of fakes. others: the videos of the other datasets.
 
@@ -65,12 +61,20 @@ def _of_one(
     """
     if not own:
         raise ConfigError("none of its videos is left to learn from: each was unlabelled, without a face or held out")
+    config = recipe.train
     if config.balance == "slices":
         share = balance([video.label or 0 for video in own], config.slices)
-        return SliceDataset(own, recipe.clip, share, config, recipe.augment), share.prior
+        return SliceDataset(own, clip_recipe(recipe), share), share.prior
     reals, labels = [video for video in others if video.label == 0], {video.label for video in own}
     if labels == {0} and others and config.self_blend:
-        config = config.replace(self_blend=1)
+        recipe = recipe.replace(train=config.replace(self_blend=1))
     if labels == {1} and config.self_blend == 1:
-        raise ConfigError("it has fakes alone, and with self_blend 1 all fakes are made: leave it out, or lower that")
-    return PairDataset(own, recipe.clip, config, recipe.augment, recipe.blend, reals, meshes), 0.5
+        raise ConfigError(
+            "it has only fakes, and self_blend 1 makes all fakes of real videos: leave it out, or lower self_blend"
+        )
+    return PairDataset(own, clip_recipe(recipe), reals, meshes), 0.5
+
+
+def clip_recipe(recipe: Recipe) -> ClipRecipe:
+    """The part of `recipe` that its training clips depend on."""
+    return ClipRecipe(recipe.clip, recipe.train, recipe.augment, recipe.blend)

@@ -12,7 +12,6 @@ from typing import Any
 from dfd.clips.distort import DISTORTIONS
 from dfd.errors import ConfigError
 from dfd.faces.records import VideoRecord
-from dfd.faces.store import FaceStore
 from dfd.files import write_json
 from dfd.inference.oof import OutOfFold, read_oof, read_scores
 from dfd.scoring.seen import SEEN
@@ -20,14 +19,14 @@ from dfd.scoring.sets import score_folds
 from dfd.scoring.submission import compare_submissions, write_submission
 from dfd.training.clock import PLAIN, Runtime
 from dfd.training.crossval import score_held
-from dfd.training.datasets import Datasets
+from dfd.training.datasets import Data, Datasets
 from dfd.training.fit import CHECKPOINT
 from dfd.types import VideoScore
 
 CLEAN = "as it is"
 
 
-def distort(store: FaceStore | Datasets, run: Path, runtime: Runtime = PLAIN) -> dict[str, dict[str, Any]]:
+def distort(store: Data, run: Path, runtime: Runtime = PLAIN) -> dict[str, dict[str, Any]]:
     """Score every fold of the cross-validation in `run` under each of DISTORTIONS, by the model that has not seen it.
 
     Returns the measures by distortion, CLEAN first, each with its description and, as `against`, the differences of its
@@ -41,7 +40,7 @@ def distort(store: FaceStore | Datasets, run: Path, runtime: Runtime = PLAIN) ->
     records = {record.video: record for record in data.records()}
     lacking = [name for name in oof.folds["filename"] if name not in records]
     if lacking:
-        raise ConfigError(f"{data} has no {lacking[0]!r}, which {run} is of: name the dataset that it is of")
+        raise ConfigError(f"{data} has no {lacking[0]!r}, which {run} has: name the dataset of that run")
     clean, total = run / "oof.csv", len(DISTORTIONS) * len(oof.folds)
     (run / "distort").mkdir(exist_ok=True)
     seen = {SEEN: oof.seen}

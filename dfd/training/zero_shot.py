@@ -12,7 +12,6 @@ from typing import Any
 import pandas as pd
 
 from dfd.errors import ConfigError
-from dfd.faces.store import FaceStore
 from dfd.files import sha256, write_json
 from dfd.models.checkpoint import is_checkpoint
 from dfd.scoring.folds import read_folds, write_folds
@@ -20,7 +19,7 @@ from dfd.scoring.sets import known
 from dfd.scoring.submission import compare_submissions
 from dfd.training.clock import PLAIN, Runtime
 from dfd.training.crossval import labelled, measures, score_held
-from dfd.training.datasets import Datasets
+from dfd.training.datasets import Data
 from dfd.training.groups import Grouping, named_people, split
 from dfd.training.lineage import check_unseen, count_seen
 from dfd.training.recipes import Recipe
@@ -29,19 +28,14 @@ FOLDER = "zero-shot"
 
 
 def zero_shot(
-    store: FaceStore | Datasets,
-    recipe: Recipe,
-    folds: int,
-    out: Path,
-    runtime: Runtime = PLAIN,
-    grouping: Grouping | None = None,
-    allow_seen: bool = False,
+    store: Data, recipe: Recipe, folds: int, out: Path, runtime: Runtime = PLAIN, grouping: Grouping | None = None
 ) -> dict[str, Any]:
     """Score every video of `store` with the recipe's starting weights into `out`, without training. Returns the
     measures.
 
     The folds are those of crossval with the same arguments. Raises ConfigError when the weights are not a checkpoint of
-    dfd, have seen a video (unless `allow_seen`), or `out` is of other weights; OutOfTimeError at `runtime.until`.
+    dfd, have seen a video (unless `runtime.allow_seen`), or `out` is of other weights; OutOfTimeError at
+    `runtime.until`.
     """
     weights = recipe.model.weights
     if weights is None or not is_checkpoint(weights):
@@ -50,16 +44,12 @@ def zero_shot(
         )
     records = labelled(store)
     frame = split(records, folds, recipe.train.seed, grouping, runtime.progress, out)
-    check_unseen(frame, weights, allow_seen, named_people(records, grouping))
+    check_unseen(frame, weights, runtime.allow_seen, named_people(records, grouping))
     return _score(store, weights, frame, out, runtime, grouping)
 
 
 def compare_with_start(
-    store: FaceStore | Datasets,
-    weights: Path | None,
-    run: Path,
-    runtime: Runtime = PLAIN,
-    grouping: Grouping | None = None,
+    store: Data, weights: Path | None, run: Path, runtime: Runtime = PLAIN, grouping: Grouping | None = None
 ) -> dict[str, Any] | None:
     """Measure the starting weights of a finished cross-validation on its own folds; None if they are not a model.
 
@@ -73,12 +63,7 @@ def compare_with_start(
 
 
 def _score(
-    store: FaceStore | Datasets,
-    weights: Path,
-    frame: pd.DataFrame,
-    out: Path,
-    runtime: Runtime,
-    grouping: Grouping | None,
+    store: Data, weights: Path, frame: pd.DataFrame, out: Path, runtime: Runtime, grouping: Grouping | None
 ) -> dict[str, Any]:
     """Score the videos that are not scored yet. Raises ConfigError when `out` is of other weights."""
     identity, note = sha256(weights), out / "weights.json"

@@ -54,7 +54,7 @@ def of_anything(tree: Tree) -> Found:
     """All videos below a folder, without labels; the images if there are no videos."""
     left_out = unlabelled(tree.stills) if tree.videos else ()
     kind = "videos" if tree.videos else "pictures"
-    return Found(by_name(unlabelled(tree.films)), f"a folder of {kind}", left_out=left_out, why="beside videos")
+    return Found(by_name(unlabelled(tree.films)), f"a folder of {kind}", left_out=left_out, why="among videos")
 
 
 def unlabelled(films: Mapping[str, Path]) -> tuple[Video, ...]:
