@@ -113,7 +113,7 @@ def _networks(bundle: Path, info: BundleInfo) -> list[str]:
             "network": member.model,
             "frames": member.clip.length,
             "side, pixels": member.clip.size,
-            "margin, faces": f"{member.clip.margin:g}",
+            "margin, widths of the face": f"{member.clip.margin:g}",
             "segments": member.clip.clips,
             "weight": f"{member.weight:g}",
             "MB": f"{(bundle / member.file).stat().st_size / 1e6:.1f}",
