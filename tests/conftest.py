@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # test processes and workers share the cores
+os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"  # read by gcsfs on import; else it calls Google by gRPC
 
 import cv2
 import numpy as np
