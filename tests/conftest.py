@@ -6,7 +6,9 @@ Only fixtures import torch: it takes seconds, which a module without it and pyte
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ from dfd.faces.build import Progress
 from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig
 from dfd.types import Video
+from dfd.videos import workers
 from dfd.videos.encode import write_video
 from dfd.videos.manifest import read_videos
 from dfd.videos.workers import Outcome
@@ -91,6 +94,21 @@ def short_sample(folder: Path, seed: int = 0, progress: Progress | None = None) 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sample, "SECONDS", 0.5)
         return sample.write_sample(folder, seed, progress)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_workers() -> Iterator[None]:
+    """Fork workers from a process that has imported what they need: a spawned one, as outside tests, takes seconds."""
+    multiprocessing.set_forkserver_preload(["dfd.faces.detect", "dfd.faces.build"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "START", "forkserver")
+        yield
+
+
+@pytest.fixture
+def spawned_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start workers as outside tests."""
+    monkeypatch.setattr(workers, "START", "spawn")
 
 
 @pytest.fixture(scope="session")
