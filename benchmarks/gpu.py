@@ -60,8 +60,12 @@ SIDE = 144
 FOLDS = 10
 COMPARED = 200
 """Maximum number of pictures whose logits are compared."""
+LONG = 100
+"""Slices of an epoch that is longer than it may run, by whose steps the speed is measured."""
 TINY = 32
 """Without a GPU: side in pixels of the network's input."""
+TINY_SLICES, TINY_COMPARED = 4, 4
+"""Without a GPU: the same as LONG and COMPARED."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +92,22 @@ class Bench:
             train=base.train.replace(loaders=max(1, available_cores() - 2)),
             blend=base.blend.replace(mesh=self.mesh),
         )
-        if self.device != "cpu":
+        if not self.tiny:
             return fitted
-        return fitted.replace(clip=fitted.clip.replace(size=TINY), train=fitted.train.replace(batch=8, loaders=0))
+        return fitted.replace(
+            clip=fitted.clip.replace(size=TINY), train=fitted.train.replace(batch=8, loaders=0, epochs=2)
+        )
+
+    @property
+    def tiny(self) -> bool:
+        """Whether the settings are tiny, to try the script without a GPU."""
+        return self.device == "cpu"
+
+    def speed(self, name: str, out: str) -> float:
+        """Pictures a second of a training with the recipe, for a tenth of the time that is left."""
+        base = self.settings(name)
+        long = base.replace(train=base.train.replace(epochs=1, slices=TINY_SLICES if self.tiny else LONG))
+        return kit(long, self.store, self.out / out, self.by(0.1))
 
     def by(self, share: float) -> float:
         """The value of time.monotonic() at which a share of the time that is left is over."""
@@ -209,17 +226,16 @@ def tests(bench: Bench) -> dict[str, Any]:
 
 def rate(name: str, bench: Bench) -> dict[str, Any]:
     """Pictures a second of a training with the recipe, for a tenth of the time, and the card's load."""
-    base = bench.settings(name)
-    settings = base.replace(train=base.train.replace(epochs=1, slices=100))  # longer than it may run
     with CardLoad(bench.device) as load:
-        found = kit(settings, bench.store, bench.out / f"rate-{name}", bench.by(0.1))
+        found = bench.speed(name, f"rate-{name}")
     return {"pictures a second": round(found, 1), **load.found}
 
 
 def halves(bench: Bench) -> dict[str, Any]:
     """Largest difference between the shipped detector's logits in 16 and in 32 bits, of each of its networks."""
     bundle, several = load_bundle(shipped(), bench.device), AT_ONCE[bench.device]
-    videos = [video for video in bench.store.records() if video.tracklets][:COMPARED]
+    videos = [video for video in bench.store.records() if video.tracklets]
+    videos = videos[: TINY_COMPARED if bench.tiny else COMPARED]
     until, found = bench.by(0.2), dict[str, Any]()
     for place, (model, header) in enumerate(narrowed(bundle.members, videos)):
         differences: list[float] = []
@@ -244,10 +260,7 @@ def _logits(model: torch.nn.Module, clips: Sequence[torch.Tensor], at_once: AtOn
 
 def trained(bench: Bench) -> dict[str, Any]:
     """Train dfdc-gpu without one fold, on as many pictures as fit, and judge it on that fold."""
-    base = bench.settings("dfdc-gpu")
-    speed = kit(
-        base.replace(train=base.train.replace(epochs=1, slices=100)), bench.store, bench.out / "rate-gpu", bench.by(0.1)
-    )
+    base, speed = bench.settings("dfdc-gpu"), bench.speed("dfdc-gpu", "rate-gpu")
     videos = labelled(bench.store)
     frame = split(videos, FOLDS, base.train.seed)
     aside = set(frame.loc[frame["fold"] == 0, "filename"])

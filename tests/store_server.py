@@ -137,7 +137,6 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture(params=["s3", "gs"])
 def bucket(request, monkeypatch):
     """An empty Store; `bucket.place` is the URL of its bucket, as a path."""
-    monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # read on import; it asks by gRPC
     library = pytest.importorskip({"s3": "s3fs", "gs": "gcsfs"}[request.param], reason="pip install 'dfd[urls]'")
     import fsspec
 

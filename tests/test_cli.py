@@ -282,18 +282,9 @@ def test_a_single_fold_is_scored_on_its_held_out_videos(capsys, small_store, tmp
 
 
 def test_weights_that_saw_the_videos_are_refused_or_flagged_on_every_line(capsys, small_store, tmp_path):
-    backbone = [
-        "--recipe",
-        "cpu",
-        "--model.name",
-        "frame",
-        "--model.freeze",
-        "none",
-        "--clip.length",
-        "1",
-        "--clip.size",
-    ]
-    small = [*backbone, "32", "--clip.clips", "1", "--clip.margin", "1.3", "--train.epochs", "1"]
+    backbone = "--model.name frame --model.backbone test_efficientnet --model.freeze none"  # timm's smallest network
+    clips = "--clip.length 1 --clip.size 32 --clip.clips 1 --clip.margin 1.3"
+    small = f"--recipe tiny {backbone} {clips} --train.epochs 1".split()
     first, run = tmp_path / "first", tmp_path / "run"
     assert dfd(capsys, "train", small_store.folder, "--out", first, *small)[0] == 0
     small += ["--folds", "2", "--model.weights", first / "checkpoints" / "last.ckpt", "--out", run]

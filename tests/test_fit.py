@@ -204,7 +204,7 @@ def test_a_network_learns_an_easy_task(videos, small_store, small_recipe, tmp_pa
 
 @pytest.mark.parametrize("name", ["lstm", "inflated"])
 def test_sequence_and_video_networks_start_from_a_frame_network(videos, small_store, tmp_path, name):
-    small = {"backbone": "efficientnet_lite0", "drop_path": 0.0, "dropout": 0}
+    small = {"backbone": "test_efficientnet", "drop_path": 0.0, "dropout": 0}
     single = Recipe(
         model=ModelConfig(name="frame", **small),
         clip=ClipConfig(length=1, size=32),

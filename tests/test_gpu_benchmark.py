@@ -35,7 +35,7 @@ def run(crops, out, minutes, *options):
 @pytest.mark.slow
 def test_every_part_runs_on_the_cpu(crops, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    found = run(crops, tmp_path, 1.5)
+    found = run(crops, tmp_path, 10)  # a limit that it does not reach
     parts = ["tests", "dfdc", "blend", "16 bits", "dfdc-gpu"]
     assert [name for name in parts if "failed" in found[name]] == []
     assert found["pictures"] == 24
@@ -45,7 +45,7 @@ def test_every_part_runs_on_the_cpu(crops, tmp_path, monkeypatch, capsys):
     assert {"network 0", "network 1"} <= set(found["16 bits"])
     trained = found["dfdc-gpu"]
     assert 0 < trained["held_loss"] < 5
-    assert 1 <= trained["epochs"] <= 8
+    assert trained["epochs"] == 2
     assert (tmp_path / "dfdc-gpu" / "checkpoints" / "last.ckpt").is_file()
     table = capsys.readouterr().out
     assert [name for name in parts if f"\n{name} " not in table] == []

@@ -9,6 +9,7 @@ from contextlib import suppress
 import pytest
 import torch
 
+from dfd.cli import main
 from dfd.errors import ConfigError, TrainingError
 from dfd.models.checkpoint import read_checkpoint
 from dfd.training import launch
@@ -61,17 +62,28 @@ def test_other_processes_wait_for_the_first(tmp_path, monkeypatch):
     wait_for(tmp_path / "config.json")
 
 
-def trained(out, *options, agent=(), environment=()):
-    """Start a training of one epoch. agent: what starts it, if not dfd."""
+def command(store, out, *options):
+    """A training of one epoch."""
+    return ["train", str(store.folder), "--out", str(out), *SETTINGS, *options]
+
+
+def finish(command):
+    """Run a command in this process."""
+    with pytest.raises(SystemExit, match="^0$"):
+        main(command)
+
+
+def started(command, agent=(), environment=()):
+    """Start a command in a process. agent: what starts it, if not dfd."""
     return subprocess.Popen(
-        [sys.executable, *agent, "-m", "dfd", "train", *options, "--out", str(out), *SETTINGS],
+        [sys.executable, *agent, "-m", "dfd", *command],
         env={**os.environ, "OMP_NUM_THREADS": "1", **dict(environment)},
         stdout=subprocess.PIPE,
         text=True,
     )
 
 
-def ended(*processes):
+def ended(processes):
     """The outputs of processes, which must end well."""
     outputs = [process.communicate()[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * len(processes)
@@ -107,18 +119,21 @@ def free_port():
 def reference(small_store, tmp_path_factory):
     """The weights of a training by two processes that dfd starts, inside a batch job of Slurm's with one task."""
     out = tmp_path_factory.mktemp("runs") / "processes"
-    batch = {"SLURM_NTASKS": "1", "SLURM_NTASKS_PER_NODE": "1", "SLURM_PROCID": "0", "SLURM_JOB_NAME": "train"}
-    batch |= {"SLURM_LOCALID": "0", "SLURM_NODEID": "0", "SLURM_JOB_ID": "7"}
-    ended(trained(out, str(small_store.folder), "--devices", "2", environment=batch))
+    batch = {"NTASKS": "1", "NTASKS_PER_NODE": "1", "PROCID": "0", "JOB_NAME": "train"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**batch, "LOCALID": "0", "NODEID": "0", "JOB_ID": "7"}.items():
+            patch.setenv(f"SLURM_{name}", value)
+        finish(command(small_store, out, "--devices", "2"))
     return weights(out)
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("started", [by_torchrun, by_srun])
-def test_two_machines_equal_two_processes_and_one_process_can_resume(small_store, tmp_path, reference, started):
+@pytest.mark.parametrize("by", [by_torchrun, by_srun])
+def test_two_machines_equal_two_processes_and_one_process_can_resume(small_store, tmp_path, reference, by, capsys):
     out, port = tmp_path / "machines", free_port()
-    both = [trained(out, str(small_store.folder), "--nodes", "2", **started(rank, port)) for rank in (0, 1)]
-    assert ["The model is in" in text for text in ended(*both)] == [True, False]
+    both = [started(command(small_store, out, "--nodes", "2"), **by(rank, port)) for rank in (0, 1)]
+    assert ["The model is in" in text for text in ended(both)] == [True, False]
     made = weights(out)
     assert all(torch.equal(made[name], reference[name]) for name in reference)
-    assert "The model is in" in ended(trained(out, str(small_store.folder)))[0]  # one device finishes the run
+    finish(command(small_store, out))  # with one device
+    assert "The model is in" in capsys.readouterr().out

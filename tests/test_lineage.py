@@ -26,7 +26,7 @@ from dfd.training.recipes import Recipe
 pytestmark = pytest.mark.slow
 
 SMALL = Recipe(
-    model=ModelConfig(name="frame", backbone="efficientnet_lite0", dropout=0, drop_path=0),
+    model=ModelConfig(name="frame", backbone="test_efficientnet", dropout=0, drop_path=0),
     clip=ClipConfig(length=1, size=32, clips=1),
     train=TrainConfig(epochs=1, slices=1, per_load=1, batch=4),
     augment=NOTHING,

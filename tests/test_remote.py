@@ -14,6 +14,8 @@ from dfd.videos import remote
 from dfd.videos.inputs import found_at
 from dfd.videos.remote import at_hand, listed, url_of
 
+pytestmark = pytest.mark.timeout(120)  # a store that never answers must not hold up the suite
+
 
 def test_urls_are_distinguished_from_paths():
     assert url_of(Path("s3://bucket/a/b.mp4")) == "s3://bucket/a/b.mp4"

@@ -39,9 +39,10 @@ def test_the_track_record_of_disagreement_is_stated():
     [
         (
             {"score": VideoScore("a", 0.5, "no_face", reason="no face on 9 frames")},
-            "no face found: no face on 9 frames",
+            "no face found (no face on 9 frames)",
         ),
         ({"score": VideoScore("a", 0.5, "missing", reason="no such file")}, "no such file"),
+        ({"score": VideoScore("a", 0.5, "missing", reason="it cannot be fetched: 503")}, "it cannot be fetched: 503"),
         (
             {"score": VideoScore("a", 0.9, "ok", doubts=("the faces are too small: 20 pixels",))},
             "the faces are too small",

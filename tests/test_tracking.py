@@ -9,7 +9,11 @@ from dfd.report.tracking import Mirror
 
 pytestmark = pytest.mark.slow
 
-mlflow = pytest.importorskip("mlflow")
+
+@pytest.fixture(autouse=True)
+def mlflow():
+    """The package, imported for these tests alone: it takes seconds, and every pytest process reads this module."""
+    return pytest.importorskip("mlflow")
 
 
 @pytest.fixture
@@ -29,7 +33,7 @@ def curve(folder, losses):
     pd.DataFrame(rows).to_csv(folder / "metrics.csv", index=False)
 
 
-def test_a_run_is_mirrored_live_and_resumes_in_the_same_mlflow_run(run, tmp_path):
+def test_a_run_is_mirrored_live_and_resumes_in_the_same_mlflow_run(mlflow, run, tmp_path):
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     mirror = Mirror(uri, run)
     mirror.look()
@@ -51,7 +55,7 @@ def test_a_run_is_mirrored_live_and_resumes_in_the_same_mlflow_run(run, tmp_path
     assert (tmp_path / "mlartifacts").is_dir()  # next to the database, for any working directory
 
 
-def test_folds_of_a_cross_validation_are_nested_runs(run, tmp_path):
+def test_folds_of_a_cross_validation_are_nested_runs(mlflow, run, tmp_path):
     for fold in range(2):
         folder = run / f"fold-{fold}"
         folder.mkdir()

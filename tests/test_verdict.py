@@ -38,6 +38,12 @@ def test_an_unscored_video_has_a_reason_and_no_number():
     assert set(STATUS_MEANS) == set(STATUSES) - {"ok"}
 
 
+@pytest.mark.parametrize("why", ["no such file", "permission denied", "it cannot be fetched: 503, Unavailable"])
+def test_what_cannot_be_fetched_is_not_called_absent(why):
+    text = verdict(VideoScore("my.mp4", 0.5, "missing", reason=why))
+    assert text == f"my.mp4: cannot say, {why}. A score is evidence, never proof."
+
+
 def test_a_doubtful_score_gives_no_verdict():
     score = VideoScore("my.mp4", 0.934, "ok", faces=FACES, doubts=("the faces are too small", "it is dark"))
     assert words(score) == "cannot say"

@@ -24,6 +24,8 @@ from dfd.videos.workers import Limits, Outcome, each_video
 from tests.processes import left_running, running
 
 pytestmark = pytest.mark.slow
+spawned = pytest.mark.usefixtures("spawned_workers")
+"""Of tests of how workers start and end; what they answer does not depend on it."""
 
 
 class Unloadable:
@@ -195,6 +197,7 @@ def test_memory_and_time_can_be_unlimited(tmp_path):
     assert outcome.status == "ok"
 
 
+@spawned
 def test_killing_an_idle_worker_loses_nothing(tmp_path):
     videos = named(tmp_path, *range(1, 7))
     statuses, asked = [], []
@@ -214,6 +217,7 @@ def test_killing_an_idle_worker_loses_nothing(tmp_path):
     assert asked == videos
 
 
+@spawned
 def test_a_failed_worker_is_dead_before_its_outcome_is_yielded(tmp_path):
     videos = named(tmp_path, "big", "next")
     outcomes = each_video(hang, videos, lambda _: (800,), Limits(1, timeout=1.5))  # the kernel takes a while to free it
@@ -223,6 +227,7 @@ def test_a_failed_worker_is_dead_before_its_outcome_is_yielded(tmp_path):
     outcomes.close()
 
 
+@spawned
 @pytest.mark.parametrize("leave", ["closed", "lost", "lost in a cycle"])
 def test_workers_start_at_once_and_end_with_the_iterator(tmp_path, leave):
     videos = named(tmp_path, "a", "b", "c")
@@ -242,6 +247,7 @@ def test_workers_start_at_once_and_end_with_the_iterator(tmp_path, leave):
     assert not [thread for thread in threading.enumerate() if thread.name == "dfd-videos"]
 
 
+@spawned
 def test_an_abandoned_iterator_leaves_no_process(tmp_path):
     for come in each_video(hungry, named(tmp_path, *range(1, 5)), limits=Limits(1)):
         pid = come[0].value
@@ -249,6 +255,7 @@ def test_an_abandoned_iterator_leaves_no_process(tmp_path):
     assert gone(pid)
 
 
+@spawned
 def test_workers_that_cannot_start_raise_an_error(tmp_path):
     start = time.monotonic()
     outcomes = list(flat(Unloadable(SystemExit, 3), named(tmp_path, *range(40)), limits=Limits(2)))

@@ -15,7 +15,7 @@ from dfd.models.checkpoint import Header
 from dfd.report.page import render
 from dfd.report.pictures import data_uri
 from dfd.report.plots import Bar, Lane
-from dfd.report.verdict import CAUTION, STATUS_MEANS, counted, words
+from dfd.report.verdict import CAUTION, counted, unscored, words
 from dfd.scoring.board import exposure
 from dfd.scoring.evidence import FEW
 from dfd.types import Rgb
@@ -30,10 +30,8 @@ NO_TABLE = "This bundle has no table of what its scores meant for unseen videos:
 
 def doubts(about: Explanation) -> list[str]:
     """Reasons why there is no verdict on a video; empty if there is one."""
-    score, status = about.score, STATUS_MEANS.get(about.score.status, "")
-    if score.status != "ok":
-        return [f"{status}: {score.reason}" if score.reason and score.reason != status else status]
-    return list(score.doubts)
+    score = about.score
+    return list(score.doubts) if score.status == "ok" else [unscored(score)]
 
 
 def meaning(about: Explanation) -> str:

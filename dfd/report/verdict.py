@@ -18,7 +18,7 @@ such videos are fake in a balanced mix. No verdict says "real", since a fake of 
 STATUS_MEANS = {
     "no_face": "no face found",
     "unreadable": "no picture could be read",
-    "missing": "no such file",
+    "missing": "not there, or it cannot be fetched",
     "timed_out": "killed at its time limit",
     "out_of_budget": "the time was up before its turn",
     "error": "an unforeseen failure",
@@ -43,16 +43,27 @@ def verdict(score: VideoScore) -> str:
 
     The number of faces is the largest in any segment.
 
-    >>> verdict(VideoScore("b.mp4", 0.5, "missing"))
+    >>> verdict(VideoScore("b.mp4", 0.5, "missing", reason="no such file"))
     'b.mp4: cannot say, no such file. A score is evidence, never proof.'
     """
     if score.status != "ok":
-        means, why = STATUS_MEANS[score.status], score.reason
-        return f"{score.name}: {CANNOT_SAY}, {means}{f' ({why})' if why and why != means else ''}. {CAUTION}"
+        return f"{score.name}: {CANNOT_SAY}, {unscored(score)}. {CAUTION}"
     faces = Counter(face.segment for face in score.faces)
     seen = f"{counted(max(faces.values(), default=0), 'face')}, {counted(len(faces), 'segment')} scored"
     why = "".join(f"; {doubt}" for doubt in score.doubts)
     return f"{score.name}: {score.probability:.2f}, {words(score)} ({seen}){why}. {CAUTION}"
+
+
+def unscored(score: VideoScore) -> str:
+    """Why a video has no score: what its status means, and the reason. That of a missing file stands alone.
+
+    >>> unscored(VideoScore("a.mp4", 0.5, "no_face", reason="no face on 5 frames"))
+    'no face found (no face on 5 frames)'
+    """
+    means, why = STATUS_MEANS[score.status], score.reason
+    if not why or why == means:
+        return means
+    return why if score.status == "missing" else f"{means} ({why})"
 
 
 def suspects(scores: Sequence[VideoScore]) -> list[dict[str, object]]:

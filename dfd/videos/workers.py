@@ -27,6 +27,8 @@ MEMORY = 2.0
 """Memory limit per video in gigabytes: five times what 1080p needs."""
 TICK = 0.1
 """Seconds between two checks whether the caller has left."""
+START = "spawn"
+"""How worker processes start: forking a process with torch's threads can deadlock."""
 TRIES = (0.0, 1.0, 1.0)
 """Seconds to wait before each attempt to start a worker, if it dies during the start."""
 START_LIMIT = 300.0
@@ -103,7 +105,7 @@ class _Worker:
     """A process and its pipe. died: how it ended, if it was not ended by us."""
 
     def __init__(self, function: bytes, memory: float) -> None:
-        context = multiprocessing.get_context("spawn")  # forking a process with torch's threads can deadlock
+        context: Any = multiprocessing.get_context(START)
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=serve, args=(theirs, function, memory), name="dfd-video", daemon=True)
         self.process.start()
