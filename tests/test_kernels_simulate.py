@@ -18,8 +18,8 @@ import pytest
 from kernels import KernelError, follow, image, inputs, places
 from kernels import simulate as sandbox
 from kernels.__main__ import main
-from kernels.attach import Given, resume_from
-from kernels.build import Source, build
+from kernels.attach import Given, attach, resume_from
+from kernels.build import OWNER, Source, build
 from kernels.places import output
 from kernels.simulate import GIB, Rehearsal, attached, check_use, run_script, simulate
 from tests.conftest import short_sample
@@ -320,6 +320,13 @@ def test_missing_sources_say_how_to_make_them(competition, tmp_path, workshop, m
     assert "datasets/OWNER/dfd-wheelhouse" in places_long
     assert not any("labels" in place for place in places_long)
     assert set(attached(build("faces"), Rehearsal(competition=competition, layout="short"))) >= {"dfd-wheelhouse"}
+
+
+def test_a_rehearsal_takes_faces_made_here(small_store, tmp_path):
+    _, sources = attach("train", OWNER, {}, Given(faces=small_store.folder), tmp_path)
+    found = attached(build("train", sources=sources), Rehearsal(), sources)
+    assert set(found) == {"datasets/OWNER/dfd-wheelhouse", "datasets/OWNER/dfd-face-tracks"}
+    assert inputs.read_manifest(found["datasets/OWNER/dfd-face-tracks"])["kind"] == "faces"
 
 
 def test_the_image_has_nothing_that_kaggle_lacks():
