@@ -6,7 +6,6 @@ The same commit gives the same bytes: names are sorted, and the archive has no t
 import ast
 import base64
 import io
-import json
 import lzma
 import re
 import tarfile
@@ -20,7 +19,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import dfd
-from dfd.files import parse_object, sha256, write_json, write_text
+from dfd.files import parse_object, read_object, sha256, write_json, write_text
 from dfd.versions import git
 from kernels import KernelError, inputs, places
 from kernels.image import pinned
@@ -115,7 +114,7 @@ def build(
     main, settings = read_main(name, changes or {})
     files = contents(name)
     digest = inputs.identity({file: sha256(data) for file, data in files.items()})
-    lock = json.loads(places.source("wheelhouse.json").read_text(encoding="utf-8"))
+    lock = read_object(places.source("wheelhouse.json"), KernelError, "restore it from git")
     wanted = {"wheels": inputs.identity(lock), **{source.kind: source.identity for source in sources}}
     about = {"commit": commit(), "sha256": digest}
     payload = base64.b85encode(pack(tuple(files.items()))).decode()
@@ -137,7 +136,7 @@ def read_metadata(name: str, owner: str, sources: Sequence[Source] = (), latest:
     if base not in places.NAMES:
         raise KernelError(f"no kernel {name!r}; there are {', '.join(places.NAMES)}, each also as NAME-notebook")
     path = places.source(name) / places.METADATA
-    text = path.read_text(encoding="utf-8").replace(f"{OWNER}/", f"{owner}/")
+    text = path.read_bytes().replace(f"{OWNER}/".encode(), f"{owner}/".encode())
     metadata = {**always(name, latest), **parse_object(text, path, KernelError, "restore it from git")}
     if name != base:
         metadata |= {"title": f"{metadata.get('title')} notebook", "id": f"{metadata.get('id')}{places.AS_NOTEBOOK}"}
@@ -164,10 +163,15 @@ def read_main(name: str, changes: Mapping[str, Any]) -> tuple[str, dict[str, Any
     main = (places.source(name) / places.SCRIPT).read_text(encoding="utf-8")
     try:
         body = ast.parse(main).body
+        annotated = (node for node in body if isinstance(node, ast.AnnAssign))
+        found = next(node for node in annotated if ast.unparse(node.target) == "SETTINGS")
+        settings = dict(ast.literal_eval(found.value or ast.Constant(None)))
     except SyntaxError as error:
         raise KernelError(f"main.py of kernel {name}, line {error.lineno}: {error.msg}") from None
-    found = next(node for node in body if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "SETTINGS")
-    settings: dict[str, Any] = ast.literal_eval(found.value or ast.Constant(None))
+    except (StopIteration, TypeError, ValueError):
+        raise KernelError(
+            f"main.py of kernel {name}: SETTINGS: dict[str, Any] = {{…}} is wanted, of plain values"
+        ) from None
     for key, value in changes.items():
         if key not in settings:
             raise KernelError(f"kernel {name} has no setting {key!r}; there are {', '.join(settings)}")

@@ -57,7 +57,7 @@ def faults(built: Built) -> list[str]:
 def _metadata(built: Built) -> Iterator[str]:
     """Report keys that Kaggle does not know or needs, wrong values, and those that contradict each other."""
     about, fixed = built.metadata, always(built.name, built.latest)
-    for key in about.keys() - fixed.keys() - RULES.keys():
+    for key in (key for key in about if key not in {**fixed, **RULES}):
         yield f"kernel-metadata.json has an unknown key {key!r}, which Kaggle would ignore"
     for key, wanted in fixed.items():
         if type(about.get(key)) is not type(wanted) or about[key] != wanted:

@@ -4,7 +4,6 @@ Kaggle changes its default image every month or two, and Python with it. A versi
 newest image; `make kernel-output KERNEL=… PIN=1` then pins that one.
 """
 
-import json
 import shutil
 import subprocess
 import sys
@@ -126,7 +125,7 @@ def gather_wheels(relock: bool = False) -> Path:
         wheels = {path.name: sha256(path) for path in sorted(Path(temporary).glob("*.whl"))}
         if relock:
             write_json(lock, wheels)
-        locked: dict[str, str] = json.loads(lock.read_text(encoding="utf-8"))
+        locked = read_object(lock, KernelError, "make wheelhouse RELOCK=1 writes it")
         for name in {**locked, **wheels}:
             if locked.get(name) != wheels.get(name):
                 fault = "is not locked" if name not in locked else "is missing" if name not in wheels else "has changed"

@@ -129,12 +129,24 @@ def test_the_script_unpacks_to_the_local_source(whole, tmp_path):
     assert whole.files["dfd/types.py"] == (HERE / "dfd/types.py").read_bytes()
 
 
-def test_a_main_that_does_not_parse_is_one_line(tmp_path, monkeypatch):
+def test_damaged_files_are_one_line(tmp_path, monkeypatch):
     use(monkeypatch, checkout(tmp_path / "other"))
+    for place in ("faces/kernel-metadata.json", "wheelhouse.json"):
+        path = places.ROOT / "kernels" / place
+        whole = path.read_bytes()
+        for text in (b"{", b"[]", b'"\xff"'):
+            path.write_bytes(text)
+            with pytest.raises(KernelError, match=f"{place} .*: restore it from git"):
+                build("faces")
+        path.write_bytes(whole)
     main = places.source("faces") / "main.py"
     main.write_text("def main(:\n")
     with pytest.raises(KernelError, match="main.py of kernel faces, line 1: "):
         build("faces")
+    for text in ("", "SETTINGS: dict", "SETTINGS: dict = {'hours': 60 * 8}", "SETTINGS: list = [1]"):
+        main.write_text(text)
+        with pytest.raises(KernelError, match="main.py of kernel faces: SETTINGS: .* is wanted, of plain values"):
+            build("faces")
 
 
 def test_the_archive_stores_neither_times_nor_owners():
