@@ -165,8 +165,8 @@ kernel-build: $(READY)  ## KERNEL=faces|train|predict (SET="recipe=tiny hours=8"
 kernel-check: $(READY)  ## everything about it that Kaggle would refuse
 	$(KERNELS) check $(KERNEL) $(CHANGES) $(IMAGE)
 
-kernel-simulate: $(READY) $(MINI)/sample.json build/wheelhouse/MANIFEST.json  ## rehearse it here (RESUME=1, EXACT=1: Kaggle's versions, CUT=seconds, LAYOUT=short, BUNDLE=folder for predict)
-	$(KERNELS) simulate $(KERNEL) $(CHANGES) $(AGAIN) $(if $(BUNDLE),--bundle "$(BUNDLE)") $(if $(EXACT),--exact) $(if $(CUT),--seconds $(CUT)) $(if $(LAYOUT),--layout $(LAYOUT))
+kernel-simulate: $(READY) $(MINI)/sample.json build/wheelhouse/MANIFEST.json  ## rehearse it here (RESUME=1, CUT=seconds, LAYOUT=short, BUNDLE=folder for predict, FACES=folder for train)
+	$(KERNELS) simulate $(KERNEL) $(CHANGES) $(AGAIN) $(GIVEN) $(if $(CUT),--seconds $(CUT)) $(if $(LAYOUT),--layout $(LAYOUT))
 
 kernel-push: $(READY)  ## run it on Kaggle, as committed (RESUME=1, BUNDLE=folder or model for predict, FACES=folder for train, WAIT=minutes, NO_RUN=1)
 	$(KERNELS) push $(KERNEL) $(CHANGES) $(AGAIN) $(IMAGE) $(GIVEN) $(if $(WAIT),--wait $(WAIT)) $(if $(NO_RUN),--no-run)

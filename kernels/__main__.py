@@ -1,25 +1,36 @@
 """`python -m kernels VERB NAME`: exit status 0 done, 1 an error in one line, 2 wrong usage."""
 
+import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from dfd.cli import run as run_command
-from dfd.cli.options import FOLDER, MINUTES, NEW_FOLDER
+from dfd.cli.options import FILE, FOLDER, MINUTES, NEW_FOLDER
 from dfd.report import terminal as show
 from kernels import KernelError, client, follow, places, upload
 from kernels import image as images
+from kernels.attach import NOTHING, Given
 from kernels.build import OWNER, read_metadata
 from kernels.build import build as make
 from kernels.check import faults
-from kernels.options import Labels, Latest, Name, Set, settings
 from kernels.push import PushOptions, run_all
 from kernels.push import push as send
 from kernels.simulate import Rehearsal
 from kernels.simulate import simulate as rehearse
+
+Name = Annotated[str, Parameter(help="faces, train or predict; as in faces-notebook it is pushed as a notebook.")]
+Set = Annotated[
+    tuple[str, ...],
+    Parameter(name="--set", negative=(), help="A setting of main.py, as in hours=8 or recipe=tiny; repeat it."),
+]
+Latest = Annotated[bool, Parameter(negative=(), help="In Kaggle's newest image, not in the pinned one.")]
+Labels = Annotated[
+    Path | None, Parameter(help="Of the scored videos: a CSV filename,label or a metadata.json."), FILE
+]  # fmt: skip
 
 app = App(name="python -m kernels", help="Build, check, rehearse and push a kernel: faces, train or predict.")
 
@@ -27,7 +38,7 @@ app = App(name="python -m kernels", help="Build, check, rehearse and push a kern
 @app.command
 def build(name: Name, /, *, set_: Set = (), latest: Latest = False) -> None:
     """Write build/NAME/main.py, main.ipynb and kernel-metadata.json: one script, one notebook, dfd packed into each."""
-    built = make(name, "", settings(set_), (), latest)
+    built = make(name, OWNER, settings(set_), (), latest)
     size = len(built.code.encode()) / 1000
     show.say(f"Built {places.shown(built.folder)}: {size:.0f} kB, commit {built.commit}, content {built.sha256[:12]}.")
     show.say(f"Next: make kernel-check KERNEL={name}")
@@ -36,7 +47,7 @@ def build(name: Name, /, *, set_: Set = (), latest: Latest = False) -> None:
 @app.command
 def check(name: Name, /, *, set_: Set = (), latest: Latest = False) -> None:
     """Build NAME, and list what Kaggle would refuse or ignore in it."""
-    found = faults(make(name, "", settings(set_), (), latest))
+    found = faults(make(name, OWNER, settings(set_), (), latest))
     for fault in found:
         show.say(fault)
     if found:
@@ -46,17 +57,16 @@ def check(name: Name, /, *, set_: Set = (), latest: Latest = False) -> None:
 
 
 @app.command
-def simulate(name: Name, /, *, set_: Set = (), options: Rehearsal = Rehearsal()) -> None:  # noqa: B008  # frozen
+def simulate(name: Name, /, *, set_: Set = (), options: Rehearsal = Rehearsal(), given: Given = NOTHING) -> None:  # noqa: B008
     """Rehearse NAME here under Kaggle's conditions: inputs, packages, no network, limits; then validate and score."""
-    rehearse(name, settings(set_), options)
+    rehearse(name, settings(set_), options, given)
     show.say(f"Next: make kernel-push KERNEL={name}")
 
 
 @app.command
-def push(name: Name, /, *, set_: Set = (), options: PushOptions = PushOptions()) -> None:  # noqa: B008  # frozen
+def push(name: Name, /, *, set_: Set = (), options: PushOptions = PushOptions(), given: Given = NOTHING) -> None:  # noqa: B008
     """Build, check and push NAME as committed; it runs at once."""
-    pushed = send(name, client.account(), settings(set_), options)
-    show.say(f"Pushed {pushed.name}, version {pushed.version}, commit {pushed.commit}: {pushed.url}")
+    send(name, client.account(), settings(set_), given, options)
     still = "It does not run: run it on its page."
     show.say(still if options.no_run else f"Next: make kernel-status KERNEL={name}")
 
@@ -123,7 +133,7 @@ def output(
     show.say(f"Fetched into {places.shown(folder)}.")
     follow.report(folder, labels)
     if pin:
-        images.move(images.seen(follow.read_report(folder)))
+        images.move(follow.read_report(folder))
         show.say(f"{places.shown(places.source('image.json'))} pins the image it ran in: commit it.")
 
 
@@ -150,6 +160,20 @@ def gather(*, relock: bool = False, push: bool = False) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and end the process with its exit status."""
     run_command(app, "kernels", arguments, "stopped")
+
+
+def settings(texts: Sequence[str]) -> dict[str, Any]:
+    """Parse settings NAME=VALUE, with values as JSON where possible. Raises KernelError."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, mark, value = text.partition("=")
+        if not mark:
+            raise KernelError(f"--set {text!r}: name=value is wanted")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
 
 
 def _kernel(name: str) -> str:

@@ -5,11 +5,9 @@ The same commit gives the same bytes: names are sorted, and the archive has no t
 
 import ast
 import base64
-import hashlib
 import io
-import json
 import lzma
-import subprocess
+import re
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +19,8 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import dfd
-from dfd.files import write_json, write_text
+from dfd.files import parse_object, read_object, sha256, write_json, write_text
+from dfd.versions import git
 from kernels import KernelError, inputs, places
 from kernels.image import pinned
 
@@ -78,17 +77,12 @@ class Source:
     identity: str = ""
     folder: Path | None = None
 
-    @property
-    def key(self) -> str:
-        """The entry of kernel-metadata.json for such sources."""
-        return "model_sources" if self.name.count("/") == 4 else "dataset_sources"
-
 
 @dataclass(frozen=True)
 class Built:
     """A kernel in build/<name>. settings: those of main.py, after changes. code: the script or notebook to push.
 
-    files: packed into it, by name; sha256: of all of them.
+    files: packed into it, by name; sha256: of all of them. latest: runs in Kaggle's newest image.
     """
 
     name: str
@@ -99,45 +93,97 @@ class Built:
     files: dict[str, bytes]
     commit: str
     sha256: str
+    latest: bool = False
 
 
 def build(
     name: str,
-    owner: str = "",
+    owner: str = OWNER,
     changes: Mapping[str, Any] | None = None,
     sources: Sequence[Source] = (),
     latest: bool = False,
 ) -> Built:
     """Write build/<name>/main.py, main.ipynb and kernel-metadata.json. Needs no account and no network.
 
-    name: as in places.NAMES; a name with -notebook pushes the notebook. owner: Kaggle account; "" leaves OWNER.
+    name: as in places.NAMES; a name with -notebook pushes the notebook. owner: Kaggle account.
     changes: entries of main.py's SETTINGS to replace. sources: attached too; the kernel requires their content.
     latest: run in Kaggle's newest image instead of the pinned one.
     Raises KernelError: unknown kernel, metadata or a main.py that cannot be read, or an unknown setting.
     """
     metadata = read_metadata(name, owner, sources, latest)
-    try:
-        text = (places.source(name) / places.SCRIPT).read_text(encoding="utf-8")
-        main, settings = _settings(text, changes or {}, name)
-    except SyntaxError as error:
-        raise KernelError(f"main.py of kernel {name}, line {error.lineno}: {error.msg}") from None
+    main, settings = read_main(name, changes or {})
     files = contents(name)
-    about = {
-        "commit": commit(),
-        "sha256": inputs.identity({file: hashlib.sha256(data).hexdigest() for file, data in files.items()}),
-    }
-    lock = json.loads(places.source("wheelhouse.json").read_text(encoding="utf-8"))
+    digest = inputs.identity({file: sha256(data) for file, data in files.items()})
+    lock = read_object(places.source("wheelhouse.json"), KernelError, "restore it from git")
     wanted = {"wheels": inputs.identity(lock), **{source.kind: source.identity for source in sources}}
+    about = {"commit": commit(), "sha256": digest}
     payload = base64.b85encode(pack(tuple(files.items()))).decode()
     head = HEAD.format(name=name, built={**about, "wanted": wanted}, payload=payload, **about)
     code = {places.SCRIPT: f"{head}{RULE} kernels/{name}/main.py\n{main}", places.NOTEBOOK: notebook(name, head, main)}
     folder = places.built(name)
-    folder.mkdir(parents=True, exist_ok=True)
     for file, text in code.items():
         write_text(folder / file, text)
     write_json(folder / places.METADATA, metadata)
-    chosen = places.SCRIPT if name == places.base(name) else places.NOTEBOOK
-    return Built(name, folder, metadata, settings, code[chosen], files, **about)
+    return Built(name, folder, metadata, settings, code[always(name)["code_file"]], files, **about, latest=latest)
+
+
+def read_metadata(name: str, owner: str, sources: Sequence[Source] = (), latest: bool = False) -> dict[str, Any]:
+    """A kernel's kernel-metadata.json with `owner` for OWNER, with what is always so, and with `sources`.
+
+    A source of the kind that another kernel makes replaces that kernel's output. Raises KernelError.
+    """
+    base = places.base(name)
+    if base not in places.NAMES:
+        raise KernelError(f"no kernel {name!r}; there are {', '.join(places.NAMES)}, each also as NAME-notebook")
+    path = places.source(name) / places.METADATA
+    text = path.read_bytes().replace(f"{OWNER}/".encode(), f"{owner}/".encode())
+    metadata = {**always(name, latest), **parse_object(text, path, KernelError, "restore it from git")}
+    if name != base:
+        metadata |= {"title": f"{metadata.get('title')} notebook", "id": f"{metadata.get('id')}{places.AS_NOTEBOOK}"}
+    for source in sources:
+        if source.kind == places.TAKES.get(base):
+            metadata["kernel_sources"] = []
+        key = "model_sources" if source.name.count("/") == 4 else "dataset_sources"
+        metadata[key] = [*metadata.get(key, []), source.name]
+    return metadata
+
+
+def always(name: str, latest: bool = False) -> dict[str, Any]:
+    """The entries of kernel-metadata.json that are the same for all scripts or notebooks, with the pinned image."""
+    form = {"code_file": places.SCRIPT, "kernel_type": "script"}
+    if name != places.base(name):
+        form = {"code_file": places.NOTEBOOK, "kernel_type": "notebook"}
+    image = {} if latest else {"docker_image": pinned().docker_image}
+    pinning = {**image, "docker_image_pinning_type": "latest" if latest else "original"}
+    return {**form, "language": "python", "is_private": True, "enable_internet": False, **pinning}
+
+
+def read_main(name: str, changes: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """A kernel's main.py with its SETTINGS changed, and these settings. Raises KernelError."""
+    main = (places.source(name) / places.SCRIPT).read_text(encoding="utf-8")
+    try:
+        body = ast.parse(main).body
+        annotated = (node for node in body if isinstance(node, ast.AnnAssign))
+        found = next(node for node in annotated if ast.unparse(node.target) == "SETTINGS")
+        settings = dict(ast.literal_eval(found.value or ast.Constant(None)))
+    except SyntaxError as error:
+        raise KernelError(f"main.py of kernel {name}, line {error.lineno}: {error.msg}") from None
+    except (StopIteration, TypeError, ValueError):
+        raise KernelError(
+            f"main.py of kernel {name}: SETTINGS: dict[str, Any] = {{…}} is wanted, of plain values"
+        ) from None
+    for key, value in changes.items():
+        if key not in settings:
+            raise KernelError(f"kernel {name} has no setting {key!r}; there are {', '.join(settings)}")
+        kind = type(settings[key])
+        if type(value) is not kind and not (kind is float and type(value) is int):
+            raise KernelError(
+                f"setting {key} of kernel {name} is {value!r}: a {kind.__name__} like {settings[key]!r} is wanted"
+            )
+        settings[key] = value
+    if changes:
+        main = main.replace(ast.get_source_segment(main, found) or "", f"SETTINGS: dict[str, Any] = {settings}")
+    return main, settings
 
 
 def contents(name: str) -> dict[str, bytes]:
@@ -151,37 +197,29 @@ def contents(name: str) -> dict[str, bytes]:
 
 
 def notebook(name: str, head: str, main: str) -> str:
-    """The notebook as JSON: a text, `head` as a hidden cell, then one cell for each part of `main`.
+    """The notebook as JSON: a text, `head` as a hidden cell, then `main` in short cells.
 
     head: code that unpacks dfd. main: text of a main.py.
     """
-    about = ast.get_docstring(ast.parse(main)) or ""
+    about = ast.get_docstring(ast.parse(main), clean=False) or ""
+    code = main.removeprefix(f'"""{about}"""')
     text = f"# dfd: {name}\n\n{about}\n\nChange SETTINGS below, then run all cells. The first cell unpacks dfd."
-    hidden = {"_kg_hide-input": True, "jupyter": {"source_hidden": True}}
-    code = [new_code_cell(head.strip(), metadata=hidden), *map(new_code_cell, parts(main))]
+    hidden = new_code_cell(head.strip(), metadata={"_kg_hide-input": True, "jupyter": {"source_hidden": True}})
+    cells = [new_markdown_cell(text), hidden, *map(new_code_cell, parts(code))]
     python = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    book = new_notebook(cells=[new_markdown_cell(text), *code], metadata={"kernelspec": python})
+    book = new_notebook(cells=cells, metadata={"kernelspec": python})
     for number, cell in enumerate(book.cells):
         cell.id = f"cell-{number}"  # nbformat's own are random
     return str(nbformat.writes(book))
 
 
-def parts(main: str) -> list[str]:
-    """Split a main.py without its docstring: imports as one part, each other statement, and the call of main().
+def parts(code: str) -> list[str]:
+    """Split formatted code where two lines are empty, and before SETTINGS.
 
-    >>> parts("import sys\\nimport json\\n\\nA = 1\\n\\nif __name__ == '__main__':\\n    print(A)\\n")
-    ['import sys\\nimport json', 'A = 1', 'print(A)']
+    >>> parts("\\n\\nimport sys\\n\\nSETTINGS = {}\\n\\n\\ndef f():\\n    pass\\n\\n\\nf()\\n")
+    ['import sys', 'SETTINGS = {}', 'def f():\\n    pass', 'f()']
     """
-    imports, found = [], []
-    for node in ast.parse(main).body:
-        source = ast.get_source_segment(main, node) or ""
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            imports.append(source)
-        elif isinstance(node, ast.If):
-            found.append("\n".join(ast.unparse(inner) for inner in node.body))
-        elif not isinstance(node, ast.Expr):
-            found.append(source)
-    return ["\n".join(imports), *found]
+    return [part.strip() for part in re.split(r"\n\n\n|\n\n(?=SETTINGS)", code.strip())]
 
 
 @lru_cache(maxsize=8)  # it takes a second, and kernel-run builds several times
@@ -198,38 +236,14 @@ def pack(files: Sequence[tuple[str, bytes]]) -> bytes:
 
 def commit() -> str:
     """The commit that is checked out, with -dirty if packed files differ from it; "unknown" without git."""
-    head = _git("rev-parse", "--short=12", "HEAD").strip()
-    return head + ("-dirty" if uncommitted() else "") if head else "unknown"
+    head = git("rev-parse", "--short=12", "HEAD", folder=places.ROOT)
+    return head.strip() + ("-dirty" if uncommitted() else "") if head else "unknown"
 
 
 def uncommitted() -> list[str]:
     """Files that are packed, or used to build a kernel, and differ from the commit."""
-    lines = _git("status", "--porcelain", "--untracked-files=all", "--", "dfd", "kernels").splitlines()
-    return [line[3:] for line in lines if not line[3:].startswith(LEFT_OUT)]
-
-
-def read_metadata(name: str, owner: str = "", sources: Sequence[Source] = (), latest: bool = False) -> dict[str, Any]:
-    """Read a kernel's kernel-metadata.json, with `owner` for OWNER, and with `sources`. Raises KernelError.
-
-    A source of the kind that another kernel makes replaces that kernel's output.
-    """
-    base = places.base(name)
-    if base not in places.NAMES:
-        raise KernelError(f"no kernel {name!r}; there are {', '.join(places.NAMES)}, each also as NAME-notebook")
-    path = places.source(name) / places.METADATA
-    try:
-        own = json.loads(path.read_text(encoding="utf-8").replace(f"{OWNER}/", f"{owner or OWNER}/"))
-        metadata = {**({"docker_image_pinning_type": "latest"} if latest else pinned().metadata()), **own}
-    except (OSError, ValueError, TypeError) as error:
-        raise KernelError(f"{path} is not a JSON object that can be read: {error}") from None
-    if name != base:
-        metadata |= {"code_file": places.NOTEBOOK, "kernel_type": "notebook"}
-        metadata |= {"title": f"{metadata.get('title')} notebook", "id": f"{metadata.get('id')}{places.AS_NOTEBOOK}"}
-    for source in sources:
-        if source.kind == places.TAKES.get(base):
-            metadata["kernel_sources"] = []
-        metadata[source.key] = [*metadata.get(source.key, []), source.name]
-    return metadata
+    lines = git("status", "--porcelain", "--untracked-files=all", "--", "dfd", "kernels", folder=places.ROOT) or ""
+    return [line[3:] for line in lines.splitlines() if not line[3:].startswith(LEFT_OUT)]
 
 
 def unversioned(source: str) -> str:
@@ -239,32 +253,3 @@ def unversioned(source: str) -> str:
     ('tester/dfd-wheelhouse', 'tester/dfd-wheelhouse')
     """
     return "/".join(source.split("/")[:2])
-
-
-def _settings(main: str, changes: Mapping[str, Any], name: str) -> tuple[str, dict[str, Any]]:
-    """main.py with its SETTINGS changed, and these settings."""
-    body = ast.parse(main).body
-    found = next(node for node in body if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "SETTINGS")
-    settings: dict[str, Any] = ast.literal_eval(found.value or ast.Constant(None))
-    for key, value in changes.items():
-        if key not in settings:
-            raise KernelError(f"kernel {name} has no setting {key!r}; there are {', '.join(settings)}")
-        kind = type(settings[key])
-        if type(value) is not kind and not (kind is float and type(value) is int):
-            raise KernelError(
-                f"setting {key} of kernel {name} is {value!r}: a {kind.__name__} like {settings[key]!r} is wanted"
-            )
-        settings[key] = value
-    if changes:
-        text = f"SETTINGS: dict[str, Any] = {settings}"
-        main = main.replace(ast.get_source_segment(main, found) or "", text)
-    return main, settings
-
-
-def _git(*arguments: str) -> str:
-    """The output of git; "" outside a checkout, or without git."""
-    try:
-        done = subprocess.run(["git", *arguments], cwd=places.ROOT, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return ""
-    return done.stdout if done.returncode == 0 else ""

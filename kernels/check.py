@@ -1,22 +1,18 @@
 """Find what Kaggle would refuse or ignore in a built kernel, before it is pushed."""
 
 import ast
-import operator
 import os
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Annotated, Any, Literal
+from itertools import chain
+from typing import Any
 
-from annotated_types import Predicate
-from pydantic import Field, StrictBool, ValidationError
 from slugify import slugify
 
-from dfd.config import Config
 from dfd.errors import DfdError
 from kernels import places
-from kernels.build import OWNER, Built
-from kernels.image import pinned
+from kernels.build import OWNER, Built, always
 
 LARGEST = 900_000
 """Maximum bytes of the code: Kaggle rejects 1 MB after the upload."""
@@ -26,8 +22,6 @@ RESERVE = 600
 """Seconds between the kernel's own time limit and Kaggle's, for writing results."""
 OLDEST = (3, 11)
 """The oldest Python that dfd supports."""
-NAME = "[a-z0-9][a-z0-9-]*[a-z0-9]"
-ACCOUNT = f"(?:{OWNER}|{NAME})"
 SECRET = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bKGAT_[0-9A-Za-z]{8,}|\bAKIA[0-9A-Z]{16}\b|\bhf_[0-9A-Za-z]{30,}|"
     r"""["']key["']\s*:\s*["'][0-9a-f]{32}["']|\bgh[pousr]_[0-9A-Za-z]{30,}|\bgithub_pat_\w{30,}"""
@@ -35,75 +29,53 @@ SECRET = re.compile(
 """Patterns of private keys, and of tokens of Kaggle, AWS, Hugging Face and GitHub."""
 SECRET_FILE = re.compile(r"(^|/)(kaggle\.json|access_token|\.env|\.netrc|id_(rsa|ed25519)|.*\.(pem|key))$")
 
-
-ONCE = Predicate(lambda sources: len(set(sources)) == len(sources))
+SLUG = "[a-z0-9][a-z0-9-]*[a-z0-9]"
+ACCOUNT = f"(?:{OWNER}|{SLUG})"
+OWNED = rf"{ACCOUNT}/{SLUG}(/\d+)?"
+SHAPES = "NvidiaTeslaT4|NvidiaL4|NvidiaL4X1|NvidiaTeslaA100|NvidiaH100|NvidiaRtxPro6000"
 ONES = "a list of {}, each once and without a prefix,"
-Owned = Annotated[list[Annotated[str, Field(pattern=rf"^{ACCOUNT}/{NAME}(/\d+)?$")]], ONCE]
-Competitions = Annotated[list[Annotated[str, Field(pattern=f"^{NAME}$")]], ONCE]
-Models = Annotated[list[Annotated[str, Field(pattern=rf"^{ACCOUNT}(/[\w.-]+){{3}}/\d+$")]], ONCE]
-
-
-class Metadata(Config):
-    """The keys of kernel-metadata.json that Kaggle reads, and their values. A description says what is wanted.
-
-    Without the keys that have no default, Kaggle's client assumes a public kernel with internet, or nothing.
-    """
-
-    id: str = Field(
-        pattern=f"^{ACCOUNT}/[a-z0-9][a-z0-9-]{{3,}}[a-z0-9]$",
-        description="owner/slug in lower case, without a version, with 5 or more characters in the slug,",
-    )
-    title: str = Field(min_length=5, max_length=50, description="a title of 5 to 50 characters")
-    code_file: Literal["main.py", "main.ipynb"] = Field(description="'main.py', or 'main.ipynb' for a notebook,")
-    kernel_type: Literal["script", "notebook"] = Field(description="'script' or 'notebook'")
-    language: Literal["python"] = Field(description="'python'")
-    is_private: Annotated[StrictBool, Predicate(operator.truth)] = Field(description="True")
-    enable_internet: Annotated[StrictBool, Predicate(operator.not_)] = Field(description="False")
-    machine_shape: (
-        Literal["NvidiaTeslaT4", "NvidiaL4", "NvidiaL4X1", "NvidiaTeslaA100", "NvidiaH100", "NvidiaRtxPro6000"] | None
-    ) = Field(None, description="'NvidiaTeslaT4' (two of them) or another shape that Kaggle has")
-    dataset_sources: Owned = Field([], description=ONES.format("owner/slug"))
-    kernel_sources: Owned = Field([], description=ONES.format("owner/slug"))
-    competition_sources: Competitions = Field([], description=ONES.format("slug"))
-    model_sources: Models = Field([], description=ONES.format("owner/model/framework/variation/version"))
-    docker_image: str = Field("", description="the image that kernels/image.json pins")
-    docker_image_pinning_type: Literal["original", "latest"] = Field("latest", description="'original' or 'latest'")
+RULES = {
+    "id": (
+        f"{ACCOUNT}/[a-z0-9][a-z0-9-]{{3,}}[a-z0-9]",
+        "owner/slug in lower case, without a version, with 5 or more characters in the slug,",
+    ),
+    "title": (".{5,50}", "a title of 5 to 50 characters"),
+    "machine_shape": (SHAPES, "'NvidiaTeslaT4' (two of them) or another shape that Kaggle has"),
+    "dataset_sources": (OWNED, ONES.format("owner/slug")),
+    "kernel_sources": (OWNED, ONES.format("owner/slug")),
+    "competition_sources": (SLUG, ONES.format("slug")),
+    "model_sources": (rf"{ACCOUNT}(/[\w.-]+){{3}}/\d+", ONES.format("owner/model/framework/variation/version")),
+}
+"""The keys of kernel-metadata.json that Kaggle reads, besides those of build.always: pattern, and what is wanted."""
 
 
 def faults(built: Built) -> list[str]:
     """Describe the problems of a built kernel, a sentence each."""
-    rules: tuple[Callable[[Built], Iterator[str]], ...] = (_metadata, _settings, _files)
-    return [fault for rule in rules for fault in rule(built)]
+    return list(chain(_metadata(built), _settings(built), _files(built)))
 
 
 def _metadata(built: Built) -> Iterator[str]:
     """Report keys that Kaggle does not know or needs, wrong values, and those that contradict each other."""
-    about = built.metadata
-    try:
-        Metadata.model_validate(about)
-    except ValidationError as error:
-        kinds = {str(one["loc"][0]): one["type"] for one in error.errors()}
-        for key, kind in kinds.items():
-            if kind == "extra_forbidden":
-                yield f"kernel-metadata.json has an unknown key {key!r}, which Kaggle would ignore"
-            else:
-                value = "missing" if kind == "missing" else repr(about[key])
-                yield f"{key} is {value}: {Metadata.model_fields[key].description} is wanted"
-    is_notebook = built.name != places.base(built.name)
-    form = {"code_file": places.NOTEBOOK, "kernel_type": "notebook"}
-    for key, wanted in (form if is_notebook else {"code_file": places.SCRIPT, "kernel_type": "script"}).items():
-        if about.get(key) != wanted:
-            yield f"{key} is {about.get(key)!r}: {wanted!r} is wanted for kernel {built.name}"
+    about, fixed = built.metadata, always(built.name, built.latest)
+    for key in (key for key in about if key not in {**fixed, **RULES}):
+        yield f"kernel-metadata.json has an unknown key {key!r}, which Kaggle would ignore"
+    for key, wanted in fixed.items():
+        if type(about.get(key)) is not type(wanted) or about[key] != wanted:
+            yield f"{key} is {about.get(key)!r}: {wanted!r} is wanted"
+    for key, (pattern, what) in RULES.items():
+        if key in {"id", "title", *about} and not _fits(about.get(key), pattern, key.endswith("_sources")):
+            yield f"{key} is {about.get(key)!r}: {what} is wanted"
     title, slug = str(about.get("title")), str(about.get("id")).rpartition("/")[2]
     if slugify(title) != slug:
         yield f"title {title!r} makes the slug {slugify(title)!r}, id says {slug!r}: Kaggle goes by the title"
-    pinning = {key: about.get(key) for key in ("docker_image", "docker_image_pinning_type")}
-    if pinning not in (pinned().metadata(), {"docker_image": None, "docker_image_pinning_type": "latest"}):
-        yield (
-            f"docker_image is {pinning['docker_image']!r} with docker_image_pinning_type "
-            f"{pinning['docker_image_pinning_type']!r}: the image that kernels/image.json pins with 'original', or "
-            "none with 'latest', is wanted"
-        )
+
+
+def _fits(value: Any, pattern: str, several: bool) -> bool:
+    """Whether a text has the pattern or, if `several`, a list has different texts that have it."""
+    texts = value if several else [value]
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        return False
+    return len(set(texts)) == len(texts) and all(re.fullmatch(pattern, text) for text in texts)
 
 
 def _settings(built: Built) -> Iterator[str]:

@@ -20,7 +20,7 @@ PAUSE = 30.0
 """Seconds between two polls."""
 TOKEN = "make an API token at https://www.kaggle.com/settings/api and save it as ~/.kaggle/access_token"
 NO_NETWORK = re.compile(r"Max retries exceeded|Connection (aborted|broken)|ConnectionError|[Tt]imed out|\b50[234]\b")
-MISSING = re.compile(r"not found|\b40[34]\b|permission\b.*\bdenied|cannot access", re.IGNORECASE)
+ABSENT = re.compile(r"not found|\b40[34]\b|permission\b.*\bdenied|cannot access", re.IGNORECASE)
 """Kaggle's words for what does not exist, or is private to another account."""
 
 
@@ -58,7 +58,7 @@ def ask(*arguments: str) -> str:
         raise KernelError(f"{refused}: {TOKEN}")
     if "No module named" in text:
         raise KernelError(f"Kaggle's command line does not start ({fault}): pip install 'dfd[kaggle]'")
-    kind = MissingError if MISSING.search(text) else KernelError
+    kind = MissingError if ABSENT.search(text) else KernelError
     raise kind(f"Kaggle refused `kaggle {' '.join(arguments[:3])}`: {fault}")
 
 
@@ -71,15 +71,6 @@ def words(text: str) -> str:
     said = "\n".join(line for line in text.splitlines() if "B/s" not in line).strip()  # without bars of uploads
     said = said.splitlines()[-1] if said.startswith("Traceback") else said.partition("\n\n")[0]
     return " ".join(said.split())[-300:] or "nothing"
-
-
-def exists(*arguments: str) -> bool:
-    """Whether the object that the command requests exists. Raises KernelError when Kaggle does not say."""
-    try:
-        ask(*arguments)
-    except MissingError:
-        return False
-    return True
 
 
 def tries(minutes: float) -> Iterator[bool]:
@@ -100,15 +91,24 @@ def account() -> str:
 
 
 def kernel_status(kernel: str) -> tuple[str, str]:
-    """The state of owner/slug (QUEUED, RUNNING, COMPLETE, ERROR, CANCEL_ACKNOWLEDGED, …), and its failure or ""."""
-    out = ask("kernels", "status", kernel)
-    found = re.search(r'has status "(?:KernelWorkerStatus\.)?(\w+)"', out)
+    """The state of owner/slug's last version, and why it failed or "".
+
+    MISSING, or as Kaggle says it: QUEUED, RUNNING, COMPLETE, ERROR, CANCEL_ACKNOWLEDGED, …
+    """
+    try:
+        said = ask("kernels", "status", kernel)
+    except MissingError:
+        return "MISSING", ""
+    found = re.search(r'has status "(?:KernelWorkerStatus\.)?(\w+)"', said)
     if found is None:
-        raise KernelError(f"Kaggle's answer on the status of {kernel} is not understood: {out.strip()[:200]!r}")
-    why = re.search(r'Failure message: "(.*)"', out, re.DOTALL)
+        raise KernelError(f"Kaggle's answer on the status of {kernel} is not understood: {said.strip()[:200]!r}")
+    why = re.search(r'Failure message: "(.*)"', said, re.DOTALL)
     return found[1].upper(), why[1].strip() if why else ""
 
 
 def dataset_status(dataset: str) -> str:
-    """The word ready, or the step before it. Raises MissingError for a dataset that does not exist."""
-    return ask("datasets", "status", dataset).strip().splitlines()[-1].strip().lower()
+    """The word ready, the step before it, or missing."""
+    try:
+        return ask("datasets", "status", dataset).strip().splitlines()[-1].strip().lower()
+    except MissingError:
+        return "missing"

@@ -1,30 +1,23 @@
-"""The state, log and output of a kernel's last version, the report on it, and how the next one resumes from it.
-
-Its output is fetched and attached to the next version as a dataset. This works however it ended: Kaggle itself mounts
-only the output of a version that succeeded.
-"""
+"""The state, log and output of a kernel's last version, and the report on it."""
 
 import json
 import tempfile
-from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from dfd.cli.scoring import score, validate
 from dfd.errors import DfdError, SubmissionError
-from dfd.files import write_json
+from dfd.files import read_object, write_json
 from dfd.report import terminal as show
 from dfd.scoring.board import public_test_labels
 from dfd.scoring.submission import read_submission
-from kernels import KernelError, client, inputs, places, upload
-from kernels.build import Source, read_metadata
-from kernels.image import differences, seen
+from kernels import KernelError, client, inputs, places
+from kernels.image import differences
 from kernels.session import REPORT, SUBMISSION
 
 PUBLIC_TEST = 4000
 """Number of videos to score within nine hours in the competition."""
-MAY_CHANGE = frozenset({"hours", "timeout", "unlisted"})
-"""Settings that may change from version to version."""
 ENDED = frozenset({"COMPLETE", "ERROR", "CANCEL_ACKNOWLEDGED"})
 WANTED = {
     "faces": rf"^({REPORT}|faces/.*)$",
@@ -37,11 +30,13 @@ WANTED = {
 def status(name: str, kernel: str, wait: float = 0) -> str:
     """The state of owner/slug, after waiting up to `wait` minutes for its end. Raises KernelError when it failed."""
     state, why = wait_for(kernel, wait)
+    if state == "MISSING":
+        raise KernelError(f"{kernel} does not exist on Kaggle: make kernel-push KERNEL={name} makes it")
     if state in ENDED and state != "COMPLETE":
         again = f"; resume from what it left: make kernel-push KERNEL={name} RESUME=1"
         raise KernelError(
             f"{kernel} ended as {state}{': ' + why if why else ''}; see its log: make kernel-logs KERNEL={name}"
-            + again * (places.base(name) != "predict")
+            + again * (places.base(name) in places.LEAVES)
         )
     return state
 
@@ -59,7 +54,7 @@ def wait_for(kernel: str, wait: float) -> tuple[str, str]:
                 raise
             show.say(str(error))
             continue
-        if last or state in ENDED:
+        if last or state in {*ENDED, "MISSING"}:
             break
         show.say(f"{kernel} is {state.lower()}")
     return state, why
@@ -89,7 +84,8 @@ def download(kernel: str, out: Path, pattern: str) -> None:
 def read_last_report(kernel: str) -> dict[str, Any]:
     """The kernel.json of the last version of owner/slug; {} when it left none."""
     with tempfile.TemporaryDirectory(prefix="dfd-report-") as temporary:
-        download(kernel, Path(temporary), f"^{REPORT}$")
+        with suppress(client.MissingError):  # a version that has not run
+            download(kernel, Path(temporary), f"^{REPORT}$")
         return read_report(Path(temporary)) if (Path(temporary) / REPORT).is_file() else {}
 
 
@@ -104,6 +100,14 @@ def log(kernel: str) -> str:
         return text
 
 
+def read_report(folder: Path) -> dict[str, Any]:
+    """Read the kernel.json in `folder`. Raises KernelError when there is none."""
+    about = read_object(folder / REPORT, KernelError, "has the kernel ended? Read its log")
+    if missing := {"kernel", "status", "commit", "sha256", "seconds", "python"} - about.keys():
+        raise KernelError(f"{folder / REPORT} has no {min(missing)}: it is not a kernel's report; read its log")
+    return about
+
+
 def report(folder: Path, labels: Path | None = None) -> str:
     """Print how the kernel with its output in `folder` ended; validate and score a submission. Returns the status.
 
@@ -116,13 +120,12 @@ def report(folder: Path, labels: Path | None = None) -> str:
         f"Kernel {name}, commit {about['commit']}, content {about['sha256'][:12]}: "
         f"{status} after {about['seconds']:.0f} s on Python {about['python']}."
     )
-    if about.get("image"):  # the run was on Kaggle
-        for row in differences(seen(about)):
-            show.say(f"Not as pinned: {row['what']} is {row['there']}, pinned is {row['pinned']}.", "yellow")
+    for row in differences(about) if about.get("image") else []:  # it ran on Kaggle
+        show.say(f"Not as pinned: {row['what']} is {row['there']}, pinned is {row['pinned']}.", "yellow")
     if status == "failed":
         raise KernelError(f"kernel {name} failed: {about['reason']}")
     if status == "cut off":
-        again = "with a smaller hours" if name == "predict" else "with RESUME=1"
+        again = "with RESUME=1" if name in places.LEAVES else "with a smaller hours"
         raise KernelError(f"kernel {name} was cut off: push it again {again}")
     if status == "unfinished":
         show.say(f"Unfinished: {about['reason']}. Push it again with RESUME=1.")
@@ -137,17 +140,6 @@ def report(folder: Path, labels: Path | None = None) -> str:
     return str(status)
 
 
-def read_report(folder: Path) -> dict[str, Any]:
-    """Read kernel.json. Raises KernelError when there is none."""
-    path = folder / REPORT
-    try:
-        about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        _ = about["kernel"], about["status"], about["sha256"], about["seconds"]
-    except (OSError, ValueError, TypeError, LookupError):
-        raise KernelError(f"{path} is not a kernel's report: has the kernel ended? Read its log") from None
-    return about
-
-
 def _judge_submission(folder: Path, prediction: dict[str, Any], labels: Path | None) -> None:
     """Validate submission.csv in `folder`, and score it with `labels` or the known ones of the public test set."""
     show.statuses(prediction["statuses"], prediction["fell_back"])
@@ -155,7 +147,7 @@ def _judge_submission(folder: Path, prediction: dict[str, Any], labels: Path | N
     show.say(
         f"{pace:.2f} s a video: {PUBLIC_TEST} videos in {pace * PUBLIC_TEST / 3600:.1f} hours, of the 9 there were."
     )
-    submission, how = Path(places.shown(folder / SUBMISSION)), folder / "report.json"
+    submission, how = places.shown(folder / SUBMISSION), folder / "report.json"
     write_json(how, prediction)  # in the form of dfd predict --report
     try:
         validate(submission, sample=folder / inputs.SAMPLE)
@@ -168,56 +160,3 @@ def _judge_submission(folder: Path, prediction: dict[str, Any], labels: Path | N
         score(submission, labels=labels, report=how, partial=True)
     except DfdError as error:
         raise KernelError(f"{submission} is valid, but cannot be scored: {error}") from None
-
-
-class NothingLeftError(KernelError):
-    """The last version left no output to resume from."""
-
-
-def resume_from_kaggle(
-    name: str, account: str, changes: Mapping[str, Any], scratch: Path
-) -> tuple[dict[str, Any], list[Source]]:
-    """Fetch the output of the last version of kernel `name` into `scratch`, and return what resume_from_folder does.
-
-    Raises KernelError: there is no version, it is still running, and as resume_from_folder.
-    """
-    kernel, kind = str(read_metadata(name, account)["id"]), _left_by(name)
-    state, _ = client.kernel_status(kernel)
-    if state not in ENDED:
-        raise KernelError(f"{kernel} is {state.lower()}: wait for its end, then resume it")
-    download(kernel, scratch / "output", rf"^({REPORT}|{kind}/.*)$")
-    return resume_from_folder(name, scratch / "output", account, changes, scratch / "left")
-
-
-def resume_from_folder(
-    name: str, output: Path, account: str, changes: Mapping[str, Any], staged: Path
-) -> tuple[dict[str, Any], list[Source]]:
-    """The settings of the next version and the sources to attach to it: the results in `output`, now also in `staged`.
-
-    changes: of the settings. Raises KernelError: the last version is done, it left nothing, its files are damaged, or
-    it had another recipe or dataset.
-    """
-    kind, about = _left_by(name), read_report(output) if (output / REPORT).is_file() else {}
-    if about.get("status") == "done" and kind != "faces":  # more videos may have been attached to faces
-        raise KernelError(f"kernel {name} is done: there is nothing to resume")
-    if inputs.kind_of(output / kind) != kind:
-        raise NothingLeftError(f"kernel {name} left nothing to resume from: leave out RESUME=1")
-    inputs.check(output / kind, "fetch it again")
-    before = about.get("settings", {})
-    for key, value in changes.items():
-        if key not in MAY_CHANGE and key in before and before[key] != value:
-            raise KernelError(
-                f"setting {key} of kernel {name} is {value!r}, but {before[key]!r} in what it resumes from: leave it "
-                "out, or push without RESUME=1"
-            )
-    sources = [upload.dataset(output / kind, kind, f"{account}/dfd-{name}-earlier", staged)]
-    if kind == "run" and "faces" in about.get("wanted", {}):  # it took a local folder's faces: so does the next
-        sources.insert(0, Source(f"{account}/{upload.FACES}", "faces", about["wanted"]["faces"]))
-    return {**before, **changes}, sources
-
-
-def _left_by(name: str) -> str:
-    """The kind of folder that a kernel leaves to resume from."""
-    if (base := places.base(name)) == "predict":
-        raise KernelError("kernel predict has nothing to resume: leave out RESUME=1")
-    return places.LEAVES[base]

@@ -38,10 +38,10 @@ def output(name: str) -> Path:
     return built(name) / "working"
 
 
-def shown(path: Path) -> str:
+def shown(path: Path) -> Path:
     """A path for printing, relative if it is below the current folder.
 
-    >>> shown(Path.cwd() / "build" / "predict"), shown(Path("/elsewhere"))
+    >>> str(shown(Path.cwd() / "build" / "predict")), str(shown(Path("/elsewhere")))
     ('build/predict', '/elsewhere')
     """
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -23,7 +23,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from dfd.errors import DfdError
-from dfd.files import write_json
+from dfd.files import read_object, write_json
+from dfd.report.lines import Lines
 from kernels import KernelError, inputs
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ ROOT = "DFD_KAGGLE"
 REPORT, SUBMISSION = "kernel.json", "submission.csv"
 MOUNT_WAIT = 180.0
 """Seconds to wait for a source, since some sessions start before their inputs are mounted."""
-PROGRESS_EVERY = 30.0
-"""Seconds between two lines of progress."""
 PACK_EVERY = 1800.0
 """Seconds between two archives of an unfinished face dataset, since a session may be cut off."""
 OLDEST_GPU = (7, 0)
@@ -55,8 +54,9 @@ class Session:
         self.rehearsal = ROOT in os.environ
         root = Path(os.environ.get(ROOT, "/kaggle"))
         self.input, self.working, self.scratch = (root / part for part in ("input", "working", "temp"))
-        self.start = self._logged = self._packed = clock()
+        self.start = self._packed = clock()
         self.until = self.start + 3600 * float(self.settings["hours"])
+        self.progress = Lines(name, self.log, clock=clock)
         self._finished, self._made = False, ""
         self._attached: dict[str, str] = {}
 
@@ -83,12 +83,6 @@ class Session:
     def log(self, text: str) -> None:
         """Print a line, with the seconds since the start."""
         print(f"[{self._clock() - self.start:7.1f} s] {text}", flush=True)
-
-    def progress(self, done: int, total: int, what: str) -> None:
-        """Print the progress, at most every PROGRESS_EVERY seconds."""
-        if self._clock() - self._logged >= PROGRESS_EVERY or done == total:
-            self._logged = self._clock()
-            self.log(f"{done} of {total}: {what}")
 
     def competition(self) -> Path:
         """The competition's folder. Raises KernelError when it is not attached."""
@@ -241,8 +235,7 @@ def built_as() -> dict[str, Any]:
     path = Path(__file__).resolve().parents[1] / "built.json"
     if not path.is_file():
         return {"commit": "not built", "sha256": "not built", "wanted": {}}
-    built: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return built
+    return read_object(path, KernelError, "build the kernel again")
 
 
 def installed(packages: Iterable[str]) -> dict[str, str]:
@@ -263,11 +256,9 @@ def faces_config(settings: Mapping[str, Any]) -> "FacesConfig":
 
 def training_recipe(settings: Mapping[str, Any], weights: Path | None = None) -> "Recipe":
     """The recipe of kernel train, with its options. weights: starting weights. Raises ConfigError."""
-    from dfd.training.recipes import Recipe, recipe
+    from dfd.training.recipes import changed, recipe
 
-    parts = recipe(settings["recipe"]).model_dump()
+    own = recipe(settings["recipe"])
     if weights:
-        parts["model"]["weights"] = weights
-    for part, changes in settings["options"].items():
-        parts[part] = {**parts.get(part, {}), **changes} if isinstance(changes, dict) else changes
-    return Recipe.read(parts, "options")
+        own = changed(own, {"model": {"weights": weights}}, "weights")
+    return changed(own, settings["options"], "options")

@@ -3,6 +3,7 @@
 import json
 import re
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,12 @@ from slugify import slugify
 
 from dfd.files import write_json
 from kernels import KernelError, client, inputs
-from kernels.build import Source, unversioned
+from kernels.build import OWNER, Source, unversioned
 
 MODEL, FRAMEWORK = "dfd", "pyTorch"
 """Name and framework of the model. Kaggle silently drops a variation of framework "other"."""
 LICENCE = "Attribution-NonCommercial 4.0 International (CC BY-NC 4.0)"
 """Licence for weights trained on DFDC, which is for research only."""
-FACES = "dfd-face-tracks"
-"""Name of the dataset for locally built faces."""
 VERSION = re.compile(r"([\w-]+/[\w-]+/\w+/[\w-]+)/(\d+)")
 """A version of a model: owner/model/framework/variation/version."""
 MADE = re.compile(
@@ -25,34 +24,31 @@ MADE = re.compile(
     r"Your model (?:instance |instance version )?was created\.(?: Id=\S+)? Url=)(\S+)",
     re.IGNORECASE,
 )
-CARD = "CARD.md"
 WAIT = 30.0
 """Minutes within which Kaggle must show an upload."""
 
 
-def check_kind(folder: Path, kind: str) -> None:
-    """Raise KernelError for a folder of another kind."""
+def dataset(folder: Path, kind: str, name: str, staged: Path) -> Source:
+    """Stage a folder as the newest version of the dataset `name`, owner/slug. Raises KernelError for another kind."""
     if not folder.is_dir():
         raise KernelError(f"{folder} does not exist: name a folder that `dfd {kind}` made")
     if (found := inputs.kind_of(folder)) != kind:
         raise KernelError(f"{folder} holds {found}, not {kind}: name a folder that `dfd {kind}` made")
-
-
-def dataset(folder: Path, kind: str, name: str, staged: Path) -> Source:
-    """Stage a folder of a `kind` as the newest version of the dataset `name`, owner/slug."""
     return Source(name, kind, inputs.stage(folder, staged, kind), staged)
 
 
 def model(bundle: Path, name: str, account: str, staged: Path) -> Source:
     """Stage a bundle as the next version of the variation `name` of the private model account/dfd.
 
-    Raises KernelError for a name that Kaggle rejects, or a folder that is not a bundle.
+    account: OWNER for a rehearsal, which asks nobody. Raises KernelError for a name that Kaggle rejects, or a folder
+    that is not a bundle.
     """
-    check_kind(bundle, "bundle")
     if slugify(name) != name or not 3 <= len(name) <= 50:
         raise KernelError(f"model name {name!r}: 3 to 50 of a-z, 0-9 and - are wanted")
+    made = dataset(bundle, "bundle", "", staged)
     of = f"{account}/{MODEL}/{FRAMEWORK}/{name}"
-    return Source(f"{of}/{_newest(of) + 1}", "bundle", inputs.stage(bundle, staged, "bundle"), staged)
+    version = 1 if account == OWNER else _newest(of) + 1
+    return Source(f"{of}/{version}", "bundle", made.identity, staged)
 
 
 def send(source: Source, licence: str = LICENCE) -> None:
@@ -72,28 +68,23 @@ def status(source: str) -> str:
     """State of a dataset, or of a version of a model: ready, missing, or Kaggle's word for a step in between."""
     if version := VERSION.fullmatch(source):
         return "ready" if _newest(version[1]) >= int(version[2]) else "missing"
-    try:
-        return client.dataset_status(unversioned(source))
-    except client.MissingError:
-        return "missing"
+    return client.dataset_status(unversioned(source))
 
 
 def _newest(variation: str) -> int:
     """The newest version of a variation of a model; 0 if it does not exist."""
-    with tempfile.TemporaryDirectory(prefix="dfd-model-") as temporary:
-        if not client.exists("models", "variations", "get", variation, "-p", temporary):
-            return 0
+    with tempfile.TemporaryDirectory(prefix="dfd-model-") as temporary, suppress(client.MissingError):
+        client.ask("models", "variations", "get", variation, "-p", temporary)
         about = json.loads((Path(temporary) / "model-instance-metadata.json").read_text(encoding="utf-8"))
-    return int(about["versionNumber"])
+        return int(about["versionNumber"])
+    return 0
 
 
 def _send_dataset(source: Source) -> str:
     """Upload a dataset. Returns its URL."""
-    assert source.folder
-    title = source.name.rpartition("/")[2].replace("-", " ")
-    about = {"id": source.name, "title": title, "licenses": [{"name": "other"}]}
-    again = ["version", "-m", source.identity[:12]]
-    command = ["create"] if status(source.name) == "missing" else again
+    about: dict[str, Any] = {"id": source.name, "title": source.name.rpartition("/")[2].replace("-", " ")}
+    command = ["create"] if status(source.name) == "missing" else ["version", "-m", source.identity[:12]]
+    about["licenses"] = [{"name": "other"}]
     return _send(source.folder, "dataset", source.name, about, "datasets", *command)
 
 
@@ -102,16 +93,15 @@ def _send_model(source: Source, licence: str) -> str:
     assert source.folder
     of, _, number = source.name.rpartition("/")
     account, _, _, name = of.split("/")
-    if number == "1" and not client.exists("models", "get", f"{account}/{MODEL}"):
-        about: dict[str, Any] = {"ownerSlug": account, "slug": MODEL, "title": MODEL, "isPrivate": True}
-        about |= {"description": "Deepfake detectors, as bundles of dfd."}
-        with tempfile.TemporaryDirectory(prefix="dfd-model-") as folder:
-            _send(Path(folder), "model", f"{account}/{MODEL}", about, "models", "create")
-    card = source.folder / CARD
-    usage = card.read_text(encoding="utf-8") if card.is_file() else f"# {name}\n\nA bundle of dfd, without a card.\n"
-    about = {"ownerSlug": account, "modelSlug": MODEL, "instanceSlug": name, "framework": FRAMEWORK}
-    about |= {"licenseName": licence, "overview": f"dfd bundle {name}", "usage": usage}
-    about |= {"fineTunable": False, "trainingData": [], "modelInstanceType": "Unspecified"}
+    if number == "1":
+        _create_model(account)
+    card = source.folder / "CARD.md"
+    about = {
+        "ownerSlug": account, "modelSlug": MODEL, "instanceSlug": name, "framework": FRAMEWORK,
+        "licenseName": licence, "overview": f"dfd bundle {name}", "fineTunable": False, "trainingData": [],
+        "usage": card.read_text(encoding="utf-8") if card.is_file() else f"# {name}\n\nA bundle without a card.\n",
+        "modelInstanceType": "Unspecified",
+    }  # fmt: skip
     command = ["create"] if number == "1" else ["versions", "create", of, "-n", source.identity[:12]]
     url = _send(source.folder, "model-instance", of, about, "models", "variations", *command)
     if number != "1":
@@ -119,11 +109,23 @@ def _send_model(source: Source, licence: str) -> str:
     return url
 
 
-def _send(staged: Path, kind: str, name: str, about: dict[str, Any], *command: str) -> str:
+def _create_model(account: str) -> None:
+    """Create the private model account/dfd if it does not exist."""
+    try:
+        client.ask("models", "get", f"{account}/{MODEL}")
+    except client.MissingError:
+        about = {"ownerSlug": account, "slug": MODEL, "title": MODEL, "isPrivate": True}
+        about |= {"description": "Deepfake detectors, as bundles of dfd."}
+        with tempfile.TemporaryDirectory(prefix="dfd-model-") as folder:
+            _send(Path(folder), "model", f"{account}/{MODEL}", about, "models", "create")
+
+
+def _send(staged: Path | None, kind: str, name: str, about: dict[str, Any], *command: str) -> str:
     """Run a command that uploads `staged`, with `about` as its <kind>-metadata.json. Returns the URL of the result.
 
     Raises KernelError.
     """
+    assert staged
     write_json(staged / f"{kind}-metadata.json", about)
     said = client.ask(*command, "-p", str(staged))
     if found := MADE.search(said):

@@ -1,5 +1,6 @@
 """Building and checking kernels."""
 
+import ast
 import doctest
 import io
 import json
@@ -16,8 +17,8 @@ from dfd.errors import DfdError
 from kernels import KernelError, client, image, inputs, places
 from kernels import build as kernel_build
 from kernels.__main__ import main
-from kernels.build import build, pack, uncommitted
-from kernels.check import LARGEST, Metadata, faults
+from kernels.build import always, build, pack, uncommitted
+from kernels.check import LARGEST, RULES, faults
 from tests.kernel_workshop import HERE, checkout, commit, use
 
 pytestmark = pytest.mark.slow
@@ -83,8 +84,10 @@ def test_a_notebook_has_the_same_source_in_short_cells():
     script = (made.folder / "main.py").read_text()
     assert script.startswith(head.source)
     main = (places.source("train") / "main.py").read_text()
-    assert {line for cell in cells for line in cell.source.splitlines()} <= {*main.splitlines(), "main()"}
-    assert cells[-1].source == "main()"
+    about = ast.get_docstring(ast.parse(main), clean=False)
+    assert about in text.source
+    assert "\n".join(cell.source for cell in cells).split() == main.removeprefix(f'"""{about}"""').split()
+    assert [cell.source.split()[0] for cell in cells] == ["from", "SETTINGS:", "def", "if"]
     assert max(len(cell.source.splitlines()) for cell in cells) < 40
     assert build("train-notebook", "tester", {"folds": 3}).code.count('"SETTINGS: dict[str, Any] = {') == 1
     with pytest.raises(KernelError, match="no kernel 'trains-notebook'"):
@@ -126,12 +129,24 @@ def test_the_script_unpacks_to_the_local_source(whole, tmp_path):
     assert whole.files["dfd/types.py"] == (HERE / "dfd/types.py").read_bytes()
 
 
-def test_a_main_that_does_not_parse_is_one_line(tmp_path, monkeypatch):
+def test_damaged_files_are_one_line(tmp_path, monkeypatch):
     use(monkeypatch, checkout(tmp_path / "other"))
+    for place in ("faces/kernel-metadata.json", "wheelhouse.json"):
+        path = places.ROOT / "kernels" / place
+        whole = path.read_bytes()
+        for text in (b"{", b"[]", b'"\xff"'):
+            path.write_bytes(text)
+            with pytest.raises(KernelError, match=f"{place} .*: restore it from git"):
+                build("faces")
+        path.write_bytes(whole)
     main = places.source("faces") / "main.py"
     main.write_text("def main(:\n")
     with pytest.raises(KernelError, match="main.py of kernel faces, line 1: "):
         build("faces")
+    for text in ("", "SETTINGS: dict", "SETTINGS: dict = {'hours': 60 * 8}", "SETTINGS: list = [1]"):
+        main.write_text(text)
+        with pytest.raises(KernelError, match="main.py of kernel faces: SETTINGS: .* is wanted, of plain values"):
+            build("faces")
 
 
 def test_the_archive_stores_neither_times_nor_owners():
@@ -176,7 +191,6 @@ def test_an_unknown_setting_or_one_of_another_type_is_refused(changes, message):
         ("is_private", False, "is_private is False: True is wanted"),
         ("enable_gpu", True, "unknown key 'enable_gpu'"),
         ("kernel_type", "notebook", "kernel_type is 'notebook': 'script' is wanted"),
-        ("kernel_type", "notebooks", "kernel_type is 'notebooks': 'script' or 'notebook' is wanted"),
         ("is_private", 1, "is_private is 1: True is wanted"),
         ("code_file", "predict.py", "code_file is 'predict.py'"),
         ("machine_shape", "NvidiaTeslaP100", "machine_shape is 'NvidiaTeslaP100': 'NvidiaTeslaT4' (two of them)"),
@@ -188,14 +202,15 @@ def test_an_unknown_setting_or_one_of_another_type_is_refused(changes, message):
         ("competition_sources", ["c/dfdc"], "without a prefix"),
         ("kernel_sources", ["code/tester/train"], "without a prefix"),
         ("model_sources", ["tester/model/pytorch/small"], "owner/model/framework/variation/version"),
-        ("docker_image", "gcr.io/kaggle-images/python:v170", "the image that kernels/image.json pins with 'original'"),
-        ("docker_image", None, "the image that kernels/image.json pins is wanted"),
-        ("docker_image_pinning_type", "newest", "'original' or 'latest' is wanted"),
         (
-            "docker_image_pinning_type",
-            "latest",
-            "with docker_image_pinning_type 'latest': the image that kernels/image.json pins",
+            "docker_image",
+            "gcr.io/kaggle-images/python:v170",
+            "python:v170': 'gcr.io/kaggle-private-byod/python@sha256:",
         ),
+        ("docker_image", None, "docker_image is None: 'gcr.io/kaggle-private-byod/python@sha256:"),
+        ("docker_image_pinning_type", "latest", "docker_image_pinning_type is 'latest': 'original' is wanted"),
+        ("language", "r", "language is 'r': 'python' is wanted"),
+        ("title", "", "a title of 5 to 50 characters is wanted"),
     ],
 )
 def test_metadata_kaggle_would_refuse_or_ignore_is_a_fault(built, key, value, message):
@@ -209,7 +224,7 @@ def test_valid_metadata_has_no_faults(built):
     }
     made = replace(built, metadata={**built.metadata, **more})
     assert faults(made) == []
-    assert set(made.metadata) == set(Metadata.model_fields)
+    assert set(made.metadata) == {*RULES, *always("predict")}
 
 
 def test_kernels_use_the_pinned_image_or_the_latest(built):
@@ -305,7 +320,7 @@ def test_a_folder_without_git_builds_and_says_so(monkeypatch, tmp_path):
     assert build("faces").sha256 == first.sha256
 
 
-@pytest.mark.parametrize("module", [client, inputs, kernel_build, places])
+@pytest.mark.parametrize("module", [client, image, inputs, kernel_build, places])
 def test_docstring_examples_pass(module):
     tried = doctest.testmod(module)
     assert tried.attempted

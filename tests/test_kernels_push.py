@@ -15,6 +15,7 @@ from dfd.scoring.board import public_test_labels
 from kernels import KernelError, client, follow, image, inputs, places, upload
 from kernels import push as pushing
 from kernels.__main__ import main
+from kernels.attach import Given, attach
 from kernels.build import build
 from tests.kaggle_server import serving
 from tests.kernel_workshop import HERE, checkout, commit, installed_wheel, stock, use
@@ -418,7 +419,7 @@ LEFT = {"run/config.json": b"{}", "run/fold-0/checkpoints/last.ckpt": b"weights"
 )
 def test_a_version_can_be_resumed_however_it_ended(server, tmp_path, state, status):
     trained(server, state, status, LEFT)
-    settings, [left] = follow.resume_from_kaggle("train", "tester", {"hours": 2}, tmp_path)
+    settings, [left] = attach("train", "tester", {"hours": 2}, Given(resume=True), tmp_path)
     assert settings == {**SETTINGS, "hours": 2}
     assert sorted(path.name for path in left.folder.iterdir()) == ["MANIFEST.json", "run.tar"]
 
@@ -464,7 +465,7 @@ def test_a_damaged_face_dataset_is_not_resumed(server, run):
             "setting recipe of kernel train is 'cpu', but 'tiny' in what it resumes from",
         ),
         ("COMPLETE", "done", ["predict"], "kernel predict has nothing to resume: leave out RESUME=1"),
-        (None, "done", ["train"], "Kernel not found"),
+        (None, "done", ["train"], "tester/dfd-train does not exist on Kaggle: leave out RESUME=1"),
     ],
 )
 def test_versions_that_cannot_be_resumed_are_refused(server, run, state, status, arguments, message):
@@ -557,6 +558,9 @@ def test_status_is_polled_to_the_end(server, run):
     status, out, _ = run("status", "predict", "--wait", "60")
     assert status == 0
     assert re.findall(r"is (\w+)", out) == ["queued", "running", "complete"]
+    server.statuses[PREDICT] = None
+    status, _, err = run("status", "predict", "--wait", "60")
+    assert (status, err) == (1, f"{PREDICT} does not exist on Kaggle: make kernel-push KERNEL=predict makes it")
     server.statuses[PREDICT] = ["RUNNING"]
     assert "is running.\nNext: make kernel-status KERNEL=predict" in run("status", "predict")[1]
 
@@ -631,7 +635,8 @@ def test_a_public_test_submission_is_scored_with_the_known_labels(server, run, t
     ("name", "content", "message"),
     [
         ("submission.csv", b"filename,label\na.mp4,0.9\n", "not a valid submission"),
-        ("kernel.json", b"[]", "is not a kernel's report"),
+        ("kernel.json", b"[]", "holds no JSON object: has the kernel ended?"),
+        ("kernel.json", b'{"kernel": "predict"}', "it is not a kernel's report"),
         ("kernel.json", b'{"kernel": "predict", "status": "failed", "commit": "c", "sha256": "s", "seconds": 1, '
          b'"python": "3", "reason": "no GPU"}', "kernel predict failed: no GPU"),
     ],

@@ -8,7 +8,7 @@ import pytest
 from dfd.errors import ConfigError
 from dfd.faces.store import FaceStore
 from dfd.files import partial_path
-from kernels import KernelError, follow, inputs
+from kernels import KernelError, attach, inputs
 from kernels import session as sessions
 from kernels.session import Session
 
@@ -181,9 +181,10 @@ def test_progress_is_printed_at_time_intervals(kaggle, capsys):
     now[0] += 31
     session.progress(2, 9, "second")
     session.progress(3, 9, "third")
-    session.progress(9, 9, "last")
     out = capsys.readouterr().out
-    assert [line.partition("s] ")[2] for line in out.splitlines()] == ["2 of 9: second", "9 of 9: last"]
+    assert [line.partition("s] ")[2] for line in out.splitlines()] == [
+        "train: 2 of 9 (22%), second, 1.9/min, 0:03:37 left"  # one in 31 seconds
+    ]
 
 
 def test_a_face_dataset_is_packed_as_one_file(kaggle, small_store):
@@ -240,7 +241,7 @@ def test_a_kernel_resumes_only_from_the_dataset_it_was_built_for(kaggle, monkeyp
     assert session.resume("run", tmp_path / "run") == tmp_path / "run"
     assert not (tmp_path / "run").exists()  # not built to resume
     there = kaggle / "input" / "dfd-train-earlier"
-    _, [sent] = follow.resume_from_folder("train", left.parent, "tester", {}, there)
+    _, [sent] = attach.resume_from(left.parent, "train", "tester", {}, there)
     assert (sent.name, sent.folder) == ("tester/dfd-train-earlier", there)
     built_for(monkeypatch, run="0" * 64)
     with pytest.raises(KernelError, match="says run with content 000000000000"):

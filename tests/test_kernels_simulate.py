@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,13 +15,13 @@ import pandas as pd
 import psutil
 import pytest
 
-from dfd.errors import DfdError
-from kernels import KernelError, follow, image, inputs
+from kernels import KernelError, follow, image, inputs, places
 from kernels import simulate as sandbox
 from kernels.__main__ import main
-from kernels.build import build
+from kernels.attach import Given, attach, resume_from
+from kernels.build import OWNER, Source, build
 from kernels.places import output
-from kernels.simulate import Limits, Rehearsal, attached, run_script, simulate
+from kernels.simulate import GIB, Rehearsal, attached, check_use, run_script, simulate
 from tests.conftest import short_sample
 from tests.kernel_workshop import checkout, commit, stock, use
 
@@ -90,11 +89,40 @@ def spawned_below(process):
 
 
 @pytest.fixture(scope="module")
-def train(faces, competition, workshop, tmp_path_factory):
-    """The report of kernel train, with the most processes that it spawned: two in place of Kaggle's two cards."""
-    changes = [f"--set={name}={json.dumps(value)}" for name, value in RECIPE.items()]
-    command = [*loopback_alone(), sys.executable, "-m", "kernels", "simulate", "train", "--layout=short", *changes]
+def unfinished(faces, competition):
+    """The report of a training that its own time limit stopped, before the first epoch."""
+    assert simulate("train", {**RECIPE, "hours": 0.000001}, Rehearsal(competition=competition)) == "unfinished"
+    assert not (output("train") / "bundle").exists()
+    return follow.read_report(output("train"))
+
+
+@pytest.fixture(scope="module")
+def cut_off(unfinished, competition, tmp_path_factory):
+    """The report of the resumed training, which Kaggle's limit cut off after the first checkpoint."""
+    scratch = tmp_path_factory.mktemp("scratch")
+
+    def now():
+        """Jump nine hours ahead as soon as there is a checkpoint."""
+        begun = any(scratch.glob("dfd-train-*/kaggle/working/run/fold-0/checkpoints/last.ckpt"))
+        return time.monotonic() + (32_400 if begun else 0)
+
+    wanted = "ended as CANCEL_ACKNOWLEDGED: .* exceeded the max allowed execution duration.*KERNEL=train RESUME=1"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(scratch))
+        patch.setattr(sandbox, "now", now)
+        with pytest.raises(KernelError, match=wanted):
+            simulate("train", {"hours": 1}, Rehearsal(competition=competition), Given(resume=True))
+    with pytest.raises(KernelError, match="kernel train was cut off: push it again with RESUME=1"):
+        follow.report(output("train"))
+    return follow.read_report(output("train"))
+
+
+@pytest.fixture(scope="module")
+def train(cut_off, competition, workshop, tmp_path_factory):
+    """The report of the training resumed to its end, with its output and the most processes that it spawned."""
+    command = [*loopback_alone(), sys.executable, "-m", "kernels", "simulate", "train", "--resume", "--layout=short"]
     log, together = tmp_path_factory.mktemp("train") / "log", 0
+    before = (output("train") / "run/config.json").read_bytes()
     with log.open("w") as out:
         process = subprocess.Popen(
             [*command, f"--competition={competition}"], cwd=workshop, env={**os.environ, "PYTHONPATH": str(workshop)},
@@ -105,13 +133,8 @@ def train(faces, competition, workshop, tmp_path_factory):
                 together = max(together, spawned_below(process))
             time.sleep(0.1)
     assert process.returncode == 0, log.read_text()
-    return {**follow.read_report(output("train")), "together": together}
-
-
-@pytest.fixture(scope="module")
-def finished(train, tmp_path_factory):
-    """A copy of kernel train's output, since a rehearsal clears that of the previous one."""
-    return shutil.copytree(output("train"), tmp_path_factory.mktemp("finished") / "train")
+    about = {"together": together, "log": log.read_text(), "before": before}
+    return {**follow.read_report(output("train")), **about}
 
 
 @pytest.fixture
@@ -139,47 +162,47 @@ def test_faces_writes_one_file_and_its_hash(faces):
     assert inputs.read_manifest(output("faces") / "faces")["kind"] == "faces"
 
 
-def test_train_runs_in_two_processes(train, finished, competition):
-    """In place of two cards, by gloo over loopback. A batch that two cards cannot share is refused here already."""
+def test_training_resumes_after_its_time_limit_and_after_a_kill(unfinished, cut_off, train, tmp_path):
+    assert (unfinished["status"], cut_off["status"], train["status"]) == ("unfinished", "cut off", "done")
+    assert train["settings"] == {**build("train").settings, **RECIPE, "hours": 1}
+    assert re.search(r"resumes from \S+/input/dfd-train-earlier", train["log"])
+    assert (output("train") / "run/config.json").read_bytes() == train["before"]
+    with pytest.raises(KernelError, match="kernel train is done"):
+        resume_from(output("train"), "train", "OWNER", {}, tmp_path / "left")
+
+
+def test_train_runs_in_two_processes(train):
+    """In place of two cards, by gloo over loopback."""
     assert train["together"] == 2
-    small = {**RECIPE, "options": {**RECIPE["options"], "train": {"epochs": 1, "batch": 4}}}
-    with pytest.raises(KernelError, match="batch is 4, less than the 4 clips .* on each of 2 devices"):
-        simulate("train", small, Rehearsal(competition=competition))
 
 
-def test_train_makes_a_bundle_and_a_page_of_faces(train, finished):
-    assert "balanced log loss" in (finished / "run.html").read_text()
+def test_train_makes_a_bundle_and_a_page_of_faces(train):
+    assert "balanced log loss" in (output("train") / "run.html").read_text()
     assert (train["score"]["videos"], train["score"]["fakes"]) == (24, 14)
-    folder = finished / "bundle"
+    folder = output("train") / "bundle"
     assert inputs.read_manifest(folder)["kind"] == "bundle"
     assert set(inputs.read_manifest(folder)["files"]) == {p.name for p in folder.iterdir()} - {"MANIFEST.json"}
 
 
-def test_predict_makes_a_valid_scored_submission(finished, competition, capfd):
-    here = Rehearsal(competition=competition, source=(f"dfd-train={finished}",))
-    assert simulate("predict", {"explained": 2}, here) == "done"
-    out, _ = capfd.readouterr()
-    rows = pd.read_csv(output("predict") / "submission.csv")
-    assert list(rows["filename"]) == list(pd.read_csv(competition / "sample_submission.csv")["filename"])
-    about = json.loads((competition / "sample.json").read_text())["videos"]
-    kinds = rows["filename"].map(lambda name: about[f"test_videos/{name}"])
-    assert set(kinds[rows["label"] == 0.5]) == {"empty", "no face"}
+def test_predict_as_a_notebook_makes_a_valid_scored_submission_with_an_attached_model(run, train, competition):
+    name = "predict-notebook"
+    status, out, err = run("simulate", name, "--bundle", output("train") / "bundle", "--set", "explained=2")
+    assert status == 0, err + out
     for words in ("is a valid submission", "balanced log loss", "unreadable", "4000 videos in", "COMPLETE after"):
         assert words in out
-    page = (output("predict") / "explain.html").read_text()
+    assert follow.read_report(output(name))["kernel"] == "predict"
+    rows = pd.read_csv(output(name) / "submission.csv")
+    assert list(rows["filename"]) == list(pd.read_csv(competition / "sample_submission.csv")["filename"])
+    about = json.loads((competition / "sample.json").read_text())["videos"]
+    kinds = rows["filename"].map(lambda video: about[f"test_videos/{video}"])
+    assert set(kinds[rows["label"] == 0.5]) == {"empty", "no face"}
+    page = (output(name) / "explain.html").read_text()
     highest = rows.sort_values("label", ascending=False)["filename"]
-    assert [name in page for name in highest[:3]] == [True, True, False]
-
-
-def test_a_notebook_with_an_attached_model_shows_the_page(run, finished):
-    status, out, err = run("simulate", "predict-notebook", "--bundle", finished / "bundle", "--set", "explained=1")
-    assert status == 0, err + out
-    assert "is a valid submission" in out
-    assert follow.read_report(output("predict-notebook"))["kernel"] == "predict"
-    book = nbformat.read(output("predict-notebook") / "__notebook__.ipynb", 4)
+    assert [video in page for video in highest[:3]] == [True, True, False]
+    book = nbformat.read(output(name) / "__notebook__.ipynb", 4)
     shown = [made.data["text/html"] for cell in book.cells for made in cell.get("outputs", []) if "data" in made]
-    [page] = [html for html in shown if html.startswith("<iframe srcdoc=")]
-    assert unescape(page).count((output("predict-notebook") / "explain.html").read_text()) == 1
+    [framed] = [html for html in shown if html.startswith("<iframe srcdoc=")]
+    assert unescape(framed).count(page) == 1
 
 
 def test_a_notebook_that_fails_ends_in_one_line(python, tmp_path):
@@ -188,7 +211,7 @@ def test_a_notebook_that_fails_ends_in_one_line(python, tmp_path):
             "metadata": {}, "nbformat": 4, "nbformat_minor": 4}  # fmt: skip
     (tmp_path / "main.ipynb").write_text(json.dumps(book))
     log = tmp_path / "log"
-    ended = run_script(python, tmp_path / "main.ipynb", tmp_path / "tree", {}, Limits(seconds=250), log)
+    ended = run_script(python, tmp_path / "main.ipynb", tmp_path / "tree", {}, 250, log)
     lines = log.read_text().splitlines()
     assert (ended.status, lines[-1]) == ("ERROR", "SystemExit: dfd kernel: no GPU")
     assert "first" in lines
@@ -224,9 +247,7 @@ def test_a_rehearsal_has_no_network_no_credentials_and_a_read_only_input(python,
     )
     source = tmp_path / "source"
     source.mkdir()
-    ended = run_script(
-        python, script, tmp_path / "tree", {"datasets/o/s": source}, Limits(seconds=250), tmp_path / "log"
-    )
+    ended = run_script(python, script, tmp_path / "tree", {"datasets/o/s": source}, 250, tmp_path / "log")
     log = (tmp_path / "log").read_text()
     assert ended.status == "COMPLETE", log
     assert log.count("Network is unreachable") == 2
@@ -238,75 +259,62 @@ def test_a_rehearsal_has_no_network_no_credentials_and_a_read_only_input(python,
 
 
 @pytest.mark.parametrize(
-    ("code", "limits", "status", "reason"),
+    ("code", "seconds", "status", "reason"),
     [
-        ("import time; time.sleep(600)", {"seconds": 1.0}, "CANCEL_ACKNOWLEDGED", "max allowed execution duration"),
-        ("x = bytearray(300_000_000); import time; time.sleep(600)", {"memory": 0.2}, "ERROR", "more memory"),
-        (
-            "open('big', 'wb').write(bytes(5_000_000)); import time; time.sleep(600)",
-            {"disk": 0.001},
-            "ERROR",
-            "is full",
-        ),
-        ("raise SystemExit(3)", {}, "ERROR", "exit status 3"),
-        ("import subprocess as s; s.Popen(['sleep', '600'])", {}, "COMPLETE", ""),
+        ("import time; time.sleep(600)", 1, "CANCEL_ACKNOWLEDGED", "max allowed execution duration"),
+        ("raise SystemExit(3)", 250, "ERROR", "exit status 3"),
+        ("raise SystemExit('dfd kernel: no GPU')", 250, "ERROR", "dfd kernel: no GPU"),
+        ("import subprocess as s; s.Popen(['sleep', '600'])", 250, "COMPLETE", ""),
     ],
 )
-def test_memory_disk_and_time_limits_apply(python, tmp_path, code, limits, status, reason):
+def test_a_script_ends_with_its_reason_and_in_time(python, tmp_path, code, seconds, status, reason):
     (tmp_path / "main.py").write_text(code)
-    limit = Limits(**{"seconds": 250.0, **limits})
-    ended = run_script(python, tmp_path / "main.py", tmp_path / "tree", {}, limit, tmp_path / "log")
+    begun = time.monotonic()
+    ended = run_script(python, tmp_path / "main.py", tmp_path / "tree", {}, seconds, tmp_path / "log")
     assert ended.status == status
     assert reason in ended.reason
-    assert ended.seconds < 250  # not after 600
+    assert time.monotonic() - begun < 250  # not after 600
 
 
-def test_training_resumes_after_a_kill_and_after_its_time_limit(run, finished, competition, tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+def test_the_memory_of_all_processes_is_measured(python, tmp_path):
+    child = "import time; x = bytearray(300_000_000); time.sleep(1)"
+    (tmp_path / "main.py").write_text(f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])")
+    ended = run_script(python, tmp_path / "main.py", tmp_path / "tree", {}, 250, tmp_path / "log")
+    assert 300_000_000 < ended.memory < GIB
 
-    def now():
-        """Jump nine hours ahead as soon as there is a checkpoint."""
-        begun = any(tmp_path.glob("dfd-train-*/kaggle/working/run/fold-0/checkpoints/last.ckpt"))
-        return time.monotonic() + (32_400 if begun else 0)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(sandbox, "now", now)
-        wanted = "ended as CANCEL_ACKNOWLEDGED: .* exceeded the max allowed execution duration.*KERNEL=train RESUME=1"
-        with pytest.raises(KernelError, match=wanted):
-            simulate("train", RECIPE, Rehearsal(competition=competition))
-    with pytest.raises(KernelError, match="kernel train was cut off: push it again with RESUME=1"):
-        follow.report(output("train"))
-    config = (output("train") / "run/config.json").read_bytes()
-
-    status, out, err = run("simulate", "train", "--resume", "--set", "hours=0.000001")
-    assert status == 0, err
-    assert re.search(r"resumes from \S+/input/datasets/OWNER/dfd-train-earlier", out)
-    assert follow.read_report(output("train"))["status"] == "unfinished"
-    assert not (output("train") / "bundle").exists()
-
-    status, out, err = run("simulate", "train", "--resume", "--set", "hours=1")
-    assert status == 0, err
-    about = follow.read_report(output("train"))
-    assert (about["status"], about["settings"]) == ("done", {**build("train").settings, **RECIPE, "hours": 1})
-    assert (output("train") / "run/config.json").read_bytes() == config
-    whole = json.loads((finished / "run/score.json").read_text())
-    assert json.loads((output("train") / "run/score.json").read_text()) == whole
-    with pytest.raises(KernelError, match="kernel train is done"):
-        follow.resume_from_folder("train", output("train"), "OWNER", {}, tmp_path / "left")
+def test_more_than_a_session_has_is_refused():
+    check_use(31, 20, 500)
+    for taken, message in (
+        ((31.5, 1, 1), "took 31.5 GiB of memory: a session on Kaggle has 31"),
+        ((1, 20.25, 1), "took 20.25 GiB of output: a session on Kaggle has 20"),
+        ((1, 1, 501), "took 501 files: a session on Kaggle has 500"),
+    ):
+        with pytest.raises(KernelError, match=message):
+            check_use(*taken)
 
 
 def test_a_rehearsal_without_output_cannot_be_resumed(tmp_path):
     with pytest.raises(KernelError, match="kernel train left nothing to resume from: leave out RESUME=1"):
-        follow.resume_from_folder("train", tmp_path, "OWNER", {}, tmp_path / "left")
+        resume_from(tmp_path, "train", "OWNER", {}, tmp_path / "left")
     with pytest.raises(KernelError, match="predict has nothing to resume"):
-        follow.resume_from_folder("predict", tmp_path, "OWNER", {}, tmp_path / "left")
+        resume_from(tmp_path, "predict", "OWNER", {}, tmp_path / "left")
 
 
-def test_missing_sources_say_how_to_make_them(competition, tmp_path, workshop):
-    with pytest.raises(KernelError, match="OWNER/dfd-faces is not here .*make kernel-simulate KERNEL=faces"):
-        attached(build("train"), Rehearsal(competition=competition, source=(f"dfd-faces={tmp_path / 'none'}",)))
-    with pytest.raises(KernelError, match="make wheelhouse"):
-        attached(build("train"), Rehearsal(competition=competition, source=(f"dfd-wheelhouse={tmp_path / 'none'}",)))
+def test_missing_sources_say_how_to_make_them(competition, tmp_path, workshop, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(places, "built", lambda name: tmp_path / name)
+        with pytest.raises(KernelError, match="OWNER/dfd-wheelhouse is not here .*: make wheelhouse"):
+            attached(build("train"), Rehearsal(competition=competition))
+        (tmp_path / "wheelhouse").mkdir()
+        with pytest.raises(KernelError, match="OWNER/dfd-faces is not here .*make kernel-simulate KERNEL=faces"):
+            attached(build("train"), Rehearsal(competition=competition))
+        made = build("faces", sources=[Source("me/more-videos", "videos")])
+        with pytest.raises(KernelError, match="me/more-videos is not here .*put a dataset of yours there"):
+            attached(made, Rehearsal(competition=competition))
+        (tmp_path / "more-videos").mkdir()
+        found = attached(made, Rehearsal(competition=competition))
+        assert found["datasets/me/more-videos"] == tmp_path / "more-videos"
     places_long = attached(build("faces"), Rehearsal(competition=competition))
     assert "competitions/deepfake-detection-challenge/test_videos" in places_long
     assert "datasets/OWNER/dfd-wheelhouse" in places_long
@@ -314,15 +322,11 @@ def test_missing_sources_say_how_to_make_them(competition, tmp_path, workshop):
     assert set(attached(build("faces"), Rehearsal(competition=competition, layout="short"))) >= {"dfd-wheelhouse"}
 
 
-def test_a_folder_without_a_report_is_not_an_output(tmp_path):
-    with pytest.raises(DfdError, match="is not a kernel's report"):
-        follow.report(tmp_path)
-
-
-def test_an_exact_rehearsal_needs_its_python(monkeypatch, tmp_path):
-    monkeypatch.setattr(image, "pinned", lambda: image.Image(docker_image="", python="3.99", versions={}))
-    with pytest.raises(KernelError, match="python3.99 is not installed"):
-        image.exact_environment(tmp_path)
+def test_a_rehearsal_takes_faces_made_here(small_store, tmp_path):
+    _, sources = attach("train", OWNER, {}, Given(faces=small_store.folder), tmp_path)
+    found = attached(build("train", sources=sources), Rehearsal(), sources)
+    assert set(found) == {"datasets/OWNER/dfd-wheelhouse", "datasets/OWNER/dfd-face-tracks"}
+    assert inputs.read_manifest(found["datasets/OWNER/dfd-face-tracks"])["kind"] == "faces"
 
 
 def test_the_image_has_nothing_that_kaggle_lacks():
