@@ -22,7 +22,7 @@ def test_the_message_names_the_setting_the_value_and_valid_choices():
         assert str(error.value).startswith(message)
 
 
-def test_an_unknown_nested_setting_lists_the_valid_ones():
+def test_an_unknown_nested_setting_lists_the_valid_ones() -> None:
     class Whole(Config):
         part: Settings = Settings()
 

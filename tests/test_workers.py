@@ -229,7 +229,7 @@ def test_a_failed_worker_is_dead_before_its_outcome_is_yielded(tmp_path):
 
 @spawned
 @pytest.mark.parametrize("leave", ["closed", "lost", "lost in a cycle"])
-def test_workers_start_at_once_and_end_with_the_iterator(tmp_path, leave):
+def test_workers_start_at_once_and_end_with_the_iterator(tmp_path: Path, leave: str) -> None:
     videos = named(tmp_path, "a", "b", "c")
     held: list[Any] = [each_video(hang, videos, limits=Limits(2))]
     workers = [process(video) for video in videos[:2]]  # before the first next()
