@@ -25,6 +25,9 @@ endif
 endif
 FACES   ?= $(WORK)/$(NAME)/faces
 RUN     ?= $(WORK)/$(NAME)/run-$(RECIPE)
+ifeq ($(RECIPE),finetune)
+WEIGHTS ?= dfd/pretrained/member-1.pt
+endif
 LITE0   := $(WORK)/imagenet-lite0.pt
 WEIGHTS ?= $(LITE0)
 OUT     ?= submission/submission.csv
@@ -48,7 +51,7 @@ help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "  VIDEOS=folder    your videos, in a layout that dfd faces --help lists (default: the mini-DFDC)"
-	@echo "  RECIPE=$(RECIPE)      tiny: seconds, shows the machinery · cpu: minutes, learns"
+	@echo "  RECIPE=$(RECIPE)      tiny: seconds, shows the machinery · finetune: minutes, trains the detector on · cpu: minutes, from ImageNet"
 	@echo "  BUNDLE=folder    for submission: score VIDEOS with this bundle, without training (dfd/pretrained: the one that ships)"
 	@echo "  TEST=folder      for submission: train on VIDEOS, score these; SAMPLE=csv names the rows, LABELS=csv scores them"
 

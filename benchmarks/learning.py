@@ -25,17 +25,15 @@ from dfd.models.checkpoint import load_model
 from dfd.scoring.metrics import compare, evaluate
 
 START = "as it is"
-GENTLY = {"train.epochs": 3, "train.slices": 4, "train.ema": 0.9, "model.dropout": 0.3, "train.lr": 1e-4}
-HEAD = {**GENTLY, "train.lr": 1e-3, "model.freeze": "all"}
 CLIPS = {
     **{"clip.length": 8, "clip.fps": 7.5, "clip.clips": 4, "train.batch": 8, "train.self-blend": 0.3},
     **{"train.epochs": 3, "train.slices": 1, "train.ema": 0.9, "model.dropout": 0.3, "train.lr": 1e-3},
 }
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     START: ("stills", {}),
-    "trained on, gently": ("stills", GENTLY),
-    "its head alone": ("stills", HEAD),
-    "recipe cpu": ("cpu", {}),
+    "recipe `finetune`": ("finetune", {}),
+    "its head alone": ("finetune", {"train.lr": 1e-3, "model.freeze": "all"}),
+    "recipe `cpu`": ("cpu", {}),
     "clips, `frame`": ("stills", {**CLIPS, "model.freeze": "all"}),
     "clips, `lstm`": ("stills", {**CLIPS, "model.freeze": "all", "model.name": "lstm"}),
     "clips, `attention`": ("stills", {**CLIPS, "model.freeze": "all", "model.name": "attention"}),

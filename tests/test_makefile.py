@@ -52,3 +52,8 @@ def test_mlflow_is_used_only_when_asked(tmp_path):
         asked, plain = (commands(dry_run(goal, f"WORK={tmp_path}", *more))[-1] for more in (["TRACK=1"], []))
         assert "--track" not in plain
         assert asked[asked.index("--track") + 1] == f"sqlite:///{tmp_path}/mlflow.db"
+
+
+def test_the_recipe_finetune_starts_from_the_detector(tmp_path):
+    line = commands(dry_run("crossval", f"WORK={tmp_path}", f"VIDEOS={tmp_path}", "RECIPE=finetune"))[-1]
+    assert line[line.index("--model.weights") + 1] == "dfd/pretrained/member-1.pt"

@@ -2,6 +2,7 @@ import pytest
 
 from dfd.clips.blend import BlendConfig
 from dfd.errors import ConfigError
+from dfd.inference.info import SHIPPED, read_info
 from dfd.training.recipes import RECIPES, as_yaml, purpose, read_yaml, recipe
 
 
@@ -53,3 +54,9 @@ def test_a_file_without_settings_is_a_one_line_error(tmp_path, content, message)
 def test_an_unknown_recipe_lists_the_known_ones():
     with pytest.raises(ConfigError, match="^unknown recipe 'huge'; there are tiny, cpu, gpu"):
         recipe("huge")
+
+
+@pytest.mark.skipif(not (SHIPPED / "bundle.json").is_file(), reason="this checkout has no shipped detector")
+def test_finetune_feeds_the_shipped_network_what_it_was_trained_on():
+    started, clip = read_info(SHIPPED).members[1].clip, recipe("finetune").clip
+    assert (clip.margin, clip.size, clip.length) == (started.margin, started.size, started.length)
