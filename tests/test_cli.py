@@ -140,6 +140,11 @@ def test_scoring_does_not_import_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_a_prediction_waits_for_no_import_that_only_scoring_needs():
+    code = "import sys, dfd.cli.inference; sys.exit(bool({'sklearn', 'scipy', 'torch'} & {*sys.modules}))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def labels_on_record(folder):
     return {record.video: (record.label, record.source) for record in FaceStore.open(folder).records()}
 

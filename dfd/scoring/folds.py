@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold
 
 from dfd.errors import ConfigError
 from dfd.files import whole
@@ -165,6 +164,8 @@ def _check_possible(frame: pd.DataFrame, folds: int) -> None:
 
 def _split(frame: pd.DataFrame, folds: int, seed: int) -> np.ndarray:
     """The fold of each row, (N,) from 0."""
+    from sklearn.model_selection import StratifiedGroupKFold  # takes a second to import; a prediction needs no folds
+
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     fold = np.full(len(frame), -1)
     for number, (_, held) in enumerate(splitter.split(frame, frame["label"], frame["group"])):
