@@ -32,6 +32,7 @@ CLIPS = {
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     START: ("stills", {}),
     "recipe `finetune`": ("finetune", {}),
+    "recipe `stills`": ("stills", {}),
     "its head alone": ("finetune", {"train.lr": 1e-3, "model.freeze": "all"}),
     "recipe `cpu`": ("cpu", {}),
     "clips, `frame`": ("stills", {**CLIPS, "model.freeze": "all"}),
