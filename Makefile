@@ -133,10 +133,11 @@ submission: $(READY) $(NEEDS)
 	@echo
 	@echo "What to think of it: the first score is the detector's, which has not been trained on any of these videos. They"
 	@echo "are few, and all their fakes are self-blended, so its interval is wide, and it says little of other fakes: for"
-	@echo "those read CARD.md. The second is what training on these few videos makes of the detector. Training on your own"
-	@echo "videos is worth it if they are hundreds, and like those that you want to judge: compare both scores there too."
+	@echo "those read CARD.md. The second is what training on these few videos makes of its first network. RECIPE=finetune trains"
+	@echo "its second network on; on dozens of your own videos, like those that you want to judge, that is worth a try:"
+	@echo "the last lines of the cross-validation say whether it became better than the network as it is."
 	@echo
-	@echo "Your own videos: dfd predict my.mp4, or make submission VIDEOS=train_folder TEST=test_folder RECIPE=cpu"
+	@echo "Your own videos: dfd predict my.mp4, or make submission VIDEOS=train_folder TEST=test_folder RECIPE=finetune"
 else ifdef TEST
 submission: report
 	$(DFD) bundle "$(RUN)" --out "$(RUN)-bundle"
@@ -148,7 +149,7 @@ submission: report
 	@echo "Submission    $(OUT), and submission/report.json on how each video ended"
 	$(PAGES)
 	@echo
-	@echo "Your own videos: make submission VIDEOS=train_folder TEST=test_folder RECIPE=cpu"
+	@echo "Your own videos: make submission VIDEOS=train_folder TEST=test_folder RECIPE=finetune"
 	@echo "Only score some: make submission VIDEOS=folder BUNDLE=$(RUN)-bundle"
 else
 submission:
