@@ -1,4 +1,4 @@
-"""What is attached to a kernel beside its metadata's sources: a bundle, faces, or what its last version left.
+"""What is attached to a kernel on top of its metadata's sources: a bundle, faces, or what its last version left.
 
 A kernel resumes from the output of its last version, which is attached to the next one as a dataset, in a rehearsal
 as on Kaggle. This works however it ended: Kaggle itself mounts only the output of a version that succeeded.

@@ -114,8 +114,8 @@ def stills() -> Recipe:
 def finetune() -> Recipe:
     """Minutes on two cores: a trained network of single frames, trained on gently with clips of your own.
 
-    Needs --model.weights of such a network: dfd/pretrained/member-1.pt, whose margin and size of crops these are. At
-    five times the rate few clips undo what it knows.
+    Needs --model.weights of such a network: dfd/pretrained/member-1.pt, whose margin and size of crops these are. The
+    settings of `stills` made it worse on few clips.
     """
     base = stills()
     return base.replace(
