@@ -1,4 +1,4 @@
-"""What the pages cost: `dfd explain` against `dfd predict` on one video, and `dfd report` of a dataset as large as DFDC.
+"""What pages cost: `dfd explain` against `dfd predict` on one video, `dfd report` of a dataset as large as DFDC.
 
     python -m benchmarks.pages VIDEO FACES [--videos 119146]
 
