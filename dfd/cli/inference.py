@@ -283,7 +283,7 @@ def explain(videos: Annotated[list[Path], Parameter(negative=()), PLACE], /, *, 
         write_json(options.json, as_json(abouts, loaded[0]))
     for about in abouts:
         show.say(verdict(about.score))
-    show.say(f"Wrote {options.out}: {size / 1e6:.1f} MB.")
+    show.page(options.out, size)
 
 
 @contextmanager

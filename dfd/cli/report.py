@@ -48,7 +48,7 @@ def report(
     check_name(out)
     _check_options(bool(datasets), faces, videos, pages)
     size = write_dataset_page(folders[0], out, videos) if datasets else write_run_page(folders, out, faces or (), pages)
-    show.say(f"Wrote {out}, {size / 1e6:.1f} MB: open it in a browser.")
+    show.page(out, size)
 
 
 def _check_options(dataset: bool, faces: list[Path] | None, videos: Path | None, pages: Path | None) -> None:

@@ -46,6 +46,11 @@ def say(text: str, style: str | None = None) -> None:
     console.print(text, style=style, markup=False)
 
 
+def page(path: Path, size: int) -> None:
+    """Print where a page is. size: in bytes."""
+    say(f"Wrote {path}, {size / 1e3:,.0f} kB: open it in a browser.")
+
+
 def tell(text: str) -> None:
     """Print a progress message on stderr; results go to stdout."""
     errors.print(text, markup=False)
