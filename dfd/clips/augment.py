@@ -169,10 +169,7 @@ class Draw:
         if self.blur:
             images = np.stack([cv2.GaussianBlur(image, (0, 0), self.blur) for image in images])
         if self.noise:
-            noisy = np.random.default_rng(self.seed).standard_normal(images.shape, np.float32)
-            noisy *= self.noise
-            noisy += images
-            images = np.clip(np.rint(noisy, out=noisy), 0, 255, out=noisy).astype(np.uint8)
+            images = _noisy(images, self.noise, self.seed)
         if self.reduction < 1:
             images = _resized(images, 2 * max(8, round(side * self.reduction / 2)))
         if self.crf is not None:
@@ -201,6 +198,13 @@ def _curves(rng: np.random.Generator) -> Picture:
 def _saturate(image: Picture, factor: float) -> Picture:
     grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     return np.asarray(cv2.addWeighted(image, factor, grey, 1 - factor, 0))
+
+
+def _noisy(images: Picture, std: float, seed: int) -> Picture:
+    """Add normal noise, another in each frame and channel. OpenCV draws it in a third of NumPy's time."""
+    cv2.setRNGSeed(seed - 2**31)  # it takes a signed integer
+    noise = np.empty(images.shape[1:], np.int16)
+    return np.stack([cv2.add(image, cv2.randn(noise, 3 * (0,), 3 * (std,)), dtype=cv2.CV_8U) for image in images])
 
 
 def _resized(images: Picture, size: int) -> Picture:

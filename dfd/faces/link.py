@@ -89,8 +89,12 @@ class Trajectory:
 
         Unknown landmarks are NaN.
         """
-        points = np.stack([sighting.landmarks.reshape(10) for sighting in self.seen])
-        landmarks = np.stack([np.interp(indices, self.looks, column) for column in points.T], axis=1).reshape(-1, 5, 2)
+        if len(self.seen) == 1:  # a picture, of which training opens thousands a second
+            landmarks = np.repeat(self.seen[0].landmarks[None], len(indices), axis=0)
+        else:
+            points = np.stack([sighting.landmarks.reshape(10) for sighting in self.seen])
+            columns = [np.interp(indices, self.looks, column) for column in points.T]
+            landmarks = np.stack(columns, axis=1).reshape(-1, 5, 2)
         return np.nan_to_num(landmarks.mean(axis=1)) + self.offset, landmarks
 
 
