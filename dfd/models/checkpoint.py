@@ -81,11 +81,11 @@ def _header(about: Any, path: Path) -> Header:
 def write_checkpoint(path: Path, header: Header, weights: dict[str, torch.Tensor], half: bool = False) -> None:
     """Write header and weights, without the optimizer's state, atomically and durably.
 
-    half: store tensors of LARGE or more elements in 16 bits, for about half the size.
+    half: store tensors of LARGE or more elements in 16 bits, and compress the file, for less than half the size.
     """
     if half:
         weights = {name: tensor.half() if tensor.numel() >= LARGE else tensor for name, tensor in weights.items()}
-    write_tensors(path, {KEY: header.model_dump(mode="json"), "state_dict": weights}, durable=True)
+    write_tensors(path, {KEY: header.model_dump(mode="json"), "state_dict": weights}, durable=True, small=half)
 
 
 def load_model(path: Path) -> tuple[nn.Module, Header]:

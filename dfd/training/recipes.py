@@ -140,15 +140,17 @@ def dfdc() -> Recipe:
 
 
 def dfdc_gpu() -> Recipe:
-    """As dfdc, for a GPU: a larger backbone, larger crops, in 16 bits.
+    """As dfdc, for a GPU: a larger backbone and crops, more epochs, stronger damage, in 16 bits.
 
-    Needs --model.weights of ImageNet: `dfd weights imagenet-lite2`.
+    Needs --model.weights of ImageNet: `dfd weights imagenet-lite2`. Four minutes on an H100 for 50,000, of whose 16 cores
+    it takes six.
     """
     base = dfdc()
     return base.replace(
-        model=base.model.replace(backbone="tf_efficientnet_lite2", freeze="none", drop_path=0.2),
+        model=base.model.replace(backbone="tf_efficientnet_lite2", freeze="none", dropout=0.4, drop_path=0.2),
         clip=base.clip.replace(size=192),
-        train=base.train.replace(epochs=8, batch=128, lr=1e-3, ema=0.999, precision="bf16-mixed", loaders=12),
+        train=base.train.replace(epochs=5, batch=128, lr=1e-3, smoothing=0.05, precision="bf16-mixed", loaders=6),
+        augment=base.augment.replace(reduce=0.5, jpeg=0.5, noise=0.2, blur=0.2, cutout=0.4),
     )
 
 
@@ -171,6 +173,19 @@ def blend() -> Recipe:
     )  # fmt: skip
 
 
+def blend_gpu() -> Recipe:
+    """As blend, for a GPU: a larger backbone, more epochs, in 16 bits.
+
+    Needs what blend needs, and the weights of `dfd weights imagenet-lite2`. Four minutes on an H100 for 19,000, of whose
+    16 cores it takes eight.
+    """
+    base = blend()
+    return base.replace(
+        model=base.model.replace(backbone="tf_efficientnet_lite2", freeze="none", dropout=0.4, drop_path=0.2),
+        train=base.train.replace(epochs=7, batch=128, lr=1e-3, warmup=0.1, precision="bf16-mixed", loaders=8),
+    )
+
+
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "tiny": tiny,
     "cpu": cpu,
@@ -181,6 +196,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "dfdc": dfdc,
     "dfdc-gpu": dfdc_gpu,
     "blend": blend,
+    "blend-gpu": blend_gpu,
 }
 
 
