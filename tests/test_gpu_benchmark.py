@@ -33,7 +33,7 @@ def run(crops, out, minutes, *options):
     return json.loads((out / "gpu.json").read_text())
 
 
-def small_recipe(name):
+def smallest(name):
     """A recipe with the smallest backbone."""
     base = recipe(name)
     return base.replace(model=base.model.replace(backbone="test_efficientnet"))
@@ -42,7 +42,7 @@ def small_recipe(name):
 @pytest.mark.slow
 def test_every_part_runs_on_the_cpu(crops, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setattr(gpu, "recipe", small_recipe)
+    monkeypatch.setattr(gpu, "recipe", smallest)
     found = run(crops, tmp_path, 10)  # a limit that it does not reach
     parts = ["tests", "dfdc", "blend", "16 bits", "dfdc-gpu"]
     assert [name for name in parts if "failed" in found[name]] == []

@@ -32,7 +32,7 @@ VIDEO = ["r3d_18", "mc3_18", "r2plus1d_18"]
 FRAMES, SIDE = 8, 64
 
 
-def small(name: str, frames: int = FRAMES, side: int = SIDE, **changes: Any) -> ClipModel:
+def small(name: str, frames: int = FRAMES, side: int = SIDE, /, **changes: Any) -> ClipModel:
     """The architecture at its smallest, without dropout, from a fixed seed."""
     torch.manual_seed(0)
     settings = {"backbone": "test_efficientnet", "size": "tiny", "hidden": 8, "dropout": 0.0, "drop_path": 0.0}
@@ -120,7 +120,7 @@ def test_only_temporal_models_depend_on_frame_order(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_bfloat16_autocast_changes_little(name: str) -> None:
-    model = small(name, frames=4, side=16).eval()  # a 3D convolution in 16 bits is slow on a CPU
+    model = small(name, 4, 16).eval()  # a 3D convolution in 16 bits is slow on a CPU
     clips = noise(1, 4, 16, 16)
     with torch.inference_mode():
         exact = model(clips)
