@@ -28,7 +28,8 @@ class Made:
 class Erratic:
     """Process numbers on a node: some kill the process, hang it or raise.
 
-    folder: each try writes a file here. full: a file with the name of the node whose disk is full.
+    folder: each try writes a file here. full: a file with the name of the node whose disk is full. The other node first
+    waits until that one has failed.
     """
 
     folder: Path
@@ -50,8 +51,13 @@ class Erratic:
                 raise ConfigError("nineteen")
             if number >= 100:
                 time.sleep(number / 100)
-        if self.full and node == self.full.read_text():
-            return [Made(number, "error", "OSError: [Errno 28] No space left on device") for number in numbers]
+        if self.full:
+            failed = self.full.with_suffix(".failed")
+            if node == self.full.read_text():
+                failed.touch()
+                return [Made(number, "error", "OSError: [Errno 28] No space left on device") for number in numbers]
+            while not failed.exists():
+                time.sleep(0.05)
         return [Made(number, "ok", "", limits.workers, node) for number in numbers]
 
     def tries(self, number):

@@ -10,7 +10,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # test processes and workers share the cores
 os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"  # read by gcsfs on import; else it calls Google by gRPC
@@ -42,30 +42,12 @@ settings.load_profile("untimed")
 
 LONG = 5.0
 """A test that takes more seconds should be marked slow."""
-OF_RAY = ("tests/test_cluster.py", "tests/test_nodes.py")
-"""Modules whose tests start a Ray cluster."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run modules with slow tests first, so that neither of two processes ends on a long one."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
-    of_ray = {item.nodeid.split("::")[0] for item in items if "machines" in getattr(item, "fixturenames", ())}
-    if missing := of_ray - set(OF_RAY):
-        raise pytest.UsageError(f"{', '.join(missing)} starts a Ray cluster: add it to OF_RAY in tests/conftest.py")
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Run each module in one process to share its fixtures; Ray modules share one, as they count Ray's processes."""
-    from xdist.scheduler import LoadFileScheduling
-
-    class ByModule(LoadFileScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            module = super()._split_scope(nodeid)
-            return "ray" if module in OF_RAY else module
-
-    return ByModule(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -33,10 +34,16 @@ def main(folder: Path) -> None:
 
 
 def lost(machines, address: str, folder: Path) -> str:
-    """Return the error's message."""
+    """Return the error's message. The head is killed once work has begun."""
+
+    def kill() -> None:
+        while not any(folder.iterdir()):
+            time.sleep(0.05)
+        machines.head_node.kill_gcs_server()
+
     try:
-        with patch("dfd.cluster.HEAD_LIMIT", 2.0), patch("dfd.cluster.TICK", 0.5), joined(address) as cluster:
-            threading.Timer(3.0, machines.head_node.kill_gcs_server).start()
+        with patch("dfd.cluster.HEAD_LIMIT", 0.5), patch("dfd.cluster.TICK", 0.2), joined(address) as cluster:
+            threading.Thread(target=kill, daemon=True).start()
             results = cluster.spread(
                 Erratic(folder), Limits(timeout=100), range(6000, 6010), lambda number: number, Made
             )

@@ -14,14 +14,18 @@ MARK = "DFD_TEST_CLUSTER"
 
 
 def of_cluster() -> set[int]:
-    """Process ids that Ray started for this process. MARK must be set before it starts any."""
+    """Process ids that Ray started for this process. MARK must be set before it starts any.
+
+    A server of forks may be of this process: its arguments name Ray's folder once Ray has been imported.
+    """
     mark, found = f"{MARK}={os.environ[MARK]}".encode(), set()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             line, variables = (folder / "cmdline").read_bytes(), (folder / "environ").read_bytes()
         except OSError:  # the process has ended
             continue
-        if mark in variables.split(b"\0") and (b"/ray/" in line or line.startswith(b"ray::")):
+        of_ray = line.startswith(b"ray::") or (b"/ray/" in line and b"forkserver" not in line)
+        if of_ray and mark in variables.split(b"\0"):
             found.add(int(folder.name))
     return found
 

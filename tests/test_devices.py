@@ -30,7 +30,7 @@ def weights(path):
 def test_two_processes_train_the_same_weights_as_one(videos, small_store, small_recipe, tmp_path):
     """Gradients are averaged over both; with frozen batch statistics the final weights are equal."""
     still = small_recipe.replace(
-        model=ModelConfig(name="frame", freeze="all", dropout=0, drop_path=0, backbone="efficientnet_lite0"),
+        model=ModelConfig(name="frame", freeze="all", dropout=0, drop_path=0, backbone="test_efficientnet"),
         train=small_recipe.train.replace(batch=8, per_load=2, optimizer="sgd", lr=0.1, ema=0.5),
     )
     one = weights(train(videos, small_store, still, tmp_path / "one"))

@@ -7,6 +7,7 @@ import pytest
 from benchmarks import gpu
 from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig
+from dfd.training.recipes import recipe
 from dfd.types import Video
 from tests.conftest import moving_face
 
@@ -32,9 +33,16 @@ def run(crops, out, minutes, *options):
     return json.loads((out / "gpu.json").read_text())
 
 
+def smallest(name):
+    """A recipe with the smallest backbone."""
+    base = recipe(name)
+    return base.replace(model=base.model.replace(backbone="test_efficientnet"))
+
+
 @pytest.mark.slow
 def test_every_part_runs_on_the_cpu(crops, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(gpu, "recipe", smallest)
     found = run(crops, tmp_path, 10)  # a limit that it does not reach
     parts = ["tests", "dfdc", "blend", "16 bits", "dfdc-gpu"]
     assert [name for name in parts if "failed" in found[name]] == []

@@ -378,7 +378,7 @@ def test_two_processes_building_the_same_video_leave_one_result(empty, face_vide
     rounds = [(name, int(name in other)) for name in (*same, *other, *redone, *made)]
     for name in redone:
         empty.write_failure(failed(Video(face_video, name), "timed_out"))
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
     barrier, answers = context.Barrier(2), context.Queue()
     processes = [
         context.Process(target=race, args=(i, empty.folder, face_video, barrier, answers, rounds)) for i in range(2)
