@@ -29,6 +29,7 @@ ifeq ($(RECIPE),finetune)
 WEIGHTS ?= dfd/pretrained/member-1.pt
 endif
 LITE0   := $(WORK)/imagenet-lite0.pt
+LITE2   := $(WORK)/imagenet-lite2.pt
 WEIGHTS ?= $(LITE0)
 OUT     ?= submission/submission.csv
 
@@ -37,9 +38,9 @@ export MLFLOW_TRACKING_URI ?= sqlite:///$(abspath $(WORK))/mlflow.db
 DFD     := .venv/bin/dfd
 READY   := .venv/.ready
 MODEL    = --recipe $(RECIPE) --model.weights $(WEIGHTS) $(if $(TRACK),--track "$(MLFLOW_TRACKING_URI)") $(if $(DETECTOR),$(shell $(CLIPS)))
-# What its first network is fed: shown another margin or size, it loses much of what it knows.
-CLIPS    = .venv/bin/python -c 'from dfd.inference.info import read_info, shipped; \
-	clip = read_info(shipped()).members[0].clip; print("--clip.margin", clip.margin, "--clip.size", clip.size)'
+# Its first network's backbone, and what that is fed: shown another margin or size, it loses much of what it knows.
+CLIPS    = .venv/bin/python -c 'from dfd.inference.info import read_info, shipped; it = read_info(shipped()).members[0]; \
+	print("--model.backbone", it.backbone, "--clip.margin", it.clip.margin, "--clip.size", it.clip.size)'
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
@@ -66,9 +67,9 @@ $(READY): requirements.txt setup.cfg pyproject.toml
 $(MINI)/sample.json: | $(READY)
 	$(DFD) sample $(MINI)
 
-$(LITE0): | $(READY)
+$(LITE0) $(LITE2): | $(READY)
 	@mkdir -p $(dir $@)
-	@$(DFD) weights imagenet-lite0 --out $@ > $@.log || { cat $@.log; exit 1; }
+	@$(DFD) weights $(basename $(notdir $@)) --out $@ > $@.log || { cat $@.log; exit 1; }
 
 explain: $(READY)  ## VIDEO=file: why it gets its score, as a page beside it (OUT=page.html)
 	@test -n "$(VIDEO)" || { echo "make explain: which video? make explain VIDEO=my.mp4" >&2; exit 1; }
@@ -78,22 +79,24 @@ faces: $(READY) $(NEEDS)  ## build the dataset of faces of VIDEOS
 	$(DFD) faces "$(VIDEOS)" --out "$(FACES)"
 
 # The detector that ships, from face crops to the bundle and its card. After a stop the same command resumes.
+# GPU=1 takes the recipes that it was trained with, minutes on a large card; without, their small ones, hours on two cores.
 # The card quotes TERMS=file, which must describe this DATA: dfd/pretrained/TERMS.md describes that of the shipped one.
 SHIP  := $(WORK)/pretrained
 
 $(SHIP)/identity.pt $(SHIP)/mesh.tflite: | $(READY)
 	$(DFD) weights $(basename $(notdir $@)) --out $@
 
-# Optional: DATA/dfdc-real, real crops of people in DATA/dfdc, for the second network; without those that fold 0 keeps aside.
-MORE = $(if $(wildcard $(DATA)/dfdc-real/index.csv),$(SHIP)/dfdc-real)
+START := $(if $(GPU),$(LITE2),$(LITE0))
+LARGE := $(if $(GPU),-gpu)
 
-pretrained: $(READY) $(LITE0) $(SHIP)/identity.pt $(SHIP)/mesh.tflite  ## train the detector that ships: DATA=folder with dfdc/ and real/, images with index.csv (TERMS=file for its card)
+pretrained: $(READY) $(START) $(SHIP)/identity.pt $(SHIP)/mesh.tflite  ## train the detector that ships: DATA=folder with dfdc/ and real/, images with index.csv (GPU=1; TERMS=file for its card)
 	@test -f "$(DATA)/dfdc/index.csv" -a -f "$(DATA)/real/index.csv" || { echo "make pretrained: DATA=folder with dfdc/index.csv (crops of DFDC's faces, cut tight) and real/index.csv (photographs)" >&2; exit 1; }
 	$(DFD) faces "$(DATA)/dfdc" --out $(SHIP)/dfdc --cut-margin 1.0 --size 224
 	$(DFD) faces "$(DATA)/real" --out $(SHIP)/real --margin 1.7 --size 256
-	$(if $(MORE),$(DFD) faces "$(DATA)/dfdc-real" --out $(MORE) --cut-margin 1.25 --size 224)
-	$(DFD) train $(SHIP)/dfdc --recipe dfdc --model.weights $(LITE0) --fold 0 --folds 10 --groups identity --identity-weights $(SHIP)/identity.pt --out $(SHIP)/run-dfdc
-	$(DFD) train $(SHIP)/real $(MORE) --recipe blend --model.weights $(LITE0) --blend.mesh $(SHIP)/mesh.tflite --fold 0 --folds 10 --out $(SHIP)/run-blend
+	$(DFD) train $(SHIP)/dfdc --recipe dfdc$(LARGE) --model.weights $(START) --fold 0 --folds 10 --groups identity --identity-weights $(SHIP)/identity.pt --out $(SHIP)/run-dfdc
+	.venv/bin/python -m benchmarks.reals $(SHIP)/run-dfdc "$(DATA)/dfdc" --out $(SHIP)/reals
+	$(DFD) faces $(SHIP)/reals --out $(SHIP)/dfdc-real --cut-margin 1.25 --size 224
+	$(DFD) train $(SHIP)/real $(SHIP)/dfdc-real --mix 1,0.5 --recipe blend$(LARGE) --model.weights $(START) --blend.mesh $(SHIP)/mesh.tflite --fold 0 --folds 10 --out $(SHIP)/run-blend
 	$(DFD) bundle $(SHIP)/run-dfdc $(SHIP)/run-blend --sets $(SHIP)/dfdc $(SHIP)/real --half --out $(SHIP)/bundle
 	$(DFD) card $(SHIP)/bundle --name "The detector of dfd" --run $(SHIP)/run-dfdc $(SHIP)/run-blend $(if $(TERMS),--terms "$(TERMS)") \
 		--score "DFDC crops of other people=$(SHIP)/run-dfdc/score.json" "self-blended photographs of other people=$(SHIP)/run-blend/score.json"

@@ -27,11 +27,13 @@ def commands(text):
     return [shlex.split(line)[1:] for line in text.splitlines() if line.startswith(".venv/bin/dfd ")]
 
 
-def test_pretrained_makes_bundle_scores_and_card_from_two_folders(tmp_path):
-    text = dry_run("pretrained", f"DATA={tmp_path}", f"WORK={tmp_path / 'work'}", "TERMS=my terms.md")
+@pytest.mark.parametrize(("more", "recipes"), [((), ["dfdc", "blend"]), (("GPU=1",), ["dfdc-gpu", "blend-gpu"])])
+def test_pretrained_makes_bundle_scores_and_card_from_two_folders(tmp_path, more, recipes):
+    text = dry_run("pretrained", f"DATA={tmp_path}", f"WORK={tmp_path / 'work'}", "TERMS=my terms.md", *more)
     lines = [line for line in commands(text) if line[0] != "weights"]
-    steps = ["faces", "faces", "train", "train", "bundle", "card"]
+    steps = ["faces", "faces", "train", "faces", "train", "bundle", "card"]
     assert [line[0] for line in lines] == steps
+    assert [line[line.index("--recipe") + 1] for line in lines if line[0] == "train"] == recipes
     for line in lines:
         known = {name for argument in app[line[0]].assemble_argument_collection() for name in argument.names}
         assert {word for word in line if word.startswith("--")} <= known

@@ -2,7 +2,8 @@ import pytest
 
 from dfd.clips.blend import BlendConfig
 from dfd.errors import ConfigError
-from dfd.inference.info import SHIPPED, read_info
+from dfd.inference.info import SHIPPED
+from dfd.models.checkpoint import read_checkpoint
 from dfd.training.recipes import RECIPES, as_yaml, purpose, read_yaml, recipe
 
 
@@ -58,5 +59,10 @@ def test_an_unknown_recipe_lists_the_known_ones():
 
 @pytest.mark.skipif(not (SHIPPED / "bundle.json").is_file(), reason="this checkout has no shipped detector")
 def test_finetune_feeds_the_shipped_network_what_it_was_trained_on():
-    started, clip = read_info(SHIPPED).members[1].clip, recipe("finetune").clip
-    assert (clip.margin, clip.size, clip.length) == (started.margin, started.size, started.length)
+    started, mine = read_checkpoint(SHIPPED / "member-1.pt")[0], recipe("finetune")
+    assert mine.model.backbone == started.model.backbone
+    assert (mine.clip.margin, mine.clip.size, mine.clip.length) == (
+        started.clip.margin,
+        started.clip.size,
+        started.clip.length,
+    )

@@ -235,6 +235,7 @@ def _entry(path: Path, weight: float) -> MemberEntry:
         file=path.name,
         sha256=sha256(path),
         model=header.model.name,
+        backbone=header.model.backbone,
         clip=header.clip,
         golden=golden_logit(model, header),
         weight=weight,

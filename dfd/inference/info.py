@@ -59,12 +59,13 @@ class GoldenFace(Config):
 class MemberEntry(Config):
     """One network of a bundle. clip: its input. golden: its logit of golden_clip() where the bundle was made.
 
-    weight: of its logits in the mean over members.
+    backbone: timm's name; None in bundles of before. weight: of its logits in the mean over members.
     """
 
     file: str
     sha256: str
     model: str
+    backbone: str | None = None
     clip: ClipConfig
     golden: float | None = None
     weight: float = Field(1.0, gt=0)

@@ -21,6 +21,8 @@ KEY = "dfd"
 LARGE = 4096
 """Tensors with fewer elements are not rounded to 16 bits: batch statistics, biases and first layers are 1 % of
 EfficientNet-Lite0's size, and cause half of the rounding error in a logit."""
+SHORT = (torch.bfloat16, torch.half)
+"""What a bundle's member stores weights in, now and in earlier bundles."""
 
 
 class Header(Config):
@@ -47,7 +49,7 @@ def read_checkpoint(path: Path) -> tuple[Header, dict[str, torch.Tensor]]:
         raise CheckpointError(f"{path} is not a checkpoint of dfd: it has no {KEY!r} header")
     header = _header(saved[KEY], path)
     weights = {name.removeprefix("model."): tensor for name, tensor in saved["state_dict"].items()}
-    return header, {name: tensor.float() if tensor.dtype == torch.half else tensor for name, tensor in weights.items()}
+    return header, {name: tensor.float() if tensor.dtype in SHORT else tensor for name, tensor in weights.items()}
 
 
 def is_checkpoint(path: Path) -> bool:
@@ -81,10 +83,11 @@ def _header(about: Any, path: Path) -> Header:
 def write_checkpoint(path: Path, header: Header, weights: dict[str, torch.Tensor], half: bool = False) -> None:
     """Write header and weights, without the optimizer's state, atomically and durably.
 
-    half: store tensors of LARGE or more elements in 16 bits, and compress the file, for less than half the size.
+    half: store tensors of LARGE or more elements as bfloat16, and compress the file: two fifths of the size. On 96 faces
+    that moved logits by .02 (RMS), of a standard deviation of 1.4 to 2.1. float16 compresses less.
     """
     if half:
-        weights = {name: tensor.half() if tensor.numel() >= LARGE else tensor for name, tensor in weights.items()}
+        weights = {name: tensor.bfloat16() if tensor.numel() >= LARGE else tensor for name, tensor in weights.items()}
     write_tensors(path, {KEY: header.model_dump(mode="json"), "state_dict": weights}, durable=True, small=half)
 
 

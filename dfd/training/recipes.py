@@ -114,12 +114,12 @@ def stills() -> Recipe:
 def finetune() -> Recipe:
     """Minutes on two cores: a trained network of single frames, trained on gently with clips of your own.
 
-    Needs --model.weights of such a network: dfd/pretrained/member-1.pt, whose margin and size of crops these are. The
+    Needs --model.weights of such a network: dfd/pretrained/member-1.pt, whose backbone, margin and size these are. The
     settings of `stills` made it worse on few clips.
     """
     base = stills()
     return base.replace(
-        model=base.model.replace(dropout=0.3),
+        model=base.model.replace(backbone="tf_efficientnet_lite2", dropout=0.3),
         clip=base.clip.replace(size=192, margin=1.1),
         train=base.train.replace(epochs=3, slices=4, lr=1e-4, ema=0.9),
     )
