@@ -28,7 +28,7 @@ class AtOnce:
 
     videos: number of videos whose clips are batched together. frames: maximum per batch, but at least one clip. Batches
     of several videos are padded to a fixed size with blank clips, so that the same GPU kernels run and a video gets the
-    same digits in any batch. half: eligible layers compute in 16 bits, which moves a logit by a hundredth at most.
+    same digits in any batch. half: eligible layers compute in 16 bits, which moves a logit by a tenth at most.
     """
 
     videos: int = 1

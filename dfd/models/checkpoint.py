@@ -83,8 +83,8 @@ def _header(about: Any, path: Path) -> Header:
 def write_checkpoint(path: Path, header: Header, weights: dict[str, torch.Tensor], half: bool = False) -> None:
     """Write header and weights, without the optimizer's state, atomically and durably.
 
-    half: store tensors of LARGE or more elements as bfloat16, and compress the file: two fifths of the size. On 96 faces
-    that moved logits by .02 (RMS), of a standard deviation of 1.4 to 2.1. float16 compresses less.
+    half: store tensors of LARGE or more elements as bfloat16, and compress the file: two fifths of the size. On 96
+    faces that moved logits by 0.02 (RMS), of a standard deviation of 1.4 to 2.1. float16 compresses less.
     """
     if half:
         weights = {name: tensor.bfloat16() if tensor.numel() >= LARGE else tensor for name, tensor in weights.items()}

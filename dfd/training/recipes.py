@@ -142,8 +142,8 @@ def dfdc() -> Recipe:
 def dfdc_gpu() -> Recipe:
     """As dfdc, for a GPU: a larger backbone and crops, more epochs, stronger damage, in 16 bits.
 
-    Needs --model.weights of ImageNet: `dfd weights imagenet-lite2`. Four minutes on an H100 for 50,000, of whose 16 cores
-    it takes six.
+    Needs --model.weights of ImageNet: `dfd weights imagenet-lite2`. Four minutes on an H100 for 50,000, with six cores
+    that load.
     """
     base = dfdc()
     return base.replace(
@@ -176,8 +176,8 @@ def blend() -> Recipe:
 def blend_gpu() -> Recipe:
     """As blend, for a GPU: a larger backbone, more epochs, in 16 bits.
 
-    Needs what blend needs, and the weights of `dfd weights imagenet-lite2`. Four minutes on an H100 for 19,000, of whose
-    16 cores it takes eight.
+    Needs what blend needs, and the weights of `dfd weights imagenet-lite2`. Four minutes on an H100 for 19,000, with
+    eight cores that load.
     """
     base = blend()
     return base.replace(
