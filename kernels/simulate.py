@@ -24,9 +24,10 @@ from dfd.cli.options import FOLDER, SECONDS
 from dfd.report import terminal as show
 from kernels import KernelError, image, inputs, places
 from kernels.attach import NOTHING, Given, attach
-from kernels.build import OWNER, Built, Source, build, unversioned
+from kernels.build import Built, build
 from kernels.check import LONGEST
 from kernels.follow import report
+from kernels.metadata import OWNER, Source, unversioned
 from kernels.session import ROOT, installed
 
 GIB = 2**30
