@@ -40,6 +40,11 @@ COMPETITION_FILES = ("test_videos", "train_sample_videos", inputs.SAMPLE)
 """The mounted parts of a competition folder: on Kaggle the test set has no labels."""
 FOLDERS = {"competition": "competitions", "dataset": "datasets", "kernel": "notebooks", "model": "models"}
 """Path below /kaggle/input at which Kaggle mounts each kind of source."""
+REMEDIES = {f"dfd-{name}": f"rehearse it first: make kernel-simulate KERNEL={name}" for name in places.NAMES}
+REMEDIES |= {"dfd-wheelhouse": "make wheelhouse", "deepfake-detection-challenge": "make one with `dfd sample`"}
+"""What makes a missing source, by its slug."""
+OTHERWISE = "give FACES=folder or BUNDLE=folder, or put a dataset of yours there"
+"""What makes any other."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,9 @@ def attached(built: Built, here: Rehearsal, sources: Sequence[Source] = ()) -> d
             own = places.built(_slug(source))
             folder = here.competition if kind == "competition" else known.get(_slug(source), own)
             if not folder.is_dir():
-                raise KernelError(f"{source} is not here ({places.shown(folder)}): {_remedy(kind, source)}")
+                raise KernelError(
+                    f"{source} is not here ({places.shown(folder)}): {REMEDIES.get(_slug(source), OTHERWISE)}"
+                )
             if kind == "competition":
                 found |= {f"{place}/{n}": folder / n for n in COMPETITION_FILES if (folder / n).exists()}
             else:
@@ -140,16 +147,6 @@ def attached(built: Built, here: Rehearsal, sources: Sequence[Source] = ()) -> d
 
 def _slug(source: str) -> str:
     return unversioned(source).rpartition("/")[2]
-
-
-def _remedy(kind: str, source: str) -> str:
-    if kind == "competition":
-        return "make one with `dfd sample`, or give --competition"
-    if _slug(source) == "dfd-wheelhouse":
-        return "make wheelhouse"
-    if (kernel := _slug(source).removeprefix("dfd-")) in places.NAMES:
-        return f"rehearse it first: make kernel-simulate KERNEL={kernel}"
-    return "give FACES=folder or BUNDLE=folder, or put a dataset of yours there"
 
 
 def run_script(python: Path, script: Path, tree: Path, sources: Mapping[str, Path], seconds: float, log: Path) -> Run:
