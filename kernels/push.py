@@ -149,16 +149,15 @@ def run_all(account: str, changes: Mapping[str, Any], latest: bool = False) -> N
 
 def settings_by_kernel(changes: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The settings of each kernel. Raises KernelError for one that no kernel has."""
-    shared: dict[str, dict[str, Any]] = {}
+    settings: dict[str, dict[str, Any]] = {}
     known: set[str] = set()
     for name in places.NAMES:
-        names = {f"{prefix}{key}": key for key in read_main(name, {})[1] for prefix in ("", f"{name}.")}
-        shared[name] = {names[key]: value for key, value in changes.items() if key in names}
-        known |= set(names)
-    for key in changes:
-        if key not in known:
-            raise KernelError(f"no kernel has a setting {key!r}; there are {', '.join(sorted(known))}")
-    return shared
+        own = {f"{prefix}{key}": key for key in read_main(name, {})[1] for prefix in ("", f"{name}.")}
+        settings[name] = {own[key]: value for key, value in changes.items() if key in own}
+        known |= own.keys()
+    if unknown := changes.keys() - known:
+        raise KernelError(f"no kernel has a setting {min(unknown)!r}; there are {', '.join(sorted(known))}")
+    return settings
 
 
 def _run_one(name: str, account: str, changes: Mapping[str, Any], options: PushOptions, given: str) -> str:
