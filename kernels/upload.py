@@ -66,7 +66,9 @@ def status(source: str) -> str:
     """State of a dataset, or of a version of a model: ready, missing, or Kaggle's word for a step in between."""
     if version := VERSION.fullmatch(source):
         return "ready" if _newest(version[1]) >= int(version[2]) else "missing"
-    return client.dataset_status(unversioned(source))
+    with suppress(client.MissingError):
+        return client.ask("datasets", "status", unversioned(source)).strip().splitlines()[-1].strip().lower()
+    return "missing"
 
 
 def _newest(variation: str) -> int:
