@@ -129,15 +129,12 @@ def attached(built: Built, here: Rehearsal, sources: Sequence[Source] = ()) -> d
     found: dict[str, Path] = {}
     for kind, mounted in FOLDERS.items():
         for source in map(str, built.metadata.get(f"{kind}_sources", [])):
+            slug, name = _slug(source), unversioned(source)
             version = source.lower().split("/")[2:] if kind == "model" else []  # framework, variation, version
-            long = [mounted, *unversioned(source).split("/")]
-            place = "/".join([*(long if here.layout == "long" else [_slug(source)]), *version])
-            own = places.built(_slug(source))
-            folder = here.competition if kind == "competition" else known.get(_slug(source), own)
+            place = "/".join([f"{mounted}/{name}" if here.layout == "long" else slug, *version])
+            folder = here.competition if kind == "competition" else known.get(slug, places.built(slug))
             if not folder.is_dir():
-                raise KernelError(
-                    f"{source} is not here ({places.shown(folder)}): {REMEDIES.get(_slug(source), OTHERWISE)}"
-                )
+                raise KernelError(f"{source} is not here ({places.shown(folder)}): {REMEDIES.get(slug, OTHERWISE)}")
             if kind == "competition":
                 found |= {f"{place}/{n}": folder / n for n in COMPETITION_FILES if (folder / n).exists()}
             else:
