@@ -60,8 +60,8 @@ def push(
 ) -> None:
     """Build a kernel, upload its local input, and push it. changes: of its settings.
 
-    Raises KernelError before anything is sent (faults, uncommitted files, a source that is
-    not ready) or afterwards (no session, no quota, a source that Kaggle left out).
+    Raises KernelError before anything is sent (faults, uncommitted files, a source that is not ready) or afterwards (no
+    session, no quota, a source that Kaggle left out).
     """
     with tempfile.TemporaryDirectory(prefix="dfd-push-") as scratch:
         settings, sources = attach(name, account, changes, given, Path(scratch))
