@@ -14,9 +14,9 @@ from dfd.report import terminal as show
 from kernels import KernelError, client, follow, places, upload
 from kernels import image as images
 from kernels.attach import NOTHING, Given
-from kernels.build import OWNER, read_metadata
 from kernels.build import build as make
 from kernels.check import faults
+from kernels.metadata import OWNER, read_metadata
 from kernels.push import PushOptions, run_all
 from kernels.push import push as send
 from kernels.simulate import Rehearsal

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from dfd.cli.options import FOLDER
 from kernels import KernelError, client, follow, inputs, places, upload
-from kernels.build import OWNER, Source, read_metadata
+from kernels.metadata import OWNER, Source, read_metadata
 from kernels.session import REPORT
 
 FACES = "dfd-face-tracks"

@@ -19,13 +19,11 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import dfd
-from dfd.files import parse_object, read_object, sha256, write_json, write_text
+from dfd.files import read_object, sha256, write_json, write_text
 from dfd.versions import git
 from kernels import KernelError, inputs, places
-from kernels.image import pinned
+from kernels.metadata import OWNER, Source, read_metadata
 
-OWNER = "OWNER"
-"""Placeholder of the Kaggle account in kernel-metadata.json; a push replaces it with yours."""
 RUNTIME = tuple(f"kernels/{name}" for name in ("__init__.py", "inputs.py", "session.py", "image.json"))
 """Files packed with dfd."""
 LEFT_OUT = "dfd/pretrained/"
@@ -65,24 +63,10 @@ RULE = f"# {'-' * 64}"
 
 
 @dataclass(frozen=True)
-class Source:
-    """A dataset or model attached to a kernel in addition to its metadata's sources.
-
-    name: owner/slug, or owner/model/framework/variation/version. kind: of its files. identity: their sha256, "" for
-    any. folder: where they are on this machine, to be uploaded or rehearsed; None if they are on Kaggle already.
-    """
-
-    name: str
-    kind: str
-    identity: str = ""
-    folder: Path | None = None
-
-
-@dataclass(frozen=True)
 class Built:
     """A kernel in build/<name>. settings: those of main.py, after changes. code: the script or notebook to push.
 
-    files: packed into it, by name; sha256: of all of them. latest: runs in Kaggle's newest image.
+    files: packed into it, by name; sha256: of all of them.
     """
 
     name: str
@@ -93,7 +77,6 @@ class Built:
     files: dict[str, bytes]
     commit: str
     sha256: str
-    latest: bool = False
 
 
 def build(
@@ -124,38 +107,7 @@ def build(
     for file, text in code.items():
         write_text(folder / file, text)
     write_json(folder / places.METADATA, metadata)
-    return Built(name, folder, metadata, settings, code[always(name)["code_file"]], files, **about, latest=latest)
-
-
-def read_metadata(name: str, owner: str, sources: Sequence[Source] = (), latest: bool = False) -> dict[str, Any]:
-    """A kernel's kernel-metadata.json with `owner` for OWNER, with what is always so, and with `sources`.
-
-    A source of the kind that another kernel makes replaces that kernel's output. Raises KernelError.
-    """
-    base = places.base(name)
-    if base not in places.NAMES:
-        raise KernelError(f"no kernel {name!r}; there are {', '.join(places.NAMES)}, each also as NAME-notebook")
-    path = places.source(name) / places.METADATA
-    text = path.read_bytes().replace(f"{OWNER}/".encode(), f"{owner}/".encode())
-    metadata = {**always(name, latest), **parse_object(text, path, KernelError, "restore it from git")}
-    if name != base:
-        metadata |= {"title": f"{metadata.get('title')} notebook", "id": f"{metadata.get('id')}{places.AS_NOTEBOOK}"}
-    for source in sources:
-        if source.kind == places.TAKES.get(base):
-            metadata["kernel_sources"] = []
-        key = "model_sources" if source.name.count("/") == 4 else "dataset_sources"
-        metadata[key] = [*metadata.get(key, []), source.name]
-    return metadata
-
-
-def always(name: str, latest: bool = False) -> dict[str, Any]:
-    """The entries of kernel-metadata.json that are the same for all scripts or notebooks, with the pinned image."""
-    form = {"code_file": places.SCRIPT, "kernel_type": "script"}
-    if name != places.base(name):
-        form = {"code_file": places.NOTEBOOK, "kernel_type": "notebook"}
-    image = {} if latest else {"docker_image": pinned().docker_image}
-    pinning = {**image, "docker_image_pinning_type": "latest" if latest else "original"}
-    return {**form, "language": "python", "is_private": True, "enable_internet": False, **pinning}
+    return Built(name, folder, metadata, settings, code[metadata["code_file"]], files, **about)
 
 
 def read_main(name: str, changes: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -244,12 +196,3 @@ def uncommitted() -> list[str]:
     """Files that are packed, or used to build a kernel, and differ from the commit."""
     lines = git("status", "--porcelain", "--untracked-files=all", "--", "dfd", "kernels", folder=places.ROOT) or ""
     return [line[3:] for line in lines.splitlines() if not line[3:].startswith(LEFT_OUT)]
-
-
-def unversioned(source: str) -> str:
-    """The owner/slug of a dataset or kernel.
-
-    >>> unversioned("tester/dfd-wheelhouse/3"), unversioned("tester/dfd-wheelhouse")
-    ('tester/dfd-wheelhouse', 'tester/dfd-wheelhouse')
-    """
-    return "/".join(source.split("/")[:2])

@@ -1,4 +1,4 @@
-"""Find what Kaggle would refuse or ignore in a built kernel, before it is pushed."""
+"""Find what Kaggle would refuse in a built kernel, before it is pushed."""
 
 import ast
 import os
@@ -8,11 +8,9 @@ from functools import cache
 from itertools import chain
 from typing import Any
 
-from slugify import slugify
-
 from dfd.errors import DfdError
 from kernels import places
-from kernels.build import OWNER, Built, always
+from kernels.build import Built
 
 LARGEST = 900_000
 """Maximum bytes of the code: Kaggle rejects 1 MB after the upload."""
@@ -29,53 +27,10 @@ SECRET = re.compile(
 """Patterns of private keys, and of tokens of Kaggle, AWS, Hugging Face and GitHub."""
 SECRET_FILE = re.compile(r"(^|/)(kaggle\.json|access_token|\.env|\.netrc|id_(rsa|ed25519)|.*\.(pem|key))$")
 
-SLUG = "[a-z0-9][a-z0-9-]*[a-z0-9]"
-ACCOUNT = f"(?:{OWNER}|{SLUG})"
-OWNED = rf"{ACCOUNT}/{SLUG}(/\d+)?"
-SHAPES = "NvidiaTeslaT4|NvidiaL4|NvidiaL4X1|NvidiaTeslaA100|NvidiaH100|NvidiaRtxPro6000"
-ONES = "a list of {}, each once and without a prefix,"
-RULES = {
-    "id": (
-        f"{ACCOUNT}/[a-z0-9][a-z0-9-]{{3,}}[a-z0-9]",
-        "owner/slug in lower case, without a version, with 5 or more characters in the slug,",
-    ),
-    "title": (".{5,50}", "a title of 5 to 50 characters"),
-    "machine_shape": (SHAPES, "'NvidiaTeslaT4' (two of them) or another shape that Kaggle has"),
-    "dataset_sources": (OWNED, ONES.format("owner/slug")),
-    "kernel_sources": (OWNED, ONES.format("owner/slug")),
-    "competition_sources": (SLUG, ONES.format("slug")),
-    "model_sources": (rf"{ACCOUNT}(/[\w.-]+){{3}}/\d+", ONES.format("owner/model/framework/variation/version")),
-}
-"""The keys of kernel-metadata.json that Kaggle reads, besides those of build.always: pattern, and what is wanted."""
-
 
 def faults(built: Built) -> list[str]:
     """Describe the problems of a built kernel, a sentence each."""
-    return list(chain(_metadata(built), _settings(built), _files(built)))
-
-
-def _metadata(built: Built) -> Iterator[str]:
-    """Report keys that Kaggle does not know or needs, wrong values, and those that contradict each other."""
-    about, fixed = built.metadata, always(built.name, built.latest)
-    for key in (key for key in about if key not in {**fixed, **RULES}):
-        yield f"kernel-metadata.json has an unknown key {key!r}, which Kaggle would ignore"
-    for key, wanted in fixed.items():
-        if type(about.get(key)) is not type(wanted) or about[key] != wanted:
-            yield f"{key} is {about.get(key)!r}: {wanted!r} is wanted"
-    for key, (pattern, what) in RULES.items():
-        if key in {"id", "title", *about} and not _fits(about.get(key), pattern, key.endswith("_sources")):
-            yield f"{key} is {about.get(key)!r}: {what} is wanted"
-    title, slug = str(about.get("title")), str(about.get("id")).rpartition("/")[2]
-    if slugify(title) != slug:
-        yield f"title {title!r} makes the slug {slugify(title)!r}, id says {slug!r}: Kaggle goes by the title"
-
-
-def _fits(value: Any, pattern: str, several: bool) -> bool:
-    """Whether a text has the pattern or, if `several`, a list has different texts that have it."""
-    texts = value if several else [value]
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        return False
-    return len(set(texts)) == len(texts) and all(re.fullmatch(pattern, text) for text in texts)
+    return list(chain(_settings(built), _files(built)))
 
 
 def _settings(built: Built) -> Iterator[str]:

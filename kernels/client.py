@@ -104,11 +104,3 @@ def kernel_status(kernel: str) -> tuple[str, str]:
         raise KernelError(f"Kaggle's answer on the status of {kernel} is not understood: {said.strip()[:200]!r}")
     why = re.search(r'Failure message: "(.*)"', said, re.DOTALL)
     return found[1].upper(), why[1].strip() if why else ""
-
-
-def dataset_status(dataset: str) -> str:
-    """The word ready, the step before it, or missing."""
-    try:
-        return ask("datasets", "status", dataset).strip().splitlines()[-1].strip().lower()
-    except MissingError:
-        return "missing"

@@ -19,12 +19,8 @@ from kernels.session import REPORT, SUBMISSION
 PUBLIC_TEST = 4000
 """Number of videos to score within nine hours in the competition."""
 ENDED = frozenset({"COMPLETE", "ERROR", "CANCEL_ACKNOWLEDGED"})
-WANTED = {
-    "faces": rf"^({REPORT}|faces/.*)$",
-    "train": rf"^({REPORT}|run\.html|bundle/.*|run/(score\.json|metrics\.csv|folds\.csv|oof\.csv))$",
-    "predict": rf"^({REPORT}|explain\.html|submission\.csv|sample_submission\.csv)$",
-}
-"""Files to fetch from a kernel's output, as a regular expression."""
+FETCHED = rf"^({REPORT}|(sample_)?{SUBMISSION}|(explain|run)\.html|(faces|bundle)/.*|run/\w+\.(json|csv))$"
+"""Files to fetch from a kernel's output, as a regular expression: all but checkpoints."""
 
 
 def status(name: str, kernel: str, wait: float = 0) -> str:
@@ -67,7 +63,7 @@ def fetch(name: str, kernel: str, out: Path) -> None:
     """
     for earlier in (REPORT, SUBMISSION):  # remove those of an earlier version
         (out / earlier).unlink(missing_ok=True)
-    download(kernel, out, WANTED[places.base(name)])
+    download(kernel, out, FETCHED)
     if not (out / REPORT).is_file():
         raise KernelError(
             f"{kernel} has no {REPORT}: it has not ended, or was stopped; make kernel-status KERNEL={name} says which"

@@ -126,10 +126,8 @@ def gather_wheels(relock: bool = False) -> Path:
         if relock:
             write_json(lock, wheels)
         locked = read_object(lock, KernelError, "make wheelhouse RELOCK=1 writes it")
-        for name in {**locked, **wheels}:
-            if locked.get(name) != wheels.get(name):
-                fault = "is not locked" if name not in locked else "is missing" if name not in wheels else "has changed"
-                raise KernelError(f"{name} {fault}: if this is intended, make wheelhouse RELOCK=1, and commit it")
+        if others := [name for name in {**locked, **wheels} if locked.get(name) != wheels.get(name)]:
+            raise KernelError(f"{others[0]} is not as locked: if this is intended, make wheelhouse RELOCK=1, commit it")
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(temporary, folder)
     inputs.write_manifest(folder, "wheels")

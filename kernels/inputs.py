@@ -28,8 +28,6 @@ PACKED = ("faces", "run")
 """Kinds with many files, sent as one <kind>.tar, since Kaggle keeps few files of an output."""
 DEPTH = 6
 """Levels of folders to search: models/<owner>/<model>/<framework>/<variation>/<version> has six."""
-LISTED = 60
-"""Maximum lines in a listing of the mounted folders."""
 
 
 def find(root: Path, wanted: Callable[[Path], bool], depth: int = DEPTH) -> list[Path]:
@@ -139,5 +137,4 @@ def unpack(folder: Path, kind: str, to: Path) -> Path:
 def listing(root: Path) -> list[str]:
     """List the folders mounted under `root`, three levels deep, with their number of files, for a log."""
     below = (path for depth in ("*", "*/*", "*/*/*") for path in root.glob(depth) if path.is_dir())
-    lines = [f"{path}/ ({sum(inner.is_file() for inner in path.iterdir())} files)" for path in sorted([root, *below])]
-    return [*lines[:LISTED], *([f"… and {len(lines) - LISTED} more"] if len(lines) > LISTED else [])]
+    return [f"{path}/ ({sum(inner.is_file() for inner in path.iterdir())} files)" for path in sorted([root, *below])]

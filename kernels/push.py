@@ -14,8 +14,9 @@ from dfd.cli.options import MINUTES
 from dfd.report import terminal as show
 from kernels import KernelError, client, follow, places, upload
 from kernels.attach import MAY_CHANGE, NOTHING, Given, NothingLeftError, attach
-from kernels.build import OWNER, Built, build, read_main, uncommitted, unversioned
+from kernels.build import Built, build, read_main, uncommitted
 from kernels.check import LONGEST, faults
+from kernels.metadata import unversioned
 
 WEEK = 7 * 24 * 60.0
 """Minutes to wait for a free session, and for the end of a run."""
@@ -24,8 +25,7 @@ LOST = re.compile(r"not valid (\w+) sources and could not be added to the kernel
 BUSY = re.compile(r"session count of \d+ reached|too many requests|rate limit", re.IGNORECASE)
 ADVICE = {
     "quota": "the week's GPU hours are spent, new ones start on Saturday, 00:00 UTC",
-    "Notebook not found": "is the owner yours, and do id and title agree?",
-    "title is already in use": "another of your kernels has this title: change id and title",
+    "title is already in use": "another of your kernels has this title: rename that one on its page",
     "docker": "has Kaggle taken the pinned image away? Push with LATEST=1",
     "403": "if the pinned image is what it refuses, push with LATEST=1",
 }
@@ -60,13 +60,13 @@ def push(
 ) -> None:
     """Build a kernel, upload its local input, and push it. changes: of its settings.
 
-    Raises KernelError before anything is sent (faults, another account's kernel, uncommitted files, a source that is
-    not ready) or afterwards (no session, no quota, a source that Kaggle left out).
+    Raises KernelError before anything is sent (faults, uncommitted files, a source that is not ready) or afterwards (no
+    session, no quota, a source that Kaggle left out).
     """
     with tempfile.TemporaryDirectory(prefix="dfd-push-") as scratch:
         settings, sources = attach(name, account, changes, given, Path(scratch))
         built = build(name, account, settings, sources, options.latest)
-        examine(built, account, [source.name for source in sources if source.folder])
+        examine(built, [source.name for source in sources if source.folder])
         for source in sources:
             if source.folder:
                 upload.send(source)
@@ -80,13 +80,11 @@ def push(
             show.say(f"{busy}. Trying again in {client.PAUSE:.0f} s.")
 
 
-def examine(built: Built, account: str, later: Collection[str] = ()) -> None:
+def examine(built: Built, later: Collection[str] = ()) -> None:
     """Raise KernelError for any problem before something is sent. later: sources that are uploaded afterwards."""
     if found := faults(built):
         more = f" (and {len(found) - 1} more: make kernel-check KERNEL={built.name})" if len(found) > 1 else ""
         raise KernelError(f"kernel {built.name}: {found[0]}{more}")
-    if (owner := str(built.metadata["id"]).partition("/")[0]) != account:
-        raise KernelError(f"id begins with {owner}, but the credentials here are {account}'s: write {OWNER} in it")
     if built.commit == "unknown":
         raise KernelError("this is no git checkout: a kernel is pushed as committed, to know later what ran")
     if changed := uncommitted():
@@ -151,16 +149,15 @@ def run_all(account: str, changes: Mapping[str, Any], latest: bool = False) -> N
 
 def settings_by_kernel(changes: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The settings of each kernel. Raises KernelError for one that no kernel has."""
-    shared: dict[str, dict[str, Any]] = {}
+    settings: dict[str, dict[str, Any]] = {}
     known: set[str] = set()
     for name in places.NAMES:
-        names = {f"{prefix}{key}": key for key in read_main(name, {})[1] for prefix in ("", f"{name}.")}
-        shared[name] = {names[key]: value for key, value in changes.items() if key in names}
-        known |= set(names)
-    for key in changes:
-        if key not in known:
-            raise KernelError(f"no kernel has a setting {key!r}; there are {', '.join(sorted(known))}")
-    return shared
+        own = {f"{prefix}{key}": key for key in read_main(name, {})[1] for prefix in ("", f"{name}.")}
+        settings[name] = {own[key]: value for key, value in changes.items() if key in own}
+        known |= own.keys()
+    if unknown := changes.keys() - known:
+        raise KernelError(f"no kernel has a setting {min(unknown)!r}; there are {', '.join(sorted(known))}")
+    return settings
 
 
 def _run_one(name: str, account: str, changes: Mapping[str, Any], options: PushOptions, given: str) -> str:

@@ -24,9 +24,10 @@ from dfd.cli.options import FOLDER, SECONDS
 from dfd.report import terminal as show
 from kernels import KernelError, image, inputs, places
 from kernels.attach import NOTHING, Given, attach
-from kernels.build import OWNER, Built, Source, build, unversioned
+from kernels.build import Built, build
 from kernels.check import LONGEST
 from kernels.follow import report
+from kernels.metadata import OWNER, Source, unversioned
 from kernels.session import ROOT, installed
 
 GIB = 2**30
@@ -39,6 +40,11 @@ COMPETITION_FILES = ("test_videos", "train_sample_videos", inputs.SAMPLE)
 """The mounted parts of a competition folder: on Kaggle the test set has no labels."""
 FOLDERS = {"competition": "competitions", "dataset": "datasets", "kernel": "notebooks", "model": "models"}
 """Path below /kaggle/input at which Kaggle mounts each kind of source."""
+REMEDIES = {f"dfd-{name}": f"rehearse it first: make kernel-simulate KERNEL={name}" for name in places.NAMES}
+REMEDIES |= {"dfd-wheelhouse": "make wheelhouse", "deepfake-detection-challenge": "make one with `dfd sample`"}
+"""What makes a missing source, by its slug."""
+OTHERWISE = "give FACES=folder or BUNDLE=folder, or put a dataset of yours there"
+"""What makes any other."""
 
 
 @dataclass(frozen=True)
@@ -123,13 +129,12 @@ def attached(built: Built, here: Rehearsal, sources: Sequence[Source] = ()) -> d
     found: dict[str, Path] = {}
     for kind, mounted in FOLDERS.items():
         for source in map(str, built.metadata.get(f"{kind}_sources", [])):
+            slug, name = _slug(source), unversioned(source)
             version = source.lower().split("/")[2:] if kind == "model" else []  # framework, variation, version
-            long = [mounted, *unversioned(source).split("/")]
-            place = "/".join([*(long if here.layout == "long" else [_slug(source)]), *version])
-            own = places.built(_slug(source))
-            folder = here.competition if kind == "competition" else known.get(_slug(source), own)
+            place = "/".join([f"{mounted}/{name}" if here.layout == "long" else slug, *version])
+            folder = here.competition if kind == "competition" else known.get(slug, places.built(slug))
             if not folder.is_dir():
-                raise KernelError(f"{source} is not here ({places.shown(folder)}): {_remedy(kind, source)}")
+                raise KernelError(f"{source} is not here ({places.shown(folder)}): {REMEDIES.get(slug, OTHERWISE)}")
             if kind == "competition":
                 found |= {f"{place}/{n}": folder / n for n in COMPETITION_FILES if (folder / n).exists()}
             else:
@@ -139,16 +144,6 @@ def attached(built: Built, here: Rehearsal, sources: Sequence[Source] = ()) -> d
 
 def _slug(source: str) -> str:
     return unversioned(source).rpartition("/")[2]
-
-
-def _remedy(kind: str, source: str) -> str:
-    if kind == "competition":
-        return "make one with `dfd sample`, or give --competition"
-    if _slug(source) == "dfd-wheelhouse":
-        return "make wheelhouse"
-    if (kernel := _slug(source).removeprefix("dfd-")) in places.NAMES:
-        return f"rehearse it first: make kernel-simulate KERNEL={kernel}"
-    return "give FACES=folder or BUNDLE=folder, or put a dataset of yours there"
 
 
 def run_script(python: Path, script: Path, tree: Path, sources: Mapping[str, Path], seconds: float, log: Path) -> Run:

@@ -7,11 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from slugify import slugify
-
 from dfd.files import write_json
 from kernels import KernelError, client, inputs
-from kernels.build import OWNER, Source, unversioned
+from kernels.metadata import OWNER, Source, unversioned
 
 MODEL, FRAMEWORK = "dfd", "pyTorch"
 """Name and framework of the model. Kaggle silently drops a variation of framework "other"."""
@@ -43,7 +41,7 @@ def model(bundle: Path, name: str, account: str, staged: Path) -> Source:
     account: OWNER for a rehearsal, which asks nobody. Raises KernelError for a name that Kaggle rejects, or a folder
     that is not a bundle.
     """
-    if slugify(name) != name or not 3 <= len(name) <= 50:
+    if not re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", name) or not 3 <= len(name) <= 50:
         raise KernelError(f"model name {name!r}: 3 to 50 of a-z, 0-9 and - are wanted")
     made = dataset(bundle, "bundle", "", staged)
     of = f"{account}/{MODEL}/{FRAMEWORK}/{name}"
@@ -68,7 +66,9 @@ def status(source: str) -> str:
     """State of a dataset, or of a version of a model: ready, missing, or Kaggle's word for a step in between."""
     if version := VERSION.fullmatch(source):
         return "ready" if _newest(version[1]) >= int(version[2]) else "missing"
-    return client.dataset_status(unversioned(source))
+    with suppress(client.MissingError):
+        return client.ask("datasets", "status", unversioned(source)).strip().splitlines()[-1].strip().lower()
+    return "missing"
 
 
 def _newest(variation: str) -> int:

@@ -33,7 +33,6 @@ class Server(Loopback):
         self.outputs: dict[str, dict[str, bytes]] = {}
         self.listed: dict[str, bytes] = {}
         self.on_push: Callable[[str, str], None] = lambda slug, text: None
-        self.image: str | None = None
         self.log = '[{"stream_name":"stdout","time":1.5,"data":"hello\\n"}\n]'
 
     def asked(self, name: str) -> list[Any]:
@@ -96,11 +95,6 @@ class Handler(BaseHTTPRequestHandler):
         status = queue.pop(0) if len(queue) > 1 else queue[0]
         why = {"failureMessage": "Your notebook tried to allocate more memory than is available."}
         return 200, {"status": status, **(why if status == "ERROR" else {})}
-
-    def GetKernel(self, body: Any) -> tuple[int, Any]:  # noqa: N802
-        about = {"ref": f"{body['userName']}/{body['kernelSlug']}", "dockerImage": self.server.image}
-        blob = {"source": "", "language": "python", "kernelType": "script", "slug": body["kernelSlug"]}
-        return 200, {"metadata": {key: value for key, value in about.items() if value}, "blob": blob}
 
     def ListKernelSessionOutput(self, body: Any) -> tuple[int, Any]:  # noqa: N802
         kernel = f"{body['userName']}/{body['kernelSlug']}"

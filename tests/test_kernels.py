@@ -5,6 +5,7 @@ import doctest
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -12,13 +13,15 @@ from dataclasses import replace
 
 import nbformat
 import pytest
+from slugify import slugify
 
 from dfd.errors import DfdError
-from kernels import KernelError, client, image, inputs, places
+from kernels import KernelError, client, image, inputs, metadata, places
 from kernels import build as kernel_build
 from kernels.__main__ import main
-from kernels.build import always, build, pack, uncommitted
-from kernels.check import LARGEST, RULES, faults
+from kernels.build import build, pack, uncommitted
+from kernels.check import LARGEST, faults
+from kernels.metadata import read_metadata
 from tests.kernel_workshop import HERE, checkout, commit, use
 
 pytestmark = pytest.mark.slow
@@ -46,6 +49,20 @@ def whole(repository):
 def built(whole):
     """Replace the script by one line and pack no files, so that checks are fast."""
     return replace(whole, code="print(1)\n", files={})
+
+
+@pytest.fixture
+def own_metadata(monkeypatch, tmp_path):
+    """Replace entries of kernel predict's own metadata, in a copy."""
+    shutil.copytree(places.ROOT / "kernels", tmp_path / "kernels")
+    path = tmp_path / "kernels" / "predict" / "kernel-metadata.json"
+    before = json.loads(path.read_text())
+
+    def write(**changes):
+        path.write_text(json.dumps({**before, **changes}))
+
+    monkeypatch.setattr(places, "source", lambda name: tmp_path / "kernels" / places.base(name))
+    return write
 
 
 def run(capsys, *arguments):
@@ -178,53 +195,55 @@ def test_an_unknown_setting_or_one_of_another_type_is_refused(changes, message):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("gpu", True, "unknown key 'gpu'"),
-        ("id", "tester/dfd-predict/3", "owner/slug in lower case"),
-        ("id", "Tester/dfd-predict", "owner/slug in lower case"),
-        ("title", "dfd", "title is 'dfd': a title of 5 to 50 characters is wanted"),
-        ("id", "tester/dfd", "with 5 or more characters in the slug"),
-        ("title", "dfd prediction", "makes the slug 'dfd-prediction', id says 'dfd-predict'"),
-        ("enable_internet", True, "enable_internet is True: False is wanted"),
-        ("enable_internet", None, "enable_internet is None: False is wanted"),
-        ("enable_internet", "false", "enable_internet is 'false'"),
-        ("enable_internet", 0, "enable_internet is 0"),
-        ("is_private", False, "is_private is False: True is wanted"),
-        ("enable_gpu", True, "unknown key 'enable_gpu'"),
-        ("kernel_type", "notebook", "kernel_type is 'notebook': 'script' is wanted"),
-        ("is_private", 1, "is_private is 1: True is wanted"),
-        ("code_file", "predict.py", "code_file is 'predict.py'"),
-        ("machine_shape", "NvidiaTeslaP100", "machine_shape is 'NvidiaTeslaP100': 'NvidiaTeslaT4' (two of them)"),
-        ("machine_shape", "T4", "machine_shape is 'T4'"),
+        ("gpu", True, "has the key 'gpu'; there are machine_shape, dataset_sources"),
+        ("machine_shape", "NvidiaTeslaP100", "is 'NvidiaTeslaP100': 'NvidiaTeslaT4' (two of them)"),
+        ("machine_shape", "T4", "is 'T4'"),
+        ("machine_shape", None, "is None"),
         ("dataset_sources", ["datasets/tester/x"], "without a prefix"),
         ("dataset_sources", ["wheels"], "['wheels']: a list of owner/slug, each once and without a prefix, is wanted"),
         ("dataset_sources", "tester/wheels", "'tester/wheels': a list of owner/slug"),
         ("dataset_sources", ["tester/wheels", "tester/wheels"], "each once"),
+        ("dataset_sources", ["Tester/wheels"], "a list of owner/slug"),
         ("competition_sources", ["c/dfdc"], "without a prefix"),
         ("kernel_sources", ["code/tester/train"], "without a prefix"),
         ("model_sources", ["tester/model/pytorch/small"], "owner/model/framework/variation/version"),
-        (
-            "docker_image",
-            "gcr.io/kaggle-images/python:v170",
-            "python:v170': 'gcr.io/kaggle-private-byod/python@sha256:",
-        ),
-        ("docker_image", None, "docker_image is None: 'gcr.io/kaggle-private-byod/python@sha256:"),
-        ("docker_image_pinning_type", "latest", "docker_image_pinning_type is 'latest': 'original' is wanted"),
-        ("language", "r", "language is 'r': 'python' is wanted"),
-        ("title", "", "a title of 5 to 50 characters is wanted"),
     ],
 )
-def test_metadata_kaggle_would_refuse_or_ignore_is_a_fault(built, key, value, message):
-    assert message in " ".join(faults(replace(built, metadata={**built.metadata, key: value}))[:2])
+def test_metadata_kaggle_would_refuse_or_ignore_is_refused(own_metadata, key, value, message):
+    own_metadata(**{key: value})
+    with pytest.raises(KernelError, match=re.escape(message)) as error:
+        build("predict")
+    assert key in str(error.value)
 
 
-def test_valid_metadata_has_no_faults(built):
-    more = {
-        "model_sources": ["tester/model/pyTorch/small/1"],
-        "dataset_sources": ["tester/wheels/3"],
-    }
-    made = replace(built, metadata={**built.metadata, **more})
-    assert faults(made) == []
-    assert set(made.metadata) == {*RULES, *always("predict")}
+FIXED = {
+    "language": "python",
+    "is_private": True,
+    "enable_internet": False,
+    "docker_image_pinning_type": "original",
+}
+
+
+@pytest.mark.parametrize("name", [*places.NAMES, "predict-notebook"])
+def test_what_is_the_same_for_all_kernels_is_in_no_file(own_metadata, built, name):
+    made = build(name, "tester").metadata
+    title = f"dfd {name.replace('-', ' ')}"
+    assert (made["id"], made["title"]) == (f"tester/dfd-{name}", title)
+    assert slugify(title) == f"dfd-{name}"  # Kaggle goes by the title
+    form = ("notebook", "main.ipynb") if name.endswith("-notebook") else ("script", "main.py")
+    assert (made["kernel_type"], made["code_file"]) == form
+    assert FIXED.items() <= made.items()
+    for key in ("id", "title", "kernel_type", "code_file", "docker_image", "enable_gpu", *FIXED):
+        own_metadata(**{key: made.get(key)})
+        with pytest.raises(KernelError, match=f"has the key {key!r}"):
+            build("predict")
+
+
+def test_valid_metadata_is_taken(own_metadata):
+    more = {"model_sources": ["tester/model/pyTorch/small/1"], "dataset_sources": ["OWNER/wheels/3"]}
+    own_metadata(**more)
+    made = read_metadata("predict", "tester")
+    assert (made["model_sources"], made["dataset_sources"]) == (more["model_sources"], ["tester/wheels/3"])
 
 
 def test_kernels_use_the_pinned_image_or_the_latest(built):
@@ -320,7 +339,7 @@ def test_a_folder_without_git_builds_and_says_so(monkeypatch, tmp_path):
     assert build("faces").sha256 == first.sha256
 
 
-@pytest.mark.parametrize("module", [client, image, inputs, kernel_build, places])
+@pytest.mark.parametrize("module", [client, image, inputs, kernel_build, metadata, places])
 def test_docstring_examples_pass(module):
     tried = doctest.testmod(module)
     assert tried.attempted

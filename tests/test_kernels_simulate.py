@@ -19,7 +19,8 @@ from kernels import KernelError, follow, image, inputs, places
 from kernels import simulate as sandbox
 from kernels.__main__ import main
 from kernels.attach import Given, attach, resume_from
-from kernels.build import OWNER, Source, build
+from kernels.build import build
+from kernels.metadata import OWNER, Source
 from kernels.places import output
 from kernels.simulate import GIB, Rehearsal, attached, check_use, run_script, simulate
 from tests.conftest import short_sample
