@@ -104,13 +104,23 @@ def test_16_bit_checkpoints_keep_small_tensors_exact(tmp_path):
     write_checkpoint(tmp_path / "whole.pt", header, weights)
     write_checkpoint(tmp_path / "half.pt", header, weights, half=True)
     stored = torch.load(tmp_path / "half.pt", weights_only=True)["state_dict"]
-    assert stored["backbone.conv_head.weight"].dtype == torch.float16
+    assert stored["backbone.conv_head.weight"].dtype == torch.bfloat16
     kept = ("mean", "backbone.bn2.running_var", "backbone.bn2.running_mean", "backbone.conv_stem.weight", "head.weight")
     assert {stored[name].dtype for name in kept} == {torch.float32}
     read = read_checkpoint(tmp_path / "half.pt")[1]
     assert [tensor.dtype for tensor in read.values()] == [tensor.dtype for tensor in weights.values()]
     for name, tensor in weights.items():
-        wanted = tensor.half().float() if stored[name].dtype == torch.float16 else tensor
+        wanted = tensor.bfloat16().float() if stored[name].dtype == torch.bfloat16 else tensor
         assert torch.equal(read[name], wanted)
-    assert (tmp_path / "half.pt").stat().st_size < 0.53 * (tmp_path / "whole.pt").stat().st_size
+    assert (tmp_path / "half.pt").stat().st_size < 0.45 * (tmp_path / "whole.pt").stat().st_size
     assert not load_model(tmp_path / "half.pt")[0].training
+
+
+def test_a_member_of_an_earlier_bundle_in_float16_is_read_in_32_bits(tmp_path):
+    header = Header(model=ModelConfig(name="frame"), clip=ClipConfig(length=1, size=32), faces=FacesConfig(), prior=0.5)
+    weights = build_model(header.model, header.clip).state_dict()
+    halves = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
+    write_checkpoint(tmp_path / "old.pt", header, halves)
+    read = read_checkpoint(tmp_path / "old.pt")[1]
+    assert {tensor.dtype for tensor in read.values()} == {torch.float32, torch.int64}
+    assert all(torch.equal(read[name], halves[name].to(read[name].dtype)) for name in halves)
