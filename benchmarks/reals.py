@@ -3,14 +3,14 @@
     python -m benchmarks.reals RUN CROPS --out FOLDER
 
 RUN: a finished or stopped run of dfd train. CROPS: the folder of pictures with an index.csv of which its dataset was
-built. Writes links to the real pictures among those that RUN was trained on, and their rows of index.csv, so that
+built. Copies the real pictures among those that RUN was trained on, and their rows of index.csv, so that
 the people whom RUN holds out are in no training.
 """
 
 import argparse
 import csv
 import json
-import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,11 +24,11 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("crops", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(given)
-    print(f"{link_reals(options.run, options.crops, options.out)} real crops are in {options.out}")
+    print(f"{copy_reals(options.run, options.crops, options.out)} real crops are in {options.out}")
 
 
-def link_reals(run: Path, crops: Path, out: Path) -> int:
-    """Link the real pictures of `run` out of `crops` into `out`, again if they are there. Returns their number."""
+def copy_reals(run: Path, crops: Path, out: Path) -> int:
+    """Copy the real pictures of `run` from `crops` into `out`, unless they are there. Returns their number."""
     learned = json.loads((run / "config.json").read_text(encoding="utf-8"))["videos"]
     with (crops / INDEX).open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if learned.get(row["file"]) == 0]
@@ -40,7 +40,8 @@ def link_reals(run: Path, crops: Path, out: Path) -> int:
     for row in rows:
         place = out / row["file"]
         if not place.exists():
-            os.link(crops / row["file"], place)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(crops / row["file"], place)
     with (out / INDEX).open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, rows[0].keys())
         table.writeheader()

@@ -1,4 +1,4 @@
-"""kernel-metadata.json: what Kaggle is told about a kernel, and what is attached to it.
+"""kernel-metadata.json: the settings of a kernel on Kaggle, and what is attached to it.
 
 The file in kernels/<name> has what differs from kernel to kernel: the keys of RULES.
 """

@@ -27,7 +27,7 @@ def test_a_gpu_gives_the_logits_of_a_cpu():
         wanted, found = (answers(model, videos) for model in (slow, fast))
         assert AT_ONCE["cuda"].half
         for one, other in zip(wanted, found, strict=True):
-            assert other == pytest.approx(one, abs=0.2)  # 0.11 at most on 200 faces, on an H100
+            assert other == pytest.approx(one, abs=0.02)
 
 
 def test_a_model_trained_on_a_gpu_scores_on_a_cpu(small_store, small_recipe, tmp_path):

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from benchmarks.reals import link_reals
+from benchmarks.reals import copy_reals
 
 
 def folder(path, names):
@@ -17,11 +17,11 @@ def folder(path, names):
     return path
 
 
-def test_only_the_real_pictures_of_the_run_are_linked(tmp_path):
+def test_only_the_real_pictures_of_the_run_are_copied(tmp_path):
     crops = folder(tmp_path / "crops", {"a.jpg": "REAL", "b.jpg": "FAKE", "held.jpg": "REAL"})
     (tmp_path / "config.json").write_text(json.dumps({"videos": {"a.jpg": 0, "b.jpg": 1}}))
     for _ in range(2):  # a second time changes nothing
-        assert link_reals(tmp_path, crops, tmp_path / "out") == 1
+        assert copy_reals(tmp_path, crops, tmp_path / "out") == 1
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.jpg", "index.csv"]
     assert (tmp_path / "out" / "index.csv").read_text().splitlines() == ["file,label,source", "a.jpg,REAL,a.jpg.mp4"]
     assert (tmp_path / "out" / "a.jpg").read_bytes() == b"a.jpg"
@@ -31,4 +31,4 @@ def test_another_folder_of_crops_is_refused(tmp_path):
     crops = folder(tmp_path / "crops", {"x.jpg": "REAL"})
     (tmp_path / "config.json").write_text(json.dumps({"videos": {"a.jpg": 0}}))
     with pytest.raises(SystemExit, match="no real picture of"):
-        link_reals(tmp_path, crops, tmp_path / "out")
+        copy_reals(tmp_path, crops, tmp_path / "out")

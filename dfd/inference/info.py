@@ -59,7 +59,7 @@ class GoldenFace(Config):
 class MemberEntry(Config):
     """One network of a bundle. clip: its input. golden: its logit of golden_clip() where the bundle was made.
 
-    backbone: timm's name; None in bundles of before. weight: of its logits in the mean over members.
+    backbone: timm's name; None in earlier bundles. weight: of its logits in the mean over members.
     """
 
     file: str
