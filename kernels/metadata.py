@@ -4,7 +4,7 @@ The file in kernels/<name> has what differs from kernel to kernel: the keys of R
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,17 +56,13 @@ def read_metadata(name: str, owner: str, sources: Sequence[Source] = (), latest:
     path = places.source(name) / places.METADATA
     text = path.read_bytes().replace(f"{OWNER}/".encode(), f"{owner}/".encode())
     own = parse_object(text, path, KernelError, "restore it from git")
+    _check(own, path)
     for source in sources:
         if source.kind == places.TAKES.get(base):
             own["kernel_sources"] = []
         key = "model_sources" if source.name.count("/") == 4 else "dataset_sources"
         own[key] = [*own.get(key, []), source.name]
-    for key, value in own.items():
-        if key not in RULES:
-            raise KernelError(f"{path} has the key {key!r}; there are {', '.join(RULES)}: all else is the same for all")
-        pattern, wanted = RULES[key]
-        if not _fits(value, pattern, key.endswith("_sources")):
-            raise KernelError(f"{key} of {path} is {value!r}: {wanted} is wanted")
+    _check(own, path)
     form = {"code_file": places.SCRIPT, "kernel_type": "script"}
     if name != base:
         form = {"code_file": places.NOTEBOOK, "kernel_type": "notebook"}
@@ -76,6 +72,15 @@ def read_metadata(name: str, owner: str, sources: Sequence[Source] = (), latest:
         "is_private": True, "enable_internet": False,
         **image, "docker_image_pinning_type": "latest" if latest else "original", **own,
     }  # fmt: skip
+
+
+def _check(own: Mapping[str, Any], path: Path) -> None:
+    for key, value in own.items():
+        if key not in RULES:
+            raise KernelError(f"{path} has the key {key!r}; there are {', '.join(RULES)}: all else is the same for all")
+        pattern, wanted = RULES[key]
+        if not _fits(value, pattern, key.endswith("_sources")):
+            raise KernelError(f"{key} of {path} is {value!r}: {wanted} is wanted")
 
 
 def _fits(value: Any, pattern: str, several: bool) -> bool:

@@ -21,7 +21,7 @@ from kernels import build as kernel_build
 from kernels.__main__ import main
 from kernels.build import build, pack, uncommitted
 from kernels.check import LARGEST, faults
-from kernels.metadata import read_metadata
+from kernels.metadata import Source, read_metadata
 from tests.kernel_workshop import HERE, checkout, commit, use
 
 pytestmark = pytest.mark.slow
@@ -214,6 +214,13 @@ def test_metadata_kaggle_would_refuse_or_ignore_is_refused(own_metadata, key, va
     with pytest.raises(KernelError, match=re.escape(message)) as error:
         build("predict")
     assert key in str(error.value)
+
+
+@pytest.mark.parametrize("value", [None, "tester/wheels", 3])
+def test_sources_that_are_no_list_are_refused_before_one_is_attached(own_metadata, value):
+    own_metadata(dataset_sources=value)
+    with pytest.raises(KernelError, match=re.escape(f"is {value!r}: a list of owner/slug")):
+        build("predict", sources=[Source("tester/faces", "faces")])
 
 
 FIXED = {
