@@ -45,7 +45,7 @@ LONG = 5.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run modules with slow tests first, so that neither of two processes ends on a long one."""
+    """Run modules with slow tests first, so that no process ends on a long one."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
 

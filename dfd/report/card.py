@@ -168,13 +168,18 @@ def _run(run: Path) -> dict[str, Any]:
 def _material(configs: Sequence[Mapping[str, Any]]) -> str:
     """Describe the training data in the config.json of a run and of its folds.
 
-    >>> _material([{"stills": 1200}]), _material([{"folds": 2}, {"videos": {"a": 0}}, {"videos": {"b": 1}}])
+    >>> _material([{"stills": 1200}]), _material([{"folds": 2}, {"videos": {"a.mp4": 0}}, {"videos": {"b.mp4": 1}}])
     ('1,200 pictures', '2 videos, 1 fake')
+    >>> _material([{"videos": {"a.mp4": 0, "b.mp4": 0, "c.png": 1, "d.jpg": 1}}])
+    '2 pictures, 2 videos, 2 fake'
     """
     if "stills" in configs[0]:
         return f"{configs[0]['stills']:,} pictures"
     videos = {name: label for config in configs for name, label in config.get("videos", {}).items()}
-    return f"{len(videos):,} videos, {sum(map(bool, videos.values())):,} fake"
+    pictures = sum(_kind(name) == "pictures" for name in videos)
+    counts = {"pictures": pictures, "videos": len(videos) - pictures}
+    what = [f"{count:,} {kind}" for kind, count in counts.items() if count]
+    return ", ".join([*what, f"{sum(map(bool, videos.values())):,} fake"])
 
 
 def _tests(tests: Sequence[Test]) -> list[str]:
@@ -183,7 +188,7 @@ def _tests(tests: Sequence[Test]) -> list[str]:
     rows = [
         {
             "test": name + (f" ({found[SEEN]} seen in training)" if found.get(SEEN) else ""),
-            "videos": found["videos"],
+            "videos or pictures": found["videos"],
             "fakes": found["fakes"],
             **_brief(found),
         }
@@ -205,7 +210,7 @@ def _misses(tests: Sequence[Test]) -> list[str]:
             {
                 "at a probability of 0.5": name,
                 "fakes that pass for real": _of(errors["fake_as_real"], fakes),
-                "real videos taken for fakes": _of(errors["real_as_fake"], found["videos"] - fakes),
+                "real ones taken for fakes": _of(errors["real_as_fake"], found["videos"] - fakes),
             }
         )
     return _table(rows) or ["Not measured."]
