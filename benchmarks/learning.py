@@ -41,20 +41,21 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "clips, `time_only`": ("stills", {**CLIPS, "model.freeze": "all", "model.name": "time_only"}),
     "clips, `inflated`": ("stills", {**CLIPS, "model.name": "inflated", "train.lr": 1e-4}),
 }
-"""Name of each row, its recipe and what it changes. Margin and size are those of the network that it starts from."""
+"""Name of each row, its recipe and what it changes. Backbone, margin and size are those of its start."""
 
 
 def command(faces: Path, name: str, weights: Path, out: Path, people: Path | None) -> list[str]:
     """The `dfd crossval` of a row. people: weights that tell faces apart, for folds of other people."""
     recipe, changes = ROWS[name]
-    clip = load_model(weights)[1].clip
-    given = {"recipe": recipe, "model.weights": weights, "clip.margin": clip.margin, "clip.size": clip.size, **changes}
+    header = load_model(weights)[1]
+    given = {"recipe": recipe, "model.weights": weights, "model.backbone": header.model.backbone}
+    given |= {"clip.margin": header.clip.margin, "clip.size": header.clip.size, **changes}
     words = [part for key, value in given.items() for part in (f"--{key}", f"{value}")]
     folds = ["--folds-of", f"{out / place(START)}"]
     if name == START:
         folds = ["--zero-shot", "--folds", "5"]
         folds += ["--groups", "identity", "--identity-weights", f"{people}"] if people else []
-    return ["crossval", f"{faces}", *words, *folds, "--track", "none", "--out", f"{out / place(name)}"]
+    return ["crossval", f"{faces}", *words, *folds, "--allow-seen", "--track", "none", "--out", f"{out / place(name)}"]
 
 
 def place(name: str) -> str:
