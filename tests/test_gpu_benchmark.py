@@ -59,6 +59,7 @@ def test_every_part_runs_on_the_cpu(crops, tmp_path, monkeypatch, capsys):
     assert [name for name in parts if f"\n{name} " not in table] == []
 
 
+@pytest.mark.slow
 def test_a_part_that_fails_is_reported_and_costs_no_other_part(crops, tmp_path, monkeypatch):
     """Without time every part fails: each is in the table and the file, with its reason."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
