@@ -62,7 +62,7 @@ def read_metadata(name: str, owner: str, sources: Sequence[Source] = (), latest:
             own["kernel_sources"] = []
         key = "model_sources" if source.name.count("/") == 4 else "dataset_sources"
         own[key] = [*own.get(key, []), source.name]
-    _check(own, path)
+    _check(own, path)  # again: the names that were attached
     form = {"code_file": places.SCRIPT, "kernel_type": "script"}
     if name != base:
         form = {"code_file": places.NOTEBOOK, "kernel_type": "notebook"}
@@ -75,6 +75,7 @@ def read_metadata(name: str, owner: str, sources: Sequence[Source] = (), latest:
 
 
 def _check(own: Mapping[str, Any], path: Path) -> None:
+    """Refuse keys and values that Kaggle would refuse or ignore."""
     for key, value in own.items():
         if key not in RULES:
             raise KernelError(f"{path} has the key {key!r}; there are {', '.join(RULES)}: all else is the same for all")
