@@ -6,11 +6,11 @@ PyPI's torchvision is built for CUDA. Its native library needs libcudart, so wit
 and `import torchvision` fails with "operator torchvision::nms does not exist". Only two operators are missing at import
 (nms and qnms), and only nms is called here (by MTCNN). A torchvision whose library loads is not changed.
 
-It also saves the second that torchvision takes to import torch's compiler, for one function that is never called here.
+It also saves the second that torchvision and timm take to import torch's compiler, which is never used here.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
@@ -49,13 +49,14 @@ _schemas: torch.library.Library | None = None
 
 
 @contextmanager
-def _without_compiler() -> Iterator[None]:
-    """Context in which torch._dynamo is a placeholder that loads the real module on first use."""
+def without_compiler() -> Iterator[None]:
+    """Context in which torch._dynamo is a placeholder, for imports that only mark functions not to be compiled."""
     if "torch._dynamo" in sys.modules:
         yield
         return
     stand_in, utils = ModuleType("torch._dynamo"), ModuleType("torch._dynamo.utils")
     utils.is_compile_supported = _is_compile_supported  # type: ignore[attr-defined]
+    stand_in.disable = _as_it_is  # type: ignore[attr-defined]
     names = {"torch._dynamo": stand_in, "torch._dynamo.utils": utils}
     sys.modules.update(names)
     try:
@@ -69,6 +70,11 @@ def _is_compile_supported(device: str) -> bool:
     from torch._dynamo.utils import is_compile_supported
 
     return bool(is_compile_supported(device))
+
+
+def _as_it_is(function: Callable[..., object], *_: object, **__: object) -> Callable[..., object]:
+    """Decorate nothing: without a compiler there is none to keep off."""
+    return function
 
 
 def _ensure() -> None:
@@ -87,5 +93,5 @@ def _ensure() -> None:
         torchvision.extension._has_ops = lambda: True
 
 
-with _without_compiler():
+with without_compiler():
     _ensure()

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import dfd.torchvision_ops  # noqa: F401  # before timm and torchvision, which the modules below import
+import dfd.models.import_timm  # noqa: F401  # before the modules below, which import timm and torchvision
 from dfd.errors import ConfigError
 from dfd.models import conv3d, inflated, journal, recurrent
 from dfd.models.contract import ClipModel, ClipSize, ModelConfig
