@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 settings.register_profile("untimed", deadline=None)  # any example may be slow on a busy machine
 settings.load_profile("untimed")
 
+KAGGLE = ("kagglesdk.kaggle_client", "bleach", "requests", "google.protobuf.field_mask_pb2")
+"""What Kaggle's command line imports. Its own package logs in on import."""
 LONG = 5.0
 """A test that takes more seconds should be marked slow."""
 
@@ -81,7 +83,7 @@ def short_sample(folder: Path, seed: int = 0, progress: Progress | None = None) 
 @pytest.fixture(scope="session", autouse=True)
 def forked_workers() -> Iterator[None]:
     """Fork workers from a process that has imported what they need: a spawned one, as outside tests, takes seconds."""
-    multiprocessing.set_forkserver_preload(["dfd.faces.detect", "dfd.faces.build"])
+    multiprocessing.set_forkserver_preload(["dfd.faces.detect", "dfd.faces.build", *KAGGLE])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workers, "START", "forkserver")
         yield

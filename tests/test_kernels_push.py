@@ -5,8 +5,10 @@ import io
 import json
 import re
 import socket
+import subprocess
 import tarfile
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -19,9 +21,11 @@ from kernels.attach import Given, attach
 from kernels.build import build
 from tests.kaggle_server import serving
 from tests.kernel_workshop import HERE, checkout, commit, installed_wheel, stock, use
+from tests.processes import forked
 
 pytestmark = pytest.mark.slow
 
+FORKED = SimpleNamespace(**{**vars(subprocess), "run": forked})
 PREDICT, TRAIN, WHEELS = "tester/dfd-predict", "tester/dfd-train", "tester/dfd-wheelhouse"
 
 
@@ -62,6 +66,7 @@ def server(tmp_path, monkeypatch, root):
         for name, value in environment.items():
             monkeypatch.setenv(name, str(value))
         monkeypatch.setattr(client, "PAUSE", 0.0)
+        monkeypatch.setattr(client, "subprocess", FORKED)
         yield running
 
 
@@ -92,7 +97,8 @@ def run(capsys):
     return kernels
 
 
-def test_the_pushed_kernel_equals_the_built_one(server, run):
+def test_the_pushed_kernel_equals_the_built_one(server, run, monkeypatch):
+    monkeypatch.setattr(client, "subprocess", subprocess)  # Kaggle's command as a program of its own
     status, out, _ = run("push", "predict")
     assert status == 0
     assert "Pushed tester/dfd-predict, version 1" in out
