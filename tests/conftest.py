@@ -82,8 +82,8 @@ def short_sample(folder: Path, seed: int = 0, progress: Progress | None = None) 
 
 @pytest.fixture(scope="session", autouse=True)
 def forked_workers() -> Iterator[None]:
-    """Fork workers from a process that has imported what they need: a spawned one, as outside tests, takes seconds."""
-    multiprocessing.set_forkserver_preload(["dfd.faces.detect", "dfd.faces.build", *KAGGLE])
+    """Fork processes from one that has imported what they need: spawned ones, as outside tests, take seconds each."""
+    multiprocessing.set_forkserver_preload(["dfd.faces.detect", "dfd.faces.build", "dfd.training.fit", *KAGGLE])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workers, "START", "forkserver")
         yield

@@ -18,7 +18,7 @@ from dfd.faces.build import Progress
 from dfd.memory import keep_freed_memory
 from dfd.training.launch import launched
 from dfd.training.loop import Job, learn
-from dfd.videos.workers import available_cores
+from dfd.videos import workers
 
 WAIT = 0.2
 """Seconds between two reads of the processes' messages."""
@@ -29,9 +29,9 @@ def carry_out(job: Job) -> None:
     this, devices, progress = launched(), job.runtime.devices, job.runtime.progress
     if job.runtime.processes == 1 or this.by:
         return learn(job, this.rank)
-    messages: Any = get_context("spawn").SimpleQueue()
+    messages: Any = get_context(workers.START).SimpleQueue()
     arguments = (_reporting_to(job, None), _free_port(), messages)
-    processes = start_processes(_part, arguments, devices, join=False, start_method="spawn")
+    processes = start_processes(_part, arguments, devices, join=False, start_method=workers.START)
     assert processes is not None
     try:
         with _passed_on(processes.processes):
@@ -70,7 +70,7 @@ def _part(rank: int, job: Job, port: int, messages: Any) -> None:
         "WORLD_SIZE": str(job.runtime.devices),
     }
     os.environ.pop("SLURM_NTASKS", None)  # of a batch job: Lightning would think that srun started this process
-    torch.set_num_threads(max(1, available_cores() // job.runtime.devices))
+    torch.set_num_threads(max(1, workers.available_cores() // job.runtime.devices))
     keep_freed_memory()
     try:
         learn(_reporting_to(job, lambda *step: messages.put(step)), rank)
