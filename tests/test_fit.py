@@ -12,10 +12,11 @@ from dfd.clips.augment import NOTHING
 from dfd.clips.sampling import ClipConfig
 from dfd.errors import ConfigError, OutOfTimeError
 from dfd.faces.tracklets import FacesConfig
+from dfd.files import partial_path
 from dfd.models import ModelConfig
 from dfd.models.checkpoint import build_model, load_model, read_checkpoint
 from dfd.training.clock import Runtime
-from dfd.training.fit import CHECKPOINT, train
+from dfd.training.fit import CHECKPOINT, check_free, train
 from dfd.training.loop import seeded_model
 from dfd.training.module import TrainConfig
 from dfd.training.recipes import Recipe
@@ -243,3 +244,11 @@ def test_a_folder_that_is_not_a_run_is_left_unchanged(videos, small_store, small
     (tmp_path / "mine.txt").touch()
     with pytest.raises(ConfigError, match="not empty and not a run"):
         train(videos, small_store, small_recipe, tmp_path)
+
+
+def test_a_folder_that_another_machine_makes_a_run_meanwhile_is_accepted(tmp_path):
+    partial_path(tmp_path / "config.json").touch()  # what it writes first
+    check_free(tmp_path)
+    (tmp_path / "mine.txt").touch()
+    with pytest.raises(ConfigError, match="not empty and not a run"):
+        check_free(tmp_path)

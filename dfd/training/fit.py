@@ -19,7 +19,7 @@ from dfd.clips.made import MadeFake
 from dfd.errors import ConfigError
 from dfd.faces.records import VideoRecord
 from dfd.faces.tracklets import FacesConfig
-from dfd.files import digest, sweep, write_bytes, write_json
+from dfd.files import PARTIAL, digest, sweep, write_bytes, write_json
 from dfd.models.checkpoint import Header
 from dfd.training.clock import PLAIN, Runtime
 from dfd.training.datasets import Data, Datasets
@@ -173,10 +173,10 @@ def claim(out: Path, config: dict[str, Any], model: nn.Module) -> None:
 
 
 def check_free(out: Path) -> None:
-    """Raise ConfigError when `out` is neither a run folder nor empty."""
-    if (out / "config.json").is_file():
-        return
-    if out.is_file() or (out.is_dir() and any(not path.match(FOLDS) and path.name != PEOPLE for path in out.iterdir())):
+    """Raise ConfigError when `out` is neither a run folder nor empty. Another machine may make it one meanwhile."""
+    expected = (FOLDS, PEOPLE, f".*{PARTIAL}")
+    others = any(not any(map(path.match, expected)) for path in out.iterdir()) if out.is_dir() else out.exists()
+    if others and not (out / "config.json").is_file():  # looked for last, because it is written first
         raise ConfigError(f"{out} is not empty and not a run (no config.json): name a new folder")
 
 
