@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 import torch
 
-from dfd.errors import ConfigError, StoreError
+from dfd.errors import ConfigError, OutOfTimeError, StoreError
 from dfd.faces.store import FaceStore
 from dfd.models import ModelConfig
 from dfd.models.checkpoint import read_checkpoint
+from dfd.training import devices
 from dfd.training.clock import Runtime
 from dfd.training.fit import train
 from dfd.training.loop import seeded_model
@@ -72,3 +73,11 @@ def test_a_batch_that_devices_cannot_share_is_refused(videos, small_store, small
         with pytest.raises(ConfigError, match=message):
             train(videos, small_store, recipe, tmp_path / "run", runtime=Runtime(devices=2))
     assert not (tmp_path / "run").exists()
+
+
+def test_no_process_is_started_once_the_time_is_up(videos, small_store, small_recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "start_processes", None)
+    recipe = small_recipe.replace(train=small_recipe.train.replace(batch=8))
+    with pytest.raises(OutOfTimeError, match="the time was up before 2 processes were started"):
+        train(videos, small_store, recipe, tmp_path / "run", runtime=Runtime(until=0.0, devices=2))
+    assert (tmp_path / "run" / "config.json").is_file()  # where the next session goes on

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,6 +46,7 @@ def overlap(boxes):
     return inter / (area[:, None] + area[None] - inter)
 
 
+@pytest.mark.slow
 def test_networks_are_imported_without_torchs_compiler():
     code = "import sys, dfd.models; sys.exit('torch._dynamo' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

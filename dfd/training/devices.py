@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,7 +14,7 @@ import torch
 from torch.multiprocessing import get_context
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 
-from dfd.errors import DfdError, TrainingError
+from dfd.errors import DfdError, OutOfTimeError, TrainingError
 from dfd.faces.build import Progress
 from dfd.memory import keep_freed_memory
 from dfd.training.launch import launched
@@ -25,10 +26,15 @@ WAIT = 0.2
 
 
 def carry_out(job: Job) -> None:
-    """Run the training. Raises what it raises; TrainingError when a process died, after ending the others."""
+    """Run the training. Raises what it raises; TrainingError when a process died, after ending the others.
+
+    Several processes are not started once the time is up: that alone takes seconds.
+    """
     this, devices, progress = launched(), job.runtime.devices, job.runtime.progress
     if job.runtime.processes == 1 or this.by:
         return learn(job, this.rank)
+    if job.runtime.until is not None and time.monotonic() >= job.runtime.until:
+        raise OutOfTimeError(f"the time was up before {devices} processes were started")
     messages: Any = get_context(workers.START).SimpleQueue()
     arguments = (_reporting_to(job, None), _free_port(), messages)
     processes = start_processes(_part, arguments, devices, join=False, start_method=workers.START)
