@@ -207,12 +207,13 @@ mlflow: $(READY)  ## open MLflow's page of the runs that were made with TRACK=1
 	MLFLOW_DISABLE_TELEMETRY=true .venv/bin/mlflow ui --backend-store-uri "$(MLFLOW_TRACKING_URI)"
 
 # Four processes even on two cores: tests wait for time limits, downloads and polls.
-PYTEST := .venv/bin/pytest -n $(or $(JOBS),4) --dist loadfile --no-loadscope-reorder
+PYTEST  = .venv/bin/pytest -n $(or $(JOBS),4) --dist loadfile --no-loadscope-reorder
 
 test: $(READY)  ## run the tests, in JOBS=4 processes
 	$(PYTEST)
 
-test-fast: $(READY)  ## run those that are not marked slow: a minute and a half
+test-fast: JOBS ?= 2
+test-fast: $(READY)  ## run those that are not marked slow, in two processes: a minute and a half
 	$(PYTEST) -m "not slow"
 
 floors: $(READY)  ## install the oldest versions that setup.cfg allows, and run the tiny recipe with them
