@@ -20,7 +20,8 @@ from dfd.faces.records import TrackletRecord, VideoRecord, load_crops
 from dfd.faces.store import FaceStore
 from dfd.models.checkpoint import load_model
 from dfd.scoring.metrics import balanced_log_loss
-from dfd.training.crossval import crossval, labelled
+from dfd.training.crossval import crossval
+from dfd.training.datasets import labelled
 from dfd.training.fit import train
 from dfd.training.groups import split
 from dfd.training.recipes import Recipe, recipe

@@ -47,7 +47,7 @@ from dfd.models.checkpoint import Header
 from dfd.report import terminal as show
 from dfd.scoring.seen import seen_before
 from dfd.training.clock import Runtime
-from dfd.training.crossval import labelled
+from dfd.training.datasets import labelled
 from dfd.training.fit import CHECKPOINT, train
 from dfd.training.groups import split
 from dfd.training.held import HeldVideos

@@ -26,7 +26,7 @@ from dfd.faces.tracklets import FacesConfig
 from dfd.memory import keep_freed_memory
 from dfd.report import terminal as show
 from dfd.training.clock import Runtime
-from dfd.training.crossval import labelled
+from dfd.training.datasets import labelled
 from dfd.training.fit import train
 from dfd.training.loop import seeded_model
 from dfd.training.recipes import Recipe, recipe

@@ -175,7 +175,7 @@ def real_store(small_dataset: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def small_recipe() -> Recipe:
     """A recipe that trains in seconds: the smallest 3D network on small clips."""
     from dfd.models import ModelConfig
-    from dfd.training.module import TrainConfig
+    from dfd.training.config import TrainConfig
     from dfd.training.recipes import Recipe
 
     return Recipe(

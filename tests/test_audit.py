@@ -7,7 +7,7 @@ from dfd.errors import ConfigError
 from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig
 from dfd.training.audit import audit
-from dfd.training.crossval import labelled
+from dfd.training.datasets import labelled
 from dfd.training.groups import Grouping, split
 from dfd.types import Video
 from dfd.videos.encode import write_video

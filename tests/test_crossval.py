@@ -10,7 +10,8 @@ from dfd.inference.oof import read_scores
 from dfd.models.checkpoint import read_checkpoint
 from dfd.scoring.metrics import balanced_log_loss, log_loss
 from dfd.scoring.submission import read_submission
-from dfd.training.crossval import Fold, crossval, labelled, train_fold
+from dfd.training.crossval import Fold, crossval, train_fold
+from dfd.training.datasets import labelled
 
 pytestmark = pytest.mark.slow
 

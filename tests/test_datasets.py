@@ -16,8 +16,8 @@ from dfd.scoring.metrics import balanced_log_loss
 from dfd.scoring.submission import read_submission
 from dfd.training import patience
 from dfd.training.clock import Runtime
-from dfd.training.crossval import Fold, crossval, labelled, train_fold
-from dfd.training.datasets import Datasets, prediction_faces, read_mix, short_names
+from dfd.training.crossval import Fold, crossval, train_fold
+from dfd.training.datasets import Datasets, labelled, prediction_faces, read_mix, short_names
 from dfd.training.fit import CHECKPOINT, train
 from dfd.training.groups import Grouping, settled, split
 from dfd.training.zero_shot import compare_with_start

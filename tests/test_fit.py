@@ -16,9 +16,9 @@ from dfd.files import partial_path
 from dfd.models import ModelConfig
 from dfd.models.checkpoint import build_model, load_model, read_checkpoint
 from dfd.training.clock import Runtime
+from dfd.training.config import TrainConfig
 from dfd.training.fit import CHECKPOINT, check_free, train
 from dfd.training.loop import seeded_model
-from dfd.training.module import TrainConfig
 from dfd.training.recipes import Recipe
 from dfd.types import Video
 from tests.conftest import moving_face, store_of

@@ -13,7 +13,8 @@ from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig
 from dfd.scoring.folds import write_folds
 from dfd.training import fit, groups
-from dfd.training.crossval import Fold, crossval, labelled, train_all, train_fold
+from dfd.training.crossval import Fold, crossval, train_all, train_fold
+from dfd.training.datasets import labelled
 from dfd.training.groups import Grouping, people, settled, split
 from dfd.types import Video
 from dfd.videos.decode import read_frames

@@ -16,11 +16,12 @@ from dfd.inference.pack import pack_runs
 from dfd.models import ModelConfig
 from dfd.models.checkpoint import read_checkpoint, write_checkpoint
 from dfd.training.clock import Runtime
-from dfd.training.crossval import Fold, crossval, labelled, train_fold
+from dfd.training.config import TrainConfig
+from dfd.training.crossval import Fold, crossval, train_fold
+from dfd.training.datasets import labelled
 from dfd.training.fit import CHECKPOINT, train
 from dfd.training.groups import Grouping
 from dfd.training.lineage import check_unseen, count_seen, lineage
-from dfd.training.module import TrainConfig
 from dfd.training.recipes import Recipe
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,8 @@ from dfd.models import ModelConfig
 from dfd.models.backbone import create_backbone
 from dfd.models.checkpoint import Header, build_model
 from dfd.models.contract import ClipSize
-from dfd.training.module import ClipClassifier, TrainConfig
+from dfd.training.config import TrainConfig
+from dfd.training.module import ClipClassifier
 from dfd.training.optimizers import MAKERS
 from dfd.types import Clips
 

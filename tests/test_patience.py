@@ -10,9 +10,9 @@ from dfd.models.checkpoint import load_model, read_checkpoint
 from dfd.training import fit, patience
 from dfd.training import held as aside
 from dfd.training.clock import Runtime
+from dfd.training.config import TrainConfig
 from dfd.training.fit import CHECKPOINT, train
 from dfd.training.held import HeldVideos
-from dfd.training.module import TrainConfig
 from dfd.training.patience import judges
 
 pytestmark = pytest.mark.slow

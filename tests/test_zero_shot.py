@@ -12,7 +12,8 @@ from dfd.inference.info import BundleInfo
 from dfd.inference.predict import score_videos
 from dfd.models.checkpoint import Header, read_checkpoint, write_checkpoint
 from dfd.training.clock import Runtime
-from dfd.training.crossval import crossval, labelled
+from dfd.training.crossval import crossval
+from dfd.training.datasets import labelled
 from dfd.training.fit import CHECKPOINT, train
 from dfd.training.groups import split
 from dfd.training.zero_shot import compare_with_start, zero_shot

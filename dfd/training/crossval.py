@@ -37,8 +37,8 @@ from dfd.scoring.sets import NOTE, known, parts, score_folds
 from dfd.scoring.submission import write_submission
 from dfd.training.clock import PLAIN, Runtime
 from dfd.training.curve import gather_curves
-from dfd.training.datasets import Data, Datasets
-from dfd.training.fit import CHECKPOINT, check_free, claim, content, train
+from dfd.training.datasets import Data, Datasets, content, labelled
+from dfd.training.fit import CHECKPOINT, check_free, claim, train
 from dfd.training.fit import settings as run_settings
 from dfd.training.groups import Grouping, grouped, kind, named_people, settled, split
 from dfd.training.lineage import check_unseen, count_seen
@@ -64,17 +64,6 @@ class CrossValidation:
     score: dict[str, Any]
     decision: Decision
     scores: tuple[VideoScore, ...]
-
-
-def labelled(store: Data) -> list[VideoRecord]:
-    """The videos of a dataset that have a label, with or without faces. Raises ConfigError when there is none."""
-    data = Datasets.of(store)
-    records = [record for record in data.records() if record.label is not None]
-    if not records:
-        raise ConfigError(
-            f"{data} has no video with a label: build it from a folder that has them; dfd faces --help lists how"
-        )
-    return records
 
 
 def crossval(

@@ -10,7 +10,7 @@ from dfd.errors import ConfigError
 from dfd.faces.records import VideoRecord
 from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig, widest
-from dfd.files import write_json
+from dfd.files import digest, write_json
 
 NOTED = "datasets.json"
 """File in a run folder: paths of the datasets, by short name."""
@@ -80,6 +80,29 @@ class Datasets:
 
 Data = FaceStore | Datasets
 """One dataset, or several."""
+
+
+def labelled(store: Data) -> list[VideoRecord]:
+    """The videos of a dataset that have a label, with or without faces. Raises ConfigError when there is none."""
+    data = Datasets.of(store)
+    records = [record for record in data.records() if record.label is not None]
+    if not records:
+        raise ConfigError(
+            f"{data} has no video with a label: build it from a folder that has them; dfd faces --help lists how"
+        )
+    return records
+
+
+def usable(videos: Sequence[VideoRecord]) -> list[VideoRecord]:
+    """The videos that can be used for training: with a label and a face."""
+    return [video for video in videos if video.label is not None and video.tracklets]
+
+
+def content(videos: Sequence[VideoRecord]) -> str:
+    """Digest of a dataset: names, labels, sources, and names of the films, which contain a digest of their content."""
+    return digest(
+        (v.video, v.label, v.source, *sorted({getattr(t.film, "name", "") for t in v.tracklets})) for v in videos
+    )
 
 
 def read_mix(text: str | None) -> tuple[float, ...]:

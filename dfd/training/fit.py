@@ -19,11 +19,12 @@ from dfd.clips.made import MadeFake
 from dfd.errors import ConfigError
 from dfd.faces.records import VideoRecord
 from dfd.faces.tracklets import FacesConfig
-from dfd.files import PARTIAL, digest, sweep, write_bytes, write_json
+from dfd.files import PARTIAL, sweep, write_bytes, write_json
 from dfd.models.checkpoint import Header
 from dfd.training.clock import PLAIN, Runtime
-from dfd.training.datasets import Data, Datasets
+from dfd.training.datasets import Data, Datasets, content, usable
 from dfd.training.devices import carry_out
+from dfd.training.groups import PEOPLE
 from dfd.training.held import HeldVideos
 from dfd.training.launch import check_launch, wait_for
 from dfd.training.lineage import lineage
@@ -35,24 +36,10 @@ from dfd.training.recipes import Recipe
 from dfd.versions import versions
 
 DONE = "done"
-PEOPLE = "people.json"
-"""May exist before config.json."""
 FOLDS = "fold-*"
-"""So may folds of a cross-validation, trained on other machines."""
+"""May exist before config.json: folds of a cross-validation, trained on other machines."""
 ABOUT = ("versions", "parameters")
 """Keys of config.json that do not identify a run."""
-
-
-def usable(videos: Sequence[VideoRecord]) -> list[VideoRecord]:
-    """The videos that can be used for training: with a label and a face."""
-    return [video for video in videos if video.label is not None and video.tracklets]
-
-
-def content(videos: Sequence[VideoRecord]) -> str:
-    """Digest of a dataset: names, labels, sources, and names of the films, which contain a digest of their content."""
-    return digest(
-        (v.video, v.label, v.source, *sorted({getattr(t.film, "name", "") for t in v.tracklets})) for v in videos
-    )
 
 
 def train(

@@ -19,9 +19,11 @@ from dfd.files import sha256, write_json
 from dfd.scoring.folds import SET, assign_folds, check_folds, linked_groups, read_folds
 from dfd.scoring.leaks import Links, part_links, person_links
 from dfd.scoring.sets import sets_of
-from dfd.training.fit import PEOPLE, content
+from dfd.training.datasets import content
 from dfd.videos.segments import scored
 
+PEOPLE = "people.json"
+"""File in a run folder: faces of one person, found once. It may exist before config.json."""
 LOOKS = 2
 """Number of frames of a tracklet whose embeddings are averaged."""
 SEGMENTS = 4

@@ -10,9 +10,9 @@ import dfd.torchvision_ops  # noqa: F401  # before pytorch_lightning, which impo
 from dfd.errors import ConfigError
 from dfd.models.weights import write_tensors
 from dfd.scoring.folds import assign_folds, check_folds
+from dfd.training.config import TrainConfig
 from dfd.training.curve import Curve
 from dfd.training.held import HeldVideos
-from dfd.training.module import TrainConfig
 
 import pytorch_lightning as pl  # isort: skip
 

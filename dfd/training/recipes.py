@@ -18,7 +18,7 @@ from dfd.clips.sampling import ClipConfig
 from dfd.config import Config
 from dfd.errors import ConfigError
 from dfd.models import ModelConfig
-from dfd.training.module import TrainConfig
+from dfd.training.config import TrainConfig
 
 UNREADABLE = (OSError, yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError)
 """PyYAML's exceptions, which vary with the defect of a file."""

@@ -18,8 +18,8 @@ from dfd.scoring.folds import read_folds, write_folds
 from dfd.scoring.sets import known
 from dfd.scoring.submission import compare_submissions
 from dfd.training.clock import PLAIN, Runtime
-from dfd.training.crossval import labelled, measures, score_held
-from dfd.training.datasets import Data
+from dfd.training.crossval import measures, score_held
+from dfd.training.datasets import Data, labelled
 from dfd.training.groups import Grouping, named_people, split
 from dfd.training.lineage import check_unseen, count_seen
 from dfd.training.recipes import Recipe

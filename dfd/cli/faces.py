@@ -1,4 +1,4 @@
-"""Commands about videos and faces."""
+"""`dfd faces`."""
 
 import time
 from collections import Counter
@@ -11,40 +11,19 @@ from typing import Annotated
 from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
-from dfd.cli.options import FOLDER, FOLDS, NEW_FOLDER, SEED, SHARE, MachineOptions, Unlisted, Videos, WorkerOptions
-from dfd.clips.blend import BlendConfig
+from dfd.cli.options import NEW_FOLDER, MachineOptions, Unlisted, Videos, WorkerOptions
 from dfd.errors import ConfigError
 from dfd.faces.build import Each, build_store
 from dfd.faces.store import FaceStore
 from dfd.faces.tracklets import FacesConfig
 from dfd.report import terminal as show
 from dfd.report.understood import understood
-from dfd.sample import write_sample
-from dfd.training.audit import audit as audit_folds
-from dfd.training.crossval import labelled
-from dfd.training.datasets import Datasets
-from dfd.training.groups import Grouping, people, split
 from dfd.types import STILLS, Video
 from dfd.videos.inputs import found_at, shard_of
 from dfd.videos.remote import url_of
 from dfd.videos.workers import Limits, each_video
 
 INPUT = Parameter(group=Group("Input and output", sort_key=10))
-
-
-def sample(out: Annotated[Path, NEW_FOLDER], /, *, seed: Annotated[int, SEED] = 0) -> None:
-    """Write the mini-DFDC to OUT: real clips and self-blended fakes, and files that break things.
-
-    It is a smoke test: a score on it does not measure how well deepfakes are detected.
-
-    Args:
-        out: Folder to write. A folder with the same sample is kept as it is.
-        seed: Seed of names, blends and movement.
-    """
-    with show.bar("sample") as progress:
-        write_sample(out, seed, progress)
-    show.say(f"The mini-DFDC is in {out}.")
-    show.say(f"Next: dfd faces {out / 'train_sample_videos'} --out FACES")
 
 
 @Parameter(name="*")
@@ -123,42 +102,3 @@ def _cut(found: Sequence[Video], margin: float, config: FacesConfig) -> FacesCon
     if config.margin not in (margin, FacesConfig().margin):
         raise ConfigError(f"--margin is {config.margin:g}, but --cut-margin {margin:g} is the dataset's: leave it out")
     return config.replace(margin=margin)
-
-
-def audit(
-    faces: Annotated[list[Path], Parameter(negative=()), FOLDER],
-    /,
-    *,
-    folds: Annotated[int, FOLDS] = 5,
-    seed: Annotated[int, SEED] = 0,
-    threshold: Annotated[float, SHARE] = 0.995,
-    groups: Annotated[Grouping, Parameter(name="*")] = Grouping(),
-) -> None:
-    """Prove that no group, source or near-duplicate face of FACES crosses folds.
-
-    With --identity-weights, no person either; with --folds-of, in the folds of that run.
-
-    Args:
-        faces: A dataset of dfd faces, or several.
-        folds: Parts that the videos are split into.
-        seed: Seed of the split: the recipe's train.seed.
-        threshold: Correlation from which the images of two faces count as near-duplicates.
-        groups: What else is kept in one fold.
-    """
-    data = Datasets.open(faces, blend=BlendConfig())  # with real videos alone, the same folds as in a training
-    records = labelled(data)
-    with show.bar("audit") as progress:
-        frame = split(records, folds, seed, groups, progress)
-        shown = people(records, groups, progress) if groups.identity_weights else None
-        found = audit_folds(data, frame, threshold, progress, shown)
-    show.table(found.checks)
-    show.table(found.duplicates, "Near-duplicates in different folds")
-    show.table(found.people, "Videos of one person in different folds")
-    show.table(found.unchanged, "Fakes whose face is their source's: are they labelled right?")
-    if found.people:
-        raise ConfigError(f"{len(found.people)} videos show a person of another fold: take --groups people or identity")
-    if found.duplicates:
-        raise ConfigError(
-            f"{len(found.duplicates)} pairs of near-duplicate faces cross folds: give them one source in metadata.json"
-        )
-    show.say("Nothing crosses folds.")
