@@ -209,6 +209,9 @@ mlflow: $(READY)  ## open MLflow's page of the runs that were made with TRACK=1
 # Four processes even on two cores: tests wait for time limits, downloads and polls.
 PYTEST  = .venv/bin/pytest -n $(or $(JOBS),4) --dist loadfile --no-loadscope-reorder
 
+# Hundreds of processes would compile the same modules anew.
+test test-fast: export PYTHONDONTWRITEBYTECODE =
+
 test: $(READY)  ## run the tests, in JOBS=4 processes
 	$(PYTEST)
 

@@ -1,5 +1,6 @@
 """Commands in processes of their own: find those that still run, and start some without the wait for imports."""
 
+import gc
 import multiprocessing
 import os
 import runpy
@@ -49,6 +50,7 @@ def forked(command: list[str], *, env: dict[str, str], timeout: float, **_: obje
 
 def _script(command: list[str], env: dict[str, str], out: Path, err: Path) -> None:
     """Become the script: its environment, arguments and standard streams."""
+    gc.freeze()  # a collection would visit, and so copy, every object of the process that was forked
     os.environ.clear()
     os.environ.update(env)
     for path, stream in ((os.devnull, 0), (out, 1), (err, 2)):
