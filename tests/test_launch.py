@@ -15,7 +15,6 @@ from dfd.models.checkpoint import read_checkpoint
 from dfd.training import launch
 from dfd.training.clock import Runtime
 from dfd.training.launch import Launched, check_launch, launched, wait_for
-from dfd.videos import workers
 
 pytestmark = pytest.mark.slow
 
@@ -124,7 +123,6 @@ def reference(small_store, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**batch, "LOCALID": "0", "NODEID": "0", "JOB_ID": "7"}.items():
             patch.setenv(f"SLURM_{name}", value)
-        patch.setattr(workers, "START", "spawn")  # as outside tests
         finish(command(small_store, out, "--devices", "2"))
     return weights(out)
 
