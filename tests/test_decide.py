@@ -37,6 +37,7 @@ def test_noise_keeps_the_default_rule():
     assert made.before == pytest.approx(math.log(2), abs=0.05)
 
 
+@pytest.mark.slow
 def test_a_fold_is_scored_by_a_rule_fitted_on_the_others():
     """Flipping a fold's labels changes the other folds' rules, but none of its own predictions."""
     straight = videos(count=60, scale=2.0)

@@ -139,6 +139,7 @@ class TestDecideBlend:
         assert before[2].probabilities != after[2].probabilities
         assert before[0].weights != after[0].weights
 
+    @pytest.mark.slow
     def test_a_video_that_no_run_could_score_is_left_out(self, truth):
         labels, folds, good, rng = truth
         runs = [run(3 * good, labels, folds), run(good + rng.normal(0, 2, 300), labels, folds)]

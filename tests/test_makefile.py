@@ -49,6 +49,7 @@ def test_a_card_of_other_data_omits_the_shipped_license_terms(tmp_path):
     assert "--terms" not in lines[-1]
 
 
+@pytest.mark.slow
 def test_mlflow_is_used_only_when_asked(tmp_path):
     for goal in ("train", "crossval"):
         asked, plain = (commands(dry_run(goal, f"WORK={tmp_path}", *more))[-1] for more in (["TRACK=1"], []))

@@ -160,6 +160,7 @@ class TestEvaluate:
         assert evaluate(y[order], p[order], [groups[i] for i in order], rounds=20) == evaluate(y, p, groups, rounds=20)
         assert evaluate(y[order], p[order], rounds=20) == evaluate(y, p, rounds=20)
 
+    @pytest.mark.slow
     @quick
     @given(both_classes)
     def test_ranking_metrics_depend_only_on_the_order(self, rows):
@@ -228,6 +229,7 @@ class TestIntervals:
             assert copied[name] == pytest.approx(alone[name])
             assert np.ptp(fooled[name]) < 0.6 * np.ptp(alone[name])
 
+    @pytest.mark.slow
     def test_intervals_have_their_nominal_coverage(self):
         truth = log_loss(*detector(200_000, seed=99))
         held = 0
