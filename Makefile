@@ -206,13 +206,13 @@ mlflow: $(READY)  ## open MLflow's page of the runs that were made with TRACK=1
 	@echo "Runs of $(WORK) made with TRACK=1: http://127.0.0.1:5000 (stop with Ctrl-C)"
 	MLFLOW_DISABLE_TELEMETRY=true .venv/bin/mlflow ui --backend-store-uri "$(MLFLOW_TRACKING_URI)"
 
-# Three processes even on two cores: tests wait for time limits, downloads and polls.
-PYTEST  = .venv/bin/pytest -n $(or $(JOBS),3) --dist loadfile --no-loadscope-reorder
+# Four processes even on two cores: tests wait for time limits, downloads and polls.
+PYTEST  = .venv/bin/pytest -n $(or $(JOBS),4) --dist loadfile --no-loadscope-reorder
 
 # Hundreds of processes would compile the same modules anew.
 test test-fast: export PYTHONDONTWRITEBYTECODE =
 
-test: $(READY)  ## run the tests, in JOBS=3 processes
+test: $(READY)  ## run the tests, in JOBS=4 processes
 	$(PYTEST)
 
 test-fast: JOBS ?= 2
