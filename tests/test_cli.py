@@ -220,6 +220,14 @@ def test_videos_missing_from_metadata_are_reported_or_included(capsys, tmp_path)
     assert "1 video is not in metadata.json and is left out; --unlisted includes it.\n" in text
     status, text, _ = dfd(capsys, *arguments, "--unlisted")
     assert (status, "\n2 videos, 0 tracklets" in text, "left out" in text) == (0, True, False)
+    assert text.splitlines()[-1].startswith(f"No face was found: {tmp_path / 'faces' / 'videos.csv'} has")
+
+
+def test_training_is_proposed_only_where_a_video_has_a_label(capsys, face_video, tmp_path):
+    limits = ("--workers", 1, "--size", 64, "--detect-side", 320)
+    status, text, _ = dfd(capsys, "faces", face_video, "--out", tmp_path / "faces", *limits)
+    assert (status, " 0 tracklets" in text) == (0, False)
+    assert text.splitlines()[-1].startswith("None has a label, which a training needs")
 
 
 @pytest.mark.parametrize("command", ["faces", "predict"])

@@ -78,7 +78,12 @@ def _summarize(store: FaceStore, found: Sequence[Video], seconds: float) -> None
         f"{len(records)} {what}, {len(tracklets)} tracklets, {sum(t.frames for t in tracklets)} crops in {out}: "
         f"{size / 1e6:.1f} MB, {each:.2f} s each in its worker, {seconds:.1f} s this time."
     )
-    show.say(f"Next: dfd crossval {out} --recipe cpu --folds 5 --out RUN")
+    if not tracklets:
+        show.say(f"No face was found: {out / 'videos.csv'} has the status and reason of each.")
+    elif all(record.label is None for record in records):
+        show.say("None has a label, which a training needs: dfd faces --help lists where labels are read.")
+    else:
+        show.say(f"Next: dfd crossval {out} --recipe cpu --folds 5 --out RUN")
 
 
 @contextmanager
